@@ -1,0 +1,209 @@
+//! The two decisions: whom to ask first, and, once an answer is there, accept it, ask a stronger engine, or give up.
+//!
+//! Pure and total: always an outcome, always a [`Reason`]; never an engine outside the [`Allowance`], never an engine twice for one
+//! frame. Clocks, queues and files are elsewhere; [`file`] parses policy files that others have read.
+
+use std::time::Duration;
+
+use crate::engine::{Answer, EngineIdx, LookTimes, MAX_ENGINES, Top};
+use crate::features::{Features, Glimpse};
+use arrayvec::ArrayVec;
+
+/// Most engines that one frame may be shown to.
+pub const MAX_STEPS: usize = 8;
+
+/// What an engine is expected to cost right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Expected time until it is free.
+    pub wait: Duration,
+    /// Median time of a look, preprocessing included.
+    pub p50: Duration,
+    /// 95th percentile of a look, preprocessing included.
+    pub p95: Duration,
+}
+
+/// What the moment allows: time left, which engines may be asked and what they cost. Filled by the dispatcher; later also by the
+/// power and thermal budget.
+#[derive(Clone, Debug, Default)]
+pub struct Allowance {
+    /// Time left before the frame's deadline; `None` without a deadline.
+    pub remaining: Option<Duration>,
+    /// By [`EngineIdx`]; `None` is an engine that must not be asked now.
+    pub engines: [Option<Terms>; MAX_ENGINES],
+    /// Whether and when the last answer may be given again.
+    pub reuse: Option<Reuse>,
+}
+
+impl Allowance {
+    /// True if `engine` may be asked and the time left covers its wait and its 95th percentile.
+    pub fn covers(&self, engine: EngineIdx) -> bool {
+        match (self.engines.get(usize::from(engine.0)).copied().flatten(), self.remaining) {
+            (Some(_), None) => true,
+            (Some(terms), Some(left)) => terms.wait.saturating_add(terms.p95) <= left,
+            (None, _) => false,
+        }
+    }
+}
+
+/// When the last answer may be given again without looking.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reuse {
+    /// Largest change of any block of the [`Glimpse`] against the last frame that was looked at, share of full scale, 0..=1.
+    pub max_change: f32,
+    /// Longest time since that frame was captured.
+    pub max_age: Duration,
+}
+
+/// The last frame of a camera that an engine looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct LastAnswer {
+    /// Its best class.
+    pub top: Top,
+    /// Margin of the answer, 0..=1.
+    pub margin: f32,
+    /// Normalised entropy of the answer, 0..=1.
+    pub entropy: f32,
+    /// The engine that was asked last for it.
+    pub engine: EngineIdx,
+    /// True if the policy accepted the answer as sure.
+    pub sure: bool,
+    /// Its glimpse.
+    pub glimpse: Glimpse,
+    /// Its number.
+    pub sequence: u64,
+    /// When it was captured, time since start.
+    pub captured: Duration,
+}
+
+/// What a camera remembers. One per camera, kept by the dispatcher.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// The newest frame that was looked at.
+    pub last: Option<LastAnswer>,
+}
+
+/// All that the first decision may know.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// Number of the frame within its camera.
+    pub sequence: u64,
+    /// Index of the camera.
+    pub camera: u16,
+    /// When the frame was captured, time since start.
+    pub captured: Duration,
+    /// Measured on this frame.
+    pub features: &'a Features,
+    /// Measured on this frame.
+    pub glimpse: &'a Glimpse,
+    /// What was answered before.
+    pub past: &'a Past,
+}
+
+/// Why a decision fell as it did. The closed set of codes is the vocabulary of records, metrics and docs/records.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Code {
+    /// `fixed`: the policy names this engine.
+    Fixed,
+    /// `entry`: the chain's first stage.
+    Entry,
+    /// `premodel`: the premodel chose this engine (value: share of yes votes, limit: votes needed).
+    Premodel,
+    /// `fallback`: no level of the premodel said yes; the engine named for that case.
+    Fallback,
+    /// `drawn`: the random mix drew this engine (value: the draw, limit: its upper bound).
+    Drawn,
+    /// `cheaper`: the engine wanted was not allowed or not fast enough; the next one that is.
+    Cheaper,
+    /// `unchanged`: the scene has not changed, the last answer holds (value: change, limit: allowed change).
+    Unchanged,
+    /// `sure`: the answer is sure enough (value: score, limit: threshold).
+    Sure,
+    /// `unsure`: the score is below the threshold (value: score, limit: threshold).
+    Unsure,
+    /// `last`: there is no further stage; the answer stands (value: score).
+    Last,
+    /// `out-of-time`: a stronger engine would not finish before the deadline (value: ms left, limit: ms needed).
+    OutOfTime,
+    /// `not-allowed`: every engine wanted is outside the allowance.
+    NotAllowed,
+    /// `abstained`: the policy prefers no answer here.
+    Abstained,
+    /// `engine-failed`: the engine asked before failed; the next one.
+    EngineFailed,
+}
+
+/// A code with the figures behind it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reason {
+    /// What kind of reason.
+    pub code: Code,
+    /// The figure that decided, if there is one.
+    pub value: Option<f32>,
+    /// What it was held against.
+    pub limit: Option<f32>,
+}
+
+/// The first decision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Choice {
+    /// Show the frame to this engine.
+    Ask(EngineIdx, Reason),
+    /// Give the last answer again.
+    Reuse(Reason),
+    /// Give no answer.
+    Abstain(Reason),
+}
+
+/// The decision after an answer (or a failure).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verdict {
+    /// The combined answer stands.
+    Accept(Reason),
+    /// Show the frame to this engine too.
+    Escalate(EngineIdx, Reason),
+    /// Give no answer.
+    Abstain(Reason),
+}
+
+/// One engine that was asked, and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Who was asked.
+    pub engine: EngineIdx,
+    /// Why.
+    pub why: Reason,
+    /// False if the engine failed; then the figures below are zero.
+    pub answered: bool,
+    /// Time between the decision and the start of the look.
+    pub queued: Duration,
+    /// Where the look's time went.
+    pub times: LookTimes,
+    /// The engine's own best class (not the average's).
+    pub top: Top,
+    /// The engine's own margin, 0..=1.
+    pub margin: f32,
+    /// The engine's own normalised entropy, 0..=1.
+    pub entropy: f32,
+}
+
+/// Whom a frame has been shown to and what is known now.
+#[derive(Clone, Debug, Default)]
+pub struct Journey {
+    /// In order.
+    pub steps: ArrayVec<Step, MAX_STEPS>,
+    /// The answer so far: the last one, or the average of all, as the policy wants.
+    pub answer: Answer,
+}
+
+impl Journey {
+    /// True if `engine` has been asked.
+    pub fn asked(&self, engine: EngineIdx) -> bool {
+        self.steps.iter().any(|step| step.engine == engine)
+    }
+
+    /// Number of engines that answered.
+    pub fn answers(&self) -> usize {
+        self.steps.iter().filter(|step| step.answered).count()
+    }
+}
