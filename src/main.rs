@@ -1,3 +1,33 @@
 //! Parse, run, map the error to an exit code. Nothing else ever moves in.
 
-fn main() {}
+use std::alloc::System;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use squint::cli::{self, Cli};
+use squint::service;
+
+/// Counts what Squint itself allocates, for `squint bench`; the libraries in C are not seen by it.
+#[global_allocator]
+static ALLOCATOR: &stats_alloc::StatsAlloc<System> = &stats_alloc::INSTRUMENTED_SYSTEM;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // A reader that went away is no reason to fail louder.
+            let _ = usage.print();
+            return ExitCode::from(if usage.use_stderr() { squint::error::USAGE } else { 0 });
+        }
+    };
+    service::log_to_stderr(cli.log);
+    match cli::run(cli, started) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("squint: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

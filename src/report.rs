@@ -84,6 +84,13 @@ impl Drops {
     }
 }
 
+impl Drops {
+    /// What has come since `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        Self(std::array::from_fn(|index| self.0[index].saturating_sub(before.0[index])))
+    }
+}
+
 /// Stage times of one frame. Their sum and the steps' own times make up `age`, but for the hand-over between threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
@@ -128,6 +135,8 @@ pub struct Report {
     pub engines: Arc<[Arc<str>]>,
     /// Where the time went.
     pub times: Times,
+    /// True if the outcome was settled after the frame's deadline.
+    pub late: bool,
     /// Frames of this camera dropped since its last record.
     pub drops: Drops,
 }

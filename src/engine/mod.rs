@@ -50,6 +50,12 @@ impl Answer {
     pub fn with_classes(classes: usize) -> Self {
         Self { probabilities: Vec::with_capacity(classes), ..Self::default() }
     }
+
+    /// Empties it, keeping the buffers.
+    pub fn clear(&mut self) {
+        self.probabilities.clear();
+        (self.ranked, self.margin, self.entropy) = (0, 0.0, 0.0);
+    }
 }
 
 /// Where the time of one look went.

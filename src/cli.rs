@@ -1,0 +1,248 @@
+//! The command line: what can be typed, and which command it means. No logic: each arm calls into [`crate::command`].
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::command;
+use crate::config::Overrides;
+use crate::error::Error;
+
+/// Squint: adaptive model selection for cameras at the edge.
+///
+/// Squints at every frame first, then decides how hard to look: cheap features and the last answers choose which of several
+/// networks runs; when its answer is unsure and the deadline allows it, a stronger one looks again.
+#[derive(Debug, Parser)]
+#[command(name = "squint", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
+pub struct Cli {
+    /// How much is logged to standard error: error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL", env = "SQUINT_LOG")]
+    pub log: Option<log::LevelFilter>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read cameras (or clips, or photos), look at every frame, report every answer
+    Run(RunArgs),
+    /// Look at a few pictures, once
+    Classify(ClassifyArgs),
+    /// Print the cheap features of pictures
+    Features(FeaturesArgs),
+    /// Check configuration, engines and policy; list all problems at once
+    Check(CheckArgs),
+    /// List or verify the installed engines
+    #[command(subcommand)]
+    Engines(EnginesCommand),
+    /// Measure what Squint costs on this machine
+    Bench(BenchArgs),
+    /// Say what was found on this machine, and what is missing for what
+    Doctor(DoctorArgs),
+    /// Fit the thresholds of a confidence policy to labelled photos
+    Train(TrainArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: Shell,
+    },
+    /// Write the man pages, generated from this command line
+    Man {
+        /// Folder to write them to; standard output (the main page only) without it
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// What several commands share: where configuration, engines and policy come from.
+#[derive(Debug, Args, Default)]
+pub struct Common {
+    /// Configuration file; see docs/config.md
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Policy: a name such as `default` (calibration/default.policy.toml) or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub policy: Option<String>,
+    /// Folder of the engines
+    #[arg(long, value_name = "DIR")]
+    pub engines: Option<PathBuf>,
+    /// Threads inside each engine
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// `squint run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// A single source in place of the configured cameras: csi:N, v4l2:/dev/videoN, rtsp://..., a video file, a folder or
+    /// pattern of images, test, or pipeline:<gst-launch text>
+    #[arg(long, short, value_name = "SOURCE")]
+    pub source: Option<String>,
+    /// `realtime` (the newest frame wins) or `fast` (files and images: every frame, as fast as the engines can)
+    #[arg(long, value_name = "PACE")]
+    pub pace: Option<String>,
+    /// Latest moment for an answer after capture, milliseconds
+    #[arg(long, value_name = "MS")]
+    pub deadline_ms: Option<u64>,
+    /// JSON Lines on standard output, as in docs/records.md
+    #[arg(long, conflicts_with_all = ["text", "quiet"])]
+    pub json: bool,
+    /// Lines for people on standard output
+    #[arg(long, conflicts_with = "quiet")]
+    pub text: bool,
+    /// Nothing on standard output
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Write the summary of the run as JSON
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
+    /// True classes of image files (CSV with the columns file and class_index): adds top-1 and top-5 to the summary
+    #[arg(long, value_name = "CSV")]
+    pub labels: Option<PathBuf>,
+    /// Stop each camera after so many frames
+    #[arg(long, value_name = "N")]
+    pub frames: Option<u64>,
+}
+
+/// `squint classify`.
+#[derive(Debug, Args)]
+pub struct ClassifyArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Pictures: JPEG, PNG, WebP or BMP
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    /// Ask this engine alone, in place of a policy
+    #[arg(long, value_name = "ID", conflicts_with = "policy")]
+    pub engine: Option<String>,
+    /// JSON Lines, as in docs/records.md
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `squint features`.
+#[derive(Debug, Args)]
+pub struct FeaturesArgs {
+    /// Pictures: JPEG, PNG, WebP or BMP
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    /// One JSON object a picture
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `squint check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Print the resolved configuration as TOML
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// `squint engines`.
+#[derive(Debug, Subcommand)]
+pub enum EnginesCommand {
+    /// List the engines with what was measured of them
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        common: Common,
+        /// JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check every file against its sha256, load every engine and look at a test picture
+    Verify {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        common: Common,
+    },
+}
+
+/// `squint bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Length of the 30 frames a second run through the whole pipeline
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub seconds: u64,
+}
+
+/// `squint doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `squint train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Folder of labelled photos
+    #[arg(long, value_name = "DIR")]
+    pub images: PathBuf,
+    /// True classes: CSV with the columns file and class_index
+    #[arg(long, value_name = "CSV")]
+    pub labels: PathBuf,
+    /// Policy file to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Engines to choose from, comma-separated; all by default
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub pool: Vec<String>,
+    /// Engine whose top-1 the policy must not fall below; the most accurate single network by default
+    #[arg(long, value_name = "ID")]
+    pub reference: Option<String>,
+    /// Most engines asked for one frame
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=4))]
+    pub stages: u8,
+    /// Seed of the folds
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+impl Common {
+    fn overrides(&self) -> Overrides {
+        Overrides { policy: self.policy.clone(), engines: self.engines.clone(), threads: self.threads, ..Overrides::default() }
+    }
+}
+
+/// Does what was typed. `started`: when the process began.
+pub fn run(cli: Cli, started: Instant) -> Result<(), Error> {
+    match cli.command {
+        Command::Run(args) => command::run::run(&args, started),
+        Command::Classify(args) => command::classify::classify(&args, started),
+        Command::Features(args) => command::features::features(&args),
+        Command::Check(args) => command::check::check(&args),
+        Command::Engines(EnginesCommand::List { common, json }) => command::engines::list(&common, json),
+        Command::Engines(EnginesCommand::Verify { common }) => command::engines::verify(&common),
+        Command::Bench(args) => command::bench::bench(&args),
+        Command::Doctor(args) => command::doctor::doctor(&args),
+        Command::Train(args) => command::train::train(&args),
+        Command::Completions { shell } => command::shell::completions(shell),
+        Command::Man { out } => command::shell::man(out.as_deref()),
+    }
+}

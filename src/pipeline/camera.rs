@@ -1,0 +1,171 @@
+//! The feature thread of one camera: keeps its source alive, measures each frame, and hands the sighting on.
+//!
+//! The only place that opens a source, and the only place that opens it again. Never waits for an engine, except for cameras
+//! that must not lose frames, which wait for a free job.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, select};
+use log::{debug, info, warn};
+
+use crate::features::{self, Scratch};
+use crate::frame::{Frame, Framing};
+use crate::report::Drop;
+use crate::source::{Backoff, FrameSource, SourceError};
+
+use super::clock::{Clock, Stop};
+use super::job::{Job, Ledger};
+use super::{Event, Opener};
+
+/// One camera's thread, before it runs.
+pub(super) struct CameraThread {
+    pub(super) index: usize,
+    pub(super) name: Arc<str>,
+    pub(super) opener: Opener,
+    pub(super) live: bool,
+    pub(super) lossless: bool,
+    pub(super) framing: Framing,
+    pub(super) stall_after: Duration,
+    pub(super) stale_after: Duration,
+    pub(super) frame_limit: Option<u64>,
+    pub(super) backoff: Backoff,
+    pub(super) free: Receiver<Box<Job>>,
+    pub(super) recycle: Sender<Box<Job>>,
+    pub(super) events: Sender<Event>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: Stop,
+}
+
+/// How far the numbering has come; it goes on when the source is opened again.
+#[derive(Default)]
+struct Progress {
+    /// Number that the source's frame 0 has.
+    base: u64,
+    /// One above the highest number given.
+    next: u64,
+    /// Frames superseded in this opening that have been counted.
+    superseded: u64,
+    delivered: bool,
+}
+
+enum Flow {
+    Continue,
+    End,
+}
+
+impl CameraThread {
+    /// Works until the source has ended or Squint stops. An error is one that no retry can mend: a finite source that failed.
+    pub(super) fn run(mut self) -> Result<(), SourceError> {
+        let mut scratch = Scratch::default();
+        let mut progress = Progress::default();
+        let outcome = loop {
+            let lost = match self.run_once(&mut scratch, &mut progress) {
+                Ok(()) => break Ok(()),
+                Err(error) if !self.live => break Err(error),
+                Err(error) => error,
+            };
+            if self.stop.is_stopped() {
+                break Ok(());
+            }
+            let pause = self.backoff.pause();
+            warn!(camera = *self.name; "{}: {lost}; next try in {} ms", self.name, pause.as_millis());
+            if !self.clock.sleep(pause, &self.stop) {
+                break Ok(());
+            }
+        };
+        self.stop.forget(self.index);
+        // The dispatcher may be gone already if everything is going down at once.
+        let _ = self.events.send(Event::Ended(self.index));
+        outcome
+    }
+
+    /// Opens the source and works until it ends or fails. Never retries, never sleeps.
+    fn run_once(&mut self, scratch: &mut Scratch, progress: &mut Progress) -> Result<(), SourceError> {
+        let mut source = (self.opener)()?;
+        self.stop.register(self.index, source.stopper());
+        *progress = Progress { base: progress.next, next: progress.next, ..Progress::default() };
+        let outcome = self.drain(source.as_mut(), scratch, progress);
+        self.count_superseded(source.as_ref(), progress);
+        outcome
+    }
+
+    fn drain(&mut self, source: &mut dyn FrameSource, scratch: &mut Scratch, progress: &mut Progress) -> Result<(), SourceError> {
+        loop {
+            match source.next(self.stall_after) {
+                Ok(Some(frame)) => {
+                    self.count_superseded(source, progress);
+                    if !std::mem::replace(&mut progress.delivered, true) {
+                        let layout = frame.layout();
+                        info!(camera = *self.name; "{}: delivering {}x{} {:?}", self.name, layout.width, layout.height, layout.format);
+                        self.backoff.reset();
+                    }
+                    let sequence = progress.base + frame.sequence;
+                    progress.next = sequence + 1;
+                    self.ledger.offer(1);
+                    if let Flow::End = self.sight(frame, sequence, scratch) {
+                        return Ok(());
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(SourceError::Unreadable { file, reason, .. }) => {
+                    self.ledger.offer(1);
+                    self.ledger.drop(Drop::Unreadable, 1);
+                    progress.next += 1;
+                    warn!(camera = *self.name; "{}: {file} left out: {reason}", self.name);
+                }
+                Err(error) => return Err(error),
+            }
+            if self.frame_limit.is_some_and(|limit| self.ledger.offered() >= limit) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Measures one frame and hands it on, or counts why not.
+    fn sight(&mut self, frame: Frame, sequence: u64, scratch: &mut Scratch) -> Flow {
+        let taken = self.clock.now();
+        if !self.lossless && taken.saturating_duration_since(frame.captured) > self.stale_after {
+            self.ledger.drop(Drop::Stale, 1);
+            return Flow::Continue;
+        }
+        let sighting = features::extract(&frame, &self.framing, scratch);
+        let Some(mut job) = self.free_job() else {
+            let stopped = self.lossless || self.stop.is_stopped();
+            self.ledger.drop(if stopped { Drop::Stopped } else { Drop::Busy }, 1);
+            return if self.lossless { Flow::End } else { Flow::Continue };
+        };
+        job.load(frame, sequence, sighting, taken, self.clock.now());
+        if let Err(refused) = self.events.send(Event::Sighting(job)) {
+            debug!("{}: the dispatcher is gone", self.name);
+            self.ledger.drop(Drop::Stopped, 1);
+            if let Event::Sighting(job) = refused.into_inner() {
+                let _ = self.recycle.try_send(job);
+            }
+            return Flow::End;
+        }
+        Flow::Continue
+    }
+
+    /// A free job: at once or not at all for live cameras, as soon as there is one (or Squint stops) for the others.
+    fn free_job(&self) -> Option<Box<Job>> {
+        if !self.lossless {
+            return self.free.try_recv().ok();
+        }
+        select! {
+            recv(self.free) -> job => job.ok(),
+            recv(self.stop.signal()) -> _ => None,
+        }
+    }
+
+    fn count_superseded(&self, source: &dyn FrameSource, progress: &mut Progress) {
+        let total = source.superseded();
+        let new = total.saturating_sub(progress.superseded);
+        if new > 0 {
+            progress.superseded = total;
+            self.ledger.offer(new);
+            self.ledger.drop(Drop::Superseded, new);
+        }
+    }
+}

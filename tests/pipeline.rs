@@ -1,0 +1,287 @@
+//! The threads and channels with fake engines and cameras: every frame is answered or counted, whatever goes wrong.
+
+#[allow(dead_code)]
+#[path = "common/fakes.rs"]
+mod fakes;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
+use squint::engine::{EngineError, EngineIdx, Label, Labels, Look};
+use squint::frame::Framing;
+use squint::pipeline::clock::{MachineClock, Stop};
+use squint::pipeline::{self, CameraSetup, Crew, Listener, PipelineError, Tally};
+use squint::policy::{Code, Confidence, Plan, Policy, Reuse, Score, Stage};
+use squint::report::{Drop, Outcome, Report};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// Keeps every report.
+#[derive(Default)]
+struct Notes {
+    reports: Vec<Report>,
+    /// How long the reader takes over each report.
+    dawdles: Duration,
+    stop_after: Option<(usize, Stop)>,
+}
+
+impl Listener for Notes {
+    fn hear(&mut self, report: &Report) {
+        self.reports.push(report.clone());
+        std::thread::sleep(self.dawdles);
+        if let Some((count, stop)) = &self.stop_after
+            && self.reports.len() >= *count
+        {
+            stop.stop();
+        }
+    }
+}
+
+fn cascade(thresholds: &[f32]) -> Policy {
+    let stages = (0..=thresholds.len())
+        .map(|index| Stage { engine: EngineIdx(index as u8), accept_above: thresholds.get(index).copied() })
+        .collect();
+    Policy::new("test", Plan::Confidence(Confidence { stages, average: false, score: Score::MaxSoftmax }))
+}
+
+fn crew(policy: Policy, looks: Vec<Box<dyn Look>>) -> Crew {
+    let classes = (0..CLASSES).map(|class| Label { key: String::new(), name: format!("class {class}") }).collect();
+    let engines = looks.into_iter().enumerate().map(|(index, look)| {
+        let loader: pipeline::Loader = Box::new(move || Ok(look));
+        (format!("fake-{index}").into(), loader)
+    });
+    Crew { policy, engines: engines.collect(), labels: Arc::new(Labels { classes, sha256: "0".into() }) }
+}
+
+fn camera(name: &str, lossless: bool, script: Vec<Shot>) -> CameraSetup {
+    let mut once = Some(script);
+    CameraSetup {
+        name: name.into(),
+        source: "fake".into(),
+        opener: Box::new(move || Ok(FakeSource::boxed(once.take().unwrap_or_default()))),
+        live: false,
+        lossless,
+        framing: Framing::default(),
+        deadline: MS(500),
+        stale_after: MS(1000),
+        stall_after: MS(200),
+        retry_cap: MS(5),
+        reuse: None,
+        frame_limit: None,
+    }
+}
+
+fn run(crew: Crew, cameras: Vec<CameraSetup>, notes: Notes, stop: &Stop) -> Tally<Notes> {
+    pipeline::run(crew, cameras, notes, 16, Arc::new(MachineClock), stop, Instant::now()).expect("the pipeline runs")
+}
+
+/// The law of frames: what was offered is reported or counted.
+fn assert_every_frame_is_accounted_for(tally: &Tally<Notes>) {
+    for (name, offered, drops) in &tally.cameras {
+        let told = tally.listener.reports.iter().filter(|report| report.camera == *name).count() as u64;
+        assert_eq!(*offered, told + drops.total(), "{name}: offered = reported + dropped ({drops:?})");
+    }
+}
+
+fn frames(count: usize, pause: Duration) -> Vec<Shot> {
+    (0..count).map(|number| Shot::Frame((number % 200) as u8, pause)).collect()
+}
+
+#[test]
+fn an_unsure_answer_is_looked_at_again_and_a_sure_one_is_not() {
+    let (small, large) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let looks = vec![
+        FakeLook::boxed(MS(1), &small, |number| Act::Answer(1, if number % 2 == 0 { 0.9 } else { 0.3 })),
+        FakeLook::boxed(MS(2), &large, |_| Act::Answer(2, 0.8)),
+    ];
+    let tally = run(crew(cascade(&[0.6]), looks), vec![camera("a", true, frames(20, MS(0)))], Notes::default(), &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    let reports = &tally.listener.reports;
+    assert_eq!(reports.len(), 20);
+    for (number, report) in reports.iter().enumerate() {
+        assert_eq!(report.sequence, number as u64, "a camera that loses nothing is answered in order");
+        assert_eq!(report.outcome, Outcome::Answered);
+        let (steps, class, code) = if number % 2 == 0 { (1, 1, Code::Sure) } else { (2, 2, Code::Last) };
+        assert_eq!((report.journey.steps.len(), report.journey.answer.top[0].class, report.verdict.code), (steps, class, code));
+    }
+    assert_eq!((small.load(Ordering::SeqCst), large.load(Ordering::SeqCst)), (20, 10));
+}
+
+#[test]
+fn a_slow_engine_costs_a_live_camera_frames_but_never_uncounted_ones_and_never_freshness() {
+    let looks = vec![FakeLook::boxed(MS(30), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let tally = run(crew(cascade(&[]), looks), vec![camera("a", false, frames(60, MS(5)))], Notes::default(), &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    let (_, offered, drops) = &tally.cameras[0];
+    assert_eq!(*offered, 60);
+    assert!(drops.get(Drop::Busy) > 20, "most frames find the engine occupied: {drops:?}");
+    let told: u64 = tally.listener.reports.iter().map(|report| report.drops.total()).sum();
+    assert!(told > 0 && told <= drops.total(), "records tell of the drops between them");
+    let oldest = tally.listener.reports.iter().map(|report| report.times.age).max().expect("some were answered");
+    assert!(oldest < MS(200), "a frame waits for one look at most, not for a queue: {oldest:?}");
+}
+
+#[test]
+fn an_engine_that_fails_is_set_aside_and_the_next_one_answers() {
+    let (small, large) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let looks = vec![
+        FakeLook::boxed(MS(1), &small, |_| Act::Fail),
+        FakeLook::boxed(MS(1), &large, |_| Act::Answer(3, 0.8)),
+    ];
+    let tally = run(crew(cascade(&[0.6]), looks), vec![camera("a", true, frames(30, MS(0)))], Notes::default(), &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    assert!(tally.listener.reports.iter().all(|report| report.outcome == Outcome::Answered && report.journey.answer.top[0].class == 3));
+    assert!(small.load(Ordering::SeqCst) < 5, "set aside after a failure, not asked for every frame");
+    assert_eq!(tally.listener.reports[0].journey.steps.len(), 2, "the first frame met the failure and went on");
+    assert!(!tally.listener.reports[0].journey.steps[0].answered);
+}
+
+#[test]
+fn an_engine_that_panics_is_a_failed_engine_not_a_dead_daemon() {
+    let looks = vec![
+        FakeLook::boxed(MS(1), &Arc::default(), |_| Act::Panic),
+        FakeLook::boxed(MS(1), &Arc::default(), |_| Act::Answer(3, 0.8)),
+    ];
+    let tally = run(crew(cascade(&[0.6]), looks), vec![camera("a", true, frames(5, MS(0)))], Notes::default(), &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    assert!(tally.listener.reports.iter().all(|report| report.outcome == Outcome::Answered));
+}
+
+#[test]
+fn when_every_engine_fails_the_frame_is_reported_as_failed() {
+    let looks = vec![FakeLook::boxed(MS(1), &Arc::default(), |_| Act::Fail)];
+    let tally = run(crew(cascade(&[]), looks), vec![camera("a", true, frames(3, MS(0)))], Notes::default(), &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    assert_eq!(tally.listener.reports[0].outcome, Outcome::Failed);
+    assert_eq!(tally.listener.reports[1].verdict.code, Code::NotAllowed, "set aside for the next frame");
+}
+
+#[test]
+fn no_camera_starves_beside_a_faster_one() {
+    let looks = vec![FakeLook::boxed(MS(10), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let mut slow = camera("slow", false, frames(40, MS(20)));
+    slow.deadline = MS(900);
+    let mut fast = camera("fast", false, frames(400, MS(2)));
+    fast.deadline = MS(100);
+    let tally = run(crew(cascade(&[]), looks), vec![slow, fast], Notes::default(), &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    let answered = |name: &str| tally.listener.reports.iter().filter(|report| &*report.camera == name).count();
+    assert!(answered("slow") >= 20, "{} of 40 frames of the slow camera", answered("slow"));
+    assert!(answered("fast") >= 20, "{} of 400 frames of the fast camera", answered("fast"));
+}
+
+#[test]
+fn an_unchanged_scene_gets_the_last_answer_and_a_changed_one_a_new_look() {
+    let looked = Arc::new(AtomicU64::new(0));
+    let looks = vec![FakeLook::boxed(MS(1), &looked, |number| Act::Answer(number as u32, 0.9))];
+    let greys = [10, 10, 11, 10, 90, 90, 91, 10];
+    let script = greys.iter().map(|grey| Shot::Frame(*grey, MS(0))).collect();
+    let mut camera = camera("a", true, script);
+    camera.reuse = Some(Reuse { max_change: 0.02, max_age: Duration::from_secs(60) });
+    let tally = run(crew(cascade(&[]), looks), vec![camera], Notes::default(), &Stop::new());
+    let classes: Vec<_> = tally.listener.reports.iter().map(|report| (report.outcome, report.journey.answer.top[0].class)).collect();
+    use Outcome::{Answered, Reused};
+    assert_eq!(
+        classes,
+        [(Answered, 0), (Reused, 0), (Reused, 0), (Reused, 0), (Answered, 1), (Reused, 1), (Reused, 1), (Answered, 2)]
+    );
+    assert_eq!(looked.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_slow_reader_loses_the_oldest_reports_and_they_are_counted() {
+    let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let notes = Notes { dawdles: MS(20), ..Notes::default() };
+    let tally = run(crew(cascade(&[]), looks), vec![camera("a", false, frames(100, MS(1)))], notes, &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    assert!(tally.cameras[0].2.get(Drop::SinkFull) > 0, "{:?}", tally.cameras[0].2);
+    assert_eq!(tally.listener.reports.last().map(|report| report.sequence), Some(99), "the newest survive");
+}
+
+#[test]
+fn a_lost_camera_is_opened_again_and_its_numbers_go_on() {
+    let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let stop = Stop::new();
+    let mut opened = 0;
+    let mut lossy = camera("a", true, vec![]);
+    lossy.live = true;
+    lossy.stall_after = MS(10);
+    lossy.opener = Box::new(move || {
+        opened += 1;
+        let end = match opened % 3 {
+            0 => Shot::Fail,
+            1 => Shot::Stall,
+            _ => return Err(squint::source::SourceError::Ended { origin: "fake".into() }),
+        };
+        Ok(FakeSource::boxed([Shot::Frame(1, MS(0)), Shot::Frame(2, MS(0)), end]))
+    });
+    let notes = Notes { stop_after: Some((6, stop.clone())), ..Notes::default() };
+    let tally = run(crew(cascade(&[]), looks), vec![lossy], notes, &stop);
+    assert_every_frame_is_accounted_for(&tally);
+    let numbers: Vec<_> = tally.listener.reports.iter().take(6).map(|report| report.sequence).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn unreadable_files_are_counted_and_the_rest_is_answered() {
+    let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let script = vec![Shot::Unreadable, Shot::Frame(1, MS(0)), Shot::Unreadable, Shot::Frame(2, MS(0))];
+    let tally = run(crew(cascade(&[]), looks), vec![camera("a", true, script)], Notes::default(), &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    assert_eq!((tally.cameras[0].1, tally.cameras[0].2.get(Drop::Unreadable), tally.listener.reports.len()), (4, 2, 2));
+    assert_eq!(tally.listener.reports.iter().map(|report| report.sequence).collect::<Vec<_>>(), [1, 3]);
+}
+
+#[test]
+fn a_finite_source_that_fails_ends_the_run_with_its_error() {
+    let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let tally = run(crew(cascade(&[]), looks), vec![camera("a", true, vec![Shot::Fail])], Notes::default(), &Stop::new());
+    assert!(tally.failure.is_some_and(|error| error.to_string().contains("told to fail")));
+}
+
+#[test]
+fn told_to_stop_it_drains_and_accounts_for_every_frame() {
+    for lossless in [true, false] {
+        let looks = vec![
+            FakeLook::boxed(MS(3), &Arc::default(), |_| Act::Answer(1, 0.3)),
+            FakeLook::boxed(MS(8), &Arc::default(), |_| Act::Answer(1, 0.3)),
+        ];
+        let stop = Stop::new();
+        let notes = Notes { stop_after: Some((7, stop.clone())), ..Notes::default() };
+        let begun = Instant::now();
+        let cameras = vec![camera("a", lossless, frames(100_000, MS(1))), camera("b", lossless, vec![Shot::Frame(1, MS(0)), Shot::Stall])];
+        let tally = run(crew(cascade(&[0.6]), looks), cameras, notes, &stop);
+        assert_every_frame_is_accounted_for(&tally);
+        assert!(begun.elapsed() < MS(5000), "stopping takes {:?}", begun.elapsed());
+        assert!(tally.listener.reports.len() >= 7);
+    }
+}
+
+#[test]
+fn an_engine_that_cannot_be_loaded_is_an_error_at_start() {
+    let mut crew = crew(cascade(&[]), vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))]);
+    crew.engines[0].1 = Box::new(|| Err(EngineError::Model { id: "fake".into(), path: "a.onnx".into(), reason: "truncated".into() }));
+    let begun = pipeline::run(
+        crew,
+        vec![camera("a", true, frames(1, MS(0)))],
+        Notes::default(),
+        16,
+        Arc::new(MachineClock),
+        &Stop::new(),
+        Instant::now(),
+    );
+    assert!(matches!(begun, Err(PipelineError::Engine(error)) if error.to_string().contains("a.onnx: truncated")));
+}
+
+#[test]
+fn a_frame_whose_deadline_passes_while_it_waits_is_counted_as_late() {
+    let looks = vec![FakeLook::boxed(MS(80), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let mut patient = camera("patient", true, frames(3, MS(0)));
+    patient.deadline = MS(5000);
+    let mut hasty = camera("hasty", false, vec![Shot::Frame(1, MS(90)), Shot::Stall]);
+    hasty.deadline = MS(100);
+    let tally = run(crew(cascade(&[]), looks), vec![patient, hasty], Notes::default(), &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+}
