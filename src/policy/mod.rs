@@ -7,6 +7,7 @@
 pub mod chain;
 pub mod confidence;
 pub mod decide;
+pub mod file;
 pub mod random;
 
 pub use decide::{Plan, Policy, after, first};
