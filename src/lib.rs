@@ -6,5 +6,7 @@ pub mod engine;
 pub mod features;
 pub mod frame;
 pub mod policy;
+pub mod premodel;
 pub mod report;
 pub mod source;
+pub mod stats;

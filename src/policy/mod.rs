@@ -1,7 +1,16 @@
 //! The two decisions: whom to ask first, and, once an answer is there, accept it, ask a stronger engine, or give up.
 //!
 //! Pure and total: always an outcome, always a [`Reason`]; never an engine outside the [`Allowance`], never an engine twice for one
-//! frame. Clocks, queues and files are elsewhere; [`file`] parses policy files that others have read.
+//! frame. Clocks, queues and files are elsewhere; [`file`] parses policy files that others have read. This file holds the words of
+//! the decisions, [`decide`] makes them, and each kind of policy has a file of its own.
+
+pub mod chain;
+pub mod confidence;
+pub mod decide;
+pub mod file;
+pub mod random;
+
+pub use decide::{Plan, Policy, after, first};
 
 use std::time::Duration;
 
@@ -36,9 +45,14 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// What `engine` costs; `None` if it must not be asked now.
+    pub fn terms(&self, engine: EngineIdx) -> Option<Terms> {
+        self.engines.get(usize::from(engine.0)).copied().flatten()
+    }
+
     /// True if `engine` may be asked and the time left covers its wait and its 95th percentile.
     pub fn covers(&self, engine: EngineIdx) -> bool {
-        match (self.engines.get(usize::from(engine.0)).copied().flatten(), self.remaining) {
+        match (self.terms(engine), self.remaining) {
             (Some(_), None) => true,
             (Some(terms), Some(left)) => terms.wait.saturating_add(terms.p95) <= left,
             (None, _) => false,
@@ -109,11 +123,15 @@ pub enum Code {
     Entry,
     /// `premodel`: the premodel chose this engine (value: share of yes votes, limit: votes needed).
     Premodel,
-    /// `fallback`: no level of the premodel said yes; the engine named for that case.
+    /// `fallback`: no level of the premodel said yes; the engine named for that case (value: largest share of yes votes, limit: votes
+    /// needed).
     Fallback,
+    /// `unfamiliar`: the frame is unlike any the premodel was trained on; the safe engine (value: distance, limit: allowed distance).
+    Unfamiliar,
     /// `drawn`: the random mix drew this engine (value: the draw, limit: its upper bound).
     Drawn,
-    /// `cheaper`: the engine wanted was not allowed or not fast enough; the next one that is.
+    /// `cheaper`: the engine wanted was not allowed or not fast enough; the next one that is (value: ms left, limit: ms that the one
+    /// wanted would have needed).
     Cheaper,
     /// `unchanged`: the scene has not changed, the last answer holds (value: change, limit: allowed change).
     Unchanged,
@@ -125,12 +143,54 @@ pub enum Code {
     Last,
     /// `out-of-time`: a stronger engine would not finish before the deadline (value: ms left, limit: ms needed).
     OutOfTime,
-    /// `not-allowed`: every engine wanted is outside the allowance.
+    /// `not-allowed`: every engine wanted is outside the allowance (value: score, if there is an answer).
     NotAllowed,
-    /// `abstained`: the policy prefers no answer here.
+    /// `abstained`: the policy prefers no answer here (value: largest share of yes votes, limit: votes needed).
     Abstained,
-    /// `engine-failed`: the engine asked before failed; the next one.
+    /// `engine-failed`: the engine asked before failed; the next one, or, without a next one, what was answered before (value: score).
     EngineFailed,
+}
+
+impl Code {
+    /// All codes.
+    pub const ALL: [Self; 15] = [
+        Self::Fixed,
+        Self::Entry,
+        Self::Premodel,
+        Self::Fallback,
+        Self::Unfamiliar,
+        Self::Drawn,
+        Self::Cheaper,
+        Self::Unchanged,
+        Self::Sure,
+        Self::Unsure,
+        Self::Last,
+        Self::OutOfTime,
+        Self::NotAllowed,
+        Self::Abstained,
+        Self::EngineFailed,
+    ];
+
+    /// The word used in records and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Entry => "entry",
+            Self::Premodel => "premodel",
+            Self::Fallback => "fallback",
+            Self::Unfamiliar => "unfamiliar",
+            Self::Drawn => "drawn",
+            Self::Cheaper => "cheaper",
+            Self::Unchanged => "unchanged",
+            Self::Sure => "sure",
+            Self::Unsure => "unsure",
+            Self::Last => "last",
+            Self::OutOfTime => "out-of-time",
+            Self::NotAllowed => "not-allowed",
+            Self::Abstained => "abstained",
+            Self::EngineFailed => "engine-failed",
+        }
+    }
 }
 
 /// A code with the figures behind it.
@@ -142,6 +202,19 @@ pub struct Reason {
     pub value: Option<f32>,
     /// What it was held against.
     pub limit: Option<f32>,
+}
+
+impl Reason {
+    /// A code without figures.
+    pub fn bare(code: Code) -> Self {
+        Self { code, value: None, limit: None }
+    }
+
+    /// A code with its figures; one that is not finite is left out.
+    pub fn with(code: Code, value: f32, limit: f32) -> Self {
+        let finite = |figure: f32| Some(figure).filter(|figure| figure.is_finite());
+        Self { code, value: finite(value), limit: finite(limit) }
+    }
 }
 
 /// The first decision.
@@ -164,6 +237,14 @@ pub enum Verdict {
     Escalate(EngineIdx, Reason),
     /// Give no answer.
     Abstain(Reason),
+}
+
+impl Verdict {
+    /// True if looking again at the same scene would not be worth it: the answer was sure, or the policy's last word. False for answers
+    /// accepted for want of time, allowance or a working engine. For [`LastAnswer::sure`].
+    pub fn is_sure(&self) -> bool {
+        matches!(self, Self::Accept(Reason { code: Code::Sure | Code::Last, .. }))
+    }
 }
 
 /// One engine that was asked, and what came of it.

@@ -1,0 +1,70 @@
+//! The kind `confidence`: ask, look at how sure the answer is, stop or ask the next one. Pure.
+
+use arrayvec::ArrayVec;
+
+use super::MAX_STEPS;
+use crate::engine::{Answer, EngineIdx};
+
+/// How sure an answer is, as one number 0..=1. Closed: a name in policy files stands for one formula for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Score {
+    /// The highest probability.
+    MaxSoftmax,
+    /// The highest less the second highest probability.
+    Margin,
+}
+
+impl Score {
+    /// All scores.
+    pub const ALL: [Self; 2] = [Self::MaxSoftmax, Self::Margin];
+
+    /// The word used in policy files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MaxSoftmax => "max-softmax",
+            Self::Margin => "margin",
+        }
+    }
+
+    /// The score of `answer`, 0..=1; an answer that names no class, or is not a number, is not sure at all.
+    pub fn of(self, answer: &Answer) -> f32 {
+        let score = match self {
+            Self::MaxSoftmax if answer.ranked > 0 => answer.top[0].probability,
+            Self::Margin if answer.ranked > 0 => answer.margin,
+            _ => 0.0,
+        };
+        if score.is_finite() { score.clamp(0.0, 1.0) } else { 0.0 }
+    }
+}
+
+/// One stage of the chain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stage {
+    /// Whom to ask.
+    pub engine: EngineIdx,
+    /// From this score on the answer stands, 0..=1. The last stage has none: its answer always stands.
+    pub accept_above: Option<f32>,
+}
+
+/// Engines in the order in which they are asked, until the answer is sure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Confidence {
+    /// No engine twice.
+    pub stages: ArrayVec<Stage, MAX_STEPS>,
+    /// True if the answers so far are averaged, false if the last one counts.
+    pub average: bool,
+    /// What is held against `accept_above`.
+    pub score: Score,
+}
+
+impl Confidence {
+    /// The stage of `engine`.
+    pub fn stage_of(&self, engine: EngineIdx) -> Option<usize> {
+        self.stages.iter().position(|stage| stage.engine == engine)
+    }
+
+    /// The engines after `stage`, in order.
+    pub fn after(&self, stage: usize) -> impl Iterator<Item = EngineIdx> + '_ {
+        self.stages.iter().skip(stage + 1).map(|stage| stage.engine)
+    }
+}
