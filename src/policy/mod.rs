@@ -3,6 +3,8 @@
 //! Pure and total: always an outcome, always a [`Reason`]; never an engine outside the [`Allowance`], never an engine twice for one
 //! frame. Clocks, queues and files are elsewhere; [`file`] parses policy files that others have read.
 
+mod code;
+
 use std::time::Duration;
 
 use crate::engine::{Answer, EngineIdx, LookTimes, MAX_ENGINES, Top};
