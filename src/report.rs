@@ -25,6 +25,21 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// All outcomes.
+    pub const ALL: [Self; 4] = [Self::Answered, Self::Reused, Self::Abstained, Self::Failed];
+
+    /// The word used in records, summaries and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Reused => "reused",
+            Self::Abstained => "abstained",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Why a frame was given up before a report could be made of it. A frame is answered, reused, abstained, failed, or dropped for one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Drop {

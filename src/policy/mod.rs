@@ -12,6 +12,8 @@ pub mod random;
 
 pub use decide::{Plan, Policy, after, first};
 
+mod code;
+
 use std::time::Duration;
 
 use crate::engine::{Answer, EngineIdx, LookTimes, MAX_ENGINES, Top};

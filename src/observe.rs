@@ -1,0 +1,171 @@
+//! Reports in, counters kept, a summary out: what a run did, in total and by camera.
+//!
+//! Pure: no clock, no file; durations and memory are handed in. Nothing allocates once the cameras and engines are known.
+//! Every frame is counted exactly once: by [`Counters::note`] if a report of it went out, by [`Counters::note_drop`] if not. The
+//! drops inside a report repeat what `note_drop` was told; they are for the record's readers and are not counted again.
+
+mod summary;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::policy::Code;
+use crate::report::{Drop, Drops, Outcome, Report};
+use crate::stats::Histogram;
+
+pub use summary::{Accuracy, EngineSummary, Facts, Named, Part, Quantiles, SUMMARY_VERSION, Summary};
+
+/// The stages whose time is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// From capture until the feature thread took the frame.
+    Wait,
+    /// Feature extraction.
+    Features,
+    /// From the features to the first decision acted on.
+    Dispatch,
+    /// Preprocessing, all engines of the frame together.
+    Preprocess,
+    /// The networks, all engines of the frame together.
+    Run,
+    /// What Squint adds.
+    Overhead,
+    /// From capture to outcome.
+    Age,
+}
+
+impl Stage {
+    /// All stages, in the order a frame meets them.
+    pub const ALL: [Self; 7] = [Self::Wait, Self::Features, Self::Dispatch, Self::Preprocess, Self::Run, Self::Overhead, Self::Age];
+
+    /// The word used in summaries and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Features => "features",
+            Self::Dispatch => "dispatch",
+            Self::Preprocess => "preprocess",
+            Self::Run => "run",
+            Self::Overhead => "overhead",
+            Self::Age => "age",
+        }
+    }
+}
+
+/// What has been counted so far.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    all: Tally,
+    cameras: Vec<(Arc<str>, Tally)>,
+    engines: Vec<Arc<str>>,
+}
+
+/// One camera's counts, or the sum of all.
+#[derive(Clone, Debug)]
+struct Tally {
+    outcomes: [u64; Outcome::ALL.len()],
+    drops: Drops,
+    escalated: u64,
+    stages: [Histogram; Stage::ALL.len()],
+    engines: Vec<EngineTally>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct EngineTally {
+    runs: u64,
+    failed: u64,
+    first: u64,
+    run: Histogram,
+}
+
+impl Counters {
+    /// Counters of these cameras and engines, by index. Others met later are added, which allocates.
+    pub fn new(cameras: &[Arc<str>], engines: &[Arc<str>]) -> Self {
+        let empty = Tally::new(engines.len());
+        let cameras = cameras.iter().map(|name| (name.clone(), empty.clone())).collect();
+        Self { all: empty, cameras, engines: engines.to_vec() }
+    }
+
+    /// Counts a report that went out. Its `drops` are not counted here, see [`Counters::note_drop`].
+    pub fn note(&mut self, report: &Report) {
+        if self.engines.len() < report.engines.len() {
+            self.meet(&report.engines);
+        }
+        self.all.note(report);
+        self.camera(report.camera_index, Some(&report.camera)).note(report);
+    }
+
+    /// Counts `count` frames of a camera that never became a report, or whose report was thrown away.
+    pub fn note_drop(&mut self, camera: u16, why: Drop, count: u64) {
+        self.all.drops.add(why, count);
+        self.camera(camera, None).drops.add(why, count);
+    }
+
+    /// What was counted, with `facts` the counters cannot know.
+    pub fn summary(&self, facts: &Facts) -> Summary {
+        Summary::of(self, facts)
+    }
+
+    fn meet(&mut self, engines: &[Arc<str>]) {
+        self.engines = engines.to_vec();
+        for tally in self.cameras.iter_mut().map(|(_, tally)| tally).chain([&mut self.all]) {
+            tally.engines.resize_with(engines.len(), EngineTally::default);
+        }
+    }
+
+    fn camera(&mut self, index: u16, name: Option<&Arc<str>>) -> &mut Tally {
+        let index = usize::from(index);
+        while self.cameras.len() <= index {
+            let name = name.filter(|_| self.cameras.len() == index).cloned();
+            let name = name.unwrap_or_else(|| format!("camera {}", self.cameras.len()).into());
+            self.cameras.push((name, Tally::new(self.engines.len())));
+        }
+        &mut self.cameras[index].1
+    }
+}
+
+impl Tally {
+    fn new(engines: usize) -> Self {
+        Self {
+            outcomes: [0; Outcome::ALL.len()],
+            drops: Drops::default(),
+            escalated: 0,
+            stages: std::array::from_fn(|_| Histogram::new()),
+            engines: vec![EngineTally::default(); engines],
+        }
+    }
+
+    fn note(&mut self, report: &Report) {
+        self.outcomes[report.outcome as usize] += 1;
+        let steps = &report.journey.steps;
+        // A step taken because the one before it failed is a replacement, not a second look.
+        self.escalated += u64::from(steps.iter().skip(1).any(|step| step.why.code != Code::EngineFailed));
+        let (mut preprocess, mut run) = (Duration::ZERO, Duration::ZERO);
+        for (at, step) in steps.iter().enumerate() {
+            let Some(engine) = self.engines.get_mut(usize::from(step.engine.0)) else { continue };
+            engine.runs += 1;
+            engine.first += u64::from(at == 0);
+            if step.answered {
+                engine.run.record(step.times.run);
+                preprocess += step.times.preprocess;
+                run += step.times.run;
+            } else {
+                engine.failed += 1;
+            }
+        }
+        let looked = report.journey.answers() > 0;
+        for stage in Stage::ALL {
+            let time = match stage {
+                Stage::Wait => report.times.wait,
+                Stage::Features => report.times.features,
+                Stage::Dispatch => report.times.dispatch,
+                Stage::Preprocess if looked => preprocess,
+                Stage::Run if looked => run,
+                Stage::Preprocess | Stage::Run => continue,
+                Stage::Overhead => report.times.overhead,
+                Stage::Age => report.times.age,
+            };
+            self.stages[stage as usize].record(time);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The words for the reasons of decisions, in one table: records, metrics and docs/records.md use these and no others.
+
+use super::Code;
+
+impl Code {
+    /// Every code, in the order of docs/records.md.
+    pub const ALL: [Self; 14] = [
+        Self::Fixed,
+        Self::Entry,
+        Self::Premodel,
+        Self::Fallback,
+        Self::Drawn,
+        Self::Cheaper,
+        Self::Unchanged,
+        Self::Sure,
+        Self::Unsure,
+        Self::Last,
+        Self::OutOfTime,
+        Self::NotAllowed,
+        Self::Abstained,
+        Self::EngineFailed,
+    ];
+
+    /// The word used in records and metrics; kebab-case. A new variant belongs in [`Code::ALL`] too.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Entry => "entry",
+            Self::Premodel => "premodel",
+            Self::Fallback => "fallback",
+            Self::Drawn => "drawn",
+            Self::Cheaper => "cheaper",
+            Self::Unchanged => "unchanged",
+            Self::Sure => "sure",
+            Self::Unsure => "unsure",
+            Self::Last => "last",
+            Self::OutOfTime => "out-of-time",
+            Self::NotAllowed => "not-allowed",
+            Self::Abstained => "abstained",
+            Self::EngineFailed => "engine-failed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_listed_once_and_has_its_own_word() {
+        let names: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+        assert!(Code::ALL.iter().enumerate().all(|(at, code)| *code as usize == at), "declaration order, none skipped");
+        assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+    }
+}

@@ -1,0 +1,125 @@
+//! Where reports go: standard output for programs ([`StdoutJson`]) or people ([`Text`]), a rotated file ([`File`]), a unix socket
+//! ([`Socket`]). The [`Publisher`] owns those the configuration asks for and renders each report at most once.
+//!
+//! A sink never holds up the others for long and never loses a record silently: what could not be written is an error, counted by
+//! the publisher. No threads here; the queue in front of the publisher is the pipeline's.
+
+mod file;
+mod publisher;
+mod record;
+mod socket;
+mod stamp;
+mod status;
+mod stdout;
+mod table;
+mod text;
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::observe::Summary;
+use crate::report::Report;
+
+pub use file::File;
+pub use publisher::{Opening, Published, Publisher};
+pub use record::{write_record, write_record_with_features};
+pub use socket::{Socket, SocketCounts};
+pub use stdout::StdoutJson;
+pub use table::table;
+pub use text::{Style, Text};
+
+/// One destination. Owned by the sink thread.
+pub trait Sink: Send {
+    /// `stdout`, `file` or `socket`, for logs and counts.
+    fn name(&self) -> &'static str;
+
+    /// False if the sink makes its own lines; then `json` may be empty.
+    fn wants_json(&self) -> bool {
+        true
+    }
+
+    /// Delivers one report; `json` is its record, line feed included. An error means that this record was not delivered, or not
+    /// to everybody; the next call tries again, after a pause of the sink's own. [`SinkError::Closed`] is final.
+    fn publish(&mut self, report: &Report, json: &[u8]) -> Result<(), SinkError>;
+
+    /// Hands on whatever the sink holds back.
+    fn flush(&mut self) -> Result<(), SinkError>;
+
+    /// The last call: nothing is published afterwards.
+    fn finish(&mut self, _summary: &Summary) -> Result<(), SinkError> {
+        self.flush()
+    }
+}
+
+/// Why a sink cannot be used, or lost a record.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The reader of standard output went away: a wish to stop, not a failure.
+    #[error("nobody reads standard output any more")]
+    Closed,
+    /// Writing failed.
+    #[error("{what}: {source}; records are lost until it works again")]
+    Write {
+        /// What was written to: a path, or standard output.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The sink failed a moment ago and pauses before the next try; this record is lost.
+    #[error("{what}: failed a moment ago, next try soon; this record is lost")]
+    Pausing {
+        /// What was written to.
+        what: &'static str,
+    },
+    /// The file cannot be opened.
+    #[error("records file {}: {source}; its folder must exist and be writable for the user squint runs as", path.display())]
+    OpenFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The path is a folder, a pipe or the like.
+    #[error("records file {}: is {kind}, not a file; name another path", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is instead.
+        kind: &'static str,
+    },
+    /// Another process listens on the socket.
+    #[error("socket {}: another program listens there already; stop it or name another path", path.display())]
+    SocketTaken {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something else than a socket is at the path; it is left alone.
+    #[error("socket {}: something that is not a socket is there already; remove it or name another path", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The socket cannot be made.
+    #[error("socket {}: {source}; its folder must exist and be writable for the user squint runs as", path.display())]
+    OpenSocket {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl SinkError {
+    /// True if the caller should come to an orderly stop.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+
+    /// What writing to standard output said.
+    fn stdout(source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Write { what: "standard output".into(), source },
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! All configured sinks as one: renders a report at most once, hands it to each, counts and logs what went wrong.
+//!
+//! A failing sink never keeps a report from the others. Its trouble is logged when it starts and when it is over, with the number
+//! of records it cost; in between it is only counted.
+
+use std::io::{self, IsTerminal};
+
+use log::{info, warn};
+
+use super::record::{write_record, write_record_with_features};
+use super::{File, Sink, SinkError, Socket, StdoutJson, Style, Text};
+use crate::config::{Output, Stdout};
+use crate::observe::Summary;
+use crate::report::Report;
+
+/// What the sinks must know beyond the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Opening {
+    /// Standard output is a terminal.
+    pub terminal: bool,
+    /// Colours are welcome on it.
+    pub colour: bool,
+    /// At least one camera is live, so records are handed on at once.
+    pub live: bool,
+    /// Frames to come, if every source is finite and says how many.
+    pub total: Option<u64>,
+    /// Records carry the feature values.
+    pub features: bool,
+}
+
+impl Opening {
+    /// As this process finds standard output: a terminal has colours unless `NO_COLOR` is set or `TERM` is `dumb`
+    /// (<https://no-color.org>).
+    pub fn here(live: bool, total: Option<u64>) -> Self {
+        let smart = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+        let terminal = io::stdout().is_terminal() && smart;
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { terminal, colour, live, total, features: false }
+    }
+}
+
+/// What became of the records given to one sink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Delivered.
+    pub delivered: u64,
+    /// Lost.
+    pub lost: u64,
+}
+
+/// The sinks. Owned by the sink thread.
+pub struct Publisher {
+    slots: Vec<Slot>,
+    features: bool,
+    json: Vec<u8>,
+}
+
+struct Slot {
+    sink: Box<dyn Sink>,
+    published: Published,
+    /// Records lost since the trouble began; `None` while all is well.
+    trouble: Option<u64>,
+    closed: bool,
+}
+
+impl Publisher {
+    /// Opens every sink that `output` names; the first that cannot be opened is the error.
+    pub fn open(output: &Output, opening: &Opening) -> Result<Self, SinkError> {
+        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        // The socket and the file come first: they fail with a message, and then nothing has been printed yet.
+        if let Some(path) = &output.socket {
+            sinks.push(Box::new(Socket::open(path)?));
+        }
+        if let Some(file) = &output.file {
+            sinks.push(Box::new(File::open(file)?));
+        }
+        match output.stdout {
+            Stdout::None => (),
+            Stdout::Json => sinks.push(Box::new(StdoutJson::new(io::stdout(), opening.live))),
+            Stdout::Auto if !opening.terminal => sinks.push(Box::new(StdoutJson::new(io::stdout(), opening.live))),
+            Stdout::Auto | Stdout::Text => sinks.push(Box::new(Text::new(io::stdout(), Style::of(opening)))),
+        }
+        Ok(Self::with(sinks, opening.features))
+    }
+
+    /// These sinks. `features`: records carry the feature values.
+    pub fn with(sinks: Vec<Box<dyn Sink>>, features: bool) -> Self {
+        let slot = |sink| Slot { sink, published: Published::default(), trouble: None, closed: false };
+        Self { slots: sinks.into_iter().map(slot).collect(), features, json: Vec::with_capacity(4096) }
+    }
+
+    /// Hands `report` to every sink. The only error is [`SinkError::Closed`]: the others have the report, and it is time to stop.
+    pub fn publish(&mut self, report: &Report) -> Result<(), SinkError> {
+        self.json.clear();
+        if self.slots.iter().any(|slot| !slot.closed && slot.sink.wants_json()) {
+            match self.features {
+                true => write_record_with_features(report, &mut self.json),
+                false => write_record(report, &mut self.json),
+            }
+        }
+        each(&mut self.slots, 1, |sink| sink.publish(report, &self.json))
+    }
+
+    /// Hands on whatever the sinks hold back.
+    pub fn flush(&mut self) -> Result<(), SinkError> {
+        each(&mut self.slots, 0, |sink| sink.flush())
+    }
+
+    /// The last call: people see the summary, everybody else gets what was held back.
+    pub fn finish(&mut self, summary: &Summary) -> Result<(), SinkError> {
+        each(&mut self.slots, 0, |sink| sink.finish(summary))
+    }
+
+    /// What became of the records, by sink.
+    pub fn published(&self) -> impl Iterator<Item = (&'static str, Published)> + '_ {
+        self.slots.iter().map(|slot| (slot.sink.name(), slot.published))
+    }
+}
+
+/// Lets every sink that is not closed act; `records` is how many records the act delivers or loses.
+fn each(slots: &mut [Slot], records: u64, mut act: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>) -> Result<(), SinkError> {
+    for slot in slots.iter_mut().filter(|slot| !slot.closed) {
+        let outcome = act(slot.sink.as_mut());
+        slot.note(outcome, records);
+    }
+    if slots.iter().any(|slot| slot.closed) { Err(SinkError::Closed) } else { Ok(()) }
+}
+
+impl Slot {
+    fn note(&mut self, outcome: Result<(), SinkError>, records: u64) {
+        let sink = self.sink.name();
+        match outcome {
+            Ok(()) => {
+                self.published.delivered += records;
+                if let Some(lost) = self.trouble.take() {
+                    info!(sink, lost; "{sink}: works again, {lost} records were lost");
+                }
+            }
+            Err(SinkError::Closed) => self.closed = true,
+            Err(error) => {
+                self.published.lost += records;
+                match &mut self.trouble {
+                    Some(lost) => *lost += records,
+                    None => {
+                        warn!(sink; "{error}");
+                        self.trouble = Some(records);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Records as JSON Lines to any number of readers of a unix stream socket, `socat - UNIX-CONNECT:path` for one.
+//!
+//! A reader gets the records published after it connected, whole lines only. One that reads slowly misses records (its own buffer
+//! is bounded), one that stops reading is sent away; neither holds up anybody else. Everything happens inside `publish` and
+//! nothing waits: no thread, no blocking call.
+
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{Sink, SinkError};
+use crate::report::Report;
+
+/// Bytes kept for a reader beyond what the system keeps for it.
+const READER_BYTES: usize = 64 * 1024;
+/// A reader that takes nothing for this long while something waits for it is sent away.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Readers let in per report, so that a crowd at the door does not hold up the report.
+const ADMITTED: usize = 64;
+
+/// What happened to the readers so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketCounts {
+    /// Let in.
+    pub connected: u64,
+    /// Closed their end.
+    pub left: u64,
+    /// Sent away for taking nothing for ten seconds.
+    pub stalled: u64,
+    /// Could not be let in, mostly for want of file descriptors.
+    pub refused: u64,
+    /// Records not delivered to a reader because it read too slowly.
+    pub skipped: u64,
+}
+
+/// A listening socket and its readers.
+pub struct Socket {
+    path: PathBuf,
+    listener: UnixListener,
+    identity: (u64, u64),
+    readers: Vec<Reader>,
+    counts: SocketCounts,
+}
+
+struct Reader {
+    stream: UnixStream,
+    /// Whole lines, but for the first, whose beginning may have been sent.
+    waiting: Vec<u8>,
+    took_at: Instant,
+}
+
+/// Why a reader is no longer served.
+enum Parted {
+    Left,
+    Stalled,
+}
+
+impl Socket {
+    /// Listens at `path`, for the owner and the group. A socket that a dead process left behind is replaced; anything else is not.
+    pub fn open(path: &Path) -> Result<Self, SinkError> {
+        let failed = |source| SinkError::OpenSocket { path: path.into(), source };
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => (),
+            Err(error) => return Err(failed(error)),
+            Ok(found) if !found.file_type().is_socket() => return Err(SinkError::NotASocket { path: path.into() }),
+            Ok(_) => match UnixStream::connect(path) {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed)?,
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(failed(error)),
+                _ => return Err(SinkError::SocketTaken { path: path.into() }),
+            },
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        let made = fs::symlink_metadata(path).map_err(failed)?;
+        let identity = (made.dev(), made.ino());
+        let socket = Self { path: path.into(), listener, identity, readers: Vec::new(), counts: SocketCounts::default() };
+        fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(failed)?;
+        socket.listener.set_nonblocking(true).map_err(failed)?;
+        Ok(socket)
+    }
+
+    /// What happened to the readers so far.
+    pub fn counts(&self) -> SocketCounts {
+        self.counts
+    }
+
+    /// Readers being served.
+    pub fn readers(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// Lets in who waits at the door and hands `line` to every reader, at the moment `now`.
+    pub fn write(&mut self, line: &[u8], now: Instant) {
+        self.admit(now);
+        let counts = &mut self.counts;
+        self.readers.retain_mut(|reader| match reader.offer(line, now) {
+            Ok(taken) => {
+                counts.skipped += u64::from(!taken);
+                true
+            }
+            Err(Parted::Left) => {
+                counts.left += 1;
+                false
+            }
+            Err(Parted::Stalled) => {
+                counts.stalled += 1;
+                false
+            }
+        });
+    }
+
+    fn admit(&mut self, now: Instant) {
+        for _ in 0..ADMITTED {
+            match self.listener.accept() {
+                Ok((stream, _)) if stream.set_nonblocking(true).is_ok() => {
+                    self.counts.connected += 1;
+                    self.readers.push(Reader { stream, waiting: Vec::new(), took_at: now });
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Ok(_) | Err(_) => {
+                    self.counts.refused += 1;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Reader {
+    /// Sends what waits, then `line`. `Ok(false)`: there was no room for `line`, which this reader will miss.
+    fn offer(&mut self, line: &[u8], now: Instant) -> Result<bool, Parted> {
+        self.send_waiting(now)?;
+        if self.waiting.is_empty() {
+            let sent = send(&mut self.stream, line)?;
+            self.took_at = now;
+            self.waiting.extend_from_slice(&line[sent..]);
+            return Ok(true);
+        }
+        if now.saturating_duration_since(self.took_at) >= PATIENCE {
+            return Err(Parted::Stalled);
+        }
+        let room = self.waiting.len() + line.len() <= READER_BYTES;
+        if room {
+            self.waiting.extend_from_slice(line);
+        }
+        Ok(room)
+    }
+
+    fn send_waiting(&mut self, now: Instant) -> Result<(), Parted> {
+        if !self.waiting.is_empty() {
+            let sent = send(&mut self.stream, &self.waiting)?;
+            if sent > 0 {
+                self.took_at = now;
+                self.waiting.drain(..sent);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends as much of `bytes` as the system takes without waiting.
+fn send(stream: &mut UnixStream, bytes: &[u8]) -> Result<usize, Parted> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match stream.write(&bytes[sent..]) {
+            Ok(0) => return Err(Parted::Left),
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => (),
+            Err(_) => return Err(Parted::Left),
+        }
+    }
+    Ok(sent)
+}
+
+impl Sink for Socket {
+    fn name(&self) -> &'static str {
+        "socket"
+    }
+
+    /// Never an error: a reader's trouble is the reader's, and is counted in [`SocketCounts`].
+    fn publish(&mut self, _report: &Report, json: &[u8]) -> Result<(), SinkError> {
+        self.write(json, Instant::now());
+        Ok(())
+    }
+
+    /// Sends what waits, as far as the readers take it at once.
+    fn flush(&mut self) -> Result<(), SinkError> {
+        let now = Instant::now();
+        self.admit(now);
+        self.readers.retain_mut(|reader| reader.send_waiting(now).is_ok());
+        Ok(())
+    }
+}
+
+impl Drop for Socket {
+    /// Removes the socket file, if it is still this one.
+    fn drop(&mut self) {
+        let ours = |found: fs::Metadata| (found.dev(), found.ino()) == self.identity;
+        if fs::symlink_metadata(&self.path).is_ok_and(ours) {
+            let _: io::Result<()> = fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Reports made by hand, for the tests of whatever prints, stores or counts them.
+#![allow(dead_code, unreachable_pub)] // each test binary uses its own part
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use squint::engine::{Answer, EngineIdx, Label, Labels, LookTimes, Top};
+use squint::features::{COUNT, Features};
+use squint::policy::{Code, Journey, Reason, Step};
+use squint::report::{Drop, Drops, Outcome, Report, Times};
+
+pub fn micros(count: u64) -> Duration {
+    Duration::from_micros(count)
+}
+
+pub fn why(code: Code, value: Option<f32>, limit: Option<f32>) -> Reason {
+    Reason { code, value, limit }
+}
+
+/// An engine that answered class 1 (`mountain bike`) with probability `p`.
+pub fn step(engine: u8, why: Reason, run_us: u64, p: f32) -> Step {
+    let times = LookTimes { preprocess: micros(850), run: micros(run_us), rank: micros(12) };
+    let (top, queued) = (Top { class: 1, probability: p }, micros(31));
+    Step { engine: EngineIdx(engine), why, answered: true, queued, times, top, margin: 0.125, entropy: 0.25 }
+}
+
+/// An engine that was asked and failed.
+pub fn failed_step(engine: u8, why: Reason) -> Step {
+    let (times, top) = (LookTimes::default(), Top::default());
+    Step { engine: EngineIdx(engine), why, answered: false, queued: Duration::ZERO, times, top, margin: 0.0, entropy: 0.0 }
+}
+
+pub fn labels(names: &[&str]) -> Arc<Labels> {
+    let label = |(at, name): (usize, &&str)| Label { key: format!("n{at:08}"), name: (*name).into() };
+    Arc::new(Labels { classes: names.iter().enumerate().map(label).collect(), sha256: String::new() })
+}
+
+pub fn engines() -> Arc<[Arc<str>]> {
+    ["lite0-160", "lite2-260", "lite4-300"].map(Arc::from).into()
+}
+
+/// Two engines asked, the second one sure.
+pub fn answered() -> Report {
+    let mut values = [0.0; COUNT];
+    values.iter_mut().zip(1u8..).for_each(|(value, number)| *value = f32::from(number) / 8.0);
+    let mut answer = Answer { ranked: 5, margin: 0.75, entropy: 0.125, ..Answer::default() };
+    answer.top = [(1, 0.83), (0, 0.08), (3, 0.04), (4, 0.02), (2, 0.01)].map(|(class, probability)| Top { class, probability });
+    let mut journey = Journey { answer, ..Journey::default() };
+    journey.steps.push(step(0, why(Code::Entry, None, None), 2300, 0.41));
+    journey.steps.push(step(1, why(Code::Unsure, Some(0.41), Some(0.62)), 7100, 0.83));
+    let mut drops = Drops::default();
+    drops.add(Drop::Superseded, 2);
+    Report {
+        camera: "bikes".into(),
+        camera_index: 0,
+        source: "csi:0".into(),
+        file: None,
+        sequence: 42,
+        captured_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_772_366_400_250),
+        features: Features { values },
+        journey,
+        outcome: Outcome::Answered,
+        verdict: why(Code::Sure, Some(0.83), Some(0.62)),
+        labels: labels(&["tandem", "mountain bike", "unicycle", "moped", "crash helmet"]),
+        engines: engines(),
+        times: Times { wait: micros(410), features: micros(620), dispatch: micros(25), age: micros(12_400), overhead: micros(680) },
+        drops,
+    }
+}
+
+/// The last answer given again.
+pub fn reused() -> Report {
+    let mut report = answered();
+    report.journey.steps.clear();
+    report.journey.answer.ranked = 1;
+    report.outcome = Outcome::Reused;
+    report.verdict = why(Code::Unchanged, Some(0.01), Some(0.05));
+    report.drops = Drops::default();
+    report.times.age = micros(1100);
+    report
+}
+
+/// A photo, one engine unsure, no time for another.
+pub fn abstained() -> Report {
+    let mut report = answered();
+    report.journey.steps.truncate(1);
+    report.outcome = Outcome::Abstained;
+    report.file = Some("img_0042.jpg".into());
+    report.verdict = why(Code::OutOfTime, Some(12.0), Some(31.0));
+    report.drops = Drops::default();
+    report
+}
+
+/// Both engines asked failed.
+pub fn failed() -> Report {
+    let mut report = answered();
+    report.journey = Journey::default();
+    report.journey.steps.push(failed_step(0, why(Code::Entry, None, None)));
+    report.journey.steps.push(failed_step(1, why(Code::EngineFailed, None, None)));
+    report.outcome = Outcome::Failed;
+    report.verdict = why(Code::EngineFailed, None, None);
+    report.drops = Drops::default();
+    report
+}
+
+/// One report of every kind.
+pub fn every_kind() -> Vec<Report> {
+    vec![answered(), reused(), abstained(), failed()]
+}
