@@ -5,6 +5,7 @@ pub mod config;
 pub mod engine;
 pub mod features;
 pub mod frame;
+pub mod mailbox;
 pub mod policy;
 pub mod report;
 pub mod source;
