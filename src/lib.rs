@@ -1,14 +1,25 @@
 //! Squint glances at every camera frame with the cheapest engine likely to be right,
 //! and looks again with a stronger one when the answer is unsure.
+//!
+//! In the order a frame meets them: [`source`] hands over the newest [`frame`] through a [`mailbox`], [`features`] measures it,
+//! [`policy`] picks an engine (for the published chain with the help of a [`premodel`]), [`engine`] looks, `policy` accepts or
+//! escalates, [`sink`] tells the world what the [`report`] says. [`pipeline`] alone knows this order.
+//!
+//! Beside the path: [`observe`] counts, [`stats`] does all sums, [`service`] knows signals and the log, [`config`] is what the user
+//! typed, [`cli`] and [`command`] are how they ask, [`error`] is how they are refused, and [`lab`] sends photos down the same path to
+//! earn the files under `calibration/`.
 
-pub mod config;
 pub mod engine;
 pub mod features;
 pub mod frame;
+pub mod mailbox;
 pub mod observe;
+pub mod pipeline;
 pub mod policy;
 pub mod premodel;
 pub mod report;
+pub mod service;
 pub mod sink;
 pub mod source;
 pub mod stats;
+pub mod config;

@@ -1,16 +1,34 @@
 //! Cameras, clips and photos: whatever hands over frames. The only room that speaks GStreamer.
 //!
-//! A source never retries; the feature thread of its camera does. GStreamer's own thread only offers to a one-slot mailbox.
+//! A source never retries; the feature thread of its camera does, with [`Backoff`] in between. GStreamer's own thread only
+//! offers to a one-slot mailbox.
+//!
+//! `spec` reads what the user typed, `secret` keeps passwords out of every text, `launch` turns a source into a pipeline's
+//! text and knows the packages, `stream` runs it, `layout` and `fault` translate what it hands over and what it complains
+//! about. `images` reads photos and needs no GStreamer at all.
 
+mod backoff;
+mod fault;
+mod images;
+mod launch;
+mod layout;
+mod secret;
 mod spec;
+mod stream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gstreamer as gst;
 
-use crate::frame::Frame;
+use crate::config::{self, Pace};
+use crate::frame::{CameraId, Frame};
 
-pub use spec::{Secret, SourceSpec};
+pub use backoff::{Backoff, FIRST_PAUSE};
+pub use images::{DEFAULT_IMAGE_RATE_HZ, decode_image};
+pub use launch::{ElementCheck, elements, pipeline_text};
+pub use secret::{Secret, redact};
+pub use spec::SourceSpec;
 
 /// A GStreamer buffer mapped for reading; unmapped and given back to its pool when dropped.
 pub struct Mapped(gst::MappedBuffer<gst::buffer::Readable>);
@@ -25,7 +43,9 @@ impl Mapped {
 /// Hands over frames, newest first. One per camera, owned by that camera's feature thread.
 pub trait FrameSource: Send {
     /// The newest frame, or [`SourceError::Stalled`] after `patience`. `Ok(None)` only from a finite source that has ended,
-    /// or after [`Stopper::stop`]; a live camera that ends is an error. Never retries.
+    /// or after [`Stopper::stop`]; a live camera that ends is an error. Never retries. After [`SourceError::Unreadable`]
+    /// the next call goes on with the next picture; after the other errors, except `Stalled`, every call says the same.
+    /// A folder of images that is paced waits for its next turn even beyond `patience`: that silence is its own wish.
     fn next(&mut self, patience: Duration) -> Result<Option<Frame>, SourceError>;
 
     /// Frames that a newer one replaced before anyone took them, since the source was opened.
@@ -37,12 +57,12 @@ pub trait FrameSource: Send {
 
 /// Wakes a source that waits. Clonable, callable from any thread, any number of times.
 #[derive(Clone)]
-pub struct Stopper(std::sync::Arc<dyn Fn() + Send + Sync>);
+pub struct Stopper(Arc<dyn Fn() + Send + Sync>);
 
 impl Stopper {
     /// Wraps the action.
     pub fn new(action: impl Fn() + Send + Sync + 'static) -> Self {
-        Self(std::sync::Arc::new(action))
+        Self(Arc::new(action))
     }
 
     /// Makes the waiting and every later `next` return `Ok(None)`.
@@ -52,7 +72,7 @@ impl Stopper {
 }
 
 /// What went wrong at a source. Texts never hold a password.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// No frame within the patience.
     #[error("{origin}: no frame for {} ms", waited.as_millis())]
@@ -73,7 +93,57 @@ pub enum SourceError {
     Failed {
         /// The source, without secrets.
         origin: String,
-        /// What it said, without secrets.
+        /// What it said, without secrets, and what to do about it.
         reason: String,
     },
+    /// One picture cannot be read. The source is well: ask for the next one.
+    #[error("{origin}: {file} is left out: {reason}")]
+    Unreadable {
+        /// The source, without secrets.
+        origin: String,
+        /// The picture's file name.
+        file: Arc<str>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What is to be opened, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenRequest {
+    /// Written into each frame.
+    pub camera: CameraId,
+    /// Where frames come from.
+    pub source: SourceSpec,
+    /// [`Pace::Fast`] makes a finite source hand over every frame, as fast as it is asked; live sources know no `Fast`.
+    pub pace: Pace,
+    /// Frames a second: asked of `csi`, `v4l2` and `test`; the pace of images ([`DEFAULT_IMAGE_RATE_HZ`] if `None`). RTSP
+    /// cameras, clips and `pipeline:` come as they are.
+    pub rate_hz: Option<f32>,
+    /// Width and height in pixels, asked of `csi`, `v4l2` and `test`.
+    pub size: Option<(u32, u32)>,
+}
+
+impl OpenRequest {
+    /// `source` as it comes: [`Pace::Realtime`], no rate or size asked for.
+    pub fn new(camera: CameraId, source: SourceSpec) -> Self {
+        Self { camera, source, pace: Pace::Realtime, rate_hz: None, size: None }
+    }
+
+    /// As the configuration says.
+    pub fn of(camera: CameraId, settings: &config::Camera) -> Self {
+        let config::Camera { source, pace, rate_hz, size, .. } = settings;
+        Self { camera, source: source.clone(), pace: *pace, rate_hz: *rate_hz, size: *size }
+    }
+}
+
+/// Opens a source and starts it. Takes up to ten seconds where a driver hangs, usually a few milliseconds; what a camera has
+/// to complain about later (wrong password, no such host) comes with the first [`FrameSource::next`].
+///
+/// [`SourceError::Failed`] names what is missing: an element and its package, a file, a device.
+pub fn open(request: &OpenRequest) -> Result<Box<dyn FrameSource>, SourceError> {
+    match &request.source {
+        SourceSpec::Images { pattern } => Ok(Box::new(images::Images::open(request, pattern)?)),
+        _ => Ok(Box::new(stream::Stream::open(request)?)),
+    }
 }

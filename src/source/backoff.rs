@@ -1,0 +1,69 @@
+//! How long to wait before opening a lost source again: doubling pauses up to a cap, back to the first after a frame.
+//!
+//! Pure: it says how long, somebody else waits. No jitter: the cameras of one board do not share a server that a
+//! simultaneous knock would hurt, and equal pauses make logs and tests readable.
+
+use std::time::Duration;
+
+/// The first pause.
+pub const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Pauses of 250 ms, 500 ms, 1 s and so on, never above a cap. There is no last try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    cap: Duration,
+    pause: Duration,
+}
+
+impl Backoff {
+    /// Starts at [`FIRST_PAUSE`], or at `cap` if that is shorter.
+    pub fn new(cap: Duration) -> Self {
+        Self { cap, pause: FIRST_PAUSE.min(cap) }
+    }
+
+    /// The pause to make now; the one after it is twice as long.
+    pub fn pause(&mut self) -> Duration {
+        let now = self.pause;
+        self.pause = now.saturating_mul(2).min(self.cap);
+        now
+    }
+
+    /// A frame came: the next pause is the first again.
+    pub fn reset(&mut self) {
+        self.pause = FIRST_PAUSE.min(self.cap);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(backoff: &mut Backoff, n: usize) -> Vec<u128> {
+        (0..n).map(|_| backoff.pause().as_millis()).collect()
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_cap_and_stay_there() {
+        let mut backoff = Backoff::new(Duration::from_secs(3));
+        assert_eq!(millis(&mut backoff, 6), [250, 500, 1000, 2000, 3000, 3000]);
+    }
+
+    #[test]
+    fn a_frame_starts_them_over() {
+        let mut backoff = Backoff::new(Duration::from_secs(30));
+        millis(&mut backoff, 5);
+        backoff.reset();
+        assert_eq!(millis(&mut backoff, 2), [250, 500]);
+    }
+
+    #[test]
+    fn a_cap_below_the_first_pause_is_the_pause() {
+        assert_eq!(millis(&mut Backoff::new(Duration::from_millis(100)), 2), [100, 100]);
+    }
+
+    #[test]
+    fn a_thousand_failures_do_not_overflow() {
+        let mut backoff = Backoff::new(Duration::MAX);
+        assert_eq!(millis(&mut backoff, 1000).last(), Some(&Duration::MAX.as_millis()));
+    }
+}

@@ -1,0 +1,322 @@
+//! A running GStreamer pipeline: cameras, network streams, clips and whatever `pipeline:` describes.
+//!
+//! GStreamer's streaming thread puts each sample into a one-slot mailbox and goes on; the owner of the source maps it. Errors
+//! and the end arrive in the bus's handler, in the thread that posts them, and close the mailbox, so a waiting `next` wakes
+//! at once and no main loop is needed. Starting and stopping a pipeline can hang in a driver, so both happen on a thread of
+//! GStreamer's own pool and are waited for with a limit.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as app;
+use gstreamer_video as video;
+
+use super::layout::Layouts;
+use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, launch};
+use crate::config::Pace;
+use crate::frame::{CameraId, Frame, Memory};
+use crate::mailbox::{Mailbox, Taken};
+
+/// A pipeline that has not started by then is given up.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// A pipeline that has not stopped by then is left to itself.
+const STOP_LIMIT: Duration = Duration::from_secs(3);
+/// How long a CSI camera may take to pass its farewell on.
+const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
+/// A frame older than this on arrival has a broken time stamp.
+const CREDIBLE_AGE: Duration = Duration::from_secs(10);
+/// Pipelines that hang in their driver before no more are opened.
+const MOST_STUCK: usize = 8;
+
+/// Pipelines that were left to themselves and have not come back. One number for the process, as the driver is one.
+static STUCK: AtomicUsize = AtomicUsize::new(0);
+
+/// A sample on its way from GStreamer's thread to ours.
+struct Offer {
+    sample: gst::Sample,
+    sequence: u64,
+    captured: Instant,
+    captured_at: SystemTime,
+}
+
+/// Why no more frames come.
+#[derive(Clone)]
+enum End {
+    Eos,
+    Failed(String),
+}
+
+/// What GStreamer's threads and ours both see. Holds nothing of the pipeline, which holds this.
+#[derive(Default)]
+struct Shared {
+    mailbox: Mailbox<Offer>,
+    end: Mutex<Option<End>>,
+    lacking: Mutex<Vec<String>>,
+    stopped: AtomicBool,
+}
+
+impl Shared {
+    /// The first reason stays; later ones are its echo.
+    fn finish(&self, end: End) {
+        lock(&self.end).get_or_insert(end);
+        self.mailbox.close();
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.mailbox.close();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An open pipeline. Dropping it stops it, within [`STOP_LIMIT`].
+pub(super) struct Stream {
+    origin: String,
+    camera: CameraId,
+    live: bool,
+    /// True for cameras whose driver wants to be told before it is shut down.
+    farewell: bool,
+    pipeline: gst::Pipeline,
+    shared: Arc<Shared>,
+    ended: Receiver<()>,
+    layouts: Layouts,
+}
+
+impl Stream {
+    pub(super) fn open(request: &OpenRequest) -> Result<Self, SourceError> {
+        let (source, origin) = (&request.source, request.source.to_string());
+        let failed = |reason: String| SourceError::Failed { origin: origin.clone(), reason };
+        gst::init().map_err(|e| failed(format!("GStreamer does not start: {}", e.message())))?;
+        if STUCK.load(Ordering::Acquire) >= MOST_STUCK {
+            return Err(failed(format!(
+                "{MOST_STUCK} earlier pipelines hang in their driver; restart it (CSI: systemctl restart nvargus-daemon), then Squint"
+            )));
+        }
+        if let SourceSpec::File { path } = source {
+            std::fs::File::open(path).map_err(|e| failed(format!("cannot be opened: {e}")))?;
+        }
+        if let Some(instruction) = launch::missing(source, &installed) {
+            return Err(failed(instruction));
+        }
+        let text = launch::pipeline_text(request, &installed);
+        log::debug!("{origin}: {text}");
+        let mut context = gst::ParseContext::new();
+        let pipeline = gst::parse::launch_full(text.reveal(), Some(&mut context), gst::ParseFlags::FATAL_ERRORS)
+            .map_err(|e| failed(fault::explain_parse(source, &e, &context.missing_elements())))?
+            .downcast::<gst::Pipeline>()
+            .map_err(|_| failed("the text is not a pipeline".into()))?;
+        if let (Some(element), Some((property, value))) = (pipeline.by_name("from"), launch::from_setting(source)) {
+            element.set_property(property, value);
+        }
+        let sink = pipeline.by_name("sink").and_then(|sink| sink.downcast::<app::AppSink>().ok());
+        let sink = sink.ok_or_else(|| failed("`sink` names another element of the pipeline: rename that one".into()))?;
+
+        let shared = Arc::new(Shared::default());
+        watch_bus(&pipeline, source.clone(), shared.clone());
+        let ended = collect_samples(&sink, request, shared.clone());
+        accept_padded_buffers(&sink);
+        let live = source.is_live();
+        let farewell = text.reveal().contains("nvarguscamerasrc");
+        let layouts = Layouts::default();
+        let stream = Self { origin: origin.clone(), camera: request.camera, live, farewell, pipeline, shared, ended, layouts };
+        stream.start()?;
+        Ok(stream)
+    }
+
+    fn start(&self) -> Result<(), SourceError> {
+        let started = within(START_LIMIT, &self.pipeline, |pipeline| pipeline.set_state(gst::State::Playing).is_ok());
+        match (started, lock(&self.shared.end).clone()) {
+            (Some(true), _) => Ok(()),
+            (Some(false), Some(End::Failed(reason))) => Err(self.failed(reason)),
+            (Some(false), _) => Err(self.failed("the pipeline does not start and does not say why; GST_DEBUG=3 shows more".into())),
+            (None, _) => Err(self.failed(format!(
+                "the driver has not answered for {} s; CSI cameras recover by: systemctl restart nvargus-daemon",
+                START_LIMIT.as_secs()
+            ))),
+        }
+    }
+
+    fn failed(&self, reason: String) -> SourceError {
+        SourceError::Failed { origin: self.origin.clone(), reason }
+    }
+
+    fn frame(&mut self, offer: Offer) -> Result<Frame, SourceError> {
+        let Offer { sample, sequence, captured, captured_at } = offer;
+        let layout = self.layouts.of(&sample).map_err(|reason| self.failed(reason))?;
+        let buffer = sample.buffer_owned().ok_or_else(|| self.failed("a sample without a buffer came".into()))?;
+        drop(sample);
+        let mapped =
+            buffer.into_mapped_buffer_readable().map_err(|_| self.failed("a buffer cannot be mapped for reading".into()))?;
+        let memory = Memory::Mapped(Mapped(mapped));
+        Frame::new(memory, layout, self.camera, sequence, captured, captured_at, None).map_err(|e| self.failed(e.to_string()))
+    }
+}
+
+impl FrameSource for Stream {
+    fn next(&mut self, patience: Duration) -> Result<Option<Frame>, SourceError> {
+        if self.shared.stopped.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        match self.shared.mailbox.take(patience) {
+            Taken::Item(offer) => self.frame(offer).map(Some),
+            Taken::TimedOut => Err(SourceError::Stalled { origin: self.origin.clone(), waited: patience }),
+            Taken::Closed if self.shared.stopped.load(Ordering::Acquire) => Ok(None),
+            Taken::Closed => match lock(&self.shared.end).clone() {
+                Some(End::Failed(reason)) => Err(self.failed(reason)),
+                _ if self.live => Err(SourceError::Ended { origin: self.origin.clone() }),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    fn superseded(&self) -> u64 {
+        self.shared.mailbox.counts().superseded
+    }
+
+    fn stopper(&self) -> Stopper {
+        let shared = self.shared.clone();
+        Stopper::new(move || shared.stop())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.shared.stop(); // a streaming thread that waits for its frame to be taken must let go first
+        if self.farewell && self.pipeline.current_state() == gst::State::Playing {
+            // A CSI camera that is shut down without the end of stream can leave its daemon stuck.
+            self.pipeline.send_event(gst::event::Eos::new());
+            let _ = self.ended.recv_timeout(GOODBYE_LIMIT);
+        }
+        if within(STOP_LIMIT, &self.pipeline, |pipeline| pipeline.set_state(gst::State::Null)).is_none() {
+            log::warn!("{}: the driver does not let go within {STOP_LIMIT:?}; its pipeline is left to itself", self.origin);
+        }
+    }
+}
+
+/// Runs `act` on a thread of GStreamer's pool and waits for it. `None` if it takes longer; then it is counted as stuck until
+/// it comes back.
+fn within<T: Send + 'static>(
+    limit: Duration,
+    pipeline: &gst::Pipeline,
+    act: impl FnOnce(&gst::Pipeline) -> T + Send + 'static,
+) -> Option<T> {
+    let (done, result) = sync_channel(1);
+    // Who comes second knows that the other has left.
+    let parted = Arc::new(AtomicBool::new(false));
+    let left = parted.clone();
+    pipeline.call_async(move |pipeline| {
+        let _ = done.send(act(pipeline));
+        if left.swap(true, Ordering::AcqRel) {
+            STUCK.fetch_sub(1, Ordering::AcqRel);
+        }
+    });
+    let answer = result.recv_timeout(limit).ok();
+    if answer.is_none() {
+        STUCK.fetch_add(1, Ordering::AcqRel);
+        if parted.swap(true, Ordering::AcqRel) {
+            STUCK.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+    answer
+}
+
+/// An element, or a property of one (`element:property`).
+fn installed(name: &str) -> bool {
+    match name.split_once(':') {
+        None => gst::ElementFactory::find(name).is_some(),
+        Some((element, property)) => {
+            gst::ElementFactory::make(element).build().is_ok_and(|element| element.find_property(property).is_some())
+        }
+    }
+}
+
+/// Errors and the end close the mailbox. Every message ends here: nobody reads the bus, and it would fill up.
+fn watch_bus(pipeline: &gst::Pipeline, source: SourceSpec, shared: Arc<Shared>) {
+    let Some(bus) = pipeline.bus() else { return };
+    bus.set_sync_handler(move |_, message| {
+        match message.view() {
+            gst::MessageView::Error(error) => {
+                let debug = error.debug();
+                let lacking = lock(&shared.lacking).clone();
+                shared.finish(End::Failed(fault::explain(&source, &error.error(), debug.as_deref(), &lacking)));
+            }
+            gst::MessageView::Eos(_) => shared.finish(End::Eos),
+            gst::MessageView::Warning(warning) => {
+                let text = fault::scrub(&source, &warning.error().to_string());
+                log::debug!("{source}: {text}");
+            }
+            gst::MessageView::Element(element) => {
+                lock(&shared.lacking).extend(element.structure().and_then(fault::lacking));
+            }
+            _ => {}
+        }
+        gst::BusSyncReply::Drop
+    });
+}
+
+/// Each sample goes into the mailbox; the end closes it. What is returned hears of the end too.
+fn collect_samples(sink: &app::AppSink, request: &OpenRequest, shared: Arc<Shared>) -> Receiver<()> {
+    let (ended, heard) = sync_channel(1);
+    let live = request.source.is_live();
+    let lossless = !live && request.pace == Pace::Fast;
+    let stamped = live && !matches!(request.source, SourceSpec::Pipeline { .. });
+    let mut sequence = 0;
+    let at_end = shared.clone();
+    let callbacks = app::AppSinkCallbacks::builder()
+        .new_sample(move |sink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            let age = if stamped { age(sink, &sample) } else { Duration::ZERO };
+            let (now, wall) = (Instant::now(), SystemTime::now());
+            let captured = now.checked_sub(age).unwrap_or(now);
+            let offer = Offer { sample, sequence, captured, captured_at: wall.checked_sub(age).unwrap_or(wall) };
+            sequence += 1;
+            if lossless {
+                return shared.mailbox.offer_waiting(offer).map(|()| gst::FlowSuccess::Ok).map_err(|_| gst::FlowError::Flushing);
+            }
+            // After a stop a camera runs on until it has said goodbye; its frames fall on the floor.
+            let _ = shared.mailbox.offer(offer);
+            Ok(gst::FlowSuccess::Ok)
+        })
+        .eos(move |_| {
+            at_end.finish(End::Eos);
+            let _ = ended.try_send(());
+        });
+    sink.set_callbacks(callbacks.build());
+    heard
+}
+
+/// How old the sample is by its time stamp: what the driver, the network and the decoder took. Zero where that cannot be
+/// known. Only for sources whose stamps are times of capture or arrival, not those of a file.
+fn age(sink: &app::AppSink, sample: &gst::Sample) -> Duration {
+    let stamp = || {
+        let stamp = sample.buffer()?.pts()?;
+        sample.segment()?.downcast_ref::<gst::ClockTime>()?.to_running_time(stamp)
+    };
+    match (sink.current_running_time(), stamp()) {
+        (Some(now), Some(stamp)) => {
+            let age = Duration::from(now.saturating_sub(stamp));
+            if age <= CREDIBLE_AGE { age } else { Duration::ZERO }
+        }
+        _ => Duration::ZERO,
+    }
+}
+
+/// Tells decoders and drivers that padded rows are welcome. appsink learnt to say so in 1.24; without it they copy each frame
+/// into tight rows first.
+fn accept_padded_buffers(sink: &app::AppSink) {
+    let Some(pad) = sink.static_pad("sink") else { return };
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM | gst::PadProbeType::PUSH, |_, info| {
+        if let Some(gst::QueryViewMut::Allocation(query)) = info.query_mut().map(|query| query.view_mut()) {
+            query.add_allocation_meta::<video::VideoMeta>(None);
+            return gst::PadProbeReturn::Handled;
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
