@@ -3,7 +3,12 @@
 //! Two seams. [`Backend`] and [`Engine`] turn a tensor into class scores and are what a new runtime implements. [`Looker`] is what
 //! the pipeline owns: one engine of the catalogue, single network or ensemble, from [`Frame`] to [`Answer`].
 
+pub mod catalog;
+mod fields;
+mod hash;
+mod labels;
 pub mod manifest;
+pub mod preprocess;
 
 use std::time::Duration;
 

@@ -1,0 +1,310 @@
+//! What is installed: every `<folder>/<id>/engine.toml`, checked as far as that goes without reading models.
+//!
+//! An edge room: reads manifests and labels, looks at files, runs nothing. One bad engine never hides the others: whatever is wrong
+//! is collected as [`CatalogProblem`]s and the rest stays usable. Hashes of models are checked by [`Catalog::verify`] and again by
+//! the backend on the very bytes it loads.
+
+mod ensembles;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::manifest::{self, Kind, Manifest, Network, is_id};
+use super::{Labels, MAX_ENGINES, hash};
+
+/// Largest manifest read, bytes.
+const MAX_MANIFEST: u64 = 256 << 10;
+/// Largest labels file read, bytes.
+const MAX_LABELS: u64 = 16 << 20;
+/// Largest model accepted, bytes.
+pub const MAX_MODEL: u64 = 2 << 30;
+/// Folders beside the engines that hold what engines share.
+const SHARED: [&str; 3] = ["build", "weights", "labels"];
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Worth a line; everything works.
+    Warning,
+    /// An engine cannot be used.
+    Error,
+}
+
+/// Something wrong in the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogProblem {
+    /// The engine's folder name, if it is about one.
+    pub engine: Option<String>,
+    /// How bad.
+    pub level: Level,
+    /// What, and where.
+    pub text: String,
+}
+
+impl fmt::Display for CatalogProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.engine {
+            Some(engine) => write!(f, "engine `{engine}`: {}", self.text),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+/// One usable engine.
+#[derive(Clone, Debug)]
+struct Entry {
+    manifest: Manifest,
+    labels: Arc<Labels>,
+}
+
+/// The usable engines of a folder, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    folder: PathBuf,
+    entries: BTreeMap<String, Entry>,
+}
+
+/// Collects problems.
+#[derive(Default)]
+struct Findings(Vec<CatalogProblem>);
+
+impl Findings {
+    fn error(&mut self, engine: Option<&str>, text: String) {
+        self.0.push(CatalogProblem { engine: engine.map(str::to_owned), level: Level::Error, text });
+    }
+
+    fn warning(&mut self, engine: Option<&str>, text: String) {
+        self.0.push(CatalogProblem { engine: engine.map(str::to_owned), level: Level::Warning, text });
+    }
+}
+
+impl Catalog {
+    /// Reads all manifests of `folder`. The catalogue holds what is usable, the problems all that is not.
+    pub fn open(folder: &Path) -> (Self, Vec<CatalogProblem>) {
+        let mut findings = Findings::default();
+        let mut catalog = Self { folder: folder.to_path_buf(), entries: BTreeMap::new() };
+        match fs::canonicalize(folder).and_then(|root| names(&root).map(|names| (root, names))) {
+            Err(error) => {
+                let what = "point `engines.folder` at the folder that holds the engines";
+                findings.error(None, format!("{}: {error}; {what}", folder.display()));
+            }
+            Ok((root, names)) => catalog.fill(&root, &names, &mut findings),
+        }
+        (catalog, findings.0)
+    }
+
+    fn fill(&mut self, root: &Path, names: &[String], findings: &mut Findings) {
+        let mut manifests: BTreeMap<String, Manifest> = BTreeMap::new();
+        let mut seen: BTreeMap<String, String> = BTreeMap::new();
+        for name in names {
+            if !root.join(name).join("engine.toml").exists() {
+                if !SHARED.contains(&name.as_str()) {
+                    findings.warning(Some(name), format!("{name}/ holds no engine.toml, so it is no engine"));
+                }
+                continue;
+            }
+            let manifest = match read_manifest(root, name) {
+                Ok(manifest) => manifest,
+                Err(text) => {
+                    findings.error(Some(name), text);
+                    continue;
+                }
+            };
+            if let Some(first) = seen.insert(manifest.id.clone(), name.clone()) {
+                findings.error(Some(name), format!("`id` is \"{}\", which {first}/engine.toml has already", manifest.id));
+            } else if manifest.id != *name {
+                findings.error(Some(name), format!("`id` is \"{}\" but the folder is {name}/; make them equal", manifest.id));
+            } else if manifests.len() == MAX_ENGINES {
+                findings.error(Some(name), format!("more than {MAX_ENGINES} engines; move some out of {}", self.folder.display()));
+            } else {
+                manifests.insert(name.clone(), manifest);
+            }
+        }
+        let mut shelf: BTreeMap<PathBuf, Result<Arc<Labels>, String>> = BTreeMap::new();
+        let mut ensembles = BTreeMap::new();
+        for (id, mut manifest) in manifests {
+            match &mut manifest.kind {
+                Kind::Ensemble(_) => {
+                    ensembles.insert(id, manifest);
+                }
+                Kind::Network(network) => match complete(network, root, &mut shelf) {
+                    Ok(labels) => {
+                        self.entries.insert(id, Entry { manifest, labels });
+                    }
+                    Err(texts) => texts.into_iter().for_each(|text| findings.error(Some(&id), text)),
+                },
+            }
+        }
+        ensembles::admit(&mut self.entries, ensembles, findings);
+    }
+
+    /// The folder it was read from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The usable engines' names, in alphabetical order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// The manifest of a usable engine.
+    pub fn get(&self, id: &str) -> Option<&Manifest> {
+        self.entries.get(id).map(|entry| &entry.manifest)
+    }
+
+    /// The classes that a usable engine tells apart.
+    pub fn labels(&self, id: &str) -> Option<Arc<Labels>> {
+        self.entries.get(id).map(|entry| Arc::clone(&entry.labels))
+    }
+
+    /// What an engine is averaged from: ids and weights that sum to 1; empty for a single network.
+    pub fn members(&self, id: &str) -> &[(String, f32)] {
+        match self.get(id).map(|manifest| &manifest.kind) {
+            Some(Kind::Ensemble(ensemble)) => &ensemble.members,
+            _ => &[],
+        }
+    }
+
+    /// The networks behind an engine and their weights, which sum to 1: itself, or an ensemble's members all the way down.
+    pub fn networks(&self, id: &str) -> Vec<(&Manifest, f32)> {
+        let mut found = Vec::new();
+        self.collect(id, 1.0, &mut found);
+        found
+    }
+
+    fn collect<'a>(&'a self, id: &str, share: f32, found: &mut Vec<(&'a Manifest, f32)>) {
+        match self.get(id) {
+            Some(Manifest { kind: Kind::Ensemble(ensemble), .. }) => {
+                ensemble.members.iter().for_each(|(member, weight)| self.collect(member, share * weight, found));
+            }
+            Some(manifest) => found.push((manifest, share)),
+            None => {}
+        }
+    }
+
+    /// Median and 95th percentile of a look as the manifest records them (the first record counts; members are summed). A first
+    /// guess until this machine has measured its own.
+    pub fn prior(&self, id: &str) -> Option<(Duration, Duration)> {
+        let manifest = self.get(id)?;
+        if let Some(first) = manifest.latency.first() {
+            return Some((first.p50, first.p95));
+        }
+        self.members(id).iter().try_fold(None, |sum: Option<(Duration, Duration)>, (member, _)| {
+            let (p50, p95) = self.prior(member)?;
+            let (s50, s95) = sum.unwrap_or_default();
+            Some(Some((s50 + p50, s95 + p95)))
+        })?
+    }
+
+    /// Slow: reads the models behind `ids` and compares their sha256. One problem for each file that is not what it should be.
+    pub fn verify_files<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Vec<CatalogProblem> {
+        let mut checked: BTreeMap<&Path, Result<String, String>> = BTreeMap::new();
+        let mut findings = Findings::default();
+        for id in ids {
+            if self.get(id).is_none() {
+                findings.error(Some(id), self.unknown(id));
+            }
+            for (manifest, _) in self.networks(id) {
+                let Kind::Network(network) = &manifest.kind else { continue };
+                let read = || hash::of_file(&network.file).map_err(|error| format!("{}: {error}", network.file.display()));
+                let text = match checked.entry(&network.file).or_insert_with(read) {
+                    Ok(found) if *found == network.sha256 => continue,
+                    Ok(found) => mismatch(network, found),
+                    Err(text) => text.clone(),
+                };
+                if !findings.0.iter().any(|known| known.engine.as_deref() == Some(&manifest.id)) {
+                    findings.error(Some(&manifest.id), text);
+                }
+            }
+        }
+        findings.0
+    }
+
+    /// What to tell somebody who asks for an engine that is not there.
+    pub fn unknown(&self, id: &str) -> String {
+        let near = self.ids().map(|known| (strsim::damerau_levenshtein(known, id), known)).min();
+        let folder = self.folder.display();
+        match near {
+            Some((distance, known)) if distance <= 1 + id.len() / 3 => {
+                format!("there is no usable engine `{id}` in {folder}; did you mean `{known}`?")
+            }
+            Some(_) => {
+                format!("there is no usable engine `{id}` in {folder}; there are {}", self.ids().collect::<Vec<_>>().join(", "))
+            }
+            None => format!("there is no usable engine at all in {folder}; `squint engines` says why"),
+        }
+    }
+}
+
+/// The words for a model whose hash is not the manifest's.
+pub(super) fn mismatch(network: &Network, found: &str) -> String {
+    let file = network.file.display();
+    format!("{file} has sha256 {found}, the manifest says {}; fetch the file again or correct `model.sha256`", network.sha256)
+}
+
+/// Names of all sub-folders, sorted; hidden ones left out.
+fn names(root: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() && !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn read_manifest(root: &Path, name: &str) -> Result<Manifest, String> {
+    if !is_id(name) {
+        return Err(format!("the folder is called {name:?}; an engine's name is 1 to 64 of a-z, 0-9, `.`, `_`, `-`"));
+    }
+    let shown = format!("{name}/engine.toml");
+    let path = root.join(&shown);
+    let bytes = hash::read_up_to(&path, MAX_MANIFEST).map_err(|error| format!("{shown}: {error}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{shown}: not UTF-8"))?;
+    manifest::parse(&text, &path).map_err(|error| format!("{shown}: {}", error.problems.join("; ")))
+}
+
+/// Finds a network's files, reads its labels and counts them.
+fn complete(
+    network: &mut Network,
+    root: &Path,
+    shelf: &mut BTreeMap<PathBuf, Result<Arc<Labels>, String>>,
+) -> Result<Arc<Labels>, Vec<String>> {
+    let model = locate("model.file", &network.file, root, MAX_MODEL);
+    let labels = locate("output.labels", &network.labels, root, MAX_LABELS).and_then(|path| {
+        let read = || hash::read_up_to(&path, MAX_LABELS).and_then(|bytes| Labels::parse(&bytes)).map(Arc::new);
+        let labels = shelf.entry(path.clone()).or_insert_with(read).clone();
+        labels.map(|labels| (path.clone(), labels)).map_err(|text| format!("`output.labels`: {}: {text}", path.display()))
+    });
+    match (model, labels) {
+        (Ok(file), Ok((path, labels))) => {
+            network.file = file;
+            network.labels = path;
+            network.classes = labels.classes.len();
+            Ok(labels)
+        }
+        (model, labels) => Err([model.err(), labels.err()].into_iter().flatten().collect()),
+    }
+}
+
+/// The real place of a file, refused if it is missing, no regular file, too large or outside the catalogue.
+fn locate(key: &str, path: &Path, root: &Path, limit: u64) -> Result<PathBuf, String> {
+    let real = fs::canonicalize(path).map_err(|error| format!("`{key}`: {}: {error}", path.display()))?;
+    if !real.starts_with(root) {
+        return Err(format!("`{key}`: {} leads to {}, outside the catalogue {}", path.display(), real.display(), root.display()));
+    }
+    let facts = fs::metadata(&real).map_err(|error| format!("`{key}`: {}: {error}", path.display()))?;
+    match facts.is_file() {
+        false => Err(format!("`{key}`: {} is not a regular file", path.display())),
+        true if facts.len() > limit => Err(format!("`{key}`: {} has {} bytes, allowed are {limit}", path.display(), facts.len())),
+        true => Ok(real),
+    }
+}
