@@ -9,6 +9,7 @@
 //! typed, [`cli`] and [`command`] are how they ask, [`error`] is how they are refused, and [`lab`] sends photos down the same path to
 //! earn the files under `calibration/`.
 
+pub mod config;
 pub mod engine;
 pub mod features;
 pub mod frame;
@@ -22,4 +23,3 @@ pub mod service;
 pub mod sink;
 pub mod source;
 pub mod stats;
-pub mod config;

@@ -126,13 +126,12 @@ fn a_slow_engine_costs_a_live_camera_frames_but_never_uncounted_ones_and_never_f
 #[test]
 fn an_engine_that_fails_is_set_aside_and_the_next_one_answers() {
     let (small, large) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let looks = vec![
-        FakeLook::boxed(MS(1), &small, |_| Act::Fail),
-        FakeLook::boxed(MS(1), &large, |_| Act::Answer(3, 0.8)),
-    ];
+    let looks = vec![FakeLook::boxed(MS(1), &small, |_| Act::Fail), FakeLook::boxed(MS(1), &large, |_| Act::Answer(3, 0.8))];
     let tally = run(crew(cascade(&[0.6]), looks), vec![camera("a", true, frames(30, MS(0)))], Notes::default(), &Stop::new());
     assert_every_frame_is_accounted_for(&tally);
-    assert!(tally.listener.reports.iter().all(|report| report.outcome == Outcome::Answered && report.journey.answer.top[0].class == 3));
+    assert!(
+        tally.listener.reports.iter().all(|report| report.outcome == Outcome::Answered && report.journey.answer.top[0].class == 3)
+    );
     assert!(small.load(Ordering::SeqCst) < 5, "set aside after a failure, not asked for every frame");
     assert_eq!(tally.listener.reports[0].journey.steps.len(), 2, "the first frame met the failure and went on");
     assert!(!tally.listener.reports[0].journey.steps[0].answered);
@@ -181,7 +180,8 @@ fn an_unchanged_scene_gets_the_last_answer_and_a_changed_one_a_new_look() {
     let mut camera = camera("a", true, script);
     camera.reuse = Some(Reuse { max_change: 0.02, max_age: Duration::from_secs(60) });
     let tally = run(crew(cascade(&[]), looks), vec![camera], Notes::default(), &Stop::new());
-    let classes: Vec<_> = tally.listener.reports.iter().map(|report| (report.outcome, report.journey.answer.top[0].class)).collect();
+    let classes: Vec<_> =
+        tally.listener.reports.iter().map(|report| (report.outcome, report.journey.answer.top[0].class)).collect();
     use Outcome::{Answered, Reused};
     assert_eq!(
         classes,
@@ -251,7 +251,8 @@ fn told_to_stop_it_drains_and_accounts_for_every_frame() {
         let stop = Stop::new();
         let notes = Notes { stop_after: Some((7, stop.clone())), ..Notes::default() };
         let begun = Instant::now();
-        let cameras = vec![camera("a", lossless, frames(100_000, MS(1))), camera("b", lossless, vec![Shot::Frame(1, MS(0)), Shot::Stall])];
+        let cameras =
+            vec![camera("a", lossless, frames(100_000, MS(1))), camera("b", lossless, vec![Shot::Frame(1, MS(0)), Shot::Stall])];
         let tally = run(crew(cascade(&[0.6]), looks), cameras, notes, &stop);
         assert_every_frame_is_accounted_for(&tally);
         assert!(begun.elapsed() < MS(5000), "stopping takes {:?}", begun.elapsed());
@@ -262,7 +263,8 @@ fn told_to_stop_it_drains_and_accounts_for_every_frame() {
 #[test]
 fn an_engine_that_cannot_be_loaded_is_an_error_at_start() {
     let mut crew = crew(cascade(&[]), vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))]);
-    crew.engines[0].1 = Box::new(|| Err(EngineError::Model { id: "fake".into(), path: "a.onnx".into(), reason: "truncated".into() }));
+    crew.engines[0].1 =
+        Box::new(|| Err(EngineError::Model { id: "fake".into(), path: "a.onnx".into(), reason: "truncated".into() }));
     let begun = pipeline::run(
         crew,
         vec![camera("a", true, frames(1, MS(0)))],

@@ -204,8 +204,8 @@ impl Part {
 impl Quantiles {
     fn of(times: &Histogram) -> Option<Self> {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let at = |q| micros(times.quantile(q));
-        (times.count() > 0).then(|| Self { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: micros(times.max()) })
+        let all = times.summary();
+        (all.count > 0).then(|| Self { p50: micros(all.p50), p95: micros(all.p95), p99: micros(all.p99), max: micros(all.max) })
     }
 }
 

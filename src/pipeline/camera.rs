@@ -111,7 +111,7 @@ impl CameraThread {
                 Ok(None) => return Ok(()),
                 Err(SourceError::Unreadable { file, reason, .. }) => {
                     self.ledger.offer(1);
-                    self.ledger.drop(Drop::Unreadable, 1);
+                    self.ledger.lose(Drop::Unreadable, 1);
                     progress.next += 1;
                     warn!(camera = *self.name; "{}: {file} left out: {reason}", self.name);
                 }
@@ -127,19 +127,19 @@ impl CameraThread {
     fn sight(&mut self, frame: Frame, sequence: u64, scratch: &mut Scratch) -> Flow {
         let taken = self.clock.now();
         if !self.lossless && taken.saturating_duration_since(frame.captured) > self.stale_after {
-            self.ledger.drop(Drop::Stale, 1);
+            self.ledger.lose(Drop::Stale, 1);
             return Flow::Continue;
         }
         let sighting = features::extract(&frame, &self.framing, scratch);
         let Some(mut job) = self.free_job() else {
             let stopped = self.lossless || self.stop.is_stopped();
-            self.ledger.drop(if stopped { Drop::Stopped } else { Drop::Busy }, 1);
+            self.ledger.lose(if stopped { Drop::Stopped } else { Drop::Busy }, 1);
             return if self.lossless { Flow::End } else { Flow::Continue };
         };
         job.load(frame, sequence, sighting, taken, self.clock.now());
         if let Err(refused) = self.events.send(Event::Sighting(job)) {
             debug!("{}: the dispatcher is gone", self.name);
-            self.ledger.drop(Drop::Stopped, 1);
+            self.ledger.lose(Drop::Stopped, 1);
             if let Event::Sighting(job) = refused.into_inner() {
                 let _ = self.recycle.try_send(job);
             }
@@ -165,7 +165,7 @@ impl CameraThread {
         if new > 0 {
             progress.superseded = total;
             self.ledger.offer(new);
-            self.ledger.drop(Drop::Superseded, new);
+            self.ledger.lose(Drop::Superseded, new);
         }
     }
 }

@@ -77,7 +77,13 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// `windows`: what each engine of the policy is expected to cost, by index.
-    pub(crate) fn new(policy: Policy, windows: Vec<LatencyWindow>, terminals: Vec<Terminal>, classes: usize, start: Instant) -> Self {
+    pub(crate) fn new(
+        policy: Policy,
+        windows: Vec<LatencyWindow>,
+        terminals: Vec<Terminal>,
+        classes: usize,
+        start: Instant,
+    ) -> Self {
         let jobs = terminals.iter().map(|terminal| terminal.jobs).sum();
         let camera = |terminal: Terminal| Camera {
             past: Past::default(),
@@ -207,7 +213,9 @@ impl Desk {
             for job in round.drain(..) {
                 match self.consider(job, now, hands) {
                     None => moved = true,
-                    Some(waiting) if waiting.report.journey.steps.is_empty() => self.cameras[waiting.camera].fresh.push_front(waiting),
+                    Some(waiting) if waiting.report.journey.steps.is_empty() => {
+                        self.cameras[waiting.camera].fresh.push_front(waiting)
+                    }
                     Some(waiting) => self.escalated.push(waiting),
                 }
             }
@@ -276,7 +284,14 @@ impl Desk {
         None
     }
 
-    fn close(&mut self, mut job: Box<Job>, outcome: Outcome, why: Reason, now: Instant, hands: &mut impl Hands) -> Option<Box<Job>> {
+    fn close(
+        &mut self,
+        mut job: Box<Job>,
+        outcome: Outcome,
+        why: Reason,
+        now: Instant,
+        hands: &mut impl Hands,
+    ) -> Option<Box<Job>> {
         if job.report.journey.steps.is_empty() {
             job.report.times.dispatch = now.saturating_duration_since(job.sighted);
         } else {

@@ -144,7 +144,7 @@ impl Ledger {
     }
 
     /// `count` more frames were given up.
-    pub(crate) fn drop(&self, why: Drop, count: u64) {
+    pub(crate) fn lose(&self, why: Drop, count: u64) {
         self.dropped[why as usize].fetch_add(count, Ordering::Relaxed);
     }
 

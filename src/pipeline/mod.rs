@@ -152,21 +152,21 @@ pub fn run<L: Listener + 'static>(
     stop: &Stop,
     started: Instant,
 ) -> Result<Tally<L>, PipelineError> {
-    let jobs_of = |setup: &CameraSetup| jobs_of(setup, queue, crew.engines.len());
-    let jobs: usize = cameras.iter().map(jobs_of).sum();
+    let seats = crew.engines.len();
+    let jobs: usize = cameras.iter().map(|setup| jobs_of(setup, queue, seats)).sum();
     let engines: Arc<[Arc<str>]> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
     // Each job and each camera's end is in at most one queue, so no send to the dispatcher ever waits.
     let (events, inbox) = bounded(jobs + cameras.len());
     let (workers, windows) = hire(crew.engines, &events, &clock)?;
 
-    let lossless_jobs = cameras.iter().filter(|setup| setup.lossless).map(jobs_of).sum::<usize>();
+    let lossless_jobs = cameras.iter().filter(|setup| setup.lossless).count() * LOSSLESS_JOBS;
     let (to_sink, from_dispatcher) = bounded::<Box<Job>>(queue.max(lossless_jobs).max(1));
     let now = clock.now();
     let mut pools = Vec::new();
     let mut terminals = Vec::new();
     let mut threads = Vec::new();
     for (index, setup) in cameras.into_iter().enumerate() {
-        let count = jobs_of(&setup, queue, engines.len());
+        let count = jobs_of(&setup, queue, seats);
         let (recycle, free) = bounded(count);
         let origin = Origin {
             camera: index,
@@ -220,8 +220,10 @@ pub fn run<L: Listener + 'static>(
         let pools = Arc::clone(&pools);
         spawn("sink", move || tell(listener, &from_dispatcher, &pools, started, &ready_tx))?
     };
-    let features: Vec<_> =
-        threads.into_iter().map(|thread| spawn(&format!("squint-{}", thread.name), move || thread.run())).collect::<Result<_, _>>()?;
+    let features: Vec<_> = threads
+        .into_iter()
+        .map(|thread| spawn(&format!("squint-{}", thread.name), move || thread.run()))
+        .collect::<Result<_, _>>()?;
 
     let mut failure = None;
     for thread in features {
@@ -258,7 +260,8 @@ fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'stati
         let _alive = alive;
         body()
     };
-    let handle = Builder::new().name(name.into()).spawn(work).map_err(|reason| PipelineError::Thread { name: name.into(), reason })?;
+    let handle =
+        Builder::new().name(name.into()).spawn(work).map_err(|reason| PipelineError::Thread { name: name.into(), reason })?;
     Ok(Thread { handle, gone })
 }
 
@@ -405,7 +408,7 @@ impl Hands for Doer {
 
     fn give_up(&mut self, job: Box<Job>, why: Drop) {
         let pool = &self.pools[job.camera];
-        pool.ledger.drop(why, 1);
+        pool.ledger.lose(why, 1);
         pool.take_back(job);
     }
 

@@ -4,11 +4,12 @@ use super::Code;
 
 impl Code {
     /// Every code, in the order of docs/records.md.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Fixed,
         Self::Entry,
         Self::Premodel,
         Self::Fallback,
+        Self::Unfamiliar,
         Self::Drawn,
         Self::Cheaper,
         Self::Unchanged,
@@ -28,6 +29,7 @@ impl Code {
             Self::Entry => "entry",
             Self::Premodel => "premodel",
             Self::Fallback => "fallback",
+            Self::Unfamiliar => "unfamiliar",
             Self::Drawn => "drawn",
             Self::Cheaper => "cheaper",
             Self::Unchanged => "unchanged",

@@ -153,48 +153,6 @@ pub enum Code {
     EngineFailed,
 }
 
-impl Code {
-    /// All codes.
-    pub const ALL: [Self; 15] = [
-        Self::Fixed,
-        Self::Entry,
-        Self::Premodel,
-        Self::Fallback,
-        Self::Unfamiliar,
-        Self::Drawn,
-        Self::Cheaper,
-        Self::Unchanged,
-        Self::Sure,
-        Self::Unsure,
-        Self::Last,
-        Self::OutOfTime,
-        Self::NotAllowed,
-        Self::Abstained,
-        Self::EngineFailed,
-    ];
-
-    /// The word used in records and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::Entry => "entry",
-            Self::Premodel => "premodel",
-            Self::Fallback => "fallback",
-            Self::Unfamiliar => "unfamiliar",
-            Self::Drawn => "drawn",
-            Self::Cheaper => "cheaper",
-            Self::Unchanged => "unchanged",
-            Self::Sure => "sure",
-            Self::Unsure => "unsure",
-            Self::Last => "last",
-            Self::OutOfTime => "out-of-time",
-            Self::NotAllowed => "not-allowed",
-            Self::Abstained => "abstained",
-            Self::EngineFailed => "engine-failed",
-        }
-    }
-}
-
 /// A code with the figures behind it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reason {
