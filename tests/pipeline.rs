@@ -13,7 +13,8 @@ use squint::engine::{EngineError, EngineIdx, Label, Labels, Look};
 use squint::frame::Framing;
 use squint::pipeline::clock::{MachineClock, Stop};
 use squint::pipeline::{self, CameraSetup, Crew, Listener, PipelineError, Tally};
-use squint::policy::{Code, Confidence, Plan, Policy, Reuse, Score, Stage};
+use squint::policy::confidence::{Confidence, Score, Stage};
+use squint::policy::{Code, Plan, Policy, Reuse};
 use squint::report::{Drop, Outcome, Report};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::engine::{Answer, EngineIdx, MAX_ENGINES, score};
-use crate::policy::{self, Allowance, Choice, Code, LastAnswer, Past, Policy, Reason, Reuse, Situation, Step, Terms, Verdict};
+use crate::policy::{self, Allowance, Choice, LastAnswer, Past, Policy, Reason, Reuse, Situation, Step, Terms, Verdict};
 use crate::report::{Drop, Outcome};
 use crate::stats::LatencyWindow;
 
@@ -152,9 +152,9 @@ impl Desk {
             }
         }
         let journey = &mut job.report.journey;
-        let earlier = if self.policy.averages() { journey.answers() } else { 0 };
+        let earlier = if self.policy.averages() { journey.answers() as u32 } else { 0 };
         if step.answered {
-            score::absorb(&mut journey.answer, &job.own, earlier);
+            score::absorb(&mut journey.answer, &job.own, earlier + 1);
         }
         journey.steps.push(step);
         self.escalated.push(job);
@@ -235,8 +235,8 @@ impl Desk {
         if !job.report.journey.steps.is_empty() {
             return match policy::after(&self.policy, &job.report.journey, &allowance) {
                 Verdict::Escalate(engine, why) => self.ask(engine, why, job, now, hands),
-                Verdict::Accept(why) => {
-                    self.accept(&job, why);
+                verdict @ Verdict::Accept(why) => {
+                    self.accept(&job, verdict.is_sure());
                     self.close(job, Outcome::Answered, why, now, hands)
                 }
                 Verdict::Abstain(why) => {
@@ -310,7 +310,7 @@ impl Desk {
     }
 
     /// Remembers an accepted answer, unless a newer frame's is already remembered.
-    fn accept(&mut self, job: &Job, why: Reason) {
+    fn accept(&mut self, job: &Job, sure: bool) {
         let camera = &mut self.cameras[job.camera];
         let report = &job.report;
         if camera.past.last.is_some_and(|last| last.sequence >= report.sequence) {
@@ -322,7 +322,7 @@ impl Desk {
             margin: answer.margin,
             entropy: answer.entropy,
             engine: job.asked.0,
-            sure: why.code != Code::OutOfTime,
+            sure,
             glimpse: job.glimpse,
             sequence: report.sequence,
             captured: job.captured.saturating_duration_since(self.start),

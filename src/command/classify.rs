@@ -1,0 +1,55 @@
+//! `squint classify`: a few pictures through the very path of the daemon, once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::kit::Kit;
+use super::run::Session;
+use crate::cli::ClassifyArgs;
+use crate::config::{Overrides, Stdout};
+use crate::error::Error;
+use crate::frame::{CameraId, Framing};
+use crate::pipeline::CameraSetup;
+use crate::pipeline::clock::Stop;
+use crate::sink::Opening;
+use crate::source::{self, Secret};
+
+/// Looks at each picture. Pictures that cannot be read are named in the log and make the command fail at the end.
+pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Error> {
+    let flags = Overrides {
+        source: Some(Secret::new("test")),
+        stdout: Some(if args.json { Stdout::Json } else { Stdout::Text }),
+        summary: Some(false),
+        ..args.common.overrides()
+    };
+    let mut kit = Kit::open(args.common.config.as_deref(), &flags)?;
+    (kit.config.output.file, kit.config.output.socket) = (None, None);
+    let crew = match &args.engine {
+        Some(id) => kit.crew_of_one(id)?,
+        None => kit.crew(&kit.policy_file()?)?,
+    };
+    let images = args.images.clone();
+    let camera = CameraSetup {
+        name: "pictures".into(),
+        source: "classify".into(),
+        opener: Box::new(move || source::open_images(CameraId(0), images.clone())),
+        live: false,
+        lossless: true,
+        framing: Framing::default(),
+        // One picture at a time, and nobody waits for the next: the strongest engine always has time to answer.
+        deadline: Duration::from_secs(3600),
+        stale_after: Duration::MAX,
+        stall_after: Duration::from_secs(60),
+        retry_cap: Duration::from_secs(1),
+        reuse: None,
+        frame_limit: None,
+    };
+    let total = u64::try_from(args.images.len()).ok();
+    let session = Session { stop: Stop::new(), started, truth: None, opening: Opening { total, ..Opening::here(false, None) } };
+    let summary = session.go(&kit, crew, vec![camera])?;
+    match summary.all.dropped.total() + summary.all.failed {
+        0 => Ok(()),
+        1 => Err(Error::Missing("one picture got no answer, see above".into())),
+        lost => Err(Error::Missing(format!("{lost} pictures got no answer, see above"))),
+    }
+}

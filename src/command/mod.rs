@@ -1,0 +1,13 @@
+//! What each subcommand does: fetches the pieces from the rooms, puts them together, prints.
+
+pub(crate) mod bench;
+pub(crate) mod check;
+pub(crate) mod classify;
+pub(crate) mod doctor;
+pub(crate) mod engines;
+pub(crate) mod features;
+mod kit;
+pub(crate) mod run;
+pub(crate) mod shell;
+pub(crate) mod train;
+mod truth;
