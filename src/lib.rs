@@ -5,6 +5,7 @@ pub mod config;
 pub mod engine;
 pub mod features;
 pub mod frame;
+pub mod lab;
 pub mod policy;
 pub mod premodel;
 pub mod report;
