@@ -16,6 +16,7 @@ pub mod frame;
 pub mod mailbox;
 pub mod observe;
 pub mod pipeline;
+pub mod lab;
 pub mod policy;
 pub mod premodel;
 pub mod report;
