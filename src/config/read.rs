@@ -39,6 +39,7 @@ pub(super) struct Reading {
     origins: HashMap<String, String>,
     /// Names of the cameras, as far as they have one.
     names: Vec<Option<String>>,
+    odd_keys: bool,
     problems: Vec<(Option<usize>, String, ConfigProblem)>,
 }
 
@@ -54,6 +55,7 @@ impl Reading {
             lines: HashMap::new(),
             origins: HashMap::new(),
             names: Vec::new(),
+            odd_keys: false,
             problems: Vec::new(),
         };
         let text = file.map_or("", |(_, text)| text);
@@ -65,7 +67,11 @@ impl Reading {
             }
             Ok(table) => {
                 let cameras = reading.survey(text, "", table.get_ref());
-                reading.layered(text, cameras, environment, flags).and_then(|top| reading.checked(top))
+                if reading.odd_keys {
+                    None
+                } else {
+                    reading.layered(text, cameras, environment, flags).and_then(|top| reading.checked(top))
+                }
             }
         };
         (reading, raw)
@@ -76,6 +82,13 @@ impl Reading {
         let mut cameras = 0;
         for (key, value) in table {
             let at = join(section, key.get_ref());
+            // The `config` crate reads `"camera[9]"` as a path and would make room for ten cameras.
+            if key.get_ref().is_empty() || !key.get_ref().chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+                self.odd_keys = true;
+                let line = Some(line_of(text, key.span().start));
+                self.whole_file(line, "has a key with other signs than letters, digits, `-` and `_`".into());
+                continue;
+            }
             self.lines.insert(at.clone(), line_of(text, key.span().start));
             match value.get_ref() {
                 DeValue::Table(inner) => _ = self.survey(text, &at, inner),
@@ -159,7 +172,7 @@ impl Reading {
     fn variables(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Map<String, String> {
         let mut known = Map::new();
         for (name, value) in environment {
-            let name = name.to_string_lossy().into_owned();
+            let name = shown(&name.to_string_lossy());
             let Some(tail) = name.strip_prefix("SQUINT_") else { continue };
             if super::RESERVED_VARIABLES.contains(&name.as_str()) || value.is_empty() {
                 continue;
@@ -298,7 +311,7 @@ impl Reading {
             Some(origin) => (origin.clone(), None),
             None => (self.file_name(), self.line(place)),
         };
-        let problem = ConfigProblem { file, line, key: self.label(place), value, allowed: allowed.into(), hint };
+        let problem = ConfigProblem { file, line, key: shown(&self.label(place)), value, allowed: allowed.into(), hint };
         self.problems.push((line, place.into(), problem));
     }
 
