@@ -1,12 +1,64 @@
 //! One TOML file, the environment and the flags: as typed, then checked once and for all.
+//!
+//! [`load`] meets the world: it reads the file and the environment and looks for folders. [`resolve`] is pure and finds every mistake in one
+//! go; `squint check` and `squint run` both live by it. After [`Config`] nothing is optional or stringly, so nobody checks twice.
+//! Layers, the later wins: defaults, file, `SQUINT_...` variables, flags. docs/config.md is the reference, [`keys`] its source.
 
-use std::path::PathBuf;
+mod folders;
+pub mod keys;
+mod overrides;
+mod problem;
+mod raw;
+mod read;
+mod suggest;
+mod values;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::frame::Framing;
 use crate::policy::Reuse;
 use crate::source::SourceSpec;
+
+pub use folders::{Folders, find_folder};
+pub use overrides::Overrides;
+pub use problem::{ConfigError, ConfigProblem};
+
+/// Variables that start with `SQUINT_` and set no key.
+pub const RESERVED_VARIABLES: &[&str] = &["SQUINT_CONFIG"];
+
+/// Reads `file`, if there is one, and the environment, and resolves them together with the flags. Errors with
+/// [`ConfigError::Unreadable`] or as [`resolve`].
+pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
+    let text = match file {
+        Some(path) => {
+            let read = std::fs::read_to_string(path);
+            Some(read.map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?)
+        }
+        None => None,
+    };
+    let name = file.map(|path| path.display().to_string());
+    let file = name.as_deref().zip(text.as_deref());
+    resolve(file, std::env::vars_os(), flags, &Folders::find())
+}
+
+/// Resolves a file (its name and its text), an environment and flags. Pure, but for one thing: a source that may be a file or a
+/// folder of images is looked at, see [`SourceSpec`]. Errors with [`ConfigError::Wrong`] and every mistake in it.
+pub fn resolve(
+    file: Option<(&str, &str)>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: &Overrides,
+    folders: &Folders,
+) -> Result<Config, ConfigError> {
+    let (mut reading, raw) = read::Reading::read(file, environment, flags.flags());
+    let config = raw.map(|raw| raw.resolve(folders, &mut reading));
+    match (config, reading.into_problems()) {
+        (Some(config), problems) if problems.is_empty() => Ok(config),
+        (_, problems) => Err(ConfigError::Wrong { problems }),
+    }
+}
 
 /// Whether frames are taken as they come, or every frame is worth waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +112,8 @@ pub struct Engines {
 pub struct Output {
     /// What is written to standard output.
     pub stdout: Stdout,
+    /// Whether a run ends with a summary on standard error.
+    pub summary: bool,
     /// A JSON Lines file, rotated by size.
     pub file: Option<OutputFile>,
     /// A unix socket that any number of readers may connect to.
@@ -101,8 +155,48 @@ pub struct Config {
     pub engines: Engines,
     /// The policy file.
     pub policy: PathBuf,
+    /// Folder of policy files and profiles.
+    pub calibration: PathBuf,
     /// Where reports go.
     pub output: Output,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: log::LevelFilter,
+}
+
+impl Config {
+    /// The configuration file that says the same, every key written out; passwords are `***`.
+    pub fn to_toml(&self) -> String {
+        self.printed(false)
+    }
+
+    /// As [`Config::to_toml`], passwords included: reading it gives the very same [`Config`]. Not for screens and logs.
+    pub fn to_toml_with_passwords(&self) -> String {
+        self.printed(true)
+    }
+
+    fn printed(&self, secrets: bool) -> String {
+        toml::to_string(&raw::RawConfig::from_config(self, secrets)).unwrap_or_else(|error| format!("# {error}\n"))
+    }
+}
+
+impl Pace {
+    /// As in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Realtime => "realtime",
+            Self::Fast => "fast",
+        }
+    }
+}
+
+impl Stdout {
+    /// As in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::None => "none",
+        }
+    }
 }

@@ -11,6 +11,7 @@
 
 pub mod config;
 pub mod engine;
+pub mod error;
 pub mod features;
 pub mod frame;
 pub mod mailbox;

@@ -1,0 +1,39 @@
+# One target a job; `make` alone lists them. Everything is built from Cargo.lock as committed.
+SHELL := /bin/bash
+CARGO ?= cargo
+SQUINT := target/release/squint
+# Tests and the demo use the library that `make deps` fetched; a path set outside wins.
+ORT := $(CURDIR)/.deps/onnxruntime/libonnxruntime.so
+export ORT_DYLIB_PATH ?= $(ORT)
+
+.PHONY: help deps build demo test lint bench clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## fetch what is missing: GStreamer, ONNX Runtime, a demo clip (scripts/deps says what and why)
+	@scripts/deps
+
+build: ## release build: target/release/squint
+	@scripts/deps rust build
+	$(CARGO) build --locked --release
+
+demo: ## build, then look at a video clip and a folder of photos
+	@scripts/deps rust build run onnxruntime demo
+	$(CARGO) build --locked --release
+	$(SQUINT) run --source .deps/demo/bikes.mp4
+	$(SQUINT) classify tests/data/photos/*
+
+test: deps ## all tests that need no camera, no GPU and no board
+	$(CARGO) test --locked
+
+lint: deps ## rustfmt and clippy, warnings are errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+bench: deps ## benchmarks; compare two revisions in one sitting
+	$(CARGO) bench --locked
+
+clean: ## remove what was built; .deps stays
+	$(CARGO) clean

@@ -1,0 +1,404 @@
+//! The one table of configuration keys: type, unit, default, range and meaning, told once.
+//!
+//! Pure data. The reader checks values against it and fills defaults from it, suggestions search it, and docs/config.md is held against it by
+//! a test. A new key is a line here, a field in the raw form and a field in [`super::Config`].
+
+use std::fmt;
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A path; relative ones count from the working directory.
+    Path,
+    /// A whole number within bounds, both included.
+    Integer(i64, i64),
+    /// A number within bounds, both included.
+    Number(f64, f64),
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// One of these numbers.
+    OneOf(&'static [i64]),
+    /// `[x, y, width, height]`, shares of the frame, 0..=1.
+    Shares,
+}
+
+impl Kind {
+    /// One word for the reference.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Path => "path",
+            Self::Integer(..) | Self::OneOf(_) => "integer",
+            Self::Number(..) => "number",
+            Self::Flag => "true or false",
+            Self::Word(_) => "word",
+            Self::Shares => "four numbers",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    /// What is allowed, as the end of the sentence "must be ...".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => f.write_str("a text in quotes"),
+            Self::Path => f.write_str("a path in quotes"),
+            Self::Integer(low, high) => write!(f, "a whole number from {low} to {high}"),
+            Self::Number(low, high) => write!(f, "a number from {low} to {high}"),
+            Self::Flag => f.write_str("true or false"),
+            Self::Word(words) => {
+                let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                f.write_str(&quoted.join(" or "))
+            }
+            Self::OneOf(numbers) => {
+                let printed: Vec<_> = numbers.iter().map(i64::to_string).collect();
+                f.write_str(&printed.join(" or "))
+            }
+            Self::Shares => f.write_str("[x, y, width, height], shares of the frame from 0 to 1"),
+        }
+    }
+}
+
+/// What holds when a key is left out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unset {
+    /// It must not be left out.
+    Required,
+    /// No value; the text says what happens then.
+    Nothing(&'static str),
+    /// This text.
+    Text(&'static str),
+    /// This whole number.
+    Integer(i64),
+    /// This flag.
+    Flag(bool),
+}
+
+impl fmt::Display for Unset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Required => f.write_str("none, must be given"),
+            Self::Nothing(what) => f.write_str(what),
+            Self::Text(text) => write!(f, "`\"{text}\"`"),
+            Self::Integer(number) => write!(f, "`{number}`"),
+            Self::Flag(flag) => write!(f, "`{flag}`"),
+        }
+    }
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Key {
+    /// Dotted path from the top of the file; `camera` stands for each `[[camera]]`.
+    pub path: &'static str,
+    /// What the value may be.
+    pub kind: Kind,
+    /// Unit, or empty.
+    pub unit: &'static str,
+    /// What holds when it is left out.
+    pub unset: Unset,
+    /// A value as it stands in a file.
+    pub example: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+impl Key {
+    /// The table that holds it; empty for the top of the file.
+    pub fn section(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// Its last part.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
+    }
+
+    /// What is allowed, with its unit, as the end of the sentence "must be ...".
+    pub fn allowed(&self) -> String {
+        match self.kind {
+            Kind::Integer(..) | Kind::Number(..) | Kind::OneOf(_) if !self.unit.is_empty() => {
+                format!("{} {}", self.kind, self.unit)
+            }
+            kind => kind.to_string(),
+        }
+    }
+
+    /// The environment variable that sets it; none for cameras, of which there may be many.
+    pub fn variable(&self) -> Option<String> {
+        (!self.path.starts_with("camera.")).then(|| variable(self.path))
+    }
+}
+
+/// `engines.threads` -> `SQUINT_ENGINES__THREADS`.
+pub(super) fn variable(path: &str) -> String {
+    format!("SQUINT_{}", path.replace('.', "__").replace('-', "_").to_uppercase())
+}
+
+/// A table of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Dotted path.
+    pub path: &'static str,
+    /// Written `[[path]]`, any number of times.
+    pub repeats: bool,
+    /// Counts only if it is written; the others have their defaults even then.
+    pub optional: bool,
+    /// What it is about.
+    pub doc: &'static str,
+}
+
+/// The tables, the top of the file left out.
+pub const SECTIONS: &[Section] = &[
+    Section { path: "camera", repeats: true, optional: true, doc: "A camera, a clip or a set of photos; one table each." },
+    Section {
+        path: "camera.reuse",
+        repeats: false,
+        optional: true,
+        doc: "Gives the last answer again while the scene stands still.",
+    },
+    Section { path: "engines", repeats: false, optional: false, doc: "The networks and the library that runs them." },
+    Section { path: "output", repeats: false, optional: false, doc: "Where reports go." },
+    Section {
+        path: "output.file",
+        repeats: false,
+        optional: true,
+        doc: "Reports as JSON Lines in a file that is rotated by size.",
+    },
+];
+
+const fn key(path: &'static str, kind: Kind, unit: &'static str, unset: Unset, example: &'static str, doc: &'static str) -> Key {
+    Key { path, kind, unit, unset, example, doc }
+}
+
+/// Widest and highest picture that may be asked for, pixels.
+const SIDE: i64 = crate::frame::MAX_SIDE as i64;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Every key, in the order of the reference.
+pub const KEYS: &[Key] = &[
+    key(
+        "policy",
+        Kind::Text,
+        "",
+        Unset::Text("default"),
+        "\"accurate\"",
+        "Which policy picks the engines: a bare name means `NAME.policy.toml` in the calibration folder; anything with a `/` or ending in `.toml` is a path.",
+    ),
+    key(
+        "calibration",
+        Kind::Path,
+        "",
+        Unset::Nothing("the first `calibration` folder found, see [Folders](#folders)"),
+        "\"/var/lib/squint/calibration\"",
+        "Folder of policy files and profiles.",
+    ),
+    key(
+        "log-level",
+        Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+        "",
+        Unset::Text("info"),
+        "\"debug\"",
+        "Least important message that is logged.",
+    ),
+    key(
+        "camera.name",
+        Kind::Text,
+        "",
+        Unset::Text("camera"),
+        "\"door\"",
+        "Unique name in records, logs and metrics: 1 to 64 letters, digits, `-`, `_` or `.`.",
+    ),
+    key(
+        "camera.source",
+        Kind::Text,
+        "",
+        Unset::Required,
+        "\"v4l2:/dev/video0\"",
+        "Where frames come from: `csi:N`, `v4l2:/dev/videoN`, `rtsp://...`, a video file, a folder or pattern of images, `test`, or `pipeline:...`. Passwords are never logged.",
+    ),
+    key(
+        "camera.roi",
+        Kind::Shares,
+        "shares of the frame",
+        Unset::Nothing("the whole frame"),
+        "[0.25, 0.0, 0.5, 1.0]",
+        "The part of the frame that counts, as `[x, y, width, height]`, before rotation. It must lie inside the frame.",
+    ),
+    key(
+        "camera.fit",
+        Kind::Word(&["whole", "centre-crop"]),
+        "",
+        Unset::Text("whole"),
+        "\"centre-crop\"",
+        "How the part that counts becomes a network's square: squeezed as a whole, or its centred square.",
+    ),
+    key(
+        "camera.rotation",
+        Kind::OneOf(&[0, 90, 180, 270]),
+        "degrees clockwise",
+        Unset::Integer(0),
+        "90",
+        "Rotation that makes the picture upright.",
+    ),
+    key(
+        "camera.pace",
+        Kind::Word(&["realtime", "fast"]),
+        "",
+        Unset::Nothing("`\"fast\"` for images without `rate-hz`, `\"realtime\"` otherwise"),
+        "\"fast\"",
+        "`realtime`: the newest frame wins, late ones are dropped. `fast`: every frame is waited for; files and images only.",
+    ),
+    key(
+        "camera.rate-hz",
+        Kind::Number(0.01, 1000.0),
+        "frames a second",
+        Unset::Nothing("30 for cameras, 10 for images"),
+        "15",
+        "Rate asked of `csi`, `v4l2` and `test`, or the pace of images in `realtime`. Other sources have their own.",
+    ),
+    key(
+        "camera.width",
+        Kind::Integer(1, SIDE),
+        "pixels",
+        Unset::Nothing("what the source gives"),
+        "1280",
+        "Width asked of `csi`, `v4l2` and `test`; together with `height`.",
+    ),
+    key(
+        "camera.height",
+        Kind::Integer(1, SIDE),
+        "pixels",
+        Unset::Nothing("what the source gives"),
+        "720",
+        "Height asked of `csi`, `v4l2` and `test`; together with `width`.",
+    ),
+    key(
+        "camera.deadline-ms",
+        Kind::Integer(1, 600_000),
+        "ms after capture",
+        Unset::Integer(100),
+        "250",
+        "Latest moment for an answer. No engine is asked that would not make it.",
+    ),
+    key(
+        "camera.stale-after-ms",
+        Kind::Integer(1, HOUR_MS),
+        "ms after capture",
+        Unset::Integer(1000),
+        "500",
+        "A frame older than this on arrival is dropped.",
+    ),
+    key(
+        "camera.stall-after-ms",
+        Kind::Integer(100, HOUR_MS),
+        "ms",
+        Unset::Integer(2000),
+        "5000",
+        "Silence after which a live source counts as lost and is opened again.",
+    ),
+    key(
+        "camera.retry-cap-ms",
+        Kind::Integer(100, HOUR_MS),
+        "ms",
+        Unset::Integer(30_000),
+        "10000",
+        "Longest pause between two tries to open a lost source; the first pauses are shorter.",
+    ),
+    key(
+        "camera.reuse.max-change",
+        Kind::Number(0.0, 1.0),
+        "share of full scale",
+        Unset::Required,
+        "0.02",
+        "Largest change of any part of the picture, against the last frame that was looked at, for which the answer is given again.",
+    ),
+    key("camera.reuse.max-age-ms", Kind::Integer(1, HOUR_MS), "ms", Unset::Integer(1000), "2000", "Longest time for which it is."),
+    key(
+        "engines.folder",
+        Kind::Path,
+        "",
+        Unset::Nothing("the first `engines` folder found, see [Folders](#folders)"),
+        "\"/usr/share/squint/engines\"",
+        "Folder of the engine catalogue.",
+    ),
+    key("engines.threads", Kind::Integer(1, 64), "threads", Unset::Integer(1), "2", "Threads inside each engine."),
+    key(
+        "engines.onnxruntime",
+        Kind::Path,
+        "",
+        Unset::Nothing("searched for, `squint doctor` shows where"),
+        "\"/opt/onnxruntime/lib/libonnxruntime.so\"",
+        "The ONNX Runtime library.",
+    ),
+    key(
+        "output.stdout",
+        Kind::Word(&["auto", "text", "json", "none"]),
+        "",
+        Unset::Text("auto"),
+        "\"json\"",
+        "What is written to standard output: lines for people, JSON Lines, nothing; `auto` is text on a terminal and JSON otherwise.",
+    ),
+    key("output.summary", Kind::Flag, "", Unset::Flag(true), "false", "Whether a run ends with a summary on standard error."),
+    key(
+        "output.socket",
+        Kind::Path,
+        "",
+        Unset::Nothing("no socket"),
+        "\"/run/squint/reports.sock\"",
+        "A unix socket that any number of readers may connect to; 107 bytes at most.",
+    ),
+    key(
+        "output.queue",
+        Kind::Integer(1, 65_536),
+        "reports",
+        Unset::Integer(256),
+        "1024",
+        "Reports that may wait for a slow reader before the oldest is dropped.",
+    ),
+    key(
+        "output.file.path",
+        Kind::Path,
+        "",
+        Unset::Required,
+        "\"/var/log/squint/reports.jsonl\"",
+        "The newest file; older ones get `.1`, `.2`, ...",
+    ),
+    key(
+        "output.file.max-mb",
+        Kind::Integer(1, 1_000_000),
+        "MB (10^6 bytes)",
+        Unset::Integer(100),
+        "20",
+        "Size at which it is rotated.",
+    ),
+    key("output.file.keep", Kind::Integer(0, 1000), "files", Unset::Integer(5), "10", "Old files that are kept."),
+];
+
+/// The key with this dotted path.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The section with this dotted path.
+pub(super) fn section(path: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_unique_and_lie_in_known_sections() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(key.section().is_empty() || section(key.section()).is_some(), "{}", key.path);
+            assert!(KEYS[..index].iter().all(|other| other.path != key.path), "{} is there twice", key.path);
+            assert!(!key.doc.is_empty() && !key.example.is_empty(), "{}", key.path);
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The configuration as it is typed, defaults filled in: from TOML, to TOML, and from there to [`Config`].
+//!
+//! Pure. Ranges were checked while reading; here is what one key alone cannot tell: what fits together and what does not.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::problem::{scrubbed, shown};
+use super::read::Reading;
+use super::{Camera, Config, Engines, Folders, Output, OutputFile, Pace, Stdout};
+use crate::frame::{Fit, Framing, Roi, Rotation};
+use crate::policy::Reuse;
+use crate::source::SourceSpec;
+
+/// Longest path of a unix socket, bytes (Linux: `sun_path` has 108, the last is 0).
+const SOCKET_PATH: usize = 107;
+/// Longest name of a camera.
+const NAME: usize = 64;
+const MEGABYTE: u64 = 1_000_000;
+
+/// The whole file. Has no `Debug`: sources may hold passwords.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct RawConfig {
+    policy: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibration: Option<PathBuf>,
+    log_level: String,
+    engines: RawEngines,
+    output: RawOutput,
+    #[serde(default)]
+    camera: Vec<RawCamera>,
+}
+
+/// `[[camera]]`. Required keys are optional here: where one is missing, that was noted while reading.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawCamera {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roi: Option<[f32; 4]>,
+    fit: String,
+    rotation: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_hz: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    deadline_ms: u64,
+    stale_after_ms: u64,
+    stall_after_ms: u64,
+    retry_cap_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reuse: Option<RawReuse>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawReuse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_change: Option<f32>,
+    max_age_ms: u64,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawEngines {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder: Option<PathBuf>,
+    threads: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    onnxruntime: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawOutput {
+    stdout: String,
+    summary: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    socket: Option<PathBuf>,
+    queue: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<RawFile>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<PathBuf>,
+    max_mb: u64,
+    keep: u32,
+}
+
+impl RawConfig {
+    /// Everything resolved, as far as it can be; what cannot is noted in `reading`, and then the result must not be used.
+    pub(super) fn resolve(self, folders: &Folders, reading: &mut Reading) -> Config {
+        let calibration = self.calibration.unwrap_or_else(|| folders.calibration.clone());
+        let output = self.output.resolve(reading);
+        if self.camera.is_empty() {
+            let hint = "add a [[camera]] table with a source, or give --source".to_owned();
+            reading.problem("camera", None, "is missing: there is nothing to look at", Some(hint));
+        }
+        let cameras: Vec<_> = self.camera.into_iter().enumerate().filter_map(|(index, raw)| raw.resolve(index, reading)).collect();
+        check_apart(&cameras, reading);
+        Config {
+            cameras: cameras.into_iter().map(|(_, camera)| camera).collect(),
+            engines: Engines {
+                folder: self.engines.folder.unwrap_or_else(|| folders.engines.clone()),
+                threads: self.engines.threads,
+                onnxruntime: self.engines.onnxruntime,
+            },
+            policy: policy_path(&self.policy, &calibration),
+            calibration,
+            output,
+            log_level: self.log_level.parse().unwrap_or(log::LevelFilter::Info),
+        }
+    }
+}
+
+/// `default` is `<calibration>/default.policy.toml`; `./mine`, `a/b` and `mine.toml` are paths.
+fn policy_path(policy: &str, calibration: &Path) -> PathBuf {
+    if policy.contains('/') || policy.ends_with(".toml") {
+        PathBuf::from(policy)
+    } else {
+        calibration.join(format!("{policy}.policy.toml"))
+    }
+}
+
+impl RawCamera {
+    fn resolve(self, index: usize, reading: &mut Reading) -> Option<(usize, Camera)> {
+        let place = |key: &str| format!("camera[{index}].{key}");
+        let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if self.name.is_empty() || self.name.len() > NAME || !self.name.chars().all(good) {
+            let typed = format!("\"{}\"", shown(&self.name));
+            reading.problem(&place("name"), Some(typed), "must be 1 to 64 letters, digits, `-`, `_` or `.`", None);
+        }
+        let roi = self.roi.map(|[x, y, width, height]| Roi { x, y, width, height });
+        if let Some(Roi { x, y, width, height }) = roi {
+            const ROUNDING: f32 = 1e-6;
+            if width <= 0.0 || height <= 0.0 {
+                reading.problem(&place("roi"), Some(format!("[{x}, {y}, {width}, {height}]")), "has no area", None);
+            } else if x + width > 1.0 + ROUNDING || y + height > 1.0 + ROUNDING {
+                let hint = Some("x + width and y + height must be 1 at most".into());
+                reading.problem(&place("roi"), Some(format!("[{x}, {y}, {width}, {height}]")), "leaves the frame", hint);
+            }
+        }
+        let size = match (self.width, self.height) {
+            (Some(width), Some(height)) => Some((width, height)),
+            (None, None) => None,
+            (Some(_), None) => {
+                reading.problem(&place("width"), None, "needs a `height` beside it", None);
+                None
+            }
+            (None, Some(_)) => {
+                reading.problem(&place("height"), None, "needs a `width` beside it", None);
+                None
+            }
+        };
+        let typed = self.source?;
+        let source = match typed.parse::<SourceSpec>() {
+            Ok(source) => source,
+            Err(message) => {
+                reading.problem(&place("source"), None, &format!("cannot be used: {}", scrubbed(&message, &typed)), None);
+                return None;
+            }
+        };
+        let images = matches!(source, SourceSpec::Images { .. });
+        // `rtsp//user:password@...` would pass for a file, and its password for a part of the name.
+        if !source.is_live() && typed.trim_start().to_lowercase().starts_with("rtsp") && typed.contains('@') {
+            let value = Some(format!("\"{}\"", shown(&typed)));
+            let hint = Some("an address starts with rtsp:// or rtsps://".into());
+            reading.problem(&place("source"), value, "looks like a mistyped address", hint);
+            return None;
+        }
+        let pace = match self.pace.as_deref() {
+            Some("fast") => Pace::Fast,
+            Some(_) => Pace::Realtime,
+            None if images && self.rate_hz.is_none() => Pace::Fast,
+            None => Pace::Realtime,
+        };
+        let mut wrong = |key: &str, value: Option<String>, what: &str, hint: &str| {
+            reading.problem(&place(key), value, what, Some(hint.into()));
+        };
+        let typed_pace = self.pace.as_ref().map(|pace| format!("\"{pace}\""));
+        if source.is_live() && pace == Pace::Fast {
+            wrong("pace", typed_pace, "does not fit a live source", "a camera does not wait; only files and images can be `fast`");
+        } else if images && pace == Pace::Fast && self.rate_hz.is_some() {
+            wrong("rate-hz", None, "does not fit pace = \"fast\"", "leave one of the two out");
+        }
+        // Only these can be asked; a setting that nobody heeds would be a lie.
+        let askable = matches!(source, SourceSpec::Csi { .. } | SourceSpec::V4l2 { .. } | SourceSpec::Test);
+        if !askable && !images && self.rate_hz.is_some() {
+            wrong("rate-hz", None, "does not fit this source, which comes at a rate of its own", "leave it out");
+        }
+        if !askable && (self.width.is_some() || self.height.is_some()) {
+            let key = if self.width.is_some() { "width" } else { "height" };
+            wrong(key, None, "does not fit this source, which comes in a size of its own", "leave `width` and `height` out");
+        }
+        if let Some(rate) = self.rate_hz
+            && source.is_live()
+            && self.stall_after_ms as f64 <= 1000.0 / f64::from(rate)
+        {
+            let what = format!("is no longer than the {:.0} ms between two frames at rate-hz = {rate}", 1000.0 / f64::from(rate));
+            wrong("stall-after-ms", Some(self.stall_after_ms.to_string()), &what, "a healthy source would count as lost");
+        }
+        let camera = Camera {
+            name: self.name.into(),
+            source,
+            framing: Framing {
+                roi,
+                fit: if self.fit == "centre-crop" { Fit::CentreCrop } else { Fit::Whole },
+                rotation: match self.rotation {
+                    90 => Rotation::Clockwise90,
+                    180 => Rotation::Half,
+                    270 => Rotation::Clockwise270,
+                    _ => Rotation::None,
+                },
+            },
+            pace,
+            rate_hz: self.rate_hz,
+            size,
+            deadline: Duration::from_millis(self.deadline_ms),
+            stale_after: Duration::from_millis(self.stale_after_ms),
+            stall_after: Duration::from_millis(self.stall_after_ms),
+            retry_cap: Duration::from_millis(self.retry_cap_ms),
+            reuse: self
+                .reuse
+                .and_then(|reuse| Some(Reuse { max_change: reuse.max_change?, max_age: Duration::from_millis(reuse.max_age_ms) })),
+        };
+        Some((index, camera))
+    }
+}
+
+/// What no two cameras may share: a name, a sensor, a device.
+fn check_apart(cameras: &[(usize, Camera)], reading: &mut Reading) {
+    for (position, (index, camera)) in cameras.iter().enumerate() {
+        for (_, earlier) in &cameras[..position] {
+            if earlier.name == camera.name {
+                let what = "is the name of two cameras";
+                let hint = Some("give each its own".into());
+                reading.problem(&format!("camera[{index}].name"), Some(format!("\"{}\"", camera.name)), what, hint);
+            }
+            let exclusive = matches!(camera.source, SourceSpec::Csi { .. } | SourceSpec::V4l2 { .. });
+            if exclusive && earlier.source == camera.source {
+                let what = format!("is already taken by camera `{}`", earlier.name);
+                let hint = Some("a sensor or device serves one camera".into());
+                reading.problem(&format!("camera[{index}].source"), Some(format!("\"{}\"", camera.source)), &what, hint);
+            }
+        }
+    }
+}
+
+impl RawOutput {
+    fn resolve(self, reading: &mut Reading) -> Output {
+        if let Some(socket) = &self.socket
+            && socket.as_os_str().len() > SOCKET_PATH
+        {
+            let what = format!("is {} bytes long; a unix socket path has at most {SOCKET_PATH}", socket.as_os_str().len());
+            reading.problem("output.socket", None, &what, None);
+        }
+        let file =
+            self.file.and_then(|file| Some(OutputFile { path: file.path?, max_bytes: file.max_mb * MEGABYTE, keep: file.keep }));
+        if let (Some(file), Some(socket)) = (&file, &self.socket)
+            && file.path == *socket
+        {
+            let value = Some(format!("\"{}\"", shown(&file.path.to_string_lossy())));
+            reading.problem("output.file.path", value, "is also output.socket", Some("give each its own path".into()));
+        }
+        let stdout = match self.stdout.as_str() {
+            "text" => Stdout::Text,
+            "json" => Stdout::Json,
+            "none" => Stdout::None,
+            _ => Stdout::Auto,
+        };
+        Output { stdout, summary: self.summary, file, socket: self.socket, queue: self.queue }
+    }
+}
+
+impl RawConfig {
+    /// The file that gives `config`. With `secrets`, reading it gives the very same; without, passwords are `***`.
+    pub(super) fn from_config(config: &Config, secrets: bool) -> Self {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let camera = |camera: &Camera| RawCamera {
+            name: camera.name.to_string(),
+            source: Some(match &camera.source {
+                SourceSpec::Rtsp { url } if secrets => url.reveal().to_owned(),
+                SourceSpec::Pipeline { text } if secrets => format!("pipeline:{}", text.reveal()),
+                other => other.to_string(),
+            }),
+            roi: camera.framing.roi.map(|roi| [roi.x, roi.y, roi.width, roi.height]),
+            fit: match camera.framing.fit {
+                Fit::Whole => "whole".into(),
+                Fit::CentreCrop => "centre-crop".into(),
+            },
+            rotation: match camera.framing.rotation {
+                Rotation::None => 0,
+                Rotation::Clockwise90 => 90,
+                Rotation::Half => 180,
+                Rotation::Clockwise270 => 270,
+            },
+            pace: Some(camera.pace.as_str().into()),
+            rate_hz: camera.rate_hz,
+            width: camera.size.map(|(width, _)| width),
+            height: camera.size.map(|(_, height)| height),
+            deadline_ms: ms(camera.deadline),
+            stale_after_ms: ms(camera.stale_after),
+            stall_after_ms: ms(camera.stall_after),
+            retry_cap_ms: ms(camera.retry_cap),
+            reuse: camera.reuse.map(|reuse| RawReuse { max_change: Some(reuse.max_change), max_age_ms: ms(reuse.max_age) }),
+        };
+        Self {
+            // a path even if it has no folder, so that it is not taken for a name
+            policy: match config.policy.to_string_lossy() {
+                path if path.contains('/') || path.ends_with(".toml") => path.into_owned(),
+                path => format!("./{path}"),
+            },
+            calibration: Some(config.calibration.clone()),
+            log_level: config.log_level.as_str().to_lowercase(),
+            engines: RawEngines {
+                folder: Some(config.engines.folder.clone()),
+                threads: config.engines.threads,
+                onnxruntime: config.engines.onnxruntime.clone(),
+            },
+            output: RawOutput {
+                stdout: config.output.stdout.as_str().into(),
+                summary: config.output.summary,
+                socket: config.output.socket.clone(),
+                queue: config.output.queue,
+                file: config.output.file.as_ref().map(|file| RawFile {
+                    path: Some(file.path.clone()),
+                    max_mb: file.max_bytes / MEGABYTE,
+                    keep: file.keep,
+                }),
+            },
+            camera: config.cameras.iter().map(camera).collect(),
+        }
+    }
+}

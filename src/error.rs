@@ -1,0 +1,158 @@
+//! What a run of the program may end with: kinds, and the exit code that each maps to.
+//!
+//! | code | kind | what the caller may do |
+//! |---|---|---|
+//! | 0 | | it worked |
+//! | 64 | [`Kind::Usage`] | type another command line |
+//! | 69 | [`Kind::Missing`] | install or connect what is named |
+//! | 70 | [`Kind::Bug`] | tell us |
+//! | 74 | [`Kind::Io`] | look at the disk, the pipe or the rights |
+//! | 78 | [`Kind::Configuration`] | mend the configuration; starting again will not help |
+//!
+//! Pure. The numbers are those of sysexits.h, so that a unit file can say `RestartPreventExitStatus=64 78`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::config::ConfigError;
+use crate::engine::EngineError;
+use crate::source::SourceError;
+
+/// What sort of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The command line is wrong.
+    Usage,
+    /// A camera, a library, a device or a service is not there.
+    Missing,
+    /// Something that cannot happen did.
+    Bug,
+    /// Reading or writing failed.
+    Io,
+    /// A configuration, policy or engine file is wrong.
+    Configuration,
+}
+
+impl Kind {
+    /// The exit code.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Usage => 64,
+            Self::Missing => 69,
+            Self::Bug => 70,
+            Self::Io => 74,
+            Self::Configuration => 78,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Usage => "usage",
+            Self::Missing => "missing",
+            Self::Bug => "bug",
+            Self::Io => "io",
+            Self::Configuration => "configuration",
+        })
+    }
+}
+
+/// Why the program ends early. Each text says what happened, to whom, and where it can what to do next; none holds a password.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line asks for something that does not exist or does not fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration cannot be used; a line for each mistake.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A policy, profile, engine or labels file cannot be used.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An engine cannot be used.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A source cannot be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Something that must be there for this is not.
+    #[error("{0}")]
+    Missing(String),
+    /// Reading or writing failed.
+    #[error("{what}: {reason}")]
+    Io {
+        /// What was read or written, a path or `standard output`.
+        what: String,
+        /// What the system said.
+        #[source]
+        reason: std::io::Error,
+    },
+    /// An invariant does not hold.
+    #[error("{0}; this is a bug in squint, please report it")]
+    Bug(String),
+}
+
+impl Error {
+    /// An [`Error::Io`] about `what`, for `map_err`.
+    pub fn io(what: impl fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.to_string();
+        move |reason| Self::Io { what, reason }
+    }
+
+    /// What sort of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Usage(_) => Kind::Usage,
+            Self::Config(_) | Self::File { .. } => Kind::Configuration,
+            Self::Engine(EngineError::RuntimeMissing { .. }) | Self::Source(_) | Self::Missing(_) => Kind::Missing,
+            Self::Engine(EngineError::Model { .. }) => Kind::Configuration,
+            Self::Engine(_) | Self::Bug(_) => Kind::Bug,
+            Self::Io { .. } => Kind::Io,
+        }
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> u8 {
+        self.kind().code()
+    }
+
+    /// True for a reader that went away (`squint run | head`): no mistake of anybody, end quietly.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Io { reason, .. } if reason.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_failure_has_its_exit_code() {
+        let library = "libonnxruntime.so";
+        let absent = EngineError::RuntimeMissing { id: "lite0".into(), library, reason: "not found".into() };
+        let cases = [
+            (Error::Usage("no such command".into()), 64),
+            (Error::Engine(absent), 69),
+            (Error::Source(SourceError::Ended { origin: "csi:0".into() }), 69),
+            (Error::Bug("two first frames".into()), 70),
+            (Error::io("standard output")(std::io::ErrorKind::BrokenPipe.into()), 74),
+            (Error::Config(ConfigError::Wrong { problems: Vec::new() }), 78),
+            (Error::File { path: "default.policy.toml".into(), reason: "is empty".into() }, 78),
+        ];
+        for (error, code) in cases {
+            assert_eq!(error.exit_code(), code, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_left_is_told_apart() {
+        assert!(Error::io("standard output")(std::io::ErrorKind::BrokenPipe.into()).is_broken_pipe());
+        assert!(!Error::io("standard output")(std::io::ErrorKind::StorageFull.into()).is_broken_pipe());
+    }
+}

@@ -1,0 +1,105 @@
+//! docs/config.md against the table of keys in code: a key that is missing on either side, or told differently, fails here.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test config_reference` rewrites the reference part of the page.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fmt::Write;
+use std::path::Path;
+
+use squint::config::keys::{KEYS, Kind, SECTIONS};
+use squint::config::{self, Folders, Overrides};
+
+const BEGIN: &str = "<!-- reference: written by tests/config_reference.rs from src/config/keys.rs -->\n";
+const END: &str = "<!-- end of reference -->\n";
+
+fn reference() -> String {
+    let mut out = String::new();
+    let sections = SECTIONS.iter().map(|section| (section.path, section.repeats, section.optional, section.doc));
+    for (path, repeats, optional, doc) in std::iter::once(("", false, false, "")).chain(sections) {
+        match (path, repeats) {
+            ("", _) => out.push_str("\n### Top of the file\n"),
+            (_, true) => write!(out, "\n### `[[{path}]]`\n\n{doc}\n").unwrap(),
+            (_, false) => {
+                let off = if optional { " Off unless it is written." } else { "" };
+                write!(out, "\n### `[{path}]`\n\n{doc}{off}\n").unwrap();
+            }
+        }
+        for key in KEYS.iter().filter(|key| key.section() == path) {
+            let range = match key.kind {
+                Kind::Text | Kind::Path | Kind::Flag => String::new(),
+                Kind::Integer(low, high) => format!(" | range: {low} to {high}"),
+                Kind::Number(low, high) => format!(" | range: {low} to {high}"),
+                allowed => format!(" | allowed: `{allowed}`"),
+            };
+            let unit = if key.unit.is_empty() { String::new() } else { format!(" | unit: {}", key.unit) };
+            let variable = key.variable().map_or(String::new(), |name| format!(" | variable: `{name}`"));
+            write!(
+                out,
+                "\n#### `{}`\n\n{}\n\ntype: {}{unit} | default: {}{range}{variable}\n\n```toml\n{} = {}\n```\n",
+                key.path,
+                key.doc,
+                key.kind.name(),
+                key.unset,
+                key.name(),
+                key.example,
+            )
+            .unwrap();
+        }
+    }
+    out.push('\n');
+    out
+}
+
+#[test]
+fn the_reference_tells_every_key_and_no_other() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).expect("docs/config.md has the mark where the reference begins");
+    let (told, after) = rest.split_once(END).expect("docs/config.md has the mark where the reference ends");
+    for key in KEYS {
+        let headings = page.lines().filter(|line| *line == format!("#### `{}`", key.path)).count();
+        if std::env::var_os("UPDATE_GOLDEN").is_none() {
+            assert_eq!(headings, 1, "docs/config.md has `{}` {headings} times", key.path);
+        }
+    }
+    for heading in told.lines().filter_map(|line| line.strip_prefix("#### `")?.strip_suffix('`')) {
+        let known = KEYS.iter().any(|key| key.path == heading);
+        assert!(known || std::env::var_os("UPDATE_GOLDEN").is_some(), "docs/config.md tells of `{heading}`, which no code knows");
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", reference())).unwrap();
+        return;
+    }
+    assert_eq!(told, reference(), "docs/config.md is behind; UPDATE_GOLDEN=1 rewrites the reference");
+}
+
+#[test]
+fn all_examples_together_are_one_good_configuration() {
+    let mut text = String::new();
+    for section in [""].into_iter().chain(SECTIONS.iter().map(|section| section.path)) {
+        match section {
+            "" => {}
+            "camera" => text.push_str("[[camera]]\n"),
+            path => writeln!(text, "[{path}]").unwrap(),
+        }
+        // the example of the source is a camera, which cannot be fast
+        for key in KEYS.iter().filter(|key| key.section() == section && key.path != "camera.pace") {
+            writeln!(text, "{} = {}", key.name(), key.example).unwrap();
+        }
+    }
+    let folders = Folders { engines: "engines".into(), calibration: "calibration".into() };
+    if let Err(error) = config::resolve(Some(("examples.toml", &text)), [], &Overrides::default(), &folders) {
+        panic!("{error}\n{text}");
+    }
+}
+
+#[test]
+fn every_key_can_be_set_by_the_variable_that_the_reference_names() {
+    let folders = Folders { engines: "engines".into(), calibration: "calibration".into() };
+    let file = "[[camera]]\nsource = \"test\"\n";
+    let environment = KEYS.iter().filter_map(|key| Some((key.variable()?.into(), key.example.trim_matches('"').into())));
+    if let Err(error) = config::resolve(Some(("squint.toml", file)), environment, &Overrides::default(), &folders) {
+        panic!("{error}");
+    }
+}
