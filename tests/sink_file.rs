@@ -1,4 +1,5 @@
 //! The rotated file: what lands where, and what happens when the disk is full, the folder goes, or the power went.
+#![allow(clippy::unwrap_used)] // also in the helpers of tests
 
 use std::fs;
 use std::path::{Path, PathBuf};
