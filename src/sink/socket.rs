@@ -1,8 +1,8 @@
 //! Records as JSON Lines to any number of readers of a unix stream socket, `socat - UNIX-CONNECT:path` for one.
 //!
 //! A reader gets the records published after it connected, whole lines only. One that reads slowly misses records (its own buffer
-//! is bounded), one that stops reading is sent away; neither holds up anybody else. Everything happens inside `publish` and
-//! nothing waits: no thread, no blocking call.
+//! is bounded), one that stops reading is sent away; neither holds up anybody else. Everything happens inside `publish`, which
+//! never waits: no thread, no blocking call.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -12,12 +12,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Sink, SinkError};
+use crate::observe::Summary;
 use crate::report::Report;
 
 /// Bytes kept for a reader beyond what the system keeps for it.
 const READER_BYTES: usize = 64 * 1024;
 /// A reader that takes nothing for this long while something waits for it is sent away.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for readers that lag to take what waits when Squint ends.
+const FAREWELL: Duration = Duration::from_millis(300);
 /// Readers let in per report, so that a crowd at the door does not hold up the report.
 const ADMITTED: usize = 64;
 
@@ -47,7 +50,7 @@ pub struct Socket {
 
 struct Reader {
     stream: UnixStream,
-    /// Whole lines, but for the first, whose beginning may have been sent.
+    /// Whole lines.
     waiting: Vec<u8>,
     took_at: Instant,
 }
@@ -89,6 +92,11 @@ impl Socket {
     /// Readers being served.
     pub fn readers(&self) -> usize {
         self.readers.len()
+    }
+
+    /// Bytes that wait for readers.
+    pub fn backlog(&self) -> usize {
+        self.readers.iter().map(|reader| reader.waiting.len()).sum()
     }
 
     /// Lets in who waits at the door and hands `line` to every reader, at the moment `now`.
@@ -161,11 +169,14 @@ impl Reader {
     }
 }
 
-/// Sends as much of `bytes` as the system takes without waiting.
-fn send(stream: &mut UnixStream, bytes: &[u8]) -> Result<usize, Parted> {
+/// Sends as much of `lines` as the system takes without waiting, one line at a time: Linux takes a short write to a unix socket whole
+/// or not at all, so a reader that is sent away is not left with half a line.
+fn send(stream: &mut UnixStream, lines: &[u8]) -> Result<usize, Parted> {
     let mut sent = 0;
-    while sent < bytes.len() {
-        match stream.write(&bytes[sent..]) {
+    while sent < lines.len() {
+        let rest = &lines[sent..];
+        let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+        match stream.write(&rest[..end]) {
             Ok(0) => return Err(Parted::Left),
             Ok(count) => sent += count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -191,7 +202,26 @@ impl Sink for Socket {
     fn flush(&mut self) -> Result<(), SinkError> {
         let now = Instant::now();
         self.admit(now);
+        let before = self.readers.len();
         self.readers.retain_mut(|reader| reader.send_waiting(now).is_ok());
+        self.counts.left += (before - self.readers.len()) as u64;
+        Ok(())
+    }
+
+    /// Gives readers that lag [`FAREWELL`], all of them together, to take what waits.
+    fn finish(&mut self, _summary: &Summary) -> Result<(), SinkError> {
+        let until = Instant::now() + FAREWELL;
+        for reader in self.readers.iter_mut().filter(|reader| !reader.waiting.is_empty()) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let stream = &mut reader.stream;
+            let patient = stream.set_write_timeout(Some(left)).and_then(|()| stream.set_nonblocking(false));
+            // One that does not take it has been slow for long and has missed records before.
+            drop(patient.and_then(|()| stream.write_all(&reader.waiting)));
+        }
+        self.readers.clear();
         Ok(())
     }
 }
