@@ -1,0 +1,53 @@
+//! `squint check`: all that is wrong with configuration, engines and policy, in one go. Changes nothing, opens no camera.
+
+use std::io::Write;
+
+use super::kit::{engine_info, is_fatal, read_policy};
+use crate::cli::CheckArgs;
+use crate::config::{self, Overrides};
+use crate::engine::catalog::Catalog;
+use crate::error::Error;
+use crate::features;
+use crate::policy::file::EngineInfo;
+
+/// Prints every problem, one a line; fails if any of them would keep Squint from running.
+pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
+    let mut flags = args.common.overrides();
+    if args.common.config.is_none() {
+        // Without a file there is no camera to check; everything else is still worth checking.
+        flags = Overrides { source: Some("test".into()), ..flags };
+    }
+    let config = config::load(args.common.config.as_deref(), &flags)?;
+    let mut out = std::io::stdout().lock();
+    let mut fatal = 0_usize;
+    let mut say = |line: String, bad: bool| {
+        fatal += usize::from(bad);
+        writeln!(out, "{} {line}", if bad { "error:  " } else { "warning:" }).map_err(Error::io("standard output"))
+    };
+
+    let (catalog, problems) = Catalog::open(&config.engines.folder);
+    for problem in &problems {
+        say(problem.to_string(), is_fatal(problem.level))?;
+    }
+    for problem in catalog.verify_files(catalog.ids()) {
+        say(problem.to_string(), true)?;
+    }
+    let infos: Vec<EngineInfo> = catalog.ids().filter_map(|id| engine_info(&catalog, id)).collect();
+    let bound = read_policy(&config.policy).and_then(|file| Ok(file.bind(&infos, features::schema())?));
+    if let Err(error) = &bound {
+        say(error.to_string(), true)?;
+    }
+    if args.print {
+        write!(out, "{}", config.to_toml()).map_err(Error::io("standard output"))?;
+    } else if let (0, Ok(policy)) = (fatal, &bound) {
+        let cameras = if args.common.config.is_some() { config.cameras.len() } else { 0 };
+        let engines = catalog.ids().count();
+        writeln!(out, "all well: {cameras} cameras, {engines} engines, policy {} ({})", policy.name(), policy.kind())
+            .map_err(Error::io("standard output"))?;
+    }
+    match fatal {
+        0 => Ok(()),
+        1 => Err(Error::Unfit("1 error, see above".into())),
+        count => Err(Error::Unfit(format!("{count} errors, see above"))),
+    }
+}

@@ -1,0 +1,125 @@
+//! `squint engines`: what is installed, and whether it is whole.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::kit::{Kit, is_fatal};
+use super::run::millis;
+use crate::cli::Common;
+use crate::config::Overrides;
+use crate::engine::catalog::Catalog;
+use crate::engine::manifest::{Kind, Manifest};
+use crate::engine::{Answer, Backend};
+use crate::error::Error;
+use crate::frame::{Frame, Framing};
+
+impl Common {
+    /// The kit of a command that needs no camera.
+    pub(super) fn kit_without_camera(&self) -> Result<Kit, Error> {
+        // A file brings its own cameras, which are not opened; without one a camera must be named, or there is no configuration.
+        let source = self.config.is_none().then(|| "test".into());
+        Kit::open(self.config.as_deref(), &Overrides { source, ..self.overrides() })
+    }
+}
+
+fn out(error: std::io::Error) -> Error {
+    Error::io("standard output")(error)
+}
+
+/// Prints one engine a line, cheapest first.
+pub(crate) fn list(common: &Common, as_json: bool) -> Result<(), Error> {
+    let kit = common.kit_without_camera()?;
+    let catalog = &kit.catalog;
+    let mut manifests: Vec<&Manifest> = catalog.ids().filter_map(|id| catalog.get(id)).collect();
+    manifests.sort_by_key(|manifest| catalog.prior(&manifest.id).map_or(std::time::Duration::MAX, |(p50, _)| p50));
+    let mut stdout = std::io::stdout().lock();
+    if as_json {
+        let engines: Vec<_> = manifests.iter().map(|manifest| describe(catalog, manifest)).collect();
+        return writeln!(stdout, "{:#}", json!(engines)).map_err(out);
+    }
+    writeln!(stdout, "{:<26} {:>9} {:>10} {:>16} {:>6} {:>9}  what it is", "engine", "precision", "top-1", "95 %", "n", "ms").map_err(out)?;
+    for manifest in manifests {
+        let accuracy = manifest.accuracy.first();
+        let top1 = accuracy.map_or("-".into(), |found| format!("{:.1} %", found.top1 * 100.0));
+        let ci = accuracy.and_then(|found| found.top1_ci95);
+        let ci = ci.map_or("-".into(), |[low, high]| format!("[{:.1}, {:.1}]", low * 100.0, high * 100.0));
+        let n = accuracy.map_or("-".into(), |found| found.n.to_string());
+        let ms = catalog.prior(&manifest.id).map_or("-".into(), |(p50, _)| format!("{:.2}", millis(p50)));
+        let precision = precision(manifest);
+        let id = &manifest.id;
+        writeln!(stdout, "{id:<26} {precision:>9} {top1:>10} {ci:>16} {n:>6} {ms:>9}  {}", manifest.description).map_err(out)?;
+    }
+    writeln!(
+        stdout,
+        "\ntop-1 and ms as written in the manifests, on the data and machine named there (see `squint engines list --json`); \
+         `squint bench` measures here"
+    )
+    .map_err(out)
+}
+
+fn precision(manifest: &Manifest) -> String {
+    match &manifest.kind {
+        Kind::Network(network) => network.precision.name().to_owned(),
+        Kind::Ensemble(ensemble) => format!("{} nets", ensemble.members.len()),
+    }
+}
+
+fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
+    let accuracy: Vec<_> = manifest
+        .accuracy
+        .iter()
+        .map(|found| json!({"data": found.data, "n": found.n, "top1": found.top1, "top1_ci95": found.top1_ci95, "top5": found.top5}))
+        .collect();
+    let latency: Vec<_> = manifest
+        .latency
+        .iter()
+        .map(|found| {
+            json!({"machine": found.machine, "threads": found.threads, "p50_ms": millis(found.p50), "p95_ms": millis(found.p95)})
+        })
+        .collect();
+    let detail = match &manifest.kind {
+        Kind::Network(network) => json!({
+            "kind": "network",
+            "runtime": network.runtime,
+            "file": network.file,
+            "sha256": network.sha256,
+            "precision": network.precision.name(),
+            "input": {"width": network.input.width, "height": network.input.height},
+            "classes": network.classes,
+            "licence": network.licence,
+        }),
+        Kind::Ensemble(_) => json!({
+            "kind": "ensemble",
+            "members": catalog.members(&manifest.id).iter().map(|(id, weight)| json!({"id": id, "weight": weight})).collect::<Vec<_>>(),
+        }),
+    };
+    json!({"id": manifest.id, "description": manifest.description, "detail": detail, "accuracy": accuracy, "latency": latency})
+}
+
+/// Checks every file, loads every engine and lets it look at a grey picture. Fails if any of it fails.
+pub(crate) fn verify(common: &Common) -> Result<(), Error> {
+    let kit = common.kit_without_camera()?;
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", kit.runtime.probe()?).map_err(out)?;
+    let (catalog, problems) = Catalog::open(kit.catalog.folder());
+    let mut bad = problems.iter().filter(|problem| is_fatal(problem.level)).count();
+    let ids: Vec<String> = catalog.ids().map(str::to_owned).collect();
+    let grey: Arc<[u8]> = vec![128; 320 * 240 * 3].into();
+    let frame = Frame::from_rgb(grey, 320, 240, None).map_err(|error| Error::Bug(error.to_string()))?;
+    for id in &ids {
+        let begun = Instant::now();
+        let mut answer = Answer::default();
+        let outcome = kit.load(id).and_then(|mut look| Ok(look.look(&frame, &Framing::default(), &mut answer)?));
+        match outcome {
+            Ok(_) => writeln!(stdout, "ok   {id:<26} files whole, loads and runs ({:.0} ms)", millis(begun.elapsed())).map_err(out)?,
+            Err(error) => {
+                bad += 1;
+                writeln!(stdout, "BAD  {id:<26} {error}").map_err(out)?;
+            }
+        }
+    }
+    if bad == 0 { Ok(()) } else { Err(Error::Unfit(format!("{bad} of {} engines cannot be used", ids.len()))) }
+}
