@@ -7,8 +7,11 @@ pub mod catalog;
 mod fields;
 mod hash;
 mod labels;
+pub mod looker;
 pub mod manifest;
+pub mod onnx;
 pub mod preprocess;
+pub mod score;
 
 use std::time::Duration;
 

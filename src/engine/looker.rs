@@ -1,0 +1,105 @@
+//! One engine of the catalogue as the pipeline owns it: from frame to answer, alone or as an ensemble.
+//!
+//! An edge room only because it reads the clock for [`LookTimes`]; the decisions are in [`super::preprocess`] and
+//! [`super::score`]. The members of an ensemble look one after the other, each with its own preprocessing.
+
+use std::time::{Duration, Instant};
+
+use super::catalog::Catalog;
+use super::manifest::{Kind, Scores};
+use super::preprocess::{PreprocessError, Preprocessor};
+use super::{Answer, Backend, Engine, EngineError, Look, LookTimes, score};
+use crate::frame::{Frame, Framing};
+
+/// One network with its preprocessing and buffers.
+struct Part {
+    id: String,
+    preprocessor: Preprocessor,
+    engine: Box<dyn Engine>,
+    kind: Scores,
+    weight: f32,
+    tensor: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+/// An engine of the catalogue, loaded.
+pub struct Looker {
+    parts: Vec<Part>,
+    /// What one member said; unused by a single network.
+    member: Answer,
+}
+
+/// Loads engine `id` with the backend that its manifest asks for. Slow; not for the frame path. Never substitutes anything.
+pub fn load(catalog: &Catalog, id: &str, backends: &[&dyn Backend]) -> Result<Box<dyn Look>, EngineError> {
+    Looker::load(catalog, id, backends).map(|looker| Box::new(looker) as Box<dyn Look>)
+}
+
+impl Looker {
+    /// As [`load`], as a concrete type.
+    pub fn load(catalog: &Catalog, id: &str, backends: &[&dyn Backend]) -> Result<Self, EngineError> {
+        let refuse =
+            |id: &str, reason| EngineError::Model { id: id.to_owned(), path: catalog.folder().display().to_string(), reason };
+        let networks = catalog.networks(id);
+        if networks.is_empty() {
+            return Err(refuse(id, catalog.unknown(id)));
+        }
+        let mut parts = Vec::with_capacity(networks.len());
+        for (manifest, weight) in networks {
+            let Kind::Network(network) = &manifest.kind else { continue };
+            let backend = backends.iter().find(|backend| backend.name() == network.runtime);
+            let Some(backend) = backend else {
+                return Err(refuse(&manifest.id, format!("this build has no backend `{}`", network.runtime)));
+            };
+            parts.push(Part {
+                id: manifest.id.clone(),
+                preprocessor: Preprocessor::new(&network.input, &network.view),
+                engine: backend.load(manifest)?,
+                kind: network.scores,
+                weight,
+                tensor: vec![0.0; network.input.values()],
+                scores: vec![0.0; network.classes],
+            });
+        }
+        let classes = parts.first().map_or(0, |part| part.scores.len());
+        Ok(Self { parts, member: Answer::with_classes(classes) })
+    }
+}
+
+impl Part {
+    fn look(&mut self, frame: &Frame, framing: &Framing, answer: &mut Answer, times: &mut LookTimes) -> Result<(), EngineError> {
+        let start = Instant::now();
+        self.preprocessor.prepare(frame, framing, &mut self.tensor).map_err(|error| match error {
+            PreprocessError::Length { want, got } => EngineError::Shape { id: self.id.clone(), want, got },
+            PreprocessError::Resize(reason) => EngineError::Run { id: self.id.clone(), reason },
+        })?;
+        let prepared = Instant::now();
+        self.engine.run(&self.tensor, &mut self.scores)?;
+        let ran = Instant::now();
+        score::fill(answer, &self.scores, self.kind);
+        times.preprocess += prepared - start;
+        times.run += ran - prepared;
+        times.rank += ran.elapsed();
+        Ok(())
+    }
+}
+
+impl Look for Looker {
+    fn look(&mut self, frame: &Frame, framing: &Framing, answer: &mut Answer) -> Result<LookTimes, EngineError> {
+        let mut times = LookTimes { preprocess: Duration::ZERO, run: Duration::ZERO, rank: Duration::ZERO };
+        if let [only] = self.parts.as_mut_slice() {
+            only.look(frame, framing, answer, &mut times)?;
+            return Ok(times);
+        }
+        answer.probabilities.clear();
+        for part in &mut self.parts {
+            part.look(frame, framing, &mut self.member, &mut times)?;
+            let start = Instant::now();
+            score::add(answer, &self.member, part.weight);
+            times.rank += start.elapsed();
+        }
+        let start = Instant::now();
+        score::rank(answer);
+        times.rank += start.elapsed();
+        Ok(times)
+    }
+}

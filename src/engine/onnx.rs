@@ -1,0 +1,222 @@
+//! ONNX Runtime on the CPU, through the crate `ort`. The library is found at run time; without it this backend is simply absent.
+//!
+//! An edge room: loads a library and runs models. One runtime a process: the first that loads stays, a second path is refused.
+//! Models are read and hashed here and handed over as bytes, so that what was checked is what runs.
+
+mod library;
+mod scan;
+
+use std::path::Path;
+
+use ort::memory::Allocator;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
+use ort::value::{Outlet, Tensor, TensorElementType};
+
+use super::catalog::{MAX_MODEL, mismatch};
+use super::manifest::{Kind, Manifest, Network};
+use super::{Backend, Engine, EngineError, hash};
+use library::Loaded;
+
+pub use library::places;
+
+/// Runs before a model counts as loaded.
+const WARM_UP: usize = 3;
+
+/// The backend. Cheap to make; the library is loaded by the first `probe` or `load`.
+#[derive(Clone, Debug)]
+pub struct OnnxRuntime {
+    library: Option<std::path::PathBuf>,
+    threads: usize,
+}
+
+impl OnnxRuntime {
+    /// `library`: path of libonnxruntime.so if the user names one; otherwise the usual places are tried (see [`places`]).
+    /// `threads`: threads inside each network, 1..=64.
+    pub fn new(library: Option<&Path>, threads: usize) -> Self {
+        Self { library: library.map(Path::to_path_buf), threads: threads.clamp(1, 64) }
+    }
+
+    fn runtime(&self, id: &str) -> Result<&'static Loaded, EngineError> {
+        library::load(self.library.as_deref()).map_err(|reason| EngineError::RuntimeMissing {
+            id: id.to_owned(),
+            library: "libonnxruntime.so",
+            reason,
+        })
+    }
+
+    fn session(&self, runtime: &Loaded, id: &str, bytes: &[u8]) -> ort::Result<Session> {
+        let builder: SessionBuilder = Session::builder(&runtime.environment)?
+            .with_optimization_level(GraphOptimizationLevel::Level3)?
+            .with_intra_threads(self.threads)?
+            .with_inter_threads(1)?
+            .with_parallel_execution(false)?
+            .with_intra_op_spinning(false)?
+            .with_inter_op_spinning(false)?
+            .with_log_id(id)?;
+        let mut builder = library::modest(builder)?;
+        builder.commit_from_memory(bytes)
+    }
+}
+
+impl Backend for OnnxRuntime {
+    fn name(&self) -> &'static str {
+        "onnxruntime"
+    }
+
+    fn probe(&self) -> Result<String, EngineError> {
+        self.runtime("*").map(|loaded| format!("ONNX Runtime {} ({})", loaded.version, loaded.path.display()))
+    }
+
+    fn load(&self, manifest: &Manifest) -> Result<Box<dyn Engine>, EngineError> {
+        let id = manifest.id.as_str();
+        let Kind::Network(network) = &manifest.kind else {
+            return Err(model_error(id, Path::new("engine.toml"), "an ensemble is no network; load its members"));
+        };
+        let refuse = |reason: &str| model_error(id, &network.file, reason);
+        let runtime = self.runtime(id)?;
+        let bytes = hash::read_up_to(&network.file, MAX_MODEL).map_err(|reason| refuse(&reason))?;
+        let found = hash::of_bytes(&bytes);
+        if found != network.sha256 {
+            return Err(refuse(&mismatch(network, &found)));
+        }
+        scan::check(&bytes).map_err(|reason| refuse(&reason))?;
+        let session = self.session(runtime, id, &bytes).map_err(|error| refuse(&plain(&error)))?;
+        drop(bytes);
+        let input = check_input(&session, network).map_err(|reason| refuse(&reason))?;
+        let (output, shape) = check_output(&session, network).map_err(|reason| refuse(&reason))?;
+        let mut engine = OnnxEngine::new(id, session, network, &input, &output, &shape).map_err(|error| refuse(&plain(&error)))?;
+        let (blank, mut scores) = (vec![0.0; network.input.values()], vec![0.0; network.classes]);
+        for _ in 0..WARM_UP {
+            match engine.run(&blank, &mut scores) {
+                Ok(()) | Err(EngineError::NotFinite { .. }) => {}
+                Err(error) => return Err(refuse(&format!("a first run on a black picture failed: {error}"))),
+            }
+        }
+        Ok(Box::new(engine))
+    }
+}
+
+fn model_error(id: &str, path: &Path, reason: &str) -> EngineError {
+    EngineError::Model { id: id.to_owned(), path: path.display().to_string(), reason: reason.to_owned() }
+}
+
+/// What ONNX Runtime said, on one line and without the places in its own source.
+fn plain<T>(error: &ort::Error<T>) -> String {
+    let text = error.to_string();
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(400) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
+
+/// The outlet that the manifest names, or the only one.
+fn pick<'a>(outlets: &'a [Outlet], name: Option<&str>, what: &str) -> Result<&'a Outlet, String> {
+    let names = || outlets.iter().map(|outlet| format!("`{}`", outlet.name())).collect::<Vec<_>>().join(", ");
+    match (name, outlets) {
+        (Some(name), _) => outlets
+            .iter()
+            .find(|outlet| outlet.name() == name)
+            .ok_or_else(|| format!("`{what}.name` is \"{name}\", but the model's {what}s are {}", names())),
+        (None, [only]) => Ok(only),
+        (None, _) => Err(format!("the model has {} {what}s ({}); name one with `{what}.name`", outlets.len(), names())),
+    }
+}
+
+/// Dimensions of a float32 tensor; -1 where the model leaves them open.
+fn dims<'a>(outlet: &'a Outlet, what: &str) -> Result<&'a [i64], String> {
+    match (outlet.dtype().tensor_type(), outlet.dtype().tensor_shape()) {
+        (Some(TensorElementType::Float32), Some(shape)) => Ok(shape),
+        (Some(kind), _) => Err(format!("{what} `{}` holds {kind} values; only float32 is supported", outlet.name())),
+        _ => Err(format!("{what} `{}` is no tensor", outlet.name())),
+    }
+}
+
+fn check_input(session: &Session, network: &Network) -> Result<String, String> {
+    let inputs = session.inputs();
+    let outlet = pick(inputs, network.input.name.as_deref(), "input")?;
+    if inputs.len() != 1 {
+        return Err(format!("the model has {} inputs; only models with a single one are supported", inputs.len()));
+    }
+    let want = network.input.shape();
+    let have = dims(outlet, "input")?;
+    let fits = |(have, want): (&i64, &usize)| *have < 0 || usize::try_from(*have) == Ok(*want);
+    if have.len() != want.len() || !have.iter().zip(&want).all(fits) {
+        return Err(format!(
+            "input `{}` is {} and the manifest's [input] makes {} (batch, then `layout`)",
+            outlet.name(),
+            shown(have),
+            shown(&want.map(|side| side as i64))
+        ));
+    }
+    Ok(outlet.name().to_owned())
+}
+
+/// Name and shape of the output: one score a class, all other dimensions 1.
+fn check_output(session: &Session, network: &Network) -> Result<(String, Vec<usize>), String> {
+    let outlet = pick(session.outputs(), network.output.as_deref(), "output")?;
+    let (have, classes) = (dims(outlet, "output")?, network.classes);
+    let refused = || {
+        let name = outlet.name();
+        format!("output `{name}` is {}, which is not one score for each of the {classes} labels", shown(have))
+    };
+    // Open dimensions are the batch (1), except the last one that can hold the classes.
+    let place =
+        have.iter().rposition(|side| usize::try_from(*side) == Ok(classes)).or_else(|| have.iter().rposition(|side| *side < 0));
+    let place = place.ok_or_else(refused)?;
+    if have.iter().enumerate().any(|(index, side)| index != place && *side > 1 || *side == 0) {
+        return Err(refused());
+    }
+    let shape = (0..have.len()).map(|index| if index == place { classes } else { 1 }).collect();
+    Ok((outlet.name().to_owned(), shape))
+}
+
+fn shown(dims: &[i64]) -> String {
+    let sides: Vec<_> = dims.iter().map(|side| if *side < 0 { "?".to_owned() } else { side.to_string() }).collect();
+    format!("[{}]", sides.join(", "))
+}
+
+/// One loaded model with its tensors.
+struct OnnxEngine {
+    id: String,
+    session: Session,
+    input: Tensor<f32>,
+    options: RunOptions<HasSelectedOutputs>,
+    values: usize,
+    classes: usize,
+}
+
+impl OnnxEngine {
+    fn new(id: &str, session: Session, network: &Network, _input: &str, output: &str, shape: &[usize]) -> ort::Result<Self> {
+        let allocator = Allocator::default();
+        let input = Tensor::<f32>::new(&allocator, network.input.shape())?;
+        let scores = Tensor::<f32>::new(&allocator, shape.to_vec())?;
+        let selector = OutputSelector::no_default().with(output).preallocate(output, scores);
+        let options = RunOptions::new()?.with_outputs(selector);
+        let (values, classes) = (network.input.values(), network.classes);
+        Ok(Self { id: id.to_owned(), session, input, options, values, classes })
+    }
+}
+
+impl Engine for OnnxEngine {
+    fn run(&mut self, input: &[f32], output: &mut [f32]) -> Result<(), EngineError> {
+        for (want, got) in [(self.values, input.len()), (self.classes, output.len())] {
+            if want != got {
+                return Err(EngineError::Shape { id: self.id.clone(), want, got });
+            }
+        }
+        let failed = |error: ort::Error| EngineError::Run { id: self.id.clone(), reason: plain(&error) };
+        self.input.extract_tensor_mut().1.copy_from_slice(input);
+        let outputs = self.session.run_with_options(ort::inputs![&self.input], &self.options).map_err(failed)?;
+        let (_, scores) = outputs[0].try_extract_tensor::<f32>().map_err(failed)?;
+        if scores.len() != self.classes {
+            return Err(EngineError::Shape { id: self.id.clone(), want: self.classes, got: scores.len() });
+        }
+        output.copy_from_slice(scores);
+        match output.iter().position(|score| !score.is_finite()) {
+            Some(class) => Err(EngineError::NotFinite { id: self.id.clone(), class }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A look into the bytes of an ONNX model before ONNX Runtime sees them.
+//!
+//! Pure. Walks the protobuf far enough to refuse what is no model at all, what is cut short, and what wants to read other files
+//! (external data): a model is the one file whose hash was checked.
+
+/// Deepest nesting of graphs inside graphs that is followed.
+const DEPTH: usize = 16;
+
+/// What kind of message is being read. Numbers below are ONNX's field numbers (onnx.proto, IR version 3 and later).
+#[derive(Clone, Copy)]
+enum Message {
+    Model,
+    Graph,
+    Node,
+    Attribute,
+    Sparse,
+    Tensor,
+}
+
+impl Message {
+    fn inside(self, field: u64) -> Option<Self> {
+        match (self, field) {
+            (Self::Model, 7) | (Self::Attribute, 6 | 11) => Some(Self::Graph),
+            (Self::Graph, 1) => Some(Self::Node),
+            (Self::Node, 5) => Some(Self::Attribute),
+            (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::Sparse, 1 | 2) => Some(Self::Tensor),
+            (Self::Graph, 15) | (Self::Attribute, 22 | 23) => Some(Self::Sparse),
+            _ => None,
+        }
+    }
+}
+
+/// Refuses bytes that are no self-contained ONNX model.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    let mut graphs = 0;
+    walk(bytes, Message::Model, DEPTH, &mut graphs)?;
+    if graphs == 0 {
+        return Err("holds no ONNX graph; is it an ONNX file?".to_owned());
+    }
+    Ok(())
+}
+
+fn walk(mut bytes: &[u8], message: Message, depth: usize, graphs: &mut usize) -> Result<(), String> {
+    let cut = || "is cut short or damaged, or no ONNX file".to_owned();
+    if depth == 0 {
+        return Err("nests graphs too deeply".to_owned());
+    }
+    while !bytes.is_empty() {
+        let tag = varint(&mut bytes).ok_or_else(cut)?;
+        let (field, wire) = (tag >> 3, tag & 7);
+        match wire {
+            0 => {
+                let value = varint(&mut bytes).ok_or_else(cut)?;
+                if matches!(message, Message::Tensor) && field == 14 && value != 0 {
+                    return Err("keeps weights in other files (external data); save it as a single file".to_owned());
+                }
+            }
+            1 | 5 => bytes = bytes.get(if wire == 1 { 8 } else { 4 }..).ok_or_else(cut)?,
+            2 => {
+                let length = varint(&mut bytes).and_then(|length| usize::try_from(length).ok()).ok_or_else(cut)?;
+                let (inner, rest) = bytes.split_at_checked(length).ok_or_else(cut)?;
+                if matches!(message, Message::Tensor) && field == 13 {
+                    return Err("keeps weights in other files (external data); save it as a single file".to_owned());
+                }
+                if let Some(inside) = message.inside(field) {
+                    *graphs += usize::from(matches!(inside, Message::Graph));
+                    walk(inner, inside, depth - 1, graphs)?;
+                }
+                bytes = rest;
+            }
+            _ => return Err(cut()),
+        }
+    }
+    Ok(())
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(first & 0x7f) << shift;
+        if first & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// ModelProto { graph { initializer { data_location: EXTERNAL } } }
+    const EXTERNAL: [u8; 6] = [0x3a, 4, 0x2a, 2, 0x70, 1];
+
+    #[test]
+    fn a_model_that_wants_other_files_is_refused() {
+        assert!(check(&EXTERNAL).unwrap_err().contains("external data"));
+        let mut own = EXTERNAL;
+        own[5] = 0;
+        assert_eq!(check(&own), Ok(()));
+    }
+
+    #[test]
+    fn every_truncation_and_every_other_file_is_refused() {
+        for length in 0..EXTERNAL.len() {
+            assert!(check(&EXTERNAL[..length]).is_err(), "{length} bytes");
+        }
+        assert!(check(b"#!/bin/sh\nexit\n").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_walked_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = check(&bytes);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Writes small real ONNX classifiers byte by byte, so that tests need no shipped weights and no Python.
+//!
+//! All of them average each channel over the picture and multiply: with the identity as weights they answer "which channel is
+//! brightest".
+
+/// What happens after the multiplication.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// Nothing: logits.
+    None,
+    /// Softmax: probabilities.
+    Softmax,
+    /// Square root: NaN for every negative score.
+    Root,
+}
+
+/// A classifier to be written.
+#[derive(Clone)]
+pub struct Model {
+    /// Channels, height, width.
+    pub size: [i64; 3],
+    /// Channels last.
+    pub nhwc: bool,
+    /// Batch, height and width left open.
+    pub symbolic: bool,
+    /// `[channels][classes]`.
+    pub weights: Vec<f32>,
+    /// Number of classes.
+    pub classes: i64,
+    /// Last step.
+    pub finish: Finish,
+    /// ONNX element type of input and output: 1 is float32, 10 float16, 11 float64.
+    pub element: i64,
+    /// A second input, added to the scores.
+    pub second_input: bool,
+    /// Keep the weights in another file.
+    pub external: bool,
+}
+
+impl Model {
+    /// Three channels, three classes: the brightest channel wins.
+    pub fn brightest(width: i64, height: i64) -> Self {
+        Self {
+            size: [3, height, width],
+            nhwc: false,
+            symbolic: false,
+            weights: vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+            classes: 3,
+            finish: Finish::None,
+            element: 1,
+            second_input: false,
+            external: false,
+        }
+    }
+
+    /// One channel, two classes: dark (0) or bright (1), told apart at `mean`.
+    pub fn bright_or_dark(width: i64, height: i64) -> Self {
+        Self { size: [1, height, width], weights: vec![-1.0, 1.0], classes: 2, ..Self::brightest(width, height) }
+    }
+
+    /// The model file.
+    pub fn bytes(&self) -> Vec<u8> {
+        let [channels, height, width] = self.size;
+        let reduce = match self.nhwc {
+            true => [node("ReduceMean", &["input"], "pooled", &[ints("axes", &[1, 2]), int("keepdims", 0)]), Vec::new()],
+            false => {
+                [node("GlobalAveragePool", &["input"], "average", &[]), node("Flatten", &["average"], "pooled", &[int("axis", 1)])]
+            }
+        };
+        let mut nodes: Vec<Vec<u8>> = reduce.into_iter().filter(|node| !node.is_empty()).collect();
+        let (scored, last) = match (self.second_input, self.finish) {
+            (false, Finish::None) => ("scores", None),
+            (true, _) => ("sum", Some(node("Add", &["sum", "bias"], "scores", &[]))),
+            (false, Finish::Softmax) => ("sum", Some(node("Softmax", &["sum"], "scores", &[int("axis", 1)]))),
+            (false, Finish::Root) => ("sum", Some(node("Sqrt", &["sum"], "scores", &[]))),
+        };
+        nodes.push(node("MatMul", &["pooled", "weights"], scored, &[]));
+        nodes.extend(last);
+        let open = |size: i64, name: &'static str| if self.symbolic { Side::Open(name) } else { Side::Fixed(size) };
+        let (batch, height, width) = (open(1, "batch"), open(height, "height"), open(width, "width"));
+        let sides = match self.nhwc {
+            true => [batch, height, width, Side::Fixed(channels)],
+            false => [batch, Side::Fixed(channels), height, width],
+        };
+        let classes = Side::Fixed(self.classes);
+        let mut graph = Vec::new();
+        nodes.iter().for_each(|node| message(&mut graph, 1, node));
+        message(&mut graph, 2, b"test");
+        message(&mut graph, 5, &self.initializer());
+        message(&mut graph, 11, &value("input", self.element, &sides));
+        if self.second_input {
+            message(&mut graph, 11, &value("bias", self.element, &[Side::Fixed(1), classes]));
+        }
+        message(&mut graph, 12, &value("scores", self.element, &[batch, classes]));
+        let mut opset = Vec::new();
+        message(&mut opset, 1, b"");
+        number(&mut opset, 2, 13);
+        let mut model = Vec::new();
+        number(&mut model, 1, 8);
+        message(&mut model, 7, &graph);
+        message(&mut model, 8, &opset);
+        model
+    }
+
+    fn initializer(&self) -> Vec<u8> {
+        let mut tensor = Vec::new();
+        number(&mut tensor, 1, self.size[0]);
+        number(&mut tensor, 1, self.classes);
+        number(&mut tensor, 2, self.element);
+        message(&mut tensor, 8, b"weights");
+        if self.external {
+            let mut entry = Vec::new();
+            message(&mut entry, 1, b"location");
+            message(&mut entry, 2, b"/etc/passwd");
+            message(&mut tensor, 13, &entry);
+            number(&mut tensor, 14, 1);
+            return tensor;
+        }
+        let raw: Vec<u8> = match self.element {
+            11 => self.weights.iter().flat_map(|weight| f64::from(*weight).to_le_bytes()).collect(),
+            _ => self.weights.iter().flat_map(|weight| weight.to_le_bytes()).collect(),
+        };
+        message(&mut tensor, 9, &raw);
+        tensor
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Fixed(i64),
+    Open(&'static str),
+}
+
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn number(out: &mut Vec<u8>, field: u64, value: i64) {
+    varint(out, field << 3);
+    varint(out, value as u64);
+}
+
+fn message(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+    varint(out, field << 3 | 2);
+    varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn node(kind: &str, inputs: &[&str], output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
+    let mut node = Vec::new();
+    inputs.iter().for_each(|input| message(&mut node, 1, input.as_bytes()));
+    message(&mut node, 2, output.as_bytes());
+    message(&mut node, 4, kind.as_bytes());
+    attributes.iter().for_each(|attribute| message(&mut node, 5, attribute));
+    node
+}
+
+fn int(name: &str, value: i64) -> Vec<u8> {
+    let mut attribute = Vec::new();
+    message(&mut attribute, 1, name.as_bytes());
+    number(&mut attribute, 3, value);
+    number(&mut attribute, 20, 2);
+    attribute
+}
+
+fn ints(name: &str, values: &[i64]) -> Vec<u8> {
+    let mut attribute = Vec::new();
+    message(&mut attribute, 1, name.as_bytes());
+    values.iter().for_each(|value| number(&mut attribute, 8, *value));
+    number(&mut attribute, 20, 7);
+    attribute
+}
+
+fn value(name: &str, element: i64, sides: &[Side]) -> Vec<u8> {
+    let mut shape = Vec::new();
+    for side in sides {
+        let mut dim = Vec::new();
+        match side {
+            Side::Fixed(size) => number(&mut dim, 1, *size),
+            Side::Open(name) => message(&mut dim, 2, name.as_bytes()),
+        }
+        message(&mut shape, 1, &dim);
+    }
+    let mut tensor = Vec::new();
+    number(&mut tensor, 1, element);
+    message(&mut tensor, 2, &shape);
+    let mut kind = Vec::new();
+    message(&mut kind, 1, &tensor);
+    let mut value = Vec::new();
+    message(&mut value, 1, name.as_bytes());
+    message(&mut value, 2, &kind);
+    value
+}

@@ -1,0 +1,424 @@
+//! What every engine owes the pipeline, whatever it is made of: small networks of each kind, ensembles, and the shipped ones.
+//!
+//! Needs the ONNX Runtime library that `make deps` fetches, and nothing else: the small models are written by the test itself.
+
+#[path = "common/fake_look.rs"]
+mod fake_look;
+#[path = "common/onnx_model.rs"]
+mod onnx_model;
+#[path = "common/shelf.rs"]
+mod shelf;
+
+use std::alloc::{GlobalAlloc, Layout as Size, System};
+use std::cell::Cell;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use fake_look::{FakeLook, Mood};
+use onnx_model::{Finish, Model};
+use shelf::{Shelf, runtime};
+use squint::engine::catalog::Catalog;
+use squint::engine::manifest::{Kind, Scores};
+use squint::engine::preprocess::Preprocessor;
+use squint::engine::{Answer, Backend, EngineError, Look, looker, score};
+use squint::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat, Rotation};
+
+fn filled(width: u32, height: u32, pixel: impl Fn(usize) -> u8) -> Frame {
+    let bytes: Arc<[u8]> = (0..width as usize * height as usize * 3).map(pixel).collect();
+    Frame::from_rgb(bytes, width, height, None).unwrap()
+}
+
+fn colour(width: u32, height: u32, [r, g, b]: [u8; 3]) -> Frame {
+    filled(width, height, |index| [r, g, b][index % 3])
+}
+
+fn noise(width: u32, height: u32) -> Frame {
+    filled(width, height, |index| (index.wrapping_mul(2_654_435_761) >> 13) as u8)
+}
+
+/// One engine of every kind.
+fn every_kind() -> Shelf {
+    let shelf = Shelf::new();
+    let brightest = Model::brightest(12, 8);
+    shelf.network("nchw", &brightest);
+    shelf.network("nhwc", &Model { nhwc: true, ..brightest.clone() });
+    shelf.network("open-sides", &Model { symbolic: true, ..brightest.clone() });
+    shelf.network("probabilities", &Model { finish: Finish::Softmax, ..brightest.clone() });
+    shelf.network("gray", &Model::bright_or_dark(5, 7));
+    shelf.ensemble("pair", &["nchw", "probabilities"]);
+    shelf.ensemble("nested", &["pair", "nhwc"]);
+    shelf
+}
+
+fn open(folder: &Path) -> Catalog {
+    let (catalog, problems) = Catalog::open(folder);
+    assert!(problems.is_empty(), "{problems:?}");
+    catalog
+}
+
+fn load(catalog: &Catalog, id: &str) -> Box<dyn Look> {
+    looker::load(catalog, id, &[&runtime()]).unwrap_or_else(|error| panic!("{id}: {error}"))
+}
+
+fn look(engine: &mut dyn Look, frame: &Frame) -> Answer {
+    let mut answer = Answer::default();
+    engine.look(frame, &Framing::default(), &mut answer).unwrap();
+    answer
+}
+
+fn assert_sound(answer: &Answer, classes: usize, what: &str) {
+    assert_eq!(answer.probabilities.len(), classes, "{what}");
+    assert_eq!(answer.ranked, classes.min(squint::engine::TOP), "{what}");
+    let sum: f32 = answer.probabilities.iter().sum();
+    assert!((sum - 1.0).abs() < 1e-3, "{what}: probabilities sum to {sum}");
+    assert!(answer.probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{what}");
+    let falling = answer.top[..answer.ranked].windows(2).all(|pair| pair[0].probability >= pair[1].probability);
+    assert!(falling, "{what}: {:?}", answer.top);
+    assert!((0.0..=1.0).contains(&answer.margin) && (0.0..=1.0).contains(&answer.entropy), "{what}");
+}
+
+fn owes(catalog: &Catalog, id: &str) {
+    let classes = catalog.labels(id).unwrap().classes.len();
+    let (mut one, mut other) = (load(catalog, id), load(catalog, id));
+    let frames = [
+        colour(1, 1, [9, 9, 9]),
+        noise(17, 3),
+        noise(641, 479),
+        colour(64, 48, [0, 0, 0]),
+        colour(64, 48, [255, 255, 255]),
+        noise(320, 240),
+    ];
+    let first: Vec<Answer> = frames.iter().map(|frame| look(one.as_mut(), frame)).collect();
+    for (answer, frame) in first.iter().zip(&frames) {
+        assert_sound(answer, classes, &format!("{id} on {frame:?}"));
+    }
+    for (answer, frame) in first.iter().zip(&frames).rev() {
+        assert_eq!(&look(one.as_mut(), frame), answer, "{id}: the same frame, the same answer, whatever came between");
+        assert_eq!(&look(other.as_mut(), frame), answer, "{id}: two copies agree");
+    }
+    let turned = Framing { rotation: Rotation::Clockwise90, ..Framing::default() };
+    let mut answer = Answer::default();
+    one.look(&frames[2], &turned, &mut answer).unwrap();
+    assert_sound(&answer, classes, &format!("{id}, turned"));
+}
+
+#[test]
+fn every_kind_of_engine_owes_the_same() {
+    let shelf = every_kind();
+    let catalog = open(shelf.path());
+    assert_eq!(catalog.ids().count(), 7);
+    for id in catalog.ids() {
+        owes(&catalog, id);
+    }
+}
+
+#[test]
+fn every_shipped_engine_owes_the_same() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines");
+    if !folder.is_dir() {
+        return;
+    }
+    let catalog = open(&folder);
+    assert_eq!(catalog.verify_files(catalog.ids()), []);
+    for id in catalog.ids() {
+        owes(&catalog, id);
+    }
+}
+
+#[test]
+fn networks_see_what_is_there() {
+    let shelf = every_kind();
+    let catalog = open(shelf.path());
+    for id in ["nchw", "nhwc", "open-sides", "probabilities", "pair", "nested"] {
+        let mut engine = load(&catalog, id);
+        for (class, pixel) in [[200, 20, 90], [20, 200, 90], [20, 90, 200]].into_iter().enumerate() {
+            let answer = look(engine.as_mut(), &colour(30, 20, pixel));
+            assert_eq!(answer.top[0].class as usize, class, "{id} on {pixel:?}");
+        }
+    }
+    let mut gray = load(&catalog, "gray");
+    assert_eq!(look(gray.as_mut(), &colour(9, 9, [20, 20, 20])).top[0].class, 0);
+    assert_eq!(look(gray.as_mut(), &colour(9, 9, [230, 230, 230])).top[0].class, 1);
+}
+
+#[test]
+fn an_ensemble_is_the_mean_of_its_members() {
+    let shelf = every_kind();
+    shelf.edit("pair", "members", "weights = [3.0, 1.0]\nmembers");
+    let catalog = open(shelf.path());
+    let frame = colour(30, 20, [180, 120, 60]);
+    let [one, other, pair] = ["nchw", "probabilities", "pair"].map(|id| look(load(&catalog, id).as_mut(), &frame));
+    for class in 0..3 {
+        let want = 0.75 * one.probabilities[class] + 0.25 * other.probabilities[class];
+        assert!((pair.probabilities[class] - want).abs() < 1e-6);
+    }
+    // The scores are (180, 120, 60) less 100, by 50: softmax of 1.6, 0.4, -0.8.
+    assert!((one.probabilities[0] - 0.718_01).abs() < 1e-3, "{:?}", one.probabilities);
+}
+
+#[test]
+fn a_score_that_is_not_finite_is_an_error_and_the_next_frame_is_answered() {
+    let shelf = Shelf::new();
+    shelf.network("roots", &Model { finish: Finish::Root, ..Model::brightest(4, 4) });
+    let mut engine = load(&open(shelf.path()), "roots");
+    let mut answer = Answer::default();
+    for _ in 0..3 {
+        let error = engine.look(&colour(8, 8, [200, 10, 200]), &Framing::default(), &mut answer).unwrap_err();
+        assert!(matches!(&error, EngineError::NotFinite { id, class: 1 } if id == "roots"), "{error}");
+        assert_sound(&look(engine.as_mut(), &colour(8, 8, [200, 210, 220])), 3, "after the error");
+    }
+}
+
+#[test]
+fn tensors_of_the_wrong_length_are_refused_and_the_engine_goes_on() {
+    let shelf = Shelf::new();
+    shelf.network("small", &Model::brightest(4, 2));
+    let catalog = open(shelf.path());
+    let mut engine = runtime().load(catalog.get("small").unwrap()).unwrap();
+    let (input, mut scores) = ([0.5; 24], [0.0; 3]);
+    assert!(matches!(engine.run(&input[..23], &mut scores), Err(EngineError::Shape { want: 24, got: 23, .. })));
+    assert!(matches!(engine.run(&input, &mut scores[..2]), Err(EngineError::Shape { want: 3, got: 2, .. })));
+    engine.run(&input, &mut scores).unwrap();
+    assert_eq!(scores, [0.5; 3]);
+    let bad = [f32::NAN; 24];
+    assert!(matches!(engine.run(&bad, &mut scores), Err(EngineError::NotFinite { class: 0, .. })));
+    engine.run(&input, &mut scores).unwrap();
+    assert_eq!(scores, [0.5; 3]);
+}
+
+#[test]
+fn engines_run_side_by_side_on_their_own_threads() {
+    let shelf = every_kind();
+    let catalog = open(shelf.path());
+    let frame = noise(64, 48);
+    let wanted: Vec<Answer> = ["nchw", "gray"].map(|id| look(load(&catalog, id).as_mut(), &frame)).into();
+    std::thread::scope(|scope| {
+        for (id, want) in ["nchw", "gray"].into_iter().zip(&wanted) {
+            let (catalog, frame) = (&catalog, &frame);
+            scope.spawn(move || {
+                let mut engine = load(catalog, id);
+                for _ in 0..200 {
+                    assert_eq!(&look(engine.as_mut(), frame), want);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_fake_engine_is_as_bad_as_it_is_told() {
+    let mut fake = FakeLook::new("fake", 4, Mood::Unsure);
+    fake.moods = vec![Mood::Fails, Mood::NotFinite, Mood::Says(2, 0.7), Mood::Unsure];
+    fake.delay = Duration::from_millis(2);
+    let frame = colour(2, 2, [0, 0, 0]);
+    let mut answer = Answer::default();
+    let mut next = |answer: &mut Answer| fake.look(&frame, &Framing::default(), answer);
+    assert!(matches!(next(&mut answer), Err(EngineError::Run { .. })));
+    assert!(matches!(next(&mut answer), Err(EngineError::NotFinite { .. })));
+    assert_eq!(next(&mut answer).unwrap().run, Duration::from_millis(2));
+    assert_eq!(answer.top[0].class, 2);
+    for _ in 0..2 {
+        next(&mut answer).unwrap();
+        assert_eq!(answer.margin, 0.0);
+    }
+}
+
+/// What a model's load is refused with.
+fn refusal(model: &Model, edit: Option<(&str, &str)>) -> String {
+    let shelf = Shelf::new();
+    shelf.network("odd", model);
+    if let Some((from, to)) = edit {
+        shelf.edit("odd", from, to);
+    }
+    let error = looker::load(&open(shelf.path()), "odd", &[&runtime()]).err().expect("refused").to_string();
+    assert!(error.starts_with("engine `odd`: ") && error.contains("model.onnx: "), "{error}");
+    error
+}
+
+#[test]
+fn a_model_that_does_not_fit_its_manifest_is_refused_with_the_difference() {
+    let good = Model::brightest(12, 8);
+    let cases = [
+        (
+            good.clone(),
+            Some(("width = 12", "width = 13")),
+            "input `input` is [1, 3, 8, 12] and the manifest's [input] makes [1, 3, 8, 13]",
+        ),
+        (good.clone(), Some(("nchw", "nhwc")), "makes [1, 8, 12, 3]"),
+        (good.clone(), Some(("[input]", "[input]\nname = \"x\"")), "`input.name` is \"x\", but the model's inputs are `input`"),
+        (
+            good.clone(),
+            Some(("[output]", "[output]\nname = \"y\"")),
+            "`output.name` is \"y\", but the model's outputs are `scores`",
+        ),
+        (
+            good.clone(),
+            Some(("three.txt", "two.txt")),
+            "output `scores` is [1, 3], which is not one score for each of the 2 labels",
+        ),
+        (Model { element: 11, ..good.clone() }, None, "input `input` holds f64 values; only float32 is supported"),
+        (Model { second_input: true, ..good.clone() }, None, "the model has 2 inputs (`input`, `bias`)"),
+        (Model { external: true, ..good.clone() }, None, "external data"),
+        (Model { classes: 4, weights: vec![0.0; 12], ..good }, None, "is [1, 4], which is not one score for each of the 3 labels"),
+    ];
+    for (model, edit, want) in cases {
+        let error = refusal(&model, edit);
+        assert!(error.contains(want), "wanted {want:?} in {error:?}");
+    }
+}
+
+#[test]
+fn another_hash_is_refused_before_the_model_is_read() {
+    let shelf = Shelf::new();
+    shelf.network("hashed", &Model::brightest(4, 4));
+    let catalog = open(shelf.path());
+    shelf.write("hashed/model.onnx", "something else");
+    let error = looker::load(&catalog, "hashed", &[&runtime()]).err().unwrap().to_string();
+    assert!(error.contains("has sha256") && error.contains("the manifest says"), "{error}");
+    let problems = catalog.verify_files(["hashed"]);
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].text.contains("has sha256"), "{problems:?}");
+}
+
+#[test]
+fn a_backend_that_is_not_there_and_an_engine_that_is_not_there_are_named() {
+    let shelf = every_kind();
+    let catalog = open(shelf.path());
+    let error = looker::load(&catalog, "nchw", &[]).err().unwrap().to_string();
+    assert!(error.contains("no backend `onnxruntime`"), "{error}");
+    let error = looker::load(&catalog, "nchv", &[]).err().unwrap().to_string();
+    assert!(error.contains("did you mean `nchw`?"), "{error}");
+}
+
+#[test]
+fn the_library_is_found_named_and_never_replaced() {
+    let version = runtime().probe().unwrap();
+    assert!(version.starts_with("ONNX Runtime 1."), "{version}");
+    let error =
+        squint::engine::onnx::OnnxRuntime::new(Some(Path::new("/nowhere/libonnxruntime.so")), 1).probe().unwrap_err().to_string();
+    assert!(error.contains("/nowhere/libonnxruntime.so is asked for, but this process runs"), "{error}");
+    assert!(squint::engine::onnx::OnnxRuntime::new(None, 1).probe().is_ok(), "no wish: the one that runs");
+}
+
+/// Runs one test of this file again in a child process with `key` set, and returns whether it left by itself and what it said.
+fn in_child(test: &str, key: &str, value: &str) -> (bool, String) {
+    let program = std::env::current_exe().unwrap();
+    let output = Command::new(program).args(["--exact", test, "--nocapture"]).env(key, value).output().unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    (output.status.code() == Some(0), said)
+}
+
+#[test]
+fn a_missing_library_says_what_to_do() {
+    const KEY: &str = "SQUINT_TEST_MISSING";
+    if std::env::var_os(KEY).is_none() {
+        let (left, said) = in_child("a_missing_library_says_what_to_do", KEY, "1");
+        assert!(left, "{said}");
+        return;
+    }
+    for (path, want) in [("/nowhere/lib.so", "/nowhere/lib.so is not there; run `make deps`"), ("/etc/hostname", "/etc/hostname")] {
+        let error = squint::engine::onnx::OnnxRuntime::new(Some(Path::new(path)), 1).probe().unwrap_err();
+        assert!(matches!(error, EngineError::RuntimeMissing { .. }));
+        let text = error.to_string();
+        assert!(text.contains(want) && text.contains("engines.onnxruntime"), "{text}");
+    }
+    assert!(runtime().probe().is_ok(), "a later try with the right path works");
+}
+
+#[test]
+fn damaged_models_end_in_an_error_and_never_in_a_crash() {
+    const KEY: &str = "SQUINT_TEST_DAMAGE";
+    if std::env::var_os(KEY).is_none() {
+        let (left, said) = in_child("damaged_models_end_in_an_error_and_never_in_a_crash", KEY, "1");
+        assert!(left, "{said}");
+        return;
+    }
+    let model = Model::brightest(4, 4);
+    let bytes = model.bytes();
+    let truncated = (0..bytes.len()).map(|length| bytes[..length].to_vec());
+    let flipped = (0..bytes.len() * 8).map(|bit| {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        flipped
+    });
+    let garbage = (0..64).map(|seed: usize| (0..200).map(|index| (index * 31 + seed * 17 ^ index >> 3) as u8).collect());
+    let (mut refused, mut ran) = (0, 0);
+    for damaged in truncated.chain(flipped).chain(garbage) {
+        let shelf = Shelf::new();
+        shelf.network_from_bytes("hurt", &model, &damaged);
+        match looker::load(&open(shelf.path()), "hurt", &[&runtime()]) {
+            Err(EngineError::Model { .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+            Ok(mut engine) => {
+                let _ = engine.look(&noise(9, 9), &Framing::default(), &mut Answer::default());
+                ran += 1;
+            }
+        }
+    }
+    println!("{refused} refused, {ran} still networks");
+    assert!(refused > bytes.len());
+}
+
+struct Counting;
+
+thread_local! {
+    static COUNTED: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is handed on to the system's allocator; only a thread-local number is kept.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, size: Size) -> *mut u8 {
+        COUNTED.with(|counted| counted.set(counted.get() + 1));
+        unsafe { System.alloc(size) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, size: Size) {
+        unsafe { System.dealloc(place, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = COUNTED.get();
+    work();
+    COUNTED.get() - before
+}
+
+#[test]
+fn nothing_is_allocated_once_warm() {
+    let shelf = every_kind();
+    let catalog = open(shelf.path());
+    let Kind::Network(network) = &catalog.get("nchw").unwrap().kind else { panic!() };
+    let formats =
+        [(PixelFormat::Rgb, 1), (PixelFormat::Bgrx, 1), (PixelFormat::Gray8, 1), (PixelFormat::Nv12, 2), (PixelFormat::I420, 3)];
+    for (format, planes) in formats {
+        let layout = Layout::packed(format, 41, 31, Colorimetry::FULL);
+        let memory = Memory::Heap(vec![7; layout.bytes()].into());
+        let frame = Frame::new(memory, layout, CameraId(0), 0, Instant::now(), SystemTime::now(), None).unwrap();
+        let mut preprocessor = Preprocessor::new(&network.input, &network.view);
+        let mut tensor = vec![0.0; preprocessor.values()];
+        let mut prepare = || preprocessor.prepare(&frame, &Framing::default(), &mut tensor).unwrap();
+        prepare();
+        // The exception: fast_image_resize makes its filter tables anew for every plane it resizes, and drops them again.
+        let tables = allocations(&mut prepare);
+        assert!(tables <= 8 * planes, "{format:?}: {tables} allocations");
+        assert_eq!(allocations(&mut prepare), tables, "{format:?}: always the same");
+    }
+    let mut engine = runtime().load(catalog.get("nchw").unwrap()).unwrap();
+    let (input, mut scores) = (vec![0.5; network.input.values()], vec![0.0; 3]);
+    engine.run(&input, &mut scores).unwrap();
+    assert_eq!(allocations(|| engine.run(&input, &mut scores).unwrap()), 0, "Squint's own; the runtime's are its own affair");
+    let (mut answer, mut mean) = (Answer::default(), Answer::default());
+    score::fill(&mut answer, &scores, Scores::Logits);
+    score::absorb(&mut mean, &answer, 1);
+    let score = || {
+        score::fill(&mut answer, &scores, Scores::Logits);
+        score::absorb(&mut mean, &answer, 2);
+    };
+    assert_eq!(allocations(score), 0);
+}
