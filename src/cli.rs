@@ -86,7 +86,7 @@ pub struct RunArgs {
     #[arg(long, short, value_name = "SOURCE")]
     pub source: Option<String>,
     /// `realtime` (the newest frame wins) or `fast` (files and images: every frame, as fast as the engines can)
-    #[arg(long, value_name = "PACE")]
+    #[arg(long, value_name = "PACE", value_parser = ["realtime", "fast"])]
     pub pace: Option<String>,
     /// Latest moment for an answer after capture, milliseconds
     #[arg(long, value_name = "MS")]
@@ -109,6 +109,9 @@ pub struct RunArgs {
     /// Stop each camera after so many frames
     #[arg(long, value_name = "N")]
     pub frames: Option<u64>,
+    /// Count what Squint allocates on the heap for each frame, and add it to the summary
+    #[arg(long, hide = true)]
+    pub count_allocations: bool,
 }
 
 /// `squint classify`.
@@ -179,6 +182,9 @@ pub struct BenchArgs {
     /// JSON
     #[arg(long)]
     pub json: bool,
+    /// Only the CPU time of features, preprocessing and engines; no run of the whole pipeline
+    #[arg(long)]
+    pub cpu_only: bool,
     /// Length of the 30 frames a second run through the whole pipeline
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub seconds: u64,
@@ -216,6 +222,12 @@ pub struct TrainArgs {
     /// Engine whose top-1 the policy must not fall below; the most accurate single network by default
     #[arg(long, value_name = "ID")]
     pub reference: Option<String>,
+    /// How far above the reference's top-1 to aim while choosing, in points; choosing flatters
+    #[arg(long, value_name = "POINTS", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub margin: f64,
+    /// What the photos are, for the record in the file
+    #[arg(long, value_name = "TEXT")]
+    pub data: Option<String>,
     /// Most engines asked for one frame
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=4))]
     pub stages: u8,

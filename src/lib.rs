@@ -14,10 +14,10 @@ pub mod engine;
 pub mod error;
 pub mod features;
 pub mod frame;
+pub mod lab;
 pub mod mailbox;
 pub mod observe;
 pub mod pipeline;
-pub mod lab;
 pub mod policy;
 pub mod premodel;
 pub mod report;
@@ -25,3 +25,6 @@ pub mod service;
 pub mod sink;
 pub mod source;
 pub mod stats;
+
+pub mod cli;
+pub mod command;

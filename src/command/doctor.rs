@@ -40,7 +40,8 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
 
     let (catalog, problems) = Catalog::open(&config.engines.folder);
     let usable = catalog.ids().count();
-    let detail = format!("{usable} usable in {}, {} problems (`squint check` lists them)", catalog.folder().display(), problems.len());
+    let detail =
+        format!("{usable} usable in {}, {} problems (`squint check` lists them)", catalog.folder().display(), problems.len());
     note("engines", usable > 0, detail, "looking at anything");
     let policy = config.policy.is_file();
     let detail = config.policy.display().to_string();
@@ -64,7 +65,11 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
         }),
     }
     print(&findings, args.json)?;
-    if runs && usable > 0 { Ok(()) } else { Err(Error::Missing("without a runtime and an engine Squint cannot look at anything".into())) }
+    if runs && usable > 0 {
+        Ok(())
+    } else {
+        Err(Error::Missing("without a runtime and an engine Squint cannot look at anything".into()))
+    }
 }
 
 fn element(check: &ElementCheck) -> Finding {
@@ -94,7 +99,8 @@ fn print(findings: &[Finding], as_json: bool) -> Result<(), Error> {
                 json!({"subject": subject, "found": there, "detail": detail, "needed_for": needed_for})
             })
             .collect();
-        return writeln!(out, "{:#}", json!({"version": env!("CARGO_PKG_VERSION"), "findings": all})).map_err(Error::io("standard output"));
+        return writeln!(out, "{:#}", json!({"version": env!("CARGO_PKG_VERSION"), "findings": all}))
+            .map_err(Error::io("standard output"));
     }
     for Finding { subject, there, detail, needed_for } in findings {
         let mark = if *there { "found  " } else { "MISSING" };

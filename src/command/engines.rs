@@ -40,7 +40,8 @@ pub(crate) fn list(common: &Common, as_json: bool) -> Result<(), Error> {
         let engines: Vec<_> = manifests.iter().map(|manifest| describe(catalog, manifest)).collect();
         return writeln!(stdout, "{:#}", json!(engines)).map_err(out);
     }
-    writeln!(stdout, "{:<26} {:>9} {:>10} {:>16} {:>6} {:>9}  what it is", "engine", "precision", "top-1", "95 %", "n", "ms").map_err(out)?;
+    writeln!(stdout, "{:<26} {:>9} {:>10} {:>16} {:>6} {:>9}  what it is", "engine", "precision", "top-1", "95 %", "n", "ms")
+        .map_err(out)?;
     for manifest in manifests {
         let accuracy = manifest.accuracy.first();
         let top1 = accuracy.map_or("-".into(), |found| format!("{:.1} %", found.top1 * 100.0));
@@ -71,7 +72,9 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
     let accuracy: Vec<_> = manifest
         .accuracy
         .iter()
-        .map(|found| json!({"data": found.data, "n": found.n, "top1": found.top1, "top1_ci95": found.top1_ci95, "top5": found.top5}))
+        .map(
+            |found| json!({"data": found.data, "n": found.n, "top1": found.top1, "top1_ci95": found.top1_ci95, "top5": found.top5}),
+        )
         .collect();
     let latency: Vec<_> = manifest
         .latency
@@ -114,7 +117,9 @@ pub(crate) fn verify(common: &Common) -> Result<(), Error> {
         let mut answer = Answer::default();
         let outcome = kit.load(id).and_then(|mut look| Ok(look.look(&frame, &Framing::default(), &mut answer)?));
         match outcome {
-            Ok(_) => writeln!(stdout, "ok   {id:<26} files whole, loads and runs ({:.0} ms)", millis(begun.elapsed())).map_err(out)?,
+            Ok(_) => {
+                writeln!(stdout, "ok   {id:<26} files whole, loads and runs ({:.0} ms)", millis(begun.elapsed())).map_err(out)?
+            }
             Err(error) => {
                 bad += 1;
                 writeln!(stdout, "BAD  {id:<26} {error}").map_err(out)?;

@@ -37,7 +37,8 @@ pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {
             });
             writeln!(out, "{record}").map_err(Error::stdout)?;
         } else {
-            writeln!(out, "{} ({}x{}, {})", path.display(), layout.width, layout.height, features::schema()).map_err(Error::stdout)?;
+            writeln!(out, "{} ({}x{}, {})", path.display(), layout.width, layout.height, features::schema())
+                .map_err(Error::stdout)?;
             for (name, value) in pairs {
                 writeln!(out, "  {name:<26}{value:>12.4}").map_err(Error::stdout)?;
             }

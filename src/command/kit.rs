@@ -32,7 +32,10 @@ impl Kit {
             warn!("{problem}");
         }
         if catalog.ids().next().is_none() {
-            return Err(Error::Missing(format!("no usable engine in {}; name another folder with --engines", catalog.folder().display())));
+            return Err(Error::Missing(format!(
+                "no usable engine in {}; name another folder with --engines",
+                catalog.folder().display()
+            )));
         }
         let runtime = OnnxRuntime::new(config.engines.onnxruntime.as_deref(), config.engines.threads);
         Ok(Self { config, catalog: Arc::new(catalog), runtime: Arc::new(runtime) })

@@ -62,10 +62,18 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     say(format!("  {:<34} {}", format!("{id} alone"), figures(&fit.reference_alone)))?;
     say(format!("  {:<34} {}", "policy, cross-validated", figures(&fit.cross_validated)))?;
     say(format!("  {:<34} {}", "policy, on the photos it was fitted to", figures(&fit.in_sample)))?;
-    say(format!("  cross-validated less {id}: 95 % interval of the difference [{:+.1}, {:+.1}] points", low * 100.0, high * 100.0))?;
+    say(format!(
+        "  cross-validated less {id}: 95 % interval of the difference [{:+.1}, {:+.1}] points",
+        low * 100.0,
+        high * 100.0
+    ))?;
     for (engine, accept_above) in &fit.structure.stages {
         let until = accept_above.map_or("stands".into(), |limit| format!("stands from {limit:.3}"));
-        say(format!("  {:<34} asked for {:.0} % of the photos, {until}", fit.engines[*engine].0, fit.in_sample.asked[*engine] * 100.0))?;
+        say(format!(
+            "  {:<34} asked for {:.0} % of the photos, {until}",
+            fit.engines[*engine].0,
+            fit.in_sample.asked[*engine] * 100.0
+        ))?;
     }
     say(format!("written to {}", args.out.display()))
 }
@@ -83,7 +91,8 @@ fn best_network(kit: &Kit, observations: &Observations) -> Option<String> {
 /// Every engine's answer to every labelled photo, one engine after the other so that each is timed alone.
 fn observe(kit: &Kit, pool: &[String], images: &Path, truth: &Truth) -> Result<Observations, Error> {
     let photos = photos(images, truth)?;
-    let mut observations = Observations { engines: Vec::new(), classes: 0, labels: photos.iter().map(|(_, class)| *class).collect() };
+    let mut observations =
+        Observations { engines: Vec::new(), classes: 0, labels: photos.iter().map(|(_, class)| *class).collect() };
     for id in pool {
         let info = engine_info(&kit.catalog, id).ok_or_else(|| Error::Usage(kit.catalog.unknown(id)))?;
         let mut look = kit.load(id)?;
@@ -143,7 +152,8 @@ fn progress(engine: &str, done: usize, of: usize) {
 /// The processor's name, as the kernel gives it.
 pub(super) fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()));
+    let name =
+        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{}, {cores} cores, {}", name.unwrap_or_else(|| "unknown processor".into()), std::env::consts::ARCH)
 }
