@@ -1,7 +1,7 @@
 //! docs/records.md against real records and summaries, in both directions; one golden record; and what must never reach a record.
 //!
 //! `UPDATE_GOLDEN=1` rewrites tests/golden/record.jsonl.
-#![allow(clippy::unwrap_used)] // also in the helpers of tests
+#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 #[path = "common/reports.rs"]
 mod reports;

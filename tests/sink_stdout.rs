@@ -1,5 +1,5 @@
 //! Standard output for programs and for people, and the publisher that feeds all sinks.
-#![allow(clippy::unwrap_used)] // also in the helpers of tests
+#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 #[path = "common/reports.rs"]
 mod reports;
