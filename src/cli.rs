@@ -237,7 +237,8 @@ pub struct TrainArgs {
 }
 
 impl Common {
-    fn overrides(&self) -> Overrides {
+    /// As the last layer of the configuration.
+    pub(crate) fn overrides(&self) -> Overrides {
         Overrides { policy: self.policy.clone(), engines: self.engines.clone(), threads: self.threads, ..Overrides::default() }
     }
 }

@@ -16,6 +16,10 @@ use std::path::PathBuf;
 
 use crate::config::ConfigError;
 use crate::engine::EngineError;
+use crate::lab::LabError;
+use crate::pipeline::PipelineError;
+use crate::policy::file::PolicyError;
+use crate::sink::SinkError;
 use crate::source::SourceError;
 
 /// What sort of failure it is.
@@ -75,6 +79,21 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A policy file cannot be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The lab cannot learn from what it was given.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// A sink cannot be opened.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The pipeline could not start or did not end.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// Something is wrong with what is installed or configured; the details were printed.
+    #[error("{0}")]
+    Unfit(String),
     /// An engine cannot be used.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -109,11 +128,13 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Usage(_) => Kind::Usage,
-            Self::Config(_) | Self::File { .. } => Kind::Configuration,
+            Self::Config(_) | Self::File { .. } | Self::Policy(_) | Self::Lab(_) | Self::Unfit(_) => Kind::Configuration,
             Self::Engine(EngineError::RuntimeMissing { .. }) | Self::Source(_) | Self::Missing(_) => Kind::Missing,
             Self::Engine(EngineError::Model { .. }) => Kind::Configuration,
-            Self::Engine(_) | Self::Bug(_) => Kind::Bug,
-            Self::Io { .. } => Kind::Io,
+            Self::Pipeline(PipelineError::Engine(EngineError::RuntimeMissing { .. })) => Kind::Missing,
+            Self::Pipeline(PipelineError::Engine(EngineError::Model { .. })) => Kind::Configuration,
+            Self::Engine(_) | Self::Pipeline(_) | Self::Bug(_) => Kind::Bug,
+            Self::Io { .. } | Self::Sink(_) => Kind::Io,
         }
     }
 

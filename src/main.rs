@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Err(usage) => {
             // A reader that went away is no reason to fail louder.
             let _ = usage.print();
-            return ExitCode::from(if usage.use_stderr() { squint::error::USAGE } else { 0 });
+            return ExitCode::from(if usage.use_stderr() { squint::error::Kind::Usage.code() } else { 0 });
         }
     };
     service::log_to_stderr(cli.log);

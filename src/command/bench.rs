@@ -38,8 +38,8 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Error> {
         height: 224,
         layout: TensorLayout::Nchw,
         channels: Channels::Rgb,
-        mean: vec![127.0; 3],
-        std: vec![128.0; 3],
+        mean: [127.0; 3],
+        std: [128.0; 3],
         filter: Filter::Bicubic,
     };
     let mut preprocessor = Preprocessor::new(&input, &View::default());

@@ -1,6 +1,5 @@
 //! `squint classify`: a few pictures through the very path of the daemon, once.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::kit::Kit;
@@ -32,7 +31,7 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
     let camera = CameraSetup {
         name: "pictures".into(),
         source: "classify".into(),
-        opener: Box::new(move || source::open_images(CameraId(0), images.clone())),
+        opener: Box::new(move || Ok(source::open_images(CameraId(0), images.clone()))),
         live: false,
         lossless: true,
         framing: Framing::default(),
@@ -45,7 +44,13 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
         frame_limit: None,
     };
     let total = u64::try_from(args.images.len()).ok();
-    let session = Session { stop: Stop::new(), started, truth: None, opening: Opening { total, ..Opening::here(false, None) } };
+    let session = Session {
+        stop: Stop::new(),
+        started,
+        truth: None,
+        allocations: None,
+        opening: Opening { total, ..Opening::here(false, None) },
+    };
     let summary = session.go(&kit, crew, vec![camera])?;
     match summary.all.dropped.total() + summary.all.failed {
         0 => Ok(()),

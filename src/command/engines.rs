@@ -46,8 +46,8 @@ pub(crate) fn list(common: &Common, as_json: bool) -> Result<(), Error> {
         let accuracy = manifest.accuracy.first();
         let top1 = accuracy.map_or("-".into(), |found| format!("{:.1} %", found.top1 * 100.0));
         let ci = accuracy.and_then(|found| found.top1_ci95);
-        let ci = ci.map_or("-".into(), |[low, high]| format!("[{:.1}, {:.1}]", low * 100.0, high * 100.0));
-        let n = accuracy.map_or("-".into(), |found| found.n.to_string());
+        let ci = ci.map_or("-".into(), |(low, high)| format!("[{:.1}, {:.1}]", low * 100.0, high * 100.0));
+        let n = accuracy.map_or("-".into(), |found| found.pictures.to_string());
         let ms = catalog.prior(&manifest.id).map_or("-".into(), |(p50, _)| format!("{:.2}", millis(p50)));
         let precision = precision(manifest);
         let id = &manifest.id;
@@ -73,7 +73,7 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
         .accuracy
         .iter()
         .map(
-            |found| json!({"data": found.data, "n": found.n, "top1": found.top1, "top1_ci95": found.top1_ci95, "top5": found.top5}),
+            |found| json!({"data": found.data, "n": found.pictures, "top1": found.top1, "top1_ci95": found.top1_ci95, "top5": found.top5}),
         )
         .collect();
     let latency: Vec<_> = manifest

@@ -35,12 +35,12 @@ pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {
                 "schema": features::schema(),
                 "features": values,
             });
-            writeln!(out, "{record}").map_err(Error::stdout)?;
+            writeln!(out, "{record}").map_err(Error::io("standard output"))?;
         } else {
             writeln!(out, "{} ({}x{}, {})", path.display(), layout.width, layout.height, features::schema())
-                .map_err(Error::stdout)?;
+                .map_err(Error::io("standard output"))?;
             for (name, value) in pairs {
-                writeln!(out, "  {name:<26}{value:>12.4}").map_err(Error::stdout)?;
+                writeln!(out, "  {name:<26}{value:>12.4}").map_err(Error::io("standard output"))?;
             }
         }
     }

@@ -23,7 +23,11 @@ use crate::source::{self, OpenRequest, Secret};
 pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
     let flags = Overrides {
         source: args.source.as_deref().map(Secret::new),
-        pace: args.pace,
+        pace: match args.pace.as_deref() {
+            Some("fast") => Some(Pace::Fast),
+            Some(_) => Some(Pace::Realtime),
+            None => None,
+        },
         deadline_ms: args.deadline_ms,
         stdout: match (args.json, args.text, args.quiet) {
             (true, ..) => Some(Stdout::Json),
@@ -43,7 +47,8 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
     let stop = Stop::new();
     service::stop_on_signals(&stop).map_err(Error::io("signal handlers"))?;
     let cameras = kit.config.cameras.iter().enumerate().map(|(index, camera)| setup(index, camera, args.frames)).collect();
-    let session = Session { stop, started, truth, opening: Opening::here(is_live(&kit.config.cameras), None) };
+    let allocations = args.count_allocations.then(Allocations::default);
+    let session = Session { stop, started, truth, allocations, opening: Opening::here(is_live(&kit.config.cameras), None) };
     let summary = session.go(&kit, crew, cameras)?;
     if let Some(path) = &args.summary {
         let json = serde_json::to_string_pretty(&summary).map_err(|error| Error::Bug(error.to_string()))?;
@@ -79,6 +84,7 @@ pub(super) struct Session {
     pub(super) stop: Stop,
     pub(super) started: Instant,
     pub(super) truth: Option<Truth>,
+    pub(super) allocations: Option<Allocations>,
     pub(super) opening: Opening,
 }
 
@@ -89,7 +95,13 @@ impl Session {
         let policy = crew.policy.name().to_owned();
         let names: Vec<_> = cameras.iter().map(|camera| Arc::clone(&camera.name)).collect();
         let engines: Vec<_> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
-        let ear = Ear { publisher, counters: Counters::new(&names, &engines), truth: self.truth, stop: self.stop.clone() };
+        let ear = Ear {
+            publisher,
+            counters: Counters::new(&names, &engines),
+            truth: self.truth,
+            allocations: self.allocations,
+            stop: self.stop.clone(),
+        };
         let begun = Instant::now();
         let queue = kit.config.output.queue;
         let tally = pipeline::run(crew, cameras, ear, queue, Arc::new(MachineClock), &self.stop, self.started)?;
@@ -104,6 +116,7 @@ impl Session {
             policy,
             duration: begun.elapsed(),
             ready,
+            allocations_per_frame: listener.allocations.as_ref().and_then(Allocations::per_frame),
             rss_mb: resident_mb(),
             accuracy: listener.truth.as_ref().and_then(Truth::accuracy),
         };
@@ -126,12 +139,43 @@ struct Ear {
     publisher: Publisher,
     counters: Counters,
     truth: Option<Truth>,
+    allocations: Option<Allocations>,
     stop: Stop,
+}
+
+/// Heap allocations of this process by way of Rust, counted between reports; the C libraries' own are not seen.
+#[derive(Default)]
+pub(super) struct Allocations {
+    reports: u64,
+    first: usize,
+    last: usize,
+}
+
+impl Allocations {
+    /// Reports after which everything is warm.
+    const WARM: u64 = 100;
+
+    fn note(&mut self) {
+        let now = stats_alloc::INSTRUMENTED_SYSTEM.stats();
+        self.last = now.allocations + now.reallocations;
+        self.reports += 1;
+        if self.reports == Self::WARM {
+            self.first = self.last;
+        }
+    }
+
+    fn per_frame(&self) -> Option<f64> {
+        let counted = self.reports.checked_sub(Self::WARM).filter(|counted| *counted > 0)?;
+        Some((self.last - self.first) as f64 / counted as f64)
+    }
 }
 
 impl Listener for Ear {
     fn hear(&mut self, report: &Report) {
         self.counters.note(report);
+        if let Some(allocations) = &mut self.allocations {
+            allocations.note();
+        }
         if let Some(truth) = &mut self.truth {
             truth.note(report);
         }

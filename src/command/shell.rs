@@ -13,17 +13,17 @@ use crate::error::Error;
 pub(crate) fn completions(shell: Shell) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "squint", &mut script);
-    std::io::stdout().write_all(&script).map_err(Error::stdout)
+    std::io::stdout().write_all(&script).map_err(Error::io("standard output"))
 }
 
 /// Writes one page a command into `folder`, or the main page to standard output.
 pub(crate) fn man(folder: Option<&Path>) -> Result<(), Error> {
     let Some(folder) = folder else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Error::stdout)?;
-        return std::io::stdout().write_all(&page).map_err(Error::stdout);
+        clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Error::io("standard output"))?;
+        return std::io::stdout().write_all(&page).map_err(Error::io("standard output"));
     };
     std::fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
-        .map_err(|reason| Error::write(folder, &reason))
+        .map_err(Error::io(folder.display()))
 }

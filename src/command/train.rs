@@ -40,13 +40,11 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     };
     let fit = fit(&observations, &objective)?;
     let name = args.out.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next()).unwrap_or("trained");
-    let made = Made {
-        date: Some(Stamp::of(SystemTime::now()).as_str()[..10].to_owned()),
-        tool: Some(format!("squint train {}", env!("CARGO_PKG_VERSION"))),
-        data: Some(args.data.clone().unwrap_or_else(|| format!("{} labelled photos", observations.photos()))),
-        machine: Some(machine()),
-        ..Made::default()
-    };
+    let made = Made::default()
+        .with("date", &Stamp::of(SystemTime::now()).as_str()[..10])
+        .with("tool", format!("squint train {}", env!("CARGO_PKG_VERSION")))
+        .with("data", args.data.clone().unwrap_or_else(|| format!("{} labelled photos", observations.photos())))
+        .with("machine", machine());
     let text = to_policy_toml(&fit, &Provenance { name: name.into(), description: String::new(), made })?;
     std::fs::write(&args.out, text).map_err(Error::io(args.out.display()))?;
 

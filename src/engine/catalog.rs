@@ -187,6 +187,21 @@ impl Catalog {
         }
     }
 
+    /// What policies pin: the sha256 of the model, hex; for an ensemble the sha256 of its networks' and their weights.
+    pub fn fingerprint(&self, id: &str) -> Option<String> {
+        match self.networks(id).as_slice() {
+            [] => None,
+            [(Manifest { kind: Kind::Network(network), .. }, _)] => Some(network.sha256.clone()),
+            several => {
+                let line = |(manifest, weight): &(&Manifest, f32)| match &manifest.kind {
+                    Kind::Network(network) => format!("{} {} {weight}\n", manifest.id, network.sha256),
+                    Kind::Ensemble(_) => String::new(),
+                };
+                Some(hash::of_bytes(several.iter().map(line).collect::<String>().as_bytes()))
+            }
+        }
+    }
+
     /// Median and 95th percentile of a look as the manifest records them (the first record counts; members are summed). A first
     /// guess until this machine has measured its own.
     pub fn prior(&self, id: &str) -> Option<(Duration, Duration)> {

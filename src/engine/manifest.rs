@@ -85,6 +85,17 @@ pub enum Precision {
     Int8,
 }
 
+impl Precision {
+    /// The word in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Float16 => "float16",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
 /// What a network takes: one picture, float32.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InputSpec {
@@ -170,6 +181,13 @@ pub struct View {
     pub share: f32,
     /// Left and right change places.
     pub mirror: bool,
+}
+
+impl Default for View {
+    /// All of it, squeezed.
+    fn default() -> Self {
+        Self { area: Area::Whole, share: 1.0, mirror: false }
+    }
 }
 
 /// Squeeze or cut.

@@ -23,6 +23,10 @@ pub struct Facts {
     pub policy: String,
     /// From the first camera opened to the last report.
     pub duration: Duration,
+    /// From the start of the process until every camera had its first report.
+    pub ready: Option<Duration>,
+    /// Heap allocations of Squint's own for each frame once warm, if they were counted.
+    pub allocations_per_frame: Option<f64>,
     /// Resident memory, MB (10^6 bytes), if it could be read.
     pub rss_mb: Option<f64>,
     /// Against labels, if there were any.
@@ -53,6 +57,12 @@ pub struct Summary {
     pub policy: String,
     /// Length of the run, seconds.
     pub duration_s: f64,
+    /// From the start of the process until every camera had its first report, ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_ms: Option<f64>,
+    /// Heap allocations of Squint's own for each frame once warm; only if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allocations_per_frame: Option<f64>,
     /// Memory, MB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rss_mb: Option<f64>,
@@ -151,6 +161,11 @@ impl Summary {
             version: facts.version.clone(),
             policy: facts.policy.clone(),
             duration_s: rounded(facts.duration.as_secs_f64(), 1e3),
+            ready_ms: facts.ready.map(|ready| rounded(ready.as_secs_f64() * 1e3, 10.0)),
+            allocations_per_frame: facts
+                .allocations_per_frame
+                .filter(|count| count.is_finite())
+                .map(|count| rounded(count, 1000.0)),
             rss_mb: facts.rss_mb.filter(|mb| mb.is_finite()).map(|mb| rounded(mb, 10.0)),
             accuracy: facts.accuracy.filter(|a| [a.top1, a.top5].iter().chain(&a.top1_ci95).all(|x| x.is_finite())),
             all: part(&counters.all),

@@ -24,6 +24,7 @@ pub use file::File;
 pub use publisher::{Opening, Published, Publisher};
 pub use record::{write_record, write_record_with_features};
 pub use socket::{Socket, SocketCounts};
+pub use stamp::Stamp;
 pub use stdout::StdoutJson;
 pub use table::table;
 pub use text::{Style, Text};

@@ -11,11 +11,11 @@ const DAY_MS: i64 = 86_400_000;
 
 /// A moment as 24 ASCII characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp([u8; 24]);
+pub struct Stamp([u8; 24]);
 
 impl Stamp {
     /// The moment, cut (not rounded) to milliseconds; a clock beyond the years 0 to 9999 is held at the nearest end.
-    pub(super) fn of(moment: SystemTime) -> Self {
+    pub fn of(moment: SystemTime) -> Self {
         let millis = match moment.duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_millis()).unwrap_or(NEWEST_MS),
             Err(before) => {
@@ -38,7 +38,7 @@ impl Stamp {
     }
 
     /// As text.
-    pub(super) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("only ASCII digits and separators are written")
     }
 }

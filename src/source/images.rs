@@ -46,8 +46,13 @@ impl Images {
             Pace::Fast => None,
             Pace::Realtime => Duration::try_from_secs_f64(1.0 / rate).ok(),
         };
+        Ok(Self { period, ..Self::of(request.camera, origin, folder, files) })
+    }
+
+    /// These files, as fast as asked, none of them looked at yet.
+    pub(super) fn of(camera: CameraId, origin: String, folder: PathBuf, files: Vec<PathBuf>) -> Self {
         let files = files.into_iter();
-        Ok(Self { origin, camera: request.camera, files, folder, sequence: 0, period, due: None, bell: Arc::default() })
+        Self { origin, camera, files, folder, sequence: 0, period: None, due: None, bell: Arc::default() }
     }
 }
 

@@ -16,6 +16,7 @@ mod secret;
 mod spec;
 mod stream;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,6 +136,11 @@ impl OpenRequest {
         let config::Camera { source, pace, rate_hz, size, .. } = settings;
         Self { camera, source: source.clone(), pace: *pace, rate_hz: *rate_hz, size: *size }
     }
+}
+
+/// These picture files, in this order, as fast as asked. None is looked at before its turn.
+pub fn open_images(camera: CameraId, files: Vec<PathBuf>) -> Box<dyn FrameSource> {
+    Box::new(images::Images::of(camera, "pictures".into(), PathBuf::new(), files))
 }
 
 /// Opens a source and starts it. Takes up to ten seconds where a driver hangs, usually a few milliseconds; what a camera has
