@@ -1,6 +1,6 @@
 //! Policy files from text to decision: the examples under `data/policies` work, mistakes are refused with a map to them.
 
-#![allow(clippy::unwrap_used)] // helpers of tests, too
+#![allow(clippy::unwrap_used)] // also in functions beside the tests
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

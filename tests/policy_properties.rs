@@ -1,7 +1,7 @@
 //! What holds of the decisions whatever the policy, the moment and the answers: the allowance is kept, nobody is asked twice, every
 //! frame ends, every reason has finite figures, and the same question gets the same answer.
 
-#![allow(clippy::unwrap_used)] // helpers of tests, too
+#![allow(clippy::unwrap_used)] // also in functions beside the tests
 
 use std::time::Duration;
 

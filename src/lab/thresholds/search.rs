@@ -50,6 +50,8 @@ struct Grids<'v> {
 
 /// One search.
 struct Search<'s> {
+    /// How often each engine is right alone, if chains must rise.
+    ranks: Option<&'s [u32]>,
     times: &'s [f64],
     grids: &'s Grids<'s>,
     aim: Aim,
@@ -70,11 +72,16 @@ pub(super) struct Space<'s> {
     pub(super) scores: &'s [Score],
     pub(super) stages: usize,
     pub(super) steps: usize,
+    /// Only chains in which each engine is alone right at least as often as the one before.
+    pub(super) rising: bool,
 }
 
 /// The best chain on `training` under `aim`; `None` if none will do.
 pub(super) fn search(space: &Space, training: &Bits, aim: Aim) -> Option<Found> {
     let times: Vec<f64> = space.observations.engines.iter().map(|engine| engine.mean_ms).collect();
+    let alone = |engine: usize| space.views.get(1 << engine).map_or(0, |view| view.right.count_and(training));
+    let ranks: Vec<u32> = (0..times.len()).map(alone).collect();
+    let ranks = Some(ranks.as_slice()).filter(|_| space.rising);
     let mut all_grids = Vec::new();
     for &average in space.averages {
         for &score in space.scores {
@@ -87,7 +94,8 @@ pub(super) fn search(space: &Space, training: &Bits, aim: Aim) -> Option<Found> 
     for length in 1..=space.stages.min(times.len()) {
         for grids in &all_grids {
             let blank = vec![training.clone(); length];
-            let mut search = Search { times: &times, grids, aim, best, open: blank.clone(), hope: blank, limits: [1.0; MAX_STEPS] };
+            let mut search =
+                Search { ranks, times: &times, grids, aim, best, open: blank.clone(), hope: blank, limits: [1.0; MAX_STEPS] };
             search.chains(&mut Vec::with_capacity(length), length);
             best = search.best;
         }
@@ -102,7 +110,8 @@ impl Search<'_> {
             return self.chain(chain);
         }
         for engine in 0..self.times.len() {
-            if !chain.contains(&engine) {
+            let rises = |ranks: &[u32]| chain.last().is_none_or(|before| ranks[*before] <= ranks[engine]);
+            if !chain.contains(&engine) && self.ranks.is_none_or(rises) {
                 chain.push(engine);
                 self.chains(chain, length);
                 chain.pop();

@@ -32,7 +32,7 @@ fn made_up(photos: usize, engines: &[(f64, f64)], seed: u64) -> Observations {
 }
 
 fn space<'s>(observations: &'s Observations, views: &'s Views, stages: usize, steps: usize) -> Space<'s> {
-    Space { observations, views, averages: &[true, false], scores: &Score::ALL, stages, steps }
+    Space { observations, views, averages: &[true, false], scores: &Score::ALL, stages, steps, rising: false }
 }
 
 fn judged(observations: &Observations, structure: &Structure) -> Figures {
@@ -112,7 +112,7 @@ fn search_finds_what_trying_everything_finds() {
 #[test]
 fn cascade_that_is_as_accurate_and_faster_is_found_and_holds_up() {
     let observations = made_up(600, &[(1.0, 0.6), (4.0, 0.75), (12.0, 0.9)], 5);
-    let fit = fit(&observations, &Objective { stages: 3, ..Objective::default() }).unwrap();
+    let fit = fit(&observations, &Objective { averages: vec![true, false], ..Objective::default() }).unwrap();
     assert_eq!(observations.engines[fit.reference].id, "e2");
     assert!(fit.in_sample.top1 >= fit.reference_alone.top1);
     assert!(fit.cross_validated.top1 >= fit.reference_alone.top1 - 0.02, "{fit:?}");
@@ -120,6 +120,19 @@ fn cascade_that_is_as_accurate_and_faster_is_found_and_holds_up() {
     assert_eq!((fit.cross_validated.photos, fit.fold_structures.len()), (600, 10));
     let shown: f64 = fit.in_sample.asked.iter().zip(&observations.engines).map(|(share, engine)| share * engine.mean_ms).sum();
     assert!((shown - fit.in_sample.mean_ms).abs() < 1e-9, "shares of engines make up the time");
+}
+
+#[test]
+fn rising_chains_never_go_on_to_a_weaker_engine() {
+    let observations = made_up(150, &[(1.0, 0.5), (2.5, 0.7), (3.0, 0.6), (9.0, 0.85)], 4);
+    let views = Views::new(&observations, true, 4);
+    let all = Bits::collect(150, |_| true);
+    let right = |engine: usize| views.get(1 << engine).unwrap().right.count();
+    for needed in [80, 100, 120, 130] {
+        let space = Space { rising: true, ..space(&observations, &views, 4, 9) };
+        let Some(found) = search(&space, &all, Aim::Fastest { right: needed }) else { continue };
+        assert!(found.structure.stages.is_sorted_by_key(|stage| right(stage.0)), "{found:?}");
+    }
 }
 
 #[test]

@@ -96,10 +96,7 @@ impl PolicyFile {
     fn schema_of(top: &mut Fields, kind: &Kind) -> Result<Option<String>, PolicyError> {
         let schema = top.text_if_any("feature-schema", "the schema of the features")?;
         match (schema, kind) {
-            (None, Kind::Chain { .. }) => {
-                Err(top
-                    .missing("feature-schema", "the schema of the features that it was trained on, see `squint features --schema`"))
-            }
+            (None, Kind::Chain { .. }) => Err(top.missing("feature-schema", "the schema of the features that it was trained on")),
             (Some(schema), Kind::Chain { .. }) => Ok(Some(schema)),
             (Some(schema), _) => Err(top.refuse("feature-schema", &Value::from(schema), "only in files of kind `chain`")),
             (None, _) => Ok(None),
