@@ -75,6 +75,33 @@ fn padded_rows_are_found_by_their_stride() {
 }
 
 #[test]
+fn a_decoder_may_hand_over_padded_rows_without_copying() {
+    if !have("padded rows", &["x264enc", "avdec_h264"]) {
+        return;
+    }
+    let coded = "x264enc tune=zerolatency speed-preset=ultrafast ! avdec_h264";
+    let raw = "video/x-raw,format=I420,width=640,height=480,framerate=30/1";
+    let mut source = opened(&format!("pipeline:videotestsrc is-live=true pattern=white ! {raw} ! {coded}"));
+    // The first pictures are decoded before the decoder knows who listens.
+    let white = loop {
+        let white = frame(source.as_mut());
+        if white.layout().planes[1].offset > 640 * 480 || white.sequence > 60 {
+            break white;
+        }
+    };
+    let [luma, chroma, _] = white.layout().planes;
+    assert!(chroma.offset > 640 * 480, "the decoder's own memory, with rows to spare, not a tight copy");
+    let stride = luma.stride;
+    for row in white.plane(0).chunks(stride) {
+        assert!(row[..640].iter().all(|&luma| luma > 220));
+    }
+    for chroma in [1, 2] {
+        let rows = white.plane(chroma).chunks(white.layout().planes[chroma].stride);
+        assert!(rows.map(|row| &row[..320]).all(|row| row.iter().all(|&c| c.abs_diff(128) < 8)));
+    }
+}
+
+#[test]
 fn every_format_that_needs_no_conversion_arrives_as_it_is() {
     for (name, format) in [
         ("RGB", PixelFormat::Rgb),
