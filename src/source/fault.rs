@@ -34,7 +34,7 @@ pub(super) fn explain(source: &SourceSpec, error: &glib::Error, debug: Option<&s
 
 /// An error of the parser of gst-launch text.
 pub(super) fn explain_parse(source: &SourceSpec, error: &glib::Error, missing_elements: &[String]) -> String {
-    if missing_elements.is_empty() {
+    if missing_elements.is_empty() || !error.matches(gst::ParseError::NoSuchElement) {
         return scrub(source, &format!("the pipeline does not parse: {}", one_line(error.message())));
     }
     missing_elements.iter().map(|element| launch::install(element)).collect::<Vec<_>>().join("; ")
@@ -93,7 +93,7 @@ fn advice(source: &SourceSpec, error: &glib::Error, refused_format: bool) -> Opt
             "it cannot deliver the size or rate asked for: leave both out, or ask for what it has"
         }
         (SourceSpec::File { .. }, _) if error.kind::<gst::StreamError>().is_some() => {
-            "is this a video file? `gst-discoverer-1.0` tells"
+            "is this a whole video file? `gst-discoverer-1.0` tells"
         }
         _ => return None,
     })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
 use super::spec::{IMAGE_ENDINGS, is_image, is_pattern};
 use super::{FrameSource, OpenRequest, SourceError, Stopper};
@@ -115,18 +115,25 @@ fn decode(path: &Path) -> Result<(Vec<u8>, u32, u32), String> {
     let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
     let mut reader = reader.map_err(|e| e.to_string())?;
     reader.limits(limits.clone());
-    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let mut decoder = reader.into_decoder().map_err(told)?;
     let (width, height) = decoder.dimensions();
     // Checked again: not every decoder heeds the limits it is given.
-    limits.check_dimensions(width, height).and_then(|()| limits.reserve(decoder.total_bytes())).map_err(|_| {
-        format!("{width}x{height} pixels are too many; at most {MAX_SIDE} a side and {} MiB are decoded", DECODE_LIMIT >> 20)
-    })?;
+    limits.check_dimensions(width, height).and_then(|()| limits.reserve(decoder.total_bytes())).map_err(told)?;
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(told)?;
     picture.apply_orientation(orientation);
     let rgb = picture.into_rgb8();
     let (width, height) = rgb.dimensions();
     Ok((rgb.into_raw(), width, height))
+}
+
+/// In one line; with the limits where one was met.
+fn told(error: ImageError) -> String {
+    let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    match error {
+        ImageError::Limits(_) => format!("{text}; at most {MAX_SIDE} pixels a side and {} MiB are decoded", DECODE_LIMIT >> 20),
+        _ => text,
+    }
 }
 
 /// The folder that names are relative to, and the image files, sorted by path.

@@ -2,7 +2,7 @@
 //!
 //! Pure but for [`elements`], which asks GStreamer's registry. `have` answers for an element (`"nvvidconv"`) and for one of
 //! its properties (`"rtspsrc:drop-on-latency"`): old boards lack some. Device, path and address are not part of the text but
-//! set on the element named `from`, so nobody needs to quote them; passwords thus stay out of it too.
+//! set on the element [`FROM`], so nobody needs to quote them; passwords thus stay out of it too.
 //!
 //! The Jetson texts were put together from NVIDIA's published examples and have not run on a Jetson.
 
@@ -13,7 +13,14 @@ use super::{OpenRequest, SourceError, SourceSpec};
 use crate::config::Pace;
 
 /// Formats that [`crate::frame::PixelFormat`] reads as they are. videoconvert passes them through untouched.
-const SINK_CAPS: &str = "video/x-raw,format=(string){RGB,BGR,RGBx,BGRx,RGBA,BGRA,NV12,I420,GRAY8}";
+const ANY_FORMAT: &str = "RGB,BGR,RGBx,BGRx,RGBA,BGRA,NV12,I420,GRAY8";
+/// The same for what codecs and USB cameras make. With RGB on the list, videoconvert would turn 4:2:2 (YUY2, most MJPEG) into
+/// BGRx, which costs more than dropping every second row of chroma.
+const YUV_FORMAT: &str = "NV12,I420,GRAY8";
+/// Name of the appsink; no element of a user's own pipeline is likely to be called so.
+pub(super) const SINK: &str = "squint";
+/// Name of the element that [`from_setting`] is for.
+pub(super) const FROM: &str = "from";
 /// Rate asked of a camera if the user names none.
 const DEFAULT_RATE_HZ: f32 = 30.0;
 /// Size asked of cameras that may be asked, if the user names none.
@@ -40,15 +47,15 @@ pub fn pipeline_text(request: &OpenRequest, have: &dyn Fn(&str) -> bool) -> Secr
             // A wish the user did not utter is only a preference: behind it, whatever the camera has.
             let else_any = if request.size.is_none() && request.rate_hz.is_none() { ";video/x-raw;image/jpeg" } else { "" };
             let caps = format!("capsfilter caps=\"video/x-raw,{wish};image/jpeg,{wish}{else_any}\"");
-            format!("v4l2src name=from do-timestamp=true ! {caps} ! {}", decoded(have))
+            format!("v4l2src name={FROM} do-timestamp=true ! {caps} ! {}", decoded(have))
         }
         SourceSpec::Rtsp { .. } => {
             let wishes = ["latency=100", "drop-on-latency=true", "protocols=tcp"];
             let known = |wish: &&str| have(&format!("rtspsrc:{}", wish.split('=').next().unwrap_or_default()));
             let set: String = wishes.into_iter().filter(known).map(|wish| format!(" {wish}")).collect();
-            format!("rtspsrc name=from{set} ! application/x-rtp,media=video ! {}", decoded(have))
+            format!("rtspsrc name={FROM}{set} ! application/x-rtp,media=video ! {}", decoded(have))
         }
-        SourceSpec::File { .. } => format!("filesrc name=from ! {}", decoded(have)),
+        SourceSpec::File { .. } => format!("filesrc name={FROM} ! {}", decoded(have)),
         SourceSpec::Test => {
             format!(
                 "videotestsrc is-live=true pattern=ball ! video/x-raw,format=RGB,width={width},height={height},framerate={rate}"
@@ -62,8 +69,13 @@ pub fn pipeline_text(request: &OpenRequest, have: &dyn Fn(&str) -> bool) -> Secr
         (SourceSpec::File { .. }, Pace::Fast) => "drop=false max-buffers=2 sync=false",
         _ => "drop=true max-buffers=1 sync=false",
     };
+    let formats = match &request.source {
+        SourceSpec::Test | SourceSpec::Pipeline { .. } => ANY_FORMAT,
+        _ => YUV_FORMAT,
+    };
     // The last sample is a buffer the camera wants back.
-    let sink = format!("appsink name=sink {manner} emit-signals=false enable-last-sample=false caps=\"{SINK_CAPS}\"");
+    let keep = "emit-signals=false enable-last-sample=false";
+    let sink = format!("appsink name={SINK} {manner} {keep} caps=\"video/x-raw,format=(string){{{formats}}}\"");
     Secret::new(format!("{head} ! videoconvert ! {sink}"))
 }
 
@@ -222,37 +234,42 @@ mod tests {
 
     const X86: &[&str] = &["avdec_h264", "rtspsrc:latency", "rtspsrc:drop-on-latency", "rtspsrc:protocols"];
     const JETSON: &[&str] = &["nvvidconv", "nvv4l2decoder", "nvarguscamerasrc", "rtspsrc:latency", "rtspsrc:protocols"];
-    const TAIL: &str = " ! videoconvert ! appsink name=sink drop=true max-buffers=1 sync=false emit-signals=false \
-        enable-last-sample=false caps=\"video/x-raw,format=(string){RGB,BGR,RGBx,BGRx,RGBA,BGRA,NV12,I420,GRAY8}\"";
+    fn tail(formats: &str) -> String {
+        let sink = "appsink name=squint drop=true max-buffers=1 sync=false emit-signals=false enable-last-sample=false";
+        format!(" ! videoconvert ! {sink} caps=\"video/x-raw,format=(string){{{formats}}}\"")
+    }
 
     #[test]
     fn a_jetson_gets_its_own_elements() {
         let as_is = |_: &mut OpenRequest| {};
+        let yuv = tail("NV12,I420,GRAY8");
         let argus = "nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1,format=NV12";
-        assert_eq!(text("csi:1", as_is, JETSON), format!("{argus} ! nvvidconv ! video/x-raw,format=NV12{TAIL}"));
+        assert_eq!(text("csi:1", as_is, JETSON), format!("{argus} ! nvvidconv ! video/x-raw,format=NV12{yuv}"));
         let small = text("csi:1", |r| r.size = Some((640, 360)), JETSON);
-        assert_eq!(small, format!("{argus} ! nvvidconv ! video/x-raw,format=NV12,width=640,height=360{TAIL}"));
+        assert_eq!(small, format!("{argus} ! nvvidconv ! video/x-raw,format=NV12,width=640,height=360{yuv}"));
         let rtsp = "rtspsrc name=from latency=100 protocols=tcp ! application/x-rtp,media=video";
         let decoded = "decodebin ! nvvidconv ! video/x-raw,format=NV12";
-        assert_eq!(text("rtsp://c/1", as_is, JETSON), format!("{rtsp} ! {decoded}{TAIL}"), "an absent property is not set");
+        assert_eq!(text("rtsp://c/1", as_is, JETSON), format!("{rtsp} ! {decoded}{yuv}"), "an absent property is not set");
         assert!(text("clip.mp4", as_is, JETSON).starts_with(&format!("filesrc name=from ! {decoded} ! videoconvert")));
     }
 
     #[test]
     fn other_machines_get_the_common_ones() {
         let as_is = |_: &mut OpenRequest| {};
+        let yuv = tail("NV12,I420,GRAY8");
         let rtsp = "rtspsrc name=from latency=100 drop-on-latency=true protocols=tcp ! application/x-rtp,media=video";
-        assert_eq!(text("rtsp://c/1", as_is, X86), format!("{rtsp} ! decodebin{TAIL}"));
+        assert_eq!(text("rtsp://c/1", as_is, X86), format!("{rtsp} ! decodebin{yuv}"));
+        let any_format = tail("RGB,BGR,RGBx,BGRx,RGBA,BGRA,NV12,I420,GRAY8");
         let test = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=RGB,width=640,height=480,framerate=30/1";
-        assert_eq!(text("test", as_is, X86), format!("{test}{TAIL}"));
+        assert_eq!(text("test", as_is, X86), format!("{test}{any_format}"));
         let raw = "width=640,height=480,framerate=30/1";
         let any = format!("video/x-raw,{raw};image/jpeg,{raw};video/x-raw;image/jpeg");
         let v4l2 = "v4l2src name=from do-timestamp=true ! capsfilter caps";
-        assert_eq!(text("/dev/video0", as_is, X86), format!("{v4l2}=\"{any}\" ! decodebin{TAIL}"));
+        assert_eq!(text("/dev/video0", as_is, X86), format!("{v4l2}=\"{any}\" ! decodebin{yuv}"));
         let asked = text("/dev/video0", |r| (r.size, r.rate_hz) = (Some((1280, 720)), Some(29.97)), X86);
         let wish = "width=1280,height=720,framerate=30000/1001";
-        assert_eq!(asked, format!("{v4l2}=\"video/x-raw,{wish};image/jpeg,{wish}\" ! decodebin{TAIL}"));
-        assert_eq!(text("pipeline:fakesrc ! x !", as_is, X86), format!("fakesrc ! x{TAIL}"));
+        assert_eq!(asked, format!("{v4l2}=\"video/x-raw,{wish};image/jpeg,{wish}\" ! decodebin{yuv}"));
+        assert_eq!(text("pipeline:fakesrc ! x !", as_is, X86), format!("fakesrc ! x{any_format}"));
         assert_eq!(text("photos/*.jpg", as_is, X86), "");
     }
 

@@ -112,11 +112,12 @@ impl Stream {
             .map_err(|e| failed(fault::explain_parse(source, &e, &context.missing_elements())))?
             .downcast::<gst::Pipeline>()
             .map_err(|_| failed("the text is not a pipeline".into()))?;
-        if let (Some(element), Some((property, value))) = (pipeline.by_name("from"), launch::from_setting(source)) {
+        if let (Some(element), Some((property, value))) = (pipeline.by_name(launch::FROM), launch::from_setting(source)) {
             element.set_property(property, value);
         }
-        let sink = pipeline.by_name("sink").and_then(|sink| sink.downcast::<app::AppSink>().ok());
-        let sink = sink.ok_or_else(|| failed("`sink` names another element of the pipeline: rename that one".into()))?;
+        let sink = pipeline.by_name(launch::SINK).and_then(|sink| sink.downcast::<app::AppSink>().ok());
+        let sink =
+            sink.ok_or_else(|| failed(format!("`{}` names another element of the pipeline: rename that one", launch::SINK)))?;
 
         let shared = Arc::new(Shared::default());
         watch_bus(&pipeline, source.clone(), shared.clone());

@@ -1,0 +1,100 @@
+//! Shared by the tests of sources: opening what a text names, and clips made on the spot.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use squint::config::Pace;
+use squint::frame::{CameraId, Frame};
+use squint::source::{FrameSource, OpenRequest, SourceError, open};
+
+/// Longer than anything here takes on a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A request for what `source` names, as the configuration would resolve it.
+pub fn request(source: &str) -> OpenRequest {
+    OpenRequest::new(CameraId(3), source.parse().unwrap_or_else(|refusal| panic!("{refusal}")))
+}
+
+/// Opened in real time.
+pub fn opened(source: &str) -> Box<dyn FrameSource> {
+    open(&request(source)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Opened with no frame left out, as fast as it goes.
+pub fn opened_fast(source: &str) -> Box<dyn FrameSource> {
+    open(&OpenRequest { pace: Pace::Fast, ..request(source) }).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The next frame, which must come.
+pub fn frame(source: &mut dyn FrameSource) -> Frame {
+    source.next(SOON).unwrap_or_else(|error| panic!("{error}")).expect("a frame, not the end")
+}
+
+/// All frames up to the end or the first error.
+pub fn drain(source: &mut dyn FrameSource) -> (Vec<Frame>, Result<(), SourceError>) {
+    let mut frames = Vec::new();
+    loop {
+        match source.next(SOON) {
+            Ok(Some(frame)) => frames.push(frame),
+            Ok(None) => return (frames, Ok(())),
+            Err(error) => return (frames, Err(error)),
+        }
+    }
+}
+
+/// The error of a source that must not open, or not run.
+pub fn refusal(source: &str) -> String {
+    match open(&request(source)) {
+        Err(error) => error.to_string(),
+        Ok(mut source) => drain(source.as_mut()).1.expect_err("an error").to_string(),
+    }
+}
+
+/// True if GStreamer has all of `elements`; says on standard error what the test is left out for.
+pub fn have(test: &str, elements: &[&str]) -> bool {
+    gst::init().expect("GStreamer");
+    let lacking: Vec<_> = elements.iter().filter(|name| gst::ElementFactory::find(name).is_none()).collect();
+    if !lacking.is_empty() {
+        eprintln!("SKIPPED {test}: no element {lacking:?} here");
+    }
+    lacking.is_empty()
+}
+
+/// Writes an H.264 clip of `frames` frames at 30 a second. False, with a word on standard error, if no encoder is installed.
+pub fn make_clip(path: &Path, frames: u32, size: (u32, u32)) -> bool {
+    gst::init().expect("GStreamer");
+    let encoders = ["x264enc speed-preset=ultrafast", "openh264enc"];
+    let found = |text: &&&str| gst::ElementFactory::find(text.split(' ').next().unwrap_or_default()).is_some();
+    let Some(encoder) = encoders.iter().find(found) else {
+        eprintln!("SKIPPED: needs an H.264 encoder, one of {encoders:?}");
+        return false;
+    };
+    if !have("clip", &["h264parse", "mp4mux", "qtdemux", "avdec_h264"]) {
+        return false;
+    }
+    let (width, height) = size;
+    let raw = format!("video/x-raw,format=I420,width={width},height={height},framerate=30/1");
+    let text =
+        format!("videotestsrc num-buffers={frames} pattern=ball ! {raw} ! {encoder} ! h264parse ! mp4mux ! filesink name=to");
+    let pipeline = gst::parse::launch(&text).expect("a pipeline").downcast::<gst::Pipeline>().expect("a pipeline");
+    pipeline.by_name("to").expect("the sink").set_property("location", path.to_str().expect("UTF-8"));
+    pipeline.set_state(gst::State::Playing).expect("it runs");
+    let bus = pipeline.bus().expect("a bus");
+    let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &[gst::MessageType::Eos, gst::MessageType::Error]);
+    pipeline.set_state(gst::State::Null).expect("it stops");
+    assert!(end.is_some_and(|message| message.type_() == gst::MessageType::Eos), "the clip is written");
+    true
+}
+
+/// Asks again and again until `done`, at most [`SOON`].
+pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < SOON, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,231 @@
+//! Live sources as they are in health and in every sickness that videotestsrc can play: slow readers, errors, silence, the
+//! end, sizes that change. Nothing here needs a camera.
+
+#[path = "common/sources.rs"]
+mod common;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::*;
+use squint::frame::{PixelFormat, Plane};
+use squint::source::{OpenRequest, SourceError, elements, open};
+
+#[test]
+fn the_test_picture_comes_live_with_rising_numbers_and_fresh_stamps() {
+    let mut source = opened("test");
+    let mut last = None;
+    for _ in 0..10 {
+        let frame = frame(source.as_mut());
+        assert_eq!((frame.layout().format, frame.layout().width, frame.layout().height), (PixelFormat::Rgb, 640, 480));
+        assert!(Some(frame.sequence) > last && frame.captured.elapsed() < Duration::from_secs(1));
+        assert_eq!((frame.camera.0, frame.name.is_none()), (3, true));
+        assert!(frame.captured_at.elapsed().unwrap() < Duration::from_secs(1));
+        last = Some(frame.sequence);
+    }
+}
+
+#[test]
+fn size_and_rate_are_asked_of_the_test_picture() {
+    let request = OpenRequest { size: Some((320, 200)), rate_hz: Some(100.0), ..request("test") };
+    let mut source = open(&request).unwrap();
+    let (first, started) = (frame(source.as_mut()), Instant::now());
+    assert_eq!((first.layout().width, first.layout().height), (320, 200));
+    while frame(source.as_mut()).sequence < first.sequence + 50 {}
+    assert!(started.elapsed() > Duration::from_millis(300), "50 frames at 100 a second");
+}
+
+#[test]
+fn a_slow_reader_gets_the_newest_frame_and_the_others_are_counted() {
+    let mut source = opened("test");
+    let mut ages = Vec::new();
+    let mut gaps = 0;
+    let mut last = frame(source.as_mut()).sequence;
+    for _ in 0..10 {
+        thread::sleep(Duration::from_millis(200)); // the slow engine
+        let frame = frame(source.as_mut());
+        ages.push(frame.captured.elapsed());
+        gaps += frame.sequence - last - 1;
+        last = frame.sequence;
+    }
+    ages.sort();
+    // At 30 a second the newest frame is at most 33 ms old when taken; a queue would let this grow to seconds.
+    assert!(ages[5] < Duration::from_millis(120), "median age {:?}", ages[5]);
+    assert!(gaps >= 30, "{gaps} frames were passed over");
+    assert!(source.superseded() >= gaps, "{} superseded, {gaps} missing", source.superseded());
+}
+
+#[test]
+fn a_frame_stays_readable_after_its_source_is_gone() {
+    let mut source = opened("test");
+    let frame = frame(source.as_mut());
+    drop(source);
+    assert_eq!(frame.plane(0).len(), 640 * 480 * 3);
+    assert!(frame.plane(0).iter().any(|&byte| byte != 0));
+}
+
+#[test]
+fn padded_rows_are_found_by_their_stride() {
+    let mut source = opened("pipeline:videotestsrc is-live=true pattern=white ! video/x-raw,format=RGB,width=227,height=5");
+    let white = frame(source.as_mut());
+    assert_eq!(white.layout().planes[0], Plane { offset: 0, stride: 684 });
+    for row in white.plane(0).chunks(684) {
+        assert!(row[..681].iter().all(|&byte| byte == 255));
+    }
+}
+
+#[test]
+fn a_decoder_may_hand_over_padded_rows_without_copying() {
+    if !have("padded rows", &["x264enc", "avdec_h264"]) {
+        return;
+    }
+    let coded = "x264enc tune=zerolatency speed-preset=ultrafast ! avdec_h264";
+    let raw = "video/x-raw,format=I420,width=640,height=480,framerate=30/1";
+    let mut source = opened(&format!("pipeline:videotestsrc is-live=true pattern=white ! {raw} ! {coded}"));
+    // The first pictures are decoded before the decoder knows who listens.
+    let white = loop {
+        let white = frame(source.as_mut());
+        if white.layout().planes[1].offset > 640 * 480 || white.sequence > 60 {
+            break white;
+        }
+    };
+    let [luma, chroma, _] = white.layout().planes;
+    assert!(chroma.offset > 640 * 480, "the decoder's own memory, with rows to spare, not a tight copy");
+    let stride = luma.stride;
+    for row in white.plane(0).chunks(stride) {
+        assert!(row[..640].iter().all(|&luma| luma > 220));
+    }
+    for chroma in [1, 2] {
+        let rows = white.plane(chroma).chunks(white.layout().planes[chroma].stride);
+        assert!(rows.map(|row| &row[..320]).all(|row| row.iter().all(|&c| c.abs_diff(128) < 8)));
+    }
+}
+
+#[test]
+fn every_format_that_needs_no_conversion_arrives_as_it_is() {
+    for (name, format) in [
+        ("RGB", PixelFormat::Rgb),
+        ("BGR", PixelFormat::Bgr),
+        ("RGBx", PixelFormat::Rgbx),
+        ("BGRx", PixelFormat::Bgrx),
+        ("RGBA", PixelFormat::Rgbx),
+        ("BGRA", PixelFormat::Bgrx),
+        ("NV12", PixelFormat::Nv12),
+        ("I420", PixelFormat::I420),
+        ("GRAY8", PixelFormat::Gray8),
+    ] {
+        let mut source = opened(&format!("pipeline:videotestsrc is-live=true ! video/x-raw,format={name},width=33,height=17"));
+        assert_eq!(frame(source.as_mut()).layout().format, format, "{name}");
+    }
+    let mut source = opened("pipeline:videotestsrc is-live=true ! video/x-raw,format=Y444,width=32,height=16");
+    frame(source.as_mut()); // what is not read is converted
+}
+
+#[test]
+fn caps_may_change_in_mid_stream() {
+    let picture =
+        |w, h, n, f| format!("videotestsrc num-buffers={n} ! video/x-raw,format={f},width={w},height={h},framerate=30/1 ! c.");
+    let text =
+        format!("pipeline:{} {} concat name=c ! identity sleep-time=20000", picture(64, 48, 8, "RGB"), picture(227, 31, 8, "I420"));
+    let (frames, end) = drain(opened(&text).as_mut());
+    let mut seen: Vec<_> = frames.iter().map(|f| (f.layout().format, f.layout().width, f.layout().height)).collect();
+    seen.dedup();
+    assert_eq!(seen, [(PixelFormat::Rgb, 64, 48), (PixelFormat::I420, 227, 31)]);
+    let last = frames.last().unwrap();
+    assert_eq!(last.layout().planes[0].stride, 228);
+    assert!(matches!(end, Err(SourceError::Ended { .. })));
+}
+
+#[test]
+fn a_frame_as_wide_as_the_limit_is_read_and_a_wider_one_refused() {
+    let wide = |w| format!("pipeline:videotestsrc is-live=true ! video/x-raw,format=GRAY8,width={w},height=4,framerate=5/1");
+    assert_eq!(frame(opened(&wide(16_384)).as_mut()).layout().width, 16_384);
+    let told = refusal(&wide(16_400));
+    assert!(told.contains("16400x4") && told.contains("1..=16384"), "{told}");
+}
+
+#[test]
+fn a_live_source_that_ends_has_failed() {
+    let mut source = opened("pipeline:videotestsrc num-buffers=5 is-live=true");
+    let (frames, end) = drain(source.as_mut());
+    assert!(!frames.is_empty());
+    assert!(matches!(end, Err(SourceError::Ended { .. })), "{end:?}");
+    assert!(matches!(source.next(SOON), Err(SourceError::Ended { .. })), "and says so again");
+}
+
+#[test]
+fn an_element_that_fails_on_the_way_is_told_at_once_with_its_words() {
+    let mut source = opened("pipeline:videotestsrc is-live=true ! identity error-after=5");
+    let started = Instant::now();
+    let (frames, end) = drain(source.as_mut());
+    assert!(frames.len() <= 5);
+    let Err(SourceError::Failed { reason, .. }) = end else { panic!("{end:?}") };
+    assert!(reason.contains("Failed after iterations as requested"), "{reason}");
+    assert!(started.elapsed() < SOON / 2, "the bus wakes a waiting reader");
+}
+
+#[test]
+fn silence_is_noticed_by_our_own_deadline_and_does_not_end_the_source() {
+    let mut source = opened("pipeline:videotestsrc is-live=true ! valve drop=true");
+    let patience = Duration::from_millis(150);
+    for _ in 0..2 {
+        let started = Instant::now();
+        let silence = source.next(patience).unwrap_err();
+        assert!(matches!(silence, SourceError::Stalled { waited, .. } if waited == patience), "{silence:?}");
+        assert!(started.elapsed() >= patience && started.elapsed() < SOON / 4);
+        assert!(silence.to_string().contains("no frame for 150 ms"));
+    }
+}
+
+#[test]
+fn stopping_wakes_a_waiting_reader_for_good() {
+    let mut source = opened("pipeline:videotestsrc is-live=true ! valve drop=true");
+    let stopper = source.stopper();
+    let started = Instant::now();
+    let helper = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        stopper.stop();
+        stopper.stop();
+    });
+    assert!(source.next(Duration::from_secs(3600)).unwrap().is_none());
+    assert!(source.next(Duration::from_secs(3600)).unwrap().is_none());
+    assert!(started.elapsed() < SOON);
+    helper.join().unwrap();
+}
+
+#[test]
+fn closing_never_hangs_whatever_the_reader_left_behind() {
+    let started = Instant::now();
+    drop(opened("test"));
+    drop(opened("pipeline:videotestsrc is-live=true ! valve drop=true"));
+    drop(opened("pipeline:videotestsrc num-buffers=1 ! video/x-raw,framerate=1/10"));
+    drop(opened("pipeline:videotestsrc ! identity sleep-time=100000"));
+    assert!(started.elapsed() < Duration::from_secs(8), "took {:?}", started.elapsed());
+}
+
+#[test]
+fn what_cannot_be_opened_says_what_to_do() {
+    for (source, says) in [
+        ("/dev/video9", "/dev/video9"),
+        ("csi:0", "needs nvarguscamerasrc: apt-get install nvidia-l4t-gstreamer"),
+        ("pipeline:nosuchelement ! fakeother", "gst-inspect-1.0 nosuchelement"),
+        ("pipeline:videotestsrc nosuchproperty=1", "nosuchproperty"),
+        ("pipeline:fakesink name=squint videotestsrc", "squint"),
+        ("pipeline:videotestsrc ! ! ", "does not"),
+        ("rtsp://admin:hunter2@127.0.0.1:9/1", "is the camera on"),
+    ] {
+        if source == "csi:0" && elements().unwrap().iter().any(|e| e.source == "csi" && e.found == Some("nvarguscamerasrc")) {
+            continue; // a Jetson
+        }
+        let told = refusal(source);
+        eprintln!("{told}");
+        assert!(told.contains(says) && !told.contains("hunter2"), "{source}: {told}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_what_the_test_picture_needs() {
+    let elements = elements().unwrap();
+    let of_test: Vec<_> = elements.iter().filter(|e| e.source == "test").collect();
+    assert!(of_test.iter().all(|e| e.found.is_some()) && of_test.len() == 3, "{of_test:?}");
+}
