@@ -99,7 +99,6 @@ impl Catalog {
 
     fn fill(&mut self, root: &Path, names: &[String], findings: &mut Findings) {
         let mut manifests: BTreeMap<String, Manifest> = BTreeMap::new();
-        let mut seen: BTreeMap<String, String> = BTreeMap::new();
         for name in names {
             if !root.join(name).join("engine.toml").exists() {
                 if !SHARED.contains(&name.as_str()) {
@@ -114,10 +113,15 @@ impl Catalog {
                     continue;
                 }
             };
-            if let Some(first) = seen.insert(manifest.id.clone(), name.clone()) {
-                findings.error(Some(name), format!("`id` is \"{}\", which {first}/engine.toml has already", manifest.id));
-            } else if manifest.id != *name {
-                findings.error(Some(name), format!("`id` is \"{}\" but the folder is {name}/; make them equal", manifest.id));
+            if manifest.id != *name {
+                let id = &manifest.id;
+                let taken = names.contains(id) && root.join(id).join("engine.toml").exists();
+                let what = if taken {
+                    format!("`id` is \"{id}\", which is the engine in {id}/; call this one \"{name}\"")
+                } else {
+                    format!("`id` is \"{id}\" but the folder is {name}/; make them equal")
+                };
+                findings.error(Some(name), what);
             } else if manifests.len() == MAX_ENGINES {
                 findings.error(Some(name), format!("more than {MAX_ENGINES} engines; move some out of {}", self.folder.display()));
             } else {

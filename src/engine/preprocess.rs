@@ -1,8 +1,11 @@
 //! From a frame to a network's input tensor: cut, resize, turn, mirror, convert, normalise.
 //!
 //! Pure. Resizing happens first and in the frame's own format, so that colours are converted for the few pixels that are left, and
-//! one pass over those does the rest. Filters never see a pixel outside the region that counts. Once warm nothing is allocated
-//! here except the filter tables that `fast_image_resize` makes for each resized plane and drops again.
+//! one pass over those does the rest. Filters never see a pixel outside the region that counts.
+//!
+//! Once warm nothing is allocated here, with one exception: for every plane `fast_image_resize` makes a small filter table for each
+//! row and column of the result and drops it again. A prototype of our own without them took about four times as long on x86-64,
+//! where the crate uses AVX2 and safe Rust cannot.
 
 mod colour;
 
@@ -139,7 +142,7 @@ impl Preprocessor {
         let bytes = &cut.bytes[y as usize * cut.stride..];
         let said = |error: &dyn std::fmt::Display| PreprocessError::Resize(error.to_string());
         // The gap after a row can be skipped if it is whole pixels, also after the last row. Otherwise the rows are copied.
-        let whole = cut.stride % size == 0 && bytes.len() >= rows * cut.stride;
+        let whole = cut.stride.is_multiple_of(size) && bytes.len() >= rows * cut.stride;
         let (bytes, pitch, left) = if whole {
             (&bytes[..rows * cut.stride], cut.stride / size, x)
         } else {

@@ -59,43 +59,40 @@ pub(super) fn brightness(histogram: &[u32; 256]) -> Brightness {
     }
 }
 
+/// Pixels whose roots, in units of 2^-15, a 32-bit sum can hold.
+const BLOCK: usize = 512;
+
 /// Mean and root mean square of `p = sqrt(.241 R² + .691 G² + .068 B²)`, both 0..=255. Weights: Finley's HSP colour model, 2006.
-pub(super) fn perceived(rgb: &[Vec<u8>; 3], width: usize) -> (f32, f32) {
+pub(super) fn perceived(rgb: &[Vec<u8>; 3]) -> (f32, f32) {
     let [r, g, b] = rgb;
-    let (mut sum, mut squares) = (0.0_f64, 0.0_f64);
-    for ((r, g), b) in r.chunks(width).zip(g.chunks(width)).zip(b.chunks(width)) {
-        let (row_sum, row_squares) = perceived_row(r, g, b);
-        sum += f64::from(row_sum);
-        squares += f64::from(row_squares);
+    let (mut roots, mut squares) = (0_u64, [0_u64; 3]);
+    for ((r, g), b) in r.chunks(BLOCK).zip(g.chunks(BLOCK)).zip(b.chunks(BLOCK)) {
+        let (block_roots, block_squares) = perceived_block(r, g, b);
+        roots += u64::from(block_roots);
+        squares.iter_mut().zip(block_squares).for_each(|(sum, block)| *sum += u64::from(block));
     }
     let n = r.len().max(1) as f64;
-    // Rounding of 32-bit sums may pass the bound by a hair.
-    ((sum / n).min(255.0) as f32, (squares / n).sqrt().min(255.0) as f32)
+    let [r2, g2, b2] = squares.map(|sum| sum as f64 / n);
+    let rms = (0.241 * r2 + 0.691 * g2 + 0.068 * b2).sqrt();
+    // The weights add up to 1 but for rounding.
+    ((roots as f64 / (32_768.0 * n)).min(255.0) as f32, rms.min(255.0) as f32)
 }
 
-fn perceived_row(r: &[u8], g: &[u8], b: &[u8]) -> (f32, f32) {
-    const LANES: usize = 8;
-    let (mut sums, mut squares) = ([0.0_f32; LANES], [0.0_f32; LANES]);
-    let square = |r: u8, g: u8, b: u8| {
-        let (r, g, b) = (f32::from(r), f32::from(g), f32::from(b));
-        0.241 * r * r + 0.691 * g * g + 0.068 * b * b
-    };
-    let (rs, gs, bs) = (r.chunks_exact(LANES), g.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = rs.remainder().iter().zip(gs.remainder()).zip(bs.remainder());
-    for (((&r, &g), &b), lane) in rest.zip(0..) {
-        let p2 = square(r, g, b);
-        let lane: usize = lane;
-        squares[lane] += p2;
-        sums[lane] += p2.sqrt();
+/// Sums of p, in units of 2^-15, and of R², G², B².
+fn perceived_block(r: &[u8], g: &[u8], b: &[u8]) -> (u32, [u32; 3]) {
+    let n = r.len();
+    let (g, b) = (&g[..n], &b[..n]);
+    let (mut roots, mut r_sum, mut g_sum, mut b_sum) = (0_u32, 0_u32, 0_u32, 0_u32);
+    for i in 0..n {
+        let [r2, g2, b2] = [r[i], g[i], b[i]].map(|v| i32::from(v) * i32::from(v));
+        r_sum += r2 as u32;
+        g_sum += g2 as u32;
+        b_sum += b2 as u32;
+        let root = (0.241 * r2 as f32 + 0.691 * g2 as f32 + 0.068 * b2 as f32).sqrt();
+        // A float from 256 to 512 counts in 2^-15; whole numbers may be summed in any order, so the compiler can vectorise.
+        roots += (root + 256.0).to_bits() - 256.0_f32.to_bits();
     }
-    for ((r, g), b) in rs.zip(gs).zip(bs) {
-        for lane in 0..LANES {
-            let p2 = square(r[lane], g[lane], b[lane]);
-            squares[lane] += p2;
-            sums[lane] += p2.sqrt();
-        }
-    }
-    (sums.iter().sum(), squares.iter().sum())
+    (roots, [r_sum, g_sum, b_sum])
 }
 
 #[cfg(test)]
@@ -120,7 +117,7 @@ mod tests {
     #[test]
     fn perceived_brightness_of_grey_is_its_value() {
         let plane = vec![200_u8; 77];
-        let (mean, rms) = perceived(&[plane.clone(), plane.clone(), plane], 11);
+        let (mean, rms) = perceived(&[plane.clone(), plane.clone(), plane]);
         assert!((mean - 200.0).abs() < 1e-3 && (rms - 200.0).abs() < 1e-3, "{mean} {rms}");
     }
 }

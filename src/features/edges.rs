@@ -63,15 +63,19 @@ pub(super) fn edges(luma: &[u8], width: usize, height: usize, buffers: &mut Buff
             pixels += size;
         }
     }
-    let mut angles = [0_u32; BINS];
+    // The gradients of edge pixels move to the front of their buffers, to be sorted by angle many at a time.
+    let mut kept = 0;
     for (run, &part) in parts.runs.iter().zip(&parts.part) {
         if sizes[part as usize].1 {
             let row = usize::from(run.row) * width;
-            for index in row + usize::from(run.start)..row + usize::from(run.end) {
-                angles[angle_bin(dx[index], dy[index])] += 1;
-            }
+            let run = row + usize::from(run.start)..row + usize::from(run.end);
+            let length = run.len();
+            dx.copy_within(run.clone(), kept);
+            dy.copy_within(run, kept);
+            kept += length;
         }
     }
+    let angles = angle_bins(&dx[..kept], &dy[..kept]);
     let count: u32 = lines.iter().sum();
     Edges {
         lengths: lines.map(|n| n as f32 / count.max(1) as f32),
@@ -153,35 +157,44 @@ fn thin_row(marks: &mut [u8], dx: &[i16], dy: &[i16], up: &[i16], here: &[i16], 
         let m = h1[i];
         let (x, y) = (dx[i].abs(), dy[i].abs());
         let tangent = ((u32::from(x as u16) * (2 * 13573)) >> 16) as i16;
-        let flat = y <= tangent;
-        let upright = y - 2 * x > tangent;
-        let falling = (dx[i] ^ dy[i]) >= 0;
-        let (corner, opposite) = if falling { (u0[i], d2[i]) } else { (u2[i], d0[i]) };
-        let (before, after) = if upright { (u1[i], d1[i]) } else { (corner, opposite + 1) };
-        let (before, after) = if flat { (h0[i], h2[i]) } else { (before, after) };
+        let falling = mask((dx[i] ^ dy[i]) >= 0);
+        let flat = mask(y <= tangent);
+        let upright = mask(y - 2 * x > tangent);
+        let before = pick(flat, h0[i], pick(upright, u1[i], pick(falling, u0[i], u2[i])));
+        let after = pick(flat, h2[i], pick(upright, d1[i], pick(falling, d2[i], d0[i]) + 1));
         let crest = (m > LOW) & (m > before) & (m >= after);
         marks[i] = (u8::from(crest) * CANDIDATE) | (u8::from(crest & (m > HIGH)) * STRONG);
     }
 }
 
-/// The seventh of [0, 180) degrees that holds the direction of (dx, dy), not (0, 0).
-fn angle_bin(dx: i16, dy: i16) -> usize {
-    /// Cosine and sine of 180/7 degrees times 1 to 6.
-    const BORDERS: [(f64, f64); BINS - 1] = [
-        (0.900_968_867_902_419_1, 0.433_883_739_117_558_1),
-        (0.623_489_801_858_733_6, 0.781_831_482_468_029_8),
-        (0.222_520_933_956_314_4, 0.974_927_912_181_823_6),
-        (-0.222_520_933_956_314_4, 0.974_927_912_181_823_6),
-        (-0.623_489_801_858_733_6, 0.781_831_482_468_029_8),
-        (-0.900_968_867_902_419_1, 0.433_883_739_117_558_1),
-    ];
-    let (x, y) = (f64::from(dx), f64::from(dy));
-    let (x, y) = if dy < 0 { (-x, -y) } else { (x, y) };
-    if dy == 0 {
-        return 0;
+/// All bits set if true.
+fn mask(condition: bool) -> i16 {
+    -i16::from(condition)
+}
+
+/// `yes` where the mask is set, else `no`. Not an `if`: the compiler would choose between addresses, one pixel at a time.
+fn pick(mask: i16, yes: i16, no: i16) -> i16 {
+    (yes & mask) | (no & !mask)
+}
+
+/// Counts gradients, none of them (0, 0), by the seventh of [0, 180) degrees that holds their direction.
+///
+/// Whole gradients never lie on a border but the first, and so far from the others that 32 bits tell the side.
+fn angle_bins(dx: &[i16], dy: &[i16]) -> [u32; BINS] {
+    /// Cotangent of 180/7 degrees times 1 to 6.
+    const BORDERS: [f32; BINS - 1] = [2.076_521_4, 0.797_473_4, 0.228_243_47, -0.228_243_47, -0.797_473_4, -2.076_521_4];
+    let mut from_bin_on = [0_u32; BINS + 1];
+    from_bin_on[0] = dx.len() as u32;
+    let dy = &dy[..dx.len()];
+    for i in 0..dx.len() {
+        // The half turn that points down; an upright edge (dy = 0) has angle 0, so it must point right.
+        let (x, y) = if dy[i] < 0 { (-dx[i], -dy[i]) } else { (dx[i], dy[i]) };
+        let x = f32::from(if y == 0 { x.abs() } else { x });
+        for (bin, cotangent) in BORDERS.iter().enumerate() {
+            from_bin_on[bin + 1] += u32::from(x <= f32::from(y) * cotangent);
+        }
     }
-    // Left of a border's ray, or on it, means at least its angle.
-    BORDERS.iter().map(|(cos, sin)| usize::from(cos * y >= sin * x)).sum()
+    std::array::from_fn(|bin| from_bin_on[bin] - from_bin_on[bin + 1])
 }
 
 #[cfg(test)]
@@ -214,9 +227,9 @@ mod tests {
         for dy in -1020..=1020_i16 {
             for dx in (-1020..=1020_i16).filter(|&dx| (dx, dy) != (0, 0)) {
                 let degrees = f64::from(dy).atan2(f64::from(dx)).to_degrees().rem_euclid(180.0);
-                // 180 itself, from rounding a tiny negative angle or from -dx, is 0.
+                // A gradient straight left counts as right.
                 let expected = if dy == 0 { 0 } else { (degrees * 7.0 / 180.0) as usize };
-                assert_eq!(angle_bin(dx, dy), expected, "({dx}, {dy})");
+                assert_eq!(angle_bins(&[dx], &[dy])[expected], 1, "({dx}, {dy})");
             }
         }
     }

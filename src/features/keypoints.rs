@@ -33,28 +33,25 @@ pub(super) fn count(luma: &[u8], width: usize, height: usize, scores: &mut Vec<u
     }
     scores.clear();
     scores.resize(width * height, 0);
-    let inner = width - 6;
-    for y in 3..height - 3 {
-        let rows = std::array::from_fn(|i| &luma[(y + i - 3) * width..][..width]);
-        score_row(&mut scores[y * width + 3..][..inner], rows);
+    // One stretch from the first inner pixel to the last, over the row ends, whose scores mean nothing and are wiped after.
+    let (first, last) = (3 * width + 3, (height - 4) * width + width - 4);
+    score(&mut scores[first..=last], luma, first, width);
+    for row in scores.chunks_exact_mut(width) {
+        row[..3].fill(0);
+        row[width - 3..].fill(0);
     }
-    (3..height - 3)
-        .map(|y| {
-            let row = |y: usize| &scores[y * width + 2..][..inner + 2];
-            peaks(row(y - 1), row(y), row(y + 1))
-        })
-        .sum()
+    peaks(&scores[first - width - 1..=last + width + 1], width)
 }
 
-/// Scores of one row without its outer 3 pixels; 0 where there is no corner.
+/// Scores of the pixels from `first` on; 0 where there is no corner.
 ///
 /// The brightest threshold is the best, over the 16 arcs of nine, of the least value on the arc, less the centre; the dark
 /// side likewise. Arcs are built in pairs that share eight pixels. All in bytes, so 16 pixels go at once.
 #[inline(never)]
-fn score_row(out: &mut [u8], rows: [&[u8]; 7]) {
+fn score(out: &mut [u8], luma: &[u8], first: usize, width: usize) {
     let n = out.len();
-    let centre = &rows[3][3..][..n];
-    let circle: [&[u8]; 16] = CIRCLE.map(|(dx, dy)| &rows[(3 + dy) as usize][(3 + dx) as usize..][..n]);
+    let centre = &luma[first..][..n];
+    let circle: [&[u8]; 16] = CIRCLE.map(|(dx, dy)| &luma[first.wrapping_add_signed(dy * width as isize + dx)..][..n]);
     for i in 0..n {
         let p: [u8; 16] = std::array::from_fn(|k| circle[k][i]);
         let at = |k: usize| p[k % 16];
@@ -78,18 +75,20 @@ fn score_row(out: &mut [u8], rows: [&[u8]; 7]) {
     }
 }
 
-/// Pixels of the middle row, without its ends, above all eight neighbours.
-fn peaks(above: &[u8], row: &[u8], below: &[u8]) -> u32 {
-    let n = row.len() - 2;
-    let mut count = 0;
-    let (a0, a1, a2) = (&above[..n], &above[1..][..n], &above[2..][..n]);
-    let (r0, r1, r2) = (&row[..n], &row[1..][..n], &row[2..][..n]);
-    let (b0, b1, b2) = (&below[..n], &below[1..][..n], &below[2..][..n]);
+/// Pixels above all eight neighbours; `scores` reaches one row and one pixel beyond them on both sides. They never touch each
+/// other, so there are 6400 at most.
+fn peaks(scores: &[u8], width: usize) -> u32 {
+    let n = scores.len() - 2 * (width + 1);
+    let at = |row: usize, column: usize| &scores[row * width + column..][..n];
+    let (a0, a1, a2) = (at(0, 0), at(0, 1), at(0, 2));
+    let (r0, r1, r2) = (at(1, 0), at(1, 1), at(1, 2));
+    let (b0, b1, b2) = (at(2, 0), at(2, 1), at(2, 2));
+    let mut count = 0_u16;
     for i in 0..n {
         let around = a0[i].max(a1[i]).max(a2[i]).max(r0[i]).max(r2[i]).max(b0[i]).max(b1[i]).max(b2[i]);
-        count += u32::from(r1[i] > around);
+        count += u16::from(r1[i] > around);
     }
-    count
+    u32::from(count)
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub fn extract(frame: &Frame, framing: &Framing, scratch: &mut Scratch) -> (Feat
     let keypoints = keypoints::count(luma, width, height, scores);
     let histogram = brightness::histogram(luma);
     let brightness = brightness::brightness(&histogram);
-    let (perceived, perceived_rms) = brightness::perceived(&working.rgb, width);
+    let (perceived, perceived_rms) = brightness::perceived(&working.rgb);
     let edges = edges::edges(luma, width, height, edges, parts);
     let object = object::main_object(luma, width, height, &histogram, object, parts);
     let hue = colour::hue(&working.rgb, width);

@@ -62,35 +62,25 @@ impl Parts {
         }
     }
 
-    /// Appends the runs of one row, eight pixels at a glance.
+    /// Appends the runs of one row, 64 pixels at a glance: a run starts and ends where a bit differs from the one before.
     fn collect(&mut self, row: &[u8], y: u16) {
-        let mut open = None;
-        for (word_index, chunk) in row.chunks(64).enumerate() {
-            let mut word = 0_u64;
-            for (index, eight) in chunk.chunks(8).enumerate() {
-                word |= u64::from(lowest_bits(eight)) << (8 * index);
-            }
-            let base = word_index as u32 * 64;
-            let length = chunk.len() as u32;
-            let mut at = 0;
-            loop {
-                // The next change of value from `at` on.
-                let seen = if open.is_some() { !word } else { word };
-                let left = seen.checked_shr(at).unwrap_or(0);
-                if left == 0 {
-                    break;
+        let (mut inside, mut start) = (false, 0);
+        for (index, chunk) in row.chunks(64).enumerate() {
+            let word = lowest_bits(chunk);
+            let base = index as u32 * 64;
+            let mut changes = word ^ (word << 1 | u64::from(inside));
+            while changes != 0 {
+                let at = (base + changes.trailing_zeros()) as u16;
+                changes &= changes - 1;
+                if inside {
+                    self.runs.push(Run { row: y, start, end: at });
+                } else {
+                    start = at;
                 }
-                at += left.trailing_zeros();
-                if at >= length {
-                    break;
-                }
-                match open.take() {
-                    None => open = Some((base + at) as u16),
-                    Some(start) => self.runs.push(Run { row: y, start, end: (base + at) as u16 }),
-                }
+                inside = !inside;
             }
         }
-        if let Some(start) = open {
+        if inside {
             self.runs.push(Run { row: y, start, end: row.len() as u16 });
         }
     }
@@ -110,13 +100,17 @@ impl Parts {
     }
 }
 
-/// The lowest bits of up to eight bytes, first byte lowest.
-fn lowest_bits(bytes: &[u8]) -> u8 {
-    match bytes.try_into() {
+/// The lowest bits of up to 64 bytes, first byte lowest.
+fn lowest_bits(bytes: &[u8]) -> u64 {
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let mut word = 0;
+    for (index, eight) in eights.iter().enumerate() {
         // The factor moves bit 8 i to bit 56 + i; no two terms meet.
-        Ok(eight) => ((u64::from_le_bytes(eight) & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8,
-        Err(_) => bytes.iter().enumerate().fold(0, |bits, (index, byte)| bits | (byte & 1) << index),
+        let bits = (u64::from_le_bytes(*eight) & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        word |= bits << (8 * index);
     }
+    let first = 8 * eights.len();
+    rest.iter().enumerate().fold(word, |word, (index, byte)| word | u64::from(byte & 1) << (first + index))
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ fn gcd(a: u32, b: u32) -> u32 {
 pub(super) struct Rows {
     whole: Vec<u16>,
     boxes: Vec<u16>,
+    picked: Vec<u16>,
     mixed: Vec<u32>,
 }
 
@@ -71,8 +72,8 @@ pub(super) struct Rows {
 /// `source` starts at the first sample of the region and has rows `stride` bytes apart. Each `out[i]` holds
 /// `x.target * y.target` bytes.
 pub(super) fn shrink<const C: usize>(source: &[u8], stride: usize, x: &Axis, y: &Axis, rows: &mut Rows, out: &mut [&mut [u8]]) {
-    // 257 x 255 is the largest sum that 16 bits hold.
-    if x.unit == 1 && y.unit == 1 && x.width * y.width <= 257 {
+    // 256 boxes of 255, and half a box for rounding, are the most that 16 bits hold.
+    if x.unit == 1 && y.unit == 1 && x.width * y.width <= 256 {
         whole_boxes::<C>(source, stride, x, y, rows, out);
     } else {
         split_boxes::<C>(source, stride, x, y, rows, out);
@@ -85,9 +86,7 @@ fn whole_boxes<const C: usize>(source: &[u8], stride: usize, x: &Axis, y: &Axis,
     rows.whole.resize(bytes, 0);
     rows.boxes.resize(bytes, 0);
     let area = x.width * y.width;
-    // (sum * reciprocal) >> 32 is the whole quotient for every sum below 2^16 and area below 2^16.
-    let reciprocal = (1_u64 << 32) / u64::from(area) + 1;
-    let half = (area / 2) as u16;
+    rows.picked.resize(columns * C, 0);
     for (index, span) in y.spans.iter().enumerate() {
         sum_rows(&mut rows.whole, &source[span.from as usize * stride..], stride, y.width as usize);
         let boxes = match x.width {
@@ -99,15 +98,45 @@ fn whole_boxes<const C: usize>(source: &[u8], stride: usize, x: &Axis, y: &Axis,
             8 => sum_columns::<C, 8>(&rows.whole, &mut rows.boxes),
             width => sum_columns_any::<C>(width as usize, &rows.whole, &mut rows.boxes),
         };
-        for (channel, plane) in out.iter_mut().enumerate() {
-            let target = &mut plane[index * columns..][..columns];
-            let sums = boxes[channel..].iter().step_by(x.width as usize * C);
-            if area == 16 {
-                target.iter_mut().zip(sums).for_each(|(to, &sum)| *to = ((sum + 8) >> 4) as u8);
-            } else {
-                target.iter_mut().zip(sums).for_each(|(to, &sum)| *to = ((u64::from(sum + half) * reciprocal) >> 32) as u8);
-            }
+        pick::<C>(boxes, x.width as usize, columns, &mut rows.picked);
+        for (plane, sums) in out.iter_mut().zip(rows.picked.chunks_exact(columns)) {
+            divide(&mut plane[index * columns..][..columns], sums, area);
         }
+    }
+}
+
+/// Takes every `width`-th sample of `boxes`, its channels apart: `columns` sums of the first channel, then of the second.
+fn pick<const C: usize>(boxes: &[u16], width: usize, columns: usize, picked: &mut [u16]) {
+    let mut rest = picked;
+    let mut planes: [&mut [u16]; C] = std::array::from_fn(|_| {
+        let (plane, others) = std::mem::take(&mut rest).split_at_mut(columns);
+        rest = others;
+        plane
+    });
+    let (samples, _) = boxes.as_chunks::<C>();
+    for (column, sample) in samples.iter().step_by(width).enumerate().take(columns) {
+        for channel in 0..C {
+            planes[channel][column] = sample[channel];
+        }
+    }
+}
+
+/// Divides sums of up to `255 area` by `area`, rounding to nearest.
+fn divide(into: &mut [u8], sums: &[u16], area: u32) {
+    let half = (area / 2) as u16;
+    let pairs = into.iter_mut().zip(sums);
+    // (sum * reciprocal) >> 16 is the whole quotient if this error stays below 1; true for 4, 9, 16 and 64, the usual boxes.
+    let reciprocal = (1_u32 << 16).div_ceil(area);
+    let error = (reciprocal * area - (1 << 16)) * (255 * area + area / 2);
+    if area == 1 {
+        pairs.for_each(|(to, &sum)| *to = sum as u8);
+    } else if error < 1 << 16 {
+        let reciprocal = reciprocal as u16;
+        pairs.for_each(|(to, &sum)| *to = ((u32::from(sum + half) * u32::from(reciprocal)) >> 16) as u8);
+    } else {
+        // The same with room to spare: exact for every sum and area below 2^16.
+        let reciprocal = (1_u64 << 32) / u64::from(area) + 1;
+        pairs.for_each(|(to, &sum)| *to = ((u64::from(sum + half) * reciprocal) >> 32) as u8);
     }
 }
 
@@ -266,6 +295,18 @@ mod tests {
         let source: Vec<u8> = (0..48 * 36).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         for target in [(12, 9), (16, 12), (24, 36), (48, 36), (8, 9), (13, 9), (16, 11), (1, 1), (47, 35), (5, 36)] {
             assert_eq!(shrunk(&source, (48, 36), target), slowly(&source, (48, 36), target), "to {target:?}");
+        }
+    }
+
+    #[test]
+    fn division_rounds_every_sum_to_nearest() {
+        for area in 1..=256_u32 {
+            let sums: Vec<u16> = (0..=255 * area).map(|sum| sum as u16).collect();
+            let mut out = vec![0; sums.len()];
+            divide(&mut out, &sums, area);
+            for (sum, quotient) in (0..).zip(out) {
+                assert_eq!(u32::from(quotient), (2 * sum + area) / (2 * area), "{sum} / {area}");
+            }
         }
     }
 

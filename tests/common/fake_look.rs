@@ -9,7 +9,7 @@ use squint::frame::{Frame, Framing};
 
 /// How the fake takes the next frame.
 #[derive(Clone, Debug)]
-pub enum Mood {
+pub(crate) enum Mood {
     /// Answers this class with this probability; the rest is shared by the others.
     Says(usize, f32),
     /// Finds every class equally likely.
@@ -22,22 +22,22 @@ pub enum Mood {
 
 /// A fake engine.
 #[derive(Clone, Debug)]
-pub struct FakeLook {
+pub(crate) struct FakeLook {
     /// Its name in errors.
-    pub id: String,
+    pub(crate) id: String,
     /// How many classes it tells apart.
-    pub classes: usize,
+    pub(crate) classes: usize,
     /// Time that a look takes, slept.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// Moods, one a look; the last one stays.
-    pub moods: Vec<Mood>,
+    pub(crate) moods: Vec<Mood>,
     /// Looks so far.
-    pub looks: usize,
+    pub(crate) looks: usize,
 }
 
 impl FakeLook {
     /// Quick, and always of the same mood.
-    pub fn new(id: &str, classes: usize, mood: Mood) -> Self {
+    pub(crate) fn new(id: &str, classes: usize, mood: Mood) -> Self {
         Self { id: id.to_owned(), classes, delay: Duration::ZERO, moods: vec![mood], looks: 0 }
     }
 }

@@ -5,7 +5,7 @@
 
 /// What happens after the multiplication.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
+pub(crate) enum Finish {
     /// Nothing: logits.
     None,
     /// Softmax: probabilities.
@@ -16,30 +16,30 @@ pub enum Finish {
 
 /// A classifier to be written.
 #[derive(Clone)]
-pub struct Model {
+pub(crate) struct Model {
     /// Channels, height, width.
-    pub size: [i64; 3],
+    pub(crate) size: [i64; 3],
     /// Channels last.
-    pub nhwc: bool,
+    pub(crate) nhwc: bool,
     /// Batch, height and width left open.
-    pub symbolic: bool,
+    pub(crate) symbolic: bool,
     /// `[channels][classes]`.
-    pub weights: Vec<f32>,
+    pub(crate) weights: Vec<f32>,
     /// Number of classes.
-    pub classes: i64,
+    pub(crate) classes: i64,
     /// Last step.
-    pub finish: Finish,
+    pub(crate) finish: Finish,
     /// ONNX element type of input and output: 1 is float32, 10 float16, 11 float64.
-    pub element: i64,
+    pub(crate) element: i64,
     /// A second input, added to the scores.
-    pub second_input: bool,
+    pub(crate) second_input: bool,
     /// Keep the weights in another file.
-    pub external: bool,
+    pub(crate) external: bool,
 }
 
 impl Model {
     /// Three channels, three classes: the brightest channel wins.
-    pub fn brightest(width: i64, height: i64) -> Self {
+    pub(crate) fn brightest(width: i64, height: i64) -> Self {
         Self {
             size: [3, height, width],
             nhwc: false,
@@ -54,12 +54,12 @@ impl Model {
     }
 
     /// One channel, two classes: dark (0) or bright (1), told apart at `mean`.
-    pub fn bright_or_dark(width: i64, height: i64) -> Self {
+    pub(crate) fn bright_or_dark(width: i64, height: i64) -> Self {
         Self { size: [1, height, width], weights: vec![-1.0, 1.0], classes: 2, ..Self::brightest(width, height) }
     }
 
     /// The model file.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let [channels, height, width] = self.size;
         let reduce = match self.nhwc {
             true => [node("ReduceMean", &["input"], "pooled", &[ints("axes", &[1, 2]), int("keepdims", 0)]), Vec::new()],

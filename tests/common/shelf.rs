@@ -9,13 +9,13 @@ use squint::engine::onnx::OnnxRuntime;
 use crate::onnx_model::{Finish, Model};
 
 /// Temporary catalogue.
-pub struct Shelf {
+pub(crate) struct Shelf {
     folder: tempfile::TempDir,
 }
 
 impl Shelf {
     /// With `labels/three.txt` and `labels/two.txt`, and no engine.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for shared in ["labels", "weights", "build"] {
             fs::create_dir(folder.path().join(shared)).unwrap();
@@ -26,12 +26,12 @@ impl Shelf {
     }
 
     /// The folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes `text` to a file of the shelf, folders included.
-    pub fn write(&self, place: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, place: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(place);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
@@ -39,24 +39,24 @@ impl Shelf {
     }
 
     /// Adds a network.
-    pub fn network(&self, id: &str, model: &Model) {
+    pub(crate) fn network(&self, id: &str, model: &Model) {
         self.network_from_bytes(id, model, &model.bytes());
     }
 
     /// Adds a network whose manifest is right for `model` and whose file holds `bytes`; the hash is that of `bytes`.
-    pub fn network_from_bytes(&self, id: &str, model: &Model, bytes: &[u8]) {
+    pub(crate) fn network_from_bytes(&self, id: &str, model: &Model, bytes: &[u8]) {
         self.write(&format!("{id}/model.onnx"), bytes);
         self.write(&format!("{id}/engine.toml"), manifest(id, model, bytes));
     }
 
     /// Adds an ensemble.
-    pub fn ensemble(&self, id: &str, members: &[&str]) {
+    pub(crate) fn ensemble(&self, id: &str, members: &[&str]) {
         let text = format!("format = 1\nid = \"{id}\"\nruntime = \"ensemble\"\n[ensemble]\nmembers = {members:?}\n");
         self.write(&format!("{id}/engine.toml"), text);
     }
 
     /// Replaces text in an engine's manifest; the text must be there.
-    pub fn edit(&self, id: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, id: &str, from: &str, to: &str) {
         let path = self.path().join(id).join("engine.toml");
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{from:?} is not in {text}");
@@ -65,7 +65,7 @@ impl Shelf {
 }
 
 /// A manifest that fits `model`: raw samples 0..=255 minus 100, divided by 50.
-pub fn manifest(id: &str, model: &Model, bytes: &[u8]) -> String {
+pub(crate) fn manifest(id: &str, model: &Model, bytes: &[u8]) -> String {
     let [channels, height, width] = model.size;
     let sha256: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let list = |value: &str| vec![value; channels as usize].join(", ");
@@ -85,7 +85,7 @@ pub fn manifest(id: &str, model: &Model, bytes: &[u8]) -> String {
 }
 
 /// The backend, with the library that `make deps` fetches. Fails, rather than skips, where that is missing.
-pub fn runtime() -> OnnxRuntime {
+pub(crate) fn runtime() -> OnnxRuntime {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/onnxruntime/libonnxruntime.so");
     assert!(library.is_file(), "ONNX Runtime is not there; run `make deps` first, it puts the library into .deps/onnxruntime/");
     OnnxRuntime::new(Some(&library), 1)

@@ -1,12 +1,13 @@
 //! Finds libonnxruntime.so and loads it, once a process.
 
 use std::env;
+use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
-use ort::session::builder::SessionBuilder;
 
 /// The library's file name.
 const FILE: &str = "libonnxruntime.so";
@@ -58,7 +59,8 @@ pub(super) fn load(configured: Option<&Path>) -> Result<&'static Loaded, String>
         None => choose(),
     };
     let environment = start(&path)?;
-    let version = version();
+    let path = if path.is_absolute() { path } else { mapped().unwrap_or(path) };
+    let version = version(&path);
     log::info!("ONNX Runtime {version} from {}", path.display());
     Ok(LOADED.get_or_init(|| Loaded { environment, version, path }))
 }
@@ -101,21 +103,23 @@ fn start(path: &Path) -> Result<Environment, String> {
     Ok(environment)
 }
 
-/// "1.32.0", or the build's own words if they hold no version.
-fn version() -> String {
-    let info = ort::info();
-    let tagged = info.split("git-branch=").nth(1).and_then(|rest| rest.split(',').next());
-    tagged.map_or(info, |branch| branch.trim_start_matches("rel-")).to_owned()
+/// The file that the loader took, if the process's own map tells.
+fn mapped() -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|line| line.contains("libonnxruntime") && line.contains('/'))?;
+    line.find('/').map(|start| PathBuf::from(line[start..].trim_end_matches(" (deleted)")))
 }
 
-/// Memory settings; see docs of `engines.threads` for what they were measured against.
-pub(super) fn modest(builder: SessionBuilder) -> ort::Result<SessionBuilder> {
-    let arena = env::var("SQ_ARENA").is_ok_and(|v| v == "1");
-    let pattern = env::var("SQ_PATTERN").is_ok_and(|v| v == "1");
-    let prepack = env::var("SQ_PREPACK").map_or(true, |v| v == "1");
-    let builder = builder
-        .with_execution_providers([ort::ep::CPU::default().with_arena_allocator(arena).build()])?
-        .with_memory_pattern(pattern)?
-        .with_prepacking(prepack)?;
-    Ok(if env::var("SQ_DEVINIT").is_ok() { builder.with_device_allocated_initializers()? } else { builder })
+/// "1.32.0": ONNX Runtime names its symbols VERS_1.32.0, and those names stand near the start of the file. The crate `ort` does
+/// not hand the version on, and builds for PyPI do not carry it in their build information.
+fn version(path: &Path) -> String {
+    const MARK: &[u8] = b"VERS_";
+    let mut start = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(8 << 20).read_to_end(&mut start));
+    let digits = |at: usize| -> String {
+        let text = start[at + MARK.len()..].iter().take_while(|c| c.is_ascii_digit() || **c == b'.');
+        text.map(|c| char::from(*c)).collect()
+    };
+    let found = start.windows(MARK.len()).position(|window| window == MARK).map(digits).filter(|text| !text.is_empty());
+    read.ok().and(found).unwrap_or_else(|| "of unknown version".to_owned())
 }
