@@ -39,7 +39,7 @@ def main() -> None:
         print(f"round {number + 1} of {given.rounds}", file=sys.stderr)
         ours = run(given.squint, "bench", "--json", "--cpu-only")
         theirs = run(sys.executable, "tests/reference/features_reference.py", "--time")
-        opencv.append(ours["features_cpu_us"]["p50"] / theirs["cpu_us"]["p50"])
+        opencv.append(ours["features_cpu_us"]["p50"] / (theirs["p50_ms"] * 1e3))
         networks = run(sys.executable, "benches/onnxruntime_rival.py", *(f"engines/{engine}" for engine in singles))
         for engine in ours["engines"]:
             if engine["id"] in networks:

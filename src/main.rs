@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     service::log_to_stderr(cli.log);
     match cli::run(cli, started) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("squint: {error}");
             ExitCode::from(error.exit_code())

@@ -35,7 +35,15 @@ fn parsed(report: &Report) -> Value {
 fn facts() -> Facts {
     let accuracy = Accuracy { n: 4, top1: 0.75, top1_ci95: [0.3006, 0.9544], top5: 1.0 };
     let (version, policy) = ("0.1.0".into(), "accurate".into());
-    Facts { version, policy, duration: Duration::from_millis(2500), ready: Some(Duration::from_millis(412)), allocations_per_frame: Some(0.0), rss_mb: Some(182.0), accuracy: Some(accuracy) }
+    Facts {
+        version,
+        policy,
+        duration: Duration::from_millis(2500),
+        ready: Some(Duration::from_millis(412)),
+        allocations_per_frame: Some(0.0),
+        rss_mb: Some(182.0),
+        accuracy: Some(accuracy),
+    }
 }
 
 fn summary() -> Summary {

@@ -50,7 +50,7 @@ fn summary() -> Summary {
     reports::every_kind().iter().for_each(|report| counters.note(report));
     counters.note_drop(0, Drop::Superseded, 2);
     let (version, policy) = ("0.1.0".into(), "accurate".into());
-    counters.summary(&Facts { version, policy, duration: Duration::from_millis(2500), rss_mb: Some(182.0), accuracy: None })
+    counters.summary(&Facts { version, policy, duration: Duration::from_millis(2500), rss_mb: Some(182.0), ..Facts::default() })
 }
 
 fn lines(style: Style, reports: &[Report]) -> String {

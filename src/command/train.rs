@@ -33,7 +33,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     let observations = observe(&kit, &pool, &args.images, &truth)?;
     let reference = args.reference.clone().or_else(|| best_network(&kit, &observations));
     let objective = Objective {
-        goal: Goal::Fastest { engine: reference, margin: args.margin },
+        goal: Goal::Fastest { engine: reference, margin: args.margin / 100.0 },
         stages: usize::from(args.stages),
         seed: args.seed,
         ..Objective::default()

@@ -64,6 +64,7 @@ pub fn answered() -> Report {
         labels: labels(&["tandem", "mountain bike", "unicycle", "moped", "crash helmet"]),
         engines: engines(),
         times: Times { wait: micros(410), features: micros(620), dispatch: micros(25), age: micros(12_400), overhead: micros(680) },
+        late: false,
         drops,
     }
 }
