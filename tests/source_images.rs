@@ -18,12 +18,12 @@ fn picture(width: u32, height: u32) -> RgbImage {
 
 fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    picture(width, height).write_to(&mut bytes, format).unwrap();
+    picture(width, height).write_to(&mut bytes, format).expect("it encodes");
     bytes.into_inner()
 }
 
 fn put(dir: &Path, name: &str, bytes: &[u8]) {
-    std::fs::write(dir.join(name), bytes).unwrap();
+    std::fs::write(dir.join(name), bytes).expect("it is written");
 }
 
 /// A JPEG whose EXIF note says: turn me by `orientation` (1..=8).
@@ -31,7 +31,7 @@ fn turned_jpeg(width: u32, height: u32, orientation: u8) -> Vec<u8> {
     let jpeg = encoded(width, height, ImageFormat::Jpeg);
     let tiff = [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0], &[0; 4]].concat();
     let exif = [b"Exif\0\0".as_slice(), &tiff].concat();
-    let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
+    let length = u16::try_from(exif.len() + 2).expect("a short note").to_be_bytes();
     [&jpeg[..2], &[0xFF, 0xE1], &length, &exif, &jpeg[2..]].concat()
 }
 
@@ -193,12 +193,12 @@ fn a_paced_wait_ends_when_told_to_stop() {
     frame(source.as_mut());
     let stopper = source.stopper();
     let started = Instant::now();
-    let helper = thread::spawn(move || {
+    let other = thread::spawn(move || {
         thread::sleep(Duration::from_millis(50));
         stopper.stop();
     });
     assert!(source.next(Duration::ZERO).unwrap().is_none());
     assert!(source.next(Duration::ZERO).unwrap().is_none());
     assert!(started.elapsed() < SOON);
-    helper.join().unwrap();
+    other.join().unwrap();
 }

@@ -122,6 +122,17 @@ fn every_format_that_needs_no_conversion_arrives_as_it_is() {
 }
 
 #[test]
+fn what_usb_cameras_send_stays_luma_and_chroma() {
+    // The tail of a v4l2 source behind a stand-in for the camera: raw 4:2:2 and Motion-JPEG, both through decodebin.
+    let tail = "decodebin ! videoconvert ! video/x-raw,format=(string){NV12,I420,GRAY8}";
+    for camera in ["video/x-raw,format=YUY2,width=64,height=48", "video/x-raw,format=Y42B,width=64,height=48 ! jpegenc"] {
+        let mut source = opened(&format!("pipeline:videotestsrc is-live=true ! {camera} ! {tail}"));
+        let frame = frame(source.as_mut());
+        assert_eq!((frame.layout().width, frame.layout().format.is_yuv()), (64, true), "{camera}");
+    }
+}
+
+#[test]
 fn caps_may_change_in_mid_stream() {
     let picture =
         |w, h, n, f| format!("videotestsrc num-buffers={n} ! video/x-raw,format={f},width={w},height={h},framerate=30/1 ! c.");
@@ -182,7 +193,7 @@ fn stopping_wakes_a_waiting_reader_for_good() {
     let mut source = opened("pipeline:videotestsrc is-live=true ! valve drop=true");
     let stopper = source.stopper();
     let started = Instant::now();
-    let helper = thread::spawn(move || {
+    let other = thread::spawn(move || {
         thread::sleep(Duration::from_millis(100));
         stopper.stop();
         stopper.stop();
@@ -190,7 +201,7 @@ fn stopping_wakes_a_waiting_reader_for_good() {
     assert!(source.next(Duration::from_secs(3600)).unwrap().is_none());
     assert!(source.next(Duration::from_secs(3600)).unwrap().is_none());
     assert!(started.elapsed() < SOON);
-    helper.join().unwrap();
+    other.join().unwrap();
 }
 
 #[test]

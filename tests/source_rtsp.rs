@@ -6,58 +6,10 @@
 #[path = "common/sources.rs"]
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::*;
 use squint::source::{Backoff, FrameSource, SourceError, open};
-
-struct Camera {
-    child: Child,
-    port: String,
-}
-
-impl Camera {
-    fn start(port: &str, login: &[&str]) -> Option<Self> {
-        if !have("RTSP", &["rtspsrc", "rtph264depay", "h264parse", "avdec_h264"]) {
-            return None;
-        }
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/rtsp_camera.py");
-        let mut python = Command::new("/usr/bin/python3");
-        python.arg(script).arg(port).args(login).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let Ok(mut child) = python.spawn() else {
-            eprintln!("SKIPPED RTSP: no /usr/bin/python3 here");
-            return None;
-        };
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        match line.trim().strip_prefix("ready ") {
-            Some(port) => Some(Self { port: port.to_owned(), child }),
-            None => {
-                eprintln!("SKIPPED RTSP: {}", line.trim());
-                let _ = child.wait();
-                None
-            }
-        }
-    }
-
-    fn url(&self, login: &str) -> String {
-        format!("rtsp://{login}127.0.0.1:{}/cam", self.port)
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-}
-
-impl Drop for Camera {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn watch(source: &mut dyn FrameSource, frames: usize) {
     for _ in 0..frames {
@@ -69,14 +21,14 @@ fn watch(source: &mut dyn FrameSource, frames: usize) {
 
 #[test]
 fn a_camera_in_health_is_fresh_and_one_that_loses_its_power_has_ended() {
-    let Some(mut camera) = Camera::start("0", &[]) else { return };
+    let Some(camera) = Camera::start("0", &[]) else { return };
     let mut source = opened(&camera.url(""));
     watch(source.as_mut(), 10);
     let mut ages: Vec<_> = (0..15).map(|_| frame(source.as_mut()).captured.elapsed()).collect();
     ages.sort();
     eprintln!("age of a frame, median {:?}, most {:?}", ages[7], ages[14]);
     assert!(ages[7] < Duration::from_millis(500));
-    camera.child.kill().unwrap();
+    camera.signal("KILL");
     let end = drain(source.as_mut()).1.unwrap_err();
     eprintln!("{end}");
     assert!(matches!(end, SourceError::Ended { .. } | SourceError::Failed { .. }), "{end:?}");

@@ -167,6 +167,13 @@ impl FrameSource for Stream {
         }
         match self.shared.mailbox.take(patience) {
             Taken::Item(offer) => self.frame(offer).map(Some),
+            Taken::TimedOut if !self.live && self.shared.mailbox.counts().offered == 0 => {
+                // decodebin loses the error of a demuxer that fails while it is being plugged: silence is all there is then.
+                let reason =
+                    format!("no picture for {} ms; is this a whole video file? `gst-discoverer-1.0` tells", patience.as_millis());
+                self.shared.finish(End::Failed(reason.clone()));
+                Err(self.failed(reason))
+            }
             Taken::TimedOut => Err(SourceError::Stalled { origin: self.origin.clone(), waited: patience }),
             Taken::Closed if self.shared.stopped.load(Ordering::Acquire) => Ok(None),
             Taken::Closed => match lock(&self.shared.end).clone() {
@@ -320,4 +327,25 @@ fn accept_padded_buffers(sink: &app::AppSink) {
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_that_hangs_is_left_and_counted_until_it_comes_back() {
+        gst::init().unwrap();
+        let pipeline = gst::Pipeline::new();
+        let (release, held) = sync_channel::<()>(0);
+        assert_eq!(within(Duration::from_millis(20), &pipeline, move |_| held.recv().is_ok()), None);
+        assert_eq!(STUCK.load(Ordering::Acquire), 1);
+        release.send(()).unwrap();
+        assert_eq!(within(START_LIMIT, &pipeline, |_| 7), Some(7));
+        let started = Instant::now();
+        while STUCK.load(Ordering::Acquire) > 0 && started.elapsed() < START_LIMIT {
+            std::thread::yield_now();
+        }
+        assert_eq!(STUCK.load(Ordering::Acquire), 0);
+    }
 }

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
@@ -96,5 +98,57 @@ pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     while !done() {
         assert!(started.elapsed() < SOON, "{what} did not come about");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A camera of `rtsp_camera.py`, ended with its owner.
+pub struct Camera {
+    child: Child,
+    /// Its TCP port.
+    pub port: String,
+}
+
+impl Camera {
+    /// At `port`, "0" for a free one; `login` is empty or user and password. `None`, with a word on standard error, where
+    /// something is missing.
+    pub fn start(port: &str, login: &[&str]) -> Option<Self> {
+        if !have("RTSP", &["rtspsrc", "rtph264depay", "h264parse", "avdec_h264"]) {
+            return None;
+        }
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/rtsp_camera.py");
+        let mut python = Command::new("/usr/bin/python3");
+        python.arg(script).arg(port).args(login).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let Ok(mut child) = python.spawn() else {
+            eprintln!("SKIPPED RTSP: no /usr/bin/python3 here");
+            return None;
+        };
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        match line.trim().strip_prefix("ready ") {
+            Some(port) => Some(Self { port: port.to_owned(), child }),
+            None => {
+                eprintln!("SKIPPED RTSP: {}", line.trim());
+                let _ = child.wait();
+                None
+            }
+        }
+    }
+
+    /// Its address; `login` is empty or ends in '@'.
+    pub fn url(&self, login: &str) -> String {
+        format!("rtsp://{login}127.0.0.1:{}/cam", self.port)
+    }
+
+    /// Sends it a signal, as `kill` names them.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
