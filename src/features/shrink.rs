@@ -108,7 +108,7 @@ fn whole_boxes<const C: usize>(source: &[u8], stride: usize, x: &Axis, y: &Axis,
 /// Takes every `width`-th sample of `boxes`, its channels apart: `columns` sums of the first channel, then of the second.
 fn pick<const C: usize>(boxes: &[u16], width: usize, columns: usize, picked: &mut [u16]) {
     let mut rest = picked;
-    let mut planes: [&mut [u16]; C] = std::array::from_fn(|_| {
+    let planes: [&mut [u16]; C] = std::array::from_fn(|_| {
         let (plane, others) = std::mem::take(&mut rest).split_at_mut(columns);
         rest = others;
         plane
