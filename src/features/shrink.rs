@@ -239,19 +239,25 @@ fn mix_rows(rows: &mut Rows, source: &[u8], stride: usize, span: &Span, unit: u3
     let whole = (span.to - span.from) as usize;
     if whole > 0 {
         sum_rows(&mut rows.whole, &source[span.from as usize * stride..], stride, whole);
-        rows.mixed.iter_mut().zip(&rows.whole).for_each(|(to, &sum)| *to = u32::from(sum) * unit);
     } else {
-        rows.mixed.fill(0);
+        rows.whole.fill(0);
     }
-    let mut add = |row: usize, weight: u32| {
-        let row = &source[row * stride..][..n];
-        rows.mixed.iter_mut().zip(row).for_each(|(to, &sample)| *to += u32::from(sample) * weight);
+    // A row that has no part gets weight 0, so any row will do in its place.
+    let row = |index: u32, weight: u32| {
+        let index = if weight > 0 { index } else { span.from.saturating_sub(1) };
+        (&source[index as usize * stride..][..n], weight as u16)
     };
-    if span.lead > 0 {
-        add(span.from as usize - 1, span.lead);
-    }
-    if span.tail > 0 {
-        add(span.to as usize, span.tail);
+    let (first, last) = (row(span.from.saturating_sub(1), span.lead), row(span.to, span.tail));
+    mix(&mut rows.mixed[..n], (&rows.whole, unit as u16), first, last);
+}
+
+/// Weights fit 16 bits (2 x 16 384 at most): products of two 16-bit numbers vectorise, of 32-bit ones hardly.
+fn mix(into: &mut [u32], whole: (&[u16], u16), first: (&[u8], u16), last: (&[u8], u16)) {
+    let n = into.len();
+    let (sums, a, b) = (&whole.0[..n], &first.0[..n], &last.0[..n]);
+    let weigh = |sample: u16, weight: u16| u32::from(sample) * u32::from(weight);
+    for i in 0..n {
+        into[i] = weigh(sums[i], whole.1) + weigh(u16::from(a[i]), first.1) + weigh(u16::from(b[i]), last.1);
     }
 }
 
