@@ -22,7 +22,7 @@ build: ## release build: target/release/squint
 demo: ## build, then look at a video clip and a folder of photos
 	@scripts/deps rust build run onnxruntime demo
 	$(CARGO) build --locked --release
-	$(SQUINT) run --source .deps/demo/bikes.mp4
+	$(SQUINT) run --source .deps/demo/bikes.mp4 --text
 	$(SQUINT) classify tests/data/photos/*
 
 test: deps ## all tests that need no camera, no GPU and no board
@@ -32,8 +32,9 @@ lint: deps ## rustfmt and clippy, warnings are errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-bench: deps ## benchmarks; compare two revisions in one sitting
-	$(CARGO) bench --locked
+bench: build ## what Squint costs here, in turns with OpenCV and ONNX Runtime's Python binding
+	@scripts/deps run onnxruntime bench
+	.venv-bench/bin/python benches/compare.py --squint $(SQUINT)
 
 clean: ## remove what was built; .deps stays
 	$(CARGO) clean

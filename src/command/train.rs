@@ -21,6 +21,7 @@ use crate::lab::{EngineColumn, Observations};
 use crate::policy::file::Made;
 use crate::sink::Stamp;
 use crate::source::{self, FrameSource, SourceError};
+use crate::stats;
 
 /// Measures, fits, writes the policy file, prints what it found.
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
@@ -57,6 +58,14 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     let (low, high) = fit.difference_ci95;
     let (id, _) = &fit.engines[fit.reference];
     say(format!("{} photos, {} engines, {} folds by photo", observations.photos(), pool.len(), fit.folds))?;
+    for column in &observations.engines {
+        let (right, n) = (right_alone(column, &observations), observations.photos() as u64);
+        let (low, high) = stats::wilson95(right, n);
+        let shares = [right as f64 / n as f64, low, high].map(|share| share * 100.0);
+        let [top1, low, high] = shares;
+        say(format!("  {:<34} top-1 {top1:.1} % [{low:.1}, {high:.1}]  {:.2} ms", column.id, column.mean_ms))?;
+    }
+    say(String::new())?;
     say(format!("  {:<34} {}", format!("{id} alone"), figures(&fit.reference_alone)))?;
     say(format!("  {:<34} {}", "policy, cross-validated", figures(&fit.cross_validated)))?;
     say(format!("  {:<34} {}", "policy, on the photos it was fitted to", figures(&fit.in_sample)))?;
@@ -78,12 +87,19 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
 
 /// The single network (no ensemble) with the most right answers.
 fn best_network(kit: &Kit, observations: &Observations) -> Option<String> {
-    let right = |column: &&EngineColumn| {
-        let rows = column.probabilities.chunks_exact(observations.classes).zip(&observations.labels);
-        rows.filter(|(row, label)| row.iter().all(|p| *p <= row[**label as usize])).count()
-    };
     let single = |column: &&EngineColumn| matches!(kit.catalog.get(&column.id).map(|found| &found.kind), Some(Kind::Network(_)));
-    observations.engines.iter().filter(single).max_by_key(right).map(|column| column.id.clone())
+    observations
+        .engines
+        .iter()
+        .filter(single)
+        .max_by_key(|column| right_alone(column, observations))
+        .map(|column| column.id.clone())
+}
+
+/// Photos that an engine alone gets right.
+fn right_alone(column: &EngineColumn, observations: &Observations) -> u64 {
+    let rows = column.probabilities.chunks_exact(observations.classes).zip(&observations.labels);
+    rows.filter(|(row, label)| row.iter().all(|p| *p <= row[**label as usize])).count() as u64
 }
 
 /// Every engine's answer to every labelled photo, one engine after the other so that each is timed alone.
