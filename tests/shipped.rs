@@ -1,0 +1,142 @@
+//! What comes with Squint keeps its promises: the engines are whole, the policies fit them, and their figures can be reproduced.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use squint::engine::catalog::Catalog;
+use squint::features;
+use squint::policy::file::{EngineInfo, PolicyFile};
+
+/// Most bytes of models that the repository may hold.
+const MOST_BYTES: u64 = 60_000_000;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn catalog() -> Catalog {
+    let (catalog, problems) = Catalog::open(&root().join("engines"));
+    assert!(problems.is_empty(), "{problems:?}");
+    catalog
+}
+
+fn policies() -> Vec<(PathBuf, PolicyFile)> {
+    let files = std::fs::read_dir(root().join("calibration")).expect("calibration/ is there").flatten().map(|entry| entry.path());
+    let policies: Vec<_> = files
+        .filter(|path| path.to_string_lossy().ends_with(".policy.toml"))
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            let file = PolicyFile::parse(&text, &path).unwrap_or_else(|error| panic!("{error}"));
+            (path, file)
+        })
+        .collect();
+    assert!(policies.iter().any(|(path, _)| path.ends_with("default.policy.toml")), "the default policy is shipped");
+    policies
+}
+
+#[test]
+fn every_model_file_is_the_one_its_manifest_names_and_all_together_stay_small() {
+    let catalog = catalog();
+    let ids: Vec<&str> = catalog.ids().collect();
+    for wanted in ["lite0-128-int8", "lite0-160-int8", "lite0-224-int8", "lite2-260-int8", "lite2-260-f32"] {
+        assert!(ids.contains(&wanted), "{wanted} is missing from {ids:?}");
+    }
+    assert!(ids.iter().any(|id| !catalog.members(id).is_empty()), "an ensemble is shipped");
+    assert_eq!(catalog.verify_files(catalog.ids()), []);
+    let weights = std::fs::read_dir(root().join("engines/weights")).expect("there").flatten();
+    let bytes: u64 = weights.map(|entry| entry.metadata().expect("readable").len()).sum();
+    assert!(bytes <= MOST_BYTES, "{bytes} bytes of models");
+}
+
+#[test]
+fn every_engine_says_what_was_measured_of_it_and_tells_the_same_thousand_classes_apart() {
+    let catalog = catalog();
+    let mut labels = BTreeSet::new();
+    for id in catalog.ids() {
+        let manifest = catalog.get(id).expect("listed");
+        let accuracy = manifest.accuracy.first().unwrap_or_else(|| panic!("{id} names no accuracy"));
+        assert!(accuracy.pictures >= 800 && accuracy.top1 > 0.5 && !accuracy.data.is_empty(), "{id}: {accuracy:?}");
+        assert!(manifest.latency.first().is_some_and(|latency| !latency.machine.is_empty()), "{id} names no latency");
+        let classes = catalog.labels(id).expect("listed");
+        assert_eq!(classes.classes.len(), 1000, "{id}");
+        labels.insert(classes.sha256.clone());
+    }
+    assert_eq!(labels.len(), 1, "one labels file serves all, so that any engines can be averaged");
+}
+
+#[test]
+fn every_shipped_policy_fits_the_shipped_engines() {
+    let catalog = catalog();
+    let infos: Vec<EngineInfo> = catalog
+        .ids()
+        .map(|id| EngineInfo {
+            id: id.to_owned(),
+            sha256: catalog.fingerprint(id).expect("listed"),
+            labels_sha256: catalog.labels(id).expect("listed").sha256.clone(),
+        })
+        .collect();
+    for (path, file) in policies() {
+        file.bind(&infos, features::schema()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for key in ["date", "tool", "data", "machine"] {
+            assert!(file.made().text(key).is_some(), "{} does not say its {key}", path.display());
+        }
+    }
+}
+
+/// The labelled photos are research data and not part of the repository; they lie beside it where the project is developed.
+fn photos() -> Option<PathBuf> {
+    let photos = root().join("../shared/data/photos");
+    if photos.join("labels.csv").is_file() {
+        return Some(photos);
+    }
+    eprintln!("SKIPPED: the labelled photos are not beside this repository ({})", photos.display());
+    None
+}
+
+fn summary_of_a_run(photos: &Path, policy: &Path) -> serde_json::Value {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let summary = folder.path().join("summary.json");
+    let status = Command::new(env!("CARGO_BIN_EXE_squint"))
+        .current_dir(root())
+        .args(["--log", "warn", "run", "--quiet", "--deadline-ms", "60000", "--source"])
+        .arg(photos)
+        .arg("--labels")
+        .arg(photos.join("labels.csv"))
+        .arg("--policy")
+        .arg(policy)
+        .arg("--summary")
+        .arg(&summary)
+        .status()
+        .expect("squint runs");
+    assert!(status.success(), "{status}");
+    serde_json::from_str(&std::fs::read_to_string(summary).expect("written")).expect("JSON")
+}
+
+#[test]
+fn a_run_over_the_labelled_photos_gives_the_top1_that_the_policy_promises() {
+    let Some(photos) = photos() else { return };
+    for (path, file) in policies() {
+        let promised = file.made().number("in-sample-top1").expect("the policy says its top-1 on these photos");
+        let summary = summary_of_a_run(&photos, &path);
+        let accuracy = &summary["accuracy"];
+        assert_eq!(accuracy["n"], 800, "{summary}");
+        let found = accuracy["top1"].as_f64().expect("a number");
+        // Other processors round int8 products elsewhere: two photos of 800 may go the other way.
+        assert!((found - promised).abs() <= 2.5 / 800.0, "{}: promised {promised}, found {found}", path.display());
+    }
+}
+
+#[test]
+fn a_run_over_the_labelled_photos_gives_the_top1_that_the_manifest_promises() {
+    let Some(photos) = photos() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let id = "lite0-160-int8";
+    let policy = folder.path().join("fixed.policy.toml");
+    let text = format!("format = 1\nname = \"fixed\"\nkind = \"fixed\"\n[fixed]\nengine = \"{id}\"\n");
+    std::fs::write(&policy, text).expect("written");
+    let promised = catalog().get(id).expect("shipped").accuracy[0].top1;
+    let found = summary_of_a_run(&photos, &policy)["accuracy"]["top1"].as_f64().expect("a number");
+    // The manifest was measured with Pillow's decoder and resize, this is ours.
+    assert!((found - promised).abs() <= 0.01, "promised {promised}, found {found}");
+}
