@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::engine::preprocess::Preprocessor;
 use crate::engine::{Backend, Look};
 use crate::error::Error;
 use crate::features::{self, Scratch};
-use crate::frame::{Frame, Framing};
+use crate::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
 use crate::stats;
 
 /// Rounds of the single parts. The middle of so many is steady within a few per cent even on a busy machine.
@@ -47,9 +47,14 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Error> {
     };
     let mut preprocessor = Preprocessor::new(&input, &View::default());
     let mut tensor = vec![0.0; input.values()];
-    let preprocess = measure(ROUNDS, || {
-        preprocessor.prepare(&frame, &Framing::default(), &mut tensor).map_err(|error| Error::Bug(error.to_string()))
-    })?;
+    let mut prepare = |frame: &Frame| {
+        measure(ROUNDS, || {
+            preprocessor.prepare(frame, &Framing::default(), &mut tensor).map_err(|error| Error::Bug(error.to_string()))
+        })
+    };
+    let preprocess = prepare(&frame)?;
+    let nv12 = prepare(&in_yuv(&frame, PixelFormat::Nv12)?)?;
+    let i420 = prepare(&in_yuv(&frame, PixelFormat::I420)?)?;
     let mut report = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "machine": machine(),
@@ -58,6 +63,8 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Error> {
         "features_cpu_us": features.cpu_us(),
         "preprocess_us": preprocess.wall_us(),
         "preprocess_cpu_us": preprocess.cpu_us(),
+        "preprocess_nv12_us": nv12.wall_us(),
+        "preprocess_i420_us": i420.wall_us(),
         "engines": engines(&kit, &frame)?,
     });
     if !args.cpu_only
@@ -209,6 +216,28 @@ fn scene() -> Result<Frame, Error> {
     Frame::from_rgb(Arc::from(rgb), width, height, None).map_err(|error| Error::Bug(error.to_string()))
 }
 
+/// A packed RGB frame as a camera would send it in `format`, NV12 or I420: BT.601, limited range, chroma from every second pixel.
+fn in_yuv(rgb: &Frame, format: PixelFormat) -> Result<Frame, Error> {
+    let Layout { width, height, .. } = *rgb.layout();
+    let pixels = rgb.plane(0).as_chunks::<3>().0;
+    let sum = |pixel: &[u8; 3], black: f32, factors: [f32; 3]| {
+        (black + pixel.iter().zip(factors).map(|(sample, factor)| f32::from(*sample) * factor).sum::<f32>()).round() as u8
+    };
+    let mut bytes: Vec<u8> = pixels.iter().map(|pixel| sum(pixel, 16.0, [0.2568, 0.5041, 0.0979])).collect();
+    let rows = pixels.chunks(width as usize).step_by(2);
+    let (u, v): (Vec<u8>, Vec<u8>) = rows
+        .flat_map(|row| row.iter().step_by(2))
+        .map(|pixel| (sum(pixel, 128.0, [-0.1482, -0.2910, 0.4392]), sum(pixel, 128.0, [0.4392, -0.3678, -0.0714])))
+        .unzip();
+    match format {
+        PixelFormat::Nv12 => bytes.extend(u.iter().zip(&v).flat_map(|(u, v)| [*u, *v])),
+        _ => bytes.extend(u.iter().chain(&v)),
+    }
+    let layout = Layout::packed(format, width, height, Colorimetry { limited_range: true, bt709: false });
+    let (memory, now) = (Memory::Heap(Arc::from(bytes)), Instant::now());
+    Frame::new(memory, layout, CameraId(0), 0, now, SystemTime::now(), None).map_err(|error| Error::Bug(error.to_string()))
+}
+
 fn print(report: &Value, as_json: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if as_json {
@@ -225,6 +254,8 @@ fn print(report: &Value, as_json: bool) -> std::io::Result<()> {
     line(&mut out, "all features of a 640x480 frame", "features_us")?;
     line(&mut out, "  CPU time", "features_cpu_us")?;
     line(&mut out, "crop, resize, normalise 640x480 to 224x224", "preprocess_us")?;
+    line(&mut out, "  the same from NV12", "preprocess_nv12_us")?;
+    line(&mut out, "  the same from I420", "preprocess_i420_us")?;
     line(&mut out, "capture to answer", "age_us")?;
     line(&mut out, "  of it neither features, tensor nor network", "overhead_us")?;
     for (what, key, unit) in [

@@ -70,7 +70,6 @@ impl Part {
         let start = Instant::now();
         self.preprocessor.prepare(frame, framing, &mut self.tensor).map_err(|error| match error {
             PreprocessError::Length { want, got } => EngineError::Shape { id: self.id.clone(), want, got },
-            PreprocessError::Resize(reason) => EngineError::Run { id: self.id.clone(), reason },
         })?;
         let prepared = Instant::now();
         self.engine.run(&self.tensor, &mut self.scores)?;

@@ -1,20 +1,18 @@
 //! From a frame to a network's input tensor: cut, resize, turn, mirror, convert, normalise.
 //!
 //! Pure. Resizing happens first and in the frame's own format, so that colours are converted for the few pixels that are left, and
-//! one pass over those does the rest. Filters never see a pixel outside the region that counts.
-//!
-//! Once warm nothing is allocated here, with one exception: for every plane `fast_image_resize` makes a small filter table for each
-//! row and column of the result and drops it again. A prototype of our own without them took about four times as long on x86-64,
-//! where the crate uses AVX2 and safe Rust cannot.
+//! one pass over those does the rest. Filters never see a pixel outside the region that counts. Once warm nothing is allocated.
 
 mod colour;
+mod resample;
+mod taps;
 
-use fast_image_resize::images::{CroppedImage, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use pulp::{Arch, NullaryFnOnce};
 
-use super::manifest::{Area, Channels, Filter, InputSpec, TensorLayout, View};
+use super::manifest::{Area, Channels, InputSpec, TensorLayout, View};
 use crate::frame::{Frame, Framing, PixelFormat, Region, Rotation};
 use colour::{Palette, Pixels};
+use resample::{Part, Resampler};
 
 /// Why a frame did not become a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,35 +25,29 @@ pub enum PreprocessError {
         /// Values there.
         got: usize,
     },
-    /// The resizer refused; not expected for a frame that was checked.
-    #[error("the frame cannot be resized: {0}")]
-    Resize(String),
 }
 
 /// Makes tensors for one network. Owned by one worker.
 pub struct Preprocessor {
     input: InputSpec,
     view: View,
-    options: ResizeOptions,
-    resizer: Resizer,
+    /// What this processor can do.
+    arch: Arch,
+    /// For planes of full and of half resolution.
+    resamplers: [Resampler; 2],
     palette: Palette,
-    /// A plane's rows without gaps, where the resizer cannot skip the gaps itself.
-    rows: Vec<u8>,
-    /// The resized planes.
+    /// The resized channels, as the format has them.
     small: [Vec<u8>; 3],
     /// One converted row, where it cannot be written in place.
     line: Vec<f32>,
 }
 
-/// A part of a plane, in the plane's own pixels.
-#[derive(Clone, Copy)]
-struct Cut<'a> {
-    bytes: &'a [u8],
-    stride: usize,
-    pixel: PixelType,
-    region: Region,
-    /// Left, top, width, height inside the region.
-    window: [f64; 4],
+/// One frame's work, compiled once for every set of processor features.
+struct Work<'a> {
+    owner: &'a mut Preprocessor,
+    frame: &'a Frame,
+    framing: &'a Framing,
+    out: &'a mut [f32],
 }
 
 /// Where the pixel in column `x` and row `y` of the resized picture goes: `start + x * across + y * down`.
@@ -84,18 +76,13 @@ impl Turn {
 impl Preprocessor {
     /// For a network that takes `input` and is shown `view`.
     pub fn new(input: &InputSpec, view: &View) -> Self {
-        let filter = match input.filter {
-            Filter::Bilinear => FilterType::Bilinear,
-            Filter::Bicubic => FilterType::CatmullRom,
-        };
         Self {
             input: input.clone(),
             view: *view,
-            options: ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false),
-            resizer: Resizer::new(),
+            arch: Arch::new(),
+            resamplers: Default::default(),
             palette: Palette::new(input),
-            rows: Vec::new(),
-            small: [Vec::new(), Vec::new(), Vec::new()],
+            small: Default::default(),
             line: Vec::new(),
         }
     }
@@ -110,67 +97,58 @@ impl Preprocessor {
         if out.len() != self.values() {
             return Err(PreprocessError::Length { want: self.values(), got: out.len() });
         }
-        let (mut width, mut height) = (self.input.width, self.input.height);
+        self.arch.dispatch(Work { owner: self, frame, framing, out });
+        Ok(())
+    }
+}
+
+impl NullaryFnOnce for Work<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { owner, frame, framing, out } = self;
+        let (mut width, mut height) = (owner.input.width, owner.input.height);
         if framing.rotation.swaps_sides() {
             std::mem::swap(&mut width, &mut height);
         }
         let layout = frame.layout();
         let region = framing.region(layout.width, layout.height);
-        let window = window(&region, &self.view, width, height);
-        for index in 0..layout.format.planes() {
-            let pixel = match (layout.format, index) {
-                (PixelFormat::Rgb | PixelFormat::Bgr, _) => PixelType::U8x3,
-                (PixelFormat::Rgbx | PixelFormat::Bgrx, _) => PixelType::U8x4,
-                (PixelFormat::Nv12, 1) => PixelType::U8x2,
-                _ => PixelType::U8,
-            };
-            let cut = Cut { bytes: frame.plane(index), stride: layout.planes[index].stride, pixel, region, window };
-            self.shrink(index, &if index == 0 { cut } else { cut.halved() }, width, height)?;
+        let window = window(&region, &owner.view, width, height);
+        let size = [width as usize, height as usize];
+        for small in &mut owner.small {
+            small.resize(size[0] * size[1], 0);
         }
-        let pixels = Pixels { format: layout.format, color: layout.color, planes: self.small.each_ref().map(Vec::as_slice) };
-        let turn = Turn::new(framing.rotation, self.view.mirror, width as usize, height as usize);
-        self.line.resize(3 * width as usize, 0.0);
-        spread(&pixels, &self.palette, &self.input, &turn, [width as usize, height as usize], &mut self.line, out);
-        Ok(())
-    }
-
-    /// Resizes one plane into `small[index]`.
-    fn shrink(&mut self, index: usize, cut: &Cut<'_>, width: u32, height: u32) -> Result<(), PreprocessError> {
-        let Region { x, y, width: cut_width, height: cut_height } = cut.region;
-        let size = cut.pixel.size();
-        let (rows, row) = (cut_height as usize, cut_width as usize * size);
-        let bytes = &cut.bytes[y as usize * cut.stride..];
-        let said = |error: &dyn std::fmt::Display| PreprocessError::Resize(error.to_string());
-        // The gap after a row can be skipped if it is whole pixels, also after the last row. Otherwise the rows are copied.
-        let whole = cut.stride.is_multiple_of(size) && bytes.len() >= rows * cut.stride;
-        let (bytes, pitch, left) = if whole {
-            (&bytes[..rows * cut.stride], cut.stride / size, x)
-        } else {
-            self.rows.clear();
-            for line in bytes.chunks(cut.stride).take(rows) {
-                self.rows.extend_from_slice(&line[x as usize * size..][..row]);
-            }
-            (self.rows.as_slice(), cut_width as usize, 0)
+        for index in 0..layout.format.planes() {
+            let channels = match (layout.format, index) {
+                (PixelFormat::Rgb | PixelFormat::Bgr, _) => 3,
+                (PixelFormat::Rgbx | PixelFormat::Bgrx, _) => 4,
+                (PixelFormat::Nv12, 1) => 2,
+                _ => 1,
+            };
+            let part = part(frame, index, channels, &region, window);
+            owner.resamplers[index.min(1)].resize(&part, owner.input.filter, size, &mut owner.small[index..]);
+        }
+        let pixels = Pixels {
+            format: layout.format,
+            color: layout.color,
+            width: size[0],
+            channels: owner.small.each_ref().map(Vec::as_slice),
         };
-        let pitch = u32::try_from(pitch).map_err(|error| said(&error))?;
-        let source = ImageRef::new(pitch, cut_height, bytes, cut.pixel).map_err(|error| said(&error))?;
-        let source = CroppedImage::new(&source, left, 0, cut_width, cut_height).map_err(|error| said(&error))?;
-        let small = &mut self.small[index];
-        small.resize(width as usize * height as usize * size, 0);
-        let mut target = Image::from_slice_u8(width, height, small, cut.pixel).map_err(|error| said(&error))?;
-        let [left, top, width, height] = cut.window;
-        let options = self.options.crop(left, top, width, height);
-        self.resizer.resize(&source, &mut target, Some(&options)).map_err(|error| said(&error))
+        let turn = Turn::new(framing.rotation, owner.view.mirror, size[0], size[1]);
+        owner.line.resize(3 * size[0], 0.0);
+        spread(&pixels, &owner.palette, &owner.input, &turn, size, &mut owner.line, out);
     }
 }
 
-impl Cut<'_> {
-    /// The same part of a plane at half resolution.
-    fn halved(self) -> Self {
-        let Region { x, y, width, height } = self.region;
-        let region = Region { x: x / 2, y: y / 2, width: width.div_ceil(2), height: height.div_ceil(2) };
-        Self { region, window: self.window.map(|value| value / 2.0), ..self }
-    }
+/// The part of plane `index` under `region`; planes after the first have half the resolution.
+fn part<'a>(frame: &'a Frame, index: usize, channels: usize, region: &Region, window: [f64; 4]) -> Part<'a> {
+    let [x, y, width, height] = [region.x, region.y, region.width, region.height].map(|value| value as usize);
+    let (corner, size, window) = match index {
+        0 => ([x, y], [width, height], window),
+        _ => ([x / 2, y / 2], [width.div_ceil(2), height.div_ceil(2)], window.map(|value| value / 2.0)),
+    };
+    Part { bytes: frame.plane(index), stride: frame.layout().planes[index].stride, channels, corner, size, window }
 }
 
 /// The part of `region` that `view` leaves for an input of `width` x `height` before rotation: left, top, width, height, not rounded.
@@ -187,6 +165,7 @@ fn window(region: &Region, view: &View, width: u32, height: u32) -> [f64; 4] {
 }
 
 /// Converts row after row and puts each where it belongs.
+#[inline(always)]
 fn spread(
     pixels: &Pixels<'_>,
     palette: &Palette,

@@ -5,6 +5,9 @@
 use super::manifest::Scores;
 use super::{Answer, TOP, Top};
 
+/// Values worked on side by side.
+const LANES: usize = 8;
+
 /// Fills `answer` with the probabilities that `scores` stand for, and ranks it. `scores` are finite.
 ///
 /// Logits go through softmax: `exp(s - max) / sum`. Probabilities are clamped to 0..=1 and made to sum to 1 (all zero: all alike).
@@ -12,8 +15,8 @@ pub fn fill(answer: &mut Answer, scores: &[f32], kind: Scores) {
     answer.probabilities.clear();
     match kind {
         Scores::Logits => {
-            let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            answer.probabilities.extend(scores.iter().map(|score| (score - highest).exp()));
+            let highest = highest(scores);
+            answer.probabilities.extend(scores.iter().map(|score| exp(score - highest)));
         }
         Scores::Probabilities => answer.probabilities.extend(scores.iter().map(|score| score.clamp(0.0, 1.0))),
     }
@@ -21,7 +24,7 @@ pub fn fill(answer: &mut Answer, scores: &[f32], kind: Scores) {
     let each = if sum > 0.0 { 1.0 / sum } else { 1.0 };
     let flat = if sum > 0.0 { 0.0 } else { 1.0 / scores.len().max(1) as f32 };
     for probability in &mut answer.probabilities {
-        *probability = (*probability).mul_add(each, flat).min(1.0);
+        *probability = (*probability * each + flat).min(1.0);
     }
     rank(answer);
 }
@@ -82,15 +85,68 @@ fn entropy(probabilities: &[f32]) -> f32 {
     if probabilities.len() < 2 {
         return 0.0;
     }
-    // Classes below 1e-9 add less than 3e-8 each and are the bulk of a sure answer.
-    let sum: f32 = probabilities.iter().filter(|p| **p > 1e-9).map(|p| p * p.ln()).sum();
+    let (chunks, rest) = probabilities.as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
+    for chunk in chunks {
+        for (sum, p) in sums.iter_mut().zip(chunk) {
+            *sum += p * ln(*p);
+        }
+    }
+    let sum = sums.iter().sum::<f32>() + rest.iter().map(|p| p * ln(*p)).sum::<f32>();
     (-sum / (probabilities.len() as f32).ln()).clamp(0.0, 1.0)
 }
 
-/// Sum in eight lanes: faster, and closer to the truth than one running sum.
+/// `e^x` for x up to 0, within 1e-6 of the value, and 0 below -87. Unlike the library's it is inlined and worked out in lanes.
+///
+/// `x = n ln 2 + r` with whole n and r within half of ln 2; the series of `e^r` to the sixth power; `2^n` by the exponent's bits.
+#[inline]
+fn exp(x: f32) -> f32 {
+    // Added to a small number, it leaves the nearest whole number in the lowest bits.
+    const WHOLE: f32 = 12_582_912.0;
+    // ln 2 in two parts: the first has so few bits that its product with n is exact.
+    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+    let held = if x >= -87.0 { x } else { -87.0 };
+    let shifted = held * std::f32::consts::LOG2_E + WHOLE;
+    let n = shifted - WHOLE;
+    let r = held - n * LN_2[0] - n * LN_2[1];
+    let series = 1.0 + r * (1.0 + r * (1.0 / 2.0 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
+    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
+    if x >= -87.0 { series * power } else { 0.0 }
+}
+
+/// `ln p` for p above 0, within 1e-6 of 1 or of the value, whichever is more; some finite number for 0.
+///
+/// `p = m 2^n` with m around 1, and `ln m = 2 artanh((m - 1) / (m + 1))` to the ninth power.
+#[inline]
+fn ln(p: f32) -> f32 {
+    // Bits of the square root of one half: where m begins.
+    const BEGIN: i32 = 0x3f35_04f3;
+    let bits = p.to_bits().cast_signed();
+    let n = (bits - BEGIN) >> 23;
+    let m = f32::from_bits((bits - (n << 23)).cast_unsigned());
+    let s = (m - 1.0) / (m + 1.0);
+    let t = s * s;
+    let series = 2.0 * s * (1.0 + t * (1.0 / 3.0 + t * (1.0 / 5.0 + t * (1.0 / 7.0 + t * (1.0 / 9.0)))));
+    n as f32 * std::f32::consts::LN_2 + series
+}
+
+/// The highest score.
+fn highest(scores: &[f32]) -> f32 {
+    let higher = |a: f32, b: f32| if a > b { a } else { b };
+    let (chunks, rest) = scores.as_chunks::<LANES>();
+    let mut most = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (most, score) in most.iter_mut().zip(chunk) {
+            *most = higher(*most, *score);
+        }
+    }
+    most.iter().chain(rest).copied().fold(f32::NEG_INFINITY, higher)
+}
+
+/// Sum in lanes: faster, and closer to the truth than one running sum.
 fn lanes(values: &[f32]) -> f32 {
-    let (chunks, rest) = values.as_chunks::<8>();
-    let mut sums = [0.0_f32; 8];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
     for chunk in chunks {
         for (sum, value) in sums.iter_mut().zip(chunk) {
             *sum += value;
@@ -121,6 +177,18 @@ mod tests {
         assert_eq!(answer.top.map(|top| top.class), [2, 1, 0, 0, 0]);
         assert!((answer.margin - 0.420_512_5).abs() < 1e-6);
         assert!((answer.entropy - 0.832_395_55 / 3_f32.ln()).abs() < 1e-5, "{}", answer.entropy);
+    }
+
+    #[test]
+    fn exponential_and_logarithm_are_as_exact_as_they_say() {
+        for step in 0..870_000 {
+            let x = -87.0 + step as f32 * 1e-4;
+            let want = f64::from(x).exp();
+            assert!((f64::from(exp(x)) - want).abs() <= 1e-6 * want, "e^{x}: {} {want}", exp(x));
+            let (p, want) = (exp(x), f64::from(exp(x)).ln());
+            assert!((f64::from(ln(p)) - want).abs() <= 1e-6 * want.abs().max(1.0), "ln {p}: {} {want}", ln(p));
+        }
+        assert_eq!([exp(0.0), exp(-87.5), exp(f32::NEG_INFINITY), ln(1.0), 0.0 * ln(0.0)], [1.0, 0.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]

@@ -6,17 +6,23 @@
 use super::super::manifest::{Channels, InputSpec};
 use crate::frame::{Colorimetry, PixelFormat};
 
-/// A resized picture, its planes without gaps.
+/// A resized picture, a plane for each channel: red, green, blue or blue, green, red or Y, U, V, as `format` has them.
 pub(super) struct Pixels<'a> {
     pub(super) format: PixelFormat,
     pub(super) color: Colorimetry,
-    pub(super) planes: [&'a [u8]; 3],
+    pub(super) width: usize,
+    pub(super) channels: [&'a [u8]; 3],
+}
+
+impl<'a> Pixels<'a> {
+    #[inline(always)]
+    fn rows(&self, y: usize) -> [&'a [u8]; 3] {
+        self.channels.map(|channel| &channel[y * self.width..][..self.width])
+    }
 }
 
 /// A network's normalisation.
 pub(super) struct Palette {
-    /// By channel of the tensor, by sample.
-    table: [[f32; 256]; 3],
     /// By channel of the tensor: `value * scale + shift`.
     scale: [f32; 3],
     shift: [f32; 3],
@@ -43,10 +49,12 @@ impl Matrix {
         Self { luma, black, red_v: red_v * chroma, green_u: green_u * chroma, green_v: green_v * chroma, blue_u: blue_u * chroma }
     }
 
+    #[inline(always)]
     fn luma(&self, sample: u8) -> f32 {
         (f32::from(sample) - self.black) * self.luma
     }
 
+    #[inline(always)]
     fn rgb(&self, y: u8, u: u8, v: u8) -> [f32; 3] {
         let (y, u, v) = (self.luma(y), f32::from(u) - 128.0, f32::from(v) - 128.0);
         [y + self.red_v * v, y + self.green_u * u + self.green_v * v, y + self.blue_u * u].map(clamped)
@@ -54,6 +62,7 @@ impl Matrix {
 }
 
 /// On 0..=255, as the usual converters leave it.
+#[inline(always)]
 fn clamped(value: f32) -> f32 {
     value.clamp(0.0, 255.0)
 }
@@ -62,81 +71,72 @@ impl Palette {
     pub(super) fn new(input: &InputSpec) -> Self {
         let scale = input.std.map(|std| 1.0 / std);
         let shift = [0, 1, 2].map(|channel| -input.mean[channel] * scale[channel]);
-        let table =
-            [0, 1, 2].map(|channel| std::array::from_fn(|sample| (sample as f32 - input.mean[channel]) / input.std[channel]));
         let (red, blue) = if input.channels == Channels::Bgr { (2, 0) } else { (0, 2) };
-        Self { table, scale, shift, red, blue }
+        Self { scale, shift, red, blue }
     }
 
     /// Row `y` as three channels in the tensor's order. The lines' length is the picture's width.
+    #[inline(always)]
     pub(super) fn row(&self, pixels: &Pixels<'_>, y: usize, lines: [&mut [f32]; 3]) {
-        let width = lines[0].len();
-        let [first, second, third] = lines;
-        let lines = first.iter_mut().zip(second).zip(third);
-        let matrix = Matrix::new(pixels.color);
-        let plane = |index: usize, size: usize| &pixels.planes[index][y * width * size..][..width * size];
-        let normal = |channel: usize, value: f32| value * self.scale[channel] + self.shift[channel];
-        // `rgb` in the tensor's order: red and blue change places for BGR networks.
-        let ordered = |rgb: [f32; 3]| [normal(0, rgb[self.red]), normal(1, rgb[1]), normal(2, rgb[self.blue])];
+        let [first, second, third] = pixels.rows(y);
         let (red, blue) = (self.red, self.blue);
         match pixels.format {
-            PixelFormat::Rgb => self.packed::<3>(plane(0, 3), red, blue, lines),
-            PixelFormat::Bgr => self.packed::<3>(plane(0, 3), blue, red, lines),
-            PixelFormat::Rgbx => self.packed::<4>(plane(0, 4), red, blue, lines),
-            PixelFormat::Bgrx => self.packed::<4>(plane(0, 4), blue, red, lines),
+            PixelFormat::Rgb | PixelFormat::Rgbx => self.plain([first, second, third], red, blue, lines),
+            PixelFormat::Bgr | PixelFormat::Bgrx => self.plain([first, second, third], blue, red, lines),
             PixelFormat::Gray8 => {
-                for (((a, b), c), sample) in lines.zip(plane(0, 1)) {
-                    let value = clamped(matrix.luma(*sample));
-                    (*a, *b, *c) = (normal(0, value), normal(1, value), normal(2, value));
+                let matrix = Matrix::new(pixels.color);
+                for (channel, line) in lines.into_iter().enumerate() {
+                    let (scale, shift) = (self.scale[channel], self.shift[channel]);
+                    for (value, sample) in line.iter_mut().zip(first) {
+                        *value = clamped(matrix.luma(*sample)) * scale + shift;
+                    }
                 }
             }
-            PixelFormat::Nv12 => {
-                let (chroma, _) = plane(1, 2).as_chunks::<2>();
-                for ((((a, b), c), luma), [u, v]) in lines.zip(plane(0, 1)).zip(chroma) {
-                    [*a, *b, *c] = ordered(matrix.rgb(*luma, *u, *v));
-                }
-            }
-            PixelFormat::I420 => {
-                for (((((a, b), c), luma), u), v) in lines.zip(plane(0, 1)).zip(plane(1, 1)).zip(plane(2, 1)) {
-                    [*a, *b, *c] = ordered(matrix.rgb(*luma, *u, *v));
+            PixelFormat::Nv12 | PixelFormat::I420 => {
+                let matrix = Matrix::new(pixels.color);
+                let [a, b, c] = lines;
+                let (a, c) = if red == 0 { (a, c) } else { (c, a) };
+                let (scale, shift) = (self.scale, self.shift);
+                let samples = first.iter().zip(second).zip(third);
+                for (((a, b), c), ((y, u), v)) in a.iter_mut().zip(b).zip(c).zip(samples) {
+                    let [r, g, bl] = matrix.rgb(*y, *u, *v);
+                    *a = r * scale[red] + shift[red];
+                    *b = g * scale[1] + shift[1];
+                    *c = bl * scale[blue] + shift[blue];
                 }
             }
         }
     }
 
-    /// Packed samples: the tensor's first channel is sample `first` of a pixel, its last is sample `last`.
-    fn packed<'l, const SIZE: usize>(
-        &self,
-        row: &[u8],
-        first: usize,
-        last: usize,
-        lines: impl Iterator<Item = ((&'l mut f32, &'l mut f32), &'l mut f32)>,
-    ) {
-        let (pixels, _) = row.as_chunks::<SIZE>();
-        for (((a, b), c), pixel) in lines.zip(pixels) {
-            *a = self.table[0][usize::from(pixel[first])];
-            *b = self.table[1][usize::from(pixel[1])];
-            *c = self.table[2][usize::from(pixel[last])];
+    /// The tensor's first channel is channel `first` of the picture, its last is channel `last`.
+    #[inline(always)]
+    fn plain(&self, rows: [&[u8]; 3], first: usize, last: usize, lines: [&mut [f32]; 3]) {
+        for (channel, (line, from)) in lines.into_iter().zip([first, 1, last]).enumerate() {
+            let (scale, shift) = (self.scale[channel], self.shift[channel]);
+            for (value, sample) in line.iter_mut().zip(rows[from]) {
+                *value = f32::from(*sample) * scale + shift;
+            }
         }
     }
 
     /// Row `y` as one channel of luma. The line's length is the picture's width.
+    #[inline(always)]
     pub(super) fn gray(&self, pixels: &Pixels<'_>, y: usize, line: &mut [f32]) {
-        let (size, red) = match pixels.format {
-            PixelFormat::Rgb => (3, 0),
-            PixelFormat::Bgr => (3, 2),
-            PixelFormat::Rgbx => (4, 0),
-            PixelFormat::Bgrx => (4, 2),
-            PixelFormat::Gray8 | PixelFormat::Nv12 | PixelFormat::I420 => (1, 0),
+        let [first, second, third] = pixels.rows(y);
+        let (scale, shift) = (self.scale[0], self.shift[0]);
+        let (red, blue) = match pixels.format {
+            PixelFormat::Rgb | PixelFormat::Rgbx => (first, third),
+            PixelFormat::Bgr | PixelFormat::Bgrx => (third, first),
+            PixelFormat::Gray8 | PixelFormat::Nv12 | PixelFormat::I420 => {
+                let matrix = Matrix::new(pixels.color);
+                for (value, sample) in line.iter_mut().zip(first) {
+                    *value = clamped(matrix.luma(*sample)) * scale + shift;
+                }
+                return;
+            }
         };
-        let row = &pixels.planes[0][y * line.len() * size..];
-        let matrix = Matrix::new(pixels.color);
-        for (value, pixel) in line.iter_mut().zip(row.chunks_exact(size)) {
-            let luma = match size {
-                1 => clamped(matrix.luma(pixel[0])),
-                _ => 0.299 * f32::from(pixel[red]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2 - red]),
-            };
-            *value = luma * self.scale[0] + self.shift[0];
+        for (((value, r), g), b) in line.iter_mut().zip(red).zip(second).zip(blue) {
+            *value = (0.299 * f32::from(*r) + 0.587 * f32::from(*g) + 0.114 * f32::from(*b)) * scale + shift;
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::*;
+use crate::engine::manifest::Filter;
 use crate::frame::{CameraId, Colorimetry, Fit, Layout, Memory, Plane, Roi};
 
 const WHOLE: View = View { area: Area::Whole, share: 1.0, mirror: false };
