@@ -63,6 +63,11 @@ fn outcomes(out: &mut String, all: &Part, style: Style) -> fmt::Result {
         }
         out.push('\n');
     }
+    if all.late > 0 {
+        let settled = all.settled().max(1) as f64;
+        let note = format_args!("  of those with an outcome, settled after the deadline");
+        writeln!(out, "  {:<9} {:>8}  {}{}", "late", all.late, percent(Some(all.late as f64 / settled)), style.paint("2", note))?;
+    }
     Ok(())
 }
 
