@@ -27,7 +27,11 @@ fn compose(out: &mut String, summary: &Summary, style: Style) -> fmt::Result {
         write!(out, ", {mb:.0} MB")?;
     }
     let about = format_args!("   policy {}, squint {}", Tame(&summary.policy), Tame(&summary.version));
-    writeln!(out, "{}\n", style.paint("2", about))?;
+    writeln!(out, "{}", style.paint("2", about))?;
+    if all.frames == 0 {
+        return Ok(());
+    }
+    out.push('\n');
     outcomes(out, all, style)?;
     engines(out, all, style)?;
     stages(out, all, style)?;

@@ -1,5 +1,4 @@
-//! One line a frame for people, and on a terminal a status line below them that renews itself. The table at the end is in
-//! [`super::table`], the status line in [`super::status`].
+//! One line a frame for people, and on a terminal a status line below them that renews itself, see [`super::status`].
 //!
 //! Names come from files and cameras, so nothing in them may steer the terminal: control and direction characters are replaced.
 
@@ -9,9 +8,7 @@ use std::time::Instant;
 
 use super::publisher::Opening;
 use super::status::{ERASE, Status};
-use super::table::table;
 use super::{Sink, SinkError};
-use crate::observe::Summary;
 use crate::policy::{Code, Reason};
 use crate::report::{Drop, Outcome, Report};
 
@@ -121,8 +118,11 @@ impl<W: Write + Send> Text<W> {
 
     /// Moves the cell to the line and fills it up to the widest cell so far of this column.
     fn column(&mut self, at: usize, colour: &'static str) {
-        if at < 2 {
-            cut(&mut self.cell, WIDEST[at]);
+        match at {
+            0 => cut(&mut self.cell, WIDEST[0]),
+            // The end of a path tells more than its start.
+            1 => cut_front(&mut self.cell, WIDEST[1]),
+            _ => (),
         }
         let width = self.cell.chars().count();
         self.widths[at] = self.widths[at].max(width.min(WIDEST[at]));
@@ -181,14 +181,12 @@ impl<W: Write + Send> Sink for Text<W> {
         self.out.flush().map_err(SinkError::stdout)
     }
 
-    /// Erases the status line and prints the table.
-    fn finish(&mut self, summary: &Summary) -> Result<(), SinkError> {
+    /// Erases the status line.
+    fn finish(&mut self) -> Result<(), SinkError> {
         self.line.clear();
         if self.style.terminal {
             self.line.push_str(ERASE);
         }
-        self.line.push('\n');
-        self.line.push_str(&table(summary, self.style));
         self.send()
     }
 }
@@ -246,6 +244,15 @@ fn cut(text: &mut String, columns: usize) {
         let end = text.char_indices().nth(columns.saturating_sub(1)).map_or(text.len(), |(at, _)| at);
         text.truncate(end);
         text.push('…');
+    }
+}
+
+/// Cuts `text` to its last `columns` characters, the first of them an ellipsis.
+fn cut_front(text: &mut String, columns: usize) {
+    let count = text.chars().count();
+    if count > columns {
+        let start = text.char_indices().nth(count + 1 - columns).map_or(text.len(), |(at, _)| at);
+        text.replace_range(..start, "…");
     }
 }
 
