@@ -59,8 +59,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
     let names: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
     info!("policy {} over {}", crew.policy.name(), names.join(", "));
     let cameras = &kit.config.cameras;
-    let total = args.frames.map(|frames| frames.saturating_mul(cameras.len() as u64));
-    let opening = Opening::here(is_live(cameras), total);
+    let opening = Opening::here(is_live(cameras), total(cameras, args.frames));
 
     let stop = Stop::new();
     service::stop_on_signals(&stop).map_err(Error::io("signal handlers"))?;
@@ -81,6 +80,15 @@ fn create(path: &Path) -> Result<File, Error> {
 
 fn is_live(cameras: &[Camera]) -> bool {
     cameras.iter().any(|camera| camera.source.is_live() || camera.pace == Pace::Realtime)
+}
+
+/// Frames to come, if that is known of every camera.
+fn total(cameras: &[Camera], limit: Option<u64>) -> Option<u64> {
+    let frames = |camera: &Camera| match (source::count(&camera.source), limit) {
+        (Some(count), Some(limit)) => Some(count.min(limit)),
+        (count, limit) => count.or(limit),
+    };
+    cameras.iter().map(frames).sum()
 }
 
 fn setup(index: usize, camera: &Camera, frame_limit: Option<u64>) -> CameraSetup {

@@ -15,7 +15,7 @@ use crate::report::{Drop, Outcome, Report};
 /// Columns of the class name, probability included; longer names are cut.
 const CLASS_WIDTH: usize = 28;
 /// Widest camera and file columns; longer names are cut. Widest column of engines; longer ones push the rest to the right.
-const WIDEST: [usize; 3] = [16, 24, 32];
+const WIDEST: [usize; 3] = [16, 28, 32];
 
 /// How lines may look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -145,7 +145,7 @@ impl<W: Write + Send> Text<W> {
         let mut figure = String::new();
         if let (Outcome::Answered | Outcome::Reused, Some(top)) = (report.outcome, best) {
             match report.labels.classes.get(top.class as usize).filter(|label| !label.name.is_empty()) {
-                Some(label) => write!(self.cell, "{}", Tame(&label.name))?,
+                Some(label) => write!(self.cell, "{}", Tame(first_of(&label.name)))?,
                 None => write!(self.cell, "class {}", top.class)?,
             }
             write!(figure, " {:.2}", top.probability)?;
@@ -236,6 +236,14 @@ fn reason(cell: &mut String, why: Reason) -> fmt::Result {
 
 fn fill(line: &mut String, columns: usize) {
     line.extend(std::iter::repeat_n(' ', columns));
+}
+
+/// A class as people call it: of a long list of synonyms the first one.
+fn first_of(name: &str) -> &str {
+    match name.split_once(", ") {
+        Some((first, _)) if name.chars().count() > CLASS_WIDTH - " 0.00".len() => first,
+        _ => name,
+    }
 }
 
 /// Cuts `text` to `columns` characters, the last of them an ellipsis.
