@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use log::LevelFilter;
 
 use crate::command;
 use crate::config::Overrides;
@@ -17,9 +19,10 @@ use crate::error::Error;
 #[derive(Debug, Parser)]
 #[command(name = "squint", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
 pub struct Cli {
-    /// How much is logged to standard error: error, warn, info, debug or trace
-    #[arg(long, global = true, value_name = "LEVEL", env = "SQUINT_LOG")]
-    pub log: Option<log::LevelFilter>,
+    /// Least important message logged to standard error; without it `run` obeys `log-level` of the configuration (info if that
+    /// says nothing), other commands log warnings and errors
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = levels())]
+    pub log: Option<LevelFilter>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -62,17 +65,26 @@ pub enum Command {
 #[derive(Debug, Args, Default)]
 pub struct Common {
     /// Configuration file; see docs/config.md
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", env = "SQUINT_CONFIG", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub config: Option<PathBuf>,
-    /// Policy: a name such as `default` (calibration/default.policy.toml) or a file
+    /// Policy: a name such as `default` (default.policy.toml in the calibration folder) or a file
     #[arg(long, value_name = "NAME|FILE")]
     pub policy: Option<String>,
+    /// Folder of the policies
+    #[arg(long, value_name = "DIR")]
+    pub calibration: Option<PathBuf>,
     /// Folder of the engines
     #[arg(long, value_name = "DIR")]
     pub engines: Option<PathBuf>,
+    /// The ONNX Runtime library
+    #[arg(long, value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
     /// Threads inside each engine
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// `--log`, which stands before or behind any command.
+    #[arg(skip)]
+    pub log: Option<LevelFilter>,
 }
 
 /// `squint run`.
@@ -88,6 +100,9 @@ pub struct RunArgs {
     /// `realtime` (the newest frame wins) or `fast` (files and images: every frame, as fast as the engines can)
     #[arg(long, value_name = "PACE", value_parser = ["realtime", "fast"])]
     pub pace: Option<String>,
+    /// Frames a second: asked of csi, v4l2 and test, or the pace of images
+    #[arg(long, value_name = "HZ")]
+    pub rate_hz: Option<f32>,
     /// Latest moment for an answer after capture, milliseconds
     #[arg(long, value_name = "MS")]
     pub deadline_ms: Option<u64>,
@@ -100,6 +115,12 @@ pub struct RunArgs {
     /// Nothing on standard output
     #[arg(long, short)]
     pub quiet: bool,
+    /// JSON Lines into this file too; it is rotated by size
+    #[arg(long, value_name = "FILE")]
+    pub output_file: Option<PathBuf>,
+    /// JSON Lines to all who connect to this unix socket
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
     /// Write the summary of the run as JSON
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
@@ -239,12 +260,47 @@ pub struct TrainArgs {
 impl Common {
     /// As the last layer of the configuration.
     pub(crate) fn overrides(&self) -> Overrides {
-        Overrides { policy: self.policy.clone(), engines: self.engines.clone(), threads: self.threads, ..Overrides::default() }
+        Overrides {
+            policy: self.policy.clone(),
+            calibration: self.calibration.clone(),
+            engines: self.engines.clone(),
+            onnxruntime: self.onnxruntime.clone(),
+            threads: self.threads,
+            log_level: self.log,
+            ..Overrides::default()
+        }
     }
 }
 
+impl Command {
+    /// What several commands share, where this one does.
+    fn common(&mut self) -> Option<&mut Common> {
+        match self {
+            Self::Run(args) => Some(&mut args.common),
+            Self::Classify(args) => Some(&mut args.common),
+            Self::Check(args) => Some(&mut args.common),
+            Self::Engines(EnginesCommand::List { common, .. } | EnginesCommand::Verify { common }) => Some(common),
+            Self::Bench(args) => Some(&mut args.common),
+            Self::Doctor(args) => Some(&mut args.common),
+            Self::Train(args) => Some(&mut args.common),
+            Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
+        }
+    }
+}
+
+/// The words of `log-level`.
+fn levels() -> impl TypedValueParser<Value = LevelFilter> {
+    PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"])
+        .try_map(|word| word.parse().map_err(|error: log::ParseLevelError| error.to_string()))
+}
+
 /// Does what was typed. `started`: when the process began.
-pub fn run(cli: Cli, started: Instant) -> Result<(), Error> {
+pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
+    if let Some(common) = cli.command.common() {
+        common.log = cli.log;
+        // As with every variable, an empty SQUINT_CONFIG is none.
+        common.config.take_if(|path| path.as_os_str().is_empty());
+    }
     match cli.command {
         Command::Run(args) => command::run::run(&args, started),
         Command::Classify(args) => command::classify::classify(&args, started),

@@ -112,6 +112,9 @@ pub enum Error {
         #[source]
         reason: std::io::Error,
     },
+    /// The log or standard error has it already; nothing more is to be said.
+    #[error("see above")]
+    Told(Kind),
     /// An invariant does not hold.
     #[error("{0}; this is a bug in squint, please report it")]
     Bug(String),
@@ -135,12 +138,18 @@ impl Error {
             Self::Pipeline(PipelineError::Engine(EngineError::Model { .. })) => Kind::Configuration,
             Self::Engine(_) | Self::Pipeline(_) | Self::Bug(_) => Kind::Bug,
             Self::Io { .. } | Self::Sink(_) => Kind::Io,
+            Self::Told(kind) => *kind,
         }
     }
 
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         self.kind().code()
+    }
+
+    /// True if there is nothing more to say.
+    pub fn is_told(&self) -> bool {
+        matches!(self, Self::Told(_))
     }
 
     /// True for a reader that went away (`squint run | head`): no mistake of anybody, end quietly.

@@ -27,7 +27,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("squint: {error}");
+            if !error.is_told() {
+                eprintln!("squint: {error}");
+            }
             ExitCode::from(error.exit_code())
         }
     }

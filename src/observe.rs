@@ -66,6 +66,7 @@ struct Tally {
     outcomes: [u64; Outcome::ALL.len()],
     drops: Drops,
     escalated: u64,
+    late: u64,
     stages: [Histogram; Stage::ALL.len()],
     engines: Vec<EngineTally>,
 }
@@ -130,6 +131,7 @@ impl Tally {
             outcomes: [0; Outcome::ALL.len()],
             drops: Drops::default(),
             escalated: 0,
+            late: 0,
             stages: std::array::from_fn(|_| Histogram::new()),
             engines: vec![EngineTally::default(); engines],
         }
@@ -137,6 +139,7 @@ impl Tally {
 
     fn note(&mut self, report: &Report) {
         self.outcomes[report.outcome as usize] += 1;
+        self.late += u64::from(report.late);
         let steps = &report.journey.steps;
         // A step taken because the one before it failed is a replacement, not a second look.
         self.escalated += u64::from(steps.iter().skip(1).any(|step| step.why.code != Code::EngineFailed));

@@ -8,7 +8,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use squint::observe::{Counters, Facts};
 use squint::sink::{Sink, SinkError, Socket};
 use tempfile::TempDir;
 
@@ -127,8 +126,7 @@ fn a_reader_that_lags_at_the_end_gets_what_waits_for_it() {
     // Room for what waits is made here, so that the test does not depend on how soon another thread gets its turn.
     let mut first = vec![0; line(0).len() * 64];
     reader.read_exact(&mut first).unwrap();
-    let summary = Counters::new(&[], &[]).summary(&Facts::default());
-    socket.finish(&summary).unwrap();
+    socket.finish().unwrap();
     drop(socket);
     assert_eq!(numbers(first.as_slice().chain(reader)), (0..written).collect::<Vec<_>>());
 }

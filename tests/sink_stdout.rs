@@ -129,7 +129,7 @@ fn the_status_line_renews_itself_on_a_terminal_only() {
     for number in 0..=20 {
         text.write(&reports::reused(), start + Duration::from_millis(100 * number)).unwrap();
     }
-    text.finish(&summary()).unwrap();
+    text.finish().unwrap();
     let shown = pipe.text();
     assert_eq!(shown.matches("\r\u{1b}[2K").count(), 22, "erased before each line and before the table");
     assert!(shown.contains(" 21 %  21 of 100  10.0 fps  0:07 left\r"), "{shown}");
@@ -233,7 +233,7 @@ fn the_configured_sinks_are_opened_and_the_first_that_cannot_be_is_named() {
         Output { stdout: Stdout::None, summary: true, file: Some(file.clone()), socket: Some(socket.clone()), queue: 8 };
     let mut publisher = Publisher::open(&output, &Opening::default()).unwrap();
     publisher.publish(&reports::answered()).unwrap();
-    publisher.finish(&summary()).unwrap();
+    publisher.finish().unwrap();
     assert_eq!(publisher.published().map(|(name, _)| name).collect::<Vec<_>>(), ["socket", "file"]);
     assert_eq!(std::fs::read_to_string(&file.path).unwrap().lines().count(), 1);
     drop(publisher);

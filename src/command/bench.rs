@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-use super::kit::Kit;
+use super::kit::{Kit, probe};
 use super::train::machine;
-use crate::cli::BenchArgs;
+use crate::cli::{BenchArgs, Common};
 use crate::engine::manifest::{Channels, Filter, InputSpec, Kind, TensorLayout, View};
 use crate::engine::preprocess::Preprocessor;
 use crate::engine::{Backend, Look};
@@ -58,7 +58,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Error> {
     let mut report = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "machine": machine(),
-        "onnxruntime": kit.runtime.probe()?,
+        "onnxruntime": probe(&kit.runtime)?,
         "features_us": features.wall_us(),
         "features_cpu_us": features.cpu_us(),
         "preprocess_us": preprocess.wall_us(),
@@ -157,14 +157,17 @@ fn pipeline(args: &BenchArgs) -> Result<Value, Error> {
     let mut command = Command::new(program);
     command.args(["--log", "error", "run", "--quiet", "--source", "test", "--count-allocations"]);
     command.args(["--frames", &(args.seconds * 30).to_string()]).arg("--summary").arg(&summary);
-    if let Some(config) = &args.common.config {
-        command.arg("--config").arg(config);
+    command.env("SQUINT_OUTPUT__SUMMARY", "false");
+    let Common { config, policy, calibration, engines, onnxruntime, threads, log: _ } = &args.common;
+    for (flag, path) in
+        [("--config", config), ("--calibration", calibration), ("--engines", engines), ("--onnxruntime", onnxruntime)]
+    {
+        if let Some(path) = path {
+            command.arg(flag).arg(path);
+        }
     }
-    for (flag, value) in [("--policy", args.common.policy.clone()), ("--threads", args.common.threads.map(|n| n.to_string()))] {
+    for (flag, value) in [("--policy", policy.clone()), ("--threads", threads.map(|n| n.to_string()))] {
         command.args(value.map(|value| [flag.to_owned(), value]).into_iter().flatten());
-    }
-    if let Some(engines) = &args.common.engines {
-        command.arg("--engines").arg(engines);
     }
     let status = command.status().map_err(io("a second squint"))?;
     let text = std::fs::read_to_string(&summary);

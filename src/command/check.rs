@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use super::kit::{engine_info, is_fatal, read_policy};
+use super::kit::{configuration, engine_info, is_fatal, read_policy};
 use crate::cli::CheckArgs;
-use crate::config::{self, Overrides};
+use crate::config::Overrides;
 use crate::engine::catalog::Catalog;
 use crate::error::Error;
 use crate::features;
@@ -17,7 +17,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
         // Without a file there is no camera to check; everything else is still worth checking.
         flags = Overrides { source: Some("test".into()), ..flags };
     }
-    let config = config::load(args.common.config.as_deref(), &flags)?;
+    let config = configuration(args.common.config.as_deref(), &flags)?;
     let mut out = std::io::stdout().lock();
     let mut fatal = 0_usize;
     let mut say = |line: String, bad: bool| {
@@ -33,16 +33,20 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
         say(problem.to_string(), true)?;
     }
     let infos: Vec<EngineInfo> = catalog.ids().filter_map(|id| engine_info(&catalog, id)).collect();
-    let bound = read_policy(&config.policy).and_then(|file| Ok(file.bind(&infos, features::schema())?));
+    let bound = read_policy(&config).and_then(|file| Ok(file.bind(&infos, features::schema())?));
     if let Err(error) = &bound {
         say(error.to_string(), true)?;
     }
     if args.print {
         write!(out, "{}", config.to_toml()).map_err(Error::io("standard output"))?;
     } else if let (0, Ok(policy)) = (fatal, &bound) {
-        let cameras = if args.common.config.is_some() { config.cameras.len() } else { 0 };
+        let cameras = match (&args.common.config, config.cameras.len()) {
+            (None, _) => "no configuration file, all defaults".into(),
+            (_, 1) => "1 camera".into(),
+            (_, count) => format!("{count} cameras"),
+        };
         let engines = catalog.ids().count();
-        writeln!(out, "all well: {cameras} cameras, {engines} engines, policy {} ({})", policy.name(), policy.kind())
+        writeln!(out, "all well: {cameras}, {engines} engines, policy {} ({})", policy.name(), policy.kind())
             .map_err(Error::io("standard output"))?;
     }
     match fatal {

@@ -51,7 +51,8 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
         allocations: None,
         opening: Opening { total, ..Opening::here(false, None) },
     };
-    let summary = session.go(&kit, crew, vec![camera])?;
+    let (summary, outcome) = session.go(&kit, crew, vec![camera])?;
+    outcome?;
     match summary.all.dropped.total() + summary.all.failed {
         0 => Ok(()),
         1 => Err(Error::Missing("one picture got no answer, see above".into())),

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::kit::{configuration, policies, probe};
 use crate::cli::DoctorArgs;
-use crate::config::{self, Overrides};
-use crate::engine::Backend;
+use crate::config::Overrides;
 use crate::engine::catalog::Catalog;
-use crate::engine::onnx::{self, OnnxRuntime};
+use crate::engine::onnx::OnnxRuntime;
 use crate::error::Error;
 use crate::source::{self, ElementCheck};
+
+/// Cameras that the kernel knows.
+const CAMERAS: &str = "V4L2 cameras";
 
 /// One thing that was looked for.
 struct Finding {
@@ -26,45 +29,42 @@ struct Finding {
 /// Prints what was found. Fails if Squint cannot look at anything on this machine.
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
     let source = args.common.config.is_none().then(|| "test".into());
-    let config = config::load(args.common.config.as_deref(), &Overrides { source, ..args.common.overrides() })?;
+    let config = configuration(args.common.config.as_deref(), &Overrides { source, ..args.common.overrides() })?;
     let mut findings = Vec::new();
     let mut note = |subject: &str, there: bool, detail: String, needed_for: &str| {
         findings.push(Finding { subject: subject.into(), there, detail, needed_for: needed_for.into() });
     };
 
-    let runtime = OnnxRuntime::new(config.engines.onnxruntime.as_deref(), config.engines.threads).probe();
+    let runtime = probe(&OnnxRuntime::new(config.engines.onnxruntime.as_deref(), config.engines.threads));
     let runs = runtime.is_ok();
-    let places = || onnx::places().iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", ");
-    let detail = runtime.unwrap_or_else(|error| format!("{error}; run `make deps`, or put it in one of {}", places()));
-    note("ONNX Runtime", runs, detail, "every engine");
+    note("ONNX Runtime", runs, runtime.unwrap_or_else(|error| error.to_string()), "every engine");
 
     let (catalog, problems) = Catalog::open(&config.engines.folder);
     let usable = catalog.ids().count();
-    let detail =
-        format!("{usable} usable in {}, {} problems (`squint check` lists them)", catalog.folder().display(), problems.len());
-    note("engines", usable > 0, detail, "looking at anything");
+    let trouble = match problems.len() {
+        0 => String::new(),
+        count => format!(", {count} with problems (`squint check` lists them)"),
+    };
+    note("engines", usable > 0, format!("{usable} usable in {}{trouble}", catalog.folder().display()), "looking at anything");
     let policy = config.policy.is_file();
     let detail = config.policy.display().to_string();
-    note("policy", policy, if policy { detail } else { format!("{detail} is not there; name one with --policy") }, "squint run");
+    let advice = || format!("{detail} is not there; {}", policies(&config.calibration));
+    note("policy", policy, if policy { detail.clone() } else { advice() }, "squint run");
 
     let cameras = cameras();
     let detail = if cameras.is_empty() {
-        "no /dev/video* device on this machine".into()
+        "no /dev/video* on this machine".into()
     } else {
         cameras.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     };
-    note("V4L2 cameras", !cameras.is_empty(), detail, "source = \"v4l2:...\"");
+    note(CAMERAS, !cameras.is_empty(), detail, "source = \"v4l2:...\"");
 
-    match source::elements() {
-        Ok(elements) => findings.extend(elements.iter().map(element)),
-        Err(error) => findings.push(Finding {
-            subject: "GStreamer".into(),
-            there: false,
-            detail: format!("{error}; run `make deps`"),
-            needed_for: "every source but images".into(),
-        }),
+    let elements = source::elements();
+    if let Err(error) = &elements {
+        note("GStreamer", false, format!("{error}; run `make deps`"), "every source but images");
     }
-    print(&findings, args.json)?;
+    let elements = elements.unwrap_or_default();
+    if args.json { json(&findings, &elements) } else { text(&findings, &elements) }.map_err(Error::io("standard output"))?;
     if runs && usable > 0 {
         Ok(())
     } else {
@@ -73,15 +73,15 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
 }
 
 fn element(check: &ElementCheck) -> Finding {
-    let wanted = check.one_of.join(" or ");
     let needed_for = match check.on_demand {
         true => format!("source {} (only if the stream needs it)", check.source),
         false => format!("source {}", check.source),
     };
-    match check.found {
-        Some(found) => Finding { subject: wanted, there: true, detail: format!("element {found}"), needed_for },
-        None => Finding { subject: wanted, there: false, detail: format!("in the package {}", check.package), needed_for },
-    }
+    let detail = match check.found {
+        Some(found) => format!("element {found}"),
+        None => format!("in the package {}", check.package),
+    };
+    Finding { subject: check.one_of.join(" or "), there: check.found.is_some(), detail, needed_for }
 }
 
 fn cameras() -> Vec<PathBuf> {
@@ -90,21 +90,36 @@ fn cameras() -> Vec<PathBuf> {
     found
 }
 
-fn print(findings: &[Finding], as_json: bool) -> Result<(), Error> {
+fn json(findings: &[Finding], elements: &[ElementCheck]) -> std::io::Result<()> {
+    let told = |Finding { subject, there, detail, needed_for }: &Finding| json!({"subject": subject, "found": there, "detail": detail, "needed_for": needed_for});
+    let all: Vec<Value> = findings.iter().map(told).chain(elements.iter().map(|check| told(&element(check)))).collect();
+    writeln!(std::io::stdout().lock(), "{:#}", json!({"version": env!("CARGO_PKG_VERSION"), "findings": all}))
+}
+
+/// One line a finding, then one line a kind of source.
+fn text(findings: &[Finding], elements: &[ElementCheck]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    if as_json {
-        let all: Vec<Value> = findings
-            .iter()
-            .map(|Finding { subject, there, detail, needed_for }| {
-                json!({"subject": subject, "found": there, "detail": detail, "needed_for": needed_for})
-            })
-            .collect();
-        return writeln!(out, "{:#}", json!({"version": env!("CARGO_PKG_VERSION"), "findings": all}))
-            .map_err(Error::io("standard output"));
+    for Finding { subject, there, detail, .. } in findings {
+        let mark = match (there, subject.as_str()) {
+            (true, _) => "ok",
+            (false, CAMERAS) => "none", // not every machine needs one
+            (false, _) => "MISSING",
+        };
+        writeln!(out, "{mark:<8} {subject:<14} {detail}")?;
     }
-    for Finding { subject, there, detail, needed_for } in findings {
-        let mark = if *there { "found  " } else { "MISSING" };
-        writeln!(out, "{mark}  {subject:<34} for {needed_for:<44} {detail}").map_err(Error::io("standard output"))?;
+    writeln!(out, "\nsources")?;
+    for kind in elements.chunk_by(|one, next| one.source == next.source) {
+        let source = kind[0].source;
+        let absent = |on_demand: bool| {
+            let absent = kind.iter().filter(move |check| check.found.is_none() && check.on_demand == on_demand);
+            absent.map(|check| format!("{} (package {})", check.one_of[0], check.package)).collect::<Vec<_>>().join(", ")
+        };
+        let (needed, wanted) = (absent(false), absent(true));
+        match (needed.is_empty(), wanted.is_empty()) {
+            (true, true) => writeln!(out, "{:<8} {source}", "ok")?,
+            (true, false) => writeln!(out, "{:<8} {source:<14} streams that need it lack {wanted}", "partly")?,
+            (false, _) => writeln!(out, "{:<8} {source:<14} lacks {needed}", "no")?,
+        }
     }
-    Ok(())
+    writeln!(out, "{:<8} images", "ok")
 }

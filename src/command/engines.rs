@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::kit::{Kit, is_fatal};
+use super::kit::{Kit, is_fatal, probe};
 use super::run::millis;
 use crate::cli::Common;
 use crate::config::Overrides;
+use crate::engine::Answer;
 use crate::engine::catalog::Catalog;
 use crate::engine::manifest::{Kind, Manifest};
-use crate::engine::{Answer, Backend};
 use crate::error::Error;
 use crate::frame::{Frame, Framing};
 
@@ -106,7 +106,7 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
 pub(crate) fn verify(common: &Common) -> Result<(), Error> {
     let kit = common.kit_without_camera()?;
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", kit.runtime.probe()?).map_err(out)?;
+    writeln!(stdout, "{}", probe(&kit.runtime)?).map_err(out)?;
     let (catalog, problems) = Catalog::open(kit.catalog.folder());
     let mut bad = problems.iter().filter(|problem| is_fatal(problem.level)).count();
     let ids: Vec<String> = catalog.ids().map(str::to_owned).collect();

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::{Map, Value, json};
 
 use crate::cli::FeaturesArgs;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::features::{self, NAMES, Scratch};
 use crate::frame::Framing;
 use crate::source;
@@ -13,13 +13,13 @@ use crate::source;
 /// Prints the features of each picture. Pictures that cannot be read are named; the others are still measured.
 pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
-    let mut unreadable = None;
+    let mut unreadable = false;
     for path in &args.images {
         let frame = match source::decode_image(path) {
             Ok(frame) => frame,
             Err(error) => {
                 eprintln!("squint: {error}");
-                unreadable = Some(error);
+                unreadable = true;
                 continue;
             }
         };
@@ -44,5 +44,5 @@ pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {
             }
         }
     }
-    unreadable.map_or(Ok(()), |error| Err(Error::Source(error)))
+    if unreadable { Err(Error::Told(Kind::Missing)) } else { Ok(()) }
 }

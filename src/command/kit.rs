@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use log::warn;
+use log::{LevelFilter, warn};
 
 use crate::config::{self, Config, Overrides};
 use crate::engine::catalog::{Catalog, Level};
 use crate::engine::onnx::OnnxRuntime;
-use crate::engine::{Backend, EngineIdx, Look, looker};
+use crate::engine::{Backend, EngineError, EngineIdx, Look, looker};
 use crate::error::Error;
 use crate::features;
 use crate::pipeline::{Crew, Loader};
@@ -26,7 +26,7 @@ impl Kit {
     /// Reads the configuration, then the engines' manifests. Engines that cannot be used are named in the log; only a command that
     /// needs one of them fails.
     pub(crate) fn open(file: Option<&Path>, flags: &Overrides) -> Result<Self, Error> {
-        let config = config::load(file, flags)?;
+        let config = configuration(file, flags)?;
         let (catalog, problems) = Catalog::open(&config.engines.folder);
         for problem in &problems {
             warn!("{problem}");
@@ -43,7 +43,7 @@ impl Kit {
 
     /// The configured policy file, parsed.
     pub(crate) fn policy_file(&self) -> Result<PolicyFile, Error> {
-        read_policy(&self.config.policy)
+        read_policy(&self.config)
     }
 
     /// The engines that `file` names, and the policy bound to them.
@@ -61,7 +61,7 @@ impl Kit {
 
     fn hire(&self, ids: &[String], policy: Policy) -> Result<Crew, Error> {
         // Once, here: a missing library is one clear line, not one for each engine.
-        self.runtime.probe()?;
+        probe(&self.runtime)?;
         let unknown = |id: &String| Error::Usage(self.catalog.unknown(id));
         let first = ids.first().ok_or_else(|| Error::Bug("a policy without engines".into()))?;
         let labels = self.catalog.labels(first).ok_or_else(|| unknown(first))?;
@@ -85,11 +85,48 @@ impl Kit {
     }
 }
 
-/// Reads and parses a policy file.
-pub(crate) fn read_policy(path: &Path) -> Result<PolicyFile, Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|reason| Error::File { path: path.to_owned(), reason: format!("the policy cannot be read: {reason}") })?;
+/// Reads the configuration, and logs from then on as much as it says; without `--log`, a command that answers a question and ends
+/// keeps quiet about how it went.
+pub(crate) fn configuration(file: Option<&Path>, flags: &Overrides) -> Result<Config, Error> {
+    let config = config::load(file, flags)?;
+    log::set_max_level(if flags.log_level.is_some() { config.log_level } else { config.log_level.min(LevelFilter::Warn) });
+    Ok(config)
+}
+
+/// Proves that the runtime works; says which it is.
+pub(crate) fn probe(runtime: &OnnxRuntime) -> Result<String, Error> {
+    runtime.probe().map_err(|error| match error {
+        EngineError::RuntimeMissing { reason, .. } => Error::Missing(format!("ONNX Runtime cannot be used: {reason}")),
+        error => error.into(),
+    })
+}
+
+/// Reads and parses the configured policy file.
+pub(crate) fn read_policy(config: &Config) -> Result<PolicyFile, Error> {
+    let path = &config.policy;
+    let text = std::fs::read_to_string(path).map_err(|reason| Error::File {
+        path: path.clone(),
+        reason: match reason.kind() {
+            std::io::ErrorKind::NotFound => format!("there is no such policy; {}", policies(&config.calibration)),
+            _ => format!("the policy cannot be read: {reason}"),
+        },
+    })?;
     Ok(PolicyFile::parse(&text, path)?)
+}
+
+/// Which policies there are to choose from, as an advice.
+pub(crate) fn policies(calibration: &Path) -> String {
+    let entries = calibration.read_dir().into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".policy.toml")?.to_owned()))
+        .filter(|name| !name.is_empty())
+        .collect();
+    names.sort();
+    let folder = calibration.display();
+    if names.is_empty() {
+        return format!("{folder} holds no policy at all: name a file with --policy, or make one with `squint train`");
+    }
+    format!("{folder} holds {}: name one of them or a file with --policy, or make one with `squint train`", names.join(", "))
 }
 
 /// What a policy file may know of an engine; `None` if it is not in the catalogue.

@@ -1,5 +1,8 @@
 //! `squint run`: the daemon itself. Cameras in, reports out, a summary at the end.
 
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,18 +12,24 @@ use super::kit::Kit;
 use super::truth::Truth;
 use crate::cli::RunArgs;
 use crate::config::{Camera, Overrides, Pace, Stdout};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::frame::CameraId;
 use crate::observe::{Counters, Facts, Summary};
 use crate::pipeline::clock::{MachineClock, Stop};
 use crate::pipeline::{self, CameraSetup, Crew, Listener, Tally};
 use crate::report::{Drop, Report};
 use crate::service;
-use crate::sink::{Opening, Publisher};
+use crate::sink::{self, Opening, Publisher};
 use crate::source::{self, OpenRequest, Secret};
+
+const NOTHING_TO_LOOK_AT: &str = "nothing to look at: name a source, such as `squint run --source v4l2:/dev/video0` or `--source test`, \
+                                  or a configuration file with `--config FILE`; `squint run --help` lists the sources";
 
 /// Runs until every source has ended or a signal says so.
 pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
+    if args.source.is_none() && args.common.config.is_none() {
+        return Err(Error::Usage(NOTHING_TO_LOOK_AT.into()));
+    }
     let flags = Overrides {
         source: args.source.as_deref().map(Secret::new),
         pace: match args.pace.as_deref() {
@@ -28,6 +37,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
             Some(_) => Some(Pace::Realtime),
             None => None,
         },
+        rate_hz: args.rate_hz,
         deadline_ms: args.deadline_ms,
         stdout: match (args.json, args.text, args.quiet) {
             (true, ..) => Some(Stdout::Json),
@@ -35,30 +45,50 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
             (.., true) => Some(Stdout::None),
             _ => None,
         },
+        output_file: args.output_file.clone(),
+        socket: args.socket.clone(),
         ..args.common.overrides()
     };
     let kit = Kit::open(args.common.config.as_deref(), &flags)?;
+    log::set_max_level(kit.config.log_level);
+    // Tried now: after a long run it would be too late.
+    let summary_file = args.summary.as_deref().map(|path| create(path).map(|file| (path, file))).transpose()?;
     let truth = args.labels.as_deref().map(Truth::read).transpose()?;
     let file = kit.policy_file()?;
     let crew = kit.crew(&file)?;
     let names: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
     info!("policy {} over {}", crew.policy.name(), names.join(", "));
+    let cameras = &kit.config.cameras;
+    let opening = Opening::here(is_live(cameras), total(cameras, args.frames));
 
     let stop = Stop::new();
     service::stop_on_signals(&stop).map_err(Error::io("signal handlers"))?;
-    let cameras = kit.config.cameras.iter().enumerate().map(|(index, camera)| setup(index, camera, args.frames)).collect();
+    let cameras = cameras.iter().enumerate().map(|(index, camera)| setup(index, camera, args.frames)).collect();
     let allocations = args.count_allocations.then(Allocations::default);
-    let session = Session { stop, started, truth, allocations, opening: Opening::here(is_live(&kit.config.cameras), None) };
-    let summary = session.go(&kit, crew, cameras)?;
-    if let Some(path) = &args.summary {
-        let json = serde_json::to_string_pretty(&summary).map_err(|error| Error::Bug(error.to_string()))?;
-        std::fs::write(path, json + "\n").map_err(Error::io(path.display()))?;
+    let session = Session { stop, started, truth, allocations, opening };
+    let (summary, outcome) = session.go(&kit, crew, cameras)?;
+    if let Some((path, mut file)) = summary_file {
+        file.set_len(0).and_then(|()| file.write_all(summary.to_json().as_bytes())).map_err(Error::io(path.display()))?;
     }
-    Ok(())
+    outcome
+}
+
+/// A file that can be written; what it holds stays until then.
+fn create(path: &Path) -> Result<File, Error> {
+    OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(Error::io(path.display()))
 }
 
 fn is_live(cameras: &[Camera]) -> bool {
     cameras.iter().any(|camera| camera.source.is_live() || camera.pace == Pace::Realtime)
+}
+
+/// Frames to come, if that is known of every camera.
+fn total(cameras: &[Camera], limit: Option<u64>) -> Option<u64> {
+    let frames = |camera: &Camera| match (source::count(&camera.source), limit) {
+        (Some(count), Some(limit)) => Some(count.min(limit)),
+        (count, limit) => count.or(limit),
+    };
+    cameras.iter().map(frames).sum()
 }
 
 fn setup(index: usize, camera: &Camera, frame_limit: Option<u64>) -> CameraSetup {
@@ -89,8 +119,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Runs the pipeline and sums up. A finite source that failed is an error, after all else has been told.
-    pub(super) fn go(self, kit: &Kit, crew: Crew, cameras: Vec<CameraSetup>) -> Result<Summary, Error> {
+    /// Runs the pipeline and sums up. With the summary comes an error if a finite source failed, of which the log knows.
+    pub(super) fn go(self, kit: &Kit, crew: Crew, cameras: Vec<CameraSetup>) -> Result<(Summary, Result<(), Error>), Error> {
         let publisher = Publisher::open(&kit.config.output, &self.opening)?;
         let policy = crew.policy.name().to_owned();
         let names: Vec<_> = cameras.iter().map(|camera| Arc::clone(&camera.name)).collect();
@@ -121,16 +151,19 @@ impl Session {
             accuracy: listener.truth.as_ref().and_then(Truth::accuracy),
         };
         let summary = listener.counters.summary(&facts);
-        // A reader that has gone away cannot be told; the summary file still can.
-        if let Err(error) = listener.publisher.finish(&summary)
-            && !error.is_closed()
-        {
-            warn!("{error}");
+        match listener.publisher.finish() {
+            // The reader went away and wants to know no more; the summary file still gets it.
+            Err(error) if error.is_closed() => (),
+            outcome => {
+                if let Err(error) = outcome {
+                    warn!("{error}");
+                }
+                if kit.config.output.summary {
+                    eprint!("\n{}", sink::table(&summary, sink::stderr_style()));
+                }
+            }
         }
-        match failure {
-            Some(error) => Err(Error::Source(error)),
-            None => Ok(summary),
-        }
+        Ok((summary, failure.map_or(Ok(()), |_| Err(Error::Told(Kind::Missing)))))
     }
 }
 

@@ -31,15 +31,15 @@ pub struct Overrides {
     pub threads: Option<usize>,
     /// `--onnxruntime`.
     pub onnxruntime: Option<PathBuf>,
-    /// `--output`: `auto`, `text`, `json` or `none` (also for `--json` and the like).
+    /// `--json`, `--text` or `--quiet`.
     pub stdout: Option<Stdout>,
-    /// `--summary`.
+    /// Set by commands that have no summary to show; there is no flag for it.
     pub summary: Option<bool>,
     /// `--output-file`.
     pub output_file: Option<PathBuf>,
     /// `--socket`.
     pub socket: Option<PathBuf>,
-    /// `--log-level`.
+    /// `--log`.
     pub log_level: Option<log::LevelFilter>,
 }
 
@@ -63,11 +63,16 @@ impl Overrides {
         set("--engines", "engines.folder", self.engines.as_ref().map(path));
         set("--threads", "engines.threads", self.threads.map(|threads| whole(threads as u64)));
         set("--onnxruntime", "engines.onnxruntime", self.onnxruntime.as_ref().map(path));
-        set("--output", "output.stdout", self.stdout.map(|stdout| text(stdout.as_str())));
-        set("--summary", "output.summary", self.summary.map(ValueKind::Boolean));
+        let form = self.stdout.map_or("", |stdout| match stdout {
+            Stdout::Json => "--json",
+            Stdout::Text | Stdout::Auto => "--text",
+            Stdout::None => "--quiet",
+        });
+        set(form, "output.stdout", self.stdout.map(|stdout| text(stdout.as_str())));
+        set("this command", "output.summary", self.summary.map(ValueKind::Boolean));
         set("--output-file", "output.file.path", self.output_file.as_ref().map(path));
         set("--socket", "output.socket", self.socket.as_ref().map(path));
-        set("--log-level", "log-level", self.log_level.map(|level| text(&level.as_str().to_lowercase())));
+        set("--log", "log-level", self.log_level.map(|level| text(&level.as_str().to_lowercase())));
         flags
     }
 }

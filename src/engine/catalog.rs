@@ -246,7 +246,12 @@ impl Catalog {
 
     /// What to tell somebody who asks for an engine that is not there.
     pub fn unknown(&self, id: &str) -> String {
-        let near = self.ids().map(|known| (strsim::damerau_levenshtein(known, id), known)).min();
+        // Who types only the start of a name means that one, however long it is.
+        let distance = |known: &str| match known.starts_with(id) {
+            true => 0,
+            false => strsim::damerau_levenshtein(known, id),
+        };
+        let near = self.ids().map(|known| (distance(known), known)).min();
         let folder = self.folder.display();
         match near {
             Some((distance, known)) if distance <= 1 + id.len() / 3 => {
@@ -255,7 +260,7 @@ impl Catalog {
             Some(_) => {
                 format!("there is no usable engine `{id}` in {folder}; there are {}", self.ids().collect::<Vec<_>>().join(", "))
             }
-            None => format!("there is no usable engine at all in {folder}; `squint engines` says why"),
+            None => format!("there is no usable engine at all in {folder}; `squint check` says why"),
         }
     }
 }

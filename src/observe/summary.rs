@@ -89,6 +89,8 @@ pub struct Part {
     pub abstained: u64,
     /// Given no answer, every engine asked failed.
     pub failed: u64,
+    /// Of these four, settled after the deadline.
+    pub late: u64,
     /// Given up before there was an outcome, by reason.
     #[serde(serialize_with = "dropped")]
     pub dropped: Drops,
@@ -200,6 +202,7 @@ impl Part {
             reused: outcome(Outcome::Reused),
             abstained: outcome(Outcome::Abstained),
             failed: outcome(Outcome::Failed),
+            late: tally.late,
             dropped: tally.drops,
             fps: (seconds > 0.0).then(|| rounded(settled as f64 / seconds, 100.0)),
             latency_us: Named(stages.collect()),

@@ -3,7 +3,7 @@
 //! Ready, watchdog and journal will live here too; the pipeline already waits only through [`Stop`], so that every one of them can
 //! end it.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use log::LevelFilter;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -18,9 +18,12 @@ pub const DEFAULT_LEVEL: LevelFilter = LevelFilter::Info;
 pub fn log_to_stderr(level: Option<LevelFilter>) {
     let mut builder = env_logger::Builder::new();
     builder.filter_level(LevelFilter::Off).filter_module("squint", LevelFilter::Trace).filter_module("ort", LevelFilter::Warn);
-    builder.format(|out, record| {
+    // A status line may stand in the line of the terminal that is written to next.
+    let erase =
+        if std::io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb") { "\x1b[2K" } else { "" };
+    builder.format(move |out, record| {
         let style = out.default_level_style(record.level());
-        writeln!(out, "{style}{:<5}{style:#} {}", record.level(), record.args())
+        writeln!(out, "{erase}{style}{:<5}{style:#} {}", record.level(), record.args())
     });
     // A second logger in one process (tests) is no reason to fail.
     let _ = builder.try_init();

@@ -17,11 +17,10 @@ mod text;
 use std::io;
 use std::path::PathBuf;
 
-use crate::observe::Summary;
 use crate::report::Report;
 
 pub use file::File;
-pub use publisher::{Opening, Published, Publisher};
+pub use publisher::{Opening, Published, Publisher, stderr_style};
 pub use record::{write_record, write_record_with_features};
 pub use socket::{Socket, SocketCounts};
 pub use stamp::Stamp;
@@ -47,7 +46,7 @@ pub trait Sink: Send {
     fn flush(&mut self) -> Result<(), SinkError>;
 
     /// The last call: nothing is published afterwards.
-    fn finish(&mut self, _summary: &Summary) -> Result<(), SinkError> {
+    fn finish(&mut self) -> Result<(), SinkError> {
         self.flush()
     }
 }

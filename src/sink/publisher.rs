@@ -10,7 +10,6 @@ use log::{info, warn};
 use super::record::{write_record, write_record_with_features};
 use super::{File, Sink, SinkError, Socket, StdoutJson, Style, Text};
 use crate::config::{Output, Stdout};
-use crate::observe::Summary;
 use crate::report::Report;
 
 /// What the sinks must know beyond the configuration.
@@ -32,11 +31,22 @@ impl Opening {
     /// As this process finds standard output: a terminal has colours unless `NO_COLOR` is set or `TERM` is `dumb`
     /// (<https://no-color.org>).
     pub fn here(live: bool, total: Option<u64>) -> Self {
-        let smart = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
-        let terminal = io::stdout().is_terminal() && smart;
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { terminal, colour, live, total, features: false }
+        let terminal = io::stdout().is_terminal() && smart();
+        Self { terminal, colour: terminal && colourful(), live, total, features: false }
     }
+}
+
+fn smart() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}
+
+fn colourful() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The style of what goes to standard error, by the same rules.
+pub fn stderr_style() -> Style {
+    Style { colour: io::stderr().is_terminal() && smart() && colourful(), ..Style::default() }
 }
 
 /// What became of the records given to one sink.
@@ -106,9 +116,9 @@ impl Publisher {
         each(&mut self.slots, 0, |sink| sink.flush())
     }
 
-    /// The last call: people see the summary, everybody else gets what was held back.
-    pub fn finish(&mut self, summary: &Summary) -> Result<(), SinkError> {
-        each(&mut self.slots, 0, |sink| sink.finish(summary))
+    /// The last call: everybody gets what was held back.
+    pub fn finish(&mut self) -> Result<(), SinkError> {
+        each(&mut self.slots, 0, |sink| sink.finish())
     }
 
     /// What became of the records, by sink.

@@ -37,6 +37,7 @@ fn write(report: &Report, with_features: bool, buffer: &mut Vec<u8>) {
         features: features::SCHEMA,
         features_values: (with_features && values.iter().all(|value| value.is_finite())).then_some(values),
         outcome: report.outcome.name(),
+        late: report.late,
         top: Tops(report),
         engines: Steps(report),
         verdict: report.verdict.into(),
@@ -66,6 +67,7 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     features_values: Option<&'a [f32]>,
     outcome: &'static str,
+    late: bool,
     top: Tops<'a>,
     engines: Steps<'a>,
     verdict: Why,

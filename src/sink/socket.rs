@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Sink, SinkError};
-use crate::observe::Summary;
 use crate::report::Report;
 
 /// Bytes kept for a reader beyond what the system keeps for it.
@@ -209,7 +208,7 @@ impl Sink for Socket {
     }
 
     /// Gives readers that lag [`FAREWELL`], all of them together, to take what waits.
-    fn finish(&mut self, _summary: &Summary) -> Result<(), SinkError> {
+    fn finish(&mut self) -> Result<(), SinkError> {
         let until = Instant::now() + FAREWELL;
         for reader in self.readers.iter_mut().filter(|reader| !reader.waiting.is_empty()) {
             let left = until.saturating_duration_since(Instant::now());

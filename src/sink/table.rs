@@ -27,7 +27,11 @@ fn compose(out: &mut String, summary: &Summary, style: Style) -> fmt::Result {
         write!(out, ", {mb:.0} MB")?;
     }
     let about = format_args!("   policy {}, squint {}", Tame(&summary.policy), Tame(&summary.version));
-    writeln!(out, "{}\n", style.paint("2", about))?;
+    writeln!(out, "{}", style.paint("2", about))?;
+    if all.frames == 0 {
+        return Ok(());
+    }
+    out.push('\n');
     outcomes(out, all, style)?;
     engines(out, all, style)?;
     stages(out, all, style)?;
@@ -62,6 +66,11 @@ fn outcomes(out: &mut String, all: &Part, style: Style) -> fmt::Result {
             }
         }
         out.push('\n');
+    }
+    if all.late > 0 {
+        let settled = all.settled().max(1) as f64;
+        let note = format_args!("  of those with an outcome, settled after the deadline");
+        writeln!(out, "  {:<9} {:>8}  {}{}", "late", all.late, percent(Some(all.late as f64 / settled)), style.paint("2", note))?;
     }
     Ok(())
 }

@@ -1,5 +1,4 @@
-//! One line a frame for people, and on a terminal a status line below them that renews itself. The table at the end is in
-//! [`super::table`], the status line in [`super::status`].
+//! One line a frame for people, and on a terminal a status line below them that renews itself, see [`super::status`].
 //!
 //! Names come from files and cameras, so nothing in them may steer the terminal: control and direction characters are replaced.
 
@@ -9,16 +8,14 @@ use std::time::Instant;
 
 use super::publisher::Opening;
 use super::status::{ERASE, Status};
-use super::table::table;
 use super::{Sink, SinkError};
-use crate::observe::Summary;
 use crate::policy::{Code, Reason};
 use crate::report::{Drop, Outcome, Report};
 
 /// Columns of the class name, probability included; longer names are cut.
 const CLASS_WIDTH: usize = 28;
 /// Widest camera and file columns; longer names are cut. Widest column of engines; longer ones push the rest to the right.
-const WIDEST: [usize; 3] = [16, 24, 32];
+const WIDEST: [usize; 3] = [16, 28, 32];
 
 /// How lines may look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,8 +118,11 @@ impl<W: Write + Send> Text<W> {
 
     /// Moves the cell to the line and fills it up to the widest cell so far of this column.
     fn column(&mut self, at: usize, colour: &'static str) {
-        if at < 2 {
-            cut(&mut self.cell, WIDEST[at]);
+        match at {
+            0 => cut(&mut self.cell, WIDEST[0]),
+            // The end of a path tells more than its start.
+            1 => cut_front(&mut self.cell, WIDEST[1]),
+            _ => (),
         }
         let width = self.cell.chars().count();
         self.widths[at] = self.widths[at].max(width.min(WIDEST[at]));
@@ -145,7 +145,7 @@ impl<W: Write + Send> Text<W> {
         let mut figure = String::new();
         if let (Outcome::Answered | Outcome::Reused, Some(top)) = (report.outcome, best) {
             match report.labels.classes.get(top.class as usize).filter(|label| !label.name.is_empty()) {
-                Some(label) => write!(self.cell, "{}", Tame(&label.name))?,
+                Some(label) => write!(self.cell, "{}", Tame(first_of(&label.name)))?,
                 None => write!(self.cell, "class {}", top.class)?,
             }
             write!(figure, " {:.2}", top.probability)?;
@@ -181,14 +181,12 @@ impl<W: Write + Send> Sink for Text<W> {
         self.out.flush().map_err(SinkError::stdout)
     }
 
-    /// Erases the status line and prints the table.
-    fn finish(&mut self, summary: &Summary) -> Result<(), SinkError> {
+    /// Erases the status line.
+    fn finish(&mut self) -> Result<(), SinkError> {
         self.line.clear();
         if self.style.terminal {
             self.line.push_str(ERASE);
         }
-        self.line.push('\n');
-        self.line.push_str(&table(summary, self.style));
         self.send()
     }
 }
@@ -240,12 +238,29 @@ fn fill(line: &mut String, columns: usize) {
     line.extend(std::iter::repeat_n(' ', columns));
 }
 
+/// A class as people call it: of a long list of synonyms the first one.
+fn first_of(name: &str) -> &str {
+    match name.split_once(", ") {
+        Some((first, _)) if name.chars().count() > CLASS_WIDTH - " 0.00".len() => first,
+        _ => name,
+    }
+}
+
 /// Cuts `text` to `columns` characters, the last of them an ellipsis.
 fn cut(text: &mut String, columns: usize) {
     if text.chars().count() > columns {
         let end = text.char_indices().nth(columns.saturating_sub(1)).map_or(text.len(), |(at, _)| at);
         text.truncate(end);
         text.push('…');
+    }
+}
+
+/// Cuts `text` to its last `columns` characters, the first of them an ellipsis.
+fn cut_front(text: &mut String, columns: usize) {
+    let count = text.chars().count();
+    if count > columns {
+        let start = text.char_indices().nth(count + 1 - columns).map_or(text.len(), |(at, _)| at);
+        text.replace_range(..start, "…");
     }
 }
 

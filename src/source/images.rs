@@ -136,6 +136,11 @@ fn told(error: ImageError) -> String {
     }
 }
 
+/// How many files `pattern` names; `None` if there are none.
+pub(super) fn count(pattern: &str) -> Option<u64> {
+    list(pattern).ok().and_then(|(_, files)| u64::try_from(files.len()).ok())
+}
+
 /// The folder that names are relative to, and the image files, sorted by path.
 fn list(pattern: &str) -> Result<(PathBuf, Vec<PathBuf>), String> {
     let path = Path::new(pattern);

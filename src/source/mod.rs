@@ -109,6 +109,14 @@ pub enum SourceError {
     },
 }
 
+/// How many frames `source` holds, where that can be said beforehand: photos.
+pub fn count(source: &SourceSpec) -> Option<u64> {
+    match source {
+        SourceSpec::Images { pattern } => images::count(pattern),
+        _ => None,
+    }
+}
+
 /// What is to be opened, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenRequest {

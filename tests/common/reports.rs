@@ -88,6 +88,7 @@ pub fn abstained() -> Report {
     report.outcome = Outcome::Abstained;
     report.file = Some("img_0042.jpg".into());
     report.verdict = why(Code::OutOfTime, Some(12.0), Some(31.0));
+    report.late = true;
     report.drops = Drops::default();
     report
 }

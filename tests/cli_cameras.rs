@@ -1,0 +1,187 @@
+//! Cameras that are not there, die, stall, come back and change, through the whole daemon; and where its records go.
+#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
+
+#[path = "common/onnx_model.rs"]
+#[allow(dead_code)]
+mod onnx_model;
+#[path = "common/shelf.rs"]
+#[allow(dead_code)]
+mod shelf;
+#[path = "common/sources.rs"]
+mod sources;
+#[path = "common/squint.rs"]
+mod squint_cli;
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use onnx_model::Model;
+use serde_json::Value;
+use shelf::Shelf;
+use squint_cli::*;
+
+/// What an orderly stop may take.
+const STOP: Duration = Duration::from_secs(2);
+
+/// A shelf with one small engine, and the path of a policy that asks it.
+fn small() -> (Shelf, String) {
+    let shelf = Shelf::new();
+    shelf.network("small", &Model::brightest(8, 8));
+    let policy = fixed_policy(shelf.path(), "small").to_str().unwrap().to_owned();
+    (shelf, policy)
+}
+
+/// A configuration with the small engine; `rest` is what the test is about.
+fn config(shelf: &Shelf, policy: &str, rest: &str) -> String {
+    let engines = shelf.path().display();
+    let text = format!("policy = \"{policy}\"\n[engines]\nfolder = \"{engines}\"\n{rest}");
+    shelf.write("squint.toml", text).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_camera_that_is_not_there_is_tried_again_and_again_until_told_to_stop() {
+    let (shelf, policy) = small();
+    for (source, advice) in [("v4l2:/dev/video99", "is it plugged in?"), ("rtsp://127.0.0.1:1/x", "is the camera on")] {
+        let engines = shelf.path().to_str().unwrap();
+        let mut squint = Daemon::start(squint(["run", "--source", source, "--policy", &policy, "--engines", engines, "--json"]));
+        squint.until_logged("next try in 500 ms");
+        squint.signal("TERM");
+        let told = squint.ends_within(STOP).ends(0);
+        assert!(told.err.contains("next try in 250 ms") && told.err.contains(advice), "{}", told.err);
+        assert!(told.out.is_empty() && told.err.contains("0 frames in "), "{}", told.err);
+    }
+}
+
+#[test]
+fn a_camera_may_change_its_picture_in_mid_stream() {
+    let (shelf, policy) = small();
+    let picture =
+        |w, h, n, f| format!("videotestsrc num-buffers={n} ! video/x-raw,format={f},width={w},height={h},framerate=30/1 ! c.");
+    let changing = format!(
+        "pipeline:{} {} concat name=c ! identity sleep-time=20000",
+        picture(64, 48, 20, "RGB"),
+        picture(227, 31, 900, "I420")
+    );
+    let engines = shelf.path().to_str().unwrap();
+    let told = ask(["run", "--source", &changing, "--policy", &policy, "--engines", engines, "--json", "--frames", "40"]).ends(0);
+    let records = told.records();
+    assert!(records.len() > 20 && records.iter().all(|record| record["outcome"] == "answered"), "{}", told.err);
+    assert!(!told.err.contains("WARN"), "{}", told.err);
+}
+
+#[test]
+fn a_network_camera_dies_comes_back_stalls_and_heals_and_its_password_stays_unknown() {
+    let password = "hun@ter/2";
+    let login = ["operator", password];
+    let Some(mut camera) = sources::Camera::start("0", &login) else { return };
+    let (shelf, policy) = small();
+    let url = camera.url("operator:hun@ter%2F2@");
+    let rest = format!(
+        "[output]\nsocket = \"{0}/s.sock\"\nfile = {{ path = \"{0}/records.jsonl\" }}\n[[camera]]\nname = \"gate\"\nsource = \"{url}\"\n\
+         stall-after-ms = 1000\nretry-cap-ms = 500\n",
+        shelf.path().display()
+    );
+    let config = config(&shelf, &policy, &rest);
+    let printed = ask(["check", "--config", &config, "--print"]).ends(0).out;
+    assert!(printed.contains("rtsp://operator:***@127.0.0.1"), "{printed}");
+    let mut squint = Daemon::start(squint(["run", "--config", &config, "--json", "--log", "trace"]));
+    let more = |squint: &mut Daemon| {
+        let now = squint.out().lines().count();
+        squint.until_records(now + 10);
+    };
+    more(&mut squint);
+    let losses = |squint: &Daemon| squint.err().matches("; next try in ").count();
+
+    camera.signal("KILL");
+    squint.until("the loss is noticed", |squint| losses(squint) > 0);
+    let port = camera.port.clone();
+    drop(camera);
+    // The old port may be held for a moment by connections that are being closed.
+    camera = (0..200)
+        .find_map(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            sources::Camera::start(&port, &login)
+        })
+        .expect("the camera comes back");
+    more(&mut squint);
+
+    let before = losses(&squint);
+    camera.signal("STOP");
+    squint.until("the stall is noticed", |squint| losses(squint) > before);
+    assert!(squint.err().contains("no frame for 1000 ms"), "{}", squint.err());
+    camera.signal("CONT");
+    more(&mut squint);
+
+    squint.signal("TERM");
+    let told = squint.ends_within(STOP).ends(0);
+    let frames: Vec<_> = told.records().iter().map(|record| record["frame"].as_u64().unwrap()).collect();
+    assert!(frames.is_sorted() && frames.windows(2).all(|pair| pair[0] < pair[1]), "numbers go on: {frames:?}");
+    let stored = std::fs::read_to_string(shelf.path().join("records.jsonl")).unwrap();
+    assert_eq!(stored, told.out, "the file holds the same records");
+    for text in [&told.out, &told.err, &stored, &printed] {
+        for secret in ["hun@ter", "hun%40ter", "ter/2", "ter%2F2"] {
+            assert!(!text.contains(secret), "{secret} is in\n{text}");
+        }
+    }
+    assert!(told.records()[0]["source"].as_str().unwrap().contains("operator:***@"));
+}
+
+#[test]
+fn a_wrong_password_is_told_without_telling_it() {
+    let Some(camera) = sources::Camera::start("0", &["operator", "right"]) else { return };
+    let (shelf, policy) = small();
+    let url = camera.url("operator:hunter2@");
+    let engines = shelf.path().to_str().unwrap();
+    let mut squint = Daemon::start(squint(["run", "--source", &url, "--policy", &policy, "--engines", engines, "--log", "trace"]));
+    squint.until_logged("check user name and password");
+    squint.signal("INT");
+    let told = squint.ends_within(STOP).ends(0);
+    assert!(!told.err.contains("hunter2") && !told.out.contains("hunter2"), "{}", told.err);
+}
+
+#[test]
+fn records_go_to_a_rotated_file_and_none_is_lost() {
+    let (shelf, policy) = small();
+    let photos = shelf.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    let first = photos.join("0.png");
+    image::RgbImage::from_pixel(16, 12, image::Rgb([20, 20, 250])).save(&first).unwrap();
+    let name = |number: usize| format!("{number:04}-{}.png", "with-a-long-name-".repeat(13));
+    let count = 2000;
+    (0..count).for_each(|number| std::fs::hard_link(&first, photos.join(name(number))).unwrap());
+    std::fs::remove_file(&first).unwrap();
+    let (file, photos) = (shelf.path().join("records.jsonl"), photos.display());
+    let rest = format!("[output]\nstdout = \"none\"\nfile = {{ path = \"{}\", max-mb = 1, keep = 3 }}\n", file.display());
+    let config = config(&shelf, &policy, &format!("{rest}[[camera]]\nsource = \"{photos}\"\n"));
+    assert!(ask(["run", "--config", &config]).ends(0).out.is_empty());
+    let rotated = |number: usize| file.with_extension(format!("jsonl.{number}"));
+    assert!(rotated(1).exists(), "more than a megabyte was written");
+    let texts: Vec<_> =
+        [rotated(3), rotated(2), rotated(1), file].iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+    assert!(texts.iter().all(|text| text.len() <= 1_000_000 && text.ends_with('\n')));
+    let numbers: Vec<_> = texts.iter().flat_map(|text| records(text)).map(|record| record["frame"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..count as u64).collect::<Vec<_>>());
+}
+
+#[test]
+fn any_number_of_programs_may_read_the_socket() {
+    let (shelf, policy) = small();
+    let (engines, socket) = (shelf.path().to_str().unwrap(), shelf.path().join("reports.sock"));
+    let path = socket.to_str().unwrap();
+    let started = || squint(["run", "--source", "test", "--policy", &policy, "--engines", engines, "--quiet", "--socket", path]);
+    let mut daemon = Daemon::start(started());
+    daemon.until("the socket", |_| Path::new(path).exists());
+    let reader = || BufReader::new(UnixStream::connect(path).unwrap()).lines().take(5);
+    let (one, two) = (reader(), reader());
+    for lines in [one, two] {
+        let frames: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+        assert!(frames.len() == 5 && frames.iter().all(|record| record["camera"] == "camera"));
+    }
+    let second = tell(started()).ends(74);
+    assert!(second.err.contains("another program listens there already"), "{}", second.err);
+    daemon.signal("TERM");
+    assert!(daemon.ends_within(STOP).ends(0).out.is_empty());
+    assert!(!socket.exists(), "a socket that nobody serves is removed");
+}
