@@ -4,8 +4,9 @@
 
 #![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
 
-#[path = "common/fake_look.rs"]
-mod fake_look;
+#[path = "common/fakes.rs"]
+#[allow(dead_code)]
+mod fakes;
 #[path = "common/onnx_model.rs"]
 mod onnx_model;
 #[path = "common/shelf.rs"]
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use fake_look::{FakeLook, Mood};
+use fakes::{Act, FakeLook};
 use onnx_model::{Finish, Model};
 use shelf::{Shelf, runtime};
 use squint::engine::catalog::Catalog;
@@ -211,9 +212,9 @@ fn engines_run_side_by_side_on_their_own_threads() {
 
 #[test]
 fn a_fake_engine_is_as_bad_as_it_is_told() {
-    let mut fake = FakeLook::new("fake", 4, Mood::Unsure);
-    fake.moods = vec![Mood::Fails, Mood::NotFinite, Mood::Says(2, 0.7), Mood::Unsure];
-    fake.delay = Duration::from_millis(2);
+    let acts = [Act::Fail, Act::NotFinite, Act::Answer(2, 0.7)];
+    let rule = move |look| acts.get(look as usize).copied().unwrap_or(Act::Unsure);
+    let mut fake = FakeLook::new(Duration::from_millis(2), &Arc::default(), rule);
     let frame = colour(2, 2, [0, 0, 0]);
     let mut answer = Answer::default();
     let mut next = |answer: &mut Answer| fake.look(&frame, &Framing::default(), answer);

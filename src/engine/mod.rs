@@ -39,7 +39,7 @@ pub struct Top {
 }
 
 /// What an engine (or several, averaged) thinks of a frame. Buffers are kept and filled again.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Answer {
     /// Probability of each class, `[classes]`, each 0..=1, sum 1 within rounding.
     pub probabilities: Vec<f32>,
@@ -51,6 +51,21 @@ pub struct Answer {
     pub margin: f32,
     /// Entropy of the probabilities divided by ln(classes), 0..=1.
     pub entropy: f32,
+}
+
+impl Clone for Answer {
+    fn clone(&self) -> Self {
+        let mut copy = Self::with_classes(self.probabilities.len());
+        copy.clone_from(self);
+        copy
+    }
+
+    /// Keeps the buffer, which the derived one would not.
+    fn clone_from(&mut self, other: &Self) {
+        let Self { probabilities, top, ranked, margin, entropy } = other;
+        self.probabilities.clone_from(probabilities);
+        (self.top, self.ranked, self.margin, self.entropy) = (*top, *ranked, *margin, *entropy);
+    }
 }
 
 impl Answer {

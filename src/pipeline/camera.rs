@@ -3,6 +3,7 @@
 //! The only place that opens a source, and the only place that opens it again. Never waits for an engine, except for cameras
 //! that must not lose frames, which wait for a free job.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +15,10 @@ use crate::frame::{Frame, Framing};
 use crate::report::Drop;
 use crate::source::{Backoff, FrameSource, SourceError};
 
+use super::Opener;
 use super::clock::{Clock, Stop};
+use super::dispatch::Event;
 use super::job::{Job, Ledger};
-use super::{Event, Opener};
 
 /// One camera's thread, before it runs.
 pub(super) struct CameraThread {
@@ -48,6 +50,8 @@ struct Progress {
     /// Frames superseded in this opening that have been counted.
     superseded: u64,
     delivered: bool,
+    /// True while a frame is counted as offered but neither handed on nor counted as lost.
+    in_hand: bool,
 }
 
 enum Flow {
@@ -56,29 +60,38 @@ enum Flow {
 }
 
 impl CameraThread {
-    /// Works until the source has ended or Squint stops. An error is one that no retry can mend: a finite source that failed.
+    /// Works until the source has ended or Squint stops. An error is one that no retry can mend: a finite source that failed. However
+    /// it ends, the dispatcher hears of it.
     pub(super) fn run(mut self) -> Result<(), SourceError> {
-        let mut scratch = Scratch::default();
         let mut progress = Progress::default();
-        let outcome = loop {
-            let lost = match self.run_once(&mut scratch, &mut progress) {
-                Ok(()) => break Ok(()),
-                Err(error) if !self.live => break Err(error),
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.keep_alive(&mut progress)));
+        if progress.in_hand {
+            self.ledger.lose(Drop::Stopped, 1);
+        }
+        self.stop.forget(self.index);
+        // The dispatcher may be gone already if everything is going down at once.
+        let _ = self.events.send(Event::Ended(self.index));
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    fn keep_alive(&mut self, progress: &mut Progress) -> Result<(), SourceError> {
+        let mut scratch = Scratch::default();
+        while !self.stop.is_stopped() && self.frames_left() > 0 {
+            let lost = match self.run_once(&mut scratch, progress) {
+                Ok(()) => break,
+                Err(error) if !self.live => return Err(error),
                 Err(error) => error,
             };
             if self.stop.is_stopped() {
-                break Ok(());
+                break;
             }
             let pause = self.backoff.pause();
             warn!(camera = *self.name; "{}: {lost}; next try in {} ms", self.name, pause.as_millis());
             if !self.clock.sleep(pause, &self.stop) {
-                break Ok(());
+                break;
             }
-        };
-        self.stop.forget(self.index);
-        // The dispatcher may be gone already if everything is going down at once.
-        let _ = self.events.send(Event::Ended(self.index));
-        outcome
+        }
+        Ok(())
     }
 
     /// Opens the source and works until it ends or fails. Never retries, never sleeps.
@@ -95,6 +108,8 @@ impl CameraThread {
         loop {
             match source.next(self.stall_after) {
                 Ok(Some(frame)) => {
+                    self.ledger.offer(1);
+                    progress.in_hand = true;
                     self.count_superseded(source, progress);
                     if !std::mem::replace(&mut progress.delivered, true) {
                         let layout = frame.layout();
@@ -103,8 +118,9 @@ impl CameraThread {
                     }
                     let sequence = progress.base + frame.sequence;
                     progress.next = sequence + 1;
-                    self.ledger.offer(1);
-                    if let Flow::End = self.sight(frame, sequence, scratch) {
+                    let flow = self.sight(frame, sequence, scratch);
+                    progress.in_hand = false;
+                    if let Flow::End = flow {
                         return Ok(());
                     }
                 }
@@ -117,7 +133,7 @@ impl CameraThread {
                 }
                 Err(error) => return Err(error),
             }
-            if self.frame_limit.is_some_and(|limit| self.ledger.offered() >= limit) {
+            if self.frames_left() == 0 {
                 return Ok(());
             }
         }
@@ -159,9 +175,14 @@ impl CameraThread {
         }
     }
 
+    fn frames_left(&self) -> u64 {
+        self.frame_limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.ledger.offered()))
+    }
+
     fn count_superseded(&self, source: &dyn FrameSource, progress: &mut Progress) {
         let total = source.superseded();
-        let new = total.saturating_sub(progress.superseded);
+        // Frames beyond the limit are none of ours.
+        let new = total.saturating_sub(progress.superseded).min(self.frames_left());
         if new > 0 {
             progress.superseded = total;
             self.ledger.offer(new);

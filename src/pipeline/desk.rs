@@ -1,23 +1,21 @@
 //! The dispatcher's desk: which frame is shown to which engine next, told by policy, deadlines and who is free.
 //!
 //! Pure: the time is handed in, the hands that act are a trait. What waits here is bounded by the jobs of the cameras: a live
-//! camera has at most one frame waiting for its first engine (a newer one takes its place *and its rank*, so that earliest deadline
-//! first starves nobody), a camera that must not lose frames has one frame at the engines at a time and the rest in line.
+//! camera has at most one frame waiting for its first engine (a newer one takes its place *and its rank*, see [`Rank`]), a camera
+//! that must not lose frames has one frame at the engines at a time and the rest in line.
+
+mod seat;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::engine::{Answer, EngineIdx, MAX_ENGINES, score};
-use crate::policy::{self, Allowance, Choice, LastAnswer, Past, Policy, Reason, Reuse, Situation, Step, Terms, Verdict};
+use crate::policy::{self, Allowance, Choice, Code, LastAnswer, Past, Policy, Reason, Reuse, Situation, Step, Verdict};
 use crate::report::{Drop, Outcome};
 use crate::stats::LatencyWindow;
 
-use super::job::Job;
-
-/// First pause after an engine failed; doubles with each failure in a row.
-const ASIDE_FIRST: Duration = Duration::from_millis(500);
-/// Longest such pause.
-const ASIDE_CAP: Duration = Duration::from_secs(60);
+use super::job::{Job, Rank};
+use seat::Seat;
 
 /// What the desk asks the outside to do. Nothing here may block.
 pub(crate) trait Hands {
@@ -56,11 +54,11 @@ struct Camera {
     done: bool,
 }
 
-struct Seat {
-    window: LatencyWindow,
-    busy_until: Option<Instant>,
-    failures: u32,
-    aside_until: Option<Instant>,
+impl Camera {
+    /// False while a camera that must not lose frames has one at the engines.
+    fn is_at_turn(&self) -> bool {
+        !self.terminal.lossless || self.active == 0
+    }
 }
 
 /// State of the dispatcher.
@@ -93,12 +91,11 @@ impl Desk {
             done: false,
             terminal,
         };
-        let seat = |window| Seat { window, busy_until: None, failures: 0, aside_until: None };
         Self {
             policy,
             start,
             cameras: terminals.into_iter().map(camera).collect(),
-            seats: windows.into_iter().map(seat).collect(),
+            seats: windows.into_iter().map(Seat::new).collect(),
             escalated: Vec::with_capacity(jobs),
             round: Vec::with_capacity(jobs),
         }
@@ -107,8 +104,10 @@ impl Desk {
     /// A frame has been measured.
     pub(crate) fn sighting(&mut self, mut job: Box<Job>, now: Instant, hands: &mut impl Hands) {
         let camera = &mut self.cameras[job.camera];
-        if !camera.terminal.lossless {
-            job.due = Some(job.captured + camera.terminal.deadline);
+        let Terminal { deadline, lossless, .. } = camera.terminal;
+        job.rank = Rank { patient: true, due: if lossless { now } else { job.captured } + deadline, since: now };
+        if !lossless {
+            job.due = Some(job.captured + deadline);
             if let Some(older) = camera.fresh.pop_front() {
                 job.rank = older.rank;
                 hands.give_up(older, Drop::Busy);
@@ -136,25 +135,24 @@ impl Desk {
         };
         match &job.result {
             Ok(times) => {
-                seat.window.add(times.preprocess + times.run + times.rank);
-                if seat.failures > 0 {
-                    hands.recovered(engine, std::mem::take(&mut seat.failures));
-                    seat.aside_until = None;
+                let failures = seat.answered(times.preprocess + times.run + times.rank);
+                if failures > 0 {
+                    hands.recovered(engine, failures);
                 }
                 let own = &job.own;
                 step = Step { answered: true, times: *times, top: own.top[0], margin: own.margin, entropy: own.entropy, ..step };
             }
             Err(_) => {
-                seat.failures = seat.failures.saturating_add(1);
-                let pause = ASIDE_FIRST.saturating_mul(1 << (seat.failures - 1).min(16)).min(ASIDE_CAP);
-                seat.aside_until = Some(now + pause);
-                hands.set_aside(engine, &job, seat.failures, pause);
+                let (failures, pause) = seat.failed(now);
+                hands.set_aside(engine, &job, failures, pause);
             }
         }
         let journey = &mut job.report.journey;
         let earlier = if self.policy.averages() { journey.answers() as u32 } else { 0 };
-        if step.answered {
+        if step.answered && earlier > 0 {
             score::absorb(&mut journey.answer, &job.own, earlier + 1);
+        } else if step.answered {
+            std::mem::swap(&mut journey.answer, &mut job.own);
         }
         journey.steps.push(step);
         self.escalated.push(job);
@@ -164,6 +162,11 @@ impl Desk {
     /// A camera will send no more frames.
     pub(crate) fn ended(&mut self, camera: usize) {
         self.cameras[camera].done = true;
+    }
+
+    /// True once every camera has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.cameras.iter().all(|camera| camera.done)
     }
 
     /// Squint stops: frames that no engine has seen are given up, the others go their way.
@@ -180,35 +183,31 @@ impl Desk {
         self.escalated.is_empty() && self.cameras.iter().all(|camera| camera.done && camera.active == 0 && camera.fresh.is_empty())
     }
 
-    /// When [`Desk::pump`] must be called though nothing happened: the earliest deadline of what waits, or an engine's return.
+    /// When [`Desk::pump`] must be called though nothing happened: what waits would be decided otherwise then, or an engine returns.
+    /// Later than the latest pump, and never later than a deadline.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
-        let fresh = self.cameras.iter().filter_map(|camera| camera.fresh.front());
-        let waiting = fresh.chain(&self.escalated).filter_map(|job| job.due);
-        let returning = self.seats.iter().filter_map(|seat| seat.aside_until);
-        if self.escalated.is_empty() && self.cameras.iter().all(|camera| camera.fresh.is_empty()) {
-            return None;
-        }
-        waiting.chain(returning).min()
+        let fresh = self.cameras.iter().filter(|camera| camera.is_at_turn()).filter_map(|camera| camera.fresh.front());
+        let waiting = fresh.chain(&self.escalated).map(|job| job.review).min()?;
+        self.seats.iter().filter_map(|seat| seat.aside_until).chain([waiting]).min()
     }
 
-    /// Goes through everything that waits, earliest rank first, and acts on what can be acted on.
+    /// Goes through everything that waits, lowest rank first, and acts on what can be acted on.
     pub(crate) fn pump(&mut self, now: Instant, hands: &mut impl Hands) {
         for seat in &mut self.seats {
-            if seat.aside_until.is_some_and(|until| until <= now) {
-                seat.aside_until = None;
-            }
+            seat.aside_until = seat.aside_until.filter(|until| *until > now);
         }
         let mut round = std::mem::take(&mut self.round);
         loop {
             round.append(&mut self.escalated);
             for camera in &mut self.cameras {
-                let turn = !camera.terminal.lossless || camera.active == 0;
-                if turn && let Some(mut job) = camera.fresh.pop_front() {
-                    job.due.get_or_insert(now + camera.terminal.deadline);
-                    round.push(job);
+                if camera.is_at_turn() {
+                    round.extend(camera.fresh.pop_front());
                 }
             }
             round.sort_unstable_by_key(|job| job.rank);
+            for seat in &mut self.seats {
+                (seat.line, seat.latest) = (Duration::ZERO, None);
+            }
             let mut moved = false;
             for job in round.drain(..) {
                 match self.consider(job, now, hands) {
@@ -230,9 +229,14 @@ impl Desk {
 
     /// Decides about one job; gives it back if it has to wait for a busy engine.
     fn consider(&mut self, mut job: Box<Job>, now: Instant, hands: &mut impl Hands) -> Option<Box<Job>> {
+        let terminal = &self.cameras[job.camera].terminal;
+        let fresh = job.report.journey.steps.is_empty();
+        if fresh && job.lossless {
+            job.due = Some(now + terminal.deadline); // its time runs from its turn
+        }
         let left = job.due.map(|due| due.saturating_duration_since(now));
-        let allowance = self.allowance(job.camera, left, now);
-        if !job.report.journey.steps.is_empty() {
+        let allowance = self.allowance(terminal.reuse, left, now);
+        if !fresh {
             return match policy::after(&self.policy, &job.report.journey, &allowance) {
                 Verdict::Escalate(engine, why) => self.ask(engine, why, job, now, hands),
                 verdict @ Verdict::Accept(why) => {
@@ -245,7 +249,7 @@ impl Desk {
                 }
             };
         }
-        if left.is_some_and(|left| left.is_zero()) {
+        if left.is_some_and(|left| left.is_zero()) && !job.lossless {
             hands.give_up(job, Drop::Late);
             return None;
         }
@@ -268,16 +272,22 @@ impl Desk {
         }
     }
 
+    /// Gives the job to `engine`, or back if that is busy.
     fn ask(&mut self, engine: EngineIdx, why: Reason, mut job: Box<Job>, now: Instant, hands: &mut impl Hands) -> Option<Box<Job>> {
         let seat = &mut self.seats[usize::from(engine.0)];
         if seat.busy_until.is_some() {
+            job.rank.patient &= seat.latest.is_none_or(|latest| latest <= job.rank.since);
+            job.review = seat.review(&job, now);
+            seat.line += seat.window.p50();
             return Some(job);
         }
         seat.busy_until = Some(now + seat.window.p95());
+        seat.latest = Some(job.rank.since);
         if job.report.journey.steps.is_empty() {
             self.cameras[job.camera].active += 1;
             job.report.times.dispatch = now.saturating_duration_since(job.sighted);
         }
+        self.forgive(&job, why, now);
         job.asked = (engine, why);
         job.asked_at = now;
         hands.ask(engine, job);
@@ -297,16 +307,23 @@ impl Desk {
         } else {
             self.cameras[job.camera].active -= 1;
         }
-        // An engine that is too slow for the deadline is never asked, so nothing would show that it has become faster: let it forget.
-        let deadline = self.cameras[job.camera].terminal.deadline;
-        for (index, seat) in self.seats.iter_mut().enumerate() {
-            if seat.window.p95() > deadline && seat.busy_until.is_none() && !job.report.journey.asked(EngineIdx(index as u8)) {
-                seat.window.ease();
-            }
-        }
+        self.forgive(&job, why, now);
         job.settle(outcome, why, now);
         hands.publish(job);
         None
+    }
+
+    /// An engine that was turned down for being too slow is not asked, so nothing would show that it has become faster: it is let
+    /// forget a little.
+    fn forgive(&mut self, job: &Job, why: Reason, now: Instant) {
+        let (Code::OutOfTime | Code::Cheaper, Some(due)) = (why.code, job.due) else { return };
+        let left = due.saturating_duration_since(now);
+        for (seat, index) in self.seats.iter_mut().zip(0..) {
+            let idle = seat.busy_until.is_none() && seat.aside_until.is_none();
+            if idle && seat.window.p95() > left && !job.report.journey.asked(EngineIdx(index)) {
+                seat.window.ease();
+            }
+        }
     }
 
     /// Remembers an accepted answer, unless a newer frame's is already remembered.
@@ -327,17 +344,19 @@ impl Desk {
             sequence: report.sequence,
             captured: job.captured.saturating_duration_since(self.start),
         });
-        camera.last.clone_from(answer);
+        if camera.terminal.reuse.is_some() {
+            camera.last.clone_from(answer);
+        }
     }
 
-    fn allowance(&self, camera: usize, remaining: Option<Duration>, now: Instant) -> Allowance {
+    fn allowance(&self, reuse: Option<Reuse>, remaining: Option<Duration>, now: Instant) -> Allowance {
         let mut engines = [None; MAX_ENGINES];
         for (slot, seat) in engines.iter_mut().zip(&self.seats) {
-            if seat.aside_until.is_none() {
-                let wait = seat.busy_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-                *slot = Some(Terms { wait, p50: seat.window.p50(), p95: seat.window.p95() });
-            }
+            *slot = seat.terms(now);
         }
-        Allowance { remaining, engines, reuse: self.cameras[camera].terminal.reuse }
+        Allowance { remaining, engines, reuse }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,14 +21,18 @@ pub(crate) struct Job {
     pub(crate) framing: Framing,
     /// Index of the camera.
     pub(crate) camera: usize,
+    /// True if the camera must not lose frames.
+    pub(crate) lossless: bool,
     /// Capture, monotonic.
     pub(crate) captured: Instant,
     /// When the features were ready.
     pub(crate) sighted: Instant,
     /// Latest moment for an answer; `None` until its turn comes, for frames that wait their turn.
     pub(crate) due: Option<Instant>,
-    /// Rank among waiting frames: the earliest goes first. A frame that displaces another takes over its rank.
-    pub(crate) rank: Instant,
+    /// Rank among waiting frames: the lowest goes first. A frame that displaces another takes over its rank.
+    pub(crate) rank: Rank,
+    /// When the decision to wait has to be thought over, while it waits for a busy engine.
+    pub(crate) review: Instant,
     /// For the scene-change test.
     pub(crate) glimpse: Glimpse,
     /// The engine that has it or had it last, and why.
@@ -45,9 +49,22 @@ pub(crate) struct Job {
     pub(crate) report: Report,
 }
 
+/// Who goes first among waiting frames: the earliest deadline, but a frame that a later one was preferred to comes before all that
+/// were not passed over yet. So no frame is passed over for ever, however short the deadlines of the other cameras are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    /// False once a frame that came later was preferred.
+    pub(crate) patient: bool,
+    /// The frame's deadline, or that of the first one it displaced.
+    pub(crate) due: Instant,
+    /// When it came, or the first one that it displaced.
+    pub(crate) since: Instant,
+}
+
 /// What all jobs of one camera share.
 pub(crate) struct Origin {
     pub(crate) camera: usize,
+    pub(crate) lossless: bool,
     pub(crate) name: Arc<str>,
     pub(crate) source: Arc<str>,
     pub(crate) framing: Framing,
@@ -64,10 +81,12 @@ impl Job {
             frame: None,
             framing: origin.framing,
             camera: origin.camera,
+            lossless: origin.lossless,
             captured: now,
             sighted: now,
             due: None,
-            rank: now,
+            rank: Rank { patient: true, due: now, since: now },
+            review: now,
             glimpse: [0; features::GLIMPSE_WIDTH * features::GLIMPSE_HEIGHT],
             asked: (EngineIdx(0), nothing),
             asked_at: now,
@@ -112,7 +131,7 @@ impl Job {
         self.captured = frame.captured;
         self.sighted = now;
         self.due = None;
-        self.rank = frame.captured;
+        self.rank = Rank { patient: true, due: now, since: now };
         self.frame = Some(frame);
     }
 
@@ -130,10 +149,11 @@ impl Job {
     }
 }
 
-/// Counts of one camera that several threads add to: frames offered, and frames given up by reason.
+/// Counts of one camera that several threads add to. Once all is over, offered = told + dropped.
 #[derive(Default)]
 pub(crate) struct Ledger {
     offered: AtomicU64,
+    told: AtomicU64,
     dropped: [AtomicU64; Drop::ALL.len()],
 }
 
@@ -141,6 +161,17 @@ impl Ledger {
     /// `count` more frames came from the source.
     pub(crate) fn offer(&self, count: u64) {
         self.offered.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// One more report was heard.
+    pub(crate) fn tell(&self) {
+        self.told.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// After a thread died or was left behind: the frames that it took with it count as given up.
+    pub(crate) fn settle(&self) {
+        let known = self.told.load(Ordering::Relaxed) + self.drops().total();
+        self.lose(Drop::Stopped, self.offered().saturating_sub(known));
     }
 
     /// `count` more frames were given up.

@@ -5,17 +5,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use squint::engine::{Answer, EngineError, Look, LookTimes, Top};
+use squint::engine::manifest::Scores;
+use squint::engine::{Answer, EngineError, Look, LookTimes, score};
 use squint::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
 use squint::source::{FrameSource, SourceError, Stopper};
+
+/// Classes of the fake engines.
+pub const CLASSES: usize = 10;
 
 /// What a fake engine does with a look.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
-    /// Answers class `.0` with probability `.1`.
+    /// Answers class `.0` with probability `.1`; the others share the rest.
     Answer(u32, f32),
-    /// Fails.
+    /// Finds every class equally likely.
+    Unsure,
+    /// Fails as a runtime does.
     Fail,
+    /// Fails with a score that is not finite.
+    NotFinite,
     /// Panics.
     Panic,
 }
@@ -30,12 +38,18 @@ pub struct FakeLook {
     pub looks: Arc<AtomicU64>,
     /// Warm-up looks left to ignore.
     pub warm_up: u32,
+    scores: [f32; CLASSES],
 }
 
 impl FakeLook {
-    /// Takes `takes` and follows `rule`.
+    /// Takes `takes` and follows `rule` from the first look on.
+    pub fn new(takes: Duration, looks: &Arc<AtomicU64>, rule: impl FnMut(u64) -> Act + Send + 'static) -> Self {
+        Self { takes, rule: Box::new(rule), looks: Arc::clone(looks), warm_up: 0, scores: [0.0; CLASSES] }
+    }
+
+    /// The same for the pipeline, whose warm-up looks do not count.
     pub fn boxed(takes: Duration, looks: &Arc<AtomicU64>, rule: impl FnMut(u64) -> Act + Send + 'static) -> Box<dyn Look> {
-        Box::new(Self { takes, rule: Box::new(rule), looks: Arc::clone(looks), warm_up: 4 })
+        Box::new(Self { warm_up: 4, ..Self::new(takes, looks, rule) })
     }
 }
 
@@ -44,35 +58,27 @@ impl Look for FakeLook {
         let until = Instant::now() + self.takes;
         let act = if self.warm_up > 0 {
             self.warm_up -= 1;
-            Act::Answer(0, 0.5)
+            Act::Unsure
         } else {
             (self.rule)(self.looks.fetch_add(1, Ordering::SeqCst))
         };
         while Instant::now() < until {
             std::thread::sleep(until.saturating_duration_since(Instant::now()));
         }
-        match act {
-            Act::Fail => Err(EngineError::Run { id: "fake".into(), reason: "told to fail".into() }),
+        self.scores = match act {
+            Act::Fail => return Err(EngineError::Run { id: "fake".into(), reason: "told to fail".into() }),
+            Act::NotFinite => return Err(EngineError::NotFinite { id: "fake".into(), class: 0 }),
             Act::Panic => panic!("told to panic"),
+            Act::Unsure => [1.0; CLASSES],
             Act::Answer(class, p) => {
                 let rest = (1.0 - p) / (CLASSES - 1) as f32;
-                answer.probabilities.clear();
-                answer.probabilities.extend((0..CLASSES as u32).map(|index| if index == class { p } else { rest }));
-                answer.top = std::array::from_fn(|rank| Top {
-                    class: if rank == 0 { class } else { (class + rank as u32) % CLASSES as u32 },
-                    probability: if rank == 0 { p } else { rest },
-                });
-                answer.ranked = 5;
-                answer.margin = p - rest;
-                answer.entropy = 0.5;
-                Ok(LookTimes { preprocess: Duration::ZERO, run: self.takes, rank: Duration::ZERO })
+                std::array::from_fn(|index| if index == class as usize { p } else { rest })
             }
-        }
+        };
+        score::fill(answer, &self.scores, Scores::Probabilities);
+        Ok(LookTimes { run: self.takes, ..LookTimes::default() })
     }
 }
-
-/// Classes of the fake engines.
-pub const CLASSES: usize = 10;
 
 /// What a fake camera does next.
 #[derive(Clone, Copy, Debug)]
@@ -85,11 +91,13 @@ pub enum Shot {
     Stall,
     /// Fails.
     Fail,
+    /// Panics.
+    Panic,
     /// Ends.
     End,
 }
 
-/// A camera that follows a script, then ends (or, if `live`, stalls).
+/// A camera that follows a script, then ends.
 pub struct FakeSource {
     script: VecDeque<Shot>,
     sequence: u64,
@@ -137,6 +145,7 @@ impl FrameSource for FakeSource {
                 Err(SourceError::Stalled { origin: origin(), waited: patience })
             }
             Shot::Fail => Err(SourceError::Failed { origin: origin(), reason: "told to fail".into() }),
+            Shot::Panic => panic!("told to panic"),
             Shot::End => Ok(None),
         }
     }
