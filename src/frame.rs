@@ -201,6 +201,8 @@ pub struct Frame {
     pub captured: Instant,
     /// The same moment on the wall clock.
     pub captured_at: SystemTime,
+    /// When it reached Squint, monotonic clock. Between `captured` and this lies the camera's and its driver's own time.
+    pub arrived: Instant,
     /// File name for image sources.
     pub name: Option<Arc<str>>,
 }
@@ -227,7 +229,7 @@ impl Frame {
         name: Option<Arc<str>>,
     ) -> Result<Self, FrameError> {
         layout.check(memory.bytes().len())?;
-        Ok(Self { memory, layout, camera, sequence, captured, captured_at, name })
+        Ok(Self { memory, layout, camera, sequence, captured, captured_at, arrived: captured, name })
     }
 
     /// A packed RGB picture on the heap, for tests, `classify` and `features`. `rgb.len()` must be at least `3 * width * height`.

@@ -117,7 +117,7 @@ pub struct Times {
     pub dispatch: Duration,
     /// From capture until the outcome was settled.
     pub age: Duration,
-    /// `age` less `features` and the steps' preprocessing and network time: what Squint adds.
+    /// What Squint adds: from the frame's arrival until the outcome, less `features` and the steps' preprocessing and network time.
     pub overhead: Duration,
 }
 

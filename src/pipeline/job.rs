@@ -25,6 +25,8 @@ pub(crate) struct Job {
     pub(crate) lossless: bool,
     /// Capture, monotonic.
     pub(crate) captured: Instant,
+    /// When Squint got it, monotonic.
+    pub(crate) arrived: Instant,
     /// When the features were ready.
     pub(crate) sighted: Instant,
     /// Latest moment for an answer; `None` until its turn comes, for frames that wait their turn.
@@ -83,6 +85,7 @@ impl Job {
             camera: origin.camera,
             lossless: origin.lossless,
             captured: now,
+            arrived: now,
             sighted: now,
             due: None,
             rank: Rank { patient: true, due: now, since: now },
@@ -129,6 +132,7 @@ impl Job {
             ..Times::default()
         };
         self.captured = frame.captured;
+        self.arrived = frame.arrived;
         self.sighted = now;
         self.due = None;
         self.rank = Rank { patient: true, due: now, since: now };
@@ -145,7 +149,8 @@ impl Job {
         let age = now.saturating_duration_since(self.captured);
         let work: Duration = report.journey.steps.iter().map(|step| step.times.preprocess + step.times.run).sum();
         report.times.age = age;
-        report.times.overhead = age.saturating_sub(report.times.features).saturating_sub(work);
+        let ours = now.saturating_duration_since(self.arrived);
+        report.times.overhead = ours.saturating_sub(report.times.features).saturating_sub(work);
     }
 }
 

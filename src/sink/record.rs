@@ -34,7 +34,7 @@ fn write(report: &Report, with_features: bool, buffer: &mut Vec<u8>) {
         file: report.file.as_deref(),
         captured_at: Stamp::of(report.captured_at),
         age_us: micros(report.times.age),
-        features: features::SCHEMA,
+        features: features::schema(),
         features_values: (with_features && values.iter().all(|value| value.is_finite())).then_some(values),
         outcome: report.outcome.name(),
         late: report.late,

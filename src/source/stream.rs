@@ -41,6 +41,7 @@ struct Offer {
     sequence: u64,
     captured: Instant,
     captured_at: SystemTime,
+    arrived: Instant,
 }
 
 /// Why no more frames come.
@@ -149,14 +150,17 @@ impl Stream {
     }
 
     fn frame(&mut self, offer: Offer) -> Result<Frame, SourceError> {
-        let Offer { sample, sequence, captured, captured_at } = offer;
+        let Offer { sample, sequence, captured, captured_at, arrived } = offer;
         let layout = self.layouts.of(&sample).map_err(|reason| self.failed(reason))?;
         let buffer = sample.buffer_owned().ok_or_else(|| self.failed("a sample without a buffer came".into()))?;
         drop(sample);
         let mapped =
             buffer.into_mapped_buffer_readable().map_err(|_| self.failed("a buffer cannot be mapped for reading".into()))?;
         let memory = Memory::Mapped(Mapped(mapped));
-        Frame::new(memory, layout, self.camera, sequence, captured, captured_at, None).map_err(|e| self.failed(e.to_string()))
+        let mut frame = Frame::new(memory, layout, self.camera, sequence, captured, captured_at, None)
+            .map_err(|e| self.failed(e.to_string()))?;
+        frame.arrived = arrived;
+        Ok(frame)
     }
 }
 
@@ -283,7 +287,8 @@ fn collect_samples(sink: &app::AppSink, request: &OpenRequest, shared: Arc<Share
             let age = if stamped { age(sink, &sample) } else { Duration::ZERO };
             let (now, wall) = (Instant::now(), SystemTime::now());
             let captured = now.checked_sub(age).unwrap_or(now);
-            let offer = Offer { sample, sequence, captured, captured_at: wall.checked_sub(age).unwrap_or(wall) };
+            let captured_at = wall.checked_sub(age).unwrap_or(wall);
+            let offer = Offer { sample, sequence, captured, captured_at, arrived: now };
             sequence += 1;
             if lossless {
                 return shared.mailbox.offer_waiting(offer).map(|()| gst::FlowSuccess::Ok).map_err(|_| gst::FlowError::Flushing);
