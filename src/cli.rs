@@ -12,6 +12,9 @@ use crate::command;
 use crate::config::Overrides;
 use crate::error::Error;
 
+/// Heading of the flags that most commands know.
+const COMMON: &str = "Most commands";
+
 /// Squint: adaptive model selection for cameras at the edge.
 ///
 /// Squints at every frame first, then decides how hard to look: cheap features and the last answers choose which of several
@@ -19,9 +22,8 @@ use crate::error::Error;
 #[derive(Debug, Parser)]
 #[command(name = "squint", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
 pub struct Cli {
-    /// Least important message logged to standard error; without it `run` obeys `log-level` of the configuration (info if that
-    /// says nothing), other commands log warnings and errors
-    #[arg(long, global = true, value_name = "LEVEL", value_parser = levels())]
+    /// Least important message to log; by default `log-level` of the configuration for `run`, warn for the others
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = levels(), help_heading = COMMON)]
     pub log: Option<LevelFilter>,
     /// What to do
     #[command(subcommand)]
@@ -65,22 +67,22 @@ pub enum Command {
 #[derive(Debug, Args, Default)]
 pub struct Common {
     /// Configuration file; see docs/config.md
-    #[arg(long, short, value_name = "FILE", env = "SQUINT_CONFIG", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    #[arg(long, short, value_name = "FILE", env = "SQUINT_CONFIG", value_parser = maybe_empty(), help_heading = COMMON)]
     pub config: Option<PathBuf>,
     /// Policy: a name such as `default` (default.policy.toml in the calibration folder) or a file
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, value_name = "NAME|FILE", help_heading = COMMON)]
     pub policy: Option<String>,
     /// Folder of the policies
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = COMMON)]
     pub calibration: Option<PathBuf>,
     /// Folder of the engines
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = COMMON)]
     pub engines: Option<PathBuf>,
     /// The ONNX Runtime library
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = COMMON)]
     pub onnxruntime: Option<PathBuf>,
     /// Threads inside each engine
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = COMMON)]
     pub threads: Option<usize>,
     /// `--log`, which stands before or behind any command.
     #[arg(skip)]
@@ -288,6 +290,11 @@ impl Command {
     }
 }
 
+/// A path that may be empty: an empty variable counts as not set.
+fn maybe_empty() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 /// The words of `log-level`.
 fn levels() -> impl TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"])
@@ -298,7 +305,6 @@ fn levels() -> impl TypedValueParser<Value = LevelFilter> {
 pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
     if let Some(common) = cli.command.common() {
         common.log = cli.log;
-        // As with every variable, an empty SQUINT_CONFIG is none.
         common.config.take_if(|path| path.as_os_str().is_empty());
     }
     match cli.command {

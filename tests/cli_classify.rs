@@ -65,6 +65,24 @@ fn one_engine_can_be_asked_alone_and_an_unknown_one_gets_a_suggestion() {
 }
 
 #[test]
+fn a_configuration_serves_classify_whatever_its_cameras_and_outputs_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (policy, file) = (confidence_policy(folder.path(), 0.6), folder.path().join("records.jsonl"));
+    let text = format!(
+        "policy = \"{}\"\n[output]\nstdout = \"none\"\nfile = {{ path = \"{}\" }}\n[[camera]]\nname = \"a\"\nsource = \"csi:0\"\n\
+         [[camera]]\nname = \"b\"\nsource = \"csi:1\"\n",
+        policy.display(),
+        file.display()
+    );
+    let config = write(folder.path().join("squint.toml"), text);
+    let records = ask(["classify", "--config", config.to_str().unwrap(), "--json", &photo("chelsea")]).ends(0).records();
+    assert!(is_right(top(&records[0]), "chelsea") && !file.exists());
+    for command in [&["engines", "list"][..], &["doctor"], &["check"]] {
+        ask(command.iter().chain(&["--config", config.to_str().unwrap()])).ends(0);
+    }
+}
+
+#[test]
 fn pictures_that_cannot_be_read_are_named_and_the_others_answered() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);

@@ -127,6 +127,18 @@ fn the_test_camera_is_live_and_ends_after_so_many_frames() {
 }
 
 #[test]
+fn the_rate_can_be_asked_for_and_allocations_be_counted() {
+    let (folder, policy) = home();
+    let path = folder.path().join("summary.json");
+    let mut run = squint(["run", "--source", "test", "--rate-hz", "100", "--frames", "150", "--policy", &policy, "--quiet"]);
+    run.arg("--summary").arg(&path).arg("--count-allocations");
+    tell(run).ends(0);
+    let summary = summary(&path);
+    assert!(summary["allocations_per_frame"].is_number(), "{summary}");
+    assert!(summary["fps"].as_f64().unwrap() > 35.0, "{summary}");
+}
+
+#[test]
 fn the_forms_of_standard_output_and_the_levels_of_the_log() {
     let (folder, policy) = home();
     let say = |flags: &[&str]| {

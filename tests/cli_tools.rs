@@ -166,7 +166,7 @@ fn a_policy_that_cannot_be_used_is_told_with_what_to_do() {
     }
     let chain = write(folder.path().join("old.policy.toml"), chain);
     let told = ask(["check", "--policy", chain.to_str().unwrap()]).ends(78);
-    for part in ["feature-schema", "squint-features-1:00c0ffee", &*squint::features::schema(), "squint train"] {
+    for part in ["feature-schema", "squint-features-1:00c0ffee", squint::features::schema(), "squint train"] {
         assert!(told.out.contains(part), "{part} is not in\n{}", told.out);
     }
     let unknown = fixed_policy(folder.path(), "lite0-224");

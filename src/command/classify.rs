@@ -16,7 +16,8 @@ use crate::source::{self, Secret};
 /// Looks at each picture. Pictures that cannot be read are named in the log and make the command fail at the end.
 pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Error> {
     let flags = Overrides {
-        source: Some(Secret::new("test")),
+        // The cameras of a file are not opened; without one a source must be named, or there is no configuration.
+        source: args.common.config.is_none().then(|| Secret::new("test")),
         stdout: Some(if args.json { Stdout::Json } else { Stdout::Text }),
         summary: Some(false),
         ..args.common.overrides()

@@ -37,7 +37,11 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
 
     let runtime = probe(&OnnxRuntime::new(config.engines.onnxruntime.as_deref(), config.engines.threads));
     let runs = runtime.is_ok();
-    note("ONNX Runtime", runs, runtime.unwrap_or_else(|error| error.to_string()), "every engine");
+    let detail = match &runtime {
+        Ok(version) => version.trim_start_matches("ONNX Runtime ").to_owned(),
+        Err(error) => error.to_string(),
+    };
+    note("ONNX Runtime", runs, detail, "every engine");
 
     let (catalog, problems) = Catalog::open(&config.engines.folder);
     let usable = catalog.ids().count();

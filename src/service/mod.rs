@@ -19,8 +19,11 @@ pub fn log_to_stderr(level: Option<LevelFilter>) {
     let mut builder = env_logger::Builder::new();
     builder.filter_level(LevelFilter::Off).filter_module("squint", LevelFilter::Trace).filter_module("ort", LevelFilter::Warn);
     // A status line may stand in the line of the terminal that is written to next.
-    let erase =
-        if std::io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb") { "\x1b[2K" } else { "" };
+    let erase = if std::io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb") {
+        "\r\x1b[2K"
+    } else {
+        ""
+    };
     builder.format(move |out, record| {
         let style = out.default_level_style(record.level());
         writeln!(out, "{erase}{style}{:<5}{style:#} {}", record.level(), record.args())

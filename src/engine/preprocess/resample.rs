@@ -48,6 +48,8 @@ pub(super) struct Resampler {
     /// One row after the pass across, and folded once.
     sums: Vec<[i16; LANES]>,
     folded: Vec<[i16; FOLD]>,
+    /// The same as bytes.
+    bytes: Vec<[u8; FOLD]>,
 }
 
 /// Sums of products: narrow ones are fast, wide ones exact.
@@ -117,7 +119,9 @@ impl Resampler {
         self.rows.resize(together * pitch + LANES, 0);
         self.woven.resize(if together > 1 { columns * pixel + LANES } else { 0 }, 0);
         self.sums.resize(width, [0; LANES]);
-        self.folded.resize(width, [0; FOLD]);
+        // One more, for what the last lanes of a row are added to.
+        self.folded.resize(width + 1, [0; FOLD]);
+        self.bytes.resize(width, [0; FOLD]);
         match part.channels {
             3 => self.run::<3>(part, pitch, &shown, out),
             _ => self.run::<4>(part, pitch, &shown, out),
@@ -151,11 +155,11 @@ impl Resampler {
             let rows = match shown.together {
                 1 => &self.rows,
                 2 => {
-                    weave::<2, 2>(&self.rows, pitch, &mut self.woven);
+                    weave_two(&self.rows, pitch, &mut self.woven);
                     &self.woven
                 }
                 _ => {
-                    weave::<4, 1>(&self.rows, pitch, &mut self.woven);
+                    weave_four(&self.rows, pitch, &mut self.woven);
                     &self.woven
                 }
             };
@@ -169,9 +173,12 @@ impl Resampler {
             };
             fold::<PIXEL>(&self.sums, &mut self.folded);
             let half = (1 << (point - 1)) + extra as i16;
+            round::<PIXEL>(&self.folded, half, point, &mut self.bytes);
             for lane in 0..(count * part.channels).min(if part.channels == 4 { 3 } else { 4 }) {
                 let to = &mut out[lane % part.channels][(top + lane / part.channels) * shown.width..][..shown.width];
-                leave::<PIXEL>(&self.folded, lane, half, point, to);
+                for (to, bytes) in to.iter_mut().zip(&self.bytes) {
+                    *to = bytes[lane];
+                }
             }
         }
     }
@@ -225,29 +232,36 @@ fn down<S: Sum>(ring: &[i16], pitch: usize, slot: usize, weights: &[[i16; LANES]
     }
 }
 
-/// Rows side by side: the pixels of all `ROWS`, each of `SIZE` samples, become one pixel of four samples.
+/// Rows of one channel side by side: a pixel of each of the four becomes one pixel of four samples.
 #[inline(always)]
-fn weave<const ROWS: usize, const SIZE: usize>(rows: &[i16], pitch: usize, woven: &mut [i16]) {
-    for row in 0..ROWS {
-        let from = rows[row * pitch..][..pitch].as_chunks::<SIZE>().0;
-        for (to, from) in woven.as_chunks_mut::<STEP>().0.iter_mut().zip(from) {
-            to[row * SIZE..][..SIZE].copy_from_slice(from);
-        }
+fn weave_four(rows: &[i16], pitch: usize, woven: &mut [i16]) {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|row| &rows[row * pitch..][..pitch]);
+    for ((((to, a), b), c), d) in woven.as_chunks_mut::<STEP>().0.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *to = [*a, *b, *c, *d];
+    }
+}
+
+/// The same for two rows of two channels.
+#[inline(always)]
+fn weave_two(rows: &[i16], pitch: usize, woven: &mut [i16]) {
+    let [a, b] = [0, 1].map(|row| rows[row * pitch..][..pitch].as_chunks::<2>().0);
+    for ((to, a), b) in woven.as_chunks_mut::<STEP>().0.iter_mut().zip(a).zip(b) {
+        *to = [a[0], a[1], b[0], b[1]];
     }
 }
 
 /// One row of pixels of `PIXEL` samples to the sums of one target row: [`STEP`] pixels each, still to be added up.
 #[inline(always)]
 fn across<S: Sum, const PIXEL: usize>(row: &[i16], taps: &Taps, scale: f32, sums: &mut [[i16; LANES]]) {
-    for (at, to) in sums.iter_mut().enumerate() {
-        let (first, weights) = taps.of(at);
+    for (to, (first, weights)) in sums.iter_mut().zip(taps.all()) {
         let mut sums = [S::start(0); LANES];
-        let mut from = (first - taps.low) * PIXEL;
+        let mut samples = &row[(first - taps.low) * PIXEL..];
         for weights in weights {
-            if let Some(samples) = row[from..].first_chunk::<LANES>() {
-                add(&mut sums, samples, weights);
+            let (now, _) = samples.split_at(LANES);
+            if let Some(now) = now.first_chunk() {
+                add(&mut sums, now, weights);
             }
-            from += STEP * PIXEL;
+            samples = &samples[STEP * PIXEL..];
         }
         *to = sums.map(|sum| sum.done(scale));
     }
@@ -267,12 +281,12 @@ fn fold<const PIXEL: usize>(sums: &[[i16; LANES]], folded: &mut [[i16; FOLD]]) {
     }
 }
 
-/// One channel of a folded row as bytes.
+/// Adds what is left of each fold, over the whole row at once, and rounds to bytes. Lanes behind a pixel's samples mean nothing.
 #[inline(always)]
-fn leave<const PIXEL: usize>(folded: &[[i16; FOLD]], lane: usize, half: i16, point: u32, to: &mut [u8]) {
-    for (to, sums) in to.iter_mut().zip(folded) {
-        let sum = sums[lane % PIXEL].wrapping_add(sums[lane % PIXEL + PIXEL]);
-        *to = (sum.saturating_add(half) >> point).clamp(0, 255) as u8;
+fn round<const PIXEL: usize>(folded: &[[i16; FOLD]], half: i16, point: u32, bytes: &mut [[u8; FOLD]]) {
+    let (first, second) = (folded.as_flattened(), &folded.as_flattened()[PIXEL..]);
+    for ((to, first), second) in bytes.as_flattened_mut().iter_mut().zip(first).zip(second) {
+        *to = (first.wrapping_add(*second).saturating_add(half) >> point).clamp(0, 255) as u8;
     }
 }
 

@@ -98,6 +98,13 @@ impl Taps {
         (first, &self.rows[begin..end])
     }
 
+    /// [`of`](Self::of) for all target samples in order.
+    #[inline(always)]
+    pub(super) fn all(&self) -> impl Iterator<Item = (usize, &[[i16; LANES]])> {
+        let mut begin = 0;
+        self.spans.iter().map(move |(first, end)| (*first, &self.rows[std::mem::replace(&mut begin, *end)..*end]))
+    }
+
     /// `real` as whole numbers that sum to 2^bits, without zeros at the ends. Returns how many there were in front.
     fn round(&mut self) -> usize {
         let unit = f64::from(1_u32 << self.bits);
