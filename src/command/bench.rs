@@ -154,7 +154,7 @@ fn engines(kit: &Kit, frame: &Frame) -> Result<Vec<Value>, Error> {
 }
 
 /// A run of the whole daemon, as a process of its own: 640x480 at 30 frames a second, the policy as configured.
-fn pipeline(args: &BenchArgs, engines: &[Value]) -> Result<Value, Error> {
+fn pipeline(args: &BenchArgs, measured: &[Value]) -> Result<Value, Error> {
     let io = |what: &'static str| Error::io(what);
     let folder = tempfile_folder()?;
     let summary = folder.join("summary.json");
@@ -186,7 +186,7 @@ fn pipeline(args: &BenchArgs, engines: &[Value]) -> Result<Value, Error> {
     Ok(json!({
         "overhead_us": {"p50": summary["latency_us"]["overhead"]["p50"], "p99": summary["latency_us"]["overhead"]["p99"]},
         "age_us": {"p50": summary["latency_us"]["age"]["p50"], "p99": summary["latency_us"]["age"]["p99"]},
-        "allocations_per_frame": own_allocations(&summary, engines),
+        "allocations_per_frame": own_allocations(&summary, measured),
         "allocations_per_frame_with_runtime": summary["allocations_per_frame"],
         "ready_ms": summary["ready_ms"],
         "rss_mb": summary["rss_mb"],
