@@ -26,10 +26,22 @@ struct Notes {
     /// How long the reader takes over each report.
     dawdles: Duration,
     stop_after: Option<(usize, Stop)>,
+    panics: bool,
+    /// Calls while there was nothing to hear, and what to do after the first.
+    idle: usize,
+    stop_when_idle: Option<Stop>,
 }
 
 impl Listener for Notes {
+    fn idle(&mut self) {
+        self.idle += 1;
+        if let Some(stop) = &self.stop_when_idle {
+            stop.stop();
+        }
+    }
+
     fn hear(&mut self, report: &Report) {
+        assert!(!self.panics, "told to panic");
         self.reports.push(report.clone());
         std::thread::sleep(self.dawdles);
         if let Some((count, stop)) = &self.stop_after
@@ -76,6 +88,10 @@ fn camera(name: &str, lossless: bool, script: Vec<Shot>) -> CameraSetup {
 
 fn run(crew: Crew, cameras: Vec<CameraSetup>, notes: Notes, stop: &Stop) -> Tally<Notes> {
     pipeline::run(crew, cameras, notes, 16, Arc::new(MachineClock), stop, Instant::now()).expect("the pipeline runs")
+}
+
+fn run_out(crew: Crew, cameras: Vec<CameraSetup>, notes: Notes, stop: &Stop) -> (Tally<Notes>, Option<PipelineError>) {
+    pipeline::run_out(crew, cameras, notes, 16, Arc::new(MachineClock), stop, Instant::now()).expect("there is a tally")
 }
 
 /// The law of frames: what was offered is reported or counted.
@@ -287,4 +303,121 @@ fn a_frame_whose_deadline_passes_while_it_waits_is_counted_as_late() {
     hasty.deadline = MS(100);
     let tally = run(crew(cascade(&[]), looks), vec![patient, hasty], Notes::default(), &Stop::new());
     assert_every_frame_is_accounted_for(&tally);
+}
+
+#[test]
+fn a_camera_thread_that_panics_ends_the_run_in_good_order_and_with_an_error() {
+    let looks = vec![FakeLook::boxed(MS(5), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let endless = camera("endless", true, frames(1_000_000, MS(1)));
+    let fragile = camera("fragile", false, vec![Shot::Frame(1, MS(20)), Shot::Frame(2, MS(20)), Shot::Panic]);
+    let (tally, broken) = run_out(crew(cascade(&[]), looks), vec![endless, fragile], Notes::default(), &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    assert!(matches!(broken, Some(PipelineError::Panicked { name }) if name == "squint-fragile"));
+    assert!(tally.cameras[0].1 > 5, "the other one worked until then");
+}
+
+#[test]
+fn a_listener_that_panics_ends_the_run_with_an_error() {
+    let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let notes = Notes { panics: true, ..Notes::default() };
+    let cameras = vec![camera("a", true, frames(1_000_000, MS(0))), camera("b", false, frames(1_000_000, MS(1)))];
+    let ended = pipeline::run(crew(cascade(&[]), looks), cameras, notes, 16, Arc::new(MachineClock), &Stop::new(), Instant::now());
+    assert!(matches!(ended.err(), Some(PipelineError::Panicked { name }) if name == "sink"));
+}
+
+/// An engine that does not come back from look number `.0` for a while that no stop waits for.
+fn hangs(at: u64) -> Box<dyn Look> {
+    FakeLook::boxed(MS(1), &Arc::default(), move |number| {
+        if number == at {
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        Act::Answer(1, 0.9)
+    })
+}
+
+#[test]
+fn an_engine_that_hangs_does_not_hold_up_the_end_and_its_frame_is_counted() {
+    let begun = Instant::now();
+    let (tally, broken) =
+        run_out(crew(cascade(&[]), vec![hangs(5)]), vec![camera("a", false, frames(40, MS(5)))], Notes::default(), &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    assert!(matches!(broken, Some(PipelineError::Hung { name, .. }) if name == "engine-fake-0"));
+    assert_eq!(tally.cameras[0].2.get(Drop::Stopped), 1, "the one that the engine has kept");
+    assert!(tally.listener.reports.len() >= 5 && begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn while_one_engine_hangs_the_others_answer() {
+    let looks = vec![hangs(5), FakeLook::boxed(MS(1), &Arc::default(), |_| Act::Answer(3, 0.9))];
+    let (tally, _) =
+        run_out(crew(cascade(&[0.6]), looks), vec![camera("a", false, frames(200, MS(5)))], Notes::default(), &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    let others = tally.listener.reports.iter().filter(|report| report.journey.answer.top[0].class == 3).count();
+    assert!(others > 50, "{others} of 200 frames");
+}
+
+#[test]
+fn told_to_stop_a_reader_that_dawdles_is_not_waited_for_and_what_it_misses_is_counted() {
+    let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let stop = Stop::new();
+    let notes = Notes { dawdles: MS(800), stop_after: Some((2, stop.clone())), ..Notes::default() };
+    let begun = Instant::now();
+    let tally = run(crew(cascade(&[]), looks), vec![camera("a", false, frames(100_000, MS(1)))], notes, &stop);
+    assert_every_frame_is_accounted_for(&tally);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_clip_that_ends_by_itself_is_told_to_the_last_frame_however_slow_the_reader() {
+    let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let notes = Notes { dawdles: MS(30), ..Notes::default() };
+    let cameras = vec![camera("clip", true, frames(40, MS(0))), camera("live", false, frames(400, MS(2)))];
+    let tally = run(crew(cascade(&[]), looks), cameras, notes, &Stop::new());
+    assert_every_frame_is_accounted_for(&tally);
+    assert_eq!(tally.cameras[0].2.total(), 0, "reports of a live camera go, not those of a clip");
+    assert!(tally.cameras[1].2.get(Drop::SinkFull) > 0);
+}
+
+#[test]
+fn drops_of_displaced_reports_reach_the_next_record() {
+    let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let notes = Notes { dawdles: MS(20), ..Notes::default() };
+    let tally = run(crew(cascade(&[]), looks), vec![camera("a", false, frames(100, MS(1)))], notes, &Stop::new());
+    let told: u64 = tally.listener.reports.iter().map(|report| report.drops.total()).sum();
+    assert!(told > 0);
+    assert_eq!(told, tally.cameras[0].2.total(), "each drop is told once: the last record is later than the last drop");
+}
+
+#[test]
+fn a_limit_on_frames_is_exact() {
+    for lossless in [true, false] {
+        let looks = vec![FakeLook::boxed(MS(4), &Arc::default(), |_| Act::Answer(1, 0.9))];
+        let mut limited = camera("a", lossless, [vec![Shot::Unreadable], frames(100, MS(1))].concat());
+        limited.frame_limit = Some(30);
+        let tally = run(crew(cascade(&[]), looks), vec![limited], Notes::default(), &Stop::new());
+        assert_every_frame_is_accounted_for(&tally);
+        assert_eq!(tally.cameras[0].1, 30);
+    }
+}
+
+#[test]
+fn a_listener_with_nothing_to_hear_is_called_now_and_then_and_silent_cameras_are_not_ready() {
+    let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let stop = Stop::new();
+    let notes = Notes { stop_when_idle: Some(stop.clone()), ..Notes::default() };
+    let mut silent = camera("silent", false, vec![Shot::Stall]);
+    silent.stall_after = Duration::from_secs(60);
+    let tally = run(crew(cascade(&[]), looks), vec![camera("a", true, frames(3, MS(0))), silent], notes, &stop);
+    assert_eq!((tally.listener.idle, tally.listener.reports.len(), tally.ready), (1, 3, None));
+}
+
+#[test]
+fn told_to_stop_before_the_start_nothing_is_opened() {
+    let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
+    let mut closed = camera("a", false, vec![]);
+    closed.opener = Box::new(|| panic!("it is opened"));
+    let stop = Stop::new();
+    stop.stop();
+    let tally = run(crew(cascade(&[]), looks), vec![closed], Notes::default(), &stop);
+    assert_eq!(tally.cameras[0].1, 0);
 }

@@ -133,7 +133,7 @@ impl CameraThread {
                 }
                 Err(error) => return Err(error),
             }
-            if self.frames_left() == 0 {
+            if self.frames_left() == 0 || self.stop.is_stopped() {
                 return Ok(());
             }
         }

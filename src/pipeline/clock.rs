@@ -4,6 +4,7 @@
 //! woken through the [`Stopper`] that its camera registers here.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use crate::source::Stopper;
 pub struct Stop(Arc<Inner>);
 
 struct Inner {
+    /// For a look in passing; set before anybody is woken.
+    stopped: AtomicBool,
     /// Present while running; dropping it ends every wait on `signal`.
     hold: Mutex<Hold>,
     signal: Receiver<Infallible>,
@@ -36,11 +39,16 @@ impl Stop {
     /// Not stopped yet.
     pub fn new() -> Self {
         let (running, signal) = bounded(0);
-        Self(Arc::new(Inner { hold: Mutex::new(Hold { running: Some(running), wakers: Vec::new() }), signal }))
+        Self(Arc::new(Inner {
+            stopped: AtomicBool::new(false),
+            hold: Mutex::new(Hold { running: Some(running), wakers: Vec::new() }),
+            signal,
+        }))
     }
 
     /// Ends every present and later wait, and wakes every registered source. Any number of calls.
     pub fn stop(&self) {
+        self.0.stopped.store(true, Ordering::Release);
         let wakers = {
             let mut hold = self.0.hold.lock().unwrap_or_else(PoisonError::into_inner);
             hold.running = None;
@@ -53,7 +61,7 @@ impl Stop {
 
     /// True once stopped.
     pub fn is_stopped(&self) -> bool {
-        self.0.hold.lock().unwrap_or_else(PoisonError::into_inner).running.is_none()
+        self.0.stopped.load(Ordering::Acquire)
     }
 
     /// Disconnects when stopped; for `select!`.
@@ -107,7 +115,7 @@ impl Clock for MachineClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn a_stop_wakes_sleepers_and_sources_even_those_that_come_later() {

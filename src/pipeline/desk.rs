@@ -61,7 +61,13 @@ impl Camera {
     }
 }
 
+/// True for a frame whose time has not begun to run: that of a camera that must not lose frames runs from the first look.
+fn is_idle(job: &Job) -> bool {
+    job.lossless && job.report.journey.steps.is_empty()
+}
+
 /// State of the dispatcher.
+#[expect(clippy::vec_box, reason = "jobs go on in their boxes, and a box is what can be moved cheaply")]
 pub(crate) struct Desk {
     policy: Policy,
     start: Instant,
@@ -231,11 +237,11 @@ impl Desk {
     fn consider(&mut self, mut job: Box<Job>, now: Instant, hands: &mut impl Hands) -> Option<Box<Job>> {
         let terminal = &self.cameras[job.camera].terminal;
         let fresh = job.report.journey.steps.is_empty();
-        if fresh && job.lossless {
-            job.due = Some(now + terminal.deadline); // its time runs from its turn
+        if is_idle(&job) {
+            job.due = Some(now + terminal.deadline);
         }
         let left = job.due.map(|due| due.saturating_duration_since(now));
-        let allowance = self.allowance(terminal.reuse, left, now);
+        let allowance = self.allowance(terminal.reuse, left, is_idle(&job), now);
         if !fresh {
             return match policy::after(&self.policy, &job.report.journey, &allowance) {
                 Verdict::Escalate(engine, why) => self.ask(engine, why, job, now, hands),
@@ -277,7 +283,7 @@ impl Desk {
         let seat = &mut self.seats[usize::from(engine.0)];
         if seat.busy_until.is_some() {
             job.rank.patient &= seat.latest.is_none_or(|latest| latest <= job.rank.since);
-            job.review = seat.review(&job, now);
+            job.review = seat.review(&job, is_idle(&job), now);
             seat.line += seat.window.p50();
             return Some(job);
         }
@@ -349,10 +355,10 @@ impl Desk {
         }
     }
 
-    fn allowance(&self, reuse: Option<Reuse>, remaining: Option<Duration>, now: Instant) -> Allowance {
+    fn allowance(&self, reuse: Option<Reuse>, remaining: Option<Duration>, idle: bool, now: Instant) -> Allowance {
         let mut engines = [None; MAX_ENGINES];
         for (slot, seat) in engines.iter_mut().zip(&self.seats) {
-            *slot = seat.terms(now);
+            *slot = seat.terms(idle, now);
         }
         Allowance { remaining, engines, reuse }
     }

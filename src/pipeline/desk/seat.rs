@@ -39,10 +39,15 @@ impl Seat {
         Self { window, busy_until: None, line: Duration::ZERO, latest: None, failures: 0, aside_until: None }
     }
 
-    /// What it costs now; `None` while it is set aside.
-    pub(super) fn terms(&self, now: Instant) -> Option<Terms> {
-        let look = self.busy_until.map_or(Duration::ZERO, |until| until.max(now) - until.min(now));
-        let terms = Terms { wait: look + self.line, p50: self.window.p50(), p95: self.window.p95() };
+    /// What it costs now; `None` while it is set aside. For a frame whose time has not begun to run (`idle`) only being overdue counts
+    /// as a wait.
+    pub(super) fn terms(&self, idle: bool, now: Instant) -> Option<Terms> {
+        let wait = match self.busy_until {
+            Some(until) if idle => now.saturating_duration_since(until),
+            Some(until) => until.max(now) - until.min(now) + self.line,
+            None => Duration::ZERO,
+        };
+        let terms = Terms { wait, p50: self.window.p50(), p95: self.window.p95() };
         self.aside_until.is_none().then_some(terms)
     }
 
@@ -62,16 +67,15 @@ impl Seat {
     }
 
     /// When the decision that `job` waits for this engine would fall otherwise, if nothing happens before: once the engine is
-    /// overdue the wait grows, while the time left shrinks (or stays, if it has not begun to run). Later than now.
-    pub(super) fn review(&self, job: &Job, now: Instant) -> Instant {
+    /// overdue the wait grows, while the time left shrinks (or stays, if `idle`). Later than now.
+    pub(super) fn review(&self, job: &Job, idle: bool, now: Instant) -> Instant {
         let until = self.busy_until.unwrap_or(now);
         let due = job.due.unwrap_or(now);
-        let runs = !job.lossless || !job.report.journey.steps.is_empty();
-        let turn = |look: Duration| match runs {
-            true => until + due.saturating_duration_since(until).saturating_sub(self.line + look) / 2 + TICK,
-            false => until + due.saturating_duration_since(now).saturating_sub(self.line + look) + TICK,
+        let turn = |look: Duration| match idle {
+            true => until + due.saturating_duration_since(now).saturating_sub(look) + TICK,
+            false => until + due.saturating_duration_since(until).saturating_sub(self.line + look) / 2 + TICK,
         };
-        let turns = [turn(self.window.p95()), turn(self.window.p50())].into_iter().filter(|at| !runs || *at < due);
+        let turns = [turn(self.window.p95()), turn(self.window.p50())].into_iter().filter(|at| idle || *at < due);
         turns.chain([due]).filter(|at| *at > now).min().unwrap_or(now + LONGEST_TICK)
     }
 }

@@ -1,1 +1,521 @@
-//! The desk with simulated time.
+//! The desk with simulated time: no thread, no sleep, and hands that only write down what they are told.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::engine::manifest::Scores;
+use crate::engine::{EngineError, Label, Labels, LookTimes};
+use crate::features::{COUNT, Features, Glimpse};
+use crate::frame::{Frame, Framing};
+use crate::pipeline::job::Origin;
+use crate::policy::confidence::{Confidence, Score, Stage};
+use crate::policy::{Code, Plan};
+
+use super::*;
+
+const CLASSES: usize = 4;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[expect(clippy::vec_box, reason = "as they come")]
+/// Hands that write down, and hold what was given to the engines.
+#[derive(Default)]
+struct Log {
+    /// By engine.
+    held: Vec<Option<Box<Job>>>,
+    /// Engine, camera, frame.
+    asked: Vec<(u8, usize, u64)>,
+    published: Vec<Box<Job>>,
+    lost: Vec<(usize, u64, Drop)>,
+    aside: Vec<(u8, u32, Duration)>,
+    recovered: Vec<(u8, u32)>,
+}
+
+impl Hands for Log {
+    fn ask(&mut self, engine: EngineIdx, job: Box<Job>) {
+        assert!(!job.report.journey.asked(engine), "an engine is asked once a frame");
+        self.asked.push((engine.0, job.camera, job.report.sequence));
+        assert!(self.held[usize::from(engine.0)].replace(job).is_none(), "a busy engine is not asked");
+    }
+
+    fn publish(&mut self, job: Box<Job>) {
+        self.published.push(job);
+    }
+
+    fn give_up(&mut self, job: Box<Job>, why: Drop) {
+        self.lost.push((job.camera, job.report.sequence, why));
+    }
+
+    fn set_aside(&mut self, engine: EngineIdx, _: &Job, failures: u32, pause: Duration) {
+        self.aside.push((engine.0, failures, pause));
+    }
+
+    fn recovered(&mut self, engine: EngineIdx, failures: u32) {
+        self.recovered.push((engine.0, failures));
+    }
+}
+
+/// A desk, what it told its hands, and a clock that is set by hand.
+struct Office {
+    desk: Desk,
+    log: Log,
+    start: Instant,
+    now: Instant,
+    origins: Vec<Origin>,
+    sent: Vec<u64>,
+}
+
+fn live(deadline: u64) -> Terminal {
+    Terminal { deadline: ms(deadline), lossless: false, reuse: None, jobs: 8 }
+}
+
+fn lossless(deadline: u64) -> Terminal {
+    Terminal { lossless: true, ..live(deadline) }
+}
+
+impl Office {
+    /// Engine `n` costs `costs[n]` ms and is asked if the answer before is less than 0.6 sure.
+    fn new(costs: &[u64], average: bool, terminals: Vec<Terminal>) -> Self {
+        let last = costs.len() - 1;
+        let stage = |index: usize| Stage { engine: EngineIdx(index as u8), accept_above: (index < last).then_some(0.6) };
+        let stages = (0..costs.len()).map(stage).collect();
+        let policy = Policy::new("test", Plan::Confidence(Confidence { stages, average, score: Score::MaxSoftmax }));
+        let class = |class| Label { key: String::new(), name: format!("class {class}") };
+        let labels = Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() });
+        let origin = |(camera, terminal): (usize, &Terminal)| Origin {
+            camera,
+            lossless: terminal.lossless,
+            name: format!("camera {camera}").into(),
+            source: "test".into(),
+            framing: Framing::default(),
+            labels: Arc::clone(&labels),
+            engines: Arc::new([]),
+        };
+        let now = Instant::now();
+        let origins: Vec<_> = terminals.iter().enumerate().map(origin).collect();
+        let windows = costs.iter().map(|cost| LatencyWindow::new(ms(*cost), ms(*cost))).collect();
+        Self {
+            sent: vec![0; terminals.len()],
+            desk: Desk::new(policy, windows, terminals, CLASSES, now),
+            log: Log { held: costs.iter().map(|_| None).collect(), ..Log::default() },
+            start: now,
+            now,
+            origins,
+        }
+    }
+
+    /// A grey frame that is `age` ms old arrives.
+    fn send_grey(&mut self, camera: usize, age: u64, grey: u8) {
+        let mut frame = Frame::from_rgb(vec![grey; 12].into(), 2, 2, None).unwrap();
+        frame.captured = self.now.checked_sub(ms(age)).unwrap();
+        let mut job = Job::new(&self.origins[camera], self.now);
+        let glimpse: Glimpse = [grey; 192];
+        job.load(frame, self.sent[camera], (Features { values: [0.0; COUNT] }, glimpse), self.now, self.now);
+        self.sent[camera] += 1;
+        self.desk.sighting(job, self.now, &mut self.log);
+        self.check();
+    }
+
+    fn send(&mut self, camera: usize) {
+        self.send_grey(camera, 0, 128);
+    }
+
+    /// The engine is through with its job.
+    fn look(&mut self, engine: usize, result: Result<(u32, f32), ()>, cost: Duration) -> bool {
+        let Some(mut job) = self.log.held[engine].take() else { return false };
+        job.begun_at = job.asked_at;
+        job.result = match result {
+            Ok((class, p)) => {
+                let rest = (1.0 - p) / (CLASSES - 1) as f32;
+                let scores: [f32; CLASSES] = std::array::from_fn(|index| if index as u32 == class { p } else { rest });
+                score::fill(&mut job.own, &scores, Scores::Probabilities);
+                Ok(LookTimes { run: cost, ..LookTimes::default() })
+            }
+            Err(()) => Err(EngineError::Run { id: "fake".into(), reason: "told to fail".into() }),
+        };
+        self.desk.looked(job, self.now, &mut self.log);
+        self.check();
+        true
+    }
+
+    fn answer(&mut self, engine: usize, class: u32, p: f32) {
+        let cost = self.desk.seats[engine].window.p50();
+        assert!(self.look(engine, Ok((class, p)), cost), "engine {engine} has something to look at");
+    }
+
+    fn fail(&mut self, engine: usize) {
+        assert!(self.look(engine, Err(()), Duration::ZERO), "engine {engine} has something to look at");
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.desk.pump(self.now, &mut self.log);
+        self.check();
+    }
+
+    /// Sleeps as the dispatcher would, until nothing is left to wake up for or `enough`. Returns how often it woke.
+    fn sleep_until(&mut self, enough: impl Fn(&Self) -> bool) -> usize {
+        for wakes in 0..100 {
+            let Some(wake) = self.desk.next_wake().filter(|_| !enough(self)) else { return wakes };
+            self.pass(wake - self.now);
+        }
+        panic!("it wakes all the time");
+    }
+
+    /// Frames that an engine is awaited for.
+    fn waiting(&self) -> impl Iterator<Item = &Job> {
+        let at_turn = self.desk.cameras.iter().filter(|camera| camera.is_at_turn());
+        at_turn.filter_map(|camera| camera.fresh.front()).chain(&self.desk.escalated).map(|job| &**job)
+    }
+
+    /// What holds after every event: who waits is woken, later than now, and no later than at its deadline.
+    fn check(&self) {
+        let wake = self.desk.next_wake();
+        assert_eq!(wake.is_some(), self.waiting().next().is_some());
+        if let Some(wake) = wake {
+            assert!(wake > self.now, "a wake that is due at once would spin");
+            assert!(self.waiting().all(|job| job.due.is_none_or(|due| wake <= due)), "slept past a deadline");
+        }
+    }
+
+    /// Camera, frame, outcome and reason of each report.
+    fn told(&self) -> Vec<(usize, u64, Outcome, Code)> {
+        let tell = |job: &Job| (job.camera, job.report.sequence, job.report.outcome, job.report.verdict.code);
+        self.log.published.iter().map(|job| tell(job)).collect()
+    }
+}
+
+#[test]
+fn the_earliest_deadline_goes_first_but_nobody_is_passed_over_twice() {
+    let mut office = Office::new(&[10], false, vec![live(900), live(100), live(300)]);
+    office.send(0);
+    office.pass(ms(1));
+    office.send(2);
+    office.pass(ms(1));
+    office.send(1); // came last, has the least time
+    office.pass(ms(8));
+    office.answer(0, 1, 0.9);
+    office.send(1);
+    office.send(0);
+    office.answer(0, 1, 0.9);
+    office.answer(0, 1, 0.9);
+    office.answer(0, 1, 0.9);
+    let order: Vec<_> = office.log.asked.iter().map(|(_, camera, frame)| (*camera, *frame)).collect();
+    assert_eq!(order, [(0, 0), (1, 0), (2, 0), (1, 1), (0, 1)]);
+}
+
+#[test]
+fn a_slow_camera_gets_its_turn_among_fast_ones_with_short_deadlines() {
+    let mut office = Office::new(&[10], false, vec![live(60), live(60), live(5000)]);
+    for round in 0..300 {
+        office.send(0);
+        office.send(1);
+        if round % 3 == 0 {
+            office.send(2);
+        }
+        office.now += ms(10);
+        office.answer(0, 1, 0.9);
+    }
+    let answered = |camera| office.log.published.iter().filter(|job| job.camera == camera).count();
+    assert!(answered(2) >= 45, "{} of 100 frames of the slow camera", answered(2));
+    assert!(answered(0) >= 60 && answered(1) >= 60);
+}
+
+#[test]
+fn a_frame_that_displaces_another_takes_over_its_rank() {
+    let mut office = Office::new(&[10], false, vec![live(100), live(100), live(105)]);
+    office.send(0);
+    office.send(1);
+    office.send(2);
+    office.pass(ms(9));
+    office.send(1); // its own deadline is later than that of camera 2's frame
+    office.answer(0, 1, 0.9);
+    assert_eq!(office.log.asked.last(), Some(&(0, 1, 1)), "the newer frame, at the older one's place");
+    assert_eq!(office.log.lost, [(1, 0, Drop::Busy)]);
+}
+
+#[test]
+fn a_frame_whose_time_is_over_is_dropped_as_late() {
+    let mut office = Office::new(&[10], false, vec![live(100)]);
+    office.send_grey(0, 100, 128);
+    assert_eq!(office.log.lost, [(0, 0, Drop::Late)]);
+    assert!(office.log.asked.is_empty() && office.desk.next_wake().is_none());
+}
+
+#[test]
+fn an_engine_that_hangs_is_soon_nobodys_choice() {
+    let mut office = Office::new(&[10, 30], false, vec![live(100)]);
+    office.send(0);
+    for _ in 0..30 {
+        office.pass(ms(33));
+        office.send(0);
+        if office.log.held[1].is_some() {
+            office.now += ms(30);
+            office.answer(1, 1, 0.9);
+        }
+    }
+    let first = office.log.asked.iter().filter(|(engine, ..)| *engine == 0).count();
+    assert_eq!(first, 1, "it never gave its first frame back");
+    assert!(office.log.published.len() >= 25, "the other engine answers: {}", office.log.published.len());
+}
+
+#[test]
+fn alone_with_an_engine_that_hangs_frames_are_abstained_from_in_time() {
+    let mut office = Office::new(&[10], false, vec![live(100)]);
+    office.send(0);
+    office.pass(ms(1));
+    office.send(0);
+    let wakes = office.sleep_until(|office| !office.log.published.is_empty());
+    assert_eq!(office.told(), [(0, 1, Outcome::Abstained, Code::OutOfTime)]);
+    assert!(wakes <= 3 && office.now <= office.start + ms(101), "{wakes} wakes, {:?}", office.now - office.start);
+}
+
+#[test]
+fn an_unsure_answer_waits_for_a_busy_engine_but_not_beyond_its_time() {
+    let mut office = Office::new(&[5, 30], false, vec![live(200), live(100)]);
+    office.send(0);
+    office.answer(0, 1, 0.5);
+    office.send(1);
+    office.answer(0, 2, 0.5);
+    assert_eq!(office.desk.escalated.len(), 1, "engine 1 is busy, and there is time");
+    let wakes = office.sleep_until(|office| !office.log.published.is_empty());
+    assert_eq!(office.told(), [(1, 0, Outcome::Answered, Code::OutOfTime)]);
+    let verdict = office.log.published[0].report.verdict;
+    assert!(verdict.limit > verdict.value, "{verdict:?}");
+    let waited = office.now - office.start;
+    assert!(waited >= ms(45) && waited <= ms(55), "while (late by t) + 30 ms fit into 100 ms: {waited:?}");
+    assert!(wakes <= 2, "{wakes}");
+
+    office.send(1);
+    office.answer(0, 2, 0.5);
+    office.sleep_until(|office| office.log.published.len() > 1);
+    assert_eq!(office.told()[1], (1, 1, Outcome::Answered, Code::OutOfTime));
+    office.answer(1, 3, 0.5);
+    assert_eq!(office.told()[2], (0, 0, Outcome::Answered, Code::Last));
+}
+
+#[test]
+fn those_ahead_in_line_count_towards_the_wait() {
+    let mut office = Office::new(&[1, 30], false, vec![live(100)]);
+    for _ in 0..8 {
+        office.send(0);
+        office.answer(0, 1, 0.5);
+    }
+    // One is looked at, and after its 30 ms two more can be.
+    assert_eq!((office.desk.escalated.len(), office.log.published.len()), (2, 5));
+    assert!(office.told().iter().all(|told| told.3 == Code::OutOfTime));
+}
+
+#[test]
+fn a_failing_engine_is_set_aside_for_longer_and_longer_and_comes_back() {
+    let mut office = Office::new(&[5, 10], false, vec![live(100)]);
+    let mut pauses = Vec::new();
+    for failures in 1..=9 {
+        office.send(0);
+        office.fail(0);
+        let (_, counted, pause) = office.log.aside[failures - 1];
+        assert_eq!(counted as usize, failures);
+        pauses.push(pause.as_millis());
+        office.answer(1, 2, 0.9);
+        office.pass(pause - ms(1));
+        office.send(0);
+        assert_eq!(office.log.asked.last().map(|asked| asked.0), Some(1), "still aside");
+        office.answer(1, 2, 0.9);
+        office.pass(ms(1));
+    }
+    assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+    assert!(office.told().iter().all(|told| told.2 == Outcome::Answered));
+    office.send(0);
+    office.answer(0, 1, 0.9);
+    assert_eq!(office.log.recovered, [(0, 9)]);
+    office.send(0);
+    office.fail(0);
+    assert_eq!(office.log.aside.last(), Some(&(0, 1, ms(500))), "the count starts over");
+}
+
+#[test]
+fn with_every_engine_aside_frames_are_abstained_from_and_nothing_waits() {
+    let mut office = Office::new(&[5, 10], false, vec![live(100), lossless(100)]);
+    office.send(0);
+    office.fail(0);
+    office.fail(1);
+    for _ in 0..3 {
+        office.send(0);
+        office.send(1);
+    }
+    assert_eq!(office.told()[0], (0, 0, Outcome::Failed, Code::EngineFailed));
+    assert!(office.told()[1..].iter().all(|told| (told.2, told.3) == (Outcome::Abstained, Code::NotAllowed)));
+    assert_eq!((office.log.published.len(), office.desk.next_wake()), (7, None));
+    office.pass(ms(500));
+    office.send(0);
+    assert_eq!(office.log.asked.len(), 3, "asked again after the pause");
+}
+
+#[test]
+fn a_camera_that_loses_nothing_is_served_in_order_one_frame_at_a_time() {
+    let mut office = Office::new(&[400], false, vec![lossless(500), live(5000)]);
+    (0..4).for_each(|_| office.send(0));
+    office.send(1);
+    for _ in 0..5 {
+        assert_eq!(office.log.held.iter().flatten().count(), 1);
+        office.now += ms(400);
+        office.answer(0, 1, 0.9);
+    }
+    let frames: Vec<_> = office.log.published.iter().filter(|job| job.camera == 0).map(|job| job.report.sequence).collect();
+    assert_eq!((frames, office.log.lost.len()), (vec![0, 1, 2, 3], 0));
+    assert!(office.log.published.iter().all(|job| !job.report.late), "its time runs from its turn");
+    assert!(office.log.published.iter().any(|job| job.report.times.age >= ms(1600)));
+}
+
+#[test]
+fn an_unchanged_scene_is_given_the_last_answer_by_number_not_by_arrival() {
+    let reuse = Some(Reuse { max_change: 0.02, max_age: ms(10_000) });
+    let mut office = Office::new(&[5, 10], false, vec![Terminal { reuse, ..live(1000) }]);
+    office.send_grey(0, 0, 10);
+    office.answer(0, 1, 0.5); // frame 0 goes on to engine 1
+    office.send_grey(0, 0, 90);
+    office.answer(0, 2, 0.9); // frame 1 overtakes it
+    office.answer(1, 3, 0.9); // and must not be forgotten for it
+    office.send_grey(0, 0, 91);
+    let last = office.log.published.last().unwrap();
+    assert_eq!((last.report.outcome, last.report.journey.answer.top[0].class), (Outcome::Reused, 2));
+    assert!((last.report.journey.answer.probabilities[2] - 0.9).abs() < 1e-6, "the whole answer");
+    office.send_grey(0, 0, 10);
+    assert_eq!(office.log.asked.last(), Some(&(0, 0, 3)), "a changed scene is looked at");
+}
+
+#[test]
+fn averaged_answers_are_the_mean_and_the_verdict_is_about_the_mean() {
+    let mut office = Office::new(&[5, 10, 20], true, vec![live(1000)]);
+    office.send(0);
+    office.answer(0, 1, 0.5);
+    office.answer(1, 2, 0.9); // sure by itself, but not the two together
+    office.answer(2, 2, 0.8);
+    let report = &office.log.published[0].report;
+    let rest = |p: f32| (1.0 - p) / 3.0;
+    let mean = (rest(0.5) + 0.9 + 0.8) / 3.0;
+    assert!((report.journey.answer.probabilities[2] - mean).abs() < 1e-6);
+    assert_eq!(report.journey.answer.top[0].class, 2);
+    assert!((report.verdict.value.unwrap() - mean).abs() < 1e-6);
+    let own: Vec<_> = report.journey.steps.iter().map(|step| step.top.class).collect();
+    assert_eq!(own, [1, 2, 2], "each step tells of its engine alone");
+
+    let mut office = Office::new(&[5, 10], false, vec![live(1000)]);
+    office.send(0);
+    office.answer(0, 1, 0.5);
+    office.answer(1, 2, 0.7);
+    assert!(
+        (office.log.published[0].report.journey.answer.probabilities[2] - 0.7).abs() < 1e-6,
+        "without averaging the last counts"
+    );
+}
+
+#[test]
+fn an_engine_that_was_too_slow_is_given_another_chance() {
+    let mut office = Office::new(&[5, 20], false, vec![live(100)]);
+    office.send(0);
+    office.answer(0, 1, 0.5);
+    office.now += ms(400);
+    office.look(1, Ok((2, 0.9)), ms(400));
+    let mut turned_down = 0;
+    while office.log.held[1].is_none() {
+        office.send(0);
+        office.answer(0, 1, 0.5);
+        turned_down += 1;
+        assert!(turned_down <= 64, "it is never asked again");
+    }
+    assert!(turned_down > 5, "not at the very next frame");
+    assert!(office.told()[1..].iter().all(|told| told.3 == Code::OutOfTime));
+}
+
+#[test]
+fn told_to_stop_fresh_frames_are_given_up_and_the_others_finish() {
+    let mut office = Office::new(&[5, 10], false, vec![live(1000), lossless(1000)]);
+    office.send(0);
+    (0..3).for_each(|_| office.send(1));
+    office.answer(0, 1, 0.5); // camera 0 goes on, camera 1 begins
+    office.send(0);
+    office.desk.stop(&mut office.log);
+    assert_eq!(office.log.lost, [(0, 1, Drop::Stopped), (1, 1, Drop::Stopped), (1, 2, Drop::Stopped)]);
+    (0..2).for_each(|camera| office.desk.ended(camera));
+    assert!(office.desk.has_ended() && !office.desk.is_done());
+    office.answer(1, 1, 0.9);
+    office.answer(0, 1, 0.9);
+    assert!(office.desk.is_done());
+    assert_eq!(office.log.published.len(), 2);
+}
+
+#[derive(Clone, Debug)]
+enum Happens {
+    Frame { camera: usize, age: u64 },
+    Look { engine: usize, class: u32, p: f32, cost: u64 },
+    Failure { engine: usize },
+    Time(u64),
+    Sleep,
+    Stop,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        8 => (0..3usize, 0..120u64).prop_map(|(camera, age)| Happens::Frame { camera, age }),
+        8 => (0..3usize, 0..4u32, 0.25..1.0f32, 0..200u64).prop_map(|(engine, class, p, cost)| Happens::Look { engine, class, p, cost }),
+        1 => (0..3usize).prop_map(|engine| Happens::Failure { engine }),
+        3 => (0..80u64).prop_map(Happens::Time),
+        4 => Just(Happens::Sleep),
+        1 => Just(Happens::Stop),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_frame_comes_out_once_whatever_happens(
+        events in prop::collection::vec(happens(), 1..150),
+        costs in prop::array::uniform3(0..60u64),
+        average: bool,
+    ) {
+        let reuse = Some(Reuse { max_change: 0.5, max_age: ms(50) });
+        let terminals = vec![live(100), Terminal { reuse, ..live(250) }, lossless(100)];
+        let mut office = Office::new(&costs, average, terminals);
+        let mut stopped = false;
+        for event in events {
+            match event {
+                Happens::Frame { camera, age } if !stopped => office.send_grey(camera, age, 128),
+                Happens::Look { engine, class, p, cost } => drop(office.look(engine, Ok((class, p)), ms(cost))),
+                Happens::Failure { engine } => drop(office.look(engine, Err(()), Duration::ZERO)),
+                Happens::Time(time) => office.pass(ms(time)),
+                Happens::Sleep => {
+                    if let Some(wake) = office.desk.next_wake() {
+                        office.pass(wake - office.now);
+                    }
+                }
+                Happens::Stop if !stopped => {
+                    office.desk.stop(&mut office.log);
+                    stopped = true;
+                }
+                _ => (),
+            }
+        }
+        (0..3).for_each(|camera| office.desk.ended(camera));
+        for _ in 0..1000 {
+            if office.desk.is_done() {
+                break;
+            }
+            office.pass(ms(5));
+            for engine in 0..3 {
+                office.look(engine, Ok((1, 0.5)), ms(5));
+            }
+        }
+        prop_assert!(office.desk.is_done());
+        let mut out: Vec<_> = office.log.lost.iter().map(|(camera, frame, _)| (*camera, *frame)).collect();
+        out.extend(office.log.published.iter().map(|job| (job.camera, job.report.sequence)));
+        out.sort_unstable();
+        let sent: Vec<_> = (0..3).flat_map(|camera| (0..office.sent[camera]).map(move |frame| (camera, frame))).collect();
+        prop_assert_eq!(out, sent);
+        prop_assert!(office.log.lost.iter().all(|(camera, _, why)| *camera != 2 || *why == Drop::Stopped), "lossless: {:?}", office.log.lost);
+        let order: Vec<_> = office.log.published.iter().filter(|job| job.camera == 2).map(|job| job.report.sequence).collect();
+        prop_assert!(order.is_sorted(), "lossless out of order: {:?}", order);
+    }
+}
