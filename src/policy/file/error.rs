@@ -74,7 +74,7 @@ pub enum PolicyError {
     /// An engine that is no longer the one that the policy was made with.
     #[error(
         "{file}: engine `{id}` has changed since this policy was made (sha256 {pinned} then, {found} now), so its figures no longer \
-         hold; make it anew with `squint train --images DIR --labels CSV --out {file}`, or put the old model back"
+         hold; train it anew (kind `confidence`: `squint train --images DIR --labels CSV --out {file}`), or put the old model back"
     )]
     EngineChanged {
         /// The file.
@@ -89,7 +89,7 @@ pub enum PolicyError {
     /// Features are computed in another way now.
     #[error(
         "{file}: `feature-schema` = \"{made}\"; this Squint measures \"{running}\", so its training rows no longer hold; make it anew \
-         with `squint train --images DIR --labels CSV --out {file}`"
+         on the features of this version (docs/policy-files.md), or use a policy of kind `confidence`, which `squint train` makes"
     )]
     Schema {
         /// The file.
