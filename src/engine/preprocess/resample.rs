@@ -109,7 +109,7 @@ impl Resampler {
         let together = (STEP / part.channels).max(1);
         let pixel = together * part.channels;
         self.down.make(&line(1, height), Lay::Down, 15);
-        let point = if self.down.wide() { POINT_BITS } else { ENTRY_BITS + self.down.bits - 16 };
+        let point = if self.down.wide { POINT_BITS } else { ENTRY_BITS + self.down.bits - 16 };
         self.across.make(&line(0, width), Lay::Across(pixel), 16 + POINT_BITS - point);
         let columns = self.across.high - self.across.low;
         let pitch = (columns * part.channels).next_multiple_of(BLOCK);
@@ -145,7 +145,7 @@ impl Resampler {
                 let to = &mut self.rows[(at - top) * pitch..][..pitch];
                 let bias = (self.down.longest / 2) as i16;
                 let slot = first % self.down.held;
-                if self.down.wide() {
+                if self.down.wide {
                     let scale = 1.0 / (1_u32 << (self.down.bits + ENTRY_BITS - POINT_BITS)) as f32;
                     down::<f32>(&self.ring, pitch, slot, weights, (bias, scale), to);
                 } else {
@@ -163,7 +163,7 @@ impl Resampler {
                     &self.woven
                 }
             };
-            let (point, extra) = if self.across.wide() {
+            let (point, extra) = if self.across.wide {
                 let scale = 1.0 / (1_u64 << (self.across.bits + shown.point - POINT_BITS)) as f32;
                 across::<f32, PIXEL>(rows, &self.across, scale, &mut self.sums);
                 (POINT_BITS, 0)

@@ -10,8 +10,8 @@ pub(super) const LANES: usize = 16;
 /// Pixels that one step across takes in.
 pub(super) const STEP: usize = 4;
 
-/// More taps than this, and the error of 16-bit sums (half a unit of 1/64 a tap) could be seen.
-const NARROW: usize = 36;
+/// More taps than this, and the error of 16-bit sums (at worst half a unit of 1/64 a tap, mostly much less) could be seen.
+const NARROW: usize = 72;
 
 /// A line of `size` samples, of which the part from `from` over `extent` samples becomes `target` samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +42,8 @@ pub(super) struct Taps {
     /// The source samples that are needed at all.
     pub(super) low: usize,
     pub(super) high: usize,
+    /// True if sums need more than 16 bits.
+    pub(super) wide: bool,
     /// Weights are in units of 2^-bits.
     pub(super) bits: u32,
     /// Most taps of any target sample.
@@ -68,7 +70,8 @@ impl Taps {
         }
         // Room for the correction of the sum is left below the limit of i16.
         let fitting = (0..=22).rev().find(|bits| highest * f64::from(1_u32 << bits) <= 32_000.0).unwrap_or(0);
-        self.bits = if longest <= NARROW { fitting.min(bits) } else { fitting };
+        self.wide = longest > NARROW;
+        self.bits = if self.wide { fitting } else { fitting.min(bits) };
         self.spans.clear();
         self.rows.clear();
         (self.low, self.high, self.longest, self.held) = (stretch.size, 0, 0, 0);
@@ -83,11 +86,6 @@ impl Taps {
             self.lay_out(lay);
             self.spans.push((first, self.rows.len()));
         }
-    }
-
-    /// True if sums need more than 16 bits.
-    pub(super) fn wide(&self) -> bool {
-        self.longest > NARROW
     }
 
     /// First source sample and rows of weights of target sample `at`.
