@@ -17,7 +17,7 @@ use crate::source::{Backoff, FrameSource, SourceError};
 
 use super::Opener;
 use super::clock::{Clock, Stop};
-use super::dispatch::Event;
+use super::dispatch::Dispatcher;
 use super::job::{Job, Ledger};
 
 /// One camera's thread, before it runs.
@@ -34,7 +34,7 @@ pub(super) struct CameraThread {
     pub(super) backoff: Backoff,
     pub(super) free: Receiver<Box<Job>>,
     pub(super) recycle: Sender<Box<Job>>,
-    pub(super) events: Sender<Event>,
+    pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stop: Stop,
@@ -70,7 +70,7 @@ impl CameraThread {
         }
         self.stop.forget(self.index);
         // The dispatcher may be gone already if everything is going down at once.
-        let _ = self.events.send(Event::Ended(self.index));
+        self.dispatcher.ended(self.index);
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
@@ -153,12 +153,10 @@ impl CameraThread {
             return if self.lossless { Flow::End } else { Flow::Continue };
         };
         job.load(frame, sequence, sighting, taken, self.clock.now());
-        if let Err(refused) = self.events.send(Event::Sighting(job)) {
+        if let Err(job) = self.dispatcher.sighting(job) {
             debug!("{}: the dispatcher is gone", self.name);
             self.ledger.lose(Drop::Stopped, 1);
-            if let Event::Sighting(job) = refused.into_inner() {
-                let _ = self.recycle.try_send(job);
-            }
+            let _ = self.recycle.try_send(job);
             return Flow::End;
         }
         Flow::Continue

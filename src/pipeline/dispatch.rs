@@ -1,9 +1,9 @@
-//! The dispatcher's thread: hands events to the desk, and acts out what the desk decides.
+//! The dispatcher: brings news to the desk, and acts out what the desk decides.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, never, select};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use log::{error, info, warn};
 
 use crate::engine::EngineIdx;
@@ -14,16 +14,6 @@ use super::clock::{Clock, Stop};
 use super::desk::{Desk, Hands};
 use super::job::{Job, Ledger};
 use super::outbox::Outbox;
-
-/// What the dispatcher hears.
-pub(super) enum Event {
-    /// A frame has been measured.
-    Sighting(Box<Job>),
-    /// An engine is through with a frame.
-    Looked(Box<Job>),
-    /// A camera will send no more.
-    Ended(usize),
-}
 
 /// Where a camera's jobs go back to, and its counts.
 pub(super) struct Pool {
@@ -92,44 +82,128 @@ impl Hands for Doer {
     }
 }
 
-/// Until all frames have gone their way: hands every event to the desk, and wakes it when a deadline passes. When nothing more comes
-/// it waits [`DRAIN_LIMIT`] for a sign of life, then leaves whatever an engine has not given back.
-pub(super) fn dispatch(mut desk: Desk, mut hands: Doer, inbox: &Receiver<Event>, clock: &dyn Clock, stop: &Stop) {
-    let mut signal = stop.signal().clone();
-    let mut now = clock.now();
-    let mut heard = now;
-    while !desk.is_done() {
-        let silent_at = (stop.is_stopped() || desk.has_ended()).then(|| heard + DRAIN_LIMIT);
+/// The desk, open to all threads: whoever has news brings it here and, under the lock, acts out what is decided. So a frame is handed on by
+/// the thread that is awake anyway; a dispatcher that had to be woken first would cost it a tenth of a millisecond at each step.
+/// Nothing done under the lock waits for anybody.
+pub(super) struct Dispatcher {
+    open: Mutex<Option<Open>>,
+    /// Wakes the minder, see [`Dispatcher::mind`]. One ring waits, more say nothing new.
+    bell: (Sender<()>, Receiver<()>),
+    clock: Arc<dyn Clock>,
+    stop: Stop,
+}
+
+/// What there is while the dispatcher works.
+struct Open {
+    desk: Desk,
+    hands: Doer,
+    /// When the minder looks again by itself.
+    alarm: Option<Instant>,
+    /// When somebody last had news.
+    heard: Instant,
+}
+
+impl Dispatcher {
+    /// Not open yet: workers are hired before the desk is there.
+    pub(super) fn new(clock: &Arc<dyn Clock>, stop: &Stop) -> Arc<Self> {
+        Arc::new(Self { open: Mutex::new(None), bell: bounded(1), clock: Arc::clone(clock), stop: stop.clone() })
+    }
+
+    /// Takes up work.
+    pub(super) fn open(&self, desk: Desk, hands: Doer) {
+        let heard = self.clock.now();
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open { desk, hands, alarm: None, heard });
+    }
+
+    /// A frame has been measured. Gives the job back if the dispatcher is gone.
+    pub(super) fn sighting(&self, job: Box<Job>) -> Result<(), Box<Job>> {
+        let stopped = self.stop.is_stopped();
+        self.news(job, |open, job, now| match stopped {
+            true => open.hands.give_up(job, Drop::Stopped),
+            false => open.desk.sighting(job, now, &mut open.hands),
+        })
+    }
+
+    /// An engine is through with a frame. Gives the job back if the dispatcher is gone.
+    pub(super) fn looked(&self, job: Box<Job>) -> Result<(), Box<Job>> {
+        self.news(job, |open, job, now| open.desk.looked(job, now, &mut open.hands))
+    }
+
+    /// A camera will send no more.
+    pub(super) fn ended(&self, camera: usize) {
+        // If the dispatcher is gone, nobody needs to know.
+        let _ = self.news(camera, |open, camera, _| open.desk.ended(camera));
+        self.ring();
+    }
+
+    fn news<T>(&self, what: T, act: impl FnOnce(&mut Open, T, Instant)) -> Result<(), T> {
+        // A poisoned lock is a desk that panicked: gone.
+        let Ok(mut guard) = self.open.lock() else { return Err(what) };
+        let Some(open) = guard.as_mut() else { return Err(what) };
+        open.heard = self.clock.now();
+        act(open, what, open.heard);
+        let sooner = open.desk.next_wake().is_some_and(|wake| open.alarm.is_none_or(|alarm| wake < alarm));
+        let ring = sooner || open.desk.is_done();
+        drop(guard);
+        if ring {
+            self.ring();
+        }
+        Ok(())
+    }
+
+    fn ring(&self) {
+        let _ = self.bell.0.try_send(());
+    }
+
+    /// The dispatcher's own thread, until all frames have gone their way: wakes the desk when a deadline passes, and tells it to stop. When
+    /// nothing more comes it waits [`DRAIN_LIMIT`] for a sign of life, then leaves whatever an engine has not given back.
+    pub(super) fn mind(&self) {
+        let _closing = Closing(self);
+        let mut signal = self.stop.signal().clone();
+        let mut stopping = false;
+        while let Some(patience) = self.look(&mut stopping) {
+            select! {
+                recv(self.bell.1) -> _ => (),
+                recv(signal) -> _ => {
+                    signal = never();
+                    stopping = true;
+                }
+                default(patience) => (),
+            }
+        }
+    }
+
+    /// Brings the desk up to date; `stopping` tells it once to give up what no engine has seen. How long until the next look, `None` if
+    /// all is over.
+    fn look(&self, stopping: &mut bool) -> Option<Duration> {
+        let mut guard = self.open.lock().ok()?;
+        let open = guard.as_mut()?;
+        let now = self.clock.now();
+        if std::mem::take(stopping) {
+            open.heard = now;
+            open.desk.stop(&mut open.hands);
+        }
+        open.desk.pump(now, &mut open.hands);
+        if open.desk.is_done() {
+            return None;
+        }
+        let silent_at = (self.stop.is_stopped() || open.desk.has_ended()).then(|| open.heard + DRAIN_LIMIT);
         if silent_at.is_some_and(|at| at <= now) {
             error!("an engine or a camera has not come to its end within {} s and is left behind", DRAIN_LIMIT.as_secs());
-            return;
+            return None;
         }
-        let wake = desk.next_wake().into_iter().chain(silent_at).min();
-        let patience = wake.map_or(LONG, |at: Instant| at.saturating_duration_since(now));
-        let event = select! {
-            recv(inbox) -> event => match event {
-                Ok(event) => Some(event),
-                Err(_) => return,
-            },
-            recv(signal) -> _ => {
-                signal = never();
-                desk.stop(&mut hands);
-                heard = clock.now();
-                None
-            }
-            default(patience) => None,
-        };
-        now = clock.now();
-        if event.is_some() {
-            heard = now;
-        }
-        match event {
-            Some(Event::Sighting(job)) if stop.is_stopped() => hands.give_up(job, Drop::Stopped),
-            Some(Event::Sighting(job)) => desk.sighting(job, now, &mut hands),
-            Some(Event::Looked(job)) => desk.looked(job, now, &mut hands),
-            Some(Event::Ended(camera)) => desk.ended(camera),
-            None => desk.pump(now, &mut hands),
-        }
+        open.alarm = open.desk.next_wake().into_iter().chain(silent_at).min();
+        Some(open.alarm.map_or(LONG, |at| at.saturating_duration_since(now)))
+    }
+}
+
+/// Closes the dispatcher, however its thread ends: the workers go home then, and the sink thread hears of it.
+struct Closing<'a>(&'a Dispatcher);
+
+impl std::ops::Drop for Closing<'_> {
+    fn drop(&mut self) {
+        let open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(open);
     }
 }
 

@@ -37,7 +37,7 @@ use crate::source::{Backoff, FrameSource, SourceError};
 use camera::CameraThread;
 use clock::{Clock, Stop};
 use desk::{Desk, Terminal};
-use dispatch::{Doer, Pool, dispatch};
+use dispatch::{Dispatcher, Doer, Pool};
 use job::{Job, Ledger, Origin};
 use outbox::Outbox;
 use thread::Thread;
@@ -200,11 +200,9 @@ fn set_up<L: Listener + 'static>(
     started: Instant,
 ) -> Result<Running<L>, PipelineError> {
     let seats = crew.engines.len();
-    let jobs: usize = cameras.iter().map(|setup| jobs_of(setup, queue, seats)).sum();
     let engines: Arc<[Arc<str>]> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
-    // Each job and each camera's end is in at most one queue, so no send to the dispatcher ever waits.
-    let (events, inbox) = bounded(jobs + cameras.len());
-    let (workers, windows) = hire(crew.engines, &events, &clock, stop)?;
+    let dispatcher = Dispatcher::new(&clock, stop);
+    let (workers, windows) = hire(crew.engines, &dispatcher, &clock, stop)?;
 
     let lossless_jobs = cameras.iter().filter(|setup| setup.lossless).count() * LOSSLESS_JOBS;
     let outbox = Arc::new(Outbox::new(queue.max(1), lossless_jobs));
@@ -243,13 +241,12 @@ fn set_up<L: Listener + 'static>(
             backoff: Backoff::new(setup.retry_cap),
             free,
             recycle,
-            events: events.clone(),
+            dispatcher: Arc::clone(&dispatcher),
             ledger,
             clock: Arc::clone(&clock),
             stop: stop.clone(),
         });
     }
-    drop(events);
     let pools: Arc<[Pool]> = pools.into();
     let desk = Desk::new(crew.policy, windows, terminals, crew.labels.classes.len(), now);
     let hands = Doer {
@@ -258,10 +255,8 @@ fn set_up<L: Listener + 'static>(
         outbox: Arc::clone(&outbox),
         pools: Arc::clone(&pools),
     };
-    let dispatcher = {
-        let (clock, stop_too) = (Arc::clone(&clock), stop.clone());
-        Thread::spawn("dispatcher", stop, move || dispatch(desk, hands, &inbox, clock.as_ref(), &stop_too))?
-    };
+    dispatcher.open(desk, hands);
+    let dispatcher = Thread::spawn("dispatcher", stop, move || dispatcher.mind())?;
     let (ready_tx, ready) = bounded(1);
     let sink = {
         let (outbox, pools) = (Arc::clone(&outbox), Arc::clone(&pools));

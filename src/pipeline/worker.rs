@@ -12,7 +12,7 @@ use crate::frame::{Frame, Framing};
 use crate::stats::LatencyWindow;
 
 use super::clock::{Clock, Stop};
-use super::dispatch::Event;
+use super::dispatch::Dispatcher;
 use super::job::Job;
 use super::thread::Thread;
 use super::{DRAIN_LIMIT, Loader, PipelineError};
@@ -33,7 +33,7 @@ pub(super) struct Worker {
 /// Starts a worker for each engine; all load at the same time. Returns them with what each engine costs here.
 pub(super) fn hire(
     engines: Vec<(Arc<str>, Loader)>,
-    events: &Sender<Event>,
+    dispatcher: &Arc<Dispatcher>,
     clock: &Arc<dyn Clock>,
     stop: &Stop,
 ) -> Result<(Vec<Worker>, Vec<LatencyWindow>), PipelineError> {
@@ -42,13 +42,13 @@ pub(super) fn hire(
     for (id, loader) in engines {
         let (tx, rx) = bounded(1);
         let (say, warm) = bounded::<Warm>(1);
-        let (events, clock, name) = (events.clone(), Arc::clone(clock), Arc::clone(&id));
+        let (dispatcher, clock, name) = (Arc::clone(dispatcher), Arc::clone(clock), Arc::clone(&id));
         let body = move || {
             let loaded = loader().and_then(|mut look| warm_up(look.as_mut(), clock.as_ref()).map(|costs| (look, costs)));
             match loaded {
                 Ok((look, costs)) => {
                     let _ = say.send(Ok(costs));
-                    work(&name, look, &rx, &events, clock.as_ref());
+                    work(&name, look, &rx, &dispatcher, clock.as_ref());
                 }
                 Err(error) => drop(say.send(Err(error))),
             }
@@ -115,7 +115,7 @@ fn warm_up(look: &mut dyn Look, clock: &dyn Clock) -> Warm {
 }
 
 /// The worker: looks at whatever it is given, until nobody can give it anything more.
-fn work(id: &str, mut look: Box<dyn Look>, inbox: &Receiver<Box<Job>>, events: &Sender<Event>, clock: &dyn Clock) {
+fn work(id: &str, mut look: Box<dyn Look>, inbox: &Receiver<Box<Job>>, dispatcher: &Dispatcher, clock: &dyn Clock) {
     while let Ok(mut job) = inbox.recv() {
         job.begun_at = clock.now();
         job.result = match &job.frame {
@@ -127,7 +127,7 @@ fn work(id: &str, mut look: Box<dyn Look>, inbox: &Receiver<Box<Job>>, events: &
             }
             None => Err(EngineError::Run { id: id.into(), reason: "the frame is gone, which is a bug in Squint".into() }),
         };
-        if events.send(Event::Looked(job)).is_err() {
+        if dispatcher.looked(job).is_err() {
             return;
         }
     }
