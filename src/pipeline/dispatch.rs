@@ -14,6 +14,7 @@ use super::clock::{Clock, Stop};
 use super::desk::{Desk, Hands};
 use super::job::{Job, Ledger};
 use super::outbox::Outbox;
+use super::worker::Task;
 
 /// Where a camera's jobs go back to, and its counts.
 pub(super) struct Pool {
@@ -36,9 +37,21 @@ impl Pool {
     }
 }
 
+/// A worker that has news and no task.
+pub(super) enum Taker {
+    /// The news come from somebody else.
+    Nobody,
+    /// It can take a task along.
+    Free,
+    /// It does.
+    Takes(Task),
+}
+
 /// What the desk's decisions do to the world.
 pub(super) struct Doer {
-    pub(super) workers: Vec<Sender<Box<Job>>>,
+    pub(super) tasks: Sender<Task>,
+    /// Whether the thread that brings the news is a worker, who can take the next task along.
+    pub(super) taker: Taker,
     pub(super) engines: Arc<[Arc<str>]>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) pools: Arc<[Pool]>,
@@ -53,9 +66,12 @@ impl std::ops::Drop for Doer {
 
 impl Hands for Doer {
     fn ask(&mut self, engine: EngineIdx, job: Box<Job>) {
-        if let Err(refused) = self.workers[usize::from(engine.0)].try_send(job) {
-            error!(engine = *self.engines[usize::from(engine.0)]; "the worker of a free engine took no job, which is a bug in Squint");
-            self.give_up(refused.into_inner(), Drop::Busy);
+        let task = (engine, job);
+        if let Taker::Free = self.taker {
+            self.taker = Taker::Takes(task);
+        } else if let Err(refused) = self.tasks.try_send(task) {
+            error!(engine = *self.engines[usize::from(engine.0)]; "no worker for a free engine, which is a bug in Squint");
+            self.give_up(refused.into_inner().1, Drop::Busy);
         }
     }
 
@@ -124,9 +140,17 @@ impl Dispatcher {
         })
     }
 
-    /// An engine is through with a frame. Gives the job back if the dispatcher is gone.
-    pub(super) fn looked(&self, job: Box<Job>) -> Result<(), Box<Job>> {
-        self.news(job, |open, job, now| open.desk.looked(job, now, &mut open.hands))
+    /// An engine is through with a frame: what the worker that brings it is to do next, if anything. Gives the job back if the dispatcher
+    /// is gone.
+    pub(super) fn looked(&self, job: Box<Job>) -> Result<Option<Task>, Box<Job>> {
+        self.news(job, |open, job, now| {
+            open.hands.taker = Taker::Free;
+            open.desk.looked(job, now, &mut open.hands);
+            match std::mem::replace(&mut open.hands.taker, Taker::Nobody) {
+                Taker::Takes(task) => Some(task),
+                Taker::Free | Taker::Nobody => None,
+            }
+        })
     }
 
     /// A camera will send no more.
@@ -136,19 +160,19 @@ impl Dispatcher {
         self.ring();
     }
 
-    fn news<T>(&self, what: T, act: impl FnOnce(&mut Open, T, Instant)) -> Result<(), T> {
+    fn news<T, N>(&self, what: T, act: impl FnOnce(&mut Open, T, Instant) -> N) -> Result<N, T> {
         // A poisoned lock is a desk that panicked: gone.
         let Ok(mut guard) = self.open.lock() else { return Err(what) };
         let Some(open) = guard.as_mut() else { return Err(what) };
         open.heard = self.clock.now();
-        act(open, what, open.heard);
+        let next = act(open, what, open.heard);
         let sooner = open.desk.next_wake().is_some_and(|wake| open.alarm.is_none_or(|alarm| wake < alarm));
         let ring = sooner || open.desk.is_done();
         drop(guard);
         if ring {
             self.ring();
         }
-        Ok(())
+        Ok(next)
     }
 
     fn ring(&self) {

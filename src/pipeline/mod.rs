@@ -37,7 +37,7 @@ use crate::source::{Backoff, FrameSource, SourceError};
 use camera::CameraThread;
 use clock::{Clock, Stop};
 use desk::{Desk, Terminal};
-use dispatch::{Dispatcher, Doer, Pool};
+use dispatch::{Dispatcher, Doer, Pool, Taker};
 use job::{Job, Ledger, Origin};
 use outbox::Outbox;
 use thread::Thread;
@@ -183,7 +183,7 @@ pub fn run_out<L: Listener + 'static>(
 struct Running<L> {
     cameras: Vec<Thread<Result<(), SourceError>>>,
     dispatcher: Thread<()>,
-    workers: Vec<worker::Worker>,
+    workers: Vec<Thread<()>>,
     sink: Thread<L>,
     outbox: Arc<Outbox>,
     pools: Arc<[Pool]>,
@@ -249,12 +249,8 @@ fn set_up<L: Listener + 'static>(
     }
     let pools: Arc<[Pool]> = pools.into();
     let desk = Desk::new(crew.policy, windows, terminals, crew.labels.classes.len(), now);
-    let hands = Doer {
-        workers: workers.iter().map(|worker| worker.tx.clone()).collect(),
-        engines,
-        outbox: Arc::clone(&outbox),
-        pools: Arc::clone(&pools),
-    };
+    let hands =
+        Doer { tasks: workers.tasks, taker: Taker::Nobody, engines, outbox: Arc::clone(&outbox), pools: Arc::clone(&pools) };
     dispatcher.open(desk, hands);
     let dispatcher = Thread::spawn("dispatcher", stop, move || dispatcher.mind())?;
     let (ready_tx, ready) = bounded(1);
@@ -266,7 +262,7 @@ fn set_up<L: Listener + 'static>(
         .into_iter()
         .map(|thread| Thread::spawn(&format!("squint-{}", thread.name), stop, move || thread.run()))
         .collect::<Result<_, _>>()?;
-    Ok(Running { cameras, dispatcher, workers, sink, outbox, pools, ready })
+    Ok(Running { cameras, dispatcher, workers: workers.threads, sink, outbox, pools, ready })
 }
 
 impl<L: Listener + 'static> Running<L> {

@@ -1,13 +1,14 @@
-//! One thread an engine: loads it, warms it up, then looks at whatever it is given.
+//! The workers: as many threads as engines. Each loads one engine and warms it up; from then on whoever is free looks with whichever
+//! engine is asked, and goes on with the next one of the same frame without waking anybody.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use log::debug;
 
-use crate::engine::{EngineError, Look};
+use crate::engine::{EngineError, EngineIdx, Look};
 use crate::frame::{Frame, Framing};
 use crate::stats::LatencyWindow;
 
@@ -23,11 +24,17 @@ const WARM_UP_LOOKS: usize = 4;
 /// What an engine's later warm-up looks took, the least and the most; or why it cannot be used.
 type Warm = Result<(Duration, Duration), EngineError>;
 
-/// One engine's thread.
-pub(super) struct Worker {
-    /// Takes one job while the worker is free.
-    pub(super) tx: Sender<Box<Job>>,
-    pub(super) thread: Thread<()>,
+/// A frame for an engine.
+pub(super) type Task = (EngineIdx, Box<Job>);
+
+/// The loaded engines, by index. Nobody ever waits for a lock: the desk gives an engine one frame at a time.
+type Looks = Arc<[OnceLock<Mutex<Box<dyn Look>>>]>;
+
+/// The workers, and where they take their tasks from. As many threads as engines and at most one task an engine: a task that waits is
+/// one that a free worker is about to take.
+pub(super) struct Workers {
+    pub(super) tasks: Sender<Task>,
+    pub(super) threads: Vec<Thread<()>>,
 }
 
 /// Starts a worker for each engine; all load at the same time. Returns them with what each engine costs here.
@@ -36,24 +43,27 @@ pub(super) fn hire(
     dispatcher: &Arc<Dispatcher>,
     clock: &Arc<dyn Clock>,
     stop: &Stop,
-) -> Result<(Vec<Worker>, Vec<LatencyWindow>), PipelineError> {
-    let mut workers = Vec::new();
+) -> Result<(Workers, Vec<LatencyWindow>), PipelineError> {
+    let (tasks, inbox) = bounded(engines.len().max(1));
+    let looks: Looks = engines.iter().map(|_| OnceLock::new()).collect();
+    let mut threads = Vec::new();
     let mut pending = Vec::new();
-    for (id, loader) in engines {
-        let (tx, rx) = bounded(1);
+    for (place, (id, loader)) in engines.into_iter().enumerate() {
         let (say, warm) = bounded::<Warm>(1);
-        let (dispatcher, clock, name) = (Arc::clone(dispatcher), Arc::clone(clock), Arc::clone(&id));
+        let (dispatcher, clock) = (Arc::clone(dispatcher), Arc::clone(clock));
+        let (looks, inbox): (Looks, Receiver<Task>) = (Arc::clone(&looks), inbox.clone());
         let body = move || {
             let loaded = loader().and_then(|mut look| warm_up(look.as_mut(), clock.as_ref()).map(|costs| (look, costs)));
             match loaded {
                 Ok((look, costs)) => {
+                    let _ = looks[place].set(Mutex::new(look));
                     let _ = say.send(Ok(costs));
-                    work(&name, look, &rx, &dispatcher, clock.as_ref());
+                    work(&looks, &inbox, &dispatcher, clock.as_ref());
                 }
                 Err(error) => drop(say.send(Err(error))),
             }
         };
-        workers.push(Worker { tx, thread: Thread::spawn(&format!("engine-{id}"), stop, body)? });
+        threads.push(Thread::spawn(&format!("engine-{id}"), stop, body)?);
         pending.push((id, warm));
     }
     let windows = pending.into_iter().map(|(id, warm)| {
@@ -62,10 +72,11 @@ pub(super) fn hire(
         Ok(LatencyWindow::new(usual, worst))
     });
     match windows.collect() {
-        Ok(windows) => Ok((workers, windows)),
+        Ok(windows) => Ok((Workers { tasks, threads }, windows)),
         Err(error) => {
             // The others may still be loading, and a process should not end under them.
-            dismiss(workers);
+            drop(tasks);
+            dismiss(threads);
             Err(error)
         }
     }
@@ -84,9 +95,8 @@ fn hear(warm: &Receiver<Warm>, stop: &Stop, id: &str) -> Result<Warm, PipelineEr
     })
 }
 
-/// Lets the workers go home; the first that does not is the error.
-pub(super) fn dismiss(workers: Vec<Worker>) -> Option<PipelineError> {
-    let threads: Vec<_> = workers.into_iter().map(|worker| worker.thread).collect(); // the senders go first, all of them
+/// Sees the workers go home once nobody can give them tasks any more; the first that does not is the error.
+pub(super) fn dismiss(threads: Vec<Thread<()>>) -> Option<PipelineError> {
     let mut error = None;
     for thread in threads {
         // The first to hang has used up the patience with all of them.
@@ -115,20 +125,32 @@ fn warm_up(look: &mut dyn Look, clock: &dyn Clock) -> Warm {
 }
 
 /// The worker: looks at whatever it is given, until nobody can give it anything more.
-fn work(id: &str, mut look: Box<dyn Look>, inbox: &Receiver<Box<Job>>, dispatcher: &Dispatcher, clock: &dyn Clock) {
-    while let Ok(mut job) = inbox.recv() {
-        job.begun_at = clock.now();
-        job.result = match &job.frame {
-            Some(frame) => {
-                let framing = job.framing;
-                let own = &mut job.own;
-                catch_unwind(AssertUnwindSafe(|| look.look(frame, &framing, own)))
-                    .unwrap_or_else(|_| Err(EngineError::Run { id: id.into(), reason: "it panicked".into() }))
-            }
-            None => Err(EngineError::Run { id: id.into(), reason: "the frame is gone, which is a bug in Squint".into() }),
-        };
-        if dispatcher.looked(job).is_err() {
-            return;
+fn work(looks: &Looks, inbox: &Receiver<Task>, dispatcher: &Dispatcher, clock: &dyn Clock) {
+    while let Ok(task) = inbox.recv() {
+        let mut at_hand = Some(task);
+        while let Some((engine, mut job)) = at_hand {
+            look(looks, engine, &mut job, clock);
+            at_hand = match dispatcher.looked(job) {
+                Ok(next) => next,
+                Err(_) => return,
+            };
         }
     }
+}
+
+/// One look. A panic in an engine is a failed engine, not a dead worker.
+fn look(looks: &Looks, engine: EngineIdx, job: &mut Job, clock: &dyn Clock) {
+    job.begun_at = clock.now();
+    let failed =
+        |reason: &str| EngineError::Run { id: job.report.engines[usize::from(engine.0)].to_string(), reason: reason.into() };
+    let look = looks.get(usize::from(engine.0)).and_then(OnceLock::get);
+    job.result = match (&job.frame, look) {
+        (Some(frame), Some(look)) => {
+            let mut look = look.lock().unwrap_or_else(PoisonError::into_inner);
+            let (framing, own) = (&job.framing, &mut job.own);
+            let looked = catch_unwind(AssertUnwindSafe(|| look.look(frame, framing, own)));
+            looked.unwrap_or_else(|_| Err(failed("it panicked")))
+        }
+        _ => Err(failed("the frame or the engine is gone, which is a bug in Squint")),
+    };
 }
