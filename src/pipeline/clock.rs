@@ -38,7 +38,8 @@ impl Default for Stop {
 impl Stop {
     /// Not stopped yet.
     pub fn new() -> Self {
-        let (running, signal) = bounded(0);
+        // Not 0: a rendezvous channel allocates a packet whenever somebody waits for it.
+        let (running, signal) = bounded(1);
         Self(Arc::new(Inner {
             stopped: AtomicBool::new(false),
             hold: Mutex::new(Hold { running: Some(running), wakers: Vec::new() }),

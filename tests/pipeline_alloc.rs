@@ -1,0 +1,149 @@
+//! The whole way of a frame, from source to record, allocates nothing once warm; an allocator that counts holds us to it.
+//!
+//! One test in a program of its own: the allocator counts all threads, and a second test would be counted too.
+
+#[allow(dead_code)]
+#[path = "common/fakes.rs"]
+mod fakes;
+
+use std::alloc::System;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use fakes::{Act, CLASSES, FakeLook};
+use squint::engine::{EngineIdx, Label, Labels};
+use squint::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
+use squint::observe::Counters;
+use squint::pipeline::clock::{MachineClock, Stop};
+use squint::pipeline::{self, CameraSetup, Crew, Listener};
+use squint::policy::confidence::{Confidence, Score, Stage};
+use squint::policy::{Plan, Policy, Reuse};
+use squint::report::Report;
+use squint::sink::write_record;
+use squint::source::{FrameSource, SourceError, Stopper};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Reports until everything is warm, and reports that count.
+const WARM: u64 = 500;
+const COUNTED: u64 = 3000;
+
+fn allocations() -> usize {
+    let now = INSTRUMENTED_SYSTEM.stats();
+    now.allocations + now.reallocations
+}
+
+/// Frames of two pictures in turn; nothing is allocated for one.
+struct Film {
+    pictures: [Arc<[u8]>; 2],
+    layout: Layout,
+    sequence: u64,
+    every: Duration,
+}
+
+impl FrameSource for Film {
+    fn next(&mut self, _: Duration) -> Result<Option<Frame>, SourceError> {
+        std::thread::sleep(self.every);
+        let picture = Arc::clone(&self.pictures[usize::from(self.sequence % 8 > 5)]);
+        let (sequence, now) = (self.sequence, Instant::now());
+        self.sequence += 1;
+        let frame = Frame::new(Memory::Heap(picture), self.layout, CameraId(0), sequence, now, SystemTime::now(), None);
+        Ok(Some(frame.expect("the picture fits")))
+    }
+
+    fn superseded(&self) -> u64 {
+        0
+    }
+
+    fn stopper(&self) -> Stopper {
+        Stopper::new(|| ())
+    }
+}
+
+fn camera(name: &str, lossless: bool, every: Duration) -> CameraSetup {
+    let layout = Layout::packed(PixelFormat::I420, 320, 240, Colorimetry::FULL);
+    let picture = |factor: usize| (0..layout.bytes()).map(|index| (index * factor / 7) as u8).collect();
+    let pictures: [Arc<[u8]>; 2] = [picture(1), picture(3)];
+    CameraSetup {
+        name: name.into(),
+        source: "film".into(),
+        opener: Box::new(move || Ok(Box::new(Film { pictures: pictures.clone(), layout, sequence: 0, every }))),
+        live: false,
+        lossless,
+        framing: Framing::default(),
+        deadline: Duration::from_millis(500),
+        stale_after: Duration::from_millis(500),
+        stall_after: Duration::from_secs(5),
+        retry_cap: Duration::from_secs(1),
+        reuse: (!lossless).then_some(Reuse { max_change: 0.01, max_age: Duration::from_millis(5) }),
+        frame_limit: None,
+    }
+}
+
+/// Writes each record into a buffer of its own and counts it, as the daemon does.
+struct Reader {
+    counters: Counters,
+    record: Vec<u8>,
+    heard: u64,
+    escalated: u64,
+    dropped: u64,
+    first: usize,
+    last: usize,
+    stop: Stop,
+}
+
+impl Listener for Reader {
+    fn hear(&mut self, report: &Report) {
+        self.counters.note(report);
+        self.record.clear();
+        write_record(report, &mut self.record);
+        self.heard += 1;
+        self.escalated += u64::from(report.journey.steps.len() > 1);
+        self.dropped += report.drops.total();
+        if self.heard == WARM {
+            self.first = allocations();
+        }
+        if self.heard == WARM + COUNTED {
+            self.last = allocations();
+            self.stop.stop();
+        }
+    }
+}
+
+#[test]
+fn from_source_to_record_a_warm_pipeline_allocates_nothing() {
+    let stop = Stop::new();
+    let stages = [Some(0.6), Some(0.6), None].into_iter().zip(0..);
+    let stages = stages.map(|(accept_above, index)| Stage { engine: EngineIdx(index), accept_above }).collect();
+    let policy = Policy::new("test", Plan::Confidence(Confidence { stages, average: true, score: Score::MaxSoftmax }));
+    let class = |class| Label { key: String::new(), name: format!("class {class}") };
+    let labels = Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() });
+    let engine = |index: u64| {
+        let takes = Duration::from_micros(300 + 500 * index);
+        let look = FakeLook::boxed(takes, &Arc::default(), |look| Act::Answer((look % 5) as u32, 0.4 + (look % 7) as f32 / 12.0));
+        let loader: pipeline::Loader = Box::new(move || Ok(look));
+        (Arc::<str>::from(format!("fake-{index}")), loader)
+    };
+    let engines: Vec<_> = (0..3).map(engine).collect();
+    let ids: Vec<_> = engines.iter().map(|(id, _)| Arc::clone(id)).collect();
+    let cameras = vec![camera("clip", true, Duration::ZERO), camera("live", false, Duration::from_micros(200))];
+    let names: Vec<_> = cameras.iter().map(|camera| Arc::clone(&camera.name)).collect();
+    let reader = Reader {
+        counters: Counters::new(&names, &ids),
+        record: Vec::with_capacity(4096),
+        heard: 0,
+        escalated: 0,
+        dropped: 0,
+        first: 0,
+        last: 0,
+        stop: stop.clone(),
+    };
+    let crew = Crew { policy, engines, labels };
+    let tally = pipeline::run(crew, cameras, reader, 16, Arc::new(MachineClock), &stop, Instant::now()).expect("the pipeline runs");
+    let reader = tally.listener;
+    assert!(reader.heard >= WARM + COUNTED && reader.escalated > COUNTED / 10 && reader.dropped > 100, "every path is taken");
+    assert!(reader.first > 0, "the allocator counts");
+    assert_eq!(reader.last - reader.first, 0, "allocations over {COUNTED} reports");
+}
