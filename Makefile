@@ -6,7 +6,7 @@ SQUINT := target/release/squint
 ORT := $(CURDIR)/.deps/onnxruntime/libonnxruntime.so
 export ORT_DYLIB_PATH ?= $(ORT)
 
-.PHONY: help deps build demo test lint bench clean
+.PHONY: help deps build demo test lint bench soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,6 +35,10 @@ lint: deps ## rustfmt and clippy, warnings are errors
 bench: build ## what Squint costs here, in turns with OpenCV and ONNX Runtime's Python binding
 	@scripts/deps run onnxruntime bench
 	.venv-bench/bin/python benches/compare.py --squint $(SQUINT)
+
+soak: build ## a run of 100000 frames: memory, threads and descriptors must stay flat (docs/soak.md)
+	@scripts/deps rust build run onnxruntime
+	@scripts/soak
 
 clean: ## remove what was built; .deps stays
 	$(CARGO) clean
