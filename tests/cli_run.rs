@@ -121,9 +121,11 @@ fn the_test_camera_is_live_and_ends_after_so_many_frames() {
     assert!(begun.elapsed() > Duration::from_millis(1900), "30 frames a second");
     let summary = summary(&path);
     assert!(adds_up(&summary) && summary["frames"].as_u64().unwrap() >= 60, "{summary}");
-    assert_eq!(records.len() as u64, summary["answered"].as_u64().unwrap());
-    let numbers: Vec<_> = records.iter().map(|record| record["frame"].as_u64().unwrap()).collect();
-    assert!(numbers.is_sorted() && !records.is_empty(), "{numbers:?}");
+    let outcomes = ["answered", "reused", "abstained", "failed"].map(|outcome| summary[outcome].as_u64().unwrap());
+    assert_eq!(records.len() as u64, outcomes.iter().sum::<u64>());
+    // A frame that took a second look may be told of after the next one, but each only once.
+    let numbers: std::collections::BTreeSet<_> = records.iter().map(|record| record["frame"].as_u64().unwrap()).collect();
+    assert!(numbers.len() == records.len() && !records.is_empty(), "{numbers:?}");
 }
 
 #[test]
@@ -135,7 +137,8 @@ fn the_rate_can_be_asked_for_and_allocations_be_counted() {
     tell(run).ends(0);
     let summary = summary(&path);
     assert!(summary["allocations_per_frame"].is_number(), "{summary}");
-    assert!(summary["fps"].as_f64().unwrap() > 35.0, "{summary}");
+    let offered = summary["frames"].as_f64().unwrap() / summary["duration_s"].as_f64().unwrap();
+    assert!(offered > 40.0, "30 a second is what it would give unasked: {summary}");
 }
 
 #[test]
@@ -179,7 +182,8 @@ fn two_cameras_stop_in_good_order_at_either_signal() {
         squint.signal(signal);
         let told = squint.ends_within(STOP).ends(0);
         let (summary, records) = (summary(&path), told.records());
-        assert_eq!(records.len() as u64, summary["answered"].as_u64().unwrap());
+        let outcomes = ["answered", "reused", "abstained", "failed"].map(|outcome| summary[outcome].as_u64().unwrap());
+    assert_eq!(records.len() as u64, outcomes.iter().sum::<u64>());
         for name in ["left", "right"] {
             assert!(adds_up(&summary["cameras"][name]) && summary["cameras"][name]["answered"].as_u64().unwrap() > 0, "{summary}");
         }

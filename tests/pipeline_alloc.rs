@@ -143,7 +143,8 @@ fn from_source_to_record_a_warm_pipeline_allocates_nothing() {
     let crew = Crew { policy, engines, labels };
     let tally = pipeline::run(crew, cameras, reader, 16, Arc::new(MachineClock), &stop, Instant::now()).expect("the pipeline runs");
     let reader = tally.listener;
-    assert!(reader.heard >= WARM + COUNTED && reader.escalated > COUNTED / 10 && reader.dropped > 100, "every path is taken");
+    let paths = (reader.heard, reader.escalated, reader.dropped);
+    assert!(reader.heard >= WARM + COUNTED && reader.escalated > COUNTED / 10 && reader.dropped > 0, "every path is taken: {paths:?}");
     assert!(reader.first > 0, "the allocator counts");
     assert_eq!(reader.last - reader.first, 0, "allocations over {COUNTED} reports");
 }
