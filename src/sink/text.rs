@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Display, Write as _};
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::publisher::Opening;
 use super::status::{ERASE, Status};
@@ -15,7 +15,7 @@ use crate::report::{Drop, Outcome, Report};
 /// Columns of the class name, probability included; longer names are cut.
 const CLASS_WIDTH: usize = 28;
 /// Widest camera and file columns; longer names are cut. Widest column of engines; longer ones push the rest to the right.
-const WIDEST: [usize; 3] = [16, 28, 32];
+const WIDEST: [usize; 3] = [16, 28, 46];
 
 /// How lines may look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -104,7 +104,7 @@ impl<W: Write + Send> Text<W> {
         }
         engines(&mut self.cell, report)?;
         self.column(2, "36");
-        write!(self.line, "{:>6.1} ms  ", report.times.age.as_secs_f64() * 1e3)?;
+        write!(self.line, "{:>6.1} ms  ", taken(report).as_secs_f64() * 1e3)?;
         self.cell.clear();
         reasons(&mut self.cell, report)?;
         write!(self.line, "{}", style.paint("2", &self.cell))?;
@@ -196,6 +196,13 @@ fn expected_width(report: &Report) -> usize {
     let longest = report.engines.iter().map(|id| id.chars().count()).max().unwrap_or(0);
     let width = if report.engines.len() > 1 { 2 * longest + 3 } else { longest };
     width.min(WIDEST[2])
+}
+
+/// What a person takes for the time an answer took: its age, but for pictures out of files without the time they stood in line.
+fn taken(report: &Report) -> Duration {
+    let times = &report.times;
+    let in_line = if report.file.is_some() { times.dispatch } else { Duration::ZERO };
+    times.age.saturating_sub(in_line)
 }
 
 /// `lite0-160 → lite2-260`; an engine that failed is marked.
