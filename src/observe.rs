@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::Code;
-use crate::report::{Drop, Drops, Outcome, Report};
+use crate::report::{DropReason, Drops, Outcome, Report};
 use crate::stats::Histogram;
 
 pub use summary::{Accuracy, EngineSummary, Facts, Named, Part, Quantiles, SUMMARY_VERSION, Summary};
@@ -97,7 +97,7 @@ impl Counters {
     }
 
     /// Counts `count` frames of a camera that never became a report, or whose report was thrown away.
-    pub fn note_drop(&mut self, camera: u16, why: Drop, count: u64) {
+    pub fn note_drop(&mut self, camera: u16, why: DropReason, count: u64) {
         self.all.drops.add(why, count);
         self.camera(camera, None).drops.add(why, count);
     }

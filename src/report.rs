@@ -42,7 +42,7 @@ impl Outcome {
 
 /// Why a frame was given up before a report could be made of it. A frame is answered, reused, abstained, failed, or dropped for one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Drop {
+pub enum DropReason {
     /// A newer frame came before the feature thread took it.
     Superseded,
     /// Too old on arrival.
@@ -59,7 +59,7 @@ pub enum Drop {
     Stopped,
 }
 
-impl Drop {
+impl DropReason {
     /// All reasons, in the order of [`Drops`].
     pub const ALL: [Self; 7] =
         [Self::Superseded, Self::Stale, Self::Busy, Self::Late, Self::SinkFull, Self::Unreadable, Self::Stopped];
@@ -80,16 +80,16 @@ impl Drop {
 
 /// Dropped frames by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drops(pub [u64; Drop::ALL.len()]);
+pub struct Drops(pub [u64; DropReason::ALL.len()]);
 
 impl Drops {
     /// Adds `count` frames.
-    pub fn add(&mut self, why: Drop, count: u64) {
+    pub fn add(&mut self, why: DropReason, count: u64) {
         self.0[why as usize] += count;
     }
 
     /// Frames dropped for `why`.
-    pub fn get(&self, why: Drop) -> u64 {
+    pub fn get(&self, why: DropReason) -> u64 {
         self.0[why as usize]
     }
 

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use squint::report::Drop;
+use squint::report::DropReason;
 use squint_cli::*;
 
 /// What an orderly stop may take.
@@ -58,7 +58,7 @@ fn a_folder_of_photos_gives_a_record_each_and_a_whole_summary() {
     let summary = summary(&path);
     assert_eq!((&summary["v"], &summary["policy"], &summary["frames"]), (&1.into(), &"tested".into(), &6.into()));
     assert!(adds_up(&summary) && adds_up(&summary["cameras"]["camera"]), "{summary}");
-    for why in Drop::ALL {
+    for why in DropReason::ALL {
         assert_eq!(summary["dropped"][why.name()], 0);
     }
     for stage in ["wait", "features", "dispatch", "preprocess", "run", "overhead", "age"] {
@@ -183,7 +183,7 @@ fn two_cameras_stop_in_good_order_at_either_signal() {
         let told = squint.ends_within(STOP).ends(0);
         let (summary, records) = (summary(&path), told.records());
         let outcomes = ["answered", "reused", "abstained", "failed"].map(|outcome| summary[outcome].as_u64().unwrap());
-    assert_eq!(records.len() as u64, outcomes.iter().sum::<u64>());
+        assert_eq!(records.len() as u64, outcomes.iter().sum::<u64>());
         for name in ["left", "right"] {
             assert!(adds_up(&summary["cameras"][name]) && summary["cameras"][name]["answered"].as_u64().unwrap() > 0, "{summary}");
         }

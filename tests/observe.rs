@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use squint::observe::{Counters, Facts, Part};
 use squint::policy::Code;
-use squint::report::Drop;
+use squint::report::DropReason;
 
 fn facts(seconds: u64) -> Facts {
     Facts { duration: Duration::from_secs(seconds), ..Facts::default() }
@@ -32,7 +32,7 @@ proptest! {
                 report.camera_index = camera;
                 counters.note(&report);
             } else {
-                counters.note_drop(camera, Drop::ALL[what - 4], count);
+                counters.note_drop(camera, DropReason::ALL[what - 4], count);
             }
         }
         let summary = counters.summary(&facts(1));
@@ -49,7 +49,7 @@ proptest! {
 fn shares_are_of_the_frames_with_an_outcome() {
     let mut counters = Counters::new(&["bikes".into()], &reports::engines());
     reports::every_kind().iter().for_each(|report| counters.note(report));
-    counters.note_drop(0, Drop::Late, 96);
+    counters.note_drop(0, DropReason::Late, 96);
     let all = counters.summary(&facts(2)).all;
     assert_eq!((all.frames, all.settled(), all.fps), (100, 4, Some(2.0)));
     let engine = |id| all.engines.get(id).unwrap();
@@ -88,9 +88,9 @@ fn frames_no_engine_answered_do_not_count_as_quick_ones() {
 #[test]
 fn drops_in_a_report_are_not_counted_a_second_time() {
     let mut counters = Counters::new(&["bikes".into()], &reports::engines());
-    counters.note_drop(0, Drop::Superseded, 2);
+    counters.note_drop(0, DropReason::Superseded, 2);
     let report = reports::answered();
-    assert_eq!(report.drops.get(Drop::Superseded), 2);
+    assert_eq!(report.drops.get(DropReason::Superseded), 2);
     counters.note(&report);
     assert_eq!(counters.summary(&facts(1)).all.frames, 3);
 }
@@ -98,7 +98,7 @@ fn drops_in_a_report_are_not_counted_a_second_time() {
 #[test]
 fn cameras_and_engines_met_on_the_way_are_added() {
     let mut counters = Counters::new(&[], &[]);
-    counters.note_drop(1, Drop::Stale, 1);
+    counters.note_drop(1, DropReason::Stale, 1);
     counters.note(&reports::answered());
     let summary = counters.summary(&Facts::default());
     assert_eq!(summary.cameras.0.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["camera 0", "camera 1"]);

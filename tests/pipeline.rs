@@ -15,7 +15,7 @@ use squint::pipeline::clock::{MachineClock, Stop};
 use squint::pipeline::{self, CameraSetup, Crew, Listener, PipelineError, Tally};
 use squint::policy::confidence::{Confidence, Score, Stage};
 use squint::policy::{Code, Plan, Policy, Reuse};
-use squint::report::{Drop, Outcome, Report};
+use squint::report::{DropReason, Outcome, Report};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -133,7 +133,7 @@ fn a_slow_engine_costs_a_live_camera_frames_but_never_uncounted_ones_and_never_f
     assert_every_frame_is_accounted_for(&tally);
     let (_, offered, drops) = &tally.cameras[0];
     assert_eq!(*offered, 60);
-    assert!(drops.get(Drop::Busy) > 20, "most frames find the engine occupied: {drops:?}");
+    assert!(drops.get(DropReason::Busy) > 20, "most frames find the engine occupied: {drops:?}");
     let told: u64 = tally.listener.reports.iter().map(|report| report.drops.total()).sum();
     assert!(told > 0 && told <= drops.total(), "records tell of the drops between them");
     let oldest = tally.listener.reports.iter().map(|report| report.times.age).max().expect("some were answered");
@@ -213,7 +213,7 @@ fn a_slow_reader_loses_the_oldest_reports_and_they_are_counted() {
     let notes = Notes { dawdles: MS(20), ..Notes::default() };
     let tally = run(crew(cascade(&[]), looks), vec![camera("a", false, frames(100, MS(1)))], notes, &Stop::new());
     assert_every_frame_is_accounted_for(&tally);
-    assert!(tally.cameras[0].2.get(Drop::SinkFull) > 0, "{:?}", tally.cameras[0].2);
+    assert!(tally.cameras[0].2.get(DropReason::SinkFull) > 0, "{:?}", tally.cameras[0].2);
     assert_eq!(tally.listener.reports.last().map(|report| report.sequence), Some(99), "the newest survive");
 }
 
@@ -247,7 +247,7 @@ fn unreadable_files_are_counted_and_the_rest_is_answered() {
     let script = vec![Shot::Unreadable, Shot::Frame(1, MS(0)), Shot::Unreadable, Shot::Frame(2, MS(0))];
     let tally = run(crew(cascade(&[]), looks), vec![camera("a", true, script)], Notes::default(), &Stop::new());
     assert_every_frame_is_accounted_for(&tally);
-    assert_eq!((tally.cameras[0].1, tally.cameras[0].2.get(Drop::Unreadable), tally.listener.reports.len()), (4, 2, 2));
+    assert_eq!((tally.cameras[0].1, tally.cameras[0].2.get(DropReason::Unreadable), tally.listener.reports.len()), (4, 2, 2));
     assert_eq!(tally.listener.reports.iter().map(|report| report.sequence).collect::<Vec<_>>(), [1, 3]);
 }
 
@@ -342,7 +342,7 @@ fn an_engine_that_hangs_does_not_hold_up_the_end_and_its_frame_is_counted() {
         run_out(crew(cascade(&[]), vec![hangs(5)]), vec![camera("a", false, frames(40, MS(5)))], Notes::default(), &Stop::new());
     assert_every_frame_is_accounted_for(&tally);
     assert!(matches!(broken, Some(PipelineError::Hung { name, .. }) if name == "engine-fake-0"));
-    assert_eq!(tally.cameras[0].2.get(Drop::Stopped), 1, "the one that the engine has kept");
+    assert_eq!(tally.cameras[0].2.get(DropReason::Stopped), 1, "the one that the engine has kept");
     assert!(tally.listener.reports.len() >= 5 && begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
@@ -375,7 +375,7 @@ fn a_clip_that_ends_by_itself_is_told_to_the_last_frame_however_slow_the_reader(
     let tally = run(crew(cascade(&[]), looks), cameras, notes, &Stop::new());
     assert_every_frame_is_accounted_for(&tally);
     assert_eq!(tally.cameras[0].2.total(), 0, "reports of a live camera go, not those of a clip");
-    assert!(tally.cameras[1].2.get(Drop::SinkFull) > 0);
+    assert!(tally.cameras[1].2.get(DropReason::SinkFull) > 0);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use serde_json::Value;
 use squint::engine::{Label, Labels};
 use squint::observe::{Accuracy, Counters, Facts, Stage, Summary};
 use squint::policy::Code;
-use squint::report::{Drop, Outcome, Report};
+use squint::report::{DropReason, Outcome, Report};
 use squint::sink::{write_record, write_record_with_features};
 
 const DOC: &str = include_str!("../docs/records.md");
@@ -49,7 +49,7 @@ fn facts() -> Facts {
 fn summary() -> Summary {
     let mut counters = Counters::new(&["bikes".into()], &reports::engines());
     reports::every_kind().iter().for_each(|report| counters.note(report));
-    counters.note_drop(0, Drop::Superseded, 2);
+    counters.note_drop(0, DropReason::Superseded, 2);
     counters.summary(&facts())
 }
 
@@ -80,7 +80,7 @@ fn every_field_of_a_summary_is_documented_and_every_documented_field_occurs() {
 fn the_words_of_the_code_are_those_of_the_page() {
     assert_eq!(words(DOC, "## Outcomes"), Outcome::ALL.map(Outcome::name));
     assert_eq!(words(DOC, "## Codes"), Code::ALL.map(Code::name));
-    assert_eq!(words(DOC, "## Drops"), Drop::ALL.map(Drop::name));
+    assert_eq!(words(DOC, "## Drops"), DropReason::ALL.map(DropReason::name));
     assert_eq!(words(DOC, "### Stages"), Stage::ALL.map(Stage::name));
 }
 

@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use squint::observe::Counters;
-use squint::report::Drop;
+use squint::report::DropReason;
 use squint::sink::{write_record, write_record_with_features};
 
 struct Counting;
@@ -73,7 +73,7 @@ fn counting_allocates_nothing_for_known_cameras_and_engines() {
     let count = allocations(|| {
         for _ in 0..100 {
             reports.iter().for_each(|report| counters.note(report));
-            counters.note_drop(0, Drop::Late, 1);
+            counters.note_drop(0, DropReason::Late, 1);
         }
     });
     assert_eq!(count, 0);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use squint::config::{Output, OutputFile, Stdout};
 use squint::observe::{Counters, Facts, Summary};
 use squint::policy::Code;
-use squint::report::{Drop, Report};
+use squint::report::{DropReason, Report};
 use squint::sink::{Opening, Published, Publisher, Sink, SinkError, StdoutJson, Style, Text, table};
 
 /// Keeps what is written, or fails as told.
@@ -48,7 +48,7 @@ impl Write for Pipe {
 fn summary() -> Summary {
     let mut counters = Counters::new(&["bikes".into()], &reports::engines());
     reports::every_kind().iter().for_each(|report| counters.note(report));
-    counters.note_drop(0, Drop::Superseded, 2);
+    counters.note_drop(0, DropReason::Superseded, 2);
     let (version, policy) = ("0.1.0".into(), "accurate".into());
     counters.summary(&Facts { version, policy, duration: Duration::from_millis(2500), rss_mb: Some(182.0), ..Facts::default() })
 }

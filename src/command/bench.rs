@@ -155,7 +155,8 @@ fn engines(kit: &Kit, frame: &Frame) -> Result<Vec<Value>, Error> {
 
 /// A camera that costs next to nothing: a moving test picture takes the processor from those who are measured. Nothing is to be seen in
 /// it, so that a cautious policy asks every engine it has.
-const QUIET_CAMERA: &str = "pipeline:videotestsrc is-live=true pattern=black ! video/x-raw,format=RGB,width=640,height=480,framerate=30/1";
+const QUIET_CAMERA: &str =
+    "pipeline:videotestsrc is-live=true pattern=black ! video/x-raw,format=RGB,width=640,height=480,framerate=30/1";
 
 /// A run of the whole daemon, as a process of its own: 640x480 at 30 frames a second, the policy as configured.
 fn pipeline(args: &BenchArgs, measured: &[Value]) -> Result<Value, Error> {

@@ -17,7 +17,7 @@ use crate::frame::CameraId;
 use crate::observe::{Counters, Facts, Summary};
 use crate::pipeline::clock::{MachineClock, Stop};
 use crate::pipeline::{self, CameraSetup, Crew, Listener, Tally};
-use crate::report::{Drop, Report};
+use crate::report::{DropReason, Report};
 use crate::service;
 use crate::sink::{self, Opening, Publisher};
 use crate::source::{self, OpenRequest, Secret};
@@ -137,7 +137,7 @@ impl Session {
         let tally = pipeline::run(crew, cameras, ear, queue, Arc::new(MachineClock), &self.stop, self.started)?;
         let Tally { mut listener, cameras, ready, failure } = tally;
         for (index, (_, _, drops)) in cameras.iter().enumerate() {
-            for why in Drop::ALL {
+            for why in DropReason::ALL {
                 listener.counters.note_drop(u16::try_from(index).unwrap_or(u16::MAX), why, drops.get(why));
             }
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::{Counters, Stage, Tally};
-use crate::report::{Drop, Drops, Outcome};
+use crate::report::{DropReason, Drops, Outcome};
 use crate::stats::Histogram;
 
 /// Version of the summary schema, see docs/records.md.
@@ -228,8 +228,8 @@ impl Quantiles {
 }
 
 fn dropped<S: Serializer>(drops: &Drops, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(Drop::ALL.len()))?;
-    for why in Drop::ALL {
+    let mut map = serializer.serialize_map(Some(DropReason::ALL.len()))?;
+    for why in DropReason::ALL {
         map.serialize_entry(why.name(), &drops.get(why))?;
     }
     map.end()

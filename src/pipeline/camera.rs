@@ -12,7 +12,7 @@ use log::{debug, info, warn};
 
 use crate::features::{self, Scratch};
 use crate::frame::{Frame, Framing};
-use crate::report::Drop;
+use crate::report::DropReason;
 use crate::source::{Backoff, FrameSource, SourceError};
 
 use super::Opener;
@@ -66,7 +66,7 @@ impl CameraThread {
         let mut progress = Progress::default();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.keep_alive(&mut progress)));
         if progress.in_hand {
-            self.ledger.lose(Drop::Stopped, 1);
+            self.ledger.lose(DropReason::Stopped, 1);
         }
         self.stop.forget(self.index);
         // The dispatcher may be gone already if everything is going down at once.
@@ -127,7 +127,7 @@ impl CameraThread {
                 Ok(None) => return Ok(()),
                 Err(SourceError::Unreadable { file, reason, .. }) => {
                     self.ledger.offer(1);
-                    self.ledger.lose(Drop::Unreadable, 1);
+                    self.ledger.lose(DropReason::Unreadable, 1);
                     progress.next += 1;
                     warn!(camera = *self.name; "{}: {file} left out: {reason}", self.name);
                 }
@@ -143,19 +143,19 @@ impl CameraThread {
     fn sight(&mut self, frame: Frame, sequence: u64, scratch: &mut Scratch) -> Flow {
         let taken = self.clock.now();
         if !self.lossless && taken.saturating_duration_since(frame.captured) > self.stale_after {
-            self.ledger.lose(Drop::Stale, 1);
+            self.ledger.lose(DropReason::Stale, 1);
             return Flow::Continue;
         }
         let sighting = features::extract(&frame, &self.framing, scratch);
         let Some(mut job) = self.free_job() else {
             let stopped = self.lossless || self.stop.is_stopped();
-            self.ledger.lose(if stopped { Drop::Stopped } else { Drop::Busy }, 1);
+            self.ledger.lose(if stopped { DropReason::Stopped } else { DropReason::Busy }, 1);
             return if self.lossless { Flow::End } else { Flow::Continue };
         };
         job.load(frame, sequence, sighting, taken, self.clock.now());
         if let Err(job) = self.dispatcher.sighting(job) {
             debug!("{}: the dispatcher is gone", self.name);
-            self.ledger.lose(Drop::Stopped, 1);
+            self.ledger.lose(DropReason::Stopped, 1);
             let _ = self.recycle.try_send(job);
             return Flow::End;
         }
@@ -184,7 +184,7 @@ impl CameraThread {
         if new > 0 {
             progress.superseded = total;
             self.ledger.offer(new);
-            self.ledger.lose(Drop::Superseded, new);
+            self.ledger.lose(DropReason::Superseded, new);
         }
     }
 }

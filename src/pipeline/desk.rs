@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Answer, EngineIdx, MAX_ENGINES, score};
 use crate::policy::{self, Allowance, Choice, Code, LastAnswer, Past, Policy, Reason, Reuse, Situation, Step, Verdict};
-use crate::report::{Drop, Outcome};
+use crate::report::{DropReason, Outcome};
 use crate::stats::LatencyWindow;
 
 use super::job::{Job, Rank};
@@ -24,7 +24,7 @@ pub(crate) trait Hands {
     /// The report is complete.
     fn publish(&mut self, job: Box<Job>);
     /// The frame is given up before any report.
-    fn give_up(&mut self, job: Box<Job>, why: Drop);
+    fn give_up(&mut self, job: Box<Job>, why: DropReason);
     /// `engine` failed; it is set aside for `pause`. `failures` in a row, 1 or more.
     fn set_aside(&mut self, engine: EngineIdx, job: &Job, failures: u32, pause: Duration);
     /// `engine` answered again after `failures` in a row.
@@ -116,7 +116,7 @@ impl Desk {
             job.due = Some(job.captured + deadline);
             if let Some(older) = camera.fresh.pop_front() {
                 job.rank = older.rank;
-                hands.give_up(older, Drop::Busy);
+                hands.give_up(older, DropReason::Busy);
             }
         }
         camera.fresh.push_back(job);
@@ -179,7 +179,7 @@ impl Desk {
     pub(crate) fn stop(&mut self, hands: &mut impl Hands) {
         for camera in &mut self.cameras {
             for job in camera.fresh.drain(..) {
-                hands.give_up(job, Drop::Stopped);
+                hands.give_up(job, DropReason::Stopped);
             }
         }
     }
@@ -256,7 +256,7 @@ impl Desk {
             };
         }
         if left.is_some_and(|left| left.is_zero()) && !job.lossless {
-            hands.give_up(job, Drop::Late);
+            hands.give_up(job, DropReason::Late);
             return None;
         }
         let camera = &self.cameras[job.camera];

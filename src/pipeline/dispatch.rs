@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use log::{error, info, warn};
 
 use crate::engine::EngineIdx;
-use crate::report::Drop;
+use crate::report::DropReason;
 
 use super::DRAIN_LIMIT;
 use super::clock::{Clock, Stop};
@@ -31,7 +31,7 @@ impl Pool {
     }
 
     /// Takes back the job of a frame of which there will be no report.
-    pub(super) fn give_up(&self, job: Box<Job>, why: Drop) {
+    pub(super) fn give_up(&self, job: Box<Job>, why: DropReason) {
         self.ledger.lose(why, 1);
         self.take_back(job);
     }
@@ -57,7 +57,7 @@ pub(super) struct Doer {
     pub(super) pools: Arc<[Pool]>,
 }
 
-impl std::ops::Drop for Doer {
+impl Drop for Doer {
     /// However the dispatcher ends, the sink thread hears of it.
     fn drop(&mut self) {
         self.outbox.close();
@@ -71,7 +71,7 @@ impl Hands for Doer {
             self.taker = Taker::Takes(task);
         } else if let Err(refused) = self.tasks.try_send(task) {
             error!(engine = *self.engines[usize::from(engine.0)]; "no worker for a free engine, which is a bug in Squint");
-            self.give_up(refused.into_inner().1, Drop::Busy);
+            self.give_up(refused.into_inner().1, DropReason::Busy);
         }
     }
 
@@ -81,7 +81,7 @@ impl Hands for Doer {
         }
     }
 
-    fn give_up(&mut self, job: Box<Job>, why: Drop) {
+    fn give_up(&mut self, job: Box<Job>, why: DropReason) {
         self.pools[job.camera].give_up(job, why);
     }
 
@@ -135,7 +135,7 @@ impl Dispatcher {
     pub(super) fn sighting(&self, job: Box<Job>) -> Result<(), Box<Job>> {
         let stopped = self.stop.is_stopped();
         self.news(job, |open, job, now| match stopped {
-            true => open.hands.give_up(job, Drop::Stopped),
+            true => open.hands.give_up(job, DropReason::Stopped),
             false => open.desk.sighting(job, now, &mut open.hands),
         })
     }
@@ -224,7 +224,7 @@ impl Dispatcher {
 /// Closes the dispatcher, however its thread ends: the workers go home then, and the sink thread hears of it.
 struct Closing<'a>(&'a Dispatcher);
 
-impl std::ops::Drop for Closing<'_> {
+impl Drop for Closing<'_> {
     fn drop(&mut self) {
         let open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(open);

@@ -11,7 +11,7 @@ use crate::engine::{Answer, EngineError, EngineIdx, Labels, LookTimes};
 use crate::features::{self, Features, Glimpse};
 use crate::frame::{Frame, Framing};
 use crate::policy::{Code, Journey, Reason};
-use crate::report::{Drop, Drops, Outcome, Report, Times};
+use crate::report::{DropReason, Drops, Outcome, Report, Times};
 
 /// What a frame carries along.
 pub(crate) struct Job {
@@ -159,7 +159,7 @@ impl Job {
 pub(crate) struct Ledger {
     offered: AtomicU64,
     told: AtomicU64,
-    dropped: [AtomicU64; Drop::ALL.len()],
+    dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
 impl Ledger {
@@ -176,11 +176,11 @@ impl Ledger {
     /// After a thread died or was left behind: the frames that it took with it count as given up.
     pub(crate) fn settle(&self) {
         let known = self.told.load(Ordering::Relaxed) + self.drops().total();
-        self.lose(Drop::Stopped, self.offered().saturating_sub(known));
+        self.lose(DropReason::Stopped, self.offered().saturating_sub(known));
     }
 
     /// `count` more frames were given up.
-    pub(crate) fn lose(&self, why: Drop, count: u64) {
+    pub(crate) fn lose(&self, why: DropReason, count: u64) {
         self.dropped[why as usize].fetch_add(count, Ordering::Relaxed);
     }
 

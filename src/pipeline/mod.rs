@@ -31,7 +31,7 @@ use log::error;
 use crate::engine::{EngineError, Labels, Look};
 use crate::frame::Framing;
 use crate::policy::{Policy, Reuse};
-use crate::report::{Drop, Drops, Report};
+use crate::report::{DropReason, Drops, Report};
 use crate::source::{Backoff, FrameSource, SourceError};
 
 use camera::CameraThread;
@@ -144,6 +144,13 @@ pub enum PipelineError {
         /// Its name.
         name: String,
     },
+}
+
+impl PipelineError {
+    /// How long to wait for the next thread of the same kind: one that hung has used up the patience with all of them.
+    fn patience_left(&self, limit: Duration) -> Duration {
+        if matches!(self, Self::Hung { .. }) { Duration::ZERO } else { limit }
+    }
 }
 
 /// Runs until every source has ended or `stop` says so; then drains in frame order. `queue`: reports of live cameras that may wait for
@@ -269,9 +276,9 @@ impl<L: Listener + 'static> Running<L> {
     /// Waits until all is over, in frame order.
     fn see_out(self, stop: &Stop) -> Result<(Tally<L>, Option<PipelineError>), PipelineError> {
         let Self { cameras, dispatcher, workers, sink, outbox, pools, ready } = self;
-        let (mut failure, mut broken) = (None, None);
+        let (mut failure, mut broken, mut limit) = (None, None, CAMERA_LIMIT);
         for thread in cameras {
-            match thread.join(stop, CAMERA_LIMIT) {
+            match thread.join(stop, limit) {
                 Ok(Ok(())) => (),
                 Ok(Err(error)) => {
                     error!("{error}");
@@ -279,6 +286,7 @@ impl<L: Listener + 'static> Running<L> {
                 }
                 Err(error) => {
                     error!("{error}");
+                    limit = error.patience_left(limit);
                     broken.get_or_insert(error);
                 }
             }
@@ -292,7 +300,7 @@ impl<L: Listener + 'static> Running<L> {
         outbox.close();
         sink.wait(stop);
         if !sink.is_gone_within(DRAIN_LIMIT) {
-            tell::clear(&outbox, &pools, Drop::SinkFull); // a reader that dawdles has had its time
+            tell::clear(&outbox, &pools, DropReason::SinkFull); // a reader that dawdles has had its time
         }
         let listener = sink.join_within(DRAIN_LIMIT)?;
         if broken.is_some() {

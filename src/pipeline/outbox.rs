@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::mailbox::Taken;
-use crate::report::Drop;
+use crate::report::DropReason;
 
 use super::job::Job;
 
@@ -44,10 +44,10 @@ impl Outbox {
     }
 
     /// Puts a job in line. Never waits; gives back what has to go for it, and why.
-    pub(super) fn put(&self, job: Box<Job>) -> Option<(Box<Job>, Drop)> {
+    pub(super) fn put(&self, job: Box<Job>) -> Option<(Box<Job>, DropReason)> {
         let mut state = self.lock();
         if state.left {
-            return Some((job, Drop::Stopped));
+            return Some((job, DropReason::Stopped));
         }
         let displaced = match () {
             () if job.lossless => None,
@@ -60,7 +60,7 @@ impl Outbox {
         state.line.push_back(job);
         drop(state);
         self.changed.notify_one();
-        displaced.map(|oldest| (oldest, Drop::SinkFull))
+        displaced.map(|oldest| (oldest, DropReason::SinkFull))
     }
 
     /// Takes the first in line, waiting for one up to `patience`.

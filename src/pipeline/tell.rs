@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use crate::mailbox::Taken;
-use crate::report::{Drop, Drops};
+use crate::report::{DropReason, Drops};
 
 use super::Listener;
 use super::dispatch::Pool;
@@ -18,9 +18,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Leaves the outbox when the listener panics, so that nobody waits for jobs that lie there.
 struct Leaving<'a>(&'a Outbox, &'a [Pool]);
 
-impl std::ops::Drop for Leaving<'_> {
+impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        clear(self.0, self.1, Drop::Stopped);
+        clear(self.0, self.1, DropReason::Stopped);
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) fn tell<L: Listener>(
 }
 
 /// Gives up what waits for a listener that takes nothing more.
-pub(super) fn clear(outbox: &Outbox, pools: &[Pool], why: Drop) {
+pub(super) fn clear(outbox: &Outbox, pools: &[Pool], why: DropReason) {
     for job in outbox.leave() {
         pools[job.camera].give_up(job, why);
     }

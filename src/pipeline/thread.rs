@@ -20,7 +20,7 @@ pub(super) struct Thread<T> {
 /// Tells everybody to stop if its thread panics: Squint ends in good order then, and with an error.
 struct Alarm(Stop);
 
-impl std::ops::Drop for Alarm {
+impl Drop for Alarm {
     fn drop(&mut self) {
         if panicking() {
             self.0.stop();

@@ -97,13 +97,14 @@ fn hear(warm: &Receiver<Warm>, stop: &Stop, id: &str) -> Result<Warm, PipelineEr
 
 /// Sees the workers go home once nobody can give them tasks any more; the first that does not is the error.
 pub(super) fn dismiss(threads: Vec<Thread<()>>) -> Option<PipelineError> {
-    let mut error = None;
+    let (mut first, mut limit) = (None, DRAIN_LIMIT);
     for thread in threads {
-        // The first to hang has used up the patience with all of them.
-        let limit = if error.is_none() { DRAIN_LIMIT } else { Duration::ZERO };
-        error = error.or(thread.join_within(limit).err());
+        if let Err(error) = thread.join_within(limit) {
+            limit = error.patience_left(limit);
+            first.get_or_insert(error);
+        }
     }
-    error
+    first
 }
 
 /// Looks at a grey frame until the engine runs at its usual speed; returns what the later looks took: the least and the most.

@@ -12,7 +12,7 @@ use super::stamp::Stamp;
 use crate::engine::{Labels, TOP};
 use crate::features;
 use crate::policy::{Reason, Step};
-use crate::report::{Drop, Drops, Outcome, RECORD_VERSION, Report};
+use crate::report::{DropReason, Drops, Outcome, RECORD_VERSION, Report};
 
 /// Appends `report` and a line feed to `buffer`.
 pub fn write_record(report: &Report, buffer: &mut Vec<u8>) {
@@ -193,7 +193,7 @@ struct Dropped<'a>(&'a Drops);
 impl Serialize for Dropped<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for why in Drop::ALL {
+        for why in DropReason::ALL {
             if self.0.get(why) > 0 {
                 map.serialize_entry(why.name(), &self.0.get(why))?;
             }

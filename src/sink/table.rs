@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write as _};
 
 use super::text::{Style, Tame};
 use crate::observe::{Part, Quantiles, Stage, Summary};
-use crate::report::Drop;
+use crate::report::DropReason;
 
 /// Columns of a full bar.
 const BAR: usize = 20;
@@ -60,7 +60,7 @@ fn outcomes(out: &mut String, all: &Part, style: Style) -> fmt::Result {
         write!(out, "  {word:<9} {count:>8}  {}  {}", percent(Some(share)), style.paint(colour, bar(share, BAR)))?;
         if word == "dropped" {
             let mut sign = "  ";
-            for why in Drop::ALL.into_iter().filter(|why| all.dropped.get(*why) > 0) {
+            for why in DropReason::ALL.into_iter().filter(|why| all.dropped.get(*why) > 0) {
                 write!(out, "{sign}{} {}", all.dropped.get(why), why.name())?;
                 sign = ", ";
             }

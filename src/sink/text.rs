@@ -10,7 +10,7 @@ use super::publisher::Opening;
 use super::status::{ERASE, Status};
 use super::{Sink, SinkError};
 use crate::policy::{Code, Reason};
-use crate::report::{Drop, Outcome, Report};
+use crate::report::{DropReason, Outcome, Report};
 
 /// Columns of the class name, probability included; longer names are cut.
 const CLASS_WIDTH: usize = 28;
@@ -109,7 +109,7 @@ impl<W: Write + Send> Text<W> {
         reasons(&mut self.cell, report)?;
         write!(self.line, "{}", style.paint("2", &self.cell))?;
         self.cell.clear();
-        for why in Drop::ALL.into_iter().filter(|why| report.drops.get(*why) > 0) {
+        for why in DropReason::ALL.into_iter().filter(|why| report.drops.get(*why) > 0) {
             let text = format_args!("  −{} {}", report.drops.get(why), why.name());
             write!(self.line, "{}", style.paint("33", text))?;
         }

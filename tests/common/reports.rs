@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use squint::engine::{Answer, EngineIdx, Label, Labels, LookTimes, Top};
 use squint::features::{COUNT, Features};
 use squint::policy::{Code, Journey, Reason, Step};
-use squint::report::{Drop, Drops, Outcome, Report, Times};
+use squint::report::{DropReason, Drops, Outcome, Report, Times};
 
 pub fn micros(count: u64) -> Duration {
     Duration::from_micros(count)
@@ -49,7 +49,7 @@ pub fn answered() -> Report {
     journey.steps.push(step(0, why(Code::Entry, None, None), 2300, 0.41));
     journey.steps.push(step(1, why(Code::Unsure, Some(0.41), Some(0.62)), 7100, 0.83));
     let mut drops = Drops::default();
-    drops.add(Drop::Superseded, 2);
+    drops.add(DropReason::Superseded, 2);
     Report {
         camera: "bikes".into(),
         camera_index: 0,

@@ -1,192 +1,10 @@
-//! The desk with simulated time: no thread, no sleep, and hands that only write down what they are told.
+//! The desk with simulated time: no thread, no sleep.
 
-use std::sync::Arc;
-
-use proptest::prelude::*;
-
-use crate::engine::manifest::Scores;
-use crate::engine::{EngineError, Label, Labels, LookTimes};
-use crate::features::{COUNT, Features, Glimpse};
-use crate::frame::{Frame, Framing};
-use crate::pipeline::job::Origin;
-use crate::policy::confidence::{Confidence, Score, Stage};
-use crate::policy::{Code, Plan};
+mod office;
+mod whatever;
 
 use super::*;
-
-const CLASSES: usize = 4;
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-#[expect(clippy::vec_box, reason = "as they come")]
-/// Hands that write down, and hold what was given to the engines.
-#[derive(Default)]
-struct Log {
-    /// By engine.
-    held: Vec<Option<Box<Job>>>,
-    /// Engine, camera, frame.
-    asked: Vec<(u8, usize, u64)>,
-    published: Vec<Box<Job>>,
-    lost: Vec<(usize, u64, Drop)>,
-    aside: Vec<(u8, u32, Duration)>,
-    recovered: Vec<(u8, u32)>,
-}
-
-impl Hands for Log {
-    fn ask(&mut self, engine: EngineIdx, job: Box<Job>) {
-        assert!(!job.report.journey.asked(engine), "an engine is asked once a frame");
-        self.asked.push((engine.0, job.camera, job.report.sequence));
-        assert!(self.held[usize::from(engine.0)].replace(job).is_none(), "a busy engine is not asked");
-    }
-
-    fn publish(&mut self, job: Box<Job>) {
-        self.published.push(job);
-    }
-
-    fn give_up(&mut self, job: Box<Job>, why: Drop) {
-        self.lost.push((job.camera, job.report.sequence, why));
-    }
-
-    fn set_aside(&mut self, engine: EngineIdx, _: &Job, failures: u32, pause: Duration) {
-        self.aside.push((engine.0, failures, pause));
-    }
-
-    fn recovered(&mut self, engine: EngineIdx, failures: u32) {
-        self.recovered.push((engine.0, failures));
-    }
-}
-
-/// A desk, what it told its hands, and a clock that is set by hand.
-struct Office {
-    desk: Desk,
-    log: Log,
-    start: Instant,
-    now: Instant,
-    origins: Vec<Origin>,
-    sent: Vec<u64>,
-}
-
-fn live(deadline: u64) -> Terminal {
-    Terminal { deadline: ms(deadline), lossless: false, reuse: None, jobs: 8 }
-}
-
-fn lossless(deadline: u64) -> Terminal {
-    Terminal { lossless: true, ..live(deadline) }
-}
-
-impl Office {
-    /// Engine `n` costs `costs[n]` ms and is asked if the answer before is less than 0.6 sure.
-    fn new(costs: &[u64], average: bool, terminals: Vec<Terminal>) -> Self {
-        let last = costs.len() - 1;
-        let stage = |index: usize| Stage { engine: EngineIdx(index as u8), accept_above: (index < last).then_some(0.6) };
-        let stages = (0..costs.len()).map(stage).collect();
-        let policy = Policy::new("test", Plan::Confidence(Confidence { stages, average, score: Score::MaxSoftmax }));
-        let class = |class| Label { key: String::new(), name: format!("class {class}") };
-        let labels = Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() });
-        let origin = |(camera, terminal): (usize, &Terminal)| Origin {
-            camera,
-            lossless: terminal.lossless,
-            name: format!("camera {camera}").into(),
-            source: "test".into(),
-            framing: Framing::default(),
-            labels: Arc::clone(&labels),
-            engines: Arc::new([]),
-        };
-        let now = Instant::now();
-        let origins: Vec<_> = terminals.iter().enumerate().map(origin).collect();
-        let windows = costs.iter().map(|cost| LatencyWindow::new(ms(*cost), ms(*cost))).collect();
-        Self {
-            sent: vec![0; terminals.len()],
-            desk: Desk::new(policy, windows, terminals, CLASSES, now),
-            log: Log { held: costs.iter().map(|_| None).collect(), ..Log::default() },
-            start: now,
-            now,
-            origins,
-        }
-    }
-
-    /// A grey frame that is `age` ms old arrives.
-    fn send_grey(&mut self, camera: usize, age: u64, grey: u8) {
-        let mut frame = Frame::from_rgb(vec![grey; 12].into(), 2, 2, None).unwrap();
-        frame.captured = self.now.checked_sub(ms(age)).unwrap();
-        let mut job = Job::new(&self.origins[camera], self.now);
-        let glimpse: Glimpse = [grey; 192];
-        job.load(frame, self.sent[camera], (Features { values: [0.0; COUNT] }, glimpse), self.now, self.now);
-        self.sent[camera] += 1;
-        self.desk.sighting(job, self.now, &mut self.log);
-        self.check();
-    }
-
-    fn send(&mut self, camera: usize) {
-        self.send_grey(camera, 0, 128);
-    }
-
-    /// The engine is through with its job.
-    fn look(&mut self, engine: usize, result: Result<(u32, f32), ()>, cost: Duration) -> bool {
-        let Some(mut job) = self.log.held[engine].take() else { return false };
-        job.begun_at = job.asked_at;
-        job.result = match result {
-            Ok((class, p)) => {
-                let rest = (1.0 - p) / (CLASSES - 1) as f32;
-                let scores: [f32; CLASSES] = std::array::from_fn(|index| if index as u32 == class { p } else { rest });
-                score::fill(&mut job.own, &scores, Scores::Probabilities);
-                Ok(LookTimes { run: cost, ..LookTimes::default() })
-            }
-            Err(()) => Err(EngineError::Run { id: "fake".into(), reason: "told to fail".into() }),
-        };
-        self.desk.looked(job, self.now, &mut self.log);
-        self.check();
-        true
-    }
-
-    fn answer(&mut self, engine: usize, class: u32, p: f32) {
-        let cost = self.desk.seats[engine].window.p50();
-        assert!(self.look(engine, Ok((class, p)), cost), "engine {engine} has something to look at");
-    }
-
-    fn fail(&mut self, engine: usize) {
-        assert!(self.look(engine, Err(()), Duration::ZERO), "engine {engine} has something to look at");
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.now += time;
-        self.desk.pump(self.now, &mut self.log);
-        self.check();
-    }
-
-    /// Sleeps as the dispatcher would, until nothing is left to wake up for or `enough`. Returns how often it woke.
-    fn sleep_until(&mut self, enough: impl Fn(&Self) -> bool) -> usize {
-        for wakes in 0..100 {
-            let Some(wake) = self.desk.next_wake().filter(|_| !enough(self)) else { return wakes };
-            self.pass(wake - self.now);
-        }
-        panic!("it wakes all the time");
-    }
-
-    /// Frames that an engine is awaited for.
-    fn waiting(&self) -> impl Iterator<Item = &Job> {
-        let at_turn = self.desk.cameras.iter().filter(|camera| camera.is_at_turn());
-        at_turn.filter_map(|camera| camera.fresh.front()).chain(&self.desk.escalated).map(|job| &**job)
-    }
-
-    /// What holds after every event: who waits is woken, later than now, and no later than at its deadline.
-    fn check(&self) {
-        let wake = self.desk.next_wake();
-        assert_eq!(wake.is_some(), self.waiting().next().is_some());
-        if let Some(wake) = wake {
-            assert!(wake > self.now, "a wake that is due at once would spin");
-            assert!(self.waiting().all(|job| job.due.is_none_or(|due| wake <= due)), "slept past a deadline");
-        }
-    }
-
-    /// Camera, frame, outcome and reason of each report.
-    fn told(&self) -> Vec<(usize, u64, Outcome, Code)> {
-        let tell = |job: &Job| (job.camera, job.report.sequence, job.report.outcome, job.report.verdict.code);
-        self.log.published.iter().map(|job| tell(job)).collect()
-    }
-}
+use office::{Office, live, lossless, ms};
 
 #[test]
 fn the_earliest_deadline_goes_first_but_nobody_is_passed_over_twice() {
@@ -234,14 +52,14 @@ fn a_frame_that_displaces_another_takes_over_its_rank() {
     office.send(1); // its own deadline is later than that of camera 2's frame
     office.answer(0, 1, 0.9);
     assert_eq!(office.log.asked.last(), Some(&(0, 1, 1)), "the newer frame, at the older one's place");
-    assert_eq!(office.log.lost, [(1, 0, Drop::Busy)]);
+    assert_eq!(office.log.lost, [(1, 0, DropReason::Busy)]);
 }
 
 #[test]
 fn a_frame_whose_time_is_over_is_dropped_as_late() {
     let mut office = Office::new(&[10], false, vec![live(100)]);
     office.send_grey(0, 100, 128);
-    assert_eq!(office.log.lost, [(0, 0, Drop::Late)]);
+    assert_eq!(office.log.lost, [(0, 0, DropReason::Late)]);
     assert!(office.log.asked.is_empty() && office.desk.next_wake().is_none());
 }
 
@@ -439,83 +257,11 @@ fn told_to_stop_fresh_frames_are_given_up_and_the_others_finish() {
     office.answer(0, 1, 0.5); // camera 0 goes on, camera 1 begins
     office.send(0);
     office.desk.stop(&mut office.log);
-    assert_eq!(office.log.lost, [(0, 1, Drop::Stopped), (1, 1, Drop::Stopped), (1, 2, Drop::Stopped)]);
+    assert_eq!(office.log.lost, [(0, 1, DropReason::Stopped), (1, 1, DropReason::Stopped), (1, 2, DropReason::Stopped)]);
     (0..2).for_each(|camera| office.desk.ended(camera));
     assert!(office.desk.has_ended() && !office.desk.is_done());
     office.answer(1, 1, 0.9);
     office.answer(0, 1, 0.9);
     assert!(office.desk.is_done());
     assert_eq!(office.log.published.len(), 2);
-}
-
-#[derive(Clone, Debug)]
-enum Happens {
-    Frame { camera: usize, age: u64 },
-    Look { engine: usize, class: u32, p: f32, cost: u64 },
-    Failure { engine: usize },
-    Time(u64),
-    Sleep,
-    Stop,
-}
-
-fn happens() -> impl Strategy<Value = Happens> {
-    prop_oneof![
-        8 => (0..3usize, 0..120u64).prop_map(|(camera, age)| Happens::Frame { camera, age }),
-        8 => (0..3usize, 0..4u32, 0.25..1.0f32, 0..200u64).prop_map(|(engine, class, p, cost)| Happens::Look { engine, class, p, cost }),
-        1 => (0..3usize).prop_map(|engine| Happens::Failure { engine }),
-        3 => (0..80u64).prop_map(Happens::Time),
-        4 => Just(Happens::Sleep),
-        1 => Just(Happens::Stop),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn every_frame_comes_out_once_whatever_happens(
-        events in prop::collection::vec(happens(), 1..150),
-        costs in prop::array::uniform3(0..60u64),
-        average: bool,
-    ) {
-        let reuse = Some(Reuse { max_change: 0.5, max_age: ms(50) });
-        let terminals = vec![live(100), Terminal { reuse, ..live(250) }, lossless(100)];
-        let mut office = Office::new(&costs, average, terminals);
-        let mut stopped = false;
-        for event in events {
-            match event {
-                Happens::Frame { camera, age } if !stopped => office.send_grey(camera, age, 128),
-                Happens::Look { engine, class, p, cost } => drop(office.look(engine, Ok((class, p)), ms(cost))),
-                Happens::Failure { engine } => drop(office.look(engine, Err(()), Duration::ZERO)),
-                Happens::Time(time) => office.pass(ms(time)),
-                Happens::Sleep => {
-                    if let Some(wake) = office.desk.next_wake() {
-                        office.pass(wake - office.now);
-                    }
-                }
-                Happens::Stop if !stopped => {
-                    office.desk.stop(&mut office.log);
-                    stopped = true;
-                }
-                _ => (),
-            }
-        }
-        (0..3).for_each(|camera| office.desk.ended(camera));
-        for _ in 0..1000 {
-            if office.desk.is_done() {
-                break;
-            }
-            office.pass(ms(5));
-            for engine in 0..3 {
-                office.look(engine, Ok((1, 0.5)), ms(5));
-            }
-        }
-        prop_assert!(office.desk.is_done());
-        let mut out: Vec<_> = office.log.lost.iter().map(|(camera, frame, _)| (*camera, *frame)).collect();
-        out.extend(office.log.published.iter().map(|job| (job.camera, job.report.sequence)));
-        out.sort_unstable();
-        let sent: Vec<_> = (0..3).flat_map(|camera| (0..office.sent[camera]).map(move |frame| (camera, frame))).collect();
-        prop_assert_eq!(out, sent);
-        prop_assert!(office.log.lost.iter().all(|(camera, _, why)| *camera != 2 || *why == Drop::Stopped), "lossless: {:?}", office.log.lost);
-        let order: Vec<_> = office.log.published.iter().filter(|job| job.camera == 2).map(|job| job.report.sequence).collect();
-        prop_assert!(order.is_sorted(), "lossless out of order: {:?}", order);
-    }
 }
