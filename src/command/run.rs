@@ -134,7 +134,7 @@ impl Session {
         };
         let begun = Instant::now();
         let queue = kit.config.output.queue;
-        let tally = pipeline::run(crew, cameras, ear, queue, Arc::new(MachineClock), &self.stop, self.started)?;
+        let (tally, broken) = pipeline::run_out(crew, cameras, ear, queue, Arc::new(MachineClock), &self.stop, self.started)?;
         let Tally { mut listener, cameras, ready, failure } = tally;
         for (index, (_, _, drops)) in cameras.iter().enumerate() {
             for why in DropReason::ALL {
@@ -163,7 +163,12 @@ impl Session {
                 }
             }
         }
-        Ok((summary, failure.map_or(Ok(()), |_| Err(Error::Told(Kind::Missing)))))
+        let outcome = match (broken, failure) {
+            (Some(broken), _) => Err(broken.into()),
+            (None, Some(_)) => Err(Error::Told(Kind::Missing)),
+            (None, None) => Ok(()),
+        };
+        Ok((summary, outcome))
     }
 }
 
@@ -213,6 +218,13 @@ impl Listener for Ear {
             truth.note(report);
         }
         if self.publisher.publish(report).is_err() {
+            self.stop.stop();
+        }
+    }
+
+    /// A socket lets readers in only when it is called.
+    fn idle(&mut self) {
+        if self.publisher.flush().is_err() {
             self.stop.stop();
         }
     }
