@@ -67,11 +67,10 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Error> {
         "preprocess_i420_us": i420.wall_us(),
         "engines": engines(&kit, &frame)?,
     });
-    if !args.cpu_only {
-        let run = pipeline(args, report["engines"].as_array().map_or(&[], Vec::as_slice))?;
-        if let (Some(all), Value::Object(run)) = (report.as_object_mut(), run) {
-            all.extend(run);
-        }
+    if !args.cpu_only
+        && let (Some(all), Value::Object(run)) = (report.as_object_mut(), pipeline(args)?)
+    {
+        all.extend(run);
     }
     print(&report, args.json).map_err(Error::io("standard output"))
 }
@@ -123,7 +122,7 @@ fn cpu_time() -> Duration {
 fn engines(kit: &Kit, frame: &Frame) -> Result<Vec<Value>, Error> {
     let mut all = Vec::new();
     for id in kit.catalog.ids() {
-        let (mut bare, mut allocations) = (0.0, 0);
+        let mut bare = 0.0;
         for (manifest, _) in kit.catalog.networks(id) {
             let Kind::Network(network) = &manifest.kind else { continue };
             let mut engine = kit.runtime.load(manifest)?;
@@ -131,9 +130,6 @@ fn engines(kit: &Kit, frame: &Frame) -> Result<Vec<Value>, Error> {
             let mut scores = vec![0.0; network.classes];
             let times = measure(LOOKS, || Ok(engine.run(&tensor, &mut scores)?))?;
             bare += stats::quantile(&times.cpu, 0.5).unwrap_or_default() / 1e6;
-            let before = allocated();
-            engine.run(&tensor, &mut scores)?;
-            allocations += allocated() - before;
         }
         let mut look: Box<dyn Look> = kit.load(id)?;
         let mut answer = Default::default();
@@ -146,7 +142,6 @@ fn engines(kit: &Kit, frame: &Frame) -> Result<Vec<Value>, Error> {
             "id": id,
             "ensemble": !kit.catalog.members(id).is_empty(),
             "cpu_ms": round(bare),
-            "allocations": allocations,
             "look_ms": round(stats::quantile(&times.wall, 0.5).unwrap_or_default() / 1e6),
         }));
     }
@@ -159,7 +154,7 @@ const QUIET_CAMERA: &str =
     "pipeline:videotestsrc is-live=true pattern=black ! video/x-raw,format=RGB,width=640,height=480,framerate=30/1";
 
 /// A run of the whole daemon, as a process of its own: 640x480 at 30 frames a second, the policy as configured.
-fn pipeline(args: &BenchArgs, measured: &[Value]) -> Result<Value, Error> {
+fn pipeline(args: &BenchArgs) -> Result<Value, Error> {
     let io = |what: &'static str| Error::io(what);
     let folder = tempfile_folder()?;
     let summary = folder.join("summary.json");
@@ -191,8 +186,7 @@ fn pipeline(args: &BenchArgs, measured: &[Value]) -> Result<Value, Error> {
     Ok(json!({
         "overhead_us": {"p50": summary["latency_us"]["overhead"]["p50"], "p99": summary["latency_us"]["overhead"]["p99"]},
         "age_us": {"p50": summary["latency_us"]["age"]["p50"], "p99": summary["latency_us"]["age"]["p99"]},
-        "allocations_per_frame": own_allocations(&summary, measured),
-        "allocations_per_frame_with_runtime": summary["allocations_per_frame"],
+        "allocations_per_frame": summary["allocations_per_frame"],
         "ready_ms": summary["ready_ms"],
         "rss_mb": summary["rss_mb"],
         "policy": summary["policy"],
@@ -200,20 +194,6 @@ fn pipeline(args: &BenchArgs, measured: &[Value]) -> Result<Value, Error> {
         "answered": summary["answered"],
         "dropped": summary["dropped"],
     }))
-}
-
-/// Heap allocations a frame of Squint's own: all that were counted less those inside the runtime's binding, which come with each run of
-/// a network (`allocations` of each engine, counted alone and single-threaded).
-fn own_allocations(summary: &Value, engines: &[Value]) -> Option<f64> {
-    let asked = |id: &Value| summary["engines"][id.as_str()?]["share"].as_f64();
-    let runtime: f64 = engines.iter().filter_map(|engine| Some(asked(&engine["id"])? * engine["allocations"].as_f64()?)).sum();
-    Some(((summary["allocations_per_frame"].as_f64()? - runtime).max(0.0) * 100.0).round() / 100.0)
-}
-
-/// Heap allocations of this process so far, by way of Rust.
-fn allocated() -> usize {
-    let now = stats_alloc::INSTRUMENTED_SYSTEM.stats();
-    now.allocations + now.reallocations
 }
 
 fn tempfile_folder() -> Result<std::path::PathBuf, Error> {
