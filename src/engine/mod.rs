@@ -120,7 +120,7 @@ pub trait Backend: Send + Sync {
     fn load(&self, manifest: &Manifest) -> Result<Box<dyn Engine>, EngineError>;
 }
 
-/// One loaded network. Owned by one worker thread.
+/// One loaded network. Used by one thread at a time, not always the same.
 pub trait Engine: Send {
     /// `input`: the tensor as the manifest says (NCHW or NHWC float32, one picture); `output`: raw scores, one a class.
     /// Errors with [`EngineError::Shape`] on other lengths and [`EngineError::NotFinite`] on NaN or infinite scores; after an

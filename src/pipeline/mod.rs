@@ -1,11 +1,14 @@
 //! Threads and channels: the only room that knows the order in which a frame meets the others.
 //!
 //! ```text
-//! camera (GStreamer) -> newest-wins mailbox -> feature thread, one a camera -> dispatcher -> worker, one an engine
-//!                                                                              ^   |  ^___________________|
-//!                                                             jobs come back __|   v
+//! camera (GStreamer) -> newest-wins mailbox -> feature thread, one a camera -> desk -> workers, as many as engines
+//!                                                                              ^  | ^___________________|
+//!                                                            jobs come back ___|  v
 //!                                                                   sink thread (bounded queue, the oldest goes)
 //! ```
+//! The desk decides under a lock, on the thread that has the news, and a worker that is through takes the frame's next engine along:
+//! no thread has to be woken to decide. The dispatcher's own thread only minds the clock.
+//!
 //! Every queue is bounded by the number of jobs; every frame that comes from a source ends as a report or is counted with its
 //! reason in its camera's ledger. Nothing is decided here: [`desk`] and [`crate::policy`] do that, and no arithmetic is done.
 //!
