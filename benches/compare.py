@@ -2,7 +2,8 @@
 
 Rivals: OpenCV (tests/reference/features_reference.py --time) for the features, ONNX Runtime's Python binding for the networks. Both sides
 are CPU time of one thread; each ratio is Squint's median over the rival's, taken round by round, and the middle of the rounds is
-quoted with its spread. Prints what `squint bench --json` prints, plus `opencv_ratio` and `onnxruntime_ratio`.
+quoted with its spread. Prints what `squint bench --json` prints, plus `opencv_ratio` and `onnxruntime_ratio` (the middle of all
+networks, each in `onnxruntime_ratio_engines`).
 
     python benches/compare.py --squint target/release/squint [--rounds 5] [--json]
 """
@@ -44,16 +45,20 @@ def main() -> None:
         for engine in ours["engines"]:
             if engine["id"] in networks:
                 onnx[engine["id"]].append(engine["cpu_ms"] / networks[engine["id"]]["cpu_ms"])
-    bench["opencv_ratio"] = spread(opencv)
-    bench["onnxruntime_ratio"] = {engine: spread(ratios) for engine, ratios in onnx.items()}
+    bench["opencv_ratio"] = round(statistics.median(opencv), 4)
+    bench["opencv_ratio_rounds"] = spread(opencv)
+    ratios = {engine: spread(rounds) for engine, rounds in onnx.items()}
+    bench["onnxruntime_ratio"] = round(statistics.median(ratio["median"] for ratio in ratios.values()), 4)
+    bench["onnxruntime_ratio_engines"] = ratios
     if given.json:
         print(json.dumps(bench, indent=2))
         return
-    print(json.dumps({key: value for key, value in bench.items() if key != "engines"}, indent=2))
+    print(json.dumps({key: value for key, value in bench.items() if key not in ("engines", "onnxruntime_ratio_engines", "opencv_ratio_rounds")}, indent=2))
     print("\nSquint's CPU time over the rival's (below 1 is faster), median [min, max] of the rounds")
-    print(f"  features over OpenCV         {show(bench['opencv_ratio'])}")
-    for engine, ratio in bench["onnxruntime_ratio"].items():
-        print(f"  {engine:<28} {show(ratio)}")
+    print(f"  features over OpenCV and NumPy          {show(bench['opencv_ratio_rounds'])}")
+    print(f"  networks over ONNX Runtime in Python    {bench['onnxruntime_ratio']:.3f} (middle of the engines)")
+    for engine, ratio in ratios.items():
+        print(f"    {engine:<37} {show(ratio)}")
 
 
 def show(ratio: dict) -> str:
