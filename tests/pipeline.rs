@@ -295,17 +295,6 @@ fn an_engine_that_cannot_be_loaded_is_an_error_at_start() {
 }
 
 #[test]
-fn a_frame_whose_deadline_passes_while_it_waits_is_counted_as_late() {
-    let looks = vec![FakeLook::boxed(MS(80), &Arc::default(), |_| Act::Answer(1, 0.9))];
-    let mut patient = camera("patient", true, frames(3, MS(0)));
-    patient.deadline = MS(5000);
-    let mut hasty = camera("hasty", false, vec![Shot::Frame(1, MS(90)), Shot::Stall]);
-    hasty.deadline = MS(100);
-    let tally = run(crew(cascade(&[]), looks), vec![patient, hasty], Notes::default(), &Stop::new());
-    assert_every_frame_is_accounted_for(&tally);
-}
-
-#[test]
 fn a_camera_thread_that_panics_ends_the_run_in_good_order_and_with_an_error() {
     let looks = vec![FakeLook::boxed(MS(5), &Arc::default(), |_| Act::Answer(1, 0.9))];
     let endless = camera("endless", true, frames(1_000_000, MS(1)));
