@@ -151,7 +151,7 @@ fn walk(
             entropy: 0.0,
         });
         if let Some((probability, margin)) = answer {
-            let top = [Top { class: 0, probability }; 5];
+            let top = [Top { class: 0, probability }; squint::engine::KEPT];
             journey.answer = Answer { probabilities: vec![], top, ranked: 1, margin, entropy: 0.0 };
         }
         moment = &moments[journey.steps.len()];

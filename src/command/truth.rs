@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::engine::TOP;
 use crate::error::Error;
 use crate::observe::Accuracy;
 use crate::report::{Outcome, Report};
@@ -62,7 +63,7 @@ impl Truth {
         self.seen += 1;
         if matches!(report.outcome, Outcome::Answered | Outcome::Reused) {
             let answer = &report.journey.answer;
-            let place = answer.top[..answer.ranked].iter().position(|top| top.class == class);
+            let place = answer.top[..answer.ranked.min(TOP)].iter().position(|top| top.class == class);
             self.top1 += u64::from(place == Some(0));
             self.top5 += u64::from(place.is_some());
         }

@@ -22,8 +22,11 @@ use manifest::Manifest;
 pub const MAX_ENGINES: usize = 32;
 /// Most classes of one engine.
 pub const MAX_CLASSES: usize = 100_000;
-/// How many classes a report names.
+/// How many classes a report names, and how deep top-5 accuracy looks.
 pub const TOP: usize = 5;
+/// How many of its most likely classes an answer keeps: what averages are made of and what a profile stores, so that the lab can
+/// average exactly as the daemon does.
+pub const KEPT: usize = 16;
 
 /// Index of an engine among those in use, 0-based, below [`MAX_ENGINES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,15 +44,15 @@ pub struct Top {
 /// What an engine (or several, averaged) thinks of a frame. Buffers are kept and filled again.
 #[derive(Debug, Default, PartialEq)]
 pub struct Answer {
-    /// Probability of each class, `[classes]`, each 0..=1, sum 1 within rounding.
+    /// Probability of each class, `[classes]`, each 0..=1, sum 1 within rounding. Empty in an average of several answers.
     pub probabilities: Vec<f32>,
     /// The most likely classes, most likely first; only the first `ranked` count.
-    pub top: [Top; TOP],
-    /// How many of `top` are filled: min([`TOP`], classes).
+    pub top: [Top; KEPT],
+    /// How many of `top` are filled: min([`KEPT`], classes).
     pub ranked: usize,
     /// Difference of the two highest probabilities, 0..=1; with a single class its probability.
     pub margin: f32,
-    /// Entropy of the probabilities divided by ln(classes), 0..=1.
+    /// Entropy of the probabilities divided by ln(classes), 0..=1; of an average, the mean of the answers' entropies.
     pub entropy: f32,
 }
 

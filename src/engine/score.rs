@@ -2,8 +2,10 @@
 //!
 //! Pure. Nothing allocates once an answer has room for its classes.
 
+use arrayvec::ArrayVec;
+
 use super::manifest::Scores;
-use super::{Answer, TOP, Top};
+use super::{Answer, KEPT, Top};
 
 /// Values worked on side by side.
 const LANES: usize = 8;
@@ -29,19 +31,41 @@ pub fn fill(answer: &mut Answer, scores: &[f32], kind: Scores) {
     rank(answer);
 }
 
-/// Makes `combined` the mean of `count` answers: the mean of `count - 1` that it is, and `new`. With a `count` of 0 or 1, or if
-/// `combined` has another number of classes, it becomes `new`.
+/// Makes `combined` the mean of `count` answers: the mean of `count - 1` that it is, and `new`. With a `count` of 0 or 1 it becomes
+/// `new`.
+///
+/// Of either side only the [`KEPT`] most likely classes count; any other counts as 0 there. What that leaves out of a mean is below a
+/// sixteenth, and below a thousandth where it could matter: an answer with many likely classes is no sure one. Allocates nothing.
 pub fn absorb(combined: &mut Answer, new: &Answer, count: u32) {
-    if count <= 1 || combined.probabilities.len() != new.probabilities.len() {
-        combined.probabilities.clear();
-        combined.probabilities.extend_from_slice(&new.probabilities);
-    } else {
-        let share = 1.0 / count as f32;
-        for (mean, value) in combined.probabilities.iter_mut().zip(&new.probabilities) {
-            *mean += (value - *mean) * share;
-        }
+    if count <= 1 {
+        return combined.clone_from(new);
     }
-    rank(combined);
+    let share = 1.0 / count as f32;
+    let (before, added) = (&combined.top[..combined.ranked.min(KEPT)], &new.top[..new.ranked.min(KEPT)]);
+    let mut union: ArrayVec<Top, { 2 * KEPT }> = before.iter().copied().collect();
+    for top in &mut union {
+        let value = added.iter().find(|other| other.class == top.class).map_or(0.0, |other| other.probability);
+        top.probability += (value - top.probability) * share;
+    }
+    for top in added.iter().filter(|top| before.iter().all(|other| other.class != top.class)) {
+        union.push(Top { class: top.class, probability: top.probability * share });
+    }
+    union.sort_unstable_by(|a, b| b.probability.total_cmp(&a.probability).then(a.class.cmp(&b.class)));
+    combined.probabilities.clear();
+    combined.ranked = union.len().min(KEPT);
+    combined.top = [Top::default(); KEPT];
+    combined.top.iter_mut().zip(&union).for_each(|(slot, top)| *slot = *top);
+    combined.margin = margin(&combined.top, combined.ranked);
+    combined.entropy += (new.entropy - combined.entropy) * share;
+}
+
+/// Difference of the first two of `ranked` classes.
+fn margin(top: &[Top; KEPT], ranked: usize) -> f32 {
+    match ranked {
+        0 => 0.0,
+        1 => top[0].probability,
+        _ => (top[0].probability - top[1].probability).clamp(0.0, 1.0),
+    }
 }
 
 /// Adds `weight` times the probabilities of `part` to `sum`; starts over if `sum` has another number of classes.
@@ -58,12 +82,12 @@ pub(super) fn add(sum: &mut Answer, part: &Answer, weight: f32) {
 /// Works out `top`, `ranked`, `margin` and `entropy` from the probabilities. Of equal ones the lower class ranks first.
 pub fn rank(answer: &mut Answer) {
     let classes = answer.probabilities.len();
-    answer.top = [Top::default(); TOP];
-    answer.ranked = classes.min(TOP);
+    answer.top = [Top::default(); KEPT];
+    answer.ranked = classes.min(KEPT);
     // Probabilities are not negative, so an empty place (-1) loses against every class.
-    let mut best = [(-1.0_f32, 0_u32); TOP];
+    let mut best = [(-1.0_f32, 0_u32); KEPT];
     for (class, &probability) in (0_u32..).zip(&answer.probabilities) {
-        if probability > best[TOP - 1].0 {
+        if probability > best[KEPT - 1].0 {
             let place = best.iter().take_while(|(known, _)| *known >= probability).count();
             best[place..].rotate_right(1);
             best[place] = (probability, class);
@@ -72,11 +96,7 @@ pub fn rank(answer: &mut Answer) {
     for (top, (probability, class)) in answer.top.iter_mut().zip(best).take(answer.ranked) {
         *top = Top { class, probability };
     }
-    answer.margin = match classes {
-        0 => 0.0,
-        1 => best[0].0,
-        _ => (best[0].0 - best[1].0).clamp(0.0, 1.0),
-    };
+    answer.margin = margin(&answer.top, answer.ranked);
     answer.entropy = entropy(&answer.probabilities);
 }
 
@@ -174,7 +194,7 @@ mod tests {
             assert!((got - want).abs() < 1e-6, "{got} {want}");
         }
         assert_eq!(answer.ranked, 3);
-        assert_eq!(answer.top.map(|top| top.class), [2, 1, 0, 0, 0]);
+        assert_eq!(answer.top[..3].iter().map(|top| top.class).collect::<Vec<_>>(), [2, 1, 0]);
         assert!((answer.margin - 0.420_512_5).abs() < 1e-6);
         assert!((answer.entropy - 0.832_395_55 / 3_f32.ln()).abs() < 1e-5, "{}", answer.entropy);
     }
@@ -194,7 +214,7 @@ mod tests {
     #[test]
     fn of_equal_classes_the_lower_index_ranks_first() {
         let answer = answer_of(&[0.1, 0.2, 0.2, 0.1, 0.2, 0.1, 0.1], Scores::Probabilities);
-        assert_eq!(answer.top.map(|top| top.class), [1, 2, 4, 0, 3]);
+        assert_eq!(answer.top[..7].iter().map(|top| top.class).collect::<Vec<_>>(), [1, 2, 4, 0, 3, 5, 6]);
         assert_eq!(answer.margin, 0.0);
     }
 
@@ -218,11 +238,23 @@ mod tests {
             mean
         });
         for mean in &mut means {
-            for (got, want) in mean.probabilities.iter().zip([1.1 / 3.0, 1.3 / 3.0, 0.2]) {
-                assert!((got - want).abs() < 1e-6);
+            for (got, (class, want)) in mean.top.iter().zip([(1, 1.3 / 3.0), (0, 1.1 / 3.0), (2, 0.2)]) {
+                assert!(got.class == class && (got.probability - want).abs() < 1e-6, "{got:?}");
             }
-            assert_eq!(mean.top[0].class, 1);
+            assert!((mean.margin - 0.2 / 3.0).abs() < 1e-6 && mean.ranked == 3);
+            let entropies = parts.iter().map(|part| part.entropy).sum::<f32>() / 3.0;
+            assert!((mean.entropy - entropies).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn a_class_that_only_one_answer_keeps_counts_half() {
+        let scores = |best: usize| -> Vec<f32> { (0..40).map(|class| if class == best { 0.61 } else { 0.01 }).collect() };
+        let mut mean = answer_of(&scores(39), Scores::Probabilities);
+        absorb(&mut mean, &answer_of(&scores(3), Scores::Probabilities), 2);
+        assert_eq!((mean.ranked, mean.top[0].class, mean.top[1].class), (KEPT, 3, 39));
+        assert!((mean.top[1].probability - 0.305).abs() < 1e-6, "39 is not among the sixteen that the second one keeps");
+        assert!((mean.top[0].probability - 0.31).abs() < 1e-6, "3 is among those of the first");
     }
 
     proptest! {

@@ -2,7 +2,11 @@
 //!
 //! Pure: each step takes a table and returns a value. Running engines over photos and writing files is the caller's work.
 
+pub mod crossval;
+pub mod evaluation;
 pub mod observations;
+pub mod profile;
+pub mod replay;
 pub mod thresholds;
 
 pub use observations::{EngineColumn, Observations};

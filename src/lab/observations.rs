@@ -1,7 +1,7 @@
 //! What every engine answered to every labelled photo: the table from which thresholds are learned.
 
 use super::LabError;
-use crate::engine::{Answer, MAX_ENGINES, TOP, Top};
+use crate::engine::{Answer, KEPT, MAX_ENGINES, Top};
 
 /// One engine's answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +84,7 @@ impl Observations {
             }
         }
         let share = 1.0 / counted.len().max(1) as f32;
-        let mut top = [Top::default(); TOP];
+        let mut top = [Top::default(); KEPT];
         top[0] = Top { class: class as u32, probability: best.max(0.0) * share };
         let margin = if self.classes > 1 { (best - second).max(0.0) * share } else { best.max(0.0) * share };
         Answer { probabilities: Vec::new(), top, ranked: 1, margin, entropy: 0.0 }

@@ -44,7 +44,8 @@ pub fn answered() -> Report {
     let mut values = [0.0; COUNT];
     values.iter_mut().zip(1u8..).for_each(|(value, number)| *value = f32::from(number) / 8.0);
     let mut answer = Answer { ranked: 5, margin: 0.75, entropy: 0.125, ..Answer::default() };
-    answer.top = [(1, 0.83), (0, 0.08), (3, 0.04), (4, 0.02), (2, 0.01)].map(|(class, probability)| Top { class, probability });
+    let best = [(1, 0.83), (0, 0.08), (3, 0.04), (4, 0.02), (2, 0.01)];
+    answer.top.iter_mut().zip(best).for_each(|(top, (class, probability))| *top = Top { class, probability });
     let mut journey = Journey { answer, ..Journey::default() };
     journey.steps.push(step(0, why(Code::Entry, None, None), 2300, 0.41));
     journey.steps.push(step(1, why(Code::Unsure, Some(0.41), Some(0.62)), 7100, 0.83));

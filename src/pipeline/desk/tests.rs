@@ -200,7 +200,7 @@ fn an_unchanged_scene_is_given_the_last_answer_by_number_not_by_arrival() {
     office.send_grey(0, 0, 91);
     let last = office.log.published.last().unwrap();
     assert_eq!((last.report.outcome, last.report.journey.answer.top[0].class), (Outcome::Reused, 2));
-    assert!((last.report.journey.answer.probabilities[2] - 0.9).abs() < 1e-6, "the whole answer");
+    assert!((last.report.journey.answer.top[0].probability - 0.9).abs() < 1e-6, "the whole answer");
     office.send_grey(0, 0, 10);
     assert_eq!(office.log.asked.last(), Some(&(0, 0, 3)), "a changed scene is looked at");
 }
@@ -215,7 +215,7 @@ fn averaged_answers_are_the_mean_and_the_verdict_is_about_the_mean() {
     let report = &office.log.published[0].report;
     let rest = |p: f32| (1.0 - p) / 3.0;
     let mean = (rest(0.5) + 0.9 + 0.8) / 3.0;
-    assert!((report.journey.answer.probabilities[2] - mean).abs() < 1e-6);
+    assert!((report.journey.answer.top[0].probability - mean).abs() < 1e-6);
     assert_eq!(report.journey.answer.top[0].class, 2);
     assert!((report.verdict.value.unwrap() - mean).abs() < 1e-6);
     let own: Vec<_> = report.journey.steps.iter().map(|step| step.top.class).collect();
@@ -226,7 +226,7 @@ fn averaged_answers_are_the_mean_and_the_verdict_is_about_the_mean() {
     office.answer(0, 1, 0.5);
     office.answer(1, 2, 0.7);
     assert!(
-        (office.log.published[0].report.journey.answer.probabilities[2] - 0.7).abs() < 1e-6,
+        (office.log.published[0].report.journey.answer.top[0].probability - 0.7).abs() < 1e-6,
         "without averaging the last counts"
     );
 }

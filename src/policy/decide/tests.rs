@@ -60,7 +60,7 @@ fn journey(engines: &[(EngineIdx, bool)], probability: f32) -> Journey {
             entropy: 0.0,
         });
     }
-    let top = [Top { class: 3, probability }; 5];
+    let top = [Top { class: 3, probability }; crate::engine::KEPT];
     journey.answer = Answer { probabilities: vec![probability], top, ranked: 1, margin: probability / 2.0, entropy: 0.5 };
     journey
 }
