@@ -7,6 +7,7 @@ pub mod evaluation;
 pub mod observations;
 pub mod profile;
 pub mod replay;
+pub mod stream;
 pub mod thresholds;
 
 pub use observations::{EngineColumn, Observations};
@@ -39,6 +40,14 @@ pub enum LabError {
         stages: usize,
         /// What was asked.
         goal: String,
+    },
+    /// A file of the lab is not one.
+    #[error("{file}: {reason}")]
+    File {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The policy file made of a fit is not one: a mistake in the name or the provenance handed in.
     #[error(transparent)]

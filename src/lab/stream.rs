@@ -1,0 +1,315 @@
+//! Labelled streams made of labelled photos: each photo is held for some seconds under pan, zoom, changing exposure, noise and blur.
+//!
+//! Described in a small TOML file and made anew each time, never stored. Pure: a frame follows from the description, the photo's place
+//! and the frame's number alone. It is not a substitute for a real camera: nothing in the picture moves on its own.
+
+use std::f64::consts::TAU;
+
+use serde::Deserialize;
+
+use super::LabError;
+use crate::stats::{splitmix64, unit};
+
+/// A stream as described. All keys are optional; an unknown one is refused.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Stream {
+    /// Version of this format: 1.
+    pub format: u32,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Frames a second, 0.1..=240.
+    pub rate_hz: f64,
+    /// Shortest and longest time that a photo is held, s, 0.05..=3600.
+    pub hold_s: [f64; 2],
+    /// Photos shown, each once, in an order drawn from the seed; 0 for all.
+    pub photos: u32,
+    /// Share of the photos held by a camera on a tripod: only exposure and noise change. 0..=1.
+    pub still: f64,
+    /// Largest zoom; drawn for each photo from 1 to this, 1..=4.
+    pub zoom: f64,
+    /// How far the view wanders from the middle while it moves, share of the picture's side, 0..=0.5. Edges are mirrored.
+    pub pan: f64,
+    /// Swing of the brightness, share of the value, 0..=0.9.
+    pub exposure: f64,
+    /// Standard deviation of the noise of every pixel and channel, levels of 255, 0..=64.
+    pub noise: f64,
+    /// Share of the photos seen out of focus (a 3x3 binomial blur, twice), 0..=1.
+    pub blurred: f64,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            format: 1,
+            seed: 1,
+            rate_hz: 10.0,
+            hold_s: [2.0, 6.0],
+            photos: 0,
+            still: 0.7,
+            zoom: 1.1,
+            pan: 0.06,
+            exposure: 0.06,
+            noise: 2.0,
+            blurred: 0.1,
+        }
+    }
+}
+
+/// One frame to be made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shot {
+    /// Place of the photo in the list that the stream was laid out for.
+    pub photo: usize,
+    /// When it is captured, ms since the stream began.
+    pub at_ms: f64,
+    /// How the photo is seen.
+    pub view: View,
+}
+
+/// How a photo is seen in one frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    /// Enlargement, at least 1.
+    pub zoom: f64,
+    /// Shift of the middle, share of the side.
+    pub shift: [f64; 2],
+    /// Factor on every value.
+    pub gain: f64,
+    /// Standard deviation of the noise, levels.
+    pub noise: f64,
+    /// Of the noise.
+    pub seed: u64,
+    /// True if out of focus.
+    pub blurred: bool,
+}
+
+impl Stream {
+    /// Reads a description; `file` is for messages.
+    pub fn parse(text: &str, file: &str) -> Result<Self, LabError> {
+        let stream: Self =
+            toml::from_str(text).map_err(|error| LabError::File { file: file.to_owned(), reason: error.message().to_owned() })?;
+        let between = |key: &str, value: f64, least: f64, most: f64| {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            Err(LabError::File { file: file.to_owned(), reason: format!("{key} = {value}, allowed {least} to {most}") })
+        };
+        between("format", f64::from(stream.format), 1.0, 1.0)?;
+        between("rate-hz", stream.rate_hz, 0.1, 240.0)?;
+        between("hold-s[0]", stream.hold_s[0], 0.05, 3600.0)?;
+        between("hold-s[1]", stream.hold_s[1], stream.hold_s[0], 3600.0)?;
+        for (key, value) in [("still", stream.still), ("blurred", stream.blurred)] {
+            between(key, value, 0.0, 1.0)?;
+        }
+        between("zoom", stream.zoom, 1.0, 4.0)?;
+        between("pan", stream.pan, 0.0, 0.5)?;
+        between("exposure", stream.exposure, 0.0, 0.9)?;
+        between("noise", stream.noise, 0.0, 64.0)?;
+        Ok(stream)
+    }
+
+    /// A number in 0..1 that belongs to `what` of the photo at `place`.
+    fn drawn(&self, place: usize, what: u64) -> f64 {
+        unit(splitmix64(splitmix64(self.seed ^ (what << 56)) ^ place as u64))
+    }
+
+    /// All frames for `photos` photos, in order of time: a few bytes each, whatever the pictures' size.
+    pub fn shots(&self, photos: usize) -> Vec<Shot> {
+        let mut order: Vec<usize> = (0..photos).collect();
+        order.sort_by_key(|place| (splitmix64(self.seed ^ splitmix64(*place as u64)), *place));
+        if self.photos > 0 {
+            order.truncate(self.photos as usize);
+        }
+        let mut shots = Vec::new();
+        let step_ms = 1000.0 / self.rate_hz;
+        let mut begun_ms = 0.0;
+        for photo in order {
+            let draw = |what: u64| self.drawn(photo, what);
+            let hold_ms = 1000.0 * (self.hold_s[0] + (self.hold_s[1] - self.hold_s[0]) * draw(1));
+            let frames = ((hold_ms / step_ms).round() as usize).max(1);
+            let moves = draw(2) >= self.still;
+            let zoom = 1.0 + (self.zoom - 1.0) * draw(3);
+            let blurred = draw(4) < self.blurred;
+            // Slow, smooth and never quite the same: a swing of drawn period and phase on each axis, and on the brightness.
+            let swing = |what: u64, at_ms: f64| {
+                let period_ms = 4000.0 + 6000.0 * draw(what);
+                (TAU * (at_ms / period_ms + draw(what + 1))).sin()
+            };
+            for frame in 0..frames {
+                let own_ms = frame as f64 * step_ms;
+                let shift = if moves { [self.pan * swing(5, own_ms), self.pan * swing(7, own_ms)] } else { [0.0; 2] };
+                let view = View {
+                    zoom: if moves { 1.0 + (zoom - 1.0) * (0.5 + 0.5 * swing(9, own_ms)) } else { zoom },
+                    shift,
+                    gain: 1.0 + self.exposure * swing(11, own_ms),
+                    noise: self.noise,
+                    seed: splitmix64(self.seed ^ splitmix64(((photo as u64) << 32) | frame as u64)),
+                    blurred,
+                };
+                shots.push(Shot { photo, at_ms: begun_ms + own_ms, view });
+            }
+            begun_ms += frames as f64 * step_ms;
+        }
+        shots
+    }
+}
+
+impl View {
+    /// The photo as seen: packed RGB of the same size. `rgb` holds `width * height * 3` values; a shorter one gives black where it
+    /// ends.
+    pub fn of(&self, rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+        let mut seen = Vec::with_capacity(width * height * 3);
+        let blur = if self.blurred { blur(&blur(rgb, width, height), width, height) } else { Vec::new() };
+        let source = if self.blurred { &blur } else { rgb };
+        let mut state = self.seed;
+        for y in 0..height {
+            let v = self.source_at(y, height, self.shift[1]);
+            for x in 0..width {
+                let u = self.source_at(x, width, self.shift[0]);
+                for channel in 0..3 {
+                    let value = sample(source, width, height, u, v, channel);
+                    seen.push((value * self.gain + self.noise * gauss(&mut state)).round().clamp(0.0, 255.0) as u8);
+                }
+            }
+        }
+        seen
+    }
+
+    /// Where pixel `at` of `length` comes from, pixels.
+    fn source_at(&self, at: usize, length: usize, shift: f64) -> f64 {
+        let middle = (length as f64 - 1.0) / 2.0;
+        middle + (at as f64 - middle) / self.zoom + shift * length as f64
+    }
+}
+
+/// Bilinear; beyond the edge the picture is mirrored.
+fn sample(rgb: &[u8], width: usize, height: usize, x: f64, y: f64, channel: usize) -> f64 {
+    let (left, top) = (x.floor(), y.floor());
+    let (fx, fy) = (x - left, y - top);
+    let at = |x: f64, y: f64| {
+        let index = (mirrored(y, height) * width + mirrored(x, width)) * 3 + channel;
+        rgb.get(index).copied().map_or(0.0, f64::from)
+    };
+    let upper = at(left, top) * (1.0 - fx) + at(left + 1.0, top) * fx;
+    let lower = at(left, top + 1.0) * (1.0 - fx) + at(left + 1.0, top + 1.0) * fx;
+    upper * (1.0 - fy) + lower * fy
+}
+
+/// `at` folded into `0..length`.
+fn mirrored(at: f64, length: usize) -> usize {
+    let last = length.saturating_sub(1);
+    if last == 0 {
+        return 0;
+    }
+    let folded = (at as i64).rem_euclid(2 * last as i64) as usize;
+    folded.min(2 * last - folded)
+}
+
+/// Binomial 3x3, edges mirrored.
+fn blur(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+    let mut blurred = Vec::with_capacity(rgb.len());
+    for y in 0..height {
+        for x in 0..width {
+            for channel in 0..3 {
+                let mut sum = 0.0;
+                for (dy, row) in [(-1.0, 1.0), (0.0, 2.0), (1.0, 1.0)] {
+                    for (dx, column) in [(-1.0, 1.0), (0.0, 2.0), (1.0, 1.0)] {
+                        sum += row * column * sample(rgb, width, height, x as f64 + dx, y as f64 + dy, channel);
+                    }
+                }
+                blurred.push((sum / 16.0).round() as u8);
+            }
+        }
+    }
+    blurred
+}
+
+/// About normal, mean 0, deviation 1: the sum of four even draws out of one mixed number, which is near enough for pixel noise.
+fn gauss(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let bits = splitmix64(*state);
+    let sum: f64 = (0..4).map(|part| f64::from((bits >> (16 * part)) as u16) / 65_535.0 - 0.5).sum();
+    sum * 3f64.sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(zoom: f64) -> View {
+        View { zoom, shift: [0.0; 2], gain: 1.0, noise: 0.0, seed: 0, blurred: false }
+    }
+
+    fn picture(width: usize, height: usize) -> Vec<u8> {
+        (0..width * height * 3).map(|index| (index * 7 % 251) as u8).collect()
+    }
+
+    #[test]
+    fn without_any_effect_the_photo_is_seen_as_it_is() {
+        let rgb = picture(9, 5);
+        assert_eq!(plain(1.0).of(&rgb, 9, 5), rgb);
+        assert_ne!(plain(1.5).of(&rgb, 9, 5), rgb);
+    }
+
+    #[test]
+    fn exposure_scales_noise_scatters_and_blur_smooths() {
+        let grey = vec![100u8; 16 * 16 * 3];
+        let brighter = View { gain: 1.2, ..plain(1.0) }.of(&grey, 16, 16);
+        assert!(brighter.iter().all(|value| *value == 120));
+        let noisy = View { noise: 4.0, ..plain(1.0) }.of(&grey, 16, 16);
+        let mean = noisy.iter().map(|value| f64::from(*value)).sum::<f64>() / noisy.len() as f64;
+        let variance = noisy.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / noisy.len() as f64;
+        assert!((mean - 100.0).abs() < 1.0 && (variance.sqrt() - 4.0).abs() < 0.6, "{mean} {variance}");
+        let rgb = picture(16, 16);
+        let blurred = View { blurred: true, ..plain(1.0) }.of(&rgb, 16, 16);
+        let rough = |rgb: &[u8]| {
+            rgb.chunks_exact(3).zip(rgb.chunks_exact(3).skip(1)).map(|(a, b)| u64::from(a[0].abs_diff(b[0]))).sum::<u64>()
+        };
+        assert!(rough(&blurred) < rough(&rgb) / 2);
+    }
+
+    #[test]
+    fn the_same_description_gives_the_same_frames_and_another_seed_others() {
+        let stream = Stream { photos: 5, ..Stream::default() };
+        let shots = stream.shots(9);
+        assert_eq!(shots, stream.shots(9));
+        assert_ne!(shots, Stream { seed: 2, ..stream.clone() }.shots(9));
+        let mut photos: Vec<usize> = shots.iter().map(|shot| shot.photo).collect();
+        photos.dedup();
+        assert_eq!(photos.len(), 5, "each once, held without interruption");
+        assert!(shots.windows(2).all(|pair| (pair[1].at_ms - pair[0].at_ms - 100.0).abs() < 1e-6), "evenly spaced");
+        assert!(shots.len() >= 5 * 20 && shots.len() <= 5 * 60, "{}", shots.len());
+    }
+
+    #[test]
+    fn a_tripod_holds_still_and_a_hand_does_not() {
+        let moved = |still: f64| {
+            let stream = Stream { still, photos: 3, ..Stream::default() };
+            stream.shots(3).iter().any(|shot| shot.view.shift != [0.0; 2])
+        };
+        assert!(!moved(1.0) && moved(0.0));
+    }
+
+    #[test]
+    fn mistakes_in_a_description_are_named() {
+        for (text, part) in [
+            ("rate-hz = 0", "rate-hz = 0, allowed 0.1 to 240"),
+            ("hold-s = [3.0, 2.0]", "hold-s[1] = 2, allowed 3 to 3600"),
+            ("zoom = 0.5", "zoom"),
+            ("format = 2", "format"),
+            ("speed = 3", "speed"),
+            ("pan = nan", "pan"),
+        ] {
+            let error = Stream::parse(text, "street.toml").unwrap_err().to_string();
+            assert!(error.contains("street.toml") && error.contains(part), "{error}");
+        }
+        assert_eq!(Stream::parse("", "x").unwrap(), Stream::default());
+    }
+
+    #[test]
+    fn small_and_broken_pictures_do_no_harm() {
+        assert_eq!(plain(2.0).of(&[1, 2, 3], 1, 1), [1, 2, 3]);
+        assert_eq!(plain(1.0).of(&[], 2, 2).len(), 12);
+    }
+}
