@@ -2,6 +2,8 @@
 //!
 //! Pure. The split follows from the groups and a seed, so every learner of one report is judged on the same folds.
 
+use std::collections::HashMap;
+
 use super::LabError;
 use super::profile::Profile;
 use super::replay::{Walk, replay};
@@ -28,7 +30,13 @@ pub struct Judged {
 /// By case, the fold it is judged in, `0..folds`. Groups stay together; folds are as even as groups allow. Refuses fewer groups than
 /// folds.
 pub fn folds(profile: &Profile, folds: usize, seed: u64) -> Result<Vec<usize>, LabError> {
-    let mut groups: Vec<u32> = profile.cases.iter().map(|case| case.group).collect();
+    folds_of(profile, &(0..profile.cases.len()).collect::<Vec<_>>(), folds, seed)
+}
+
+/// As [`folds`], for some of the cases: by place in `cases`.
+pub fn folds_of(profile: &Profile, cases: &[usize], folds: usize, seed: u64) -> Result<Vec<usize>, LabError> {
+    let group = |case: &usize| profile.cases.get(*case).map_or(0, |shown| shown.group);
+    let mut groups: Vec<u32> = cases.iter().map(group).collect();
     groups.sort_unstable();
     groups.dedup();
     if folds < 2 || folds > groups.len() {
@@ -38,10 +46,9 @@ pub fn folds(profile: &Profile, folds: usize, seed: u64) -> Result<Vec<usize>, L
             needed: format!("2 to the number of photos, {}", groups.len()),
         });
     }
-    groups.sort_by_key(|group| splitmix64(seed ^ splitmix64(u64::from(*group))));
-    let fold_of: std::collections::HashMap<u32, usize> =
-        groups.into_iter().enumerate().map(|(place, group)| (group, place % folds)).collect();
-    Ok(profile.cases.iter().map(|case| fold_of.get(&case.group).copied().unwrap_or(0)).collect())
+    groups.sort_by_key(|group| (splitmix64(seed ^ splitmix64(u64::from(*group))), *group));
+    let fold_of: HashMap<u32, usize> = groups.into_iter().enumerate().map(|(place, group)| (group, place % folds)).collect();
+    Ok(cases.iter().map(|case| fold_of.get(&group(case)).copied().unwrap_or(0)).collect())
 }
 
 /// The cases of `fold_of` outside `fold` (training) and in it (to be judged), in order.

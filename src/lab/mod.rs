@@ -2,6 +2,7 @@
 //!
 //! Pure: each step takes a table and returns a value. Running engines over photos and writing files is the caller's work.
 
+pub mod choose;
 pub mod crossval;
 pub mod evaluation;
 pub mod observations;

@@ -224,3 +224,6 @@ impl Profile {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod samples;
