@@ -1,6 +1,7 @@
 //! Offline: sends measured answers down the same path as frames to earn the files under `calibration/`.
 //!
-//! Pure: each step takes a table and returns a value. Running engines over photos and writing files is the caller's work.
+//! Pure: each step takes a table and returns a value. Running engines over photos is the caller's
+//! work. Only [`profile::file`] reads and writes files.
 
 pub mod crossval;
 pub mod evaluation;
@@ -39,6 +40,14 @@ pub enum LabError {
         stages: usize,
         /// What was asked.
         goal: String,
+    },
+    /// A profile file cannot be read or written.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
     },
     /// The policy file made of a fit is not one: a mistake in the name or the provenance handed in.
     #[error(transparent)]
