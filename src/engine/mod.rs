@@ -5,7 +5,7 @@
 
 pub mod catalog;
 mod fields;
-mod hash;
+pub(crate) mod hash;
 mod labels;
 pub mod looker;
 pub mod manifest;

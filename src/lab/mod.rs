@@ -1,6 +1,7 @@
 //! Offline: sends measured answers down the same path as frames to earn the files under `calibration/`.
 //!
-//! Pure: each step takes a table and returns a value. Running engines over photos and writing files is the caller's work.
+//! Pure: each step takes a table and returns a value. Running engines over photos is the caller's
+//! work. Only [`profile::file`] reads and writes files.
 
 pub mod choose;
 pub mod crossval;
@@ -42,12 +43,12 @@ pub enum LabError {
         /// What was asked.
         goal: String,
     },
-    /// A file of the lab is not one.
-    #[error("{file}: {reason}")]
+    /// A profile file cannot be read or written.
+    #[error("{}: {reason}", path.display())]
     File {
         /// The file.
-        file: String,
-        /// What is wrong with it.
+        path: std::path::PathBuf,
+        /// What is wrong, and what to do.
         reason: String,
     },
     /// The policy file made of a fit is not one: a mistake in the name or the provenance handed in.

@@ -4,6 +4,7 @@
 //! and the frame's number alone. It is not a substitute for a real camera: nothing in the picture moves on its own.
 
 use std::f64::consts::TAU;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -86,14 +87,14 @@ pub struct View {
 
 impl Stream {
     /// Reads a description; `file` is for messages.
-    pub fn parse(text: &str, file: &str) -> Result<Self, LabError> {
+    pub fn parse(text: &str, file: &Path) -> Result<Self, LabError> {
         let stream: Self =
-            toml::from_str(text).map_err(|error| LabError::File { file: file.to_owned(), reason: error.message().to_owned() })?;
+            toml::from_str(text).map_err(|error| LabError::File { path: file.to_owned(), reason: error.message().to_owned() })?;
         let between = |key: &str, value: f64, least: f64, most: f64| {
             if (least..=most).contains(&value) {
                 return Ok(());
             }
-            Err(LabError::File { file: file.to_owned(), reason: format!("{key} = {value}, allowed {least} to {most}") })
+            Err(LabError::File { path: file.to_owned(), reason: format!("{key} = {value}, allowed {least} to {most}") })
         };
         between("format", f64::from(stream.format), 1.0, 1.0)?;
         between("rate-hz", stream.rate_hz, 0.1, 240.0)?;
@@ -301,10 +302,10 @@ mod tests {
             ("speed = 3", "speed"),
             ("pan = nan", "pan"),
         ] {
-            let error = Stream::parse(text, "street.toml").unwrap_err().to_string();
+            let error = Stream::parse(text, Path::new("street.toml")).unwrap_err().to_string();
             assert!(error.contains("street.toml") && error.contains(part), "{error}");
         }
-        assert_eq!(Stream::parse("", "x").unwrap(), Stream::default());
+        assert_eq!(Stream::parse("", Path::new("x")).unwrap(), Stream::default());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Pure data in memory, written once by `squint profile`. Nothing here knows where it came from.
 
+pub mod file;
+
 use crate::engine::{Answer, KEPT, MAX_ENGINES, TOP, Top};
 use crate::features::{Features, Glimpse};
 

@@ -1,0 +1,204 @@
+//! Reads a profile file. Whatever is wrong with it is an error that names it.
+//!
+//! Every byte of the rows and of the keys is covered by a sum, which is checked before anything is decoded.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::DataType;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use sha2::{Digest, Sha256};
+
+use super::columns::{self, Values};
+use super::write::{SEAL, seal};
+use super::{EngineHead, FORMAT, Head, Row, StoredOrigin};
+use crate::engine::{MAX_ENGINES, hash};
+use crate::lab::LabError;
+use crate::lab::profile::{Origin, Profile};
+
+/// Bytes behind the footer: its length and the magic word.
+const TAIL: u64 = 8;
+/// What to do about a file that cannot be used.
+const ADVICE: &str = "make it again with `squint profile`";
+
+/// An open profile file whose sum is right.
+pub struct Reader {
+    path: PathBuf,
+    inner: SerializedFileReader<File>,
+    head: Head,
+}
+
+/// Reads a whole profile and checks that it fits together; `origin.sha256` is that of the file.
+///
+/// Errors with [`LabError::File`] if it is not there, cut off, damaged, no profile or of another version, and as [`Profile::check`].
+pub fn read(path: &Path) -> Result<Profile, LabError> {
+    let reader = Reader::open(path)?;
+    let Head { origin, classes, class_names, engines, .. } = reader.head().clone();
+    let mut cases = Vec::new();
+    let mut looks = vec![Vec::new(); engines.len()];
+    for group in 0..reader.groups() {
+        for row in reader.rows(group)? {
+            cases.push(row.case);
+            looks.iter_mut().zip(row.looks).for_each(|(column, look)| column.push(look));
+        }
+    }
+    let engines = engines.into_iter().zip(looks).map(|(engine, looks)| engine.column(looks)).collect();
+    let profile = Profile { origin, classes, class_names, engines, cases };
+    let wrong = |error: LabError| LabError::File { path: path.to_owned(), reason: format!("{error}; {ADVICE}") };
+    profile.check().map_err(wrong)?;
+    Ok(profile)
+}
+
+impl Reader {
+    /// Opens a file and checks its sum, its version and its columns.
+    pub fn open(path: &Path) -> Result<Self, LabError> {
+        guarded(|| open(path)).map_err(|reason| LabError::File { path: path.to_owned(), reason }).map(|(inner, head)| Self {
+            path: path.to_owned(),
+            inner,
+            head,
+        })
+    }
+
+    /// Everything but the rows.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Number of row groups.
+    pub fn groups(&self) -> usize {
+        self.inner.num_row_groups()
+    }
+
+    /// The rows of one group, at most [`super::GROUP`].
+    pub fn rows(&self, group: usize) -> Result<Vec<Row>, LabError> {
+        guarded(|| self.decode(group)).map_err(|reason| LabError::File { path: self.path.clone(), reason })
+    }
+
+    fn decode(&self, group: usize) -> Result<Vec<Row>, String> {
+        let damaged = |error| format!("row group {group} is damaged ({error}); {ADVICE}");
+        let group = self.inner.get_row_group(group).map_err(|error| damaged(error.to_string()))?;
+        let count = usize::try_from(group.metadata().num_rows()).map_err(|error| damaged(error.to_string()))?;
+        let ids: Vec<&str> = self.head.engines.iter().map(|engine| engine.id.as_str()).collect();
+        let specs = columns::specs(ids.iter().copied());
+        let mut all = Vec::with_capacity(specs.len());
+        for (place, spec) in specs.iter().enumerate() {
+            let reader = group.get_column_reader(place).map_err(|error| damaged(error.to_string()))?;
+            all.push(take(reader, count, spec.required).map_err(|error| damaged(format!("column `{}`: {error}", spec.name)))?);
+        }
+        columns::decode(all, &ids, count).map_err(damaged)
+    }
+}
+
+/// Turns a panic inside the Parquet library, which damaged files have caused before, into an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(format!("damaged: the Parquet library gave up; {ADVICE}")))
+}
+
+fn open(path: &Path) -> Result<(SerializedFileReader<File>, Head), String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let mut file = File::open(path).map_err(unreadable)?;
+    let (data, sha256) = sums(&mut file)?;
+    let inner =
+        SerializedFileReader::new(file).map_err(|error| format!("damaged, cut off or no Parquet file ({error}); {ADVICE}"))?;
+    let pairs = inner.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
+    let pairs: Vec<(String, String)> = pairs.into_iter().map(|pair| (pair.key, pair.value.unwrap_or_default())).collect();
+    let found: BTreeMap<&str, &str> = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let key =
+        |name: &str| found.get(name).copied().ok_or_else(|| format!("no squint profile: the key `{name}` is missing; {ADVICE}"));
+    let format = key("squint.format")?;
+    if format != FORMAT {
+        return Err(format!("format {format:?}; this squint reads format {FORMAT}; {ADVICE}"));
+    }
+    let sealed: Vec<_> = pairs.iter().filter(|(name, _)| name != SEAL).map(|(name, value)| (name, value)).collect();
+    if key(SEAL)? != seal(data, &sealed) {
+        return Err(format!("damaged: its contents are not those its sum was made of; {ADVICE}"));
+    }
+    let json = |name: &str, error: serde_json::Error| format!("key `{name}`: {error}; {ADVICE}");
+    let origin: StoredOrigin = serde_json::from_str(key("squint.origin")?).map_err(|error| json("squint.origin", error))?;
+    let engines: Vec<EngineHead> = serde_json::from_str(key("squint.engines")?).map_err(|error| json("squint.engines", error))?;
+    let class_names = serde_json::from_str(key("squint.class_names")?).map_err(|error| json("squint.class_names", error))?;
+    let files = "squint.unreadable_files";
+    let unreadable: Vec<String> = serde_json::from_str(key(files)?).map_err(|error| json(files, error))?;
+    let classes = key("squint.classes")?.parse().map_err(|error| format!("key `squint.classes`: {error}; {ADVICE}"))?;
+    if engines.len() > MAX_ENGINES {
+        return Err(format!("{} engines, at most {MAX_ENGINES} are possible; {ADVICE}", engines.len()));
+    }
+    let specs = columns::specs(engines.iter().map(|engine| engine.id.as_str()));
+    let schema = inner.metadata().file_metadata().schema_descr();
+    let same = schema.num_columns() == specs.len()
+        && specs.iter().zip(schema.columns()).all(|(spec, column)| {
+            let required = column.max_def_level() == 0 && column.max_rep_level() == 0;
+            column.name() == spec.name && column.physical_type() == spec.kind && required == spec.required
+        });
+    if !same {
+        return Err(format!("the columns are not those of docs/profile.md; {ADVICE}"));
+    }
+    let StoredOrigin { date, tool, machine, data, feature_schema } = origin;
+    let count = unreadable.len() as u64;
+    let origin = Origin { sha256, date, tool, machine, data, feature_schema, unreadable: count };
+    Ok((inner, Head { origin, classes, class_names, engines, unreadable }))
+}
+
+/// The sum of all before the footer, not yet finished, and the sha256 of the whole file.
+fn sums(file: &mut File) -> Result<(Sha256, String), String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let length = file.metadata().map_err(unreadable)?.len();
+    let foreign = || format!("cut off or no Parquet file; {ADVICE}");
+    let mut tail = [0; TAIL as usize];
+    let at = length.checked_sub(TAIL).ok_or_else(foreign)?;
+    file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut tail)).map_err(unreadable)?;
+    let [a, b, c, d, magic @ ..] = tail;
+    let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
+    let mut left = at.checked_sub(footer).filter(|_| magic == *b"PAR1").ok_or_else(foreign)?;
+    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    let (mut data, mut whole) = (Sha256::new(), Sha256::new());
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut piece).map_err(unreadable)?;
+        if count == 0 {
+            break;
+        }
+        let inside = usize::try_from(left).unwrap_or(usize::MAX).min(count);
+        data.update(&piece[..inside]);
+        left -= inside as u64;
+        whole.update(&piece[..count]);
+    }
+    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    Ok((data, hash::hex(&whole.finalize())))
+}
+
+fn take(reader: ColumnReader, count: usize, required: bool) -> Result<Values, String> {
+    Ok(match reader {
+        ColumnReader::Int32ColumnReader(reader) => Values::Ints(values(reader, count, required)?),
+        ColumnReader::FloatColumnReader(reader) => Values::Floats(values(reader, count, required)?),
+        ColumnReader::DoubleColumnReader(reader) => Values::Doubles(values(reader, count, required)?),
+        ColumnReader::BoolColumnReader(reader) => Values::Flags(values(reader, count, required)?),
+        ColumnReader::ByteArrayColumnReader(reader) => {
+            let found = values(reader, count, required)?;
+            Values::Bytes(found.into_iter().map(|value| value.map(|bytes| bytes.data().to_vec())).collect())
+        }
+        _ => return Err("a type that no column has".into()),
+    })
+}
+
+fn values<T: DataType>(mut reader: ColumnReaderImpl<T>, count: usize, required: bool) -> Result<Vec<Option<T::T>>, String> {
+    let (mut there, mut levels) = (Vec::new(), Vec::new());
+    let mut rows = 0;
+    while rows < count {
+        let wanted = if required { None } else { Some(&mut levels) };
+        let (records, _, _) = reader.read_records(count - rows, wanted, None, &mut there).map_err(|error| error.to_string())?;
+        if records == 0 {
+            return Err(format!("{rows} values of {count}"));
+        }
+        rows += records;
+    }
+    if required {
+        return Ok(there.into_iter().map(Some).collect());
+    }
+    let mut there = there.into_iter();
+    Ok(levels.into_iter().map(|level| if level > 0 { there.next() } else { None }).collect())
+}
