@@ -48,7 +48,7 @@ pub enum Command {
     Bench(BenchArgs),
     /// Say what was found on this machine, and what is missing for what
     Doctor(DoctorArgs),
-    /// Fit the thresholds of a confidence policy to labelled photos
+    /// Make a policy file from a profile
     Train(TrainArgs),
     /// Print a completion script for a shell
     Completions {
@@ -227,36 +227,48 @@ pub struct DoctorArgs {
 /// `squint train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: Common,
-    /// Folder of labelled photos
-    #[arg(long, value_name = "DIR")]
-    pub images: PathBuf,
-    /// True classes: CSV with the columns file and class_index
-    #[arg(long, value_name = "CSV")]
-    pub labels: PathBuf,
-    /// Policy file to write
+    /// Profile made by `squint profile`
     #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
-    /// Engines to choose from, comma-separated; all by default
-    #[arg(long, value_name = "IDS", value_delimiter = ',')]
-    pub pool: Vec<String>,
-    /// Engine whose top-1 the policy must not fall below; the most accurate single network by default
+    pub profile: PathBuf,
+    /// What is wanted: the least mean time at the top-1 of the reference, or the most top-1 within a mean time
+    #[arg(long, value_name = "WORD", value_enum, default_value_t = ObjectiveWord::LeastTime)]
+    pub objective: ObjectiveWord,
+    /// Mean time allowed, features included, milliseconds (for most-accurate)
+    #[arg(long, value_name = "MS", conflicts_with = "within_share")]
+    pub within_ms: Option<f64>,
+    /// Mean time allowed, as a share of the reference's mean time (for most-accurate; 1 by default)
+    #[arg(long, value_name = "SHARE")]
+    pub within_share: Option<f64>,
+    /// Engine to be compared with; the single engine that is right most often by default
     #[arg(long, value_name = "ID")]
     pub reference: Option<String>,
-    /// How far above the reference's top-1 to aim while choosing, in points; choosing flatters
+    /// How far above the reference's top-1 to aim, in points (for least-time); choosing flatters
     #[arg(long, value_name = "POINTS", default_value_t = 0.0, allow_negative_numbers = true)]
     pub margin: f64,
-    /// What the photos are, for the record in the file
-    #[arg(long, value_name = "TEXT")]
-    pub data: Option<String>,
+    /// Engines to choose from, comma-separated; all of the profile that are no ensemble by default
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub pool: Vec<String>,
     /// Most engines asked for one frame
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=4))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub stages: u8,
+    /// Folds of the cross-validation
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub folds: usize,
     /// Seed of the folds
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// Policy file to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Objectives of `squint train`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ObjectiveWord {
+    /// Least mean time with a top-1 not below the reference's.
+    LeastTime,
+    /// Most top-1 within a mean time.
+    MostAccurate,
 }
 
 impl Common {
@@ -284,8 +296,7 @@ impl Command {
             Self::Engines(EnginesCommand::List { common, .. } | EnginesCommand::Verify { common }) => Some(common),
             Self::Bench(args) => Some(&mut args.common),
             Self::Doctor(args) => Some(&mut args.common),
-            Self::Train(args) => Some(&mut args.common),
-            Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
+            Self::Train(_) | Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 use super::kit::{Kit, probe};
-use super::train::machine;
+use super::kit::machine;
 use crate::cli::{BenchArgs, Common};
 use crate::engine::manifest::{Channels, Filter, InputSpec, Kind, TensorLayout, View};
 use crate::engine::preprocess::Preprocessor;

@@ -139,3 +139,12 @@ pub(crate) fn engine_info(catalog: &Catalog, id: &str) -> Option<EngineInfo> {
 pub(crate) fn is_fatal(level: Level) -> bool {
     matches!(level, Level::Error)
 }
+
+/// The processor's name, as the kernel gives it.
+pub(crate) fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name =
+        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{}, {cores} cores, {}", name.unwrap_or_else(|| "unknown processor".into()), std::env::consts::ARCH)
+}

@@ -6,13 +6,11 @@
 pub mod choose;
 pub mod crossval;
 pub mod evaluation;
-pub mod observations;
 pub mod profile;
 pub mod replay;
 pub mod stream;
 pub mod thresholds;
-
-pub use observations::{EngineColumn, Observations};
+pub mod write;
 
 /// Why nothing could be learned.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -34,14 +32,6 @@ pub enum LabError {
         id: String,
         /// All ids.
         known: String,
-    },
-    /// No policy does what is asked.
-    #[error("no chain of up to {stages} of these engines reaches {goal}; ask for less or add engines")]
-    Unreachable {
-        /// Longest chain tried.
-        stages: usize,
-        /// What was asked.
-        goal: String,
     },
     /// A profile file cannot be read or written.
     #[error("{}: {reason}", path.display())]

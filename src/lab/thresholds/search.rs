@@ -7,7 +7,6 @@ use std::collections::HashMap;
 
 use super::bits::Bits;
 use super::views::{Cut, Set, Views};
-use crate::lab::Observations;
 use crate::policy::MAX_STEPS;
 use crate::policy::confidence::Score;
 
@@ -65,7 +64,8 @@ struct Search<'s> {
 
 /// What to search.
 pub(super) struct Space<'s> {
-    pub(super) observations: &'s Observations,
+    /// Mean time of each engine, ms.
+    pub(super) times: &'s [f64],
     /// With averages, if any combination averages.
     pub(super) views: &'s Views,
     pub(super) averages: &'s [bool],
@@ -78,7 +78,7 @@ pub(super) struct Space<'s> {
 
 /// The best chain on `training` under `aim`; `None` if none will do.
 pub(super) fn search(space: &Space, training: &Bits, aim: Aim) -> Option<Found> {
-    let times: Vec<f64> = space.observations.engines.iter().map(|engine| engine.mean_ms).collect();
+    let times = space.times;
     let alone = |engine: usize| space.views.get(1 << engine).map_or(0, |view| view.right.count_and(training));
     let ranks: Vec<u32> = (0..times.len()).map(alone).collect();
     let ranks = Some(ranks.as_slice()).filter(|_| space.rising);
@@ -94,8 +94,7 @@ pub(super) fn search(space: &Space, training: &Bits, aim: Aim) -> Option<Found> 
     for length in 1..=space.stages.min(times.len()) {
         for grids in &all_grids {
             let blank = vec![training.clone(); length];
-            let mut search =
-                Search { ranks, times: &times, grids, aim, best, open: blank.clone(), hope: blank, limits: [1.0; MAX_STEPS] };
+            let mut search = Search { ranks, times, grids, aim, best, open: blank.clone(), hope: blank, limits: [1.0; MAX_STEPS] };
             search.chains(&mut Vec::with_capacity(length), length);
             best = search.best;
         }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::bits::Bits;
-use crate::lab::Observations;
+use crate::engine::{Answer, score};
+use crate::lab::profile::Profile;
 use crate::policy::confidence::Score;
 
 /// Engines averaged, one bit each.
@@ -24,15 +25,30 @@ pub(super) struct Cut {
 }
 
 impl View {
-    /// The view of `set`, averaged.
-    fn of(observations: &Observations, set: Set) -> Self {
-        let members: Vec<usize> = (0..observations.engines.len()).filter(|engine| set >> engine & 1 == 1).collect();
-        let mut sums = Vec::new();
-        let answers: Vec<_> =
-            (0..observations.photos()).map(|photo| observations.answer(&members, true, photo, &mut sums)).collect();
+    /// The view of `set` of `engines` (places in the profile), averaged in their order.
+    fn of(profile: &Profile, engines: &[usize], cases: &[usize], set: Set) -> Self {
+        let members: Vec<_> = engines
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| set >> place & 1 == 1)
+            .filter_map(|(_, engine)| profile.engines.get(*engine))
+            .collect();
+        let (mut own, mut all) = (Answer::default(), Answer::default());
+        let answers = cases.iter().map(|case| {
+            all.clear();
+            // An engine that failed adds nothing, as in the daemon.
+            let seen = members.iter().filter_map(|column| column.looks.get(*case).copied().flatten());
+            for (count, seen) in (1..).zip(seen) {
+                seen.tell(&mut own);
+                score::absorb(&mut all, &own, count);
+            }
+            let right = all.ranked > 0 && profile.cases.get(*case).is_some_and(|shown| shown.label == all.top[0].class);
+            (right, Score::ALL.map(|score| score.of(&all)))
+        });
+        let answers: Vec<_> = answers.collect();
         Self {
-            right: Bits::collect(answers.len(), |photo| answers[photo].top[0].class == observations.labels[photo]),
-            scores: Score::ALL.map(|score| answers.iter().map(|answer| score.of(answer)).collect()),
+            right: Bits::collect(answers.len(), |photo| answers[photo].0),
+            scores: Score::ALL.map(|score| answers.iter().map(|answer| answer.1[score as usize]).collect()),
         }
     }
 
@@ -64,16 +80,15 @@ impl View {
 pub(super) struct Views(HashMap<Set, View>);
 
 impl Views {
-    /// Single engines, and with `average` every set of up to `largest`.
-    pub(super) fn new(observations: &Observations, average: bool, largest: usize) -> Self {
+    /// Single engines, and with `average` every set of up to `largest`, of `cases`.
+    pub(super) fn new(profile: &Profile, engines: &[usize], cases: &[usize], average: bool, largest: usize) -> Self {
         let largest = if average { largest } else { 1 };
-        let engines = observations.engines.len();
         let mut views = HashMap::new();
         let mut open: Vec<Set> = vec![0];
         while let Some(set) = open.pop() {
             let above = (Set::BITS - set.leading_zeros()) as usize; // members are added in order: every set is met once
-            for grown in (above..engines).map(|engine| set | 1 << engine) {
-                views.insert(grown, View::of(observations, grown));
+            for grown in (above..engines.len()).map(|engine| set | 1 << engine) {
+                views.insert(grown, View::of(profile, engines, cases, grown));
                 if (grown.count_ones() as usize) < largest {
                     open.push(grown);
                 }

@@ -16,18 +16,22 @@ enum Sort {
 }
 
 /// All keys, in the order in which they are written.
-const KEYS: [(&str, Sort); 19] = [
+const KEYS: [(&str, Sort); 23] = [
     ("date", Sort::Text),
     ("tool", Sort::Text),
     ("command", Sort::Text),
     ("machine", Sort::Text),
     ("data", Sort::Text),
+    ("profile-sha256", Sort::Text),
+    ("objective", Sort::Text),
     ("n", Sort::Count),
     ("folds", Sort::Count),
     ("seed", Sort::Count),
     ("top1", Sort::Share),
     ("top1-ci95", Sort::Interval),
+    ("top5", Sort::Share),
     ("mean-ms", Sort::Millis),
+    ("p95-ms", Sort::Millis),
     ("in-sample-top1", Sort::Share),
     ("in-sample-mean-ms", Sort::Millis),
     ("reference", Sort::Text),
