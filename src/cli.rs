@@ -48,6 +48,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Say what was found on this machine, and what is missing for what
     Doctor(DoctorArgs),
+    /// Show labelled photos to every engine and keep answers, features and times in a file for `train` and `evaluate`
+    Profile(ProfileArgs),
     /// Make a policy file from a profile
     Train(TrainArgs),
     /// Print a completion script for a shell
@@ -224,6 +226,39 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
+/// `squint profile`.
+#[derive(Debug, Args)]
+pub struct ProfileArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Folder of labelled photos
+    #[arg(long, value_name = "DIR")]
+    pub images: PathBuf,
+    /// True classes: CSV with the column file and one of class_index, wnid, class_name; without it, the photos lie in sub-folders
+    /// named by class
+    #[arg(long, value_name = "CSV")]
+    pub labels: Option<PathBuf>,
+    /// Profile to write, as Parquet; see docs/profile.md
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Engines to ask, comma-separated; all by default
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub pool: Vec<String>,
+    /// Go on where an earlier run with the same photos, labels and engines ended
+    #[arg(long)]
+    pub resume: bool,
+    /// Most looks at one photo for its time; fewer where the mean is known to 5 %
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=1000))]
+    pub repeats: u32,
+    /// How many photos are timed, spread evenly; all by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub time_images: Option<u64>,
+    /// What the photos are, for the record in the file
+    #[arg(long, value_name = "TEXT")]
+    pub data: Option<String>,
+}
+
 /// `squint train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
@@ -296,6 +331,7 @@ impl Command {
             Self::Engines(EnginesCommand::List { common, .. } | EnginesCommand::Verify { common }) => Some(common),
             Self::Bench(args) => Some(&mut args.common),
             Self::Doctor(args) => Some(&mut args.common),
+            Self::Profile(args) => Some(&mut args.common),
             Self::Train(_) | Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
         }
     }
@@ -327,6 +363,7 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
         Command::Engines(EnginesCommand::Verify { common }) => command::engines::verify(&common),
         Command::Bench(args) => command::bench::bench(&args),
         Command::Doctor(args) => command::doctor::doctor(&args),
+        Command::Profile(args) => command::profile::profile(&args),
         Command::Train(args) => command::train::train(&args),
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { out } => command::shell::man(out.as_deref()),

@@ -27,6 +27,17 @@ pub fn mean(values: &[f64]) -> Option<f64> {
     if values.is_empty() { None } else { Some(values.iter().sum::<f64>() / values.len() as f64) }
 }
 
+/// Mean and half the width of its 95 % interval (Student's t). `None` with fewer than two values.
+pub fn mean95(values: &[f64]) -> Option<(f64, f64)> {
+    /// Two-sided 95 % points of Student's t for 1 to 10 degrees of freedom; beyond, a bound from above.
+    const T95: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+    let free = values.len().checked_sub(1).filter(|free| *free > 0)?;
+    let centre = mean(values)?;
+    let variance = values.iter().map(|value| (value - centre).powi(2)).sum::<f64>() / free as f64;
+    let t = T95.get(free - 1).copied().unwrap_or(2.228);
+    Some((centre, t * (variance / values.len() as f64).sqrt()))
+}
+
 /// Wilson's 95 % interval for a share of `hits` in `n`, both ends 0..=1. Without observations it is the whole of 0..=1.
 pub fn wilson95(hits: u64, n: u64) -> (f64, f64) {
     if n == 0 {
@@ -105,6 +116,13 @@ pub fn unit(bits: u64) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_interval_of_a_mean_agrees_with_a_table_of_t() {
+        let (mean, half) = mean95(&[1.0, 2.0, 3.0]).unwrap();
+        assert!((mean - 2.0).abs() < 1e-12 && (half - 4.303 / 3f64.sqrt()).abs() < 1e-9, "{half}");
+        assert_eq!((mean95(&[4.0, 4.0]), mean95(&[4.0])), (Some((4.0, 0.0)), None));
+    }
 
     #[test]
     fn quantile_agrees_with_type_seven_by_hand() {

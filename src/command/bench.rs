@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-use super::kit::{Kit, probe};
 use super::kit::machine;
+use super::kit::{Kit, probe};
 use crate::cli::{BenchArgs, Common};
 use crate::engine::manifest::{Channels, Filter, InputSpec, Kind, TensorLayout, View};
 use crate::engine::preprocess::Preprocessor;

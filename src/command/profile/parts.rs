@@ -1,0 +1,149 @@
+//! The finished blocks of a profile, each a small file in `<out>.parts/`, and the joining of them.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use log::warn;
+use serde::{Deserialize, Serialize};
+
+use super::super::truth::Photo;
+use super::BLOCK;
+use crate::cli::ProfileArgs;
+use crate::engine::hash;
+use crate::error::Error;
+use crate::lab::profile::file::{Head, Reader, Row, Writer};
+
+/// The file beside the parts that says what they are parts of.
+const PLAN: &str = "plan.json";
+
+/// What must be the same for parts to fit together.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Plan {
+    photos: String,
+    labels: String,
+    engines: Vec<(String, String)>,
+    features: String,
+    timing: (u64, u32),
+    block: usize,
+}
+
+/// The folder of parts.
+pub(super) struct Parts {
+    folder: PathBuf,
+    ids: Vec<String>,
+}
+
+impl Parts {
+    /// Makes the folder, or with `--resume` goes on with it. Errors if there is one and nobody asked to go on, or of other photos.
+    pub(super) fn open(args: &ProfileArgs, head: &Head, photos: &[Photo], timed: u64) -> Result<Self, Error> {
+        let folder = beside(&args.out, ".parts");
+        let joined = |text: &dyn Fn(&Photo) -> String| hash::of_bytes(photos.iter().map(text).collect::<String>().as_bytes());
+        let size = |photo: &Photo| fs::metadata(&photo.path).map_or(0, |facts| facts.len());
+        let plan = Plan {
+            photos: joined(&|photo| format!("{}\0{}\n", photo.name, size(photo))),
+            labels: joined(&|photo| format!("{}\0{}\n", photo.name, photo.class)),
+            engines: head.engines.iter().map(|engine| (engine.id.clone(), engine.sha256.clone())).collect(),
+            features: head.origin.feature_schema.clone(),
+            timing: (timed, args.repeats),
+            block: BLOCK,
+        };
+        let file = folder.join(PLAN);
+        let refuse = |reason: String| Err(Error::File { path: folder.clone(), reason });
+        if folder.exists() && !args.resume {
+            return refuse("an earlier run was not finished; go on with it (--resume) or remove the folder".into());
+        }
+        if file.exists() {
+            let text = fs::read_to_string(&file).map_err(Error::io(file.display()))?;
+            let Ok(before) = serde_json::from_str::<Plan>(&text) else {
+                return refuse(format!("{PLAN} is damaged; remove the folder and start again without --resume"));
+            };
+            let other = [
+                ("photos", before.photos != plan.photos),
+                ("labels", before.labels != plan.labels),
+                ("engines", before.engines != plan.engines),
+                ("features", before.features != plan.features),
+                ("--repeats or --time-images", before.timing != plan.timing),
+                ("size of blocks", before.block != plan.block),
+            ];
+            if let Some((what, _)) = other.iter().find(|(_, other)| *other) {
+                return refuse(format!("was begun with other {what}; use the same, or remove the folder and start again"));
+            }
+        } else {
+            fs::create_dir_all(&folder).map_err(Error::io(folder.display()))?;
+            let text = serde_json::to_string(&plan).map_err(|error| Error::Bug(error.to_string()))?;
+            let new = beside(&file, ".new");
+            fs::write(&new, text).and_then(|()| fs::rename(&new, &file)).map_err(Error::io(file.display()))?;
+        }
+        Ok(Self { folder, ids: head.engines.iter().map(|engine| engine.id.clone()).collect() })
+    }
+
+    fn file(&self, block: usize) -> PathBuf {
+        self.folder.join(format!("{block:06}.parquet"))
+    }
+
+    /// True if the block is there and whole.
+    pub(super) fn has(&self, block: usize) -> bool {
+        let file = self.file(block);
+        file.exists() && Reader::open(&file).inspect_err(|error| warn!("{error}; it is measured again")).is_ok()
+    }
+
+    /// Keeps a finished block.
+    pub(super) fn keep(&self, block: usize, rows: Vec<Row>, head: Head) -> Result<(), Error> {
+        let file = self.file(block);
+        let new = beside(&file, ".new");
+        let mut writer = Writer::create(&new, &self.ids)?;
+        for row in rows {
+            writer.push(row)?;
+        }
+        writer.finish(&head)?;
+        fs::rename(&new, &file).map_err(Error::io(file.display()))
+    }
+
+    /// Joins all blocks into `out` and removes them. Returns the rows and the unreadable photos.
+    pub(super) fn join(&self, mut head: Head, blocks: usize, out: &Path) -> Result<(u64, usize), Error> {
+        let new = beside(out, ".new");
+        let mut writer = Writer::create(&new, &self.ids)?;
+        let mut rows = 0;
+        let mut sums = vec![[(0.0, 0_u64); 2]; self.ids.len()];
+        for block in 0..blocks {
+            let reader = Reader::open(&self.file(block))?;
+            head.unreadable.extend(reader.head().unreadable.iter().cloned());
+            for group in 0..reader.groups() {
+                for row in reader.rows(group)? {
+                    for (sums, seen) in sums.iter_mut().zip(&row.looks) {
+                        let values = [seen.and_then(|seen| seen.latency_ms), seen.and_then(|seen| seen.energy_mj)];
+                        for ((sum, count), value) in sums.iter_mut().zip(values) {
+                            *sum += f64::from(value.unwrap_or(0.0));
+                            *count += u64::from(value.is_some());
+                        }
+                    }
+                    writer.push(row)?;
+                    rows += 1;
+                }
+            }
+        }
+        let unusable = |reason: String| Error::File { path: out.to_owned(), reason };
+        if rows == 0 {
+            return Err(unusable("not written, because none of the photos could be read".into()));
+        }
+        for (engine, [time, energy]) in head.engines.iter_mut().zip(sums) {
+            let mean = |(sum, count): (f64, u64)| (count > 0).then(|| sum / count as f64);
+            engine.mean_ms =
+                mean(time).ok_or_else(|| unusable(format!("not written, because `{}` failed on every timed photo", engine.id)))?;
+            engine.energy_mj = mean(energy);
+        }
+        let unreadable = head.unreadable.len();
+        writer.finish(&head)?;
+        fs::rename(&new, out).map_err(Error::io(out.display()))?;
+        fs::remove_dir_all(&self.folder).map_err(Error::io(self.folder.display()))?;
+        Ok((rows, unreadable))
+    }
+}
+
+/// `path` with `ending` added to its name.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
