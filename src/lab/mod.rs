@@ -5,6 +5,7 @@
 pub mod crossval;
 pub mod evaluation;
 pub mod observations;
+pub mod paper;
 pub mod profile;
 pub mod replay;
 pub mod thresholds;
