@@ -38,6 +38,18 @@ pub fn mean95(values: &[f64]) -> Option<(f64, f64)> {
     Some((centre, t * (variance / values.len() as f64).sqrt()))
 }
 
+/// Pearson's correlation of two series of equal length, -1..=1; `None` for fewer than two values or if one of them is constant.
+pub fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {
+    let (mean_a, mean_b) = (mean(a)?, mean(b)?);
+    let (mut both, mut square_a, mut square_b) = (0.0, 0.0, 0.0);
+    for (a, b) in a.iter().zip(b) {
+        both += (a - mean_a) * (b - mean_b);
+        square_a += (a - mean_a).powi(2);
+        square_b += (b - mean_b).powi(2);
+    }
+    Some(both / (square_a.sqrt() * square_b.sqrt())).filter(|r| r.is_finite()).map(|r| r.clamp(-1.0, 1.0))
+}
+
 /// Wilson's 95 % interval for a share of `hits` in `n`, both ends 0..=1. Without observations it is the whole of 0..=1.
 pub fn wilson95(hits: u64, n: u64) -> (f64, f64) {
     if n == 0 {
@@ -133,6 +145,15 @@ mod tests {
         }
         assert_eq!(quantile(&[], 0.5), None);
         assert_eq!(quantile(&[3.0], 0.9), Some(3.0));
+    }
+
+    #[test]
+    fn pearson_knows_lines_and_constants() {
+        let a = [1.0, 2.0, 3.0, 4.0];
+        assert!((pearson(&a, &[10.0, 8.0, 6.0, 4.0]).unwrap() + 1.0).abs() < 1e-12);
+        assert!((pearson(&a, &[1.0, 3.0, 2.0, 4.0]).unwrap() - 0.8).abs() < 1e-12);
+        assert_eq!(pearson(&a, &[5.0; 4]), None);
+        assert_eq!(pearson(&[], &[]), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::lab::crossval::{Learner, folds, judge};
 use crate::lab::profile::{Profile, file};
 use crate::lab::replay::{Walk, replay};
 use crate::lab::thresholds::{Goal, Thresholds};
-use crate::lab::write::to_toml;
+use crate::lab::write::{Provenance, to_toml};
 use crate::policy::file::Made;
 use crate::policy::{Plan, Policy};
 use crate::sink::Stamp;
@@ -101,7 +101,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
         100.0 * profile.right_alone(reference, &everything) as f64 / n as f64,
         column.mean_ms
     );
-    let text = to_toml(&policy, &profile, name, &description, &made)?;
+    let text = to_toml(&policy, &profile, &Provenance { name: name.to_owned(), description, made })?;
     std::fs::write(&args.out, text).map_err(Error::io(args.out.display()))?;
     say(format!("written to {}", args.out.display()))
 }

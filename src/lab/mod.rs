@@ -6,6 +6,7 @@
 pub mod choose;
 pub mod crossval;
 pub mod evaluation;
+pub mod paper;
 pub mod profile;
 pub mod replay;
 pub mod stream;

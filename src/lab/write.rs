@@ -1,4 +1,4 @@
-//! A learned policy as a policy file that [`PolicyFile`] reads: kinds `fixed` and `confidence`.
+//! A learned policy as a policy file that [`PolicyFile`] reads: kinds `fixed` and `confidence`; for `chain` see [`super::paper::write`].
 //!
 //! Pure.
 
@@ -13,8 +13,19 @@ use crate::engine::EngineIdx;
 use crate::policy::file::{FORMAT, Made, PolicyFile};
 use crate::policy::{Plan, Policy};
 
+/// What the caller knows of a policy and the learner does not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Provenance {
+    /// Name of the policy.
+    pub name: String,
+    /// A sentence for people.
+    pub description: String,
+    /// Date, tool, machine, data and figures.
+    pub made: Made,
+}
+
 /// The policy file of `policy`, whose engines are counted as in `profile`. Reads it back before handing it out.
-pub fn to_toml(policy: &Policy, profile: &Profile, name: &str, description: &str, made: &Made) -> Result<String, LabError> {
+pub fn to_toml(policy: &Policy, profile: &Profile, provenance: &Provenance) -> Result<String, LabError> {
     let column = |engine: EngineIdx| profile.engines.get(usize::from(engine.0));
     let id = |engine: EngineIdx| quoted(column(engine).map_or("", |column| column.id.as_str()));
     let mut text = String::new();
@@ -23,11 +34,11 @@ pub fn to_toml(policy: &Policy, profile: &Profile, name: &str, description: &str
         text.push('\n');
     };
     line(format!("format = {FORMAT}"));
-    line(format!("name = {}", quoted(name)));
+    line(format!("name = {}", quoted(&provenance.name)));
     line(format!("kind = {}", quoted(policy.kind())));
-    line(format!("description = {}", quoted(description)));
+    line(format!("description = {}", quoted(&provenance.description)));
     line("\n[made]".to_owned());
-    for (key, value) in made.lines() {
+    for (key, value) in provenance.made.lines() {
         line(format!("{key} = {value}"));
     }
     line("\n[engines]".to_owned());
@@ -59,7 +70,7 @@ pub fn to_toml(policy: &Policy, profile: &Profile, name: &str, description: &str
             });
         }
     }
-    PolicyFile::parse(&text, Path::new(name))?;
+    PolicyFile::parse(&text, Path::new(&provenance.name))?;
     Ok(text)
 }
 

@@ -1,0 +1,38 @@
+//! The published method: a pool by Algorithm 1, the cheapest right engine as label, few features, a KNN chain that picks one engine.
+//!
+//! Taylor et al., LCTES 2018, and Sanz Marco et al., ACM TECS 2020. Pure; everything is fitted on the cases handed in and on no others,
+//! but for the engines' mean times, which are those of the profile. In order: [`pool`], [`labels`], [`selection`], [`chain`],
+//! [`write`].
+
+pub mod chain;
+pub mod labels;
+pub mod pool;
+pub mod selection;
+pub mod write;
+
+#[cfg(test)]
+mod samples;
+
+pub use chain::{Fitted, OnNone, PaperChain};
+pub use labels::Criterion;
+pub use pool::{Method, Selection, select};
+pub use write::to_policy_toml;
+
+use super::profile::Profile;
+use crate::stats::splitmix64;
+
+/// Of the 34 features, the published ones come first.
+pub const PUBLISHED_FEATURES: usize = 29;
+
+/// At most `most` of `cases`, in order, whole groups where possible; which ones follows from `seed`.
+pub(crate) fn sample(profile: &Profile, cases: &[usize], most: usize, seed: u64) -> Vec<usize> {
+    if cases.len() <= most {
+        return cases.to_vec();
+    }
+    let group = |case: usize| profile.cases.get(case).map_or(0, |shown| u64::from(shown.group));
+    let mut drawn = cases.to_vec();
+    drawn.sort_by_key(|case| (splitmix64(splitmix64(seed) ^ group(*case)), *case));
+    drawn.truncate(most);
+    drawn.sort_unstable();
+    drawn
+}
