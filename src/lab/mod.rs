@@ -5,6 +5,7 @@
 
 pub mod choose;
 pub mod crossval;
+pub mod evaluate;
 pub mod evaluation;
 pub mod paper;
 pub mod profile;

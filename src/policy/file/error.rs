@@ -74,7 +74,7 @@ pub enum PolicyError {
     /// An engine that is no longer the one that the policy was made with.
     #[error(
         "{file}: engine `{id}` has changed since this policy was made (sha256 {pinned} then, {found} now), so its figures no longer \
-         hold; train it anew (kind `confidence`: `squint train --images DIR --labels CSV --out {file}`), or put the old model back"
+         hold; train it anew (`squint profile`, then `squint train --profile FILE --out {file}`), or put the old model back"
     )]
     EngineChanged {
         /// The file.
