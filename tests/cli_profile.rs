@@ -20,7 +20,8 @@ fn photos(folder: &Path) {
         fs::copy(root().join(photo(name)), folder.join(format!("photos/{name}.png"))).unwrap();
     }
     fs::write(folder.join("photos/broken.png"), "no picture").unwrap();
-    fs::write(folder.join("labels.csv"), "file,class_index\nchelsea.png,281\ncoffee.png,967\ncamera.png,872\nbroken.png,1\n").unwrap();
+    fs::write(folder.join("labels.csv"), "file,class_index\nchelsea.png,281\ncoffee.png,967\ncamera.png,872\nbroken.png,1\n")
+        .unwrap();
 }
 
 fn profile(folder: &Path, out: &str, more: &[&str]) -> Told {
@@ -47,7 +48,11 @@ fn photos_are_profiled_and_an_interrupted_run_goes_on_to_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
     photos(folder.path());
     let told = profile(folder.path(), "a.parquet", &["--time-images", "2"]).ends(0);
-    assert!(told.err.contains("broken.png") && told.out.contains("3 photos") && told.out.contains("1 photos unreadable"), "{}", told.out);
+    assert!(
+        told.err.contains("broken.png") && told.out.contains("3 photos") && told.out.contains("1 photos unreadable"),
+        "{}",
+        told.out
+    );
     let out = folder.path().join("a.parquet");
     let whole = read(&out).unwrap();
     let names: Vec<_> = whole.cases.iter().map(|case| &*case.name).collect();
