@@ -81,10 +81,12 @@ mod tests {
         assert!(Meter::open(root.path()).is_none());
         set("intel-rapl:0:0", 7);
         assert!(Meter::open(root.path()).is_none(), "a part of a package is counted in it already");
-        (set("intel-rapl:0", 999_000), set("intel-rapl:1", 5_000));
+        set("intel-rapl:0", 999_000);
+        set("intel-rapl:1", 5_000);
         let mut meter = Meter::open(root.path()).expect("two packages");
         let before = meter.read().expect("read");
-        (set("intel-rapl:0", 1_000), set("intel-rapl:1", 8_000));
+        set("intel-rapl:0", 1_000);
+        set("intel-rapl:1", 8_000);
         let after = meter.read().expect("read");
         let second = Duration::from_secs(1);
         assert_eq!(meter.above_idle(&before, &after, second), Some(5.0));
