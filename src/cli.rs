@@ -52,6 +52,8 @@ pub enum Command {
     Profile(ProfileArgs),
     /// Make a policy file from a profile
     Train(TrainArgs),
+    /// Judge engines, the published method and policies on a profile
+    Evaluate(EvaluateArgs),
     /// Print a completion script for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -297,6 +299,32 @@ pub struct TrainArgs {
     pub out: PathBuf,
 }
 
+/// `squint evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Profile made by `squint profile`
+    #[arg(long, value_name = "FILE")]
+    pub profile: PathBuf,
+    /// Policy files to judge beside the rest
+    #[arg(value_name = "POLICY FILE")]
+    pub policies: Vec<PathBuf>,
+    /// Everything as JSON; see docs/evaluation.md
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Show the photos of this folder to the engines again, through the daemon's own pipeline, and compare
+    #[arg(long, value_name = "DIR")]
+    pub live: Option<PathBuf>,
+    /// Folds for what is learned here (published chain, confidence); 0: learn nothing
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub folds: usize,
+    /// Seed of the folds and of the intervals
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
 /// Objectives of `squint train`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ObjectiveWord {
@@ -332,6 +360,7 @@ impl Command {
             Self::Bench(args) => Some(&mut args.common),
             Self::Doctor(args) => Some(&mut args.common),
             Self::Profile(args) => Some(&mut args.common),
+            Self::Evaluate(args) => Some(&mut args.common),
             Self::Train(_) | Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
         }
     }
@@ -365,6 +394,7 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
         Command::Doctor(args) => command::doctor::doctor(&args),
         Command::Profile(args) => command::profile::profile(&args),
         Command::Train(args) => command::train::train(&args),
+        Command::Evaluate(args) => command::evaluate::evaluate(&args),
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { out } => command::shell::man(out.as_deref()),
     }

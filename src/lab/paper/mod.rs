@@ -2,10 +2,12 @@
 //!
 //! Taylor et al., LCTES 2018, and Sanz Marco et al., ACM TECS 2020. Pure; everything is fitted on the cases handed in and on no others,
 //! but for the engines' mean times, which are those of the profile. In order: [`pool`], [`labels`], [`selection`], [`chain`],
-//! [`write`].
+//! [`write`]. [`others`] judges the classifiers that the papers compare with.
 
 pub mod chain;
 pub mod labels;
+mod learners;
+pub mod others;
 pub mod pool;
 pub mod selection;
 pub mod write;
@@ -15,6 +17,7 @@ mod samples;
 
 pub use chain::{Fitted, OnNone, PaperChain};
 pub use labels::Criterion;
+pub use others::{OtherScore, judge_others};
 pub use pool::{Method, Selection, select};
 pub use write::to_policy_toml;
 

@@ -1,0 +1,184 @@
+//! `squint evaluate`: engines, the published method, confidence policies and policy files side by side, judged on a profile.
+//!
+//! The figures are worked out in [`crate::lab::evaluate`]; here files are read, the clock is held and the table is printed.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use super::kit::{self, Kit};
+use super::live;
+use crate::cli::EvaluateArgs;
+use crate::error::Error;
+use crate::lab::crossval::{Learner, folds, judge};
+use crate::lab::evaluate::{Entry, evaluate as report};
+use crate::lab::evaluation::{Evaluation, FeatureImportance, Interval, PolicyScore};
+use crate::lab::paper::{OnNone, PaperChain};
+use crate::lab::profile::{Profile, file};
+use crate::lab::replay::{Walk, replay};
+use crate::lab::thresholds::{Goal, Thresholds};
+use crate::policy::Policy;
+use crate::policy::file::{EngineInfo, PolicyFile};
+
+/// Points above the most capable engine that the shown confidence policy aims at: choosing thresholds flatters.
+const AIM_ABOVE: f64 = 0.5;
+
+/// Judges and prints; with `--json` also writes.
+pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
+    let profile = file::read(&args.profile)?;
+    let everything: Vec<usize> = (0..profile.cases.len()).collect();
+    let mut entries = Vec::new();
+    let mut importances = Vec::new();
+    if args.folds > 0 {
+        let fold_of = folds(&profile, args.folds, args.seed)?;
+        for (kind, learner) in learners(&profile) {
+            let judged = judge(&profile, learner.as_ref(), &fold_of, None)?;
+            let policy_ms = judged.policies.first().map_or(0.0, |policy| decision_ms(&profile, policy, &everything));
+            entries.push(entry(learner.name(), kind, "cross-validated", false, judged.walks, policy_ms));
+        }
+        let fitted = PaperChain::default().fit(&profile, &everything)?;
+        importances = fitted.features.importances.clone();
+    }
+    let mut policies = args.policies.clone();
+    if args.common.policy.is_some() {
+        policies.push(kit::configuration(args.common.config.as_deref(), &args.common.overrides())?.policy);
+    }
+    for path in &policies {
+        let text =
+            std::fs::read_to_string(path).map_err(|reason| Error::File { path: path.clone(), reason: reason.to_string() })?;
+        let parsed = PolicyFile::parse(&text, path)?;
+        let policy = parsed.bind(&infos(&profile), &profile.origin.feature_schema)?;
+        let own = !profile.origin.sha256.is_empty() && parsed.made().text("profile-sha256") == Some(profile.origin.sha256.as_str());
+        let walks = replay(&profile, &policy, None, &everything);
+        let policy_ms = decision_ms(&profile, &policy, &everything);
+        if let Some(photos) = &args.live {
+            entries.push(on_the_pipeline(args, &parsed, &profile, photos, &walks)?);
+        }
+        entries.push(entry(parsed.name().to_owned(), policy.kind(), "as given", own, walks, policy_ms));
+    }
+    let mut evaluation = report(&profile, &entries, if args.folds > 0 { args.folds } else { 0 }, args.seed);
+    evaluation.features =
+        importances.into_iter().map(|(name, points)| FeatureImportance { name: name.to_string(), points }).collect();
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&evaluation).map_err(|error| Error::Bug(error.to_string()))?;
+        std::fs::write(path, text + "\n").map_err(Error::io(path.display()))?;
+    }
+    print(&evaluation)
+}
+
+fn entry(name: String, kind: &str, judged: &str, trained_on_this: bool, walks: Vec<Walk>, policy_ms: f64) -> Entry {
+    Entry { name, kind: kind.to_owned(), judged: judged.to_owned(), trained_on_this, walks, policy_ms }
+}
+
+/// What is learned and judged here: the published chain, twice, and a confidence policy of up to three single engines.
+fn learners(profile: &Profile) -> Vec<(&'static str, Box<dyn Learner>)> {
+    let single: Vec<usize> = (0..profile.engines.len()).filter(|engine| profile.engines[*engine].networks == 1).collect();
+    // The published pool is one of networks too: ensembles stay out, as long as there is anything else.
+    let candidates = single.clone();
+    let pool: Vec<usize> = if single.is_empty() { (0..profile.engines.len()).collect() } else { single };
+    let goal = Goal::LeastTime { reference: profile.most_capable(), margin: AIM_ABOVE / 100.0 };
+    let pool = pool.into_iter().take(16).collect();
+    vec![
+        ("chain", Box::new(PaperChain { candidates: candidates.clone(), ..PaperChain::default() })),
+        ("chain", Box::new(PaperChain { on_none: OnNone::MostCapable, candidates, ..PaperChain::default() })),
+        ("confidence", Box::new(Thresholds::new(goal, pool))),
+    ]
+}
+
+/// Mean time of the decisions, ms: the wall time of a replay, which also looks answers up and averages them. An upper bound.
+fn decision_ms(profile: &Profile, policy: &Policy, cases: &[usize]) -> f64 {
+    let begun = Instant::now();
+    let walks = replay(profile, policy, None, cases);
+    begun.elapsed().as_secs_f64() * 1000.0 / walks.len().max(1) as f64
+}
+
+fn infos(profile: &Profile) -> Vec<EngineInfo> {
+    let info = |column: &crate::lab::profile::Column| EngineInfo {
+        id: column.id.clone(),
+        sha256: column.sha256.clone(),
+        labels_sha256: column.labels_sha256.clone(),
+    };
+    profile.engines.iter().map(info).collect()
+}
+
+/// The same photos through the daemon's threads and engines. Says on standard error how many decisions differ from the replay's.
+fn on_the_pipeline(
+    args: &EvaluateArgs,
+    file: &PolicyFile,
+    profile: &Profile,
+    photos: &Path,
+    replayed: &[Walk],
+) -> Result<Entry, Error> {
+    let kit = Kit::open(args.common.config.as_deref(), &args.common.overrides())?;
+    let walks = live::walks(&kit, file, profile, photos)?;
+    let differ =
+        walks.iter().zip(replayed).filter(|(live, replay)| live.asked != replay.asked || live.top.first() != replay.top.first());
+    let name = format!("{} (live)", file.name());
+    eprintln!("{name}: {} of {} decisions differ from the replay", differ.count(), walks.len());
+    Ok(entry(name, "live", "as given", false, walks, 0.0))
+}
+
+fn print(evaluation: &Evaluation) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io("standard output"));
+    say(format!("{} labelled frames: {}; times from {}", evaluation.n, evaluation.data, evaluation.machine))?;
+    say(format!("\n{:<32}{:>8}  {:<15}{:>7}{:>9}{:>9}", "engine", "top-1 %", "95 %", "top-5 %", "mean ms", "p95 ms"))?;
+    for engine in &evaluation.engines {
+        say(format!(
+            "{:<32}{:>8.1}  {:<15}{:>7.1}{:>9.2}{:>9.2}",
+            engine.id,
+            engine.top1 * 100.0,
+            shares(engine.top1_ci95),
+            engine.top5 * 100.0,
+            engine.mean_ms,
+            engine.p95_ms
+        ))?;
+    }
+    say(format!(
+        "{:<32}{:>8.1}  {:<15}{:>7}{:>9.2}\n",
+        "oracle (cheapest right engine)",
+        evaluation.oracle.top1 * 100.0,
+        "",
+        "",
+        evaluation.oracle.mean_ms
+    ))?;
+    say(format!(
+        "{:<32}{:>8}{:>8}{:>9}{:>9}{:>9}  {:<22}{:<22}",
+        "policy", "top-1 %", "cover %", "mean ms", "p95 ms", "speed-up", "top-1 less best engine", "gain over no skill"
+    ))?;
+    for policy in &evaluation.policies {
+        let mark = if policy.trained_on_this { " *" } else { "" };
+        say(format!(
+            "{:<32}{:>8.1}{:>8.1}{:>9.2}{:>9.2}{:>9.2}  {:<22}{:<22}{}{mark}",
+            policy.name,
+            policy.top1 * 100.0,
+            policy.coverage * 100.0,
+            policy.mean_ms,
+            policy.p95_ms,
+            policy.speedup,
+            points(policy.top1_diff, policy.top1_diff_ci95),
+            points(policy.noskill_gain, policy.noskill_gain_ci95),
+            policy.judged
+        ))?;
+        say(format!("{:<32}{}", "", shown(policy)))?;
+    }
+    say(format!(
+        "\nBest engine: {} (speed-up and difference refer to it). No answer counts as wrong. Differences and gains in points with 95 % intervals,",
+        evaluation.most_capable
+    ))?;
+    say("paired by frame. No skill: the best random mix of two engines with the same mean time. Paper score: right answers and silence where no".into())?;
+    say("engine is right; it is not top-1. * made from these very frames: flatters, see [made] in the file.".into())
+}
+
+fn shares(interval: Interval) -> String {
+    format!("[{:.1}, {:.1}]", interval.low * 100.0, interval.high * 100.0)
+}
+
+fn points(value: f64, interval: Interval) -> String {
+    format!("{value:+.1} [{:+.1}, {:+.1}]", interval.low, interval.high)
+}
+
+fn shown(policy: &PolicyScore) -> String {
+    let engines: Vec<String> = policy.shares.iter().map(|share| format!("{} {:.0} %", share.id, share.asked * 100.0)).collect();
+    format!("  asks {}; paper score {:.1} %", engines.join(", "), policy.paper_score * 100.0)
+}

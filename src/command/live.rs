@@ -1,0 +1,91 @@
+//! Photos through the daemon's own pipeline, threads, queues and engines: what `squint evaluate --live` compares the replay with.
+//!
+//! No policy, no engine and no arithmetic of its own; it only collects reports.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::kit::Kit;
+use crate::engine::TOP;
+use crate::error::{Error, Kind};
+use crate::frame::{CameraId, Framing};
+use crate::lab::profile::Profile;
+use crate::lab::replay::Walk;
+use crate::pipeline::clock::{MachineClock, Stop};
+use crate::pipeline::{self, CameraSetup, Listener, Tally};
+use crate::policy::file::PolicyFile;
+use crate::report::{Outcome, Report};
+use crate::source;
+
+/// Long enough that no decision is ever made for want of time.
+const NO_HURRY: Duration = Duration::from_secs(3600);
+
+/// What the pipeline did with each photo.
+struct Ear {
+    /// By file name.
+    walks: HashMap<String, Walk>,
+    /// Place in the profile of each engine of the crew.
+    places: Vec<Option<u8>>,
+}
+
+impl Listener for Ear {
+    fn hear(&mut self, report: &Report) {
+        let Some(file) = &report.file else { return };
+        let answer = &report.journey.answer;
+        let answered = matches!(report.outcome, Outcome::Answered | Outcome::Reused);
+        let times = report.journey.steps.iter().map(|step| step.times.preprocess + step.times.run + step.times.rank);
+        let walk = Walk {
+            top: answer.top.iter().take(if answered { answer.ranked.min(TOP) } else { 0 }).map(|top| top.class).collect(),
+            confidence: if answered { answer.top[0].probability } else { 0.0 },
+            asked: report
+                .journey
+                .steps
+                .iter()
+                .filter_map(|step| self.places.get(usize::from(step.engine.0)).copied().flatten())
+                .collect(),
+            ms: (report.times.features + times.sum::<Duration>() + report.times.overhead).as_secs_f64() * 1000.0,
+            energy_mj: None,
+            reused: report.outcome == Outcome::Reused,
+        };
+        self.walks.insert(file.to_string(), walk);
+    }
+}
+
+/// Every photo of `profile`, found in `folder`, through the pipeline with the policy of `file`: by case, as [`crate::lab::replay`] tells
+/// it, with the times of this run (overhead of the threads included).
+pub(crate) fn walks(kit: &Kit, file: &PolicyFile, profile: &Profile, folder: &Path) -> Result<Vec<Walk>, Error> {
+    let crew = kit.crew(file)?;
+    let places = crew.engines.iter().map(|(id, _)| profile.engine(id).ok().and_then(|place| u8::try_from(place).ok())).collect();
+    let files: Vec<PathBuf> = profile.cases.iter().map(|case| folder.join(&*case.name)).collect();
+    if let Some(missing) = files.iter().find(|path| !path.is_file()) {
+        return Err(Error::Usage(format!("{}: the profile knows this photo, but it is not there", missing.display())));
+    }
+    let camera = CameraSetup {
+        name: "photos".into(),
+        source: folder.display().to_string().into(),
+        opener: Box::new(move || Ok(source::open_images(CameraId(0), files.clone()))),
+        live: false,
+        lossless: true,
+        framing: Framing::default(),
+        deadline: NO_HURRY,
+        stale_after: NO_HURRY,
+        stall_after: NO_HURRY,
+        retry_cap: NO_HURRY,
+        reuse: None,
+        frame_limit: None,
+    };
+    let ear = Ear { walks: HashMap::new(), places };
+    let (queue, clock, stop) = (kit.config.output.queue, Arc::new(MachineClock), Stop::new());
+    let (tally, broken) = pipeline::run_out(crew, vec![camera], ear, queue, clock, &stop, Instant::now())?;
+    if let Some(broken) = broken {
+        return Err(broken.into());
+    }
+    let Tally { mut listener, failure, .. } = tally;
+    if let Some(failure) = failure {
+        log::error!("{failure}");
+        return Err(Error::Told(Kind::Missing));
+    }
+    Ok(profile.cases.iter().map(|case| listener.walks.remove(&*case.name).unwrap_or_default()).collect())
+}
