@@ -6,7 +6,6 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use super::kit::{self, Kit};
 use super::live;
 use crate::cli::EvaluateArgs;
 use crate::error::Error;
@@ -41,7 +40,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
     }
     let mut policies = args.policies.clone();
     if args.common.policy.is_some() {
-        policies.push(kit::configuration(args.common.config.as_deref(), &args.common.overrides())?.policy);
+        policies.push(args.common.kit_without_camera()?.config.policy);
     }
     for path in &policies {
         let text =
@@ -109,7 +108,7 @@ fn on_the_pipeline(
     photos: &Path,
     replayed: &[Walk],
 ) -> Result<Entry, Error> {
-    let kit = Kit::open(args.common.config.as_deref(), &args.common.overrides())?;
+    let kit = args.common.kit_without_camera()?;
     let walks = live::walks(&kit, file, profile, photos)?;
     let differ =
         walks.iter().zip(replayed).filter(|(live, replay)| live.asked != replay.asked || live.top.first() != replay.top.first());
