@@ -132,7 +132,7 @@ fn the_test_camera_is_live_and_ends_after_so_many_frames() {
 fn the_rate_can_be_asked_for_and_allocations_be_counted() {
     let (folder, policy) = home();
     let path = folder.path().join("summary.json");
-    let mut run = squint(["run", "--source", "test", "--rate-hz", "100", "--frames", "150", "--policy", &policy, "--quiet"]);
+    let mut run = squint(["run", "--source", "test", "--rate-hz", "100", "--frames", "400", "--policy", &policy, "--quiet"]);
     run.arg("--summary").arg(&path).arg("--count-allocations");
     tell(run).ends(0);
     let summary = summary(&path);
