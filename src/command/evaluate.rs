@@ -17,7 +17,7 @@ use crate::lab::profile::{Profile, file};
 use crate::lab::replay::{Walk, replay};
 use crate::lab::thresholds::{Goal, Thresholds};
 use crate::policy::Policy;
-use crate::policy::file::{EngineInfo, PolicyFile};
+use crate::policy::file::PolicyFile;
 
 /// Points above the most capable engine that the shown confidence policy aims at: choosing thresholds flatters.
 const AIM_ABOVE: f64 = 0.5;
@@ -46,7 +46,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
         let text =
             std::fs::read_to_string(path).map_err(|reason| Error::File { path: path.clone(), reason: reason.to_string() })?;
         let parsed = PolicyFile::parse(&text, path)?;
-        let policy = parsed.bind(&infos(&profile), &profile.origin.feature_schema)?;
+        let policy = parsed.bind(&profile.engine_infos(), &profile.origin.feature_schema)?;
         let own = !profile.origin.sha256.is_empty() && parsed.made().text("profile-sha256") == Some(profile.origin.sha256.as_str());
         let walks = replay(&profile, &policy, None, &everything);
         let policy_ms = decision_ms(&profile, &policy, &everything);
@@ -55,7 +55,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
         }
         entries.push(entry(parsed.name().to_owned(), policy.kind(), "as given", own, walks, policy_ms));
     }
-    let mut evaluation = report(&profile, &entries, if args.folds > 0 { args.folds } else { 0 }, args.seed);
+    let mut evaluation = report(&profile, &entries, args.folds, args.seed);
     evaluation.features =
         importances.into_iter().map(|(name, points)| FeatureImportance { name: name.to_string(), points }).collect();
     if let Some(path) = &args.json {
@@ -89,15 +89,6 @@ fn decision_ms(profile: &Profile, policy: &Policy, cases: &[usize]) -> f64 {
     let begun = Instant::now();
     let walks = replay(profile, policy, None, cases);
     begun.elapsed().as_secs_f64() * 1000.0 / walks.len().max(1) as f64
-}
-
-fn infos(profile: &Profile) -> Vec<EngineInfo> {
-    let info = |column: &crate::lab::profile::Column| EngineInfo {
-        id: column.id.clone(),
-        sha256: column.sha256.clone(),
-        labels_sha256: column.labels_sha256.clone(),
-    };
-    profile.engines.iter().map(info).collect()
 }
 
 /// The same photos through the daemon's threads and engines. Says on standard error how many decisions differ from the replay's.

@@ -87,5 +87,9 @@ pub(crate) fn walks(kit: &Kit, file: &PolicyFile, profile: &Profile, folder: &Pa
         log::error!("{failure}");
         return Err(Error::Told(Kind::Missing));
     }
-    Ok(profile.cases.iter().map(|case| listener.walks.remove(&*case.name).unwrap_or_default()).collect())
+    let silent = |name: &str| {
+        let reason = "the pipeline reported no photo of this name; photos in sub-folders cannot be compared live yet";
+        Error::Usage(format!("{}: {reason}", folder.join(name).display()))
+    };
+    profile.cases.iter().map(|case| listener.walks.remove(&*case.name).ok_or_else(|| silent(&case.name))).collect()
 }

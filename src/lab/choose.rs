@@ -167,8 +167,10 @@ impl Learner for Chooser {
     }
 
     fn learn(&self, profile: &Profile, training: &[usize]) -> Result<Policy, LabError> {
-        let (_, best) = if let [_] = self.candidates.as_slice() { (Vec::new(), 0) } else { self.trials(profile, training)? };
-        self.candidates[best].learn(profile, training)
+        match self.candidates.as_slice() {
+            [only] => only.learn(profile, training),
+            several => several[self.trials(profile, training)?.1].learn(profile, training),
+        }
     }
 }
 

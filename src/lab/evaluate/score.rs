@@ -31,7 +31,9 @@ pub(super) fn score(profile: &Profile, entry: &Entry, reference: usize, line: &L
     let nobody: Vec<bool> = somebody_right(profile).into_iter().map(|somebody| !somebody).collect();
     let excused = walks.iter().zip(&nobody).filter(|(walk, nobody)| walk.top.is_empty() && **nobody).count() as f64;
     let energies: Option<Vec<f64>> = walks.iter().map(|walk| walk.energy_mj).collect();
-    let changes = walks.windows(2).filter(|pair| pair[0].settled_by() != pair[1].settled_by() && !pair[1].reused).count();
+    // A frame without a look (an answer given again, none at all) is no change of engine.
+    let settled: Vec<usize> = walks.iter().filter_map(Walk::settled_by).collect();
+    let changes = settled.windows(2).filter(|pair| pair[0] != pair[1]).count();
     PolicyScore {
         name: entry.name.clone(),
         kind: entry.kind.clone(),

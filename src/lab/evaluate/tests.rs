@@ -1,3 +1,5 @@
+//! Figures of made-up profiles: what is known beforehand comes out, and what must hold of all figures holds.
+
 use proptest::prelude::*;
 
 use super::*;

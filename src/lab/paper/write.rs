@@ -88,16 +88,7 @@ mod tests {
     use crate::lab::paper::chain::{OnNone, PaperChain, row_limit};
     use crate::lab::paper::samples;
     use crate::lab::replay::replay;
-    use crate::policy::file::{EngineInfo, MAX_BYTES, Made};
-
-    fn infos(profile: &Profile) -> Vec<EngineInfo> {
-        let info = |column: &crate::lab::profile::Column| EngineInfo {
-            id: column.id.clone(),
-            sha256: column.sha256.clone(),
-            labels_sha256: column.labels_sha256.clone(),
-        };
-        profile.engines.iter().map(info).collect()
-    }
+    use crate::policy::file::{MAX_BYTES, Made};
 
     #[test]
     fn a_written_chain_read_back_decides_as_the_one_in_memory() {
@@ -110,7 +101,7 @@ mod tests {
             let text = to_policy_toml(&fitted, &profile, &provenance).unwrap();
             let file = PolicyFile::parse(&text, Path::new("published")).unwrap();
             assert_eq!(file.made().number("n"), Some(90.0));
-            let read = file.bind(&infos(&profile), schema()).unwrap();
+            let read = file.bind(&profile.engine_infos(), schema()).unwrap();
             let kept = fitted.policy("published", &profile).unwrap();
             assert_eq!(replay(&profile, &read, None, &cases), replay(&profile, &kept, None, &cases));
         }

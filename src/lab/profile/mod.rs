@@ -6,6 +6,7 @@ pub mod file;
 
 use crate::engine::{Answer, KEPT, MAX_ENGINES, TOP, Top};
 use crate::features::{Features, Glimpse};
+use crate::policy::file::EngineInfo;
 
 use super::LabError;
 
@@ -195,6 +196,16 @@ impl Profile {
             id: id.to_owned(),
             known: self.engines.iter().map(|engine| engine.id.as_str()).collect::<Vec<_>>().join(", "),
         })
+    }
+
+    /// What a policy file may know of the engines, for [`crate::policy::file::PolicyFile::bind`].
+    pub fn engine_infos(&self) -> Vec<EngineInfo> {
+        let info = |column: &Column| EngineInfo {
+            id: column.id.clone(),
+            sha256: column.sha256.clone(),
+            labels_sha256: column.labels_sha256.clone(),
+        };
+        self.engines.iter().map(info).collect()
     }
 
     /// How many of `cases` engine `engine` alone gets right.

@@ -1,3 +1,5 @@
+//! The search on made-up profiles: the real policy does what was promised, within the time, on no other frames than the training ones.
+
 use super::super::profile::samples;
 use super::super::replay::replay;
 use super::*;
