@@ -85,7 +85,7 @@ fn learners(profile: &Profile) -> Vec<(&'static str, Box<dyn Learner>)> {
 }
 
 /// Mean time of the decisions, ms: the wall time of a replay, which also looks answers up and averages them. An upper bound.
-fn decision_ms(profile: &Profile, policy: &Policy, cases: &[usize]) -> f64 {
+pub(super) fn decision_ms(profile: &Profile, policy: &Policy, cases: &[usize]) -> f64 {
     let begun = Instant::now();
     let walks = replay(profile, policy, None, cases);
     begun.elapsed().as_secs_f64() * 1000.0 / walks.len().max(1) as f64

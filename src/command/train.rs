@@ -3,21 +3,22 @@
 use std::io::Write;
 use std::time::SystemTime;
 
+use super::evaluate::decision_ms;
 use crate::cli::{ObjectiveWord, TrainArgs};
 use crate::error::Error;
-use crate::lab::choose::{Chooser, Fared, Objective};
+use crate::lab::choose::{Chooser, Objective};
 use crate::lab::crossval::{Learner, folds, judge};
+use crate::lab::evaluate::{Entry, evaluate};
+use crate::lab::evaluation::{Interval, PolicyScore};
 use crate::lab::profile::{Profile, file};
-use crate::lab::replay::{Walk, replay};
+use crate::lab::replay::replay;
 use crate::lab::thresholds::{Goal, Thresholds};
 use crate::lab::write::{Provenance, to_toml};
 use crate::policy::file::Made;
 use crate::policy::{Plan, Policy};
 use crate::sink::Stamp;
-use crate::stats::{paired_bootstrap95, wilson95};
+use crate::stats::wilson95;
 
-/// Rounds of the bootstrap.
-const ROUNDS: usize = 2000;
 /// Folds inside the training frames, for choosing.
 const INNER_FOLDS: usize = 5;
 /// Points above what is asked that the candidates aim at on their training frames: choosing thresholds flatters.
@@ -44,7 +45,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     ))?;
     for engine in &pool {
         let (column, right) = (&profile.engines[*engine], profile.right_alone(*engine, &everything));
-        say(format!("     {:<30} {}  {:>6.2} ms", column.id, share(right, everything.len()), column.mean_ms))?;
+        let (low, high) = wilson95(right, everything.len() as u64);
+        let top1 = interval(right as f64 / everything.len() as f64, Interval { low, high });
+        say(format!("     {:<30} {}  {:>6.2} ms", column.id, top1, column.mean_ms))?;
     }
     say(format!("2. objective  {wanted}"))?;
 
@@ -64,33 +67,47 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     let fold_of = folds(&profile, args.folds, args.seed)?;
     let judged = judge(&profile, &chooser, &fold_of, None)?.walks;
     let in_sample = replay(&profile, &policy, None, &everything);
-    let (ours, flattering) = (Fared::of(&profile, &everything, &judged), Fared::of(&profile, &everything, &in_sample));
+    let policy_ms = decision_ms(&profile, &policy, &everything);
+    let entry = |walks| Entry {
+        name: String::new(),
+        kind: policy.kind().to_owned(),
+        judged: String::new(),
+        trained_on_this: false,
+        walks,
+        policy_ms,
+    };
+    let scores = evaluate(&profile, &[entry(judged), entry(in_sample)], args.folds, args.seed).policies;
+    let [ours, flattering] = scores.as_slice() else { return Err(Error::Bug("two policies judged, other figures had".into())) };
     say(format!(
         "5. judged     nested cross-validation, {} folds by photo, seed {}: no frame had a part in its own policy",
         args.folds, args.seed
     ))?;
-    let (hits, n) = (hits(&profile, &judged), everything.len());
-    say(format!("     {:<30} {}  {:>6.2} ms, p95 {:.2} ms", "cross-validated", share(hits, n), ours.mean_ms, ours.p95_ms))?;
+    let n = everything.len();
+    say(format!(
+        "     {:<30} {}  {:>6.2} ms, p95 {:.2} ms",
+        "cross-validated",
+        interval(ours.top1, ours.top1_ci95),
+        ours.mean_ms,
+        ours.p95_ms
+    ))?;
     say(format!(
         "     {:<30} {:.1} %  {:.2} ms (flatters)",
         "on the frames it learned from",
         flattering.top1 * 100.0,
         flattering.mean_ms
     ))?;
-    for engine in 0..profile.engines.len() {
-        let column = &profile.engines[engine];
-        if engine != reference && column.networks > 1 {
+    for (engine, against) in ours.against.iter().enumerate() {
+        if engine != reference && profile.engines[engine].networks > 1 {
             continue;
         }
-        let (difference, (low, high)) = difference(&profile, &judged, engine, args.seed);
+        let ci = against.top1_diff_ci95;
         say(format!(
-            "     against {:<22} {:>5.2} times less time, top-1 {difference:+.1} points [{low:+.1}, {high:+.1}]",
-            column.id,
-            column.mean_ms / ours.mean_ms
+            "     against {:<22} {:>5.2} times less time, top-1 {:+.1} points [{:+.1}, {:+.1}]",
+            against.id, against.speedup, against.top1_diff, ci.low, ci.high
         ))?;
     }
 
-    let made = made(args, &profile, reference, &wanted, &judged, &ours, &flattering);
+    let made = made(args, &profile, reference, &wanted, ours, flattering);
     let name = args.out.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next()).unwrap_or("trained");
     let column = &profile.engines[reference];
     let description = format!(
@@ -165,45 +182,18 @@ fn stages(policy: &Policy, profile: &Profile, say: &mut impl FnMut(String) -> Re
     }
 }
 
-fn hits(profile: &Profile, walks: &[Walk]) -> u64 {
-    profile.cases.iter().zip(walks).filter(|(case, walk)| walk.is_right(case.label)).count() as u64
-}
-
 /// `top-1 83.1 % [80.4, 85.6]`.
-fn share(right: u64, n: usize) -> String {
-    let (low, high) = wilson95(right, n as u64);
-    format!("top-1 {:.1} % [{:.1}, {:.1}]", 100.0 * right as f64 / n as f64, low * 100.0, high * 100.0)
+fn interval(top1: f64, ci: Interval) -> String {
+    format!("top-1 {:.1} % [{:.1}, {:.1}]", top1 * 100.0, ci.low * 100.0, ci.high * 100.0)
 }
 
-/// Top-1 of `walks` less that of `engine` alone, points, and its paired interval.
-fn difference(profile: &Profile, walks: &[Walk], engine: usize, seed: u64) -> (f64, (f64, f64)) {
-    let right = |yes: bool| f64::from(u8::from(yes));
-    let column = &profile.engines[engine];
-    let both = profile.cases.iter().zip(walks).enumerate();
-    let differences: Vec<f64> = both
-        .map(|(place, (case, walk))| 100.0 * (right(walk.is_right(case.label)) - right(column.is_right(place, case.label))))
-        .collect();
-    let mean = differences.iter().sum::<f64>() / differences.len().max(1) as f64;
-    (mean, paired_bootstrap95(&differences, ROUNDS, seed).unwrap_or((0.0, 0.0)))
-}
-
-fn made(
-    args: &TrainArgs,
-    profile: &Profile,
-    reference: usize,
-    wanted: &str,
-    judged: &[Walk],
-    ours: &Fared,
-    flattering: &Fared,
-) -> Made {
+/// What the policy file says of its making.
+fn made(args: &TrainArgs, profile: &Profile, reference: usize, wanted: &str, ours: &PolicyScore, flattering: &PolicyScore) -> Made {
     let round = |value: f64| (value * 1e4).round() / 1e4;
-    let interval = |(low, high): (f64, f64)| vec![round(low), round(high)];
-    let n = profile.cases.len() as u64;
-    let everything: Vec<usize> = (0..profile.cases.len()).collect();
-    let top5 = profile.cases.iter().zip(judged).filter(|(case, walk)| walk.is_right5(case.label)).count();
-    let (low, high) = difference(profile, judged, reference, args.seed).1;
+    let pair = |ci: Interval, unit: f64| vec![round(ci.low / unit), round(ci.high / unit)];
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let column = &profile.engines[reference];
+    let (column, n) = (&profile.engines[reference], profile.cases.len() as u64);
+    let everything: Vec<usize> = (0..profile.cases.len()).collect();
     Made::default()
         .with("date", &Stamp::of(SystemTime::now()).as_str()[..10])
         .with("tool", format!("squint train {}", env!("CARGO_PKG_VERSION")))
@@ -215,8 +205,8 @@ fn made(
         .with("folds", args.folds as i64)
         .with("seed", count(args.seed))
         .with("top1", round(ours.top1))
-        .with("top1-ci95", interval(wilson95(hits(profile, judged), n)))
-        .with("top5", round(top5 as f64 / n as f64))
+        .with("top1-ci95", pair(ours.top1_ci95, 1.0))
+        .with("top5", round(ours.top5))
         .with("mean-ms", round(ours.mean_ms))
         .with("p95-ms", round(ours.p95_ms))
         .with("in-sample-top1", round(flattering.top1))
@@ -224,5 +214,5 @@ fn made(
         .with("reference", column.id.clone())
         .with("reference-top1", round(profile.right_alone(reference, &everything) as f64 / n as f64))
         .with("reference-mean-ms", round(column.mean_ms))
-        .with("top1-difference-ci95", interval((low / 100.0, high / 100.0)))
+        .with("top1-difference-ci95", pair(ours.against[reference].top1_diff_ci95, 100.0))
 }

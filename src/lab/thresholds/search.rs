@@ -103,14 +103,16 @@ pub(super) fn search(space: &Space, training: &Bits, aim: Aim) -> Option<Found> 
 }
 
 impl Search<'_> {
-    /// All orders of `length` different engines that begin with `chain`.
+    /// All orders of `length` different engines that begin with `chain`; with averages only those from cheap to dear.
     fn chains(&mut self, chain: &mut Vec<usize>, length: usize) {
         if chain.len() == length {
             return self.chain(chain);
         }
         for engine in 0..self.times.len() {
             let rises = |ranks: &[u32]| chain.last().is_none_or(|before| ranks[*before] <= ranks[engine]);
-            if !chain.contains(&engine) && self.ranks.is_none_or(rises) {
+            // Averages were made in the order of the engines, which is that of time, and the daemon makes them in that of asking.
+            let in_order = !self.grids.average || chain.last().is_none_or(|before| *before < engine);
+            if !chain.contains(&engine) && in_order && self.ranks.is_none_or(rises) {
                 chain.push(engine);
                 self.chains(chain, length);
                 chain.pop();
