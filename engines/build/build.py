@@ -123,6 +123,7 @@ MEAN, STD = 127.0, 128.0
 FILES = {
     "efficientnet-lite0-int8.onnx": ("lite0", 224, (128, 160, 224), "int8"),
     "efficientnet-lite1-240-int8.onnx": ("lite1", 240, (240,), "int8"),
+    "efficientnet-lite2-int8.onnx": ("lite2", 224, (192, 224, 256), "int8"),
     "efficientnet-lite2-260-int8.onnx": ("lite2", 260, (260,), "int8"),
     "efficientnet-lite2-260-f32.onnx": ("lite2", 260, (260,), "float32"),
 }
