@@ -54,7 +54,7 @@ impl Listener for Notes {
 
 fn cascade(thresholds: &[f32]) -> Policy {
     let stages = (0..=thresholds.len())
-        .map(|index| Stage { engine: EngineIdx(index as u8), accept_above: thresholds.get(index).copied() })
+        .map(|index| Stage { engine: EngineIdx(index as u8), accept_above: thresholds.get(index).copied(), chance: None })
         .collect();
     Policy::new("test", Plan::Confidence(Confidence { stages, average: false, score: Score::MaxSoftmax }))
 }

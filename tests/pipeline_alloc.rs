@@ -131,7 +131,7 @@ impl Listener for Reader {
 fn run(cameras: Vec<CameraSetup>, counted: u64) -> Reader {
     let stop = Stop::new();
     let stages = [Some(0.6), Some(0.6), None].into_iter().zip(0..);
-    let stages = stages.map(|(accept_above, index)| Stage { engine: EngineIdx(index), accept_above }).collect();
+    let stages = stages.map(|(accept_above, index)| Stage { engine: EngineIdx(index), accept_above, chance: None }).collect();
     let policy = Policy::new("test", Plan::Confidence(Confidence { stages, average: true, score: Score::MaxSoftmax }));
     let class = |class| Label { key: String::new(), name: format!("class {class}") };
     let labels = Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() });

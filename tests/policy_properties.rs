@@ -34,7 +34,8 @@ fn confidence() -> impl Strategy<Value = Plan> {
     (engines(MAX_STEPS), prop::collection::vec(0f32..=1.0, MAX_STEPS), any::<bool>(), any::<bool>()).prop_map(
         |(engines, limits, average, margin)| {
             let last = engines.len() - 1;
-            let stage = |(place, engine)| Stage { engine, accept_above: Some(limits[place]).filter(|_| place < last) };
+            let stage =
+                |(place, engine)| Stage { engine, accept_above: Some(limits[place]).filter(|_| place < last), chance: None };
             let score = if margin { Score::Margin } else { Score::MaxSoftmax };
             Plan::Confidence(Confidence { stages: engines.into_iter().enumerate().map(stage).collect(), average, score })
         },

@@ -48,6 +48,7 @@ impl Listener for Ear {
             ms: (report.times.features + times.sum::<Duration>() + report.times.overhead).as_secs_f64() * 1000.0,
             energy_mj: None,
             reused: report.outcome == Outcome::Reused,
+            near: 0.0,
         };
         self.walks.insert(file.to_string(), walk);
     }

@@ -5,6 +5,7 @@
 
 use super::LabError;
 use super::crossval::{Learner, folds_of, split};
+use super::duel;
 use super::profile::Profile;
 use super::replay::{Walk, replay};
 use crate::policy::{Policy, Reuse};
@@ -41,6 +42,8 @@ pub enum Objective {
 pub struct Fared {
     /// Share of right answers.
     pub top1: f64,
+    /// Mean [`duel::duel`] of the answers: what right is measured by while choosing.
+    pub near: f64,
     /// Mean time, ms.
     pub mean_ms: f64,
     /// 95th percentile, ms.
@@ -61,6 +64,7 @@ impl Fared {
         let energies: Option<Vec<f64>> = walks.iter().map(|walk| walk.energy_mj).collect();
         Self {
             top1: right.count() as f64 / cases.len().max(1) as f64,
+            near: walks.iter().map(|walk| walk.near).sum::<f64>() / cases.len().max(1) as f64,
             mean_ms: mean(&times).unwrap_or(0.0),
             p95_ms: quantile(&times, 0.95).unwrap_or(0.0),
             energy_mj: energies.and_then(|energies| mean(&energies)),
@@ -70,22 +74,22 @@ impl Fared {
 
 impl Objective {
     /// How much a candidate that fared so is worth: the higher the better. What misses the condition is worth less than anything that
-    /// meets it, and the less the further it misses it. `reference_top1`: of the reference on the same frames.
-    fn worth(&self, fared: &Fared, reference_top1: f64) -> (bool, f64) {
+    /// meets it, and the less the further it misses it. `reference`: nearness of the reference's answers on the same frames.
+    fn worth(&self, fared: &Fared, reference: f64) -> (bool, f64) {
         match *self {
             Self::LeastTime { margin, .. } => {
-                let short = reference_top1 + margin - fared.top1;
+                let short = reference + margin - fared.near;
                 if short <= 1e-12 { (true, -fared.mean_ms) } else { (false, -short) }
             }
             Self::MostAccurate { mean_ms } => {
                 if fared.mean_ms <= mean_ms {
-                    (true, fared.top1 - 1e-6 * fared.mean_ms)
+                    (true, fared.near - 1e-6 * fared.mean_ms)
                 } else {
                     (false, -fared.mean_ms)
                 }
             }
             Self::LeastEnergy { margin, p95_ms, .. } => {
-                let short = (reference_top1 + margin - fared.top1).max((fared.p95_ms - p95_ms) / p95_ms);
+                let short = (reference + margin - fared.near).max((fared.p95_ms - p95_ms) / p95_ms);
                 match fared.energy_mj {
                     Some(energy) if short <= 1e-12 => (true, -energy),
                     _ => (false, -short),
@@ -123,14 +127,13 @@ impl Chooser {
     /// Every candidate's trial on `training`, and the place of the best.
     pub fn trials(&self, profile: &Profile, training: &[usize]) -> Result<(Vec<Trial>, usize), LabError> {
         let fold_of = folds_of(profile, training, self.folds, self.seed)?;
-        let reference_top1 =
-            self.objective.reference().map_or(0.0, |engine| profile.right_alone(engine, training) as f64 / training.len() as f64);
+        let reference = self.objective.reference().map_or(0.0, |engine| duel::alone(profile, engine, training));
         let mut best: Option<((bool, f64), usize)> = None;
         let mut trials = Vec::with_capacity(self.candidates.len());
         for (place, candidate) in self.candidates.iter().enumerate() {
             let fared = self.trial(profile, candidate.as_ref(), training, &fold_of);
             if let Ok(fared) = &fared {
-                let worth = self.objective.worth(fared, reference_top1);
+                let worth = self.objective.worth(fared, reference);
                 if best.is_none_or(|(held, _)| worth > held) {
                     best = Some((worth, place));
                 }

@@ -5,8 +5,11 @@
 
 pub mod choose;
 pub mod crossval;
+pub mod duel;
 pub mod evaluate;
 pub mod evaluation;
+pub mod hybrid;
+pub mod logit;
 pub mod paper;
 pub mod profile;
 pub mod replay;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
+use super::duel::duel;
 use super::profile::Profile;
 use crate::engine::{Answer, LookTimes, TOP, score};
 use crate::policy::{
@@ -27,6 +28,8 @@ pub struct Walk {
     pub energy_mj: Option<f64>,
     /// True if the last answer was given again without a look.
     pub reused: bool,
+    /// [`duel()`] of the answer, 0..=1: for choosing, not for reports.
+    pub near: f64,
 }
 
 impl Walk {
@@ -58,7 +61,7 @@ pub struct Replay<'p> {
 impl<'p> Replay<'p> {
     /// `policy` counts engines as `profile` does. Every engine is allowed, there is no deadline.
     pub fn new(profile: &'p Profile, policy: &'p Policy, reuse: Option<Reuse>) -> Self {
-        let mut allowance = Allowance { reuse, ..Allowance::default() };
+        let mut allowance = Allowance { reuse: reuse.or(policy.reuse()), ..Allowance::default() };
         for (slot, engine) in allowance.engines.iter_mut().zip(&profile.engines) {
             let time = Duration::try_from_secs_f64(engine.mean_ms / 1000.0).unwrap_or(Duration::MAX);
             *slot = Some(Terms { wait: Duration::ZERO, p50: time, p95: time });
@@ -85,7 +88,7 @@ impl<'p> Replay<'p> {
         let mut next = match policy::first(self.policy, &situation, &self.allowance) {
             Choice::Ask(engine, why) => Some((engine, why)),
             Choice::Reuse(_) => {
-                (walk.top, walk.confidence, walk.reused) = (last.top.clone(), last.confidence, true);
+                (walk.top, walk.confidence, walk.near, walk.reused) = (last.top.clone(), last.confidence, last.near, true);
                 None
             }
             Choice::Abstain(_) => None,
@@ -121,6 +124,7 @@ impl<'p> Replay<'p> {
                     let answer = &self.journey.answer;
                     walk.top = answer.top.iter().take(answer.ranked.min(TOP)).map(|top| top.class).collect();
                     walk.confidence = answer.top.first().map_or(0.0, |top| top.probability);
+                    walk.near = duel(&answer.top[..answer.ranked.min(answer.top.len())], shown.label);
                     past.last = Some(LastAnswer {
                         top: answer.top[0],
                         margin: answer.margin,

@@ -2,34 +2,40 @@
 //!
 //! Pure. Chain and thresholds are chosen on the frames handed in and on no others; judging them on new ones is [`super::crossval`]'s.
 
-mod bits;
 mod search;
 mod views;
 
-use bits::Bits;
-use search::{Aim, Space, Structure, search};
+use search::{Aim, Found, Space, search};
 use views::Views;
 
 use super::LabError;
 use super::crossval::Learner;
+use super::duel;
+use super::paper::sample;
 use super::profile::Profile;
 use crate::engine::EngineIdx;
 use crate::policy::confidence::{Confidence, Score, Stage};
 use crate::policy::{MAX_STEPS, Plan, Policy};
 
-/// What the search aims at. Times are those of the looks and the mean time of the features.
+/// With more training frames than this, chain and thresholds are chosen on as many of them, drawn with the seed.
+pub const LARGE: usize = 10_000;
+/// Most engines to choose from.
+pub const MOST_ENGINES: usize = 20;
+
+/// What the search aims at. Times are those of the looks and the mean time of the features. Right is measured by [`duel`], which is less
+/// noisy than counting.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Goal {
-    /// Least mean time with a top-1 not below that of the engine `reference` (place in the profile) plus `margin` (share of frames, may be
-    /// negative). Choosing flatters; a margin of half a point makes up for some of it. What no chain reaches, the most accurate one
-    /// comes nearest to.
+    /// Least mean time with answers as near to right as those of the engine `reference` (place in the profile) plus `margin` (share of
+    /// frames, may be negative). Choosing flatters; a margin of half a point makes up for some of it. What no chain reaches, the most
+    /// accurate one comes nearest to.
     LeastTime {
         /// Place in the profile.
         reference: usize,
         /// -1..=1.
         margin: f64,
     },
-    /// Highest top-1 within a mean time, ms; then the least time. If even the cheapest engine takes longer, that engine alone.
+    /// Nearest to right within a mean time, ms; then the least time. If even the cheapest engine takes longer, that engine alone.
     MostAccurate {
         /// Above 0.
         mean_ms: f64,
@@ -45,7 +51,7 @@ pub struct Thresholds {
     pub name: String,
     /// What is wanted.
     pub goal: Goal,
-    /// Engines to choose from, places in the profile; at most 16.
+    /// Engines to choose from, places in the profile; at most [`MOST_ENGINES`].
     pub engines: Vec<usize>,
     /// Longest chain, 1..=[`MAX_STEPS`]. The search grows with engines to this power.
     pub stages: usize,
@@ -55,8 +61,10 @@ pub struct Thresholds {
     pub scores: Vec<Score>,
     /// Thresholds a stage.
     pub steps: usize,
-    /// Only chains in which each engine is alone right at least as often as the one before. Other chains seldom help on new frames.
+    /// Only chains in which each engine is alone at least as near to right as the one before. Other chains seldom help on new frames.
     pub rising: bool,
+    /// Of the draw where there are more frames than [`LARGE`].
+    pub seed: u64,
 }
 
 impl Thresholds {
@@ -71,6 +79,7 @@ impl Thresholds {
             scores: vec![Score::MaxSoftmax],
             steps: 24,
             rising: true,
+            seed: 1,
         }
     }
 
@@ -79,9 +88,10 @@ impl Thresholds {
         if training.is_empty() {
             return wrong("training frames", "0".into(), "at least 1".into());
         }
-        if self.engines.is_empty() || self.engines.len() > 16 || self.engines.iter().any(|engine| *engine >= profile.engines.len())
-        {
-            return wrong("engines to choose from", self.engines.len().to_string(), "1 to 16 of the profile".into());
+        let unknown = self.engines.iter().any(|engine| *engine >= profile.engines.len());
+        if self.engines.is_empty() || self.engines.len() > MOST_ENGINES || unknown {
+            let needed = format!("1 to {MOST_ENGINES} of the profile; name fewer with --pool");
+            return wrong("engines to choose from", self.engines.len().to_string(), needed);
         }
         if !(1..=MAX_STEPS).contains(&self.stages) {
             return wrong("stages", self.stages.to_string(), format!("1 to {MAX_STEPS}"));
@@ -116,47 +126,55 @@ impl Learner for Thresholds {
         engines.sort_by(|a, b| profile.engines[*a].mean_ms.total_cmp(&profile.engines[*b].mean_ms).then(a.cmp(b)));
         engines.dedup();
         let times: Vec<f64> = engines.iter().map(|engine| profile.engines[*engine].mean_ms).collect();
+        let training = sample(profile, training, LARGE, self.seed);
         let n = training.len() as f64;
         let features_ms = training.iter().map(|case| f64::from(profile.cases[*case].features_ms)).sum::<f64>() / n;
-        let views = Views::new(profile, &engines, training, self.averages.contains(&true), self.stages);
+        let largest = if self.averages.contains(&true) { self.stages } else { 1 };
         let space = Space {
             times: &times,
-            views: &views,
+            views: &Views::new(profile, &engines, &training, largest, (&self.scores, self.steps)),
             averages: &self.averages,
-            scores: &self.scores,
+            scores: self.scores.len(),
             stages: self.stages,
-            steps: self.steps,
             rising: self.rising,
+            frames: training.len(),
         };
-        let everybody = Bits::collect(training.len(), |_| true);
         let most = |time: f64| {
-            let best = search(&space, &everybody, Aim::MostRight { time })?;
-            search(&space, &everybody, Aim::Fastest { right: best.right })
+            let best = search(&space, Aim::Nearest { time })?;
+            search(&space, Aim::Fastest { near: best.near - 1e-6 })
         };
         let found = match self.goal {
             Goal::LeastTime { reference, margin } => {
-                let needed = profile.right_alone(reference, training) as f64 + margin * n;
-                search(&space, &everybody, Aim::Fastest { right: needed.ceil().max(0.0) as u32 }).or_else(|| most(f64::MAX))
+                let near = (duel::alone(profile, reference, &training) + margin) * n - 1e-6;
+                search(&space, Aim::Fastest { near }).or_else(|| most(f64::MAX))
             }
             Goal::MostAccurate { mean_ms } => most((mean_ms - features_ms) * n),
         };
-        let cheapest = || Structure { stages: vec![(0, None)], average: false, score: Score::MaxSoftmax };
-        Ok(policy_of(&found.map_or_else(cheapest, |found| found.structure), &engines, &self.name))
+        Ok(self.policy_of(found.as_ref(), &engines))
     }
 }
 
-/// The structure as a policy; its engines are places in `engines`, those are places in the profile.
-fn policy_of(structure: &Structure, engines: &[usize], name: &str) -> Policy {
-    let index = |place: usize| EngineIdx(engines.get(place).map_or(0, |engine| *engine as u8));
-    let plan = match structure.stages.as_slice() {
-        [(engine, _)] => Plan::Fixed { engine: index(*engine), fallback: None },
-        stages => Plan::Confidence(Confidence {
-            stages: stages.iter().map(|&(engine, accept_above)| Stage { engine: index(engine), accept_above }).collect(),
-            average: structure.average,
-            score: structure.score,
-        }),
-    };
-    Policy::new(name, plan)
+impl Thresholds {
+    /// What was found as a policy; its engines are places in `engines`, those are places in the profile. Without a find the cheapest.
+    fn policy_of(&self, found: Option<&Found>, engines: &[usize]) -> Policy {
+        let index = |place: usize| EngineIdx(engines.get(place).map_or(0, |engine| *engine as u8));
+        let plan = match found.filter(|found| found.stages.len() > 1) {
+            None => {
+                let only = found.and_then(|found| found.stages.first()).map_or(0, |stage| stage.engine);
+                Plan::Fixed { engine: index(only), fallback: None }
+            }
+            Some(found) => Plan::Confidence(Confidence {
+                stages: found
+                    .stages
+                    .iter()
+                    .map(|stage| Stage { engine: index(stage.engine), accept_above: stage.accept_above, chance: stage.chance })
+                    .collect(),
+                average: found.average,
+                score: self.scores.get(found.score).copied().unwrap_or(Score::MaxSoftmax),
+            }),
+        };
+        Policy::new(self.name.clone(), plan)
+    }
 }
 
 #[cfg(test)]

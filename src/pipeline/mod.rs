@@ -236,7 +236,12 @@ fn set_up<L: Listener + 'static>(
             let _ = recycle.try_send(Job::new(&origin, now));
         }
         let ledger = Arc::new(Ledger::default());
-        terminals.push(Terminal { deadline: setup.deadline, lossless: setup.lossless, reuse: setup.reuse, jobs: count });
+        terminals.push(Terminal {
+            deadline: setup.deadline,
+            lossless: setup.lossless,
+            reuse: setup.reuse.or(crew.policy.reuse()),
+            jobs: count,
+        });
         pools.push(Pool { name: Arc::clone(&setup.name), recycle: recycle.clone(), ledger: Arc::clone(&ledger) });
         threads.push(CameraThread {
             index,

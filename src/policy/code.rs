@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in the order of docs/records.md.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Fixed,
         Self::Entry,
         Self::Premodel,
@@ -14,6 +14,8 @@ impl Code {
         Self::Cheaper,
         Self::Unchanged,
         Self::Sure,
+        Self::Worthwhile,
+        Self::NotWorthwhile,
         Self::Unsure,
         Self::Last,
         Self::OutOfTime,
@@ -34,6 +36,8 @@ impl Code {
             Self::Cheaper => "cheaper",
             Self::Unchanged => "unchanged",
             Self::Sure => "sure",
+            Self::Worthwhile => "worthwhile",
+            Self::NotWorthwhile => "not-worthwhile",
             Self::Unsure => "unsure",
             Self::Last => "last",
             Self::OutOfTime => "out-of-time",

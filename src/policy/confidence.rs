@@ -2,7 +2,8 @@
 
 use arrayvec::ArrayVec;
 
-use super::MAX_STEPS;
+use super::clues::{Clues, Logistic};
+use super::{Journey, MAX_STEPS};
 use crate::engine::{Answer, EngineIdx};
 
 /// How sure an answer is, as one number 0..=1. Closed: a name in policy files stands for one formula for good.
@@ -12,24 +13,28 @@ pub enum Score {
     MaxSoftmax,
     /// The highest less the second highest probability.
     Margin,
+    /// The chance of being right that a stage's [`Logistic`] reads from the answer's [`Clues`].
+    Learned,
 }
 
 impl Score {
     /// All scores.
-    pub const ALL: [Self; 2] = [Self::MaxSoftmax, Self::Margin];
+    pub const ALL: [Self; 3] = [Self::MaxSoftmax, Self::Margin, Self::Learned];
 
     /// The word used in policy files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::MaxSoftmax => "max-softmax",
             Self::Margin => "margin",
+            Self::Learned => "learned",
         }
     }
 
-    /// The score of `answer`, 0..=1; an answer that names no class, or is not a number, is not sure at all.
+    /// The score of `answer`, 0..=1; an answer that names no class, or is not a number, is not sure at all. `Learned` needs the weights of
+    /// a stage ([`Confidence::score_of`]); without them it is the highest probability.
     pub fn of(self, answer: &Answer) -> f32 {
         let score = match self {
-            Self::MaxSoftmax if answer.ranked > 0 => answer.top[0].probability,
+            Self::MaxSoftmax | Self::Learned if answer.ranked > 0 => answer.top[0].probability,
             Self::Margin if answer.ranked > 0 => answer.margin,
             _ => 0.0,
         };
@@ -44,6 +49,8 @@ pub struct Stage {
     pub engine: EngineIdx,
     /// From this score on the answer stands, 0..=1. The last stage has none: its answer always stands.
     pub accept_above: Option<f32>,
+    /// For the score `learned`: the chance that the answer is right.
+    pub chance: Option<Logistic>,
 }
 
 /// Engines in the order in which they are asked, until the answer is sure.
@@ -61,6 +68,12 @@ impl Confidence {
     /// The stage of `engine`.
     pub fn stage_of(&self, engine: EngineIdx) -> Option<usize> {
         self.stages.iter().position(|stage| stage.engine == engine)
+    }
+
+    /// What the journey's answer is held against once `stage` has answered, 0..=1.
+    pub fn score_of(&self, stage: usize, journey: &Journey) -> f32 {
+        let chance = self.stages.get(stage).and_then(|stage| stage.chance).filter(|_| self.score == Score::Learned);
+        chance.map_or_else(|| self.score.of(&journey.answer), |chance| chance.chance(&Clues::so_far(journey)))
     }
 
     /// The engines after `stage`, in order.

@@ -8,8 +8,9 @@ use arrayvec::ArrayVec;
 
 use super::chain::Chain;
 use super::confidence::{Confidence, Score};
+use super::hybrid::{Hybrid, Promise};
 use super::random::Mix;
-use super::{Allowance, Choice, Code, Journey, Reason, Situation, Verdict};
+use super::{Allowance, Choice, Code, Journey, Reason, Reuse, Situation, Step, Verdict};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 
 /// What a policy does; one variant a kind of policy file.
@@ -26,6 +27,8 @@ pub enum Plan {
     Chain(Box<Chain>),
     /// Ask, then decide by how sure the answer is.
     Confidence(Confidence),
+    /// Enter where it promises most, go on while it is worth the time.
+    Hybrid(Box<Hybrid>),
     /// Draw lots.
     Random(Mix),
 }
@@ -36,6 +39,7 @@ pub struct Policy {
     name: String,
     plan: Plan,
     engines: ArrayVec<EngineIdx, MAX_ENGINES>,
+    reuse: Option<Reuse>,
 }
 
 impl Policy {
@@ -54,9 +58,20 @@ impl Policy {
                 chain.engines.iter().copied().chain(beside).for_each(&mut note);
             }
             Plan::Confidence(confidence) => confidence.stages.iter().map(|stage| stage.engine).for_each(&mut note),
+            Plan::Hybrid(hybrid) => hybrid.members.iter().map(|member| member.engine).for_each(&mut note),
             Plan::Random(mix) => mix.engines().for_each(&mut note),
         }
-        Self { name: name.into(), plan, engines }
+        Self { name: name.into(), plan, engines, reuse: None }
+    }
+
+    /// The same, and cameras that say nothing of it give the last answer again under these terms.
+    pub fn with_reuse(self, reuse: Option<Reuse>) -> Self {
+        Self { reuse, ..self }
+    }
+
+    /// Whether and when a camera that says nothing of it gives the last answer again.
+    pub fn reuse(&self) -> Option<Reuse> {
+        self.reuse
     }
 
     /// Its name.
@@ -69,12 +84,13 @@ impl Policy {
         &self.plan
     }
 
-    /// The word in policy files: `fixed`, `chain`, `confidence` or `random`.
+    /// The word in policy files: `fixed`, `chain`, `confidence`, `hybrid` or `random`.
     pub fn kind(&self) -> &'static str {
         match self.plan {
             Plan::Fixed { .. } => "fixed",
             Plan::Chain(_) => "chain",
             Plan::Confidence(_) => "confidence",
+            Plan::Hybrid(_) => "hybrid",
             Plan::Random(_) => "random",
         }
     }
@@ -86,11 +102,14 @@ impl Policy {
 
     /// True if [`Journey::answer`] must be the average of all answers, false if the last one.
     pub fn averages(&self) -> bool {
-        matches!(&self.plan, Plan::Confidence(confidence) if confidence.average)
+        match &self.plan {
+            Plan::Confidence(confidence) => confidence.average,
+            plan => matches!(plan, Plan::Hybrid(_)),
+        }
     }
 
     /// Whom it wants to ask first, were everything allowed.
-    fn wanted(&self, situation: &Situation) -> Result<(EngineIdx, Reason), Reason> {
+    fn wanted(&self, situation: &Situation, allowance: &Allowance) -> Result<(EngineIdx, Reason), Reason> {
         match &self.plan {
             Plan::Fixed { engine, .. } => Ok((*engine, Reason::bare(Code::Fixed))),
             Plan::Chain(chain) => chain.wanted(situation.features),
@@ -98,15 +117,11 @@ impl Policy {
                 Some(stage) => Ok((stage.engine, Reason::bare(Code::Entry))),
                 None => Err(Reason::bare(Code::Abstained)),
             },
+            Plan::Hybrid(hybrid) => match hybrid.entry(situation, allowance) {
+                Some(promise) => Ok((promise.engine, Reason::with(Code::Entry, promise.gain, promise.cost))),
+                None => Err(Reason::bare(Code::NotAllowed)),
+            },
             Plan::Random(mix) => mix.wanted(situation.camera, situation.sequence),
-        }
-    }
-
-    /// What the journey's answer is held against.
-    fn score(&self) -> Score {
-        match &self.plan {
-            Plan::Confidence(confidence) => confidence.score,
-            _ => Score::MaxSoftmax,
         }
     }
 }
@@ -116,7 +131,7 @@ pub fn first(policy: &Policy, situation: &Situation, allowance: &Allowance) -> C
     if let Some(reason) = unchanged(situation, allowance) {
         return Choice::Reuse(reason);
     }
-    let (wanted, reason) = match policy.wanted(situation) {
+    let (wanted, reason) = match policy.wanted(situation, allowance) {
         Ok(wanted) => wanted,
         Err(reason) => return Choice::Abstain(reason),
     };
@@ -136,12 +151,22 @@ pub fn after(policy: &Policy, journey: &Journey, allowance: &Allowance) -> Verdi
         return after_failure(policy, journey, last.engine, allowance);
     }
 
-    let score = policy.score().of(&journey.answer);
+    match &policy.plan {
+        Plan::Confidence(confidence) => after_stage(confidence, journey, last, allowance),
+        Plan::Hybrid(hybrid) => after_look(hybrid, journey, last, allowance),
+        _ => {
+            let code = if last.answered { Code::Last } else { Code::EngineFailed };
+            Verdict::Accept(Reason { value: Some(Score::MaxSoftmax.of(&journey.answer)), ..Reason::bare(code) })
+        }
+    }
+}
+
+/// Kind `confidence`: is the answer sure enough for this stage?
+fn after_stage(confidence: &Confidence, journey: &Journey, last: &Step, allowance: &Allowance) -> Verdict {
+    let stage = confidence.stage_of(last.engine);
+    let score = confidence.score_of(stage.unwrap_or(usize::MAX), journey);
     let stands = |code| Verdict::Accept(Reason { value: Some(score), ..Reason::bare(code) });
-    let Plan::Confidence(confidence) = &policy.plan else {
-        return stands(if last.answered { Code::Last } else { Code::EngineFailed });
-    };
-    let Some(stage) = confidence.stage_of(last.engine) else {
+    let Some(stage) = stage else {
         return stands(Code::Last); // not one of this policy's engines: nothing to go on with
     };
 
@@ -158,6 +183,29 @@ pub fn after(policy: &Policy, journey: &Journey, allowance: &Allowance) -> Verdi
         Some(next) if allowance.covers(next) => Verdict::Escalate(next, why),
         Some(next) => Verdict::Accept(time_reason(Code::OutOfTime, next, allowance)),
         None => stands(Code::NotAllowed),
+    }
+}
+
+/// Kind `hybrid`: is another look worth its time? Of those that are, the one that promises most among the ones the time left covers.
+fn after_look(hybrid: &Hybrid, journey: &Journey, last: &Step, allowance: &Allowance) -> Verdict {
+    let allowed = |engine| allowance.terms(engine).is_some();
+    let Some((right, wanted)) = hybrid.next(journey, allowed).filter(|_| !journey.steps.is_full()) else {
+        let code = if last.answered { Code::Last } else { Code::EngineFailed };
+        return Verdict::Accept(Reason { value: Some(Score::MaxSoftmax.of(&journey.answer)), ..Reason::bare(code) });
+    };
+    let Some(wanted) = wanted else {
+        return Verdict::Accept(Reason { value: Some(right), ..Reason::bare(Code::Last) });
+    };
+    if wanted.net() <= 0.0 {
+        return Verdict::Accept(Reason::with(Code::NotWorthwhile, wanted.gain, wanted.cost));
+    }
+    let why = |promise: Promise| match last.answered {
+        true => Reason::with(Code::Worthwhile, promise.gain, promise.cost),
+        false => Reason::bare(Code::EngineFailed),
+    };
+    match hybrid.next(journey, |engine| allowance.covers(engine)) {
+        Some((_, Some(covered))) if covered.net() > 0.0 => Verdict::Escalate(covered.engine, why(covered)),
+        _ => Verdict::Accept(time_reason(Code::OutOfTime, wanted.engine, allowance)),
     }
 }
 
@@ -209,8 +257,7 @@ fn pick(policy: &Policy, open: impl Fn(EngineIdx) -> bool, wanted: EngineIdx, al
 fn unchanged(situation: &Situation, allowance: &Allowance) -> Option<Reason> {
     let reuse = allowance.reuse?;
     let last = situation.past.last.as_ref().filter(|last| last.sure)?;
-    let change = last.glimpse.iter().zip(situation.glimpse).map(|(was, is)| was.abs_diff(*is)).max().unwrap_or(0);
-    let change = f32::from(change) / 255.0;
+    let change = last.change(situation.glimpse);
     let age = situation.captured.saturating_sub(last.captured);
     (change <= reuse.max_change && age <= reuse.max_age).then(|| Reason::with(Code::Unchanged, change, reuse.max_change))
 }

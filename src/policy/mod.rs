@@ -5,9 +5,11 @@
 //! the decisions, [`decide`] makes them, and each kind of policy has a file of its own.
 
 pub mod chain;
+pub mod clues;
 pub mod confidence;
 pub mod decide;
 pub mod file;
+pub mod hybrid;
 pub mod random;
 
 pub use decide::{Plan, Policy, after, first};
@@ -92,6 +94,14 @@ pub struct LastAnswer {
     pub captured: Duration,
 }
 
+impl LastAnswer {
+    /// Largest change of any block between its glimpse and `glimpse`, share of full scale, 0..=1.
+    pub fn change(&self, glimpse: &Glimpse) -> f32 {
+        let change = self.glimpse.iter().zip(glimpse).map(|(was, is)| was.abs_diff(*is)).max().unwrap_or(0);
+        f32::from(change) / 255.0
+    }
+}
+
 /// What a camera remembers. One per camera, kept by the dispatcher.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
@@ -121,7 +131,8 @@ pub struct Situation<'a> {
 pub enum Code {
     /// `fixed`: the policy names this engine.
     Fixed,
-    /// `entry`: the chain's first stage.
+    /// `entry`: the chain's first stage; of a hybrid policy the engine that promises most (value: chance of a right answer, limit: what
+    /// its time costs, in the same measure).
     Entry,
     /// `premodel`: the premodel chose this engine (value: share of yes votes, limit: votes needed).
     Premodel,
@@ -139,6 +150,11 @@ pub enum Code {
     Unchanged,
     /// `sure`: the answer is sure enough (value: score, limit: threshold).
     Sure,
+    /// `worthwhile`: another look is worth its time (value: chance of a right answer that it adds, limit: what its time costs).
+    Worthwhile,
+    /// `not-worthwhile`: no further look is worth its time; the answer stands (value: chance of a right answer that the best one would
+    /// add, limit: what its time costs).
+    NotWorthwhile,
     /// `unsure`: the score is below the threshold (value: score, limit: threshold).
     Unsure,
     /// `last`: there is no further stage; the answer stands (value: score).
@@ -203,7 +219,7 @@ impl Verdict {
     /// True if looking again at the same scene would not be worth it: the answer was sure, or the policy's last word. False for answers
     /// accepted for want of time, allowance or a working engine. For [`LastAnswer::sure`].
     pub fn is_sure(&self) -> bool {
-        matches!(self, Self::Accept(Reason { code: Code::Sure | Code::Last, .. }))
+        matches!(self, Self::Accept(Reason { code: Code::Sure | Code::NotWorthwhile | Code::Last, .. }))
     }
 }
 

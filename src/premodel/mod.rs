@@ -174,7 +174,7 @@ impl Premodel {
 
 impl Scale {
     /// The scaled value, and whether it had to be held within [`CLAMP`]. What is not a number counts as the middle.
-    fn apply(&self, value: f32) -> (f32, bool) {
+    pub fn apply(&self, value: f32) -> (f32, bool) {
         let scaled = (value - self.min) / (self.max - self.min);
         if scaled.is_nan() {
             return (0.5, true);

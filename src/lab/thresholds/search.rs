@@ -1,105 +1,86 @@
-//! Finds the best chain and thresholds on a set of training photos, exhaustively over structures and a grid of thresholds.
+//! Finds the best chain and thresholds on training frames, exhaustively over structures and a grid of thresholds.
 //!
-//! Fast because photos are bits and branches are cut: a chain is given up as soon as its time reaches the best one's, or as soon as even
-//! a perfect rest of the chain would not be right often enough. That it decides as [`crate::policy`] does is tested next door.
+//! Of each chain one table is made: how many frames stand at which levels of the stages' scores, and how near to right their answers
+//! would be. All thresholds are then read off its running sums, so that a chain costs one pass over the frames. That a policy decides
+//! as promised here is tested next door, by replaying it.
 
-use std::collections::HashMap;
-
-use super::bits::Bits;
-use super::views::{Cut, Set, Views};
+use super::views::{Set, Views};
 use crate::policy::MAX_STEPS;
-use crate::policy::confidence::Score;
+use crate::policy::clues::Logistic;
 
-/// A chain with its thresholds: engine by index, and from which score on its answer stands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Structure {
-    /// In the order of asking; the last one has no threshold.
-    pub stages: Vec<(usize, Option<f32>)>,
-    /// Whether answers are averaged.
-    pub average: bool,
-    /// What is held against the thresholds.
-    pub score: Score,
+/// A stage: engine by index, from which score on its answer stands (the last one's always does), and what a learned score reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Stage {
+    pub(super) engine: usize,
+    pub(super) accept_above: Option<f32>,
+    pub(super) chance: Option<Logistic>,
 }
 
-/// The best one so far, and what it does on the training photos.
+/// The best one so far, and what it does on the training frames.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Found {
-    pub(super) structure: Structure,
-    pub(super) right: u32,
-    /// Summed over the photos, ms.
+    pub(super) stages: Vec<Stage>,
+    /// Whether answers are averaged.
+    pub(super) average: bool,
+    /// Place of the score among those asked for.
+    pub(super) score: usize,
+    /// Summed over the frames.
+    pub(super) near: f64,
+    /// Summed over the frames, ms.
     pub(super) time: f64,
 }
 
 /// What counts as better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Aim {
-    /// Least time with at least so many right.
-    Fastest { right: u32 },
-    /// Most right within so many ms, summed over the photos.
-    MostRight { time: f64 },
-}
-
-/// The grids of one way of averaging and scoring.
-struct Grids<'v> {
-    views: &'v Views,
-    cuts: HashMap<Set, Vec<Cut>>,
-    average: bool,
-    score: Score,
-}
-
-/// One search.
-struct Search<'s> {
-    /// How often each engine is right alone, if chains must rise.
-    ranks: Option<&'s [u32]>,
-    times: &'s [f64],
-    grids: &'s Grids<'s>,
-    aim: Aim,
-    best: Option<Found>,
-    /// Per depth, the photos still open.
-    open: Vec<Bits>,
-    /// Per depth, the photos that this stage or a later one gets right.
-    hope: Vec<Bits>,
-    limits: [f32; MAX_STEPS],
+    /// Least time with at least this nearness in sum.
+    Fastest { near: f64 },
+    /// Most nearness within so many ms in sum.
+    Nearest { time: f64 },
 }
 
 /// What to search.
 pub(super) struct Space<'s> {
-    /// Mean time of each engine, ms.
+    /// Mean time of each engine, ms, ascending.
     pub(super) times: &'s [f64],
     /// With averages, if any combination averages.
     pub(super) views: &'s Views,
     pub(super) averages: &'s [bool],
-    pub(super) scores: &'s [Score],
+    /// How many scores the views have.
+    pub(super) scores: usize,
     pub(super) stages: usize,
-    pub(super) steps: usize,
-    /// Only chains in which each engine is alone right at least as often as the one before.
+    /// Only chains in which each engine is alone at least as near to right as the one before.
     pub(super) rising: bool,
+    /// Training frames.
+    pub(super) frames: usize,
 }
 
-/// The best chain on `training` under `aim`; `None` if none will do.
-pub(super) fn search(space: &Space, training: &Bits, aim: Aim) -> Option<Found> {
-    let times = space.times;
-    let alone = |engine: usize| space.views.get(1 << engine).map_or(0, |view| view.right.count_and(training));
-    let ranks: Vec<u32> = (0..times.len()).map(alone).collect();
-    let ranks = Some(ranks.as_slice()).filter(|_| space.rising);
-    let mut all_grids = Vec::new();
-    for &average in space.averages {
-        for &score in space.scores {
-            let needed = space.views.sets().filter(|(set, _)| average || set.count_ones() == 1);
-            let cuts = needed.map(|(set, view)| (set, view.cuts(score, training, space.steps))).collect();
-            all_grids.push(Grids { views: space.views, cuts, average, score });
+/// The best chain under `aim`; `None` if none will do.
+pub(super) fn search(space: &Space, aim: Aim) -> Option<Found> {
+    let alone =
+        |engine: usize| space.views.get(1 << engine).map_or(0.0, |view| view.near.iter().map(|near| f64::from(*near)).sum::<f64>());
+    let ranks: Vec<f64> = (0..space.times.len()).map(alone).collect();
+    let mut search = Search { space, ranks, aim, best: None, limits: [1.0; MAX_STEPS], average: false, score: 0 };
+    for length in 1..=space.stages.min(space.times.len()).min(MAX_STEPS) {
+        for &average in space.averages {
+            for score in 0..space.scores {
+                (search.average, search.score) = (average, score);
+                search.chains(&mut Vec::with_capacity(length), length);
+            }
         }
     }
-    let mut best = None;
-    for length in 1..=space.stages.min(times.len()) {
-        for grids in &all_grids {
-            let blank = vec![training.clone(); length];
-            let mut search = Search { ranks, times, grids, aim, best, open: blank.clone(), hope: blank, limits: [1.0; MAX_STEPS] };
-            search.chains(&mut Vec::with_capacity(length), length);
-            best = search.best;
-        }
-    }
-    best
+    search.best
+}
+
+struct Search<'s> {
+    space: &'s Space<'s>,
+    /// How near to right each engine is alone, in sum.
+    ranks: Vec<f64>,
+    aim: Aim,
+    best: Option<Found>,
+    limits: [f32; MAX_STEPS],
+    average: bool,
+    score: usize,
 }
 
 impl Search<'_> {
@@ -108,11 +89,11 @@ impl Search<'_> {
         if chain.len() == length {
             return self.chain(chain);
         }
-        for engine in 0..self.times.len() {
-            let rises = |ranks: &[u32]| chain.last().is_none_or(|before| ranks[*before] <= ranks[engine]);
+        for engine in 0..self.space.times.len() {
+            let rises = !self.space.rising || chain.last().is_none_or(|before| self.ranks[*before] <= self.ranks[engine]);
             // Averages were made in the order of the engines, which is that of time, and the daemon makes them in that of asking.
-            let in_order = !self.grids.average || chain.last().is_none_or(|before| *before < engine);
-            if !chain.contains(&engine) && in_order && self.ranks.is_none_or(rises) {
+            let in_order = !self.average || chain.last().is_none_or(|before| *before < engine);
+            if !chain.contains(&engine) && in_order && rises {
                 chain.push(engine);
                 self.chains(chain, length);
                 chain.pop();
@@ -122,57 +103,59 @@ impl Search<'_> {
 
     /// What is seen when the stages up to `depth` have answered.
     fn set(&self, chain: &[usize], depth: usize) -> Set {
-        let counted = if self.grids.average { chain.get(..=depth) } else { chain.get(depth..=depth) };
+        let counted = if self.average { chain.get(..=depth) } else { chain.get(depth..=depth) };
         counted.unwrap_or_default().iter().fold(0, |set, engine| set | 1 << engine)
     }
 
     /// All thresholds of one chain.
     fn chain(&mut self, chain: &[usize]) {
-        let Some(total) = self.open.first().map(Bits::count) else { return };
-        let time = f64::from(total) * self.times[chain[0]];
-        for depth in (0..chain.len()).rev() {
-            let Some(view) = self.grids.views.get(self.set(chain, depth)) else { return };
-            self.hope[depth] = match self.hope.get(depth + 1) {
-                Some(later) => view.right.or(later),
-                None => view.right.clone(),
-            };
-        }
-        if self.too_slow(time) || self.too_wrong(self.open[0].count_and(&self.hope[0])) {
+        let frames = self.space.frames;
+        let time = frames as f64 * self.space.times[chain[0]];
+        if self.too_slow(time) {
             return;
         }
-        self.stage(chain, 0, 0, time);
+        let views = self.space.views;
+        let Some(seen) = (0..chain.len()).map(|depth| views.get(self.set(chain, depth))).collect::<Option<Vec<_>>>() else {
+            return;
+        };
+        // Cells by the levels of all stages but the last, the first stage's outermost; in each the sums of nearness by stage, and frames.
+        let (width, last) = (chain.len() + 1, chain.len() - 1);
+        let grids: Vec<_> = seen[..last].iter().map(|view| &view.grids[self.score]).collect();
+        let mut table = vec![0.0; width * grids.iter().map(|grid| grid.limits.len() + 1).product::<usize>()];
+        for frame in 0..frames {
+            let cell = grids.iter().fold(0, |cell, grid| cell * (grid.limits.len() + 1) + usize::from(grid.level[frame]));
+            let sums = &mut table[cell * width..(cell + 1) * width];
+            sums.iter_mut().zip(&seen).for_each(|(sum, view)| *sum += f64::from(view.near[frame]));
+            sums[width - 1] += 1.0;
+        }
+        let limits: Vec<&[f32]> = grids.iter().map(|grid| grid.limits.as_slice()).collect();
+        self.stage(chain, &limits, &table, 0, 0.0, time);
     }
 
-    /// All thresholds from stage `depth` on, with `right` answers accepted before and `time` for all looks up to this stage's.
-    fn stage(&mut self, chain: &[usize], depth: usize, right: u32, time: f64) {
-        let set = self.set(chain, depth);
-        let grids = self.grids;
-        let (Some(view), Some(cuts)) = (grids.views.get(set), grids.cuts.get(&set)) else { return };
+    /// All thresholds from stage `depth` on. `table`: the frames still open; `near`: of those accepted before; `time`: of all looks up
+    /// to this stage's.
+    fn stage(&mut self, chain: &[usize], limits: &[&[f32]], table: &[f64], depth: usize, near: f64, time: f64) {
+        let width = chain.len() + 1;
         if depth + 1 == chain.len() {
-            let right = right + self.open[depth].count_and(&view.right);
-            if !self.too_wrong(right) {
-                self.keep(chain, right, time);
-            }
-            return;
+            return self.keep(chain, near + table[depth], time);
         }
-        let mut left_before = None;
-        for cut in cuts {
-            let (asked, rest) = self.open.split_at_mut(depth + 1);
-            let (Some(all), Some(rest)) = (asked.last(), rest.first_mut()) else { return };
-            let hits = rest.leave(all, &cut.accepts, &view.right);
-            let left = rest.count();
-            if left_before.replace(left) == Some(left) {
-                continue; // the same photos as with the threshold before
-            }
-            let time = time + f64::from(left) * self.times[chain[depth + 1]];
+        let slice = table.len() / (limits[depth].len() + 1);
+        let sum = |cells: &[f64], what: usize| cells.chunks_exact(width).map(|cell| cell[what]).sum::<f64>();
+        let mut open = vec![0.0; slice];
+        let (mut accepted, mut left) = (sum(table, depth), 0.0);
+        for (cells, limit) in table.chunks_exact(slice).zip(limits[depth]) {
+            open.iter_mut().zip(cells).for_each(|(open, cell)| *open += cell);
+            accepted -= sum(cells, depth);
+            let more = sum(cells, width - 1);
+            left += more;
+            let time = time + left * self.space.times[chain[depth + 1]];
             if self.too_slow(time) {
-                break; // higher thresholds leave more photos
+                break; // higher thresholds leave more frames
             }
-            if self.too_wrong(right + hits + self.open[depth + 1].count_and(&self.hope[depth + 1])) {
-                continue;
+            if more > 0.0 {
+                self.limits[depth] = *limit;
+                self.stage(chain, limits, &open, depth + 1, near + accepted, time);
             }
-            self.limits[depth] = cut.limit;
-            self.stage(chain, depth + 1, right + hits, time);
         }
     }
 
@@ -181,25 +164,28 @@ impl Search<'_> {
         match (self.aim, &self.best) {
             (Aim::Fastest { .. }, Some(best)) => time >= best.time,
             (Aim::Fastest { .. }, None) => false,
-            (Aim::MostRight { time: limit }, _) => time > limit,
+            (Aim::Nearest { time: limit }, _) => time > limit,
         }
     }
 
-    /// Nothing with so few right answers can be better than the best.
-    fn too_wrong(&self, right: u32) -> bool {
-        match (self.aim, &self.best) {
-            (Aim::Fastest { right: needed }, _) => right < needed,
-            (Aim::MostRight { .. }, Some(best)) => right <= best.right,
-            (Aim::MostRight { .. }, None) => false,
+    fn keep(&mut self, chain: &[usize], near: f64, time: f64) {
+        let better = match (self.aim, &self.best) {
+            (Aim::Fastest { near: needed }, _) => near >= needed,
+            (Aim::Nearest { .. }, Some(best)) => near > best.near + 1e-9,
+            (Aim::Nearest { .. }, None) => true,
+        };
+        if !better {
+            return;
         }
-    }
-
-    fn keep(&mut self, chain: &[usize], right: u32, time: f64) {
         let last = chain.len() - 1;
-        let stages =
-            chain.iter().enumerate().map(|(depth, engine)| (*engine, Some(self.limits[depth]).filter(|_| depth < last))).collect();
+        let chance = |depth: usize| self.space.views.get(self.set(chain, depth))?.grids.get(self.score)?.chance;
+        let stage = |(depth, engine): (usize, &usize)| {
+            let asks_on = depth < last;
+            let accept_above = asks_on.then(|| self.limits[depth]);
+            Stage { engine: *engine, accept_above, chance: asks_on.then(|| chance(depth)).flatten() }
+        };
+        let stages = chain.iter().enumerate().map(stage).collect();
         // A single engine has nothing to average.
-        let average = self.grids.average && last > 0;
-        self.best = Some(Found { structure: Structure { stages, average, score: self.grids.score }, right, time });
+        self.best = Some(Found { stages, average: self.average && last > 0, score: self.score, near, time });
     }
 }

@@ -24,7 +24,7 @@ fn allowance(remaining: Option<u64>) -> Allowance {
 }
 
 fn cascade() -> Policy {
-    let stage = |engine, accept_above| Stage { engine, accept_above };
+    let stage = |engine, accept_above| Stage { engine, accept_above, chance: None };
     let stages = [stage(NANO, Some(0.9)), stage(SMALL, Some(0.75)), stage(LARGE, None)];
     Policy::new(
         "cascade",

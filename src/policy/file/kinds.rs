@@ -1,19 +1,23 @@
-//! The tables of the four kinds: `[fixed]`, `[chain]`, `[confidence]`, `[random]`. Engines by their place in the list of ids.
+//! The tables of the kinds: `[fixed]`, `[chain]`, `[confidence]`, `[random]`; `[hybrid]` next door. Engines by their place in the list of
+//! ids.
 
 use toml::Value;
 
 use super::super::chain::{Chain, Guard};
+use super::super::clues::{CLUE_NAMES, CLUES, Logistic};
 use super::super::confidence::{Confidence, Score, Stage};
+use super::super::hybrid::Hybrid;
 use super::super::random::Mix;
 use super::super::{MAX_STEPS, Plan};
 use super::error::PolicyError;
 use super::fields::{Fields, number};
+use super::hybrid::hybrid;
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::features::{COUNT, NAMES};
 use crate::premodel::{MAX_K, MAX_ROWS, Premodel, Scale};
 
 /// The kinds, as written.
-const KINDS: [&str; 4] = ["fixed", "chain", "confidence", "random"];
+const KINDS: [&str; 5] = ["fixed", "chain", "confidence", "hybrid", "random"];
 /// `on-none` for no answer; not an engine's id therefore.
 const ABSTAIN: &str = "abstain";
 /// How far shares may be from 1 in sum.
@@ -22,15 +26,32 @@ const SHARE_SLACK: f64 = 1e-3;
 /// What a policy does, engines by place.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    Fixed { engine: usize, fallback: Option<usize> },
-    Chain { engines: Vec<usize>, on_none: Option<usize>, guard: Option<(f32, usize)>, premodel: Box<Premodel> },
-    Confidence { score: Score, average: bool, stages: Vec<(usize, Option<f32>)> },
-    Random { seed: u64, shares: Vec<(usize, f32)> },
+    Fixed {
+        engine: usize,
+        fallback: Option<usize>,
+    },
+    Chain {
+        engines: Vec<usize>,
+        on_none: Option<usize>,
+        guard: Option<(f32, usize)>,
+        premodel: Box<Premodel>,
+    },
+    Confidence {
+        score: Score,
+        average: bool,
+        stages: Vec<(usize, Option<f32>, Option<Logistic>)>,
+    },
+    /// Its engines are places.
+    Hybrid(Box<Hybrid>),
+    Random {
+        seed: u64,
+        shares: Vec<(usize, f32)>,
+    },
 }
 
 /// The ids met so far.
 #[derive(Default)]
-struct Ids(Vec<String>);
+pub(super) struct Ids(Vec<String>);
 
 impl Ids {
     fn place(&mut self, id: String) -> usize {
@@ -41,7 +62,7 @@ impl Ids {
     }
 
     /// As [`Self::place`], refusing what has been met before.
-    fn new_place(&mut self, id: String, fields: &Fields, key: &str) -> Result<usize, PolicyError> {
+    pub(super) fn new_place(&mut self, id: String, fields: &Fields, key: &str) -> Result<usize, PolicyError> {
         if self.0.contains(&id) {
             return Err(fields.refuse(key, &Value::from(id), "each engine once"));
         }
@@ -52,7 +73,7 @@ impl Ids {
 impl Kind {
     /// Takes the kind's own table out of `top`; a table of another kind is refused.
     pub(super) fn parse(top: &mut Fields) -> Result<(Self, Vec<String>), PolicyError> {
-        let kind = top.text("kind", "one of fixed, chain, confidence, random")?;
+        let kind = top.text("kind", "one of fixed, chain, confidence, hybrid, random")?;
         let Some(kind) = KINDS.into_iter().find(|known| *known == kind) else { return Err(top.refuse_word("kind", &kind, KINDS)) };
         if let Some(other) = KINDS.into_iter().find(|other| *other != kind && top.has(other)) {
             return Err(top.refuse("kind", &Value::from(kind), format!("\"{other}\" in a file with a table [{other}]")));
@@ -61,6 +82,7 @@ impl Kind {
             "fixed" => &["engine", "fallback"],
             "chain" => &["engines", "on-none", "k", "features", "min", "max", "best", "rows", "guard"],
             "confidence" => &["score", "average", "stages"],
+            "hybrid" => &["price", "features", "min", "max", "pool", "states"],
             _ => &["seed", "parts"],
         };
         let Some(mut fields) = top.table(kind, known)? else {
@@ -71,6 +93,7 @@ impl Kind {
             "fixed" => fixed(&mut fields, &mut ids)?,
             "chain" => chain(&mut fields, &mut ids)?,
             "confidence" => confidence(&mut fields, &mut ids)?,
+            "hybrid" => Self::Hybrid(Box::new(hybrid(&mut fields, &mut ids)?)),
             _ => random(&mut fields, &mut ids)?,
         };
         Ok((parsed, ids.0))
@@ -81,17 +104,23 @@ impl Kind {
             Self::Fixed { .. } => "fixed",
             Self::Chain { .. } => "chain",
             Self::Confidence { .. } => "confidence",
+            Self::Hybrid(_) => "hybrid",
             Self::Random { .. } => "random",
         }
     }
 
     /// True if it was fitted to measured answers of certain models.
     pub(super) fn is_tuned(&self) -> bool {
-        matches!(self, Self::Chain { .. } | Self::Confidence { .. })
+        matches!(self, Self::Chain { .. } | Self::Confidence { .. } | Self::Hybrid(_))
+    }
+
+    /// True if its decisions follow from features.
+    pub(super) fn reads_features(&self) -> bool {
+        matches!(self, Self::Chain { .. } | Self::Hybrid(_))
     }
 
     pub(super) fn averages(&self) -> bool {
-        matches!(self, Self::Confidence { average: true, .. })
+        matches!(self, Self::Confidence { average: true, .. } | Self::Hybrid(_))
     }
 
     /// The plan for engines at these indices; `None` only if `places` is shorter than the list of ids.
@@ -110,11 +139,18 @@ impl Kind {
             Self::Confidence { score, average, stages } => Plan::Confidence(Confidence {
                 stages: stages
                     .iter()
-                    .map(|&(place, accept_above)| Some(Stage { engine: at(place)?, accept_above }))
+                    .map(|&(place, accept_above, chance)| Some(Stage { engine: at(place)?, accept_above, chance }))
                     .collect::<Option<_>>()?,
                 average: *average,
                 score: *score,
             }),
+            Self::Hybrid(hybrid) => {
+                let mut bound = hybrid.clone();
+                for member in &mut bound.members {
+                    member.engine = at(usize::from(member.engine.0))?;
+                }
+                Plan::Hybrid(bound)
+            }
             Self::Random { seed, shares } => {
                 let parts: Vec<_> = shares.iter().map(|&(place, share)| Some((at(place)?, share))).collect::<Option<_>>()?;
                 Plan::Random(Mix::new(*seed, &parts)?)
@@ -138,13 +174,22 @@ fn confidence(fields: &mut Fields, ids: &mut Ids) -> Result<Kind, PolicyError> {
         return Err(fields.refuse_word("score", &score, Score::ALL.map(Score::name)));
     };
     let average = fields.flag("average")?.unwrap_or(false);
-    let tables = fields.tables("stages", &["engine", "accept-above"], 2, MAX_STEPS)?;
+    let tables = fields.tables("stages", &["engine", "accept-above", "weights"], 2, MAX_STEPS)?;
     let last = tables.len() - 1;
     let mut stages = Vec::with_capacity(tables.len());
     for (place, mut stage) in tables.into_iter().enumerate() {
         let id = stage.text("engine", "the id of an engine")?;
         let engine = ids.new_place(id, &stage, "engine")?;
         let accept_above = stage.number("accept-above", 0.0, 1.0)?.map(|limit| limit as f32);
+        let chance = match (stage.has("weights"), score == Score::Learned && place < last) {
+            (true, true) => Some(logistic(&mut stage, "weights")?),
+            (false, true) => return Err(stage.missing("weights", weights_allowed())),
+            (true, false) => {
+                let value = Value::from("(weights)");
+                return Err(stage.refuse("weights", &value, "only with score \"learned\", and not in the last stage"));
+            }
+            (false, false) => None,
+        };
         match accept_above {
             None if place < last => return Err(stage.missing("accept-above", "the score from which the answer stands, 0 to 1")),
             Some(limit) if place == last => {
@@ -154,10 +199,25 @@ fn confidence(fields: &mut Fields, ids: &mut Ids) -> Result<Kind, PolicyError> {
                     "nothing: the last stage's answer always stands",
                 ));
             }
-            _ => stages.push((engine, accept_above)),
+            _ => stages.push((engine, accept_above, chance)),
         }
     }
     Ok(Kind::Confidence { score, average, stages })
+}
+
+/// What belongs to a key with a model's weights.
+fn weights_allowed() -> String {
+    format!("{CLUES} weights: {}", CLUE_NAMES.join(", "))
+}
+
+/// The weights of one model.
+pub(super) fn logistic(fields: &mut Fields, key: &str) -> Result<Logistic, PolicyError> {
+    if !fields.has(key) {
+        return Err(fields.missing(key, weights_allowed()));
+    }
+    let mut weights = [0.0; CLUES];
+    weights.copy_from_slice(&fields.numbers(key, CLUES, CLUES)?);
+    Ok(Logistic(weights))
 }
 
 fn random(fields: &mut Fields, ids: &mut Ids) -> Result<Kind, PolicyError> {
@@ -209,9 +269,9 @@ fn chain(fields: &mut Fields, ids: &mut Ids) -> Result<Kind, PolicyError> {
     Ok(Kind::Chain { engines, on_none, guard, premodel })
 }
 
-/// The training rows of `[chain]`, which are the premodel.
-fn premodel(fields: &mut Fields, levels: usize) -> Result<Premodel, PolicyError> {
-    let names = fields.array("features", "names of features", 1, COUNT)?;
+/// `features`, `min` and `max`: which features are looked at, at least `least`, and their ranges in training.
+pub(super) fn scales(fields: &mut Fields, least: usize) -> Result<Vec<Scale>, PolicyError> {
+    let names = fields.array("features", "names of features", least, COUNT)?;
     let width = names.len();
     let (min, max) = (fields.numbers("min", width, width)?, fields.numbers("max", width, width)?);
     let mut scales: Vec<Scale> = Vec::with_capacity(width);
@@ -228,6 +288,13 @@ fn premodel(fields: &mut Fields, levels: usize) -> Result<Premodel, PolicyError>
         }
         scales.push(Scale { feature, min: min[place], max: max[place] });
     }
+    Ok(scales)
+}
+
+/// The training rows of `[chain]`, which are the premodel.
+fn premodel(fields: &mut Fields, levels: usize) -> Result<Premodel, PolicyError> {
+    let scales = scales(fields, 1)?;
+    let width = scales.len();
 
     let rows = fields.array("rows", "training rows", 1, MAX_ROWS)?;
     let mut values = Vec::with_capacity(rows.len() * width);

@@ -5,14 +5,16 @@
 
 mod error;
 mod fields;
+mod hybrid;
 mod kinds;
 mod made;
 
 use std::path::Path;
+use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::{Plan, Policy};
+use super::{Plan, Policy, Reuse};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 pub use error::PolicyError;
 use error::{hint, listed};
@@ -24,6 +26,8 @@ pub use made::Made;
 pub const FORMAT: u64 = 1;
 /// Longest policy file.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Longest time for which an answer may be given again, ms.
+const HOUR_MS: u64 = 3_600_000;
 /// In place of a sha256: any model will do.
 const ANY: &str = "any";
 
@@ -52,6 +56,7 @@ pub struct PolicyFile {
     /// sha256 by place in `ids`; `None` will take any.
     pins: Vec<Option<String>>,
     kind: Kind,
+    reuse: Option<Reuse>,
 }
 
 impl PolicyFile {
@@ -74,9 +79,11 @@ impl PolicyFile {
             "feature-schema",
             "made",
             "engines",
+            "reuse",
             "fixed",
             "chain",
             "confidence",
+            "hybrid",
             "random",
         ];
         let mut top = Fields::new(&file, "", table, &known)?;
@@ -89,18 +96,26 @@ impl PolicyFile {
         let (kind, ids) = Kind::parse(&mut top)?;
         let schema = Self::schema_of(&mut top, &kind)?;
         let pins = Self::pins(&file, &mut top, &ids, kind.is_tuned())?;
-        Ok(Self { path: file, name, description, made, schema, ids, pins, kind })
+        let reuse = Self::reuse(&mut top)?;
+        Ok(Self { path: file, name, description, made, schema, ids, pins, kind, reuse })
     }
 
-    /// Only kind `chain` reads features.
+    /// Kinds that read features cannot do without it; in the others it says under which features the figures were measured.
     fn schema_of(top: &mut Fields, kind: &Kind) -> Result<Option<String>, PolicyError> {
         let schema = top.text_if_any("feature-schema", "the schema of the features")?;
-        match (schema, kind) {
-            (None, Kind::Chain { .. }) => Err(top.missing("feature-schema", "the schema of the features that it was trained on")),
-            (Some(schema), Kind::Chain { .. }) => Ok(Some(schema)),
-            (Some(schema), _) => Err(top.refuse("feature-schema", &Value::from(schema), "only in files of kind `chain`")),
-            (None, _) => Ok(None),
+        if schema.is_none() && kind.reads_features() {
+            return Err(top.missing("feature-schema", "the schema of the features that it was trained on"));
         }
+        Ok(schema)
+    }
+
+    /// `[reuse]`: the last answer is given again, where a camera's own configuration says nothing of it.
+    fn reuse(top: &mut Fields) -> Result<Option<Reuse>, PolicyError> {
+        let Some(mut table) = top.table("reuse", &["max-change", "max-age-ms"])? else { return Ok(None) };
+        let allowed = "the largest change of a block of the picture, 0 to 1";
+        let max_change = table.number("max-change", 0.0, 1.0)?.ok_or_else(|| table.missing("max-change", allowed))? as f32;
+        let max_age = Duration::from_millis(table.count("max-age-ms", 1, HOUR_MS)?.unwrap_or(1000));
+        Ok(Some(Reuse { max_change, max_age }))
     }
 
     /// `[engines]`: id = "sha256". Kinds tuned on measured answers must pin every engine, the others may.
@@ -181,6 +196,6 @@ impl PolicyFile {
                 "a policy that its own engines can carry out".to_owned(),
             )
         })?;
-        Ok(Policy::new(self.name.clone(), plan))
+        Ok(Policy::new(self.name.clone(), plan).with_reuse(self.reuse))
     }
 }

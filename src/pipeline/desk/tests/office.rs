@@ -78,7 +78,8 @@ impl Office {
     /// Engine `n` costs `costs[n]` ms and is asked if the answer before is less than 0.6 sure.
     pub(super) fn new(costs: &[u64], average: bool, terminals: Vec<Terminal>) -> Self {
         let last = costs.len() - 1;
-        let stage = |index: usize| Stage { engine: EngineIdx(index as u8), accept_above: (index < last).then_some(0.6) };
+        let stage =
+            |index: usize| Stage { engine: EngineIdx(index as u8), accept_above: (index < last).then_some(0.6), chance: None };
         let stages = (0..costs.len()).map(stage).collect();
         let policy = Policy::new("test", Plan::Confidence(Confidence { stages, average, score: Score::MaxSoftmax }));
         let class = |class| Label { key: String::new(), name: format!("class {class}") };
