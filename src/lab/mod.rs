@@ -14,6 +14,9 @@ pub mod stream;
 pub mod thresholds;
 pub mod write;
 
+#[cfg(test)]
+mod properties;
+
 /// Why nothing could be learned.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LabError {

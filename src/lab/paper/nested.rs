@@ -112,10 +112,15 @@ mod tests {
     use super::*;
     use crate::lab::crossval::{folds, judge};
     use crate::lab::paper::samples;
+    use crate::stats::{splitmix64, unit};
 
     #[test]
     fn it_walks_as_the_learner_does_and_its_levels_are_better_than_not_looking() {
-        let profile = samples::learnable(240, 5);
+        // By feature 0 both are right, then only the dear one, then nobody; the other features are noise.
+        let draw = |case: usize, feature: usize| unit(splitmix64(case as u64 * 64 + feature as u64));
+        let rows: Vec<[bool; 2]> = (0..240).map(|case| [draw(case, 0) < 0.5, draw(case, 0) < 0.8]).collect();
+        let rows: Vec<&[bool]> = rows.iter().map(|row| row.as_slice()).collect();
+        let profile = samples::of(&[1.0, 4.0], &rows, |case, feature| draw(case, feature) as f32);
         let fold_of = folds(&profile, 4, 1).unwrap();
         let nested = judge_chain(&profile, &PaperChain::default(), &fold_of).unwrap();
         assert_eq!(nested.walks, judge(&profile, &PaperChain::default(), &fold_of, None).unwrap().walks);
