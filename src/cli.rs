@@ -1,5 +1,7 @@
 //! The command line: what can be typed, and which command it means. No logic: each arm calls into [`crate::command`].
 
+mod published;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -11,6 +13,8 @@ use log::LevelFilter;
 use crate::command;
 use crate::config::Overrides;
 use crate::error::Error;
+
+pub use published::{ChainArgs, CriterionWord, KindWord, MethodWord, OnNoneWord};
 
 /// Heading of the flags that most commands know.
 const COMMON: &str = "Most commands";
@@ -267,6 +271,12 @@ pub struct TrainArgs {
     /// Profile made by `squint profile`
     #[arg(long, value_name = "FILE")]
     pub profile: PathBuf,
+    /// What sort of policy to make
+    #[arg(long, value_name = "WORD", value_enum, default_value_t = KindWord::Best)]
+    pub kind: KindWord,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub chain: ChainArgs,
     /// What is wanted: the least mean time at the top-1 of the reference, or the most top-1 within a mean time
     #[arg(long, value_name = "WORD", value_enum, default_value_t = ObjectiveWord::LeastTime)]
     pub objective: ObjectiveWord,
@@ -311,6 +321,12 @@ pub struct EvaluateArgs {
     /// Policy files to judge beside the rest
     #[arg(value_name = "POLICY FILE")]
     pub policies: Vec<PathBuf>,
+    /// Judge the classifiers that the papers hold against the published chain, too, and every mixed chain of three
+    #[arg(long)]
+    pub classifiers: bool,
+    /// Show what the published pool selection finds for each method and several theta, chosen among without a mistake
+    #[arg(long)]
+    pub pools: bool,
     /// Everything as JSON; see docs/evaluation.md
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -66,22 +66,37 @@ pub fn wilson95(hits: u64, n: u64) -> (f64, f64) {
 /// 95 % interval of the mean of paired differences, by the percentile bootstrap with `rounds` resamples drawn from `seed`.
 /// `None` without differences or rounds.
 pub fn paired_bootstrap95(differences: &[f64], rounds: usize, seed: u64) -> Option<(f64, f64)> {
-    let n = differences.len();
-    if n == 0 || rounds == 0 {
+    paired_bootstraps95(&[differences], rounds, seed).and_then(|intervals| intervals.first().copied())
+}
+
+/// [`paired_bootstrap95`] of several series of equal length, each as if alone, for little more than the price of one: drawing is what
+/// takes the time. `None` without series, differences or rounds, or with unequal lengths.
+pub fn paired_bootstraps95<D: AsRef<[f64]>>(series: &[D], rounds: usize, seed: u64) -> Option<Vec<(f64, f64)>> {
+    let n = series.first()?.as_ref().len();
+    if n == 0 || rounds == 0 || series.iter().any(|one| one.as_ref().len() != n) {
         return None;
     }
     let mut draw = seed;
-    let mut means = Vec::with_capacity(rounds);
+    let mut means = vec![Vec::with_capacity(rounds); series.len()];
+    let mut drawn = vec![0u32; n];
     for _ in 0..rounds {
-        let mut sum = 0.0;
+        drawn.fill(0);
         for _ in 0..n {
             draw = draw.wrapping_add(1);
-            sum += differences[(unit(splitmix64(draw)) * n as f64) as usize % n];
+            drawn[(unit(splitmix64(draw)) * n as f64) as usize % n] += 1;
         }
-        means.push(sum / n as f64);
+        for (means, one) in means.iter_mut().zip(series) {
+            let sum: f64 = one.as_ref().iter().zip(&drawn).map(|(difference, times)| difference * f64::from(*times)).sum();
+            means.push(sum / n as f64);
+        }
     }
-    means.sort_by(f64::total_cmp);
-    Some((quantile(&means, 0.025)?, quantile(&means, 0.975)?))
+    means
+        .iter_mut()
+        .map(|means| {
+            means.sort_by(f64::total_cmp);
+            Some((quantile(means, 0.025)?, quantile(means, 0.975)?))
+        })
+        .collect()
 }
 
 /// Exponentially weighted mean that starts at its first value.
@@ -134,6 +149,18 @@ mod tests {
         let (mean, half) = mean95(&[1.0, 2.0, 3.0]).unwrap();
         assert!((mean - 2.0).abs() < 1e-12 && (half - 4.303 / 3f64.sqrt()).abs() < 1e-9, "{half}");
         assert_eq!((mean95(&[4.0, 4.0]), mean95(&[4.0])), (Some((4.0, 0.0)), None));
+    }
+
+    #[test]
+    fn series_resampled_together_fare_as_each_would_alone() {
+        let series: Vec<Vec<f64>> = (0..3).map(|one| (0..50).map(|i| unit(splitmix64(i * 7 + one)) - 0.3).collect()).collect();
+        let together = paired_bootstraps95(&series, 200, 9).unwrap();
+        for (one, interval) in series.iter().zip(together) {
+            assert_eq!(paired_bootstrap95(one, 200, 9), Some(interval));
+            let centre = mean(one).unwrap();
+            assert!(interval.0 < centre && centre < interval.1, "{interval:?} {centre}");
+        }
+        assert_eq!(paired_bootstraps95(&[vec![1.0], vec![]], 200, 9), None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! The figures are worked out in [`crate::lab::evaluate`]; here files are read, the clock is held and the table is printed.
 
+mod published;
+
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -58,11 +60,13 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
     let mut evaluation = report(&profile, &entries, args.folds, args.seed);
     evaluation.features =
         importances.into_iter().map(|(name, points)| FeatureImportance { name: name.to_string(), points }).collect();
+    published::add(args, &profile, &mut evaluation)?;
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&evaluation).map_err(|error| Error::Bug(error.to_string()))?;
         std::fs::write(path, text + "\n").map_err(Error::io(path.display()))?;
     }
-    print(&evaluation)
+    print(&evaluation)?;
+    published::print(&evaluation)
 }
 
 fn entry(name: String, kind: &str, judged: &str, trained_on_this: bool, walks: Vec<Walk>, policy_ms: f64) -> Entry {

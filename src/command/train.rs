@@ -1,10 +1,12 @@
 //! `squint train`: from a profile to a policy file. Prints every step; the learning is in [`crate::lab`].
 
+pub(super) mod published;
+
 use std::io::Write;
 use std::time::SystemTime;
 
 use super::evaluate::decision_ms;
-use crate::cli::{ObjectiveWord, TrainArgs};
+use crate::cli::{KindWord, ObjectiveWord, TrainArgs};
 use crate::error::Error;
 use crate::lab::choose::{Chooser, Objective};
 use crate::lab::crossval::{Learner, folds, judge};
@@ -27,6 +29,9 @@ const MARGINS: [f64; 3] = [0.0, 0.5, 1.0];
 /// Learns, judges on frames that were not learned from, writes the policy file.
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     let profile = file::read(&args.profile)?;
+    if args.kind == KindWord::Chain {
+        return published::train(args, &profile);
+    }
     let reference = match &args.reference {
         Some(id) => profile.engine(id)?,
         None => profile.most_capable(),

@@ -48,6 +48,52 @@ pub struct Evaluation {
     pub features: Vec<FeatureImportance>,
     /// Families of policies with one knob, over mean time.
     pub curves: Vec<Curve>,
+    /// The classifiers that the papers hold against the published chain; empty unless asked for.
+    pub classifiers: Vec<ClassifierScore>,
+    /// What the published pool selection finds for other settings; empty unless asked for.
+    pub pools: Vec<PoolScore>,
+}
+
+/// One classifier, or chain of them, in place of the published KNN chain; cross-validated. Figures as in [`PolicyScore`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ClassifierScore {
+    /// `single-<kind>` or `chain-<kind>-<kind>-<kind>`.
+    pub name: String,
+    /// Right answers / all frames; no answer is wrong.
+    pub top1: f64,
+    /// Wilson's interval.
+    pub top1_ci95: Interval,
+    /// Share of frames answered.
+    pub coverage: f64,
+    /// Right / answered.
+    pub selective_top1: f64,
+    /// Mean time of features and look, ms; the classifier's own time is not in it.
+    pub mean_ms: f64,
+    /// Share of frames for which the cheapest right engine of the pool was chosen, or rightly none.
+    pub premodel_accuracy: f64,
+    /// Top-1 above the no-skill line at equal mean time, points.
+    pub noskill_gain: f64,
+    /// Paired bootstrap interval, points.
+    pub noskill_gain_ci95: Interval,
+    /// As in [`PolicyScore`]; not top-1.
+    pub paper_score: f64,
+}
+
+/// A pool of the published selection, with a premodel that makes no mistake: a ceiling on the frames that it was chosen on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PoolScore {
+    /// `accuracy`, `optimal` or `alternate`.
+    pub method: String,
+    /// Points.
+    pub theta: f64,
+    /// Ids, cheapest first.
+    pub engines: Vec<String>,
+    /// Share of frames that some engine of the pool gets right.
+    pub union: f64,
+    /// Mean time of the cheapest right engine (where none is right, of the cheapest of the pool), ms.
+    pub mean_ms: f64,
+    /// The same, running nothing where none is right, ms.
+    pub mean_ms_abstaining: f64,
 }
 
 /// One engine alone.

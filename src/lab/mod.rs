@@ -17,6 +17,9 @@ pub mod stream;
 pub mod thresholds;
 pub mod write;
 
+#[cfg(test)]
+mod properties;
+
 /// Why nothing could be learned.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LabError {

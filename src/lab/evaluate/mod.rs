@@ -53,6 +53,8 @@ pub fn evaluate(profile: &Profile, entries: &[Entry], folds: usize, seed: u64) -
         policies,
         features: Vec::new(),
         curves: Vec::new(),
+        classifiers: Vec::new(),
+        pools: Vec::new(),
     }
 }
 

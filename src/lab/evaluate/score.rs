@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::{Entry, Line, interval, somebody_right};
 use crate::lab::evaluation::{Against, EngineShare, ErrorExample, Errors, Interval, Oracle, PolicyScore, ReliabilityBin};
-use crate::lab::profile::Profile;
+use crate::lab::profile::{Column, Profile};
 use crate::lab::replay::Walk;
-use crate::stats::{mean, paired_bootstrap95, quantile, wilson95};
+use crate::stats::{mean, paired_bootstraps95, quantile, wilson95};
 
 /// Rounds of the bootstrap.
 const ROUNDS: usize = 2000;
@@ -24,9 +24,8 @@ pub(super) fn score(profile: &Profile, entry: &Entry, reference: usize, line: &L
     times.sort_by(f64::total_cmp);
     let mean_ms = mean(&times).unwrap_or(0.0);
     let top1 = hits / n;
-    let against: Vec<Against> = (0..profile.engines.len()).map(|engine| compare(profile, &right, engine, mean_ms, seed)).collect();
+    let (against, (gain, gain_ci)) = compare(profile, &right, line, mean_ms, seed);
     let main = against.get(reference).cloned().unwrap_or_default();
-    let (gain, gain_ci) = gain(profile, &right, line, mean_ms, seed);
     let (precision, recall, f1) = macro_figures(profile, walks);
     let nobody: Vec<bool> = somebody_right(profile).into_iter().map(|somebody| !somebody).collect();
     let excused = walks.iter().zip(&nobody).filter(|(walk, nobody)| walk.top.is_empty() && **nobody).count() as f64;
@@ -75,40 +74,50 @@ fn one(yes: bool) -> f64 {
     f64::from(u8::from(yes))
 }
 
-/// Mean of paired differences in points and its interval, resampled by photo: frames of one photo are not independent.
-fn paired(profile: &Profile, differences: &[f64], seed: u64) -> (f64, Interval) {
-    let mut sums: HashMap<u32, f64> = HashMap::new();
-    let mut order: Vec<u32> = Vec::new();
-    for (case, difference) in profile.cases.iter().zip(differences) {
-        *sums.entry(case.group).or_insert_with(|| {
-            order.push(case.group);
-            0.0
-        }) += difference;
-    }
-    // Sums of groups, scaled so that their mean is the mean of all frames.
-    let scale = 100.0 * order.len() as f64 / differences.len().max(1) as f64;
-    let grouped: Vec<f64> = order.iter().map(|group| sums.get(group).copied().unwrap_or(0.0) * scale).collect();
-    (mean(&grouped).unwrap_or(0.0), interval(paired_bootstrap95(&grouped, ROUNDS, seed).unwrap_or((0.0, 0.0))))
-}
-
-fn compare(profile: &Profile, right: &[f64], engine: usize, mean_ms: f64, seed: u64) -> Against {
-    let column = &profile.engines[engine];
-    let alone = profile.cases.iter().enumerate().map(|(place, case)| one(column.is_right(place, case.label)));
-    let differences: Vec<f64> = right.iter().zip(alone).map(|(ours, theirs)| ours - theirs).collect();
-    let (top1_diff, top1_diff_ci95) = paired(profile, &differences, seed);
-    Against { id: column.id.clone(), speedup: column.mean_ms / mean_ms.max(1e-9), top1_diff, top1_diff_ci95 }
-}
-
-/// Points above the random mix of the line's two engines that takes as long.
-fn gain(profile: &Profile, right: &[f64], line: &Line, mean_ms: f64, seed: u64) -> (f64, Interval) {
-    let Some((a, b, share)) = line.mix(mean_ms) else { return Default::default() };
-    let expected = |place: usize, label: u32| {
-        let alone = |engine: usize| one(profile.engines[engine].is_right(place, label));
-        alone(a) * (1.0 - share) + alone(b) * share
+/// Against every engine, and the gain over the no-skill line. All are resampled together, by the same draws as each would be alone.
+fn compare(profile: &Profile, right: &[f64], line: &Line, mean_ms: f64, seed: u64) -> (Vec<Against>, (f64, Interval)) {
+    let mut all: Vec<Vec<f64>> =
+        (0..profile.engines.len()).map(|engine| by_photo(profile, right, engine_alone(profile, engine))).collect();
+    all.push(by_photo(profile, right, mixed(profile, line, mean_ms)));
+    let intervals = paired_bootstraps95(&all, ROUNDS, seed).unwrap_or_else(|| vec![(0.0, 0.0); all.len()]);
+    let mut found = all.iter().zip(intervals).map(|(grouped, ci)| (mean(grouped).unwrap_or(0.0), interval(ci)));
+    let one = |(column, (top1_diff, top1_diff_ci95)): (&Column, (f64, Interval))| Against {
+        id: column.id.clone(),
+        speedup: column.mean_ms / mean_ms.max(1e-9),
+        top1_diff,
+        top1_diff_ci95,
     };
-    let mixed = profile.cases.iter().enumerate().map(|(place, case)| expected(place, case.label));
-    let differences: Vec<f64> = right.iter().zip(mixed).map(|(ours, theirs)| ours - theirs).collect();
-    paired(profile, &differences, seed)
+    let against = profile.engines.iter().zip(found.by_ref()).map(one).collect();
+    (against, found.next().unwrap_or_default())
+}
+
+/// Paired differences in points, summed by photo, as frames of one photo are not independent; scaled so that their mean is the mean of all
+/// frames.
+fn by_photo(profile: &Profile, right: &[f64], other: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut sums: Vec<f64> = Vec::new();
+    let mut place: HashMap<u32, usize> = HashMap::new();
+    for ((case, ours), theirs) in profile.cases.iter().zip(right).zip(other) {
+        let at = *place.entry(case.group).or_insert(sums.len());
+        if at == sums.len() {
+            sums.push(0.0);
+        }
+        sums[at] += ours - theirs;
+    }
+    let scale = 100.0 * sums.len() as f64 / right.len().max(1) as f64;
+    sums.iter_mut().for_each(|sum| *sum *= scale);
+    sums
+}
+
+fn engine_alone(profile: &Profile, engine: usize) -> impl Iterator<Item = f64> {
+    let column = profile.engines.get(engine);
+    let right = move |place: usize, label: u32| column.is_some_and(|column| column.is_right(place, label));
+    profile.cases.iter().enumerate().map(move |(place, case)| one(right(place, case.label)))
+}
+
+/// What the random mix of the line's two engines that takes as long would get right, by frame.
+fn mixed(profile: &Profile, line: &Line, mean_ms: f64) -> impl Iterator<Item = f64> {
+    let (a, b, share) = line.mix(mean_ms).unwrap_or((0, 0, 0.0));
+    engine_alone(profile, a).zip(engine_alone(profile, b)).map(move |(a, b)| a * (1.0 - share) + b * share)
 }
 
 /// Macro precision (classes answered at all), recall and F1 (classes shown).

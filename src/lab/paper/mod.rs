@@ -2,14 +2,16 @@
 //!
 //! Taylor et al., LCTES 2018, and Sanz Marco et al., ACM TECS 2020. Pure; everything is fitted on the cases handed in and on no others,
 //! but for the engines' mean times, which are those of the profile. In order: [`pool`], [`labels`], [`selection`], [`chain`],
-//! [`write`]. [`others`] judges the classifiers that the papers compare with.
+//! [`write`]. [`nested`] judges all of it on other photos, [`others`] the classifiers that the papers compare with, [`sensitivity`] the pool.
 
 pub mod chain;
 pub mod labels;
 mod learners;
+pub mod nested;
 pub mod others;
 pub mod pool;
 pub mod selection;
+pub mod sensitivity;
 pub mod write;
 
 #[cfg(test)]
@@ -17,8 +19,10 @@ mod samples;
 
 pub use chain::{Fitted, OnNone, PaperChain};
 pub use labels::Criterion;
+pub use nested::{Nested, judge_chain};
 pub use others::{OtherScore, judge_others};
 pub use pool::{Method, Selection, select};
+pub use sensitivity::{Perfect, THETAS, perfect_pools};
 pub use write::to_policy_toml;
 
 use super::profile::Profile;

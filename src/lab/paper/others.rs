@@ -7,9 +7,11 @@ use super::chain::PaperChain;
 use super::labels::labels;
 use super::learners::{Kind, Lesson};
 use super::sample;
+use crate::engine::TOP;
 use crate::lab::LabError;
 use crate::lab::crossval::split;
-use crate::lab::profile::Profile;
+use crate::lab::profile::{Case, Profile};
+use crate::lab::replay::Walk;
 use crate::premodel::{CLAMP, Scale};
 
 /// Support vectors are learned from at most so many cases of each fold, drawn with the seed.
@@ -33,6 +35,28 @@ pub struct OtherScore {
     pub paper_score: f64,
     /// By case, the engine asked, by place in the profile.
     pub choices: Vec<Option<usize>>,
+}
+
+impl OtherScore {
+    /// By case, what a policy with these choices does: one look or none.
+    pub fn walks(&self, profile: &Profile) -> Vec<Walk> {
+        let walk = |(case, (choice, shown)): (usize, (&Option<usize>, &Case))| {
+            let mut walk = Walk { ms: f64::from(shown.features_ms), energy_mj: Some(0.0), ..Walk::default() };
+            let Some((engine, column)) = choice.and_then(|engine| Some((engine, profile.engines.get(engine)?))) else {
+                return walk;
+            };
+            walk.asked = u8::try_from(engine).into_iter().collect();
+            walk.ms += column.ms(case);
+            let seen = column.looks.get(case).copied().flatten();
+            walk.energy_mj = seen.and_then(|seen| seen.energy_mj).map(f64::from);
+            if let Some(seen) = seen {
+                walk.top = seen.top.iter().take(usize::from(seen.ranked).min(TOP)).map(|top| top.class).collect();
+                walk.confidence = seen.top[0].probability;
+            }
+            walk
+        };
+        self.choices.iter().zip(&profile.cases).enumerate().map(walk).collect()
+    }
 }
 
 /// Judges all of them on the folds of `fold_of` (by case, from [`crate::lab::crossval::folds`]). `settings` says how pool, labels and
@@ -154,6 +178,10 @@ mod tests {
         let real = judge(&profile, &settings, &fold_of, None).unwrap();
         let asked: Vec<Option<usize>> = real.walks.iter().map(|walk| walk.settled_by()).collect();
         assert_eq!(chain.choices, asked);
+        let (ours, theirs) = (chain.walks(&profile), &real.walks);
+        for (ours, real) in ours.iter().zip(theirs) {
+            assert_eq!((&ours.top, &ours.asked, ours.ms, ours.confidence), (&real.top, &real.asked, real.ms, real.confidence));
+        }
         let hits = real.walks.iter().zip(&profile.cases).filter(|(walk, case)| walk.is_right(case.label)).count() as u64;
         assert_eq!(chain.top1_hits, hits);
         assert!(scores.iter().all(|score| score.paper_score * 120.0 + 1e-9 >= score.top1_hits as f64));
