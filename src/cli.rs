@@ -277,7 +277,7 @@ pub struct TrainArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub chain: ChainArgs,
-    /// What is wanted: the least mean time at the top-1 of the reference, or the most top-1 within a mean time
+    /// What is wanted: the least mean time or energy at the top-1 of the reference, or the most top-1 within a mean time
     #[arg(long, value_name = "WORD", value_enum, default_value_t = ObjectiveWord::LeastTime)]
     pub objective: ObjectiveWord,
     /// Mean time allowed, features included, milliseconds (for most-accurate)
@@ -286,10 +286,13 @@ pub struct TrainArgs {
     /// Mean time allowed, as a share of the reference's mean time (for most-accurate; 1 by default)
     #[arg(long, value_name = "SHARE")]
     pub within_share: Option<f64>,
+    /// 95 % of the frames are to be answered within so many milliseconds (for least-energy; twice the reference's mean time by default)
+    #[arg(long, value_name = "MS")]
+    pub p95_ms: Option<f64>,
     /// Engine to be compared with; the single engine that is right most often by default
     #[arg(long, value_name = "ID")]
     pub reference: Option<String>,
-    /// How far above the reference's top-1 to aim, in points (for least-time); choosing flatters
+    /// How far above the reference's top-1 to aim, in points (for least-time and least-energy); choosing flatters
     #[arg(long, value_name = "POINTS", default_value_t = 0.0, allow_negative_numbers = true)]
     pub margin: f64,
     /// Engines to choose from, comma-separated; all of the profile that are no ensemble by default
@@ -348,6 +351,8 @@ pub enum ObjectiveWord {
     LeastTime,
     /// Most top-1 within a mean time.
     MostAccurate,
+    /// Least mean energy with a top-1 not below the reference's and a bound on the 95th percentile of the time.
+    LeastEnergy,
 }
 
 impl Common {

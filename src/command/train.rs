@@ -1,30 +1,27 @@
 //! `squint train`: from a profile to a policy file. Prints every step; the learning is in [`crate::lab`].
 
+mod candidates;
 pub(super) mod published;
 
 use std::io::Write;
 use std::time::SystemTime;
 
 use super::evaluate::decision_ms;
-use crate::cli::{KindWord, ObjectiveWord, TrainArgs};
+use crate::cli::{KindWord, TrainArgs};
+use crate::engine::EngineIdx;
 use crate::error::Error;
-use crate::lab::choose::{Chooser, Objective};
-use crate::lab::crossval::{Learner, folds, judge};
+use crate::features::NAMES;
+use crate::lab::crossval::{folds, judge};
 use crate::lab::evaluate::{Entry, evaluate};
 use crate::lab::evaluation::{Interval, PolicyScore};
 use crate::lab::profile::{Profile, file};
 use crate::lab::replay::replay;
-use crate::lab::thresholds::{Goal, Thresholds};
 use crate::lab::write::{Provenance, to_toml};
 use crate::policy::file::Made;
 use crate::policy::{Plan, Policy};
 use crate::sink::Stamp;
 use crate::stats::wilson95;
-
-/// Folds inside the training frames, for choosing.
-const INNER_FOLDS: usize = 5;
-/// Points above what is asked that the candidates aim at on their training frames: choosing thresholds flatters.
-const MARGINS: [f64; 3] = [0.0, 0.5, 1.0];
+use candidates::INNER_FOLDS;
 
 /// Learns, judges on frames that were not learned from, writes the policy file.
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
@@ -36,8 +33,8 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
         Some(id) => profile.engine(id)?,
         None => profile.most_capable(),
     };
-    let pool = pool(args, &profile)?;
-    let (chooser, wanted) = chooser(args, &profile, reference, &pool)?;
+    let pool = candidates::pool(args, &profile)?;
+    let (chooser, wanted) = candidates::chooser(args, &profile, reference, &pool)?;
     let everything: Vec<usize> = (0..profile.cases.len()).collect();
     let mut out = std::io::stdout().lock();
     let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io("standard output"));
@@ -128,60 +125,33 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     say(format!("written to {}", args.out.display()))
 }
 
-/// Engines to choose from, by place in the profile.
-fn pool(args: &TrainArgs, profile: &Profile) -> Result<Vec<usize>, Error> {
-    if !args.pool.is_empty() {
-        return args.pool.iter().map(|id| Ok(profile.engine(id)?)).collect();
-    }
-    Ok((0..profile.engines.len()).filter(|engine| profile.engines[*engine].networks == 1).collect())
-}
-
-/// The candidates, and the objective in words.
-fn chooser(args: &TrainArgs, profile: &Profile, reference: usize, pool: &[usize]) -> Result<(Chooser, String), Error> {
-    let column = &profile.engines[reference];
-    let (objective, wanted) = match args.objective {
-        ObjectiveWord::LeastTime => (
-            Objective::LeastTime { reference, margin: args.margin / 100.0 },
-            format!("least mean time, top-1 not below {} {:+.1} points", column.id, args.margin),
-        ),
-        ObjectiveWord::MostAccurate => {
-            let mean_ms = args.within_ms.unwrap_or(args.within_share.unwrap_or(1.0) * column.mean_ms);
-            if !(mean_ms.is_finite() && mean_ms > 0.0) {
-                return Err(Error::Usage(format!("a mean time of {mean_ms} ms; it must be above 0")));
-            }
-            (Objective::MostAccurate { mean_ms }, format!("most top-1 within a mean time of {mean_ms:.2} ms"))
-        }
-    };
-    let learner = |name: String, goal: Goal, stages: usize| {
-        Box::new(Thresholds { name, stages, ..Thresholds::new(goal, pool.to_vec()) }) as Box<dyn Learner>
-    };
-    let longest = usize::from(args.stages);
-    let candidates = match objective {
-        Objective::MostAccurate { mean_ms } => (1..=longest)
-            .map(|stages| learner(format!("confidence, up to {stages} stages"), Goal::MostAccurate { mean_ms }, stages))
-            .collect(),
-        _ => MARGINS
-            .iter()
-            .map(|above| {
-                let goal = Goal::LeastTime { reference, margin: (args.margin + above) / 100.0 };
-                learner(format!("confidence, aiming {above:.1} higher"), goal, longest)
-            })
-            .collect(),
-    };
-    Ok((Chooser { candidates, objective, folds: INNER_FOLDS, seed: args.seed, reuse: None }, wanted))
-}
-
+/// The policy in a few lines.
 fn stages(policy: &Policy, profile: &Profile, say: &mut impl FnMut(String) -> Result<(), Error>) -> Result<(), Error> {
-    let id = |engine: crate::engine::EngineIdx| profile.engines.get(usize::from(engine.0)).map_or("", |column| column.id.as_str());
+    let id = |engine: EngineIdx| profile.engines.get(usize::from(engine.0)).map_or("", |column| column.id.as_str());
+    if let Some(reuse) = policy.reuse() {
+        let (change, age) = (reuse.max_change, reuse.max_age.as_millis());
+        say(format!("     the last answer again, if it was sure, while no block changed by more than {change:.2}, for {age} ms"))?;
+    }
     match policy.plan() {
         Plan::Confidence(confidence) => {
+            let averages = if confidence.average { "answers averaged" } else { "the last answer counts" };
+            say(format!("     {averages}, score {}", confidence.score.name()))?;
             for stage in &confidence.stages {
-                let until = stage
-                    .accept_above
-                    .map_or("stands".into(), |limit| format!("stands from {} {limit:.3}", confidence.score.name()));
+                let until = stage.accept_above.map_or("stands".into(), |limit| format!("stands from {limit:.3}"));
                 say(format!("     {:<30} {until}", id(stage.engine)))?;
             }
             Ok(())
+        }
+        Plan::Hybrid(hybrid) => {
+            let points = f64::from(hybrid.price) * 100.0;
+            say(format!(
+                "     answers averaged; a look is worth it if it adds {points:.3} points a ms to the chance of a right answer"
+            ))?;
+            let features: Vec<&str> = hybrid.scales.iter().filter_map(|scale| NAMES.get(scale.feature).copied()).collect();
+            if !features.is_empty() {
+                say(format!("     entered by {}", features.join(", ")))?;
+            }
+            hybrid.members.iter().try_for_each(|member| say(format!("     {:<30} {:>6.2} ms", id(member.engine), member.ms)))
         }
         _ => policy.engines().iter().try_for_each(|engine| say(format!("     {:<30} {}", id(*engine), policy.kind()))),
     }

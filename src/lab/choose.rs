@@ -120,6 +120,27 @@ pub struct Chooser {
     pub reuse: Option<Reuse>,
 }
 
+/// Another learner's policy, with last answers given again under these terms (streams).
+pub struct Reusing {
+    /// Makes the policy.
+    pub inner: std::sync::Arc<dyn Learner>,
+    /// `None`: never.
+    pub reuse: Option<Reuse>,
+}
+
+impl Learner for Reusing {
+    fn name(&self) -> String {
+        match self.reuse {
+            Some(reuse) => format!("{}, again below {:.2}", self.inner.name(), reuse.max_change),
+            None => self.inner.name(),
+        }
+    }
+
+    fn learn(&self, profile: &Profile, training: &[usize]) -> Result<Policy, LabError> {
+        Ok(self.inner.learn(profile, training)?.with_reuse(self.reuse))
+    }
+}
+
 /// How one candidate fared inside the training frames; `Err` says why it could not be made.
 pub type Trial = (String, Result<Fared, LabError>);
 

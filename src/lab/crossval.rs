@@ -3,6 +3,7 @@
 //! Pure. The split follows from the groups and a seed, so every learner of one report is judged on the same folds.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::LabError;
 use super::profile::Profile;
@@ -11,7 +12,7 @@ use crate::policy::{Policy, Reuse};
 use crate::stats::splitmix64;
 
 /// A way of making a policy from labelled frames.
-pub trait Learner: Sync {
+pub trait Learner: Send + Sync {
     /// A short name for reports: `paper-knn-chain`, `confidence`, `hybrid`, ...
     fn name(&self) -> String;
     /// The policy, engines counted as in `profile`. Looks at the cases `training` and at no others.
@@ -56,18 +57,43 @@ pub fn split(fold_of: &[usize], fold: usize) -> (Vec<usize>, Vec<usize>) {
     (0..fold_of.len()).partition(|case| fold_of[*case] != fold)
 }
 
-/// Learns and judges on every fold of `fold_of`.
+/// Learns and judges on every fold of `fold_of`, as many at a time as there are cores.
 pub fn judge(profile: &Profile, learner: &dyn Learner, fold_of: &[usize], reuse: Option<Reuse>) -> Result<Judged, LabError> {
+    let one = |fold: usize| {
+        let (training, judged) = split(fold_of, fold);
+        let policy = learner.learn(profile, &training)?;
+        let walks = replay(profile, &policy, reuse, &judged);
+        Ok::<_, LabError>((judged, walks, policy))
+    };
     let count = fold_of.iter().max().map_or(0, |last| last + 1);
     let mut walks = vec![Walk::default(); profile.cases.len()];
     let mut policies = Vec::with_capacity(count);
-    for fold in 0..count {
-        let (training, judged) = split(fold_of, fold);
-        let policy = learner.learn(profile, &training)?;
-        for (case, walk) in judged.iter().zip(replay(profile, &policy, reuse, &judged)) {
-            walks[*case] = walk;
-        }
+    for result in on_all_cores(count, one) {
+        let (judged, found, policy) = result?;
+        judged.into_iter().zip(found).for_each(|(case, walk)| walks[case] = walk);
         policies.push(policy);
     }
     Ok(Judged { walks, policies })
+}
+
+/// `work` of 0 to `count`, in order, done by as many threads as there are cores. What comes out does not depend on how many these are.
+pub(super) fn on_all_cores<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count.max(1));
+    let next = AtomicUsize::new(0);
+    let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let body = || {
+            let mut done = Vec::new();
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                if at >= count {
+                    return done;
+                }
+                done.push((at, work(at)));
+            }
+        };
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(body)).collect();
+        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    done.sort_by_key(|done| done.0);
+    done.into_iter().map(|done| done.1).collect()
 }

@@ -63,6 +63,8 @@ pub struct Thresholds {
     pub steps: usize,
     /// Only chains in which each engine is alone at least as near to right as the one before. Other chains seldom help on new frames.
     pub rising: bool,
+    /// True to spare energy in place of time; every engine's must be known then.
+    pub by_energy: bool,
     /// Of the draw where there are more frames than [`LARGE`].
     pub seed: u64,
 }
@@ -79,6 +81,7 @@ impl Thresholds {
             scores: vec![Score::MaxSoftmax],
             steps: 24,
             rising: true,
+            by_energy: false,
             seed: 1,
         }
     }
@@ -123,9 +126,13 @@ impl Learner for Thresholds {
         self.check(profile, training)?;
         // The cheapest first, whatever order they were named in: averages are then made in one order.
         let mut engines = self.engines.clone();
-        engines.sort_by(|a, b| profile.engines[*a].mean_ms.total_cmp(&profile.engines[*b].mean_ms).then(a.cmp(b)));
+        let cost = |engine: &usize| {
+            let column = &profile.engines[*engine];
+            column.energy_mj.filter(|_| self.by_energy).unwrap_or(column.mean_ms)
+        };
+        engines.sort_by(|a, b| cost(a).total_cmp(&cost(b)).then(a.cmp(b)));
         engines.dedup();
-        let times: Vec<f64> = engines.iter().map(|engine| profile.engines[*engine].mean_ms).collect();
+        let times: Vec<f64> = engines.iter().map(cost).collect();
         let training = sample(profile, training, LARGE, self.seed);
         let n = training.len() as f64;
         let features_ms = training.iter().map(|case| f64::from(profile.cases[*case].features_ms)).sum::<f64>() / n;

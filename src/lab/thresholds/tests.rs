@@ -96,3 +96,44 @@ fn what_cannot_be_searched_is_refused_with_the_range() {
     }
     assert!(good.learn(&profile, &[]).is_err());
 }
+
+#[test]
+fn no_chain_of_two_within_the_time_is_nearer_than_the_one_found() {
+    let profile = samples::profile(24, &[(1.0, 0.6), (3.0, 0.8), (4.0, 0.7)]);
+    let near = |policy: &Policy| replay(&profile, policy, None, &all(&profile)).iter().map(|walk| walk.near).sum::<f64>();
+    for average in [true, false] {
+        let learner = Thresholds {
+            averages: vec![average],
+            stages: 2,
+            steps: 200,
+            rising: false,
+            ..Thresholds::new(Goal::MostAccurate { mean_ms: 2.6 }, vec![0, 1, 2])
+        };
+        let found = near(&learner.learn(&profile, &all(&profile)).unwrap());
+        let mut best = 0.0f64;
+        for (first, second) in [(0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1)] {
+            for limit in (0..=100).map(|step| step as f32 / 100.0) {
+                let stage = |engine: u8, accept_above| Stage { engine: EngineIdx(engine), accept_above, chance: None };
+                let stages = [stage(first, Some(limit)), stage(second, None)].into_iter().collect();
+                let other = Policy::new("other", Plan::Confidence(Confidence { stages, average, score: Score::MaxSoftmax }));
+                if mean_ms(&profile, &other) <= 2.6 {
+                    best = best.max(near(&other));
+                }
+            }
+        }
+        assert!(found >= best - 1e-6, "{found} against {best}, average {average}");
+    }
+}
+
+#[test]
+fn a_learned_score_is_a_chance_and_decides_in_the_daemon_as_in_the_search() {
+    let profile = samples::profile(400, &[(1.0, 0.7), (3.0, 0.8), (9.0, 0.9)]);
+    let learner =
+        Thresholds { scores: vec![Score::Learned], ..Thresholds::new(Goal::MostAccurate { mean_ms: 3.0 }, vec![0, 1, 2]) };
+    let policy = learner.learn(&profile, &all(&profile)).unwrap();
+    let Plan::Confidence(confidence) = policy.plan() else { panic!("{}", policy.kind()) };
+    assert_eq!(confidence.score, Score::Learned);
+    assert!(confidence.stages.iter().all(|stage| stage.chance.is_some() == stage.accept_above.is_some()));
+    assert!(mean_ms(&profile, &policy) <= 3.0 + 1e-6);
+    assert!(right(&profile, &policy) as u64 > profile.right_alone(0, &all(&profile)));
+}
