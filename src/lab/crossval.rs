@@ -86,12 +86,16 @@ pub fn each_fold<T: Send>(count: usize, work: impl Fn(usize) -> Result<T, LabErr
 /// Learns and judges on every fold of `fold_of`.
 pub fn judge(profile: &Profile, learner: &dyn Learner, fold_of: &[usize], reuse: Option<Reuse>) -> Result<Judged, LabError> {
     let count = fold_of.iter().max().map_or(0, |last| last + 1);
-    let mut walks = vec![Walk::default(); profile.cases.len()];
-    let mut policies = Vec::with_capacity(count);
-    for fold in 0..count {
+    let worked = each_fold(count, |fold| {
         let (training, judged) = split(fold_of, fold);
         let policy = learner.learn(profile, &training)?;
-        for (case, walk) in judged.iter().zip(replay(profile, &policy, reuse, &judged)) {
+        let walks = replay(profile, &policy, reuse, &judged);
+        Ok((policy, judged, walks))
+    })?;
+    let mut walks = vec![Walk::default(); profile.cases.len()];
+    let mut policies = Vec::with_capacity(count);
+    for (policy, judged, walked) in worked {
+        for (case, walk) in judged.iter().zip(walked) {
             walks[*case] = walk;
         }
         policies.push(policy);
