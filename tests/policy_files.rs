@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use squint::engine::EngineIdx;
 use squint::features::{COUNT, Features, GLIMPSE_HEIGHT, GLIMPSE_WIDTH, NAMES};
 use squint::policy::file::{EngineInfo, MAX_BYTES, PolicyError, PolicyFile};
-use squint::policy::{Allowance, Choice, Code, Past, Policy, Situation, Terms, first};
+use squint::policy::{Allowance, Choice, Code, Past, Policy, Reuse, Situation, Terms, first};
 use squint::stats::{splitmix64, unit};
 
 const SCHEMA: &str = "squint-features-1:00c0ffee";
@@ -165,6 +165,24 @@ fn scene_unlike_all_training_goes_to_the_safe_engine() {
 }
 
 #[test]
+fn hybrid_file_enters_where_it_promises_most_and_says_what_it_weighed() {
+    let policy = bind("hybrid.policy.toml");
+    assert_eq!((policy.kind(), policy.averages()), ("hybrid", true));
+    assert_eq!(policy.engines(), [EngineIdx(2), EngineIdx(3), EngineIdx(0)]);
+    assert_eq!(policy.reuse(), Some(Reuse { max_change: 0.05, max_age: Duration::from_millis(1500) }));
+    // A plain scene: 0.88 for 0.06 by the small engine, 0.90 for 0.18 by the large one. A busy one: 0.5 for 0.1 by the small one.
+    for (keypoints, engine, gain) in [(0.0, 2, 0.8808), (500.0, 0, 0.9002)] {
+        match choose(&policy, &features([keypoints, 0.0, 0.0])) {
+            Choice::Ask(EngineIdx(asked), reason) => {
+                assert_eq!((asked, reason.code), (engine, Code::Entry), "{keypoints}");
+                assert!((reason.value.unwrap() - gain).abs() < 1e-3, "{reason:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn other_features_and_other_models_are_refused_with_the_way_to_retrain() {
     let file = parse(&text("chain.policy.toml")).unwrap();
     assert_eq!(file.engine_ids(), ["small", "medium", "large"]);
@@ -221,6 +239,7 @@ fn mistakes_name_file_key_value_and_what_is_allowed() {
     let chain = text("chain.policy.toml");
     let fixed = text("fixed.policy.toml");
     let random = text("random.policy.toml");
+    let (hybrid, learned) = (text("hybrid.policy.toml"), text("learned.policy.toml"));
     let swap = |text: &str, from: &str, to: &str| {
         assert!(text.contains(from), "{from}");
         text.replacen(from, to, 1)
@@ -235,7 +254,7 @@ fn mistakes_name_file_key_value_and_what_is_allowed() {
         (swap(&cascade, "accept-above = 0.6", ""), "`confidence.stages[1].accept-above` is missing"),
         (cascade.clone() + "accept-above = 0.1", "the last stage's answer always stands"),
         (swap(&cascade, "engine = \"medium\"", "engine = \"small\""), "allowed: each engine once"),
-        (swap(&cascade, "max-softmax", "max-softmx"), "allowed: max-softmax, margin; did you mean `max-softmax`?"),
+        (swap(&cascade, "max-softmax", "max-softmx"), "allowed: max-softmax, margin, learned; did you mean `max-softmax`?"),
         (swap(&cascade, "medium = \"any\"\n", ""), "`engines.medium` is missing; it is 64 hex digits"),
         (swap(&cascade, "medium = \"any\"", "medium = \"all\""), "`engines.medium` = \"all\"; allowed: 64 hex digits"),
         (
@@ -244,14 +263,42 @@ fn mistakes_name_file_key_value_and_what_is_allowed() {
         ),
         (swap(&cascade, "n = 800", "n = -1"), "`made.n` = -1; allowed: a whole number"),
         (
-            swap(&cascade, "[made]", "feature-schema = \"x\"\n[made]"),
-            "`feature-schema` = \"x\"; allowed: only in files of kind `chain`",
+            swap(&cascade, "score = \"max-softmax\"", "score = \"learned\""),
+            "`confidence.stages[0].weights` is missing; it is 5 weights",
         ),
+        (
+            swap(&cascade, "accept-above = 0.71", "accept-above = 0.71\nweights = [1, 2, 3, 4, 5]"),
+            "`confidence.stages[0].weights` = \"(weights)\"; allowed: only with score",
+        ),
+        (
+            swap(&learned, "1.5, -2.0, 0.3", "1.5, -2.0"),
+            "`confidence.stages[0].weights` = \"(4 items)\"; allowed: an array of 5 numbers",
+        ),
+        (swap(&hybrid, "price = 0.02", "price = 0"), "`hybrid.price` = 0; allowed: a number"),
+        (swap(&hybrid, "price = 0.02\n", ""), "`hybrid.price` is missing; it is the chance of a right answer that one ms must buy"),
+        (swap(&hybrid, "n_keypoints", "keypoints"), "`hybrid.features[0]` = \"keypoints\""),
+        (swap(&hybrid, "ms = 5.0\n", ""), "`hybrid.pool[1].ms` is missing"),
+        (
+            swap(&hybrid, "right = [2.2, 0.0,", "right = [2.2,"),
+            "`hybrid.pool[2].right` = \"(4 items)\"; allowed: an array of 5 numbers",
+        ),
+        (
+            swap(&hybrid, "asked = [\"small\"]", "asked = [\"tiny\"]"),
+            "`hybrid.states[0].asked[0]` = \"tiny\"; allowed: the id of an engine",
+        ),
+        (swap(&hybrid, "[\"small\", \"large\"]", "[\"small\"]"), "allowed: each set of engines once"),
+        (
+            swap(&hybrid, "medium = [0.5", "small = [0.5"),
+            "`hybrid.states[0].then.small` = \"(weights)\"; allowed: only engines that are not",
+        ),
+        (swap(&hybrid, "feature-schema = \"squint-features-1:00c0ffee\"\n", ""), "`feature-schema` is missing"),
+        (swap(&hybrid, "max-change = 0.05", "max-change = 5"), "`reuse.max-change` = 5; allowed: a number, 0 to 1"),
+        (swap(&hybrid, "max-change = 0.05\n", ""), "`reuse.max-change` is missing"),
         (swap(&fixed, "format = 1", "format = 2"), "`format` = 2; allowed: a whole number, 1 to 1"),
         (swap(&fixed, "format = 1", ""), "`format` is missing"),
         (
             swap(&fixed, "kind = \"fixed\"", "kind = \"fxed\""),
-            "`kind` = \"fxed\"; allowed: fixed, chain, confidence, random; did you mean `fixed`?",
+            "`kind` = \"fxed\"; allowed: fixed, chain, confidence, hybrid, random; did you mean `fixed`?",
         ),
         (swap(&fixed, "kind = \"fixed\"", "kind = \"random\""), "in a file with a table [fixed]"),
         (swap(&fixed, "\"small\"", "\"large\""), "`fixed.fallback` = \"large\"; allowed: each engine once"),
@@ -293,8 +340,8 @@ proptest! {
     }
 
     #[test]
-    fn no_damage_to_a_good_file_makes_it_panic(at in 0usize..4000, cut in 0usize..80, put in "[\\[\\]=\"0-9\\-{}\n]{0,4}", which in 0usize..4) {
-        let name = ["chain", "confidence", "fixed", "random"][which];
+    fn no_damage_to_a_good_file_makes_it_panic(at in 0usize..4000, cut in 0usize..80, put in "[\\[\\]=\"0-9\\-{}\n]{0,4}", which in 0usize..6) {
+        let name = ["chain", "confidence", "fixed", "random", "hybrid", "learned"][which];
         let mut text = text(&format!("{name}.policy.toml"));
         let from = at % text.len();
         let to = (from + cut).min(text.len());

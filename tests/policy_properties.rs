@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use squint::engine::{Answer, EngineIdx, LookTimes, MAX_ENGINES, Top};
 use squint::features::{COUNT, Features, GLIMPSE_HEIGHT, GLIMPSE_WIDTH};
 use squint::policy::chain::{Chain, Guard};
+use squint::policy::clues::{CLUES, Logistic};
 use squint::policy::confidence::{Confidence, Score, Stage};
+use squint::policy::hybrid::{Hybrid, MAX_POOL, Member, State, entry_width};
 use squint::policy::random::Mix;
 use squint::policy::{
     Allowance, Choice, Code, Journey, LastAnswer, MAX_STEPS, Past, Plan, Policy, Reason, Reuse, Situation, Step, Terms, Verdict,
@@ -68,8 +70,38 @@ fn chain() -> impl Strategy<Value = Plan> {
     )
 }
 
+fn hybrid() -> impl Strategy<Value = Plan> {
+    let weights = |n: usize| prop::collection::vec(prop_oneof![8 => -4f32..4.0, 1 => Just(f32::MAX), 1 => Just(-f32::MAX)], n);
+    let model = move || weights(CLUES).prop_map(|weights| Logistic(weights.try_into().unwrap()));
+    let member = move || (weights(entry_width(1)), weights(entry_width(1)), 0.1f32..50.0);
+    let state = move || (model(), prop::collection::vec(prop::option::weighted(0.8, model()), MAX_POOL));
+    (
+        engines(MAX_POOL),
+        prop::collection::vec(member(), MAX_POOL),
+        prop::collection::vec(prop::option::weighted(0.8, state()), (1 << MAX_POOL) - 1),
+        1e-6f32..0.5,
+    )
+        .prop_map(|(engines, members, states, price)| {
+            let count = engines.len();
+            let member =
+                |(engine, (right, time_ms, ms)): (EngineIdx, (Vec<f32>, Vec<f32>, f32))| Member { engine, ms, right, time_ms };
+            let state = |(asked, state): (usize, Option<(Logistic, Vec<Option<Logistic>>)>)| {
+                let (right, then) = state?;
+                let then = then.into_iter().take(count).enumerate();
+                let then = then.map(|(place, model)| model.filter(|_| (asked + 1) >> place & 1 == 0)).collect();
+                Some(State { asked: asked as u8 + 1, right, then })
+            };
+            Plan::Hybrid(Box::new(Hybrid {
+                members: engines.into_iter().zip(members).map(member).collect(),
+                price,
+                scales: vec![Scale { feature: 3, min: 0.0, max: 1.0 }],
+                states: states.into_iter().enumerate().filter_map(state).filter(|state| state.asked >> count == 0).collect(),
+            }))
+        })
+}
+
 fn policy() -> impl Strategy<Value = Policy> {
-    prop_oneof![fixed(), confidence(), random(), chain()].prop_map(|plan| Policy::new("any", plan))
+    prop_oneof![fixed(), confidence(), random(), chain(), hybrid()].prop_map(|plan| Policy::new("any", plan))
 }
 
 fn allowance() -> impl Strategy<Value = Allowance> {
@@ -206,7 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn someone_is_asked_whenever_someone_is_covered(plan in prop_oneof![fixed(), confidence(), random()], moment in allowance()) {
+    fn someone_is_asked_whenever_someone_is_covered(plan in prop_oneof![fixed(), confidence(), random(), hybrid()], moment in allowance()) {
         let policy = Policy::new("any", plan);
         let features = Features { values: [0.5; COUNT] };
         let (past, glimpse) = (Past::default(), [0; GLIMPSE_WIDTH * GLIMPSE_HEIGHT]);

@@ -3,7 +3,9 @@
 //! Pure. The split follows from the groups and a seed, so every learner of one report is judged on the same folds.
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use super::LabError;
 use super::profile::Profile;
@@ -57,43 +59,60 @@ pub fn split(fold_of: &[usize], fold: usize) -> (Vec<usize>, Vec<usize>) {
     (0..fold_of.len()).partition(|case| fold_of[*case] != fold)
 }
 
-/// Learns and judges on every fold of `fold_of`, as many at a time as there are cores.
+/// What `work` makes of each fold, in order. As many threads as there are cores share the folds; who does which changes nothing.
+pub fn each_fold<T: Send>(count: usize, work: impl Fn(usize) -> Result<T, LabError> + Sync) -> Result<Vec<T>, LabError> {
+    let next = AtomicUsize::new(0);
+    let some = || {
+        let mut done = Vec::new();
+        loop {
+            let fold = next.fetch_add(1, Ordering::Relaxed);
+            if fold >= count {
+                return done;
+            }
+            done.push((fold, work(fold)));
+        }
+    };
+    let mut done = thread::scope(|scope| {
+        let others: Vec<_> =
+            (1..thread::available_parallelism().map_or(1, usize::from).min(count)).map(|_| scope.spawn(some)).collect();
+        let mut done = some();
+        others.into_iter().for_each(|other| done.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic))));
+        done
+    });
+    done.sort_by_key(|one| one.0);
+    done.into_iter().map(|one| one.1).collect()
+}
+
+/// Learns and judges on every fold of `fold_of`.
 pub fn judge(profile: &Profile, learner: &dyn Learner, fold_of: &[usize], reuse: Option<Reuse>) -> Result<Judged, LabError> {
-    let one = |fold: usize| {
+    let count = fold_of.iter().max().map_or(0, |last| last + 1);
+    let worked = each_fold(count, |fold| {
         let (training, judged) = split(fold_of, fold);
         let policy = learner.learn(profile, &training)?;
         let walks = replay(profile, &policy, reuse, &judged);
-        Ok::<_, LabError>((judged, walks, policy))
-    };
-    let count = fold_of.iter().max().map_or(0, |last| last + 1);
+        Ok((policy, judged, walks))
+    })?;
     let mut walks = vec![Walk::default(); profile.cases.len()];
     let mut policies = Vec::with_capacity(count);
-    for result in on_all_cores(count, one) {
-        let (judged, found, policy) = result?;
-        judged.into_iter().zip(found).for_each(|(case, walk)| walks[case] = walk);
+    for (policy, judged, walked) in worked {
+        for (case, walk) in judged.iter().zip(walked) {
+            walks[*case] = walk;
+        }
         policies.push(policy);
     }
     Ok(Judged { walks, policies })
 }
 
-/// `work` of 0 to `count`, in order, done by as many threads as there are cores. What comes out does not depend on how many these are.
-pub(super) fn on_all_cores<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count.max(1));
-    let next = AtomicUsize::new(0);
-    let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let body = || {
-            let mut done = Vec::new();
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                if at >= count {
-                    return done;
-                }
-                done.push((at, work(at)));
-            }
-        };
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(body)).collect();
-        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    });
-    done.sort_by_key(|done| done.0);
-    done.into_iter().map(|done| done.1).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_come_back_in_order_whoever_did_them_and_the_first_error_counts() {
+        assert_eq!(each_fold(17, |fold| Ok(fold * fold)).unwrap(), (0..17).map(|fold| fold * fold).collect::<Vec<_>>());
+        assert_eq!(each_fold(0, Ok).unwrap(), Vec::<usize>::new());
+        let error = |fold: usize| LabError::UnknownEngine { id: fold.to_string(), known: String::new() };
+        let failed = each_fold(9, |fold| if fold < 4 { Ok(()) } else { Err(error(fold)) });
+        assert_eq!(failed, Err(error(4)));
+    }
 }

@@ -18,6 +18,9 @@ use crate::lab::write::Provenance;
 use crate::policy::file::Made;
 use crate::sink::Stamp;
 
+/// At most so many frames, spread evenly, are decided on again for the time it takes.
+const TIMED: usize = 2000;
+
 /// Where the lines go.
 type Say<'s> = &'s mut dyn FnMut(String) -> Result<(), Error>;
 
@@ -45,7 +48,8 @@ pub(crate) fn train(args: &TrainArgs, profile: &Profile) -> Result<(), Error> {
     let name = args.out.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next()).unwrap_or("chain");
     let policy = fitted.policy(name, profile)?;
     let in_sample = replay(profile, &policy, None, &everything);
-    let policy_ms = decision_ms(profile, &policy, &everything);
+    let some: Vec<usize> = everything.iter().copied().step_by(n.div_ceil(TIMED)).collect();
+    let policy_ms = decision_ms(profile, &policy, &some);
     let entry = |walks| Entry {
         name: name.to_owned(),
         kind: policy.kind().to_owned(),

@@ -6,7 +6,7 @@
 use super::chain::{Fitted, PaperChain};
 use super::labels::labels;
 use crate::lab::LabError;
-use crate::lab::crossval::split;
+use crate::lab::crossval::{each_fold, split};
 use crate::lab::profile::Profile;
 use crate::lab::replay::{Walk, replay};
 use crate::policy::{Plan, Policy};
@@ -62,42 +62,54 @@ pub fn judge_chain(profile: &Profile, settings: &PaperChain, fold_of: &[usize]) 
         agreed_without_looking: 0,
         fits: Vec::new(),
     };
-    for fold in 0..fold_of.iter().max().map_or(0, |last| last + 1) {
+    let worked = each_fold(fold_of.iter().max().map_or(0, |last| last + 1), |fold| {
         let (training, judged) = split(fold_of, fold);
         let fitted = settings.fit(profile, &training)?;
         let policy = fitted.policy("paper-knn-chain", profile)?;
-        for (case, walk) in judged.iter().zip(replay(profile, &policy, None, &judged)) {
+        let walks = replay(profile, &policy, None, &judged);
+        let votes = votes(profile, settings, &policy, &fitted, &judged);
+        Ok((judged, walks, votes, fitted))
+    })?;
+    for (judged, walks, votes, fitted) in worked {
+        for (case, walk) in judged.iter().zip(walks) {
             nested.walks[*case] = walk;
         }
-        nested.count(profile, settings, &policy, &fitted, &judged);
+        nested.agreed += votes.agreed;
+        nested.agreed_without_looking += votes.agreed_without_looking;
+        nested.levels.resize(nested.levels.len().max(votes.levels.len()), Level::default());
+        for (sum, level) in nested.levels.iter_mut().zip(votes.levels) {
+            (sum.n, sum.right, sum.yes) = (sum.n + level.n, sum.right + level.right, sum.yes + level.yes);
+        }
         nested.fits.push(fitted);
     }
     Ok(nested)
 }
 
-impl Nested {
-    fn count(&mut self, profile: &Profile, settings: &PaperChain, policy: &Policy, fitted: &Fitted, judged: &[usize]) {
-        let Plan::Chain(chain) = policy.plan() else { return };
-        let truth = labels(profile, judged, &fitted.pool.engines, settings.criterion);
-        let usual = usual(fitted);
-        let levels = fitted.pool.engines.len();
-        if self.levels.len() < levels {
-            self.levels.resize(levels, Level::default());
-        }
-        for (case, truth) in judged.iter().zip(truth) {
-            let truth = truth.map(usize::from);
-            let Some(shown) = profile.cases.get(*case) else { continue };
-            let prediction = chain.premodel.predict(&shown.features);
-            self.agreed += u64::from(prediction.chosen() == truth);
-            self.agreed_without_looking += u64::from(usual == truth);
-            for (place, (level, share)) in self.levels.iter_mut().zip(prediction.shares).take(levels).enumerate() {
-                let (says, is) = (share >= prediction.needed, truth == Some(place));
-                level.n += 1;
-                level.yes += u64::from(is);
-                level.right += u64::from(says == is);
-            }
+/// The counts of [`Nested`] for one fold.
+struct Votes {
+    levels: Vec<Level>,
+    agreed: u64,
+    agreed_without_looking: u64,
+}
+
+fn votes(profile: &Profile, settings: &PaperChain, policy: &Policy, fitted: &Fitted, judged: &[usize]) -> Votes {
+    let truth = labels(profile, judged, &fitted.pool.engines, settings.criterion);
+    let mut votes = Votes { levels: vec![Level::default(); fitted.pool.engines.len()], agreed: 0, agreed_without_looking: 0 };
+    let (Plan::Chain(chain), usual) = (policy.plan(), usual(fitted)) else { return votes };
+    for (case, truth) in judged.iter().zip(truth) {
+        let truth = truth.map(usize::from);
+        let Some(shown) = profile.cases.get(*case) else { continue };
+        let prediction = chain.premodel.predict(&shown.features);
+        votes.agreed += u64::from(prediction.chosen() == truth);
+        votes.agreed_without_looking += u64::from(usual == truth);
+        for (place, (level, share)) in votes.levels.iter_mut().zip(prediction.shares).enumerate() {
+            let (says, is) = (share >= prediction.needed, truth == Some(place));
+            level.n += 1;
+            level.yes += u64::from(is);
+            level.right += u64::from(says == is);
         }
     }
+    votes
 }
 
 /// The most frequent label of the training part: a level, or that nobody is right. Of equals the cheaper one.

@@ -3,19 +3,19 @@
 //! Pure. They are judged, not shipped: no policy file is made of them. Pool and features are those that [`PaperChain`] finds in the
 //! training part of each fold. A chain's fourth and later levels use its third classifier; its levels beyond the pool do nothing.
 
-use super::chain::PaperChain;
+use super::chain::{Fitted, PaperChain};
 use super::labels::labels;
 use super::learners::{Kind, Lesson};
 use super::sample;
 use crate::engine::TOP;
 use crate::lab::LabError;
-use crate::lab::crossval::split;
+use crate::lab::crossval::{each_fold, split};
 use crate::lab::profile::{Case, Profile};
 use crate::lab::replay::Walk;
 use crate::premodel::{CLAMP, Scale};
 
 /// Support vectors are learned from at most so many cases of each fold, drawn with the seed.
-pub const SVM_MOST: usize = 4000;
+pub const SVM_MOST: usize = 1000;
 
 /// One way of choosing, cross-validated.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,47 +67,56 @@ pub fn judge_others(profile: &Profile, fold_of: &[usize], settings: &PaperChain)
         return Err(LabError::Table { what: "places in folds".into(), got, needed });
     }
     let names = names();
-    let mut choices = vec![vec![None; profile.cases.len()]; names.len()];
-    let mut agreed = vec![0u64; names.len()];
-    for fold in 0..fold_of.iter().max().map_or(0, |last| last + 1) {
+    let worked = each_fold(fold_of.iter().max().map_or(0, |last| last + 1), |fold| {
         let (training, judged) = split(fold_of, fold);
         let fitted = settings.fit(profile, &training)?;
-        let pool = &fitted.pool.engines;
-        let truth = labels(profile, &judged, pool, settings.criterion);
-        let asked = scaled(profile, &judged, &fitted.features.kept);
-        let few = sample(profile, &fitted.rows, SVM_MOST, settings.seed);
-        let all = (scaled(profile, &fitted.rows, &fitted.features.kept), fitted.best.clone());
-        let few = (scaled(profile, &few, &fitted.features.kept), labels(profile, &few, pool, settings.criterion));
-        let predict = |kind: Kind, class: &dyn Fn(Option<u8>) -> u32| {
-            let (rows, best) = if kind == Kind::Svm { &few } else { &all };
-            let classes: Vec<u32> = best.iter().map(|best| class(*best)).collect();
-            Lesson { rows, classes: &classes, k: fitted.k, seed: settings.seed }.predict(kind, &asked)
-        };
-
-        let none = pool.len() as u32;
-        let mut levels: Vec<Vec<Option<u8>>> = Vec::with_capacity(names.len());
-        for kind in Kind::ALL {
-            let classes = predict(kind, &|best| best.map_or(none, u32::from))?;
-            levels.push(classes.into_iter().map(|class| u8::try_from(class).ok().filter(|_| class < none)).collect());
-        }
-        let mut votes: Vec<Vec<Vec<u32>>> = Vec::with_capacity(pool.len()); // by level, by kind
-        for level in 0..pool.len() {
-            let yes = |best: Option<u8>| u32::from(best.is_some_and(|best| usize::from(best) == level));
-            votes.push(Kind::ALL.into_iter().map(|kind| predict(kind, &yes)).collect::<Result<_, _>>()?);
-        }
-        for pattern in patterns() {
-            let says = |case: usize, level: usize| votes[level][pattern[level.min(2)] as usize][case] == 1;
-            let first = |case: usize| (0..pool.len()).find(|level| says(case, *level)).map(|level| level as u8);
-            levels.push((0..judged.len()).map(first).collect());
-        }
-        for (way, levels) in levels.iter().enumerate() {
+        let truth = labels(profile, &judged, &fitted.pool.engines, settings.criterion);
+        Ok((ways(profile, &fitted, &judged, settings)?, fitted, judged, truth))
+    })?;
+    let mut choices = vec![vec![None; profile.cases.len()]; names.len()];
+    let mut agreed = vec![0u64; names.len()];
+    for (ways, fitted, judged, truth) in worked {
+        for (way, levels) in ways.iter().enumerate() {
             for ((case, level), truth) in judged.iter().zip(levels).zip(&truth) {
                 agreed[way] += u64::from(level == truth);
-                choices[way][*case] = level.and_then(|level| pool.get(usize::from(level)).copied()).or(fitted.on_none);
+                let engine = level.and_then(|level| fitted.pool.engines.get(usize::from(level)).copied());
+                choices[way][*case] = engine.or(fitted.on_none);
             }
         }
     }
     Ok(names.into_iter().zip(choices).zip(agreed).map(|((name, choices), agreed)| score(profile, name, choices, agreed)).collect())
+}
+
+/// By way of choosing, in the order of [`names`], the level for each case of `judged`.
+fn ways(profile: &Profile, fitted: &Fitted, judged: &[usize], settings: &PaperChain) -> Result<Vec<Vec<Option<u8>>>, LabError> {
+    let pool = &fitted.pool.engines;
+    let asked = scaled(profile, judged, &fitted.features.kept);
+    let few = sample(profile, &fitted.rows, SVM_MOST, settings.seed);
+    let all = (scaled(profile, &fitted.rows, &fitted.features.kept), fitted.best.clone());
+    let few = (scaled(profile, &few, &fitted.features.kept), labels(profile, &few, pool, settings.criterion));
+    let predict = |kind: Kind, class: &dyn Fn(Option<u8>) -> u32| {
+        let (rows, best) = if kind == Kind::Svm { &few } else { &all };
+        let classes: Vec<u32> = best.iter().map(|best| class(*best)).collect();
+        Lesson { rows, classes: &classes, k: fitted.k, seed: settings.seed }.predict(kind, &asked)
+    };
+
+    let none = pool.len() as u32;
+    let mut levels: Vec<Vec<Option<u8>>> = Vec::with_capacity(names().len());
+    for kind in Kind::ALL {
+        let classes = predict(kind, &|best| best.map_or(none, u32::from))?;
+        levels.push(classes.into_iter().map(|class| u8::try_from(class).ok().filter(|_| class < none)).collect());
+    }
+    let mut votes: Vec<Vec<Vec<u32>>> = Vec::with_capacity(pool.len()); // by level, by kind
+    for level in 0..pool.len() {
+        let yes = |best: Option<u8>| u32::from(best.is_some_and(|best| usize::from(best) == level));
+        votes.push(Kind::ALL.into_iter().map(|kind| predict(kind, &yes)).collect::<Result<_, _>>()?);
+    }
+    for pattern in patterns() {
+        let says = |case: usize, level: usize| votes[level][pattern[level.min(2)] as usize][case] == 1;
+        let first = |case: usize| (0..pool.len()).find(|level| says(case, *level)).map(|level| level as u8);
+        levels.push((0..judged.len()).map(first).collect());
+    }
+    Ok(levels)
 }
 
 /// 27 of three kinds, then naive Bayes and logistic regression on every level.

@@ -88,8 +88,8 @@ pub enum PolicyError {
     },
     /// Features are computed in another way now.
     #[error(
-        "{file}: `feature-schema` = \"{made}\"; this Squint measures \"{running}\", so its training rows no longer hold; make it anew \
-         on the features of this version (docs/policy-files.md), or use a policy of kind `confidence`, which `squint train` makes"
+        "{file}: `feature-schema` = \"{made}\"; this Squint measures \"{running}\", so what it was made with no longer holds; train it \
+         anew (`squint profile`, then `squint train --profile FILE --out {file}`)"
     )]
     Schema {
         /// The file.
