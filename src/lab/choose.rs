@@ -5,7 +5,6 @@
 
 use super::LabError;
 use super::crossval::{Learner, folds_of, split};
-use super::duel;
 use super::profile::Profile;
 use super::replay::{Walk, replay};
 use crate::policy::{Policy, Reuse};
@@ -42,7 +41,7 @@ pub enum Objective {
 pub struct Fared {
     /// Share of right answers.
     pub top1: f64,
-    /// Mean [`duel::duel`] of the answers: what right is measured by while choosing.
+    /// Mean [`super::duel::duel`] of the answers: what candidates are compared by.
     pub near: f64,
     /// Mean time, ms.
     pub mean_ms: f64,
@@ -74,11 +73,12 @@ impl Fared {
 
 impl Objective {
     /// How much a candidate that fared so is worth: the higher the better. What misses the condition is worth less than anything that
-    /// meets it, and the less the further it misses it. `reference`: nearness of the reference's answers on the same frames.
-    fn worth(&self, fared: &Fared, reference: f64) -> (bool, f64) {
+    /// meets it, and the less the further it misses it. `reference`: top-1 of the reference on the same frames;
+    /// `shift`: how far top-1 is above nearness, over all candidates.
+    fn worth(&self, fared: &Fared, reference: f64, shift: f64) -> (bool, f64) {
         match *self {
             Self::LeastTime { margin, .. } => {
-                let short = reference + margin - fared.near;
+                let short = reference + margin - (fared.near + shift);
                 if short <= 1e-12 { (true, -fared.mean_ms) } else { (false, -short) }
             }
             Self::MostAccurate { mean_ms } => {
@@ -89,7 +89,7 @@ impl Objective {
                 }
             }
             Self::LeastEnergy { margin, p95_ms, .. } => {
-                let short = (reference + margin - fared.near).max((fared.p95_ms - p95_ms) / p95_ms);
+                let short = (reference + margin - (fared.near + shift)).max((fared.p95_ms - p95_ms) / p95_ms);
                 match fared.energy_mj {
                     Some(energy) if short <= 1e-12 => (true, -energy),
                     _ => (false, -short),
@@ -148,18 +148,22 @@ impl Chooser {
     /// Every candidate's trial on `training`, and the place of the best.
     pub fn trials(&self, profile: &Profile, training: &[usize]) -> Result<(Vec<Trial>, usize), LabError> {
         let fold_of = folds_of(profile, training, self.folds, self.seed)?;
-        let reference = self.objective.reference().map_or(0.0, |engine| duel::alone(profile, engine, training));
+        let right = |engine| profile.right_alone(engine, training) as f64 / training.len().max(1) as f64;
+        let reference = self.objective.reference().map_or(0.0, right);
+        let trials: Vec<Trial> = self
+            .candidates
+            .iter()
+            .map(|candidate| (candidate.name(), self.trial(profile, candidate.as_ref(), training, &fold_of)))
+            .collect();
+        let shifts: Vec<f64> =
+            trials.iter().filter_map(|trial| trial.1.as_ref().ok()).map(|fared| fared.top1 - fared.near).collect();
+        let shift = mean(&shifts).unwrap_or(0.0);
         let mut best: Option<((bool, f64), usize)> = None;
-        let mut trials = Vec::with_capacity(self.candidates.len());
-        for (place, candidate) in self.candidates.iter().enumerate() {
-            let fared = self.trial(profile, candidate.as_ref(), training, &fold_of);
-            if let Ok(fared) = &fared {
-                let worth = self.objective.worth(fared, reference);
-                if best.is_none_or(|(held, _)| worth > held) {
-                    best = Some((worth, place));
-                }
+        for (place, fared) in trials.iter().enumerate().filter_map(|(place, trial)| Some((place, trial.1.as_ref().ok()?))) {
+            let worth = self.objective.worth(fared, reference, shift);
+            if best.is_none_or(|(held, _)| worth > held) {
+                best = Some((worth, place));
             }
-            trials.push((candidate.name(), fared));
         }
         match best {
             Some((_, place)) => Ok((trials, place)),

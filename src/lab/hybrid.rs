@@ -9,13 +9,13 @@ mod simulate;
 use arrayvec::ArrayVec;
 
 use super::LabError;
+use super::choose::Fared;
 use super::crossval::Learner;
-use super::duel;
 use super::logit;
 use super::paper::sample;
 use super::profile::Profile;
 use super::replay::Replay;
-use super::thresholds::{Goal, LARGE, Thresholds};
+use super::thresholds::{Goal, LARGE, Thresholds, least};
 use crate::engine::EngineIdx;
 use crate::features::{COUNT, NAMES};
 use crate::policy::clues::CLUES;
@@ -81,13 +81,6 @@ impl Hybrids {
     }
 }
 
-/// How a policy of some price does on the training frames.
-struct Tried {
-    near: f64,
-    mean_ms: f64,
-    policy: Policy,
-}
-
 impl Learner for Hybrids {
     fn name(&self) -> String {
         self.name.clone()
@@ -100,26 +93,24 @@ impl Learner for Hybrids {
         let engines = Pool::of(profile, &pool, &training);
         let states = states(&engines);
         let cheapest = pool.first().map_or(1.0, |engine| profile.engines[*engine].mean_ms);
-        let reference = match self.base.goal {
-            Goal::LeastTime { reference, margin } => duel::alone(profile, reference, &training) + margin,
-            Goal::MostAccurate { .. } => 0.0,
-        };
-        let mut best: Option<Tried> = None;
+        let mut tried: Vec<(Fared, Policy)> = Vec::new();
         for price in PRICES {
             let price = (price / cheapest) as f32;
-            let tried = self.try_price(profile, &training, &engines, &states, &scales, price);
-            // Less time for what was asked, or the nearest to it.
-            let rank = |tried: &Tried| match self.base.goal {
-                Goal::LeastTime { .. } if tried.near + 1e-9 >= reference => (true, -tried.mean_ms),
-                Goal::LeastTime { .. } => (false, tried.near),
-                Goal::MostAccurate { mean_ms } if tried.mean_ms <= mean_ms => (true, tried.near),
-                Goal::MostAccurate { .. } => (false, -tried.mean_ms),
-            };
-            if best.as_ref().is_none_or(|held| rank(&tried) > rank(held)) {
-                best = Some(tried);
-            }
+            tried.push(self.try_price(profile, &training, &engines, &states, &scales, price));
         }
-        best.map(|tried| tried.policy).ok_or_else(|| LabError::Table {
+        let fared: Vec<Fared> = tried.iter().map(|tried| tried.0).collect();
+        let best = match self.base.goal {
+            Goal::LeastTime { reference, margin } => {
+                let n = training.len().max(1) as f64;
+                least(&fared, profile.right_alone(reference, &training) as f64 / n + margin)
+            }
+            Goal::MostAccurate { mean_ms } => {
+                let within = (0..fared.len()).filter(|place| fared[*place].mean_ms <= mean_ms);
+                let nearest = within.max_by(|a, b| fared[*a].near.total_cmp(&fared[*b].near));
+                nearest.or_else(|| (0..fared.len()).min_by(|a, b| fared[*a].mean_ms.total_cmp(&fared[*b].mean_ms)))
+            }
+        };
+        best.and_then(|place| tried.into_iter().nth(place)).map(|tried| tried.1).ok_or_else(|| LabError::Table {
             what: "prices".into(),
             got: "none".into(),
             needed: "one at least".into(),
@@ -137,7 +128,7 @@ impl Hybrids {
         states: &[State],
         scales: &[Scale],
         price: f32,
-    ) -> Tried {
+    ) -> (Fared, Policy) {
         let width = entry_width(scales.len());
         // Where each frame ends, and how long that takes, if one engine is asked first.
         let ends: Vec<Vec<(bool, f64)>> = (0..engines.len()).map(|place| engines.ends(states, place, price)).collect();
@@ -178,9 +169,7 @@ impl Hybrids {
         }
         let policy = plan(members);
         let walks = super::replay::replay(profile, &policy, None, training);
-        let n = walks.len().max(1) as f64;
-        let (near, ms) = walks.iter().fold((0.0, 0.0), |(near, ms), walk| (near + walk.near, ms + walk.ms));
-        Tried { near: near / n, mean_ms: ms / n, policy }
+        (Fared::of(profile, training, &walks), policy)
     }
 }
 

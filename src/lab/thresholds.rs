@@ -5,30 +5,34 @@
 mod search;
 mod views;
 
-use search::{Aim, Found, Space, search};
-use views::Views;
+use search::{Found, Space, search};
+use views::{Memory, Views};
 
 use super::LabError;
+use super::choose::Fared;
 use super::crossval::Learner;
-use super::duel;
 use super::paper::sample;
 use super::profile::Profile;
+use super::replay::replay;
 use crate::engine::EngineIdx;
 use crate::policy::confidence::{Confidence, Score, Stage};
 use crate::policy::{MAX_STEPS, Plan, Policy};
+use crate::stats::mean;
 
 /// With more training frames than this, chain and thresholds are chosen on as many of them, drawn with the seed.
-pub const LARGE: usize = 10_000;
+pub const LARGE: usize = 5_000;
+/// Mean times for which a chain is sought on the way to the least one.
+const BUDGETS: usize = 40;
 /// Most engines to choose from.
 pub const MOST_ENGINES: usize = 20;
 
-/// What the search aims at. Times are those of the looks and the mean time of the features. Right is measured by [`duel`], which is less
-/// noisy than counting.
+/// What the search aims at. Times are those of the looks and the mean time of the features. Chains are compared by [`super::duel`], which is
+/// less noisy than counting right answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Goal {
-    /// Least mean time with answers as near to right as those of the engine `reference` (place in the profile) plus `margin` (share of
-    /// frames, may be negative). Choosing flatters; a margin of half a point makes up for some of it. What no chain reaches, the most
-    /// accurate one comes nearest to.
+    /// Least mean time with a top-1 not below that of the engine `reference` (place in the profile) plus `margin` (share of frames, may be
+    /// negative). Choosing flatters; a margin of half a point makes up for some of it. What no chain reaches, the most accurate one comes
+    /// nearest to. Of each time the chain nearest to right is taken, and of these the quickest that is right often enough.
     LeastTime {
         /// Place in the profile.
         reference: usize,
@@ -67,6 +71,7 @@ pub struct Thresholds {
     pub by_energy: bool,
     /// Of the draw where there are more frames than [`LARGE`].
     pub seed: u64,
+    memory: Memory,
 }
 
 impl Thresholds {
@@ -83,6 +88,7 @@ impl Thresholds {
             rising: true,
             by_energy: false,
             seed: 1,
+            memory: Memory::default(),
         }
     }
 
@@ -133,46 +139,71 @@ impl Learner for Thresholds {
         engines.sort_by(|a, b| cost(a).total_cmp(&cost(b)).then(a.cmp(b)));
         engines.dedup();
         let times: Vec<f64> = engines.iter().map(cost).collect();
+        if self.scores.contains(&Score::Learned) && engines.len() > self.stages {
+            // Learning the score of every set would take long and find the same engines: those that are best by the plain one do.
+            let plain = Self { scores: vec![Score::MaxSoftmax], ..self.clone() };
+            let chosen: Vec<usize> = plain.learn(profile, training)?.engines().iter().map(|engine| usize::from(engine.0)).collect();
+            return Self { engines: chosen, memory: Memory::default(), ..self.clone() }.learn(profile, training);
+        }
         let training = sample(profile, training, LARGE, self.seed);
         let n = training.len() as f64;
         let features_ms = training.iter().map(|case| f64::from(profile.cases[*case].features_ms)).sum::<f64>() / n;
         let largest = if self.averages.contains(&true) { self.stages } else { 1 };
         let space = Space {
             times: &times,
-            views: &Views::new(profile, &engines, &training, largest, (&self.scores, self.steps)),
+            views: &Views::new(profile, &engines, &training, largest, (&self.scores, self.steps), &self.memory),
             averages: &self.averages,
             scores: self.scores.len(),
             stages: self.stages,
             rising: self.rising,
             frames: training.len(),
         };
-        let most = |time: f64| {
-            let best = search(&space, Aim::Nearest { time })?;
-            search(&space, Aim::Fastest { near: best.near - 1e-6 })
-        };
         let found = match self.goal {
-            Goal::LeastTime { reference, margin } => {
-                let near = (duel::alone(profile, reference, &training) + margin) * n - 1e-6;
-                search(&space, Aim::Fastest { near }).or_else(|| most(f64::MAX))
+            Goal::MostAccurate { mean_ms } => {
+                search(&space, &[(mean_ms - features_ms) * n]).pop().flatten().map(|found| self.policy_of(&found, &engines))
             }
-            Goal::MostAccurate { mean_ms } => most((mean_ms - features_ms) * n),
+            Goal::LeastTime { reference, margin } => {
+                let needed = profile.right_alone(reference, &training) as f64 / n + margin;
+                let dearest = times.iter().sum::<f64>() * n;
+                let mut chains = search(&space, &budgets(times[0] * n, dearest));
+                chains.dedup();
+                let policies: Vec<Policy> = chains.iter().flatten().map(|found| self.policy_of(found, &engines)).collect();
+                let fared: Vec<Fared> = policies
+                    .iter()
+                    .map(|policy| Fared::of(profile, &training, &replay(profile, policy, None, &training)))
+                    .collect();
+                least(&fared, needed).and_then(|place| policies.into_iter().nth(place))
+            }
         };
-        Ok(self.policy_of(found.as_ref(), &engines))
+        let cheapest = || Policy::new(self.name.clone(), Plan::Fixed { engine: EngineIdx(engines[0] as u8), fallback: None });
+        Ok(found.unwrap_or_else(cheapest))
     }
 }
 
+/// Mean times from the cheapest chain's to the dearest, each a little above the one before, in the unit of the two.
+fn budgets(cheapest: f64, dearest: f64) -> Vec<f64> {
+    let step = (dearest / cheapest).max(1.0).powf(1.0 / BUDGETS as f64);
+    (0..=BUDGETS).map(|place| cheapest * step.powi(place as i32) * (1.0 + 1e-9)).collect()
+}
+
+/// The place of the quickest of those (in order of time) whose top-1 is at least `needed`, or of the most accurate one.
+///
+/// Top-1 is counted of all of them together: what each adds to the mean is how near it is to right, which is less noisy than its own count.
+pub(super) fn least(fared: &[Fared], needed: f64) -> Option<usize> {
+    let shift = mean(&fared.iter().map(|fared| fared.top1 - fared.near).collect::<Vec<_>>())?;
+    let enough = |place: &usize| fared[*place].near + shift >= needed - 1e-9;
+    let quickest = (0..fared.len()).filter(enough).min_by(|a, b| fared[*a].mean_ms.total_cmp(&fared[*b].mean_ms));
+    quickest.or_else(|| (0..fared.len()).max_by(|a, b| fared[*a].near.total_cmp(&fared[*b].near)))
+}
+
 impl Thresholds {
-    /// What was found as a policy; its engines are places in `engines`, those are places in the profile. Without a find the cheapest.
-    fn policy_of(&self, found: Option<&Found>, engines: &[usize]) -> Policy {
+    /// What was found as a policy; its engines are places in `engines`, those are places in the profile.
+    fn policy_of(&self, found: &Found, engines: &[usize]) -> Policy {
         let index = |place: usize| EngineIdx(engines.get(place).map_or(0, |engine| *engine as u8));
-        let plan = match found.filter(|found| found.stages.len() > 1) {
-            None => {
-                let only = found.and_then(|found| found.stages.first()).map_or(0, |stage| stage.engine);
-                Plan::Fixed { engine: index(only), fallback: None }
-            }
-            Some(found) => Plan::Confidence(Confidence {
-                stages: found
-                    .stages
+        let plan = match found.stages.as_slice() {
+            [only] => Plan::Fixed { engine: index(only.engine), fallback: None },
+            stages => Plan::Confidence(Confidence {
+                stages: stages
                     .iter()
                     .map(|stage| Stage { engine: index(stage.engine), accept_above: stage.accept_above, chance: stage.chance })
                     .collect(),

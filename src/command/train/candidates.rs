@@ -110,13 +110,13 @@ pub(super) fn chooser(args: &TrainArgs, profile: &Profile, reference: usize, poo
             .collect(),
     };
     let energy = matches!(objective, Objective::LeastEnergy { .. });
-    let base = |what: &str, (name, goal, stages): &(String, Goal, usize), scores: &[Score]| Thresholds {
-        name: format!("{what}, {name}"),
-        stages: *stages,
-        scores: scores.to_vec(),
-        by_energy: energy,
-        seed: args.seed,
-        ..Thresholds::new(goal.clone(), pool.to_vec())
+    let root = Thresholds::new(goals.first().map_or(Goal::MostAccurate { mean_ms: 1.0 }, |goal| goal.1.clone()), pool.to_vec());
+    let base = |what: &str, (name, goal, stages): &(String, Goal, usize), scores: &[Score]| {
+        let mut base = root.clone(); // what one clone has seen of the frames, all know
+        base.name = format!("{what}, {name}");
+        (base.goal, base.stages, base.scores) = (goal.clone(), *stages, scores.to_vec());
+        (base.by_energy, base.seed) = (energy, args.seed);
+        base
     };
     let mut candidates: Vec<Box<dyn Learner>> = Vec::new();
     for goal in &goals {

@@ -30,15 +30,6 @@ pub(super) struct Found {
     pub(super) time: f64,
 }
 
-/// What counts as better.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Aim {
-    /// Least time with at least this nearness in sum.
-    Fastest { near: f64 },
-    /// Most nearness within so many ms in sum.
-    Nearest { time: f64 },
-}
-
 /// What to search.
 pub(super) struct Space<'s> {
     /// Mean time of each engine, ms, ascending.
@@ -55,18 +46,27 @@ pub(super) struct Space<'s> {
     pub(super) frames: usize,
 }
 
-/// The best chain under `aim`; `None` if none will do.
-pub(super) fn search(space: &Space, aim: Aim) -> Option<Found> {
+/// For each of the `budgets` (ms in sum, ascending) the chain that is nearest to right within it; `None` where none is that quick.
+pub(super) fn search(space: &Space, budgets: &[f64]) -> Vec<Option<Found>> {
     let alone =
         |engine: usize| space.views.get(1 << engine).map_or(0.0, |view| view.near.iter().map(|near| f64::from(*near)).sum::<f64>());
     let ranks: Vec<f64> = (0..space.times.len()).map(alone).collect();
-    let mut search = Search { space, ranks, aim, best: None, limits: [1.0; MAX_STEPS], average: false, score: 0 };
+    let best = vec![None; budgets.len()];
+    let mut search = Search { space, ranks, budgets, best, limits: [1.0; MAX_STEPS], average: false, score: 0 };
     for length in 1..=space.stages.min(space.times.len()).min(MAX_STEPS) {
         for &average in space.averages {
             for score in 0..space.scores {
                 (search.average, search.score) = (average, score);
                 search.chains(&mut Vec::with_capacity(length), length);
             }
+        }
+    }
+    // What fits a budget fits every larger one.
+    let mut held: Option<Found> = None;
+    for best in &mut search.best {
+        match best {
+            Some(found) if held.as_ref().is_none_or(|held| found.near > held.near) => held = Some(found.clone()),
+            _ => best.clone_from(&held),
         }
     }
     search.best
@@ -76,8 +76,9 @@ struct Search<'s> {
     space: &'s Space<'s>,
     /// How near to right each engine is alone, in sum.
     ranks: Vec<f64>,
-    aim: Aim,
-    best: Option<Found>,
+    budgets: &'s [f64],
+    /// By budget, of the chains that fit it and not the one before.
+    best: Vec<Option<Found>>,
     limits: [f32; MAX_STEPS],
     average: bool,
     score: usize,
@@ -159,22 +160,14 @@ impl Search<'_> {
         }
     }
 
-    /// Nothing with this much time can be better than the best.
+    /// Nothing with this much time fits any budget.
     fn too_slow(&self, time: f64) -> bool {
-        match (self.aim, &self.best) {
-            (Aim::Fastest { .. }, Some(best)) => time >= best.time,
-            (Aim::Fastest { .. }, None) => false,
-            (Aim::Nearest { time: limit }, _) => time > limit,
-        }
+        self.budgets.last().is_none_or(|budget| time > *budget)
     }
 
     fn keep(&mut self, chain: &[usize], near: f64, time: f64) {
-        let better = match (self.aim, &self.best) {
-            (Aim::Fastest { near: needed }, _) => near >= needed,
-            (Aim::Nearest { .. }, Some(best)) => near > best.near + 1e-9,
-            (Aim::Nearest { .. }, None) => true,
-        };
-        if !better {
+        let budget = self.budgets.partition_point(|budget| *budget < time);
+        if self.best.get(budget).is_none_or(|best| best.as_ref().is_some_and(|best| near <= best.near + 1e-9)) {
             return;
         }
         let last = chain.len() - 1;
@@ -186,6 +179,6 @@ impl Search<'_> {
         };
         let stages = chain.iter().enumerate().map(stage).collect();
         // A single engine has nothing to average.
-        self.best = Some(Found { stages, average: self.average && last > 0, score: self.score, near, time });
+        self.best[budget] = Some(Found { stages, average: self.average && last > 0, score: self.score, near, time });
     }
 }
