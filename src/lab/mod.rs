@@ -7,6 +7,7 @@ pub mod choose;
 pub mod crossval;
 pub mod evaluate;
 pub mod evaluation;
+pub mod page;
 pub mod paper;
 pub mod profile;
 pub mod replay;
