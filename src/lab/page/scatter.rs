@@ -41,8 +41,8 @@ struct Size {
 pub(super) fn section(evaluation: &Evaluation) -> String {
     let wide = Size { class: "wide", width: 1040.0, height: 600.0, left: 46.0, every_engine: true };
     let narrow = Size { class: "narrow", width: 420.0, height: 520.0, left: 34.0, every_engine: false };
-    let note = "Up and to the left is better. A policy is worth having only above the no-skill line: a point on the line costs nothing \
-                but dice. Upright bars are 95\u{a0}% intervals. Time is on a logarithmic scale, on which the straight no-skill line bends. Rest \
+    let note = "Up and to the left is better. A policy is worth having only above the no-skill line, which drawing lots between two \
+                engines gives. Upright bars are 95\u{a0}% intervals. Time is on a logarithmic scale, on which the straight no-skill line bends. Rest \
                 the pointer on a mark for its figures.";
     let edge = if floor(evaluation) > 0.0 { " What lies far below is held at the lower edge, with its figure." } else { "" };
     let body = format!(

@@ -1,4 +1,4 @@
-//! The two tables: policies (a column each) and engines (a row each). Pure.
+//! The tables: policies (a column each), the same against every engine, and engines (a row each). Pure.
 
 use super::markup::{breakable, ms, number, percent, percent_ci, points_ci, section as frame, signed, text};
 use crate::lab::evaluation::{Evaluation, PolicyScore};
@@ -41,9 +41,35 @@ pub(super) fn policies(evaluation: &Evaluation) -> String {
         ""
     };
     let table = format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of policies\"><table class=\"policies\"><thead><tr><td></td>{heads}</tr></thead><tbody>\n{body}</tbody></table></div>\n{star}"
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of policies\"><table class=\"policies\"><thead><tr><td></td>{heads}</tr></thead><tbody>\n{body}</tbody></table></div>\n{star}{}",
+        against(evaluation, &heads)
     );
     frame("policies", "Policies, figure by figure", &table)
+}
+
+/// Every policy against every engine, folded away: the most capable engine is not always the one that somebody runs today.
+fn against(evaluation: &Evaluation, heads: &str) -> String {
+    let row = |id: &str| {
+        let cell = |policy: &PolicyScore| {
+            let found = policy.against.iter().find(|against| against.id == id);
+            let figures = found.map_or_else(String::new, |against| {
+                let points = format!("{} {}", signed(against.top1_diff, 1), points_ci(against.top1_diff_ci95));
+                with(format!("{}×", number(against.speedup, 2)), points)
+            });
+            format!("<td>{figures}</td>")
+        };
+        let cells: String = evaluation.policies.iter().map(cell).collect();
+        format!("<tr data-key=\"against\"><th scope=\"row\">{}</th>{cells}</tr>\n", breakable(id))
+    };
+    if evaluation.policies.iter().all(|policy| policy.against.is_empty()) {
+        return String::new();
+    }
+    let rows: String = evaluation.engines.iter().map(|engine| row(&engine.id)).collect();
+    format!(
+        "<details><summary>Against every engine: speed-up, and difference of top-1 in points</summary>\n<div class=\"scroll\" \
+         tabindex=\"0\" role=\"region\" aria-label=\"Policies against engines\"><table class=\"policies\"><thead><tr><td></td>{heads}</tr>\
+         </thead><tbody>\n{rows}</tbody></table></div>\n</details>\n"
+    )
 }
 
 fn row<'a>(key: &'static str, name: &str, meaning: &'static str, cell: impl Fn(&PolicyScore) -> String + 'a) -> Row<'a> {

@@ -58,6 +58,7 @@ fn policy(name: &str, kind: &str, mean_ms: f64, top1: f64) -> PolicyScore {
         noskill_gain: -0.87,
         noskill_gain_ci95: interval(-2.13, 0.42),
         noskill_speedup: Some(1.37),
+        against: vec![Against { id: "small".into(), speedup: 0.57, top1_diff: 12.34, top1_diff_ci95: interval(10.26, 14.44) }],
         regret_top1: 6.78,
         regret_ms: 4.32,
         paper_score: 0.8567,
@@ -206,6 +207,7 @@ fn the_table_shows_the_figures_of_the_evaluation() {
         assert_eq!(cells(&html, key), evaluation.policies.iter().map(figure).collect::<Vec<_>>(), "{key}");
     }
     assert!(!html.contains("data-key=\"energy_mj\""), "energy is not known");
+    assert_eq!(cells(&html, "against"), ["0.57× +12.3 [+10.3, +14.4]"; 2]);
     let engines = html.split("id=\"engines\"").nth(1).unwrap();
     assert!(
         engines.contains("<td>83.0</td><td>[80.0, 86.0]</td><td>90.0</td><td>20.00</td><td>24.00</td><td>30.0</td>"),

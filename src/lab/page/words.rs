@@ -122,7 +122,7 @@ pub(super) fn footer(evaluation: &Evaluation) -> String {
         "No-skill line: the best random mix of two single engines with the same mean time. A policy on it or below has no skill, whatever its speed-up.",
         "The most capable engine is the single engine, no ensemble, that is right most often here. It was picked on these frames, which flatters it a little.",
         "Intervals are 95\u{a0}%: Wilson for one share, paired bootstrap for differences, resampled by photo.",
-        "The oracle knows the answers. Nothing can beat it, and nothing can be it.",
+        "The oracle chooses with the right answers in hand: a limit that no policy can pass, and that none can promise to reach.",
         "The paper score counts silence as right where no engine is right. It is the score of the published figures, not top-1.",
     ];
     let rules: String = rules.iter().map(|rule| format!("<li>{rule}</li>\n")).collect();
