@@ -333,6 +333,12 @@ pub struct EvaluateArgs {
     /// Everything as JSON; see docs/evaluation.md
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Everything as one page of HTML with plots; see docs/evaluation.md
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Folder of the photos, for small pictures on the page of --html; that of --live by default
+    #[arg(long, value_name = "DIR", requires = "html")]
+    pub photos: Option<PathBuf>,
     /// Show the photos of this folder to the engines again, through the daemon's own pipeline, and compare
     #[arg(long, value_name = "DIR")]
     pub live: Option<PathBuf>,

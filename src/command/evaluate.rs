@@ -8,12 +8,14 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use super::live;
+use super::{live, thumbnails};
 use crate::cli::EvaluateArgs;
 use crate::error::Error;
+use crate::features;
 use crate::lab::crossval::{Learner, folds, judge};
 use crate::lab::evaluate::{Entry, evaluate as report};
 use crate::lab::evaluation::{Evaluation, FeatureImportance, Interval, PolicyScore};
+use crate::lab::page;
 use crate::lab::paper::{OnNone, PaperChain};
 use crate::lab::profile::{Profile, file};
 use crate::lab::replay::{Walk, replay};
@@ -24,7 +26,7 @@ use crate::policy::file::PolicyFile;
 /// Points above the most capable engine that the shown confidence policy aims at: choosing thresholds flatters.
 const AIM_ABOVE: f64 = 0.5;
 
-/// Judges and prints; with `--json` also writes.
+/// Judges and prints; with `--json` and `--html` also writes.
 pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
     let profile = file::read(&args.profile)?;
     let everything: Vec<usize> = (0..profile.cases.len()).collect();
@@ -59,14 +61,23 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
     }
     let mut evaluation = report(&profile, &entries, args.folds, args.seed);
     evaluation.features =
-        importances.into_iter().map(|(name, points)| FeatureImportance { name: name.to_string(), points }).collect();
+        importances.into_iter().map(|(name, points)| FeatureImportance { name: feature_name(name), points }).collect();
     published::add(args, &profile, &mut evaluation)?;
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&evaluation).map_err(|error| Error::Bug(error.to_string()))?;
         std::fs::write(path, text + "\n").map_err(Error::io(path.display()))?;
     }
+    if let Some(path) = &args.html {
+        let pictures = thumbnails::of(&page::wanted(&evaluation), args.photos.as_deref().or(args.live.as_deref()));
+        std::fs::write(path, page::page(&evaluation, &pictures)).map_err(Error::io(path.display()))?;
+    }
     print(&evaluation)?;
     published::print(&evaluation)
+}
+
+/// A feature as people know it.
+fn feature_name(feature: usize) -> String {
+    features::NAMES.get(feature).map_or_else(|| feature.to_string(), |name| (*name).to_owned())
 }
 
 fn entry(name: String, kind: &str, judged: &str, trained_on_this: bool, walks: Vec<Walk>, policy_ms: f64) -> Entry {

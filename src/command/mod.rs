@@ -13,5 +13,6 @@ mod live;
 pub(crate) mod profile;
 pub(crate) mod run;
 pub(crate) mod shell;
+mod thumbnails;
 pub(crate) mod train;
 mod truth;

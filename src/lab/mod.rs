@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod evaluation;
 pub mod hybrid;
 pub mod logit;
+pub mod page;
 pub mod paper;
 pub mod profile;
 pub mod replay;
