@@ -59,15 +59,19 @@ pub fn split(fold_of: &[usize], fold: usize) -> (Vec<usize>, Vec<usize>) {
 /// Learns and judges on every fold of `fold_of`.
 pub fn judge(profile: &Profile, learner: &dyn Learner, fold_of: &[usize], reuse: Option<Reuse>) -> Result<Judged, LabError> {
     let count = fold_of.iter().max().map_or(0, |last| last + 1);
+    let learned = (0..count).map(|fold| learner.learn(profile, &split(fold_of, fold).0));
+    let policies = learned.collect::<Result<Vec<_>, _>>()?;
+    Ok(Judged { walks: rejudge(profile, &policies, fold_of, reuse), policies })
+}
+
+/// By case, what the policy of its fold does; the policies were made by [`judge`] with the same folds.
+pub fn rejudge(profile: &Profile, policies: &[Policy], fold_of: &[usize], reuse: Option<Reuse>) -> Vec<Walk> {
     let mut walks = vec![Walk::default(); profile.cases.len()];
-    let mut policies = Vec::with_capacity(count);
-    for fold in 0..count {
-        let (training, judged) = split(fold_of, fold);
-        let policy = learner.learn(profile, &training)?;
-        for (case, walk) in judged.iter().zip(replay(profile, &policy, reuse, &judged)) {
+    for (fold, policy) in policies.iter().enumerate() {
+        let (_, judged) = split(fold_of, fold);
+        for (case, walk) in judged.iter().zip(replay(profile, policy, reuse, &judged)) {
             walks[*case] = walk;
         }
-        policies.push(policy);
     }
-    Ok(Judged { walks, policies })
+    walks
 }
