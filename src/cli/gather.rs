@@ -16,19 +16,19 @@ pub struct GatherArgs {
     #[arg(long, value_name = "DIR", help_heading = FIRST)]
     pub images: Option<PathBuf>,
     /// True classes of the photos, as for `squint profile`
-    #[arg(long, value_name = "CSV", requires = "images", help_heading = FIRST)]
+    #[arg(long, value_name = "CSV", requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub labels: Option<PathBuf>,
     /// Judge a stream made of the photos, as this file describes it; see docs/streams.md
-    #[arg(long, value_name = "FILE", requires = "images", help_heading = FIRST)]
+    #[arg(long, value_name = "FILE", requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub stream: Option<PathBuf>,
     /// Engines to ask, comma-separated; all by default
-    #[arg(long, value_name = "IDS", value_delimiter = ',', requires = "images", help_heading = FIRST)]
+    #[arg(long, value_name = "IDS", value_delimiter = ',', requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub pool: Vec<String>,
     /// How many photos or frames are timed, spread evenly; by default all photos, or 200 frames of a stream
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "images", help_heading = FIRST)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub time_images: Option<u64>,
     /// Keep the profile in this file, and go on there if that was begun before
-    #[arg(long, value_name = "FILE", requires = "images", help_heading = FIRST)]
+    #[arg(long, value_name = "FILE", requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub keep_profile: Option<PathBuf>,
     /// Streams: judge every policy a second time, giving the last answer again while no part of the picture has changed by more than
     /// this share of full scale, 0 to 1
