@@ -114,10 +114,10 @@ pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
             meter.set_idle(&before, &after, begun.elapsed());
         }
     }
-    let settings = work::Settings { timed, of: count as u64, repeats: args.repeats as usize };
+    let settings = work::Settings { timed, of: count as u64, repeats: args.repeats as usize, meter: meter.as_ref() };
     let mut done = 0;
     if !waiting.is_empty() {
-        work::work(&kit, &ids, &show, &settings, meter.as_ref(), &waiting, stop, |block, rows, unreadable| {
+        work::work(&kit, &ids, &show, &settings, &waiting, stop, |block, rows, unreadable| {
             parts.keep(block, rows, Head { unreadable, ..head.clone() })?;
             done += 1;
             Ok(())

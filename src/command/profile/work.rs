@@ -31,16 +31,18 @@ const NARROW: f64 = 0.025;
 const RUN: usize = 16;
 
 /// What is timed, and how often.
-pub(super) struct Settings {
+pub(super) struct Settings<'a> {
     /// Frames that are timed.
     pub(super) timed: u64,
     /// All frames.
     pub(super) of: u64,
     /// Most looks at one frame.
     pub(super) repeats: usize,
+    /// Where energy is read, if anywhere.
+    pub(super) meter: Option<&'a Meter>,
 }
 
-impl Settings {
+impl Settings<'_> {
     /// True for `timed` of the frames, spread evenly.
     pub(super) fn is_timed(&self, frame: usize) -> bool {
         let before = |frame: u64| u128::from(frame) * u128::from(self.timed) / u128::from(self.of.max(1));
@@ -53,8 +55,7 @@ pub(super) fn work(
     kit: &Kit,
     ids: &[String],
     show: &Show,
-    settings: &Settings,
-    meter: Option<&Meter>,
+    settings: &Settings<'_>,
     blocks: &[usize],
     stop: &Stop,
     mut keep: impl FnMut(usize, Vec<Row>, Vec<String>) -> Result<(), Error>,
@@ -126,7 +127,7 @@ pub(super) fn work(
                             let frame = projector.frame(at)?;
                             row.case.features_ms = features_ms(&frame) as f32;
                             if is_timed {
-                                let (good, all) = time(&frame, &mut row, settings.repeats, &mut alone, meter);
+                                let (good, all) = time(&frame, &mut row, settings.repeats, &mut alone, settings.meter);
                                 (narrow, means) = (narrow + good, means + all);
                             }
                         }
