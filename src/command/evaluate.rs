@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::live;
 use crate::cli::EvaluateArgs;
 use crate::error::Error;
-use crate::lab::crossval::{Learner, folds, judge, rejudge};
+use crate::lab::crossval::{Learner, PerPhoto, folds, judge, one_a_photo, rejudge};
 use crate::lab::evaluate::{Entry, evaluate as report};
 use crate::lab::evaluation::{Evaluation, FeatureImportance, Interval, PolicyScore};
 use crate::lab::paper::{OnNone, PaperChain};
@@ -40,7 +40,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
     if args.folds > 0 {
         let fold_of = folds(&profile, args.folds, args.seed)?;
         for (kind, learner) in learners(&profile) {
-            let judged = judge(&profile, learner.as_ref(), &fold_of, None)?;
+            let judged = judge(&profile, &PerPhoto(learner.as_ref()), &fold_of, None)?;
             let policy_ms = judged.policies.first().map_or(0.0, |policy| decision_ms(&profile, policy, &everything));
             entries.push(entry(learner.name(), kind, "cross-validated", false, judged.walks, policy_ms));
             if reuse.is_some() {
@@ -48,7 +48,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
                 entries.push(entry(reusing(&learner.name()), kind, "cross-validated", false, walks, policy_ms));
             }
         }
-        let fitted = PaperChain::default().fit(&profile, &everything)?;
+        let fitted = PaperChain::default().fit(&profile, &one_a_photo(&profile, &everything))?;
         importances = fitted.features.importances.clone();
     }
     let mut policies = args.policies.clone();

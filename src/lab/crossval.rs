@@ -18,6 +18,33 @@ pub trait Learner: Sync {
     fn learn(&self, profile: &Profile, training: &[usize]) -> Result<Policy, LabError>;
 }
 
+/// Learns from one frame of each photo, the middle one. On a stream the frames of one photo are near copies: the nearest neighbours of a
+/// frame would all show its own photo, and what takes the square of the frames would take hours. On photos it changes nothing.
+pub struct PerPhoto<'l>(pub &'l dyn Learner);
+
+impl Learner for PerPhoto<'_> {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn learn(&self, profile: &Profile, training: &[usize]) -> Result<Policy, LabError> {
+        self.0.learn(profile, &one_a_photo(profile, training))
+    }
+}
+
+/// The middle one of the cases of each photo, in order.
+pub fn one_a_photo(profile: &Profile, cases: &[usize]) -> Vec<usize> {
+    let mut frames: HashMap<u32, Vec<usize>> = HashMap::new();
+    for case in cases {
+        if let Some(shown) = profile.cases.get(*case) {
+            frames.entry(shown.group).or_default().push(*case);
+        }
+    }
+    let mut chosen: Vec<usize> = frames.values().filter_map(|frames| frames.get(frames.len() / 2).copied()).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
 /// A learner's work on every fold.
 #[derive(Clone, Debug)]
 pub struct Judged {
@@ -74,4 +101,20 @@ pub fn rejudge(profile: &Profile, policies: &[Policy], fold_of: &[usize], reuse:
         }
     }
     walks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::profile::samples;
+
+    #[test]
+    fn of_each_photo_the_middle_frame_is_learned_from_and_photos_are_left_as_they_are() {
+        let mut profile = samples::profile(20, &[(1.0, 0.5)]);
+        let all: Vec<usize> = (0..20).collect();
+        assert_eq!(one_a_photo(&profile, &all), all);
+        profile.cases.iter_mut().for_each(|case| case.group /= 5);
+        assert_eq!(one_a_photo(&profile, &all), [2, 7, 12, 17]);
+        assert_eq!(one_a_photo(&profile, &[3, 4, 11]), [4, 11], "only of the cases handed in");
+    }
 }
