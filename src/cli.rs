@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and which command it means. No logic: each arm calls into [`crate::command`].
 
+mod gather;
 mod published;
 
 use std::path::PathBuf;
@@ -14,10 +15,13 @@ use crate::command;
 use crate::config::Overrides;
 use crate::error::Error;
 
+pub use gather::GatherArgs;
 pub use published::{ChainArgs, CriterionWord, KindWord, MethodWord, OnNoneWord};
 
 /// Heading of the flags that most commands know.
 const COMMON: &str = "Most commands";
+/// Most looks for one time, if nobody says otherwise.
+const REPEATS: u32 = 30;
 
 /// Squint: adaptive model selection for cameras at the edge.
 ///
@@ -72,7 +76,7 @@ pub enum Command {
 }
 
 /// What several commands share: where configuration, engines and policy come from.
-#[derive(Debug, Args, Default)]
+#[derive(Clone, Debug, Args, Default)]
 pub struct Common {
     /// Configuration file; see docs/config.md
     #[arg(long, short, value_name = "FILE", env = "SQUINT_CONFIG", value_parser = maybe_empty(), help_heading = COMMON)]
@@ -245,6 +249,9 @@ pub struct ProfileArgs {
     /// named by class
     #[arg(long, value_name = "CSV")]
     pub labels: Option<PathBuf>,
+    /// Profile a stream made of the photos, as this file describes it, in place of the photos; see docs/streams.md
+    #[arg(long, value_name = "FILE")]
+    pub stream: Option<PathBuf>,
     /// Profile to write, as Parquet; see docs/profile.md
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -255,9 +262,9 @@ pub struct ProfileArgs {
     #[arg(long)]
     pub resume: bool,
     /// Most looks at one photo for its time; fewer where the mean is known to 5 %
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=1000))]
+    #[arg(long, value_name = "N", default_value_t = REPEATS, value_parser = clap::value_parser!(u32).range(3..=1000))]
     pub repeats: u32,
-    /// How many photos are timed, spread evenly; all by default
+    /// How many photos or frames are timed, spread evenly; by default all photos, or 200 frames of a stream
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub time_images: Option<u64>,
     /// What the photos are, for the record in the file
@@ -318,9 +325,12 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
-    /// Profile made by `squint profile`
-    #[arg(long, value_name = "FILE")]
-    pub profile: PathBuf,
+    /// Profile made by `squint profile`, of photos or of a stream
+    #[arg(long, value_name = "FILE", required_unless_present = "images", conflicts_with = "images")]
+    pub profile: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub gather: GatherArgs,
     /// Policy files to judge beside the rest
     #[arg(value_name = "POLICY FILE")]
     pub policies: Vec<PathBuf>,

@@ -1,4 +1,5 @@
-//! `squint profile` on real photos: what the file holds, going on after an end in between, labels that are refused.
+//! `squint profile` on real photos: what the file holds, going on after an end in between, labels that are refused, and
+//! what `evaluate` and `train` make of the file.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 #[path = "common/squint.rs"]
@@ -101,4 +102,126 @@ fn bad_labels_are_refused_with_line_and_value_before_anything_is_written() {
         assert!(told.err.contains(said) && told.err.contains("labels.csv"), "{}", told.err);
     }
     assert!(!folder.path().join("a.parquet").exists() && !folder.path().join("a.parquet.parts").exists());
+}
+
+#[test]
+fn an_interrupted_profile_says_so_and_goes_on_to_the_rows_of_an_uninterrupted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(at("photos")).unwrap();
+    let mut labels = "file,class_index\n".to_owned();
+    for number in 0..320 {
+        let name = ["chelsea", "coffee", "camera"][number % 3];
+        std::os::unix::fs::symlink(root().join(photo(name)), at(&format!("photos/{number:03}.png"))).unwrap();
+        labels += &format!("{number:03}.png,{}\n", [281, 967, 872][number % 3]);
+    }
+    fs::write(at("labels.csv"), labels).unwrap();
+    let command = |out: &str, more: &[&str]| {
+        let mut args = vec!["profile".to_owned(), "--images".into(), at("photos"), "--labels".into(), at("labels.csv")];
+        args.extend(["--out".into(), at(out), "--pool".into(), POOL.into(), "--time-images".into(), "1".into()]);
+        args.extend(more.iter().map(|text| (*text).to_owned()));
+        squint(args)
+    };
+    let mut interrupted = Daemon::start(command("a.parquet", &[]));
+    let first = folder.path().join("a.parquet.parts/000000.parquet");
+    interrupted.until("the first block", |_| first.exists());
+    interrupted.signal("INT");
+    let told = interrupted.ends_within(SOON).ends(74);
+    assert!(told.err.contains("of 5 blocks done") && told.err.contains("--resume"), "{}", told.err);
+    assert!(!folder.path().join("a.parquet").exists());
+    let kept = fs::metadata(&first).unwrap().modified().unwrap();
+    let again = Daemon::start(command("a.parquet", &["--resume"]));
+    again.ends_within(SOON).ends(0);
+    tell(command("b.parquet", &[])).ends(0);
+    let file = |name: &str| untimed(read(&folder.path().join(name)).unwrap());
+    assert_eq!(file("a.parquet"), file("b.parquet"));
+    assert!(kept.elapsed().is_ok() && !first.exists(), "parts are removed");
+}
+
+#[test]
+fn folders_named_by_class_are_labels_and_an_empty_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    for (class, name) in [("281", "chelsea"), ("espresso", "coffee")] {
+        fs::create_dir_all(photos.join(class)).unwrap();
+        fs::copy(root().join(photo(name)), photos.join(class).join("one.png")).unwrap();
+    }
+    fs::create_dir(photos.join("n01440764")).unwrap();
+    let out = folder.path().join("a.parquet");
+    let args = |more: &[&str]| {
+        let mut args = ["profile", "--pool", POOL, "--repeats", "3", "--images"].map(str::to_owned).to_vec();
+        args.extend([photos.to_str().unwrap().to_owned(), "--out".into(), out.to_str().unwrap().into()]);
+        args.extend(more.iter().map(|text| (*text).to_owned()));
+        args
+    };
+    let told = ask(args(&[])).ends(0);
+    assert!(told.err.contains("n01440764") && told.err.contains("no photo of class 0"), "{}", told.err);
+    let profile = read(&out).unwrap();
+    let rows: Vec<_> = profile.cases.iter().map(|case| (&*case.name, case.label)).collect();
+    assert_eq!(rows, [("281/one.png", 281), ("espresso/one.png", 967)]);
+    fs::create_dir(photos.join("dragon")).unwrap();
+    let told = ask(args(&[])).ends(78);
+    assert!(told.err.contains("dragon") && told.err.contains("--labels"), "{}", told.err);
+}
+
+#[test]
+fn a_damaged_profile_is_refused_by_train_and_evaluate() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path());
+    profile(folder.path(), "a.parquet", &[]).ends(0);
+    let whole = fs::read(folder.path().join("a.parquet")).unwrap();
+    let path = folder.path().join("bad.parquet");
+    let file = path.to_str().unwrap();
+    let mut flipped = whole.clone();
+    flipped[100] ^= 0x20;
+    let damaged: [(&str, &[u8]); 4] =
+        [("flipped", &flipped), ("cut off", &whole[..whole.len() / 2]), ("empty", b""), ("a CSV", b"file,label\na.png,1\n")];
+    for (how, bytes) in damaged {
+        fs::write(&path, bytes).unwrap();
+        let out = folder.path().join("new.policy.toml");
+        for args in [vec!["evaluate", "--profile", file], vec!["train", "--profile", file, "--out", out.to_str().unwrap()]] {
+            let told = ask(&args).ends(78);
+            assert!(told.err.contains(file) && told.err.contains("squint profile"), "{how}: {args:?}: {}", told.err);
+            assert!(!told.err.contains("panicked") && !out.exists(), "{how}: {}", told.err);
+        }
+    }
+}
+
+#[test]
+fn live_photos_in_folders_are_decided_as_the_replay_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    for (class, name) in
+        [("281", "chelsea"), ("967", "coffee"), ("872", "camera"), ("657", "rocket"), ("409", "clock"), ("652", "astronaut")]
+    {
+        fs::create_dir_all(photos.join(class)).unwrap();
+        // One name for all: only the folder tells them apart.
+        fs::copy(root().join(photo(name)), photos.join(class).join("one.png")).unwrap();
+    }
+    let out = folder.path().join("a.parquet");
+    let (photos, out) = (photos.to_str().unwrap(), out.to_str().unwrap());
+    ask(["profile", "--images", photos, "--out", out, "--pool", &ENGINES.join(","), "--repeats", "3"]).ends(0);
+    let policy = confidence_policy(folder.path(), 0.6);
+    let json = folder.path().join("a.json");
+    let args = [
+        "evaluate",
+        "--profile",
+        out,
+        policy.to_str().unwrap(),
+        "--folds",
+        "0",
+        "--live",
+        photos,
+        "--json",
+        json.to_str().unwrap(),
+    ];
+    let told = ask(args).ends(0);
+    assert!(told.err.contains("tested (live): 0 of 6 decisions differ"), "{}", told.err);
+    let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    let asked = |policy: usize| {
+        let shares = report["policies"][policy]["shares"].as_array().unwrap();
+        shares.iter().map(|share| share["asked"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(0), asked(1));
+    assert!(asked(0).len() == 2 && asked(0)[1] > 0.0 && asked(0)[1] < 1.0, "some photos go on, some do not: {:?}", asked(0));
 }

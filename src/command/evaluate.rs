@@ -2,6 +2,7 @@
 //!
 //! The figures are worked out in [`crate::lab::evaluate`]; here files are read, the clock is held and the table is printed.
 
+mod gather;
 mod published;
 
 use std::io::Write;
@@ -12,12 +13,12 @@ use super::{live, thumbnails};
 use crate::cli::EvaluateArgs;
 use crate::error::Error;
 use crate::features;
-use crate::lab::crossval::{Learner, folds, judge};
+use crate::lab::crossval::{Learner, PerPhoto, folds, judge, one_a_photo, rejudge};
 use crate::lab::evaluate::{Entry, evaluate as report};
 use crate::lab::evaluation::{Evaluation, FeatureImportance, Interval, PolicyScore};
 use crate::lab::page;
 use crate::lab::paper::{OnNone, PaperChain};
-use crate::lab::profile::{Profile, file};
+use crate::lab::profile::Profile;
 use crate::lab::replay::{Walk, replay};
 use crate::lab::thresholds::{Goal, Thresholds};
 use crate::policy::Policy;
@@ -28,18 +29,29 @@ const AIM_ABOVE: f64 = 0.5;
 
 /// Judges and prints; with `--json` and `--html` also writes.
 pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
-    let profile = file::read(&args.profile)?;
+    let profile = gather::gathered(args)?;
+    let reuse = args.gather.reuse();
+    if reuse.is_some() && !profile.is_stream() {
+        return Err(Error::Usage("--reuse-max-change: photos have no frame before them; profile a stream (--stream)".into()));
+    }
+    if args.live.is_some() && profile.is_stream() {
+        return Err(Error::Usage("--live compares photos; this profile holds the frames of a stream".into()));
+    }
     let everything: Vec<usize> = (0..profile.cases.len()).collect();
     let mut entries = Vec::new();
     let mut importances = Vec::new();
     if args.folds > 0 {
         let fold_of = folds(&profile, args.folds, args.seed)?;
         for (kind, learner) in learners(&profile) {
-            let judged = judge(&profile, learner.as_ref(), &fold_of, None)?;
+            let judged = judge(&profile, &PerPhoto(learner.as_ref()), &fold_of, None)?;
             let policy_ms = judged.policies.first().map_or(0.0, |policy| decision_ms(&profile, policy, &everything));
             entries.push(entry(learner.name(), kind, "cross-validated", false, judged.walks, policy_ms));
+            if reuse.is_some() {
+                let walks = rejudge(&profile, &judged.policies, &fold_of, reuse);
+                entries.push(entry(reusing(&learner.name()), kind, "cross-validated", false, walks, policy_ms));
+            }
         }
-        let fitted = PaperChain::default().fit(&profile, &everything)?;
+        let fitted = PaperChain::default().fit(&profile, &one_a_photo(&profile, &everything))?;
         importances = fitted.features.importances.clone();
     }
     let mut policies = args.policies.clone();
@@ -58,6 +70,10 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
             entries.push(on_the_pipeline(args, &parsed, &profile, photos, &walks)?);
         }
         entries.push(entry(parsed.name().to_owned(), policy.kind(), "as given", own, walks, policy_ms));
+        if reuse.is_some() {
+            let walks = replay(&profile, &policy, reuse, &everything);
+            entries.push(entry(reusing(parsed.name()), policy.kind(), "as given", own, walks, policy_ms));
+        }
     }
     let mut evaluation = report(&profile, &entries, args.folds, args.seed);
     evaluation.features =
@@ -82,6 +98,10 @@ fn feature_name(feature: usize) -> String {
 
 fn entry(name: String, kind: &str, judged: &str, trained_on_this: bool, walks: Vec<Walk>, policy_ms: f64) -> Entry {
     Entry { name, kind: kind.to_owned(), judged: judged.to_owned(), trained_on_this, walks, policy_ms }
+}
+
+fn reusing(name: &str) -> String {
+    format!("{name} + reuse")
 }
 
 /// What is learned and judged here: the published chain, twice, and a confidence policy of up to three single engines.
@@ -166,6 +186,13 @@ fn print(evaluation: &Evaluation) -> Result<(), Error> {
             policy.judged
         ))?;
         say(format!("{:<32}{}", "", shown(policy)))?;
+        if evaluation.stream {
+            let (reused, changes) = (policy.reused * 100.0, policy.changes * 100.0);
+            say(format!(
+                "{:<32}  {reused:.1} % of the frames answered again without a look; {changes:.1} changes of engine in 100 frames",
+                ""
+            ))?;
+        }
     }
     say(format!(
         "\nBest engine: {} (speed-up and difference refer to it). No answer counts as wrong. Differences and gains in points with 95 % intervals,",

@@ -24,7 +24,7 @@ const NO_HURRY: Duration = Duration::from_secs(3600);
 
 /// What the pipeline did with each photo.
 struct Ear {
-    /// By file name.
+    /// By path inside the folder.
     walks: HashMap<String, Walk>,
     /// Place in the profile of each engine of the crew.
     places: Vec<Option<u8>>,
@@ -63,10 +63,11 @@ pub(crate) fn walks(kit: &Kit, file: &PolicyFile, profile: &Profile, folder: &Pa
     if let Some(missing) = files.iter().find(|path| !path.is_file()) {
         return Err(Error::Usage(format!("{}: the profile knows this photo, but it is not there", missing.display())));
     }
+    let inside = folder.to_owned();
     let camera = CameraSetup {
         name: "photos".into(),
         source: folder.display().to_string().into(),
-        opener: Box::new(move || Ok(source::open_images(CameraId(0), files.clone()))),
+        opener: Box::new(move || Ok(source::open_images_of(CameraId(0), inside.clone(), files.clone()))),
         live: false,
         lossless: true,
         framing: Framing::default(),
@@ -88,9 +89,6 @@ pub(crate) fn walks(kit: &Kit, file: &PolicyFile, profile: &Profile, folder: &Pa
         log::error!("{failure}");
         return Err(Error::Told(Kind::Missing));
     }
-    let silent = |name: &str| {
-        let reason = "the pipeline reported no photo of this name; photos in sub-folders cannot be compared live yet";
-        Error::Usage(format!("{}: {reason}", folder.join(name).display()))
-    };
+    let silent = |name: &str| Error::Usage(format!("{}: the photo cannot be read any more", folder.join(name).display()));
     profile.cases.iter().map(|case| listener.walks.remove(&*case.name).ok_or_else(|| silent(&case.name))).collect()
 }

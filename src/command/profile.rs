@@ -1,12 +1,15 @@
-//! `squint profile`: shows labelled photos to every engine, in blocks, and keeps answers, features and times in one file.
+//! `squint profile`: shows labelled photos, or a stream made of them, to every engine, in blocks, and keeps answers, features and
+//! times in one file.
 //!
-//! Each finished block is a small file beside the result, so that an end in between costs one block at most. `work` looks and
-//! times, `parts` keeps the blocks and joins them.
+//! Each finished block is a small file beside the result, so that an end in between costs one block at most. `show` makes the
+//! frames, `work` looks and times, `progress` says how far that is, `parts` keeps the blocks and joins them.
 
 mod parts;
+mod progress;
+mod show;
 mod work;
 
-use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,18 +24,50 @@ use crate::error::Error;
 use crate::features;
 use crate::lab::profile::Origin;
 use crate::lab::profile::file::{EngineHead, Head};
+use crate::lab::stream::{Reel, Stream};
 use crate::pipeline::clock::Stop;
 use crate::service;
 use crate::sink::Stamp;
 use parts::Parts;
+use show::Show;
 
-/// Photos of one block.
+/// Frames of one block.
 const BLOCK: usize = 64;
 /// How long the idle power is measured.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// Profiles the photos and writes the file.
+/// Frames of a stream that are timed if nobody says how many.
+const STREAM_TIMED: u64 = 200;
+
+/// How profiling ended.
+pub(crate) enum Ended {
+    /// The file is written; what is in it, in words.
+    Written(String),
+    /// Told to stop; so many blocks are done, of so many.
+    Stopped(usize, usize),
+}
+
+/// Profiles the photos or the stream and writes the file.
 pub(crate) fn profile(args: &ProfileArgs) -> Result<(), Error> {
+    let stop = Stop::new();
+    service::stop_on_signals(&stop).map_err(Error::io("signals"))?;
+    match make(args, &stop)? {
+        Ended::Written(what) => println!("{what}; written to {}", args.out.display()),
+        Ended::Stopped(done, of) => {
+            let advice = "the same command with --resume goes on from there";
+            return Err(stopped(args.out.display(), format!("stopped with {done} of {of} blocks done; {advice}")));
+        }
+    }
+    Ok(())
+}
+
+/// The error of whoever was told to stop before `what` was there.
+pub(crate) fn stopped(what: impl std::fmt::Display, said: String) -> Error {
+    Error::io(what)(std::io::Error::new(std::io::ErrorKind::Interrupted, said))
+}
+
+/// Makes the file, unless told to stop before.
+pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
     let kit = args.common.kit_without_camera()?;
     kit::probe(&kit.runtime)?;
     let ids: Vec<String> = match args.pool.is_empty() {
@@ -40,31 +75,37 @@ pub(crate) fn profile(args: &ProfileArgs) -> Result<(), Error> {
         true => kit.catalog.ids().map(str::to_owned).collect(),
     };
     let (labels, engines) = engines(&kit, &ids)?;
+    let stream = args.stream.as_deref().map(read_stream).transpose()?;
     let (photos, unlabelled) = truth::photos(&args.images, args.labels.as_deref(), &labels)?;
     if unlabelled > 0 {
         warn!("{unlabelled} photos without a label are left out");
     }
+    let reel = stream.as_ref().map(|stream| stream.reel(photos.len()));
+    let told = match &reel {
+        Some(reel) => format!("a stream of {} frames made of {} labelled photos", reel.frames(), reel.photos()),
+        None => format!("{} labelled photos", photos.len()),
+    };
     let origin = Origin {
         date: Stamp::of(SystemTime::now()).as_str()[..10].to_owned(),
         tool: format!("squint profile {}", env!("CARGO_PKG_VERSION")),
         machine: machine(),
-        data: args.data.clone().unwrap_or_else(|| format!("{} labelled photos", photos.len())),
+        data: args.data.clone().unwrap_or(told),
         feature_schema: features::schema().to_owned(),
         ..Origin::default()
     };
     let class_names = labels.classes.iter().map(|label| label.name.clone()).collect();
     let head = Head { origin, classes: labels.classes.len() as u32, class_names, engines, unreadable: Vec::new() };
-    let timed = args.time_images.unwrap_or(u64::MAX).min(photos.len() as u64);
-    let parts = Parts::open(args, &head, &photos, timed)?;
+    let count = reel.as_ref().map_or(photos.len(), Reel::frames);
+    let timed = args.time_images.unwrap_or(if stream.is_some() { STREAM_TIMED } else { u64::MAX }).min(count as u64);
+    let parts = Parts::open(args, &head, &photos, &stream.map_or_else(String::new, |stream| format!("{stream:?}")), timed)?;
+    let show = Show::new(photos, reel);
 
-    let stop = Stop::new();
-    service::stop_on_signals(&stop).map_err(Error::io("signals"))?;
-    let blocks = photos.len().div_ceil(BLOCK);
+    let blocks = count.div_ceil(BLOCK);
     let waiting: Vec<usize> = (0..blocks).filter(|block| !parts.has(*block)).collect();
     if waiting.len() < blocks {
         info!("{} of {blocks} blocks are done already", blocks - waiting.len());
     }
-    let mut meter = Meter::open(std::path::Path::new("/sys"));
+    let mut meter = Meter::open(Path::new("/sys"));
     if let Some(meter) = &mut meter
         && let (Some(before), begun) = (meter.read(), Instant::now())
     {
@@ -73,27 +114,29 @@ pub(crate) fn profile(args: &ProfileArgs) -> Result<(), Error> {
             meter.set_idle(&before, &after, begun.elapsed());
         }
     }
-    let begun = Instant::now();
-    let settings = work::Settings { timed, of: photos.len() as u64, repeats: args.repeats as usize };
+    let settings = work::Settings { timed, of: count as u64, repeats: args.repeats as usize, meter: meter.as_ref() };
     let mut done = 0;
     if !waiting.is_empty() {
-        work::work(&kit, &ids, &photos, &settings, meter.as_ref(), &waiting, |block, rows, unreadable| {
+        work::work(&kit, &ids, &show, &settings, &waiting, stop, |block, rows, unreadable| {
             parts.keep(block, rows, Head { unreadable, ..head.clone() })?;
             done += 1;
-            progress(done, waiting.len(), begun.elapsed());
-            Ok(!stop.is_stopped())
+            Ok(())
         })?;
     }
     if done < waiting.len() {
-        let said = format!(
-            "stopped with {} of {blocks} blocks done; the same command with --resume goes on from there",
-            blocks - waiting.len() + done
-        );
-        return Err(Error::io(args.out.display())(std::io::Error::new(std::io::ErrorKind::Interrupted, said)));
+        return Ok(Ended::Stopped(blocks - waiting.len() + done, blocks));
     }
-    let (rows, unreadable) = parts.join(head, blocks, &args.out)?;
-    println!("{rows} photos, {} engines, {unreadable} photos unreadable; written to {}", ids.len(), args.out.display());
-    Ok(())
+    let (rows, unreadable) = parts.join(head, blocks, show.is_stream(), &args.out)?;
+    let what = if show.is_stream() { "frames" } else { "photos" };
+    Ok(Ended::Written(format!("{rows} {what}, {} engines, {unreadable} photos unreadable", ids.len())))
+}
+
+fn read_stream(path: &Path) -> Result<Stream, Error> {
+    let text = std::fs::read_to_string(path).map_err(|error| Error::File {
+        path: path.to_owned(),
+        reason: format!("the stream's description cannot be read: {error}"),
+    })?;
+    Ok(Stream::parse(&text, path)?)
 }
 
 /// The engines' common labels, and what the file says of each engine.
@@ -117,12 +160,4 @@ fn engines(kit: &Kit, ids: &[String]) -> Result<(Arc<Labels>, Vec<EngineHead>), 
         heads.push(EngineHead { id: id.clone(), sha256, labels_sha256, networks, mean_ms: 0.0, energy_mj: None });
     }
     Ok((labels, heads))
-}
-
-fn progress(done: usize, of: usize, since: Duration) {
-    if std::io::stderr().is_terminal() {
-        let left = since.as_secs_f64() / done as f64 * (of - done) as f64;
-        let end = if done == of { "\n" } else { "" };
-        eprint!("\r\x1b[2Kblock {done} of {of}, {:.0} min {:02.0} s left{end}", (left / 60.0).floor(), (left % 60.0).floor());
-    }
 }

@@ -21,6 +21,33 @@ pub trait Learner: Send + Sync {
     fn learn(&self, profile: &Profile, training: &[usize]) -> Result<Policy, LabError>;
 }
 
+/// Learns from one frame of each photo, the middle one. On a stream the frames of one photo are near copies: the nearest neighbours of a
+/// frame would all show its own photo, and what takes the square of the frames would take hours. On photos it changes nothing.
+pub struct PerPhoto<'l>(pub &'l dyn Learner);
+
+impl Learner for PerPhoto<'_> {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn learn(&self, profile: &Profile, training: &[usize]) -> Result<Policy, LabError> {
+        self.0.learn(profile, &one_a_photo(profile, training))
+    }
+}
+
+/// The middle one of the cases of each photo, in order.
+pub fn one_a_photo(profile: &Profile, cases: &[usize]) -> Vec<usize> {
+    let mut frames: HashMap<u32, Vec<usize>> = HashMap::new();
+    for case in cases {
+        if let Some(shown) = profile.cases.get(*case) {
+            frames.entry(shown.group).or_default().push(*case);
+        }
+    }
+    let mut chosen: Vec<usize> = frames.values().filter_map(|frames| frames.get(frames.len() / 2).copied()).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
 /// A learner's work on every fold.
 #[derive(Clone, Debug)]
 pub struct Judged {
@@ -86,26 +113,36 @@ pub fn each_fold<T: Send>(count: usize, work: impl Fn(usize) -> Result<T, LabErr
 /// Learns and judges on every fold of `fold_of`.
 pub fn judge(profile: &Profile, learner: &dyn Learner, fold_of: &[usize], reuse: Option<Reuse>) -> Result<Judged, LabError> {
     let count = fold_of.iter().max().map_or(0, |last| last + 1);
-    let worked = each_fold(count, |fold| {
-        let (training, judged) = split(fold_of, fold);
-        let policy = learner.learn(profile, &training)?;
-        let walks = replay(profile, &policy, reuse, &judged);
-        Ok((policy, judged, walks))
-    })?;
+    let policies = each_fold(count, |fold| learner.learn(profile, &split(fold_of, fold).0))?;
+    Ok(Judged { walks: rejudge(profile, &policies, fold_of, reuse), policies })
+}
+
+/// By case, what the policy of its fold does; the policies were made by [`judge`] with the same folds.
+pub fn rejudge(profile: &Profile, policies: &[Policy], fold_of: &[usize], reuse: Option<Reuse>) -> Vec<Walk> {
     let mut walks = vec![Walk::default(); profile.cases.len()];
-    let mut policies = Vec::with_capacity(count);
-    for (policy, judged, walked) in worked {
-        for (case, walk) in judged.iter().zip(walked) {
+    for (fold, policy) in policies.iter().enumerate() {
+        let (_, judged) = split(fold_of, fold);
+        for (case, walk) in judged.iter().zip(replay(profile, policy, reuse, &judged)) {
             walks[*case] = walk;
         }
-        policies.push(policy);
     }
-    Ok(Judged { walks, policies })
+    walks
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::profile::samples;
+
+    #[test]
+    fn of_each_photo_the_middle_frame_is_learned_from_and_photos_are_left_as_they_are() {
+        let mut profile = samples::profile(20, &[(1.0, 0.5)]);
+        let all: Vec<usize> = (0..20).collect();
+        assert_eq!(one_a_photo(&profile, &all), all);
+        profile.cases.iter_mut().for_each(|case| case.group /= 5);
+        assert_eq!(one_a_photo(&profile, &all), [2, 7, 12, 17]);
+        assert_eq!(one_a_photo(&profile, &[3, 4, 11]), [4, 11], "only of the cases handed in");
+    }
 
     #[test]
     fn folds_come_back_in_order_whoever_did_them_and_the_first_error_counts() {

@@ -184,7 +184,7 @@ pub struct PolicyScore {
     pub shares: Vec<EngineShare>,
     /// Share of frames answered again without a look (streams).
     pub reused: f64,
-    /// Changes of the answering engine from one frame to the next, a frame (streams).
+    /// Changes of the answering engine from one frame that was looked at to the next such frame, over all frames (streams).
     pub changes: f64,
     /// Mean time of the most capable engine / `mean_ms`.
     pub speedup: f64,

@@ -62,6 +62,8 @@ impl Default for Stream {
 pub struct Shot {
     /// Place of the photo in the list that the stream was laid out for.
     pub photo: usize,
+    /// Number of the first frame that shows this photo.
+    pub first: usize,
     /// When it is captured, ms since the stream began.
     pub at_ms: f64,
     /// How the photo is seen.
@@ -115,68 +117,110 @@ impl Stream {
         unit(splitmix64(splitmix64(self.seed ^ (what << 56)) ^ place as u64))
     }
 
-    /// All frames for `photos` photos, in order of time: a few bytes each, whatever the pictures' size.
-    pub fn shots(&self, photos: usize) -> Vec<Shot> {
+    /// The order of `photos` photos and how long each is held.
+    pub fn reel(&self, photos: usize) -> Reel {
         let mut order: Vec<usize> = (0..photos).collect();
         order.sort_by_key(|place| (splitmix64(self.seed ^ splitmix64(*place as u64)), *place));
         if self.photos > 0 {
             order.truncate(self.photos as usize);
         }
-        let mut shots = Vec::new();
-        let step_ms = 1000.0 / self.rate_hz;
-        let mut begun_ms = 0.0;
+        let mut frames = 0;
+        let mut holds = Vec::with_capacity(order.len());
         for photo in order {
-            let draw = |what: u64| self.drawn(photo, what);
-            let hold_ms = 1000.0 * (self.hold_s[0] + (self.hold_s[1] - self.hold_s[0]) * draw(1));
-            let frames = ((hold_ms / step_ms).round() as usize).max(1);
-            let moves = draw(2) >= self.still;
-            let zoom = 1.0 + (self.zoom - 1.0) * draw(3);
-            let blurred = draw(4) < self.blurred;
-            // Slow, smooth and never quite the same: a swing of drawn period and phase on each axis, and on the brightness.
-            let swing = |what: u64, at_ms: f64| {
-                let period_ms = 4000.0 + 6000.0 * draw(what);
-                (TAU * (at_ms / period_ms + draw(what + 1))).sin()
-            };
-            for frame in 0..frames {
-                let own_ms = frame as f64 * step_ms;
-                let shift = if moves { [self.pan * swing(5, own_ms), self.pan * swing(7, own_ms)] } else { [0.0; 2] };
-                let view = View {
-                    zoom: if moves { 1.0 + (zoom - 1.0) * (0.5 + 0.5 * swing(9, own_ms)) } else { zoom },
-                    shift,
-                    gain: 1.0 + self.exposure * swing(11, own_ms),
-                    noise: self.noise,
-                    seed: splitmix64(self.seed ^ splitmix64(((photo as u64) << 32) | frame as u64)),
-                    blurred,
-                };
-                shots.push(Shot { photo, at_ms: begun_ms + own_ms, view });
-            }
-            begun_ms += frames as f64 * step_ms;
+            holds.push((photo, frames));
+            let hold_s = self.hold_s[0] + (self.hold_s[1] - self.hold_s[0]) * self.drawn(photo, 1);
+            frames += ((hold_s * self.rate_hz).round() as usize).max(1);
         }
-        shots
+        Reel { stream: self.clone(), holds, frames }
+    }
+
+    /// How `photo` is seen in its `frame`-th frame, both counted from 0.
+    fn view(&self, photo: usize, frame: usize) -> View {
+        let draw = |what: u64| self.drawn(photo, what);
+        let moves = draw(2) >= self.still;
+        let zoom = 1.0 + (self.zoom - 1.0) * draw(3);
+        let own_ms = frame as f64 * 1000.0 / self.rate_hz;
+        // Slow, smooth and never quite the same: a swing of drawn period and phase on each axis, and on the brightness.
+        let swing = |what: u64| {
+            let period_ms = 4000.0 + 6000.0 * draw(what);
+            (TAU * (own_ms / period_ms + draw(what + 1))).sin()
+        };
+        View {
+            zoom: if moves { 1.0 + (zoom - 1.0) * (0.5 + 0.5 * swing(9)) } else { zoom },
+            shift: if moves { [self.pan * swing(5), self.pan * swing(7)] } else { [0.0; 2] },
+            gain: 1.0 + self.exposure * swing(11),
+            noise: self.noise,
+            seed: splitmix64(self.seed ^ splitmix64(((photo as u64) << 32) | frame as u64)),
+            blurred: draw(4) < self.blurred,
+        }
     }
 }
 
-impl View {
-    /// The photo as seen: packed RGB of the same size. `rgb` holds `width * height * 3` values; a shorter one gives black where it
-    /// ends.
-    pub fn of(&self, rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+/// A stream laid out for so many photos: 16 bytes a photo, whatever the pictures' size and the number of frames.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reel {
+    stream: Stream,
+    /// Photos in the order of showing, each with the number of its first frame.
+    holds: Vec<(usize, usize)>,
+    frames: usize,
+}
+
+impl Reel {
+    /// Number of frames.
+    pub fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// Number of photos shown.
+    pub fn photos(&self) -> usize {
+        self.holds.len()
+    }
+
+    /// Frame `at`, counted from 0; `None` behind the last.
+    pub fn shot(&self, at: usize) -> Option<Shot> {
+        let hold = self.holds.partition_point(|(_, first)| *first <= at).checked_sub(1).filter(|_| at < self.frames)?;
+        let &(photo, first) = self.holds.get(hold)?;
+        Some(Shot { photo, first, at_ms: at as f64 * 1000.0 / self.stream.rate_hz, view: self.stream.view(photo, at - first) })
+    }
+}
+
+/// A photo before the camera: its pixels, and out of focus once that is asked for.
+pub struct Held {
+    rgb: Vec<u8>,
+    width: usize,
+    height: usize,
+    blurred: Option<Vec<u8>>,
+}
+
+impl Held {
+    /// `rgb` holds `width * height * 3` values, packed; a shorter one is black where it ends.
+    pub fn new(rgb: Vec<u8>, width: usize, height: usize) -> Self {
+        Self { rgb, width, height, blurred: None }
+    }
+
+    /// The photo as `view` sees it: packed RGB of the same size.
+    pub fn seen(&mut self, view: &View) -> Vec<u8> {
+        let Self { rgb, width, height, blurred } = self;
+        let (width, height) = (*width, *height);
+        let source: &[u8] =
+            if view.blurred { blurred.get_or_insert_with(|| blur(&blur(rgb, width, height), width, height)) } else { rgb };
         let mut seen = Vec::with_capacity(width * height * 3);
-        let blur = if self.blurred { blur(&blur(rgb, width, height), width, height) } else { Vec::new() };
-        let source = if self.blurred { &blur } else { rgb };
-        let mut state = self.seed;
+        let mut state = view.seed;
         for y in 0..height {
-            let v = self.source_at(y, height, self.shift[1]);
+            let v = view.source_at(y, height, view.shift[1]);
             for x in 0..width {
-                let u = self.source_at(x, width, self.shift[0]);
+                let u = view.source_at(x, width, view.shift[0]);
                 for channel in 0..3 {
                     let value = sample(source, width, height, u, v, channel);
-                    seen.push((value * self.gain + self.noise * gauss(&mut state)).round().clamp(0.0, 255.0) as u8);
+                    seen.push((value * view.gain + view.noise * gauss(&mut state)).round().clamp(0.0, 255.0) as u8);
                 }
             }
         }
         seen
     }
+}
 
+impl View {
     /// Where pixel `at` of `length` comes from, pixels.
     fn source_at(&self, at: usize, length: usize, shift: f64) -> f64 {
         let middle = (length as f64 - 1.0) / 2.0;
@@ -242,6 +286,15 @@ mod tests {
         View { zoom, shift: [0.0; 2], gain: 1.0, noise: 0.0, seed: 0, blurred: false }
     }
 
+    fn seen(view: View, rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+        Held::new(rgb.to_vec(), width, height).seen(&view)
+    }
+
+    fn shots(stream: &Stream, photos: usize) -> Vec<Shot> {
+        let reel = stream.reel(photos);
+        (0..reel.frames()).map(|at| reel.shot(at).unwrap()).collect()
+    }
+
     fn picture(width: usize, height: usize) -> Vec<u8> {
         (0..width * height * 3).map(|index| (index * 7 % 251) as u8).collect()
     }
@@ -249,21 +302,21 @@ mod tests {
     #[test]
     fn without_any_effect_the_photo_is_seen_as_it_is() {
         let rgb = picture(9, 5);
-        assert_eq!(plain(1.0).of(&rgb, 9, 5), rgb);
-        assert_ne!(plain(1.5).of(&rgb, 9, 5), rgb);
+        assert_eq!(seen(plain(1.0), &rgb, 9, 5), rgb);
+        assert_ne!(seen(plain(1.5), &rgb, 9, 5), rgb);
     }
 
     #[test]
     fn exposure_scales_noise_scatters_and_blur_smooths() {
         let grey = vec![100u8; 16 * 16 * 3];
-        let brighter = View { gain: 1.2, ..plain(1.0) }.of(&grey, 16, 16);
+        let brighter = seen(View { gain: 1.2, ..plain(1.0) }, &grey, 16, 16);
         assert!(brighter.iter().all(|value| *value == 120));
-        let noisy = View { noise: 4.0, ..plain(1.0) }.of(&grey, 16, 16);
+        let noisy = seen(View { noise: 4.0, ..plain(1.0) }, &grey, 16, 16);
         let mean = noisy.iter().map(|value| f64::from(*value)).sum::<f64>() / noisy.len() as f64;
         let variance = noisy.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / noisy.len() as f64;
         assert!((mean - 100.0).abs() < 1.0 && (variance.sqrt() - 4.0).abs() < 0.6, "{mean} {variance}");
         let rgb = picture(16, 16);
-        let blurred = View { blurred: true, ..plain(1.0) }.of(&rgb, 16, 16);
+        let blurred = seen(View { blurred: true, ..plain(1.0) }, &rgb, 16, 16);
         let rough = |rgb: &[u8]| {
             rgb.chunks_exact(3).zip(rgb.chunks_exact(3).skip(1)).map(|(a, b)| u64::from(a[0].abs_diff(b[0]))).sum::<u64>()
         };
@@ -273,21 +326,26 @@ mod tests {
     #[test]
     fn the_same_description_gives_the_same_frames_and_another_seed_others() {
         let stream = Stream { photos: 5, ..Stream::default() };
-        let shots = stream.shots(9);
-        assert_eq!(shots, stream.shots(9));
-        assert_ne!(shots, Stream { seed: 2, ..stream.clone() }.shots(9));
-        let mut photos: Vec<usize> = shots.iter().map(|shot| shot.photo).collect();
+        let shown = shots(&stream, 9);
+        assert_eq!(shown, shots(&stream, 9));
+        assert_ne!(shown, shots(&Stream { seed: 2, ..stream.clone() }, 9));
+        assert_eq!((stream.reel(9).shot(shown.len()), stream.reel(9).photos()), (None, 5));
+        let mut photos: Vec<usize> = shown.iter().map(|shot| shot.photo).collect();
         photos.dedup();
         assert_eq!(photos.len(), 5, "each once, held without interruption");
-        assert!(shots.windows(2).all(|pair| (pair[1].at_ms - pair[0].at_ms - 100.0).abs() < 1e-6), "evenly spaced");
-        assert!(shots.len() >= 5 * 20 && shots.len() <= 5 * 60, "{}", shots.len());
+        assert!(shown.windows(2).all(|pair| (pair[1].at_ms - pair[0].at_ms - 100.0).abs() < 1e-6), "evenly spaced");
+        let mut frames = shown.iter().enumerate();
+        assert!(frames.all(|(at, shot)| shown[shot.first].photo == shot.photo
+            && (shot.first == 0 || shown[shot.first - 1].photo != shot.photo)
+            && shot.first <= at));
+        assert!(shown.len() >= 5 * 20 && shown.len() <= 5 * 60, "{}", shown.len());
     }
 
     #[test]
     fn a_tripod_holds_still_and_a_hand_does_not() {
         let moved = |still: f64| {
             let stream = Stream { still, photos: 3, ..Stream::default() };
-            stream.shots(3).iter().any(|shot| shot.view.shift != [0.0; 2])
+            shots(&stream, 3).iter().any(|shot| shot.view.shift != [0.0; 2])
         };
         assert!(!moved(1.0) && moved(0.0));
     }
@@ -310,7 +368,7 @@ mod tests {
 
     #[test]
     fn small_and_broken_pictures_do_no_harm() {
-        assert_eq!(plain(2.0).of(&[1, 2, 3], 1, 1), [1, 2, 3]);
-        assert_eq!(plain(1.0).of(&[], 2, 2).len(), 12);
+        assert_eq!(seen(plain(2.0), &[1, 2, 3], 1, 1), [1, 2, 3]);
+        assert_eq!(seen(plain(1.0), &[], 2, 2).len(), 12);
     }
 }

@@ -151,6 +151,11 @@ pub fn open_images(camera: CameraId, files: Vec<PathBuf>) -> Box<dyn FrameSource
     Box::new(images::Images::of(camera, "pictures".into(), PathBuf::new(), files))
 }
 
+/// As [`open_images`]; each frame is named after its path inside `folder`.
+pub fn open_images_of(camera: CameraId, folder: PathBuf, files: Vec<PathBuf>) -> Box<dyn FrameSource> {
+    Box::new(images::Images::of(camera, folder.display().to_string(), folder, files))
+}
+
 /// Opens a source and starts it. Takes up to ten seconds where a driver hangs, usually a few milliseconds; what a camera has
 /// to complain about later (wrong password, no such host) comes with the first [`FrameSource::next`].
 ///

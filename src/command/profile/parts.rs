@@ -13,6 +13,7 @@ use crate::cli::ProfileArgs;
 use crate::engine::hash;
 use crate::error::Error;
 use crate::lab::profile::file::{Head, Reader, Row, Writer};
+use crate::stats;
 
 /// The file beside the parts that says what they are parts of.
 const PLAN: &str = "plan.json";
@@ -22,6 +23,9 @@ const PLAN: &str = "plan.json";
 struct Plan {
     photos: String,
     labels: String,
+    /// The stream's description; empty for photos.
+    #[serde(default)]
+    stream: String,
     engines: Vec<(String, String)>,
     features: String,
     timing: (u64, u32),
@@ -36,13 +40,14 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Makes the folder, or with `--resume` goes on with it. Errors if there is one and nobody asked to go on, or of other photos.
-    pub(super) fn open(args: &ProfileArgs, head: &Head, photos: &[Photo], timed: u64) -> Result<Self, Error> {
+    pub(super) fn open(args: &ProfileArgs, head: &Head, photos: &[Photo], stream: &str, timed: u64) -> Result<Self, Error> {
         let folder = beside(&args.out, ".parts");
         let joined = |text: &dyn Fn(&Photo) -> String| hash::of_bytes(photos.iter().map(text).collect::<String>().as_bytes());
         let size = |photo: &Photo| fs::metadata(&photo.path).map_or(0, |facts| facts.len());
         let plan = Plan {
             photos: joined(&|photo| format!("{}\0{}\n", photo.name, size(photo))),
             labels: joined(&|photo| format!("{}\0{}\n", photo.name, photo.class)),
+            stream: stream.to_owned(),
             engines: head.engines.iter().map(|engine| (engine.id.clone(), engine.sha256.clone())).collect(),
             features: head.origin.feature_schema.clone(),
             timing: (timed, args.repeats),
@@ -61,6 +66,7 @@ impl Parts {
             let other = [
                 ("photos", before.photos != plan.photos),
                 ("labels", before.labels != plan.labels),
+                ("stream", before.stream != plan.stream),
                 ("engines", before.engines != plan.engines),
                 ("features", before.features != plan.features),
                 ("--repeats or --time-images", before.timing != plan.timing),
@@ -100,17 +106,39 @@ impl Parts {
         fs::rename(&new, &file).map_err(Error::io(file.display()))
     }
 
-    /// Joins all blocks into `out` and removes them. Returns the rows and the unreadable photos.
-    pub(super) fn join(&self, mut head: Head, blocks: usize, out: &Path) -> Result<(u64, usize), Error> {
+    /// Mean time of the features over the frames where it was measured, ms; a part holds 0 where it was not.
+    fn features_ms(&self, blocks: usize) -> Result<f32, Error> {
+        let mut measured = Vec::new();
+        for block in 0..blocks {
+            let reader = Reader::open(&self.file(block))?;
+            for group in 0..reader.groups() {
+                measured.extend(reader.rows(group)?.iter().map(|row| f64::from(row.case.features_ms)).filter(|ms| *ms > 0.0));
+            }
+        }
+        Ok(stats::mean(&measured).unwrap_or(0.0) as f32)
+    }
+
+    /// Joins all blocks into `out` and removes them. Returns the rows and the unreadable photos. Frames of a stream whose features were
+    /// not timed get the mean of those that were.
+    pub(super) fn join(&self, mut head: Head, blocks: usize, is_stream: bool, out: &Path) -> Result<(u64, usize), Error> {
         let new = beside(out, ".new");
         let mut writer = Writer::create(&new, &self.ids)?;
         let mut rows = 0;
+        let features_ms = if is_stream { self.features_ms(blocks)? } else { 0.0 };
         let mut sums = vec![[(0.0, 0_u64); 2]; self.ids.len()];
         for block in 0..blocks {
             let reader = Reader::open(&self.file(block))?;
-            head.unreadable.extend(reader.head().unreadable.iter().cloned());
+            for name in &reader.head().unreadable {
+                // A photo of a stream may have frames in two blocks.
+                if head.unreadable.last() != Some(name) {
+                    head.unreadable.push(name.clone());
+                }
+            }
             for group in 0..reader.groups() {
-                for row in reader.rows(group)? {
+                for mut row in reader.rows(group)? {
+                    if row.case.features_ms == 0.0 {
+                        row.case.features_ms = features_ms;
+                    }
                     for (sums, seen) in sums.iter_mut().zip(&row.looks) {
                         let values = [seen.and_then(|seen| seen.latency_ms), seen.and_then(|seen| seen.energy_mj)];
                         for ((sum, count), value) in sums.iter_mut().zip(values) {
@@ -130,7 +158,7 @@ impl Parts {
         for (engine, [time, energy]) in head.engines.iter_mut().zip(sums) {
             let mean = |(sum, count): (f64, u64)| (count > 0).then(|| sum / count as f64);
             engine.mean_ms =
-                mean(time).ok_or_else(|| unusable(format!("not written, because `{}` failed on every timed photo", engine.id)))?;
+                mean(time).ok_or_else(|| unusable(format!("not written, because `{}` failed on every timed frame", engine.id)))?;
             engine.energy_mj = mean(energy);
         }
         let unreadable = head.unreadable.len();

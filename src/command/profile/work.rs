@@ -1,68 +1,86 @@
-//! Looks at the photos of one block after the other: answers in parallel, then times alone.
+//! Looks at the frames of one block after the other: answers in parallel, then times alone.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Instant;
 
 use crossbeam_channel::{bounded, unbounded};
-use log::warn;
+use log::{info, warn};
 
 use super::super::energy::Meter;
 use super::super::kit::Kit;
 use super::super::run::millis;
-use super::super::truth::Photo;
 use super::BLOCK;
+use super::progress::Progress;
+use super::show::{Projector, Show};
 use crate::engine::{Answer, Look};
 use crate::error::Error;
 use crate::features::{self, Scratch};
 use crate::frame::{Frame, Framing};
 use crate::lab::profile::file::Row;
 use crate::lab::profile::{Case, Seen};
-use crate::source;
+use crate::pipeline::clock::Stop;
+use crate::source::SourceError;
 use crate::stats;
 
-/// Fewest looks at a photo for its time.
+/// Fewest looks at a frame for its time.
 const LEAST: usize = 3;
 /// Half the width of the 95 % interval of a mean time that is narrow enough, as a share of the mean.
 const NARROW: f64 = 0.025;
+/// Frames of a stream that one thread looks at in a row: most of them show the photo that it holds already.
+const RUN: usize = 16;
 
 /// What is timed, and how often.
-pub(super) struct Settings {
-    /// Photos that are timed.
+pub(super) struct Settings<'a> {
+    /// Frames that are timed.
     pub(super) timed: u64,
-    /// All photos.
+    /// All frames.
     pub(super) of: u64,
-    /// Most looks at one photo.
+    /// Most looks at one frame.
     pub(super) repeats: usize,
+    /// Where energy is read, if anywhere.
+    pub(super) meter: Option<&'a Meter>,
 }
 
-impl Settings {
-    /// True for `timed` of the photos, spread evenly.
-    fn is_timed(&self, photo: usize) -> bool {
-        let before = |photo: u64| u128::from(photo) * u128::from(self.timed) / u128::from(self.of.max(1));
-        before(photo as u64) != before(photo as u64 + 1)
+impl Settings<'_> {
+    /// True for `timed` of the frames, spread evenly.
+    pub(super) fn is_timed(&self, frame: usize) -> bool {
+        let before = |frame: u64| u128::from(frame) * u128::from(self.timed) / u128::from(self.of.max(1));
+        before(frame as u64) != before(frame as u64 + 1)
     }
 }
 
-/// Works through `blocks`; `keep` takes each one's rows and unreadable photos, and says if it should go on.
+/// Works through `blocks`; `keep` takes each one's rows and unreadable photos. When told to stop, the block on its way is dropped.
 pub(super) fn work(
     kit: &Kit,
     ids: &[String],
-    photos: &[Photo],
-    settings: &Settings,
-    meter: Option<&Meter>,
+    show: &Show,
+    settings: &Settings<'_>,
     blocks: &[usize],
-    mut keep: impl FnMut(usize, Vec<Row>, Vec<String>) -> Result<bool, Error>,
+    stop: &Stop,
+    mut keep: impl FnMut(usize, Vec<Row>, Vec<String>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut alone = load(kit, ids)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from).min(BLOCK);
+    let run = if show.is_stream() { RUN } else { 1 };
+    let frames = |block: usize| block * BLOCK..show.len().min((block + 1) * BLOCK);
+    let all = || blocks.iter().flat_map(|block| frames(*block));
+    let mut progress = Progress::new(all().count(), all().filter(|at| settings.is_timed(*at)).count());
+    let (mut narrow, mut means) = (0, 0);
     std::thread::scope(|scope| {
-        let (jobs, taken) = unbounded::<usize>();
+        let (jobs, taken) = unbounded::<Range<usize>>();
         let (told, heard) = bounded(BLOCK);
         for number in 0..cores {
             let (taken, told) = (taken.clone(), told.clone());
-            let body = move || match load(kit, ids) {
-                Err(error) => drop(told.send(Err(error))),
-                Ok(mut looks) => taken.iter().for_each(|at| drop(told.send(Ok((at, answers(&photos[at], at, ids, &mut looks)))))),
+            let body = move || {
+                let mut looks = match load(kit, ids) {
+                    Ok(looks) => looks,
+                    Err(error) => return drop(told.send(Err(error))),
+                };
+                let mut projector = Projector::new(show);
+                for at in taken.iter().flatten().take_while(|_| !stop.is_stopped()) {
+                    drop(told.send(Ok((at, answers(show, &mut projector, at, ids, &mut looks)))));
+                }
             };
             std::thread::Builder::new()
                 .name(format!("profile-{number}"))
@@ -70,33 +88,60 @@ pub(super) fn work(
                 .map_err(Error::io("a thread"))?;
         }
         drop((taken, told));
+        let mut projector = Projector::new(show);
         for block in blocks {
-            let range = block * BLOCK..photos.len().min((block + 1) * BLOCK);
-            for at in range.clone() {
-                jobs.send(at).map_err(|_| Error::Bug("the profiling threads ended early".into()))?;
+            let range = frames(*block);
+            for first in range.clone().step_by(run) {
+                // They end early when told to stop, or after an error, which is heard below.
+                drop(jobs.send(first..range.end.min(first + run)));
             }
             let mut found = BTreeMap::new();
+            let mut begun = Instant::now();
             for _ in range {
-                let (at, result) = heard.recv().map_err(|_| Error::Bug("the profiling threads ended early".into()))??;
+                let Ok(heard) = heard.recv() else {
+                    return if stop.is_stopped() { Ok(()) } else { Err(Error::Bug("the profiling threads ended early".into())) };
+                };
+                let (at, result) = heard?;
                 found.insert(at, result);
+                progress.answered(begun.elapsed());
+                begun = Instant::now();
             }
-            let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
+            let (mut rows, mut unreadable) = (Vec::new(), Vec::<String>::new());
             for (at, result) in found {
+                if stop.is_stopped() {
+                    return Ok(());
+                }
+                let begun = Instant::now();
+                let is_timed = settings.is_timed(at);
                 match result {
                     Err(reason) => {
-                        warn!("{reason}");
-                        unreadable.push(photos[at].name.to_string());
+                        let name = &*show.photo(at).1.name;
+                        if !unreadable.iter().any(|known| known == name) {
+                            warn!("{reason}");
+                            unreadable.push(name.to_owned());
+                        }
                     }
                     Ok(mut row) => {
-                        time(&photos[at], &mut row, settings.is_timed(at).then_some(settings.repeats), &mut alone, meter)?;
+                        // The features of every photo, but of a stream only those of timed frames: making each anew takes long.
+                        if is_timed || !show.is_stream() {
+                            let frame = projector.frame(at)?;
+                            row.case.features_ms = features_ms(&frame) as f32;
+                            if is_timed {
+                                let (good, all) = time(&frame, &mut row, settings.repeats, &mut alone, settings.meter);
+                                (narrow, means) = (narrow + good, means + all);
+                            }
+                        }
                         rows.push(row);
                     }
                 }
+                if is_timed {
+                    progress.timed(begun.elapsed());
+                }
             }
-            if !keep(*block, rows, unreadable)? {
-                break;
-            }
+            keep(*block, rows, unreadable)?;
         }
+        drop(progress);
+        info!("{narrow} of {means} mean times are known to 5 %, the others were given up after {} looks", settings.repeats);
         Ok(())
     })
 }
@@ -105,11 +150,16 @@ fn load(kit: &Kit, ids: &[String]) -> Result<Vec<Box<dyn Look>>, Error> {
     ids.iter().map(|id| kit.load(id)).collect()
 }
 
-/// Features and answers of one photo; the reason if it cannot be read.
-fn answers(photo: &Photo, at: usize, ids: &[String], looks: &mut [Box<dyn Look>]) -> Result<Row, String> {
-    let frame = source::decode_image(&photo.path).map_err(|error| error.to_string())?;
-    // A photo has no frame before it, so `change` must stay 0.
-    let (features, glimpse) = features::extract(&frame, &Framing::default(), &mut Scratch::default());
+/// Features and answers of one frame; the reason if its photo cannot be read.
+fn answers(
+    show: &Show,
+    projector: &mut Projector<'_>,
+    at: usize,
+    ids: &[String],
+    looks: &mut [Box<dyn Look>],
+) -> Result<Row, SourceError> {
+    let (frame, features, glimpse) = projector.measured(at)?;
+    let (place, photo) = show.photo(at);
     let mut answer = Answer::default();
     let looks = ids.iter().zip(looks).map(|(id, look)| match look.look(&frame, &Framing::default(), &mut answer) {
         Ok(_) => Some(Seen::of(&answer)),
@@ -119,37 +169,27 @@ fn answers(photo: &Photo, at: usize, ids: &[String], looks: &mut [Box<dyn Look>]
         }
     });
     let looks = looks.collect();
-    let case =
-        Case { name: photo.name.clone(), label: photo.class, group: at as u32, features, features_ms: 0.0, glimpse, at_ms: None };
-    Ok(Row { case, looks })
+    let (name, label, group) = (photo.name.clone(), photo.class, place as u32);
+    Ok(Row { case: Case { name, label, group, features, features_ms: 0.0, glimpse, at_ms: show.at_ms(at) }, looks })
 }
 
-/// Fills in the times of a row while nothing else runs: always those of the features, those of the engines with `repeats`.
-fn time(
-    photo: &Photo,
-    row: &mut Row,
-    repeats: Option<usize>,
-    looks: &mut [Box<dyn Look>],
-    meter: Option<&Meter>,
-) -> Result<(), Error> {
-    let frame = source::decode_image(&photo.path)?;
-    row.case.features_ms = features_ms(&frame) as f32;
-    let Some(repeats) = repeats else { return Ok(()) };
+/// Fills in the engines' times of a row while nothing else runs, in at most `repeats` looks. Returns how many means are narrow enough,
+/// and of how many.
+fn time(frame: &Frame, row: &mut Row, repeats: usize, looks: &mut [Box<dyn Look>], meter: Option<&Meter>) -> (usize, usize) {
     let mut times = vec![Vec::with_capacity(repeats); looks.len()];
     let mut energies = vec![Vec::new(); looks.len()];
     let mut answer = Answer::default();
     for round in 0..repeats {
         for (engine, look) in looks.iter_mut().enumerate() {
-            let enough = round >= LEAST && stats::mean95(&times[engine]).is_some_and(|(mean, half)| half <= NARROW * mean);
-            if enough || row.looks[engine].is_none() {
+            if (round >= LEAST && is_narrow(&times[engine])) || row.looks[engine].is_none() {
                 continue;
             }
             let before = meter.and_then(Meter::read);
             let begun = Instant::now();
-            let result = look.look(&frame, &Framing::default(), &mut answer);
+            let result = look.look(frame, &Framing::default(), &mut answer);
             let taken = begun.elapsed();
             if let Err(error) = result {
-                warn!("{}: no answer while timing: {error}", photo.name);
+                warn!("{}: no answer while timing: {error}", row.case.name);
                 continue;
             }
             times[engine].push(millis(taken));
@@ -166,7 +206,13 @@ fn time(
             seen.energy_mj = stats::mean(energies).map(|mj| mj as f32);
         }
     }
-    Ok(())
+    let measured = times.iter().filter(|times| !times.is_empty());
+    (measured.clone().filter(|times| is_narrow(times)).count(), measured.count())
+}
+
+/// True if the 95 % interval of the mean is no wider than 5 % of it.
+fn is_narrow(times: &[f64]) -> bool {
+    times.len() >= LEAST && stats::mean95(times).is_some_and(|(mean, half)| half <= NARROW * mean)
 }
 
 /// Mean time of the features with warm buffers, ms.

@@ -4,13 +4,14 @@
 
 mod noskill;
 mod score;
+mod share;
 
 pub use noskill::Line;
 
 use super::evaluation::{EngineScore, Evaluation, Interval, Oracle};
 use super::profile::Profile;
 use super::replay::Walk;
-use crate::stats::{mean, quantile, wilson95};
+use crate::stats::{mean, quantile};
 
 /// What one policy did with every case.
 pub struct Entry {
@@ -85,15 +86,15 @@ fn engine_score(profile: &Profile, engine: usize) -> EngineScore {
     let count = |right: &dyn Fn(usize, u32) -> bool| {
         profile.cases.iter().enumerate().filter(|(place, case)| right(*place, case.label)).count()
     };
-    let right = count(&|place, label| column.is_right(place, label));
+    let right: Vec<bool> = profile.cases.iter().enumerate().map(|(place, case)| column.is_right(place, case.label)).collect();
     let right5 = count(&|place, label| column.is_right5(place, label));
     let mut times: Vec<f64> = (0..n).map(|case| column.ms(case)).collect();
     times.sort_by(f64::total_cmp);
     EngineScore {
         id: column.id.clone(),
         networks: column.networks,
-        top1: right as f64 / n.max(1) as f64,
-        top1_ci95: interval(wilson95(right as u64, n as u64)),
+        top1: right.iter().filter(|right| **right).count() as f64 / n.max(1) as f64,
+        top1_ci95: share::share95(profile, &right),
         top5: right5 as f64 / n.max(1) as f64,
         mean_ms: column.mean_ms,
         p95_ms: quantile(&times, 0.95).unwrap_or(column.mean_ms),

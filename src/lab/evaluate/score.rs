@@ -6,7 +6,7 @@ use super::{Entry, Line, interval, somebody_right};
 use crate::lab::evaluation::{Against, EngineShare, ErrorExample, Errors, Interval, Oracle, PolicyScore, ReliabilityBin};
 use crate::lab::profile::{Column, Profile};
 use crate::lab::replay::Walk;
-use crate::stats::{mean, paired_bootstraps95, quantile, wilson95};
+use crate::stats::{mean, paired_bootstraps95, quantile};
 
 /// Rounds of the bootstrap.
 const ROUNDS: usize = 2000;
@@ -39,7 +39,7 @@ pub(super) fn score(profile: &Profile, entry: &Entry, reference: usize, line: &L
         judged: entry.judged.clone(),
         trained_on_this: entry.trained_on_this,
         top1,
-        top1_ci95: interval(wilson95(hits as u64, n as u64)),
+        top1_ci95: super::share::share95(profile, &right.iter().map(|right| *right > 0.5).collect::<Vec<_>>()),
         top5: right5 as f64 / n,
         coverage: answered / n,
         selective_top1: if answered > 0.0 { hits / answered } else { 0.0 },

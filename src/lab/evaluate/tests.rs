@@ -113,3 +113,16 @@ proptest! {
         prop_assert!(slopes.windows(2).all(|pair| pair[1] <= pair[0] + 1e-9) && slopes.iter().all(|slope| *slope > 0.0));
     }
 }
+
+#[test]
+fn a_frame_answered_again_is_no_change_of_engine_and_hides_none() {
+    let mut profile = samples::profile(6, &[(1.0, 0.6), (4.0, 0.8)]);
+    profile.cases.iter_mut().enumerate().for_each(|(place, case)| case.at_ms = Some(100.0 * place as f64));
+    let looked = |engine: u8| Walk { asked: [engine].into_iter().collect(), top: [0].into_iter().collect(), ..Walk::default() };
+    let again = || Walk { reused: true, top: [0].into_iter().collect(), ..Walk::default() };
+    let score = |walks: Vec<Walk>| evaluate(&profile, &[Entry { walks, ..entry(&profile, fixed(0)) }], 0, 1).policies[0].clone();
+    let steady = score(vec![looked(0), again(), looked(0), again(), again(), looked(0)]);
+    assert_eq!((steady.changes, steady.reused), (0.0, 0.5));
+    let changing = score(vec![looked(0), again(), looked(1), looked(1), again(), looked(0)]);
+    assert!((changing.changes - 2.0 / 6.0).abs() < 1e-12, "{}", changing.changes);
+}
