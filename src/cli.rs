@@ -83,7 +83,7 @@ pub struct Common {
     pub config: Option<PathBuf>,
     /// Policy: a name such as `default` (default.policy.toml in the calibration folder) or a file
     #[arg(long, value_name = "NAME|FILE", help_heading = COMMON)]
-    pub policy: Option<String>,
+    pub policy: Vec<String>,
     /// Folder of the policies
     #[arg(long, value_name = "DIR", help_heading = COMMON)]
     pub calibration: Option<PathBuf>,
@@ -331,7 +331,7 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub gather: GatherArgs,
-    /// Policy files to judge beside the rest
+    /// Policy files to judge beside the rest; --policy may be given several times, too
     #[arg(value_name = "POLICY FILE")]
     pub policies: Vec<PathBuf>,
     /// Judge the classifiers that the papers hold against the published chain, too, and every mixed chain of three
@@ -340,6 +340,9 @@ pub struct EvaluateArgs {
     /// Show what the published pool selection finds for each method and several theta, chosen among without a mistake
     #[arg(long)]
     pub pools: bool,
+    /// Also the most accurate confidence and hybrid policies for every mean time (takes a while; --html implies it)
+    #[arg(long)]
+    pub curves: bool,
     /// Everything as JSON; see docs/evaluation.md
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -375,7 +378,7 @@ impl Common {
     /// As the last layer of the configuration.
     pub(crate) fn overrides(&self) -> Overrides {
         Overrides {
-            policy: self.policy.clone(),
+            policy: self.policy.last().cloned(),
             calibration: self.calibration.clone(),
             engines: self.engines.clone(),
             onnxruntime: self.onnxruntime.clone(),
@@ -416,9 +419,13 @@ fn levels() -> impl TypedValueParser<Value = LevelFilter> {
 
 /// Does what was typed. `started`: when the process began.
 pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
+    let several = matches!(cli.command, Command::Evaluate(_));
     if let Some(common) = cli.command.common() {
         common.log = cli.log;
         common.config.take_if(|path| path.as_os_str().is_empty());
+        if common.policy.len() > 1 && !several {
+            return Err(Error::Usage("--policy is named more than once; only `squint evaluate` takes several".into()));
+        }
     }
     match cli.command {
         Command::Run(args) => command::run::run(&args, started),

@@ -171,7 +171,7 @@ fn pipeline(args: &BenchArgs) -> Result<Value, Error> {
             command.arg(flag).arg(path);
         }
     }
-    for (flag, value) in [("--policy", policy.clone()), ("--threads", threads.map(|n| n.to_string()))] {
+    for (flag, value) in [("--policy", policy.last().cloned()), ("--threads", threads.map(|n| n.to_string()))] {
         command.args(value.map(|value| [flag.to_owned(), value]).into_iter().flatten());
     }
     let status = command.status().map_err(io("a second squint"))?;

@@ -3,29 +3,27 @@
 //! The figures are worked out in [`crate::lab::evaluate`]; here files are read, the clock is held and the table is printed.
 
 mod gather;
+mod learners;
 mod published;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{live, thumbnails};
-use crate::cli::EvaluateArgs;
+use crate::cli::{Common, EvaluateArgs};
 use crate::error::Error;
 use crate::features;
-use crate::lab::crossval::{Learner, PerPhoto, folds, judge, one_a_photo, rejudge};
+use crate::lab::crossval::{PerPhoto, folds, judge, one_a_photo, rejudge};
 use crate::lab::evaluate::{Entry, evaluate as report};
 use crate::lab::evaluation::{Evaluation, FeatureImportance, Interval, PolicyScore};
 use crate::lab::page;
-use crate::lab::paper::{OnNone, PaperChain};
+use crate::lab::paper::PaperChain;
 use crate::lab::profile::Profile;
 use crate::lab::replay::{Walk, replay};
-use crate::lab::thresholds::{Goal, Thresholds};
 use crate::policy::Policy;
 use crate::policy::file::PolicyFile;
-
-/// Points above the most capable engine that the shown confidence policy aims at: choosing thresholds flatters.
-const AIM_ABOVE: f64 = 0.5;
+use learners::Way;
 
 /// Judges and prints; with `--json` and `--html` also writes.
 pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
@@ -39,11 +37,12 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
     }
     let everything: Vec<usize> = (0..profile.cases.len()).collect();
     let mut entries = Vec::new();
-    let mut importances = Vec::new();
+    let (mut importances, mut curves) = (Vec::new(), Vec::new());
     if args.folds > 0 {
         let fold_of = folds(&profile, args.folds, args.seed)?;
-        for (kind, learner) in learners(&profile) {
-            let judged = judge(&profile, &PerPhoto(learner.as_ref()), &fold_of, None)?;
+        for Way { kind, learner, in_order } in learners::ways(&profile) {
+            let one_each = PerPhoto(learner.as_ref());
+            let judged = judge(&profile, if in_order { learner.as_ref() } else { &one_each }, &fold_of, None)?;
             let policy_ms = judged.policies.first().map_or(0.0, |policy| decision_ms(&profile, policy, &everything));
             entries.push(entry(learner.name(), kind, "cross-validated", false, judged.walks, policy_ms));
             if reuse.is_some() {
@@ -51,14 +50,13 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
                 entries.push(entry(reusing(&learner.name()), kind, "cross-validated", false, walks, policy_ms));
             }
         }
+        if args.curves || args.html.is_some() {
+            curves = learners::curves(&profile, &fold_of, args.folds, args.seed)?;
+        }
         let fitted = PaperChain::default().fit(&profile, &one_a_photo(&profile, &everything))?;
         importances = fitted.features.importances.clone();
     }
-    let mut policies = args.policies.clone();
-    if args.common.policy.is_some() {
-        policies.push(args.common.kit_without_camera()?.config.policy);
-    }
-    for path in &policies {
+    for path in &policies(args)? {
         let text =
             std::fs::read_to_string(path).map_err(|reason| Error::File { path: path.clone(), reason: reason.to_string() })?;
         let parsed = PolicyFile::parse(&text, path)?;
@@ -78,17 +76,32 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
     let mut evaluation = report(&profile, &entries, args.folds, args.seed);
     evaluation.features =
         importances.into_iter().map(|(name, points)| FeatureImportance { name: feature_name(name), points }).collect();
+    evaluation.curves = curves;
     published::add(args, &profile, &mut evaluation)?;
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&evaluation).map_err(|error| Error::Bug(error.to_string()))?;
         std::fs::write(path, text + "\n").map_err(Error::io(path.display()))?;
     }
     if let Some(path) = &args.html {
-        let pictures = thumbnails::of(&page::wanted(&evaluation), args.photos.as_deref().or(args.live.as_deref()));
+        let pictures = thumbnails::of(
+            &page::wanted(&evaluation),
+            args.photos.as_deref().or(args.live.as_deref()).or(args.gather.images.as_deref()),
+        );
         std::fs::write(path, page::page(&evaluation, &pictures)).map_err(Error::io(path.display()))?;
     }
     print(&evaluation)?;
     published::print(&evaluation)
+}
+
+/// The policy files: those named with `--policy`, by name or file, and those that stand alone.
+fn policies(args: &EvaluateArgs) -> Result<Vec<PathBuf>, Error> {
+    let mut paths = Vec::new();
+    for word in &args.common.policy {
+        let one = Common { policy: vec![word.clone()], ..args.common.clone() };
+        paths.push(one.kit_without_camera()?.config.policy);
+    }
+    paths.extend(args.policies.iter().cloned());
+    Ok(paths)
 }
 
 /// A feature as people know it.
@@ -102,21 +115,6 @@ fn entry(name: String, kind: &str, judged: &str, trained_on_this: bool, walks: V
 
 fn reusing(name: &str) -> String {
     format!("{name} + reuse")
-}
-
-/// What is learned and judged here: the published chain, twice, and a confidence policy of up to three single engines.
-fn learners(profile: &Profile) -> Vec<(&'static str, Box<dyn Learner>)> {
-    let single: Vec<usize> = (0..profile.engines.len()).filter(|engine| profile.engines[*engine].networks == 1).collect();
-    // The published pool is one of networks too: ensembles stay out, as long as there is anything else.
-    let candidates = single.clone();
-    let pool: Vec<usize> = if single.is_empty() { (0..profile.engines.len()).collect() } else { single };
-    let goal = Goal::LeastTime { reference: profile.most_capable(), margin: AIM_ABOVE / 100.0 };
-    let pool = pool.into_iter().take(16).collect();
-    vec![
-        ("chain", Box::new(PaperChain { candidates: candidates.clone(), ..PaperChain::default() })),
-        ("chain", Box::new(PaperChain { on_none: OnNone::MostCapable, candidates, ..PaperChain::default() })),
-        ("confidence", Box::new(Thresholds::new(goal, pool))),
-    ]
 }
 
 /// Mean time of the decisions, ms: the wall time of a replay, which also looks answers up and averages them. An upper bound.

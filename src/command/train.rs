@@ -1,6 +1,6 @@
 //! `squint train`: from a profile to a policy file. Prints every step; the learning is in [`crate::lab`].
 
-mod candidates;
+pub(super) mod candidates;
 pub(super) mod published;
 
 use std::io::Write;

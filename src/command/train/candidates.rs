@@ -17,7 +17,7 @@ pub(super) const INNER_FOLDS: usize = 5;
 /// Points above what is asked that the candidates aim at on their training frames: choosing thresholds flatters.
 const MARGINS: [f64; 3] = [0.0, 0.5, 1.0];
 /// Features that a hybrid policy's first decision may look at: light, detail and sharpness, each for one.
-const FEATURES: [&str; 4] = ["contrast", "n_keypoints", "edge_density", "sharpness"];
+pub(in crate::command) const FEATURES: [&str; 4] = ["contrast", "n_keypoints", "edge_density", "sharpness"];
 /// Changes of the picture under which an answer is given again, tried on streams; 0 is never.
 const CHANGES: [f32; 5] = [0.0, 0.03, 0.06, 0.1, 0.15];
 /// Longest time for which it is.
