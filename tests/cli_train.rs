@@ -60,6 +60,7 @@ fn the_published_chain_is_written_with_cross_validated_figures_and_every_step_is
         "leaving one out costs",
         "level 0 small",
         "of 10 folds choose the pool above",
+        "folds that keep the features above: ",
         "nested cross-validation, 10 folds",
         "coverage",
         "selective",

@@ -198,6 +198,12 @@ fn premodel(fitted: &Fitted, nested: &Nested, profile: &Profile, say: Say) -> Re
         fitted.rows.len()
     ))?;
     say(format!("     {same} of {} folds choose the pool above; levels are counted from the cheapest engine", nested.fits.len()))?;
+    let kept = |fold: &Fitted, feature: usize| fold.features.kept.iter().any(|scale| scale.feature == feature);
+    let often = fitted.features.kept.iter().map(|scale| {
+        let folds = nested.fits.iter().filter(|fold| kept(fold, scale.feature)).count();
+        format!("{} {folds}", NAMES.get(scale.feature).copied().unwrap_or(""))
+    });
+    say(format!("     folds that keep the features above: {}", often.collect::<Vec<_>>().join(", ")))?;
     for (place, level) in nested.levels.iter().enumerate() {
         let engine = fitted.pool.engines.get(place).map_or("in some folds", |engine| id(profile, *engine));
         say(format!(
