@@ -120,8 +120,9 @@ pub struct Chooser {
 pub type Trial = (String, Result<Fared, LabError>);
 
 impl Chooser {
-    /// Every candidate's trial on `training`, and the place of the best.
+    /// Every candidate's trial on `training`, and the place of the best. Of very many photos a draw is enough to compare on.
     pub fn trials(&self, profile: &Profile, training: &[usize]) -> Result<(Vec<Trial>, usize), LabError> {
+        let training = &super::crossval::draw(profile, training, super::crossval::ENOUGH, self.seed);
         let fold_of = folds_of(profile, training, self.folds, self.seed)?;
         let reference_top1 =
             self.objective.reference().map_or(0.0, |engine| profile.right_alone(engine, training) as f64 / training.len() as f64);
