@@ -60,6 +60,7 @@ fn the_published_chain_is_written_with_cross_validated_figures_and_every_step_is
         "leaving one out costs",
         "level 0 small",
         "of 10 folds choose the pool above",
+        "folds that keep the features above: ",
         "nested cross-validation, 10 folds",
         "coverage",
         "selective",
@@ -94,7 +95,9 @@ fn every_flag_of_the_chain_is_heeded_and_a_seed_makes_the_same_file() {
     };
     let (_, plain) = chain(&[]);
     assert!(plain.contains("on-none = \"abstain\"") && plain.contains("k = 5"));
-    assert_eq!(plain, chain(&[]).1, "the same seed, the same file");
+    // All but the times in [made], which hold the measured time of the decisions.
+    let learned = |text: &str| text.split_once("[engines]").unwrap().1.to_owned();
+    assert_eq!(learned(&plain), learned(&chain(&[]).1), "the same seed, the same policy");
     let (out, one) = chain(&["--theta", "100"]);
     assert!(one.contains("[chain]\nengines = [\"small\"]") && out.contains("refused: no more than theta"), "{out}");
     let (_, fallback) = chain(&["--on-none", "most-capable"]);

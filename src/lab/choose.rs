@@ -145,8 +145,9 @@ impl Learner for Reusing {
 pub type Trial = (String, Result<Fared, LabError>);
 
 impl Chooser {
-    /// Every candidate's trial on `training`, and the place of the best.
+    /// Every candidate's trial on `training`, and the place of the best. Of very many photos a draw is enough to compare on.
     pub fn trials(&self, profile: &Profile, training: &[usize]) -> Result<(Vec<Trial>, usize), LabError> {
+        let training = &super::crossval::draw(profile, training, super::crossval::ENOUGH, self.seed);
         let fold_of = folds_of(profile, training, self.folds, self.seed)?;
         let right = |engine| profile.right_alone(engine, training) as f64 / training.len().max(1) as f64;
         let reference = self.objective.reference().map_or(0.0, right);

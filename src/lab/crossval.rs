@@ -2,7 +2,7 @@
 //!
 //! Pure. The split follows from the groups and a seed, so every learner of one report is judged on the same folds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -86,6 +86,21 @@ pub fn split(fold_of: &[usize], fold: usize) -> (Vec<usize>, Vec<usize>) {
     (0..fold_of.len()).partition(|case| fold_of[*case] != fold)
 }
 
+/// Photos that ways of making a policy are compared on, where there are more.
+pub const ENOUGH: usize = 4000;
+
+/// All frames of at most `most` photos of `cases`, in order; which photos follows from `seed`.
+pub fn draw(profile: &Profile, cases: &[usize], most: usize, seed: u64) -> Vec<usize> {
+    let group = |case: &usize| profile.cases.get(*case).map_or(0, |shown| shown.group);
+    let mut groups: Vec<u32> = cases.iter().map(group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups.sort_by_key(|group| (splitmix64(splitmix64(seed ^ 0xd4a3) ^ u64::from(*group)), *group));
+    groups.truncate(most);
+    let drawn: HashSet<u32> = groups.into_iter().collect();
+    cases.iter().copied().filter(|case| drawn.contains(&group(case))).collect()
+}
+
 /// What `work` makes of each fold, in order. As many threads as there are cores share the folds; who does which changes nothing.
 pub fn each_fold<T: Send>(count: usize, work: impl Fn(usize) -> Result<T, LabError> + Sync) -> Result<Vec<T>, LabError> {
     let next = AtomicUsize::new(0);
@@ -142,6 +157,19 @@ mod tests {
         profile.cases.iter_mut().for_each(|case| case.group /= 5);
         assert_eq!(one_a_photo(&profile, &all), [2, 7, 12, 17]);
         assert_eq!(one_a_photo(&profile, &[3, 4, 11]), [4, 11], "only of the cases handed in");
+    }
+
+    #[test]
+    fn a_draw_takes_whole_photos_and_all_where_they_are_few() {
+        let mut profile = crate::lab::profile::samples::profile(60, &[(1.0, 0.5)]);
+        profile.cases.iter_mut().enumerate().for_each(|(place, case)| case.group = place as u32 / 3);
+        let all: Vec<usize> = (0..60).collect();
+        assert_eq!(draw(&profile, &all, 20, 1), all);
+        let some = draw(&profile, &all[6..], 7, 1);
+        assert_eq!(some.len(), 21);
+        assert!(some.is_sorted() && some.chunks(3).all(|photo| photo[0] >= 6 && photo.iter().all(|case| case / 3 == photo[0] / 3)));
+        assert_eq!(some, draw(&profile, &all[6..], 7, 1));
+        assert_ne!(some, draw(&profile, &all[6..], 7, 2));
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //!
 //! For tests only.
 
+use std::sync::{Arc, Mutex};
+
 use proptest::prelude::*;
 
+use super::LabError;
 use super::choose::{Chooser, Objective};
-use super::crossval::{Learner, folds, judge};
+use super::crossval::{ENOUGH, Learner, folds, judge};
 use super::evaluate::{Entry, Line, evaluate};
 use super::paper::{Method, OnNone, PaperChain};
 use super::profile::{Profile, samples};
@@ -47,6 +50,31 @@ fn entry(walks: Vec<Walk>) -> Entry {
 
 fn profiles() -> impl Strategy<Value = Profile> {
     (12usize..40, prop::collection::vec((0.5f64..9.0, 0.1f64..1.0), 1..5)).prop_map(|(n, engines)| samples::profile(n, &engines))
+}
+
+/// Asks engine 0; remembers how many frames it was shown.
+struct Counts(Mutex<Vec<usize>>);
+
+impl Learner for Arc<Counts> {
+    fn name(&self) -> String {
+        "counts".into()
+    }
+
+    fn learn(&self, _: &Profile, training: &[usize]) -> Result<Policy, LabError> {
+        self.0.lock().unwrap().push(training.len());
+        Ok(Policy::new("p", Plan::Fixed { engine: EngineIdx(0), fallback: None }))
+    }
+}
+
+#[test]
+fn of_very_many_photos_candidates_are_compared_on_a_draw_and_the_chosen_one_learns_from_all() {
+    let profile = samples::profile(ENOUGH + 500, &[(1.0, 0.5)]);
+    let counts = Arc::new(Counts(Mutex::default()));
+    let candidates: Vec<Box<dyn Learner>> = vec![Box::new(Arc::clone(&counts)), Box::new(Arc::clone(&counts))];
+    let chooser = Chooser { candidates, objective: Objective::MostAccurate { mean_ms: 9.0 }, folds: 4, seed: 1, reuse: None };
+    chooser.learn(&profile, &(0..ENOUGH + 500).collect::<Vec<_>>()).unwrap();
+    let seen = counts.0.lock().unwrap().clone();
+    assert_eq!(seen, [vec![ENOUGH / 4 * 3; 8], vec![ENOUGH + 500]].concat());
 }
 
 proptest! {

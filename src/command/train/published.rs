@@ -1,7 +1,6 @@
 //! `squint train --kind chain`: the published method, every step of it told. The learning is in [`crate::lab::paper`].
 
 use std::io::Write;
-use std::time::SystemTime;
 
 use crate::cli::{ChainArgs, CriterionWord, MethodWord, OnNoneWord, TrainArgs};
 use crate::command::evaluate::decision_ms;
@@ -16,7 +15,6 @@ use crate::lab::profile::Profile;
 use crate::lab::replay::replay;
 use crate::lab::write::Provenance;
 use crate::policy::file::Made;
-use crate::sink::Stamp;
 
 /// At most so many frames, spread evenly, are decided on again for the time it takes.
 const TIMED: usize = 2000;
@@ -66,7 +64,7 @@ pub(crate) fn train(args: &TrainArgs, profile: &Profile) -> Result<(), Error> {
     ))?;
     judged(ours, flattering, &report, &mut say)?;
 
-    let made = made(args, profile, ours, flattering, &report)?;
+    let made = made(args, profile, ours, flattering);
     let description = format!(
         "The published method ({} pool, theta {}): {:.1} % top-1 on {n} frames, cross-validated, answering {:.1} %, in {:.2} ms.",
         method_word(settings.method),
@@ -198,6 +196,12 @@ fn premodel(fitted: &Fitted, nested: &Nested, profile: &Profile, say: Say) -> Re
         fitted.rows.len()
     ))?;
     say(format!("     {same} of {} folds choose the pool above; levels are counted from the cheapest engine", nested.fits.len()))?;
+    let kept = |fold: &Fitted, feature: usize| fold.features.kept.iter().any(|scale| scale.feature == feature);
+    let often = fitted.features.kept.iter().map(|scale| {
+        let folds = nested.fits.iter().filter(|fold| kept(fold, scale.feature)).count();
+        format!("{} {folds}", NAMES.get(scale.feature).copied().unwrap_or(""))
+    });
+    say(format!("     folds that keep the features above: {}", often.collect::<Vec<_>>().join(", ")))?;
     for (place, level) in nested.levels.iter().enumerate() {
         let engine = fitted.pool.engines.get(place).map_or("in some folds", |engine| id(profile, *engine));
         say(format!(
@@ -253,45 +257,13 @@ fn interval(share: f64, ci: Interval) -> String {
 }
 
 /// What the policy file says of its making.
-fn made(
-    args: &TrainArgs,
-    profile: &Profile,
-    ours: &PolicyScore,
-    flattering: &PolicyScore,
-    report: &Evaluation,
-) -> Result<Made, Error> {
-    let reference = profile.most_capable();
-    let column = profile.engines.get(reference).ok_or_else(|| Error::Bug("a profile without engines".into()))?;
-    let top1 = report.engines.iter().find(|engine| engine.id == column.id).map_or(0.0, |engine| engine.top1);
-    let round = |value: f64| (value * 1e4).round() / 1e4;
-    let pair = |ci: Interval, unit: f64| vec![round(ci.low / unit), round(ci.high / unit)];
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+fn made(args: &TrainArgs, profile: &Profile, ours: &PolicyScore, flattering: &PolicyScore) -> Made {
     let settings = settings(&args.chain, args.seed, Vec::new());
     let right = if settings.criterion == Criterion::Top1 { "top-1" } else { "top-5" };
     let objective = format!("published KNN chain, method {}, theta {}, {right}", method_word(settings.method), settings.theta);
     let note =
         format!("coverage {:.1} %; paper score {:.1} %, which is not top-1.", ours.coverage * 100.0, ours.paper_score * 100.0);
-    Ok(Made::default()
-        .with("date", &Stamp::of(SystemTime::now()).as_str()[..10])
-        .with("tool", format!("squint train {}", env!("CARGO_PKG_VERSION")))
-        .with("machine", profile.origin.machine.clone())
-        .with("data", profile.origin.data.clone())
-        .with("profile-sha256", profile.origin.sha256.clone())
-        .with("objective", objective)
-        .with("n", count(report.n as u64))
-        .with("folds", count(args.folds as u64))
-        .with("seed", count(args.seed))
-        .with("top1", round(ours.top1))
-        .with("top1-ci95", pair(ours.top1_ci95, 1.0))
-        .with("top5", round(ours.top5))
-        .with("mean-ms", round(ours.mean_ms))
-        .with("p95-ms", round(ours.p95_ms))
-        .with("in-sample-top1", round(flattering.top1))
-        .with("in-sample-mean-ms", round(flattering.mean_ms))
-        .with("reference", column.id.clone())
-        .with("reference-top1", round(top1))
-        .with("reference-mean-ms", round(column.mean_ms))
-        .with("top1-difference-ci95", pair(ours.top1_diff_ci95, 100.0))
-        .with("coverage", round(ours.coverage))
-        .with("note", note))
+    super::made(args, profile, profile.most_capable(), &objective, ours, flattering)
+        .with("coverage", (ours.coverage * 1e4).round() / 1e4)
+        .with("note", note)
 }
