@@ -122,6 +122,50 @@ fn without_flags_a_policy_is_written_that_binds_to_the_engines_of_the_profile() 
 }
 
 #[test]
+fn every_kind_is_written_judged_and_the_same_for_a_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = profiles::small(folder.path(), 200);
+    for (kind, made) in [("confidence", "kind = \"confidence\""), ("hybrid", "kind = \"hybrid\"")] {
+        let flags = ["--kind", kind, "--folds", "3", "--objective", "most-accurate", "--within-ms", "3.5"];
+        let told = train(&profile, &flags).ends(0);
+        for step in
+            ["1. profile", "2. objective", "3. candidates", "4. policy", "5. judged", "chosen", "against large", "answers averaged"]
+        {
+            assert!(told.out.contains(step), "{step:?} is missing in:\n{}", told.out);
+        }
+        let text = fs::read_to_string(policy_path(&profile)).unwrap();
+        assert!(text.contains(made) && text.contains("feature-schema"), "{text}");
+        assert!(policy(&profile).made().number("mean-ms").unwrap() < 8.0);
+        train(&profile, &flags).ends(0);
+        assert_eq!(text, fs::read_to_string(policy_path(&profile)).unwrap(), "{kind}: the same seed, the same file");
+    }
+}
+
+#[test]
+fn least_energy_needs_energies_and_keeps_to_its_bound_on_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = profiles::small(folder.path(), 200);
+    let flags = ["--objective", "least-energy", "--p95-ms", "12", "--folds", "3", "--margin=-5"];
+    refused(train(&profile, &flags), 64, &["energy", "small"], &profile);
+    refused(train(&profile, &["--p95-ms", "12"]), 64, &["--p95-ms belongs to --objective least-energy"], &profile);
+    refused(train(&profile, &["--within-ms", "3"]), 64, &["--within-ms", "most-accurate"], &profile);
+
+    // The middle engine is a glutton.
+    let (mut head, mut rows, energies) = (profiles::head(profiles::ENGINES), profiles::rows(200), [3.0, 60.0, 25.0]);
+    head.engines.iter_mut().zip(energies).for_each(|(engine, energy)| engine.energy_mj = Some(energy));
+    for row in &mut rows {
+        let looks = row.looks.iter_mut().zip(energies);
+        looks.for_each(|(look, energy)| look.as_mut().unwrap().energy_mj = Some(energy as f32));
+    }
+    profiles::write(&profile, &head, rows);
+    train(&profile, &flags).ends(0);
+    let text = fs::read_to_string(policy_path(&profile)).unwrap();
+    assert!(text.contains("small") && !text.contains("\"middle\" ="), "{text}");
+    let made = policy(&profile);
+    assert!(made.made().number("p95-ms").unwrap() <= 12.0 && made.made().text("objective").unwrap().contains("least energy"));
+}
+
+#[test]
 fn a_single_class_is_learned_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let profile = profiles::changed(folder.path(), 120, |row| {
@@ -232,7 +276,7 @@ fn files_that_are_no_whole_profile_are_refused_by_name_with_what_to_do() {
 fn flags_out_of_range_are_refused_with_what_is_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let profile = profiles::small(folder.path(), 30);
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["--theta", "101"], "0 to 100"),
         (&["--theta=-0.1"], "0 to 100"),
         (&["--theta", "nan"], "0 to 100"),
@@ -243,6 +287,7 @@ fn flags_out_of_range_are_refused_with_what_is_allowed() {
         (&["--criterion", "top3"], "top1, top5"),
         (&["--on-none", "guess"], "abstain, most-capable"),
         (&["--within-ms", "5"], "no objective"),
+        (&["--p95-ms", "5"], "no objective"),
     ];
     for (flags, words) in cases {
         let flags: Vec<&str> = ["--kind", "chain"].iter().chain(flags).copied().collect();

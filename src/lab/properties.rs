@@ -10,11 +10,13 @@ use super::LabError;
 use super::choose::{Chooser, Objective};
 use super::crossval::{ENOUGH, Learner, folds, judge};
 use super::evaluate::{Entry, Line, evaluate};
+use super::hybrid::Hybrids;
 use super::paper::{Method, OnNone, PaperChain};
 use super::profile::{Profile, samples};
 use super::replay::{Walk, replay};
 use super::thresholds::{Goal, Thresholds};
 use crate::engine::EngineIdx;
+use crate::policy::confidence::Score;
 use crate::policy::random::Mix;
 use crate::policy::{Plan, Policy};
 
@@ -25,11 +27,12 @@ fn learners(profile: &Profile, averages: bool) -> Vec<Box<dyn Learner>> {
     let thresholds = |goal| Thresholds { averages: vec![averages], ..Thresholds::new(goal, engines.clone()) };
     let candidates: Vec<Box<dyn Learner>> =
         vec![Box::new(thresholds(goal.clone())), Box::new(PaperChain { on_none: OnNone::MostCapable, ..PaperChain::default() })];
-    vec![
+    let mut all: Vec<Box<dyn Learner>> = vec![
         Box::new(PaperChain::default()),
         Box::new(PaperChain { method: Method::Alternate, on_none: OnNone::MostCapable, ..PaperChain::default() }),
         Box::new(thresholds(goal)),
         Box::new(thresholds(Goal::MostAccurate { mean_ms: 3.0 })),
+        Box::new(Thresholds { scores: vec![Score::Margin], ..thresholds(Goal::MostAccurate { mean_ms: 3.0 }) }),
         Box::new(Chooser {
             candidates,
             objective: Objective::LeastTime { reference, margin: 0.0 },
@@ -37,7 +40,13 @@ fn learners(profile: &Profile, averages: bool) -> Vec<Box<dyn Learner>> {
             seed: 2,
             reuse: None,
         }),
-    ]
+    ];
+    if averages {
+        let learned = Thresholds { scores: vec![Score::Learned], ..thresholds(Goal::MostAccurate { mean_ms: 3.0 }) };
+        all.push(Box::new(Hybrids::new(learned.clone(), &["contrast"])));
+        all.push(Box::new(learned));
+    }
+    all
 }
 
 fn somebody_right(profile: &Profile, case: usize) -> bool {

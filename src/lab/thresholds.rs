@@ -23,6 +23,8 @@ use crate::stats::mean;
 pub const LARGE: usize = 5_000;
 /// Mean times for which a chain is sought on the way to the least one.
 const BUDGETS: usize = 40;
+/// Chains this much less near to right than the best say nothing of those that matter.
+const BESIDE_THE_BEST: f64 = 0.06;
 /// Most engines to choose from.
 pub const MOST_ENGINES: usize = 20;
 
@@ -186,12 +188,19 @@ fn budgets(cheapest: f64, dearest: f64) -> Vec<f64> {
     (0..=BUDGETS).map(|place| cheapest * step.powi(place as i32) * (1.0 + 1e-9)).collect()
 }
 
-/// The place of the quickest of those (in order of time) whose top-1 is at least `needed`, or of the most accurate one.
+/// The place of the quickest whose top-1 is at least `needed`, or of the one nearest to right.
 ///
-/// Top-1 is counted of all of them together: what each adds to the mean is how near it is to right, which is less noisy than its own count.
+/// Top-1 is read off a straight line through all of them in (nearness, top-1), least squares over those that come near the best: less
+/// noisy than each one's own count.
 pub(super) fn least(fared: &[Fared], needed: f64) -> Option<usize> {
-    let shift = mean(&fared.iter().map(|fared| fared.top1 - fared.near).collect::<Vec<_>>())?;
-    let enough = |place: &usize| fared[*place].near + shift >= needed - 1e-9;
+    let nearest = fared.iter().map(|fared| fared.near).fold(0.0, f64::max);
+    let (near, top1): (Vec<f64>, Vec<f64>) =
+        fared.iter().filter(|fared| fared.near >= nearest - BESIDE_THE_BEST).map(|fared| (fared.near, fared.top1)).unzip();
+    let (middle, height) = (mean(&near)?, mean(&top1)?);
+    let spread: f64 = near.iter().map(|near| (near - middle).powi(2)).sum();
+    let together: f64 = near.iter().zip(&top1).map(|(near, top1)| (near - middle) * (top1 - height)).sum();
+    let slope = if spread > 1e-9 { together / spread } else { 1.0 };
+    let enough = |place: &usize| height + slope * (fared[*place].near - middle) >= needed - 1e-9;
     let quickest = (0..fared.len()).filter(enough).min_by(|a, b| fared[*a].mean_ms.total_cmp(&fared[*b].mean_ms));
     quickest.or_else(|| (0..fared.len()).max_by(|a, b| fared[*a].near.total_cmp(&fared[*b].near)))
 }

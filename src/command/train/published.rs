@@ -24,9 +24,8 @@ type Say<'s> = &'s mut dyn FnMut(String) -> Result<(), Error>;
 
 /// Learns from all frames, judges on frames that were not learned from, writes the policy file.
 pub(crate) fn train(args: &TrainArgs, profile: &Profile) -> Result<(), Error> {
-    if args.within_ms.is_some() || args.within_share.is_some() || args.reference.is_some() {
-        let text =
-            "--within-ms, --within-share and --reference are of no use to --kind chain: the published method has no objective";
+    if args.within_ms.is_some() || args.within_share.is_some() || args.p95_ms.is_some() || args.reference.is_some() {
+        let text = "--within-ms, --within-share, --p95-ms and --reference are of no use to --kind chain: the published method has no objective";
         return Err(Error::Usage(text.into()));
     }
     let settings = settings(&args.chain, args.seed, candidates(args, profile)?);

@@ -137,3 +137,18 @@ fn a_learned_score_is_a_chance_and_decides_in_the_daemon_as_in_the_search() {
     assert!(mean_ms(&profile, &policy) <= 3.0 + 1e-6);
     assert!(right(&profile, &policy) as u64 > profile.right_alone(0, &all(&profile)));
 }
+
+#[test]
+fn the_least_time_is_read_off_the_line_and_not_off_one_lucky_count() {
+    let one = |near: f64, top1: f64, mean_ms: f64| Fared { top1, near, mean_ms, ..Fared::default() };
+    let mut fared: Vec<Fared> = (0..10)
+        .map(|place| one(0.70 + 0.005 * f64::from(place), 0.80 + 0.005 * f64::from(place), 1.0 + f64::from(place)))
+        .collect();
+    assert_eq!(least(&fared, 0.82), Some(4));
+    fared[1].top1 = 0.825; // by luck
+    assert!(least(&fared, 0.82).is_some_and(|place| place >= 3), "{:?}", least(&fared, 0.82));
+    fared.push(one(0.40, 0.30, 0.1)); // far below: of no account
+    assert!(least(&fared, 0.82).is_some_and(|place| place >= 3));
+    assert_eq!(least(&fared, 0.99), Some(9), "the nearest, where none is enough");
+    assert_eq!((least(&[], 0.5), least(&fared[..1], 0.8)), (None, Some(0)));
+}
