@@ -98,7 +98,7 @@ pub(super) fn chooser(args: &TrainArgs, profile: &Profile, reference: usize, poo
             .collect(),
         Objective::LeastTime { .. } => MARGINS
             .map(|above| {
-                (format!("aiming {above:.1} higher"), Goal::LeastTime { reference, margin: (args.margin + above) / 100.0 }, longest)
+                (format!("aiming {above:+.1}"), Goal::LeastTime { reference, margin: (args.margin + above) / 100.0 }, longest)
             })
             .to_vec(),
         // Fewer stages keep the 95th percentile down.
