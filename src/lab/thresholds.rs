@@ -73,7 +73,7 @@ pub struct Thresholds {
     pub by_energy: bool,
     /// Of the draw where there are more frames than [`LARGE`].
     pub seed: u64,
-    memory: Memory,
+    pub(in crate::lab) memory: Memory,
 }
 
 impl Thresholds {

@@ -192,7 +192,7 @@ type AllSeen = Vec<(Set, Seen)>;
 
 /// The views last made, shared by all that were cloned from one another. Not part of what a learner is.
 #[derive(Clone, Default)]
-pub(super) struct Memory(Arc<Mutex<Vec<(Key, Arc<AllSeen>)>>>);
+pub(in crate::lab) struct Memory(Arc<Mutex<Vec<(Key, Arc<AllSeen>)>>>);
 
 impl Memory {
     fn recall(&self, key: Key, make: impl FnOnce() -> AllSeen) -> Arc<AllSeen> {
