@@ -166,13 +166,13 @@ fn print(evaluation: &Evaluation) -> Result<(), Error> {
         evaluation.oracle.mean_ms
     ))?;
     say(format!(
-        "{:<32}{:>8}{:>8}{:>9}{:>9}{:>9}  {:<22}{:<22}",
+        "{:<32}{:>8}{:>8}{:>9}{:>9}{:>9}  {:<24}{:<22}",
         "policy", "top-1 %", "cover %", "mean ms", "p95 ms", "speed-up", "top-1 less best engine", "gain over no skill"
     ))?;
     for policy in &evaluation.policies {
         let mark = if policy.trained_on_this { " *" } else { "" };
         say(format!(
-            "{:<32}{:>8.1}{:>8.1}{:>9.2}{:>9.2}{:>9.2}  {:<22}{:<22}{}{mark}",
+            "{:<32}{:>8.1}{:>8.1}{:>9.2}{:>9.2}{:>9.2}  {:<24}{:<22}{}{mark}",
             policy.name,
             policy.top1 * 100.0,
             policy.coverage * 100.0,
