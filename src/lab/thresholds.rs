@@ -194,13 +194,14 @@ fn budgets(cheapest: f64, dearest: f64) -> Vec<f64> {
 /// noisy than each one's own count.
 pub(super) fn least(fared: &[Fared], needed: f64) -> Option<usize> {
     let nearest = fared.iter().map(|fared| fared.near).fold(0.0, f64::max);
-    let (near, top1): (Vec<f64>, Vec<f64>) =
-        fared.iter().filter(|fared| fared.near >= nearest - BESIDE_THE_BEST).map(|fared| (fared.near, fared.top1)).unzip();
+    let beside = |fared: &&Fared| fared.near >= nearest - BESIDE_THE_BEST;
+    let (near, top1): (Vec<f64>, Vec<f64>) = fared.iter().filter(beside).map(|fared| (fared.near, fared.top1)).unzip();
     let (middle, height) = (mean(&near)?, mean(&top1)?);
     let spread: f64 = near.iter().map(|near| (near - middle).powi(2)).sum();
     let together: f64 = near.iter().zip(&top1).map(|(near, top1)| (near - middle) * (top1 - height)).sum();
     let slope = if spread > 1e-9 { together / spread } else { 1.0 };
-    let enough = |place: &usize| height + slope * (fared[*place].near - middle) >= needed - 1e-9;
+    // Of the others the line says nothing.
+    let enough = |place: &usize| beside(&&fared[*place]) && height + slope * (fared[*place].near - middle) >= needed - 1e-9;
     let quickest = (0..fared.len()).filter(enough).min_by(|a, b| fared[*a].mean_ms.total_cmp(&fared[*b].mean_ms));
     quickest.or_else(|| (0..fared.len()).max_by(|a, b| fared[*a].near.total_cmp(&fared[*b].near)))
 }
