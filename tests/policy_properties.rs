@@ -70,6 +70,9 @@ fn chain() -> impl Strategy<Value = Plan> {
     )
 }
 
+/// Of one state: right as it stands, right after each engine.
+type Models = (Logistic, Vec<Option<Logistic>>);
+
 fn hybrid() -> impl Strategy<Value = Plan> {
     let weights = |n: usize| prop::collection::vec(prop_oneof![8 => -4f32..4.0, 1 => Just(f32::MAX), 1 => Just(-f32::MAX)], n);
     let model = move || weights(CLUES).prop_map(|weights| Logistic(weights.try_into().unwrap()));
@@ -85,7 +88,7 @@ fn hybrid() -> impl Strategy<Value = Plan> {
             let count = engines.len();
             let member =
                 |(engine, (right, time_ms, ms)): (EngineIdx, (Vec<f32>, Vec<f32>, f32))| Member { engine, ms, right, time_ms };
-            let state = |(asked, state): (usize, Option<(Logistic, Vec<Option<Logistic>>)>)| {
+            let state = |(asked, state): (usize, Option<Models>)| {
                 let (right, then) = state?;
                 let then = then.into_iter().take(count).enumerate();
                 let then = then.map(|(place, model)| model.filter(|_| (asked + 1) >> place & 1 == 0)).collect();

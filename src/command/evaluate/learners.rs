@@ -18,6 +18,9 @@ const AIM_ABOVE: f64 = 0.5;
 /// Points of a curve.
 const POINTS: usize = 14;
 
+/// A learner for each place on a curve.
+type Family<'f> = &'f dyn Fn(usize) -> Box<dyn Learner>;
+
 /// One way of making a policy.
 pub(super) struct Way {
     /// Kind of its policies.
@@ -79,7 +82,7 @@ pub(super) fn curves(profile: &Profile, fold_of: &[usize], folds: usize, seed: u
     };
     let hybrid = |place: usize| Box::new(Hybrids::new(within(place), &[])) as Box<dyn Learner>;
     let confidence = |place: usize| Box::new(within(place)) as Box<dyn Learner>;
-    let families: [(&str, &dyn Fn(usize) -> Box<dyn Learner>); 2] = [("confidence", &confidence), ("hybrid", &hybrid)];
+    let families: [(&str, Family); 2] = [("confidence", &confidence), ("hybrid", &hybrid)];
     families
         .iter()
         .map(|(name, learner)| {

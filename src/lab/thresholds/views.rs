@@ -189,10 +189,11 @@ fn fingerprint(profile: &Profile) -> u64 {
 
 type Key = (u64, Vec<usize>, usize, Vec<Score>);
 type AllSeen = Vec<(Set, Seen)>;
+type Held = Vec<(Key, Arc<AllSeen>)>;
 
 /// The views last made, shared by all that were cloned from one another. Not part of what a learner is.
 #[derive(Clone, Default)]
-pub(in crate::lab) struct Memory(Arc<Mutex<Vec<(Key, Arc<AllSeen>)>>>);
+pub(in crate::lab) struct Memory(Arc<Mutex<Held>>);
 
 impl Memory {
     fn recall(&self, key: Key, make: impl FnOnce() -> AllSeen) -> Arc<AllSeen> {
