@@ -98,7 +98,9 @@ impl<'p> Replay<'p> {
             let Some(column) = self.profile.engines.get(index) else { break };
             walk.ms += column.ms(case);
             let seen = column.looks.get(case).copied().flatten();
-            walk.energy_mj = walk.energy_mj.zip(seen.and_then(|seen| seen.energy_mj)).map(|(sum, one)| sum + f64::from(one));
+            // As with the time: where the look was not measured, the engine's mean.
+            let energy = seen.and_then(|seen| seen.energy_mj).map(f64::from).or(column.energy_mj);
+            walk.energy_mj = walk.energy_mj.zip(energy).map(|(sum, one)| sum + one);
             let mut step = Step {
                 engine,
                 why,

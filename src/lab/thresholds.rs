@@ -170,9 +170,14 @@ impl Learner for Thresholds {
                 let mut chains = search(&space, &budgets(times[0] * n, dearest));
                 chains.dedup();
                 let policies: Vec<Policy> = chains.iter().flatten().map(|found| self.policy_of(found, &engines)).collect();
+                // What is to be spared, in place of the time.
+                let spared = |fared: Fared| match fared.energy_mj.filter(|_| self.by_energy) {
+                    Some(energy) => Fared { mean_ms: energy, ..fared },
+                    None => fared,
+                };
                 let fared: Vec<Fared> = policies
                     .iter()
-                    .map(|policy| Fared::of(profile, &training, &replay(profile, policy, None, &training)))
+                    .map(|policy| spared(Fared::of(profile, &training, &replay(profile, policy, None, &training))))
                     .collect();
                 least(&fared, needed).and_then(|place| policies.into_iter().nth(place))
             }
