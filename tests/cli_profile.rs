@@ -2,13 +2,15 @@
 //! what `evaluate` and `train` make of the file.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
+#[path = "common/profiles.rs"]
+mod profiles;
 #[path = "common/squint.rs"]
 mod squint_cli;
 
 use std::fs;
 use std::path::Path;
 
-use squint::lab::profile::Profile;
+use profiles::untimed;
 use squint::lab::profile::file::{Reader, read};
 use squint_cli::*;
 
@@ -31,17 +33,6 @@ fn profile(folder: &Path, out: &str, more: &[&str]) -> Told {
     args.extend(["--out".into(), path(out), "--pool".into(), POOL.into(), "--repeats".into(), "3".into()]);
     args.extend(more.iter().map(|text| (*text).to_owned()));
     ask(args)
-}
-
-/// Without what differs from run to run.
-fn untimed(mut profile: Profile) -> Profile {
-    profile.origin.sha256.clear();
-    profile.cases.iter_mut().for_each(|case| case.features_ms = 0.0);
-    for engine in &mut profile.engines {
-        (engine.mean_ms, engine.energy_mj) = (1.0, None);
-        engine.looks.iter_mut().flatten().for_each(|seen| (seen.latency_ms, seen.energy_mj) = (None, None));
-    }
-    profile
 }
 
 #[test]

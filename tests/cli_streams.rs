@@ -6,6 +6,8 @@
 #[path = "common/onnx_model.rs"]
 #[allow(dead_code)]
 mod onnx_model;
+#[path = "common/profiles.rs"]
+mod profiles;
 #[path = "common/shelf.rs"]
 #[allow(dead_code)]
 mod shelf;
@@ -17,10 +19,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use onnx_model::{Finish, Model};
+use profiles::untimed;
 use serde_json::Value;
 use shelf::Shelf;
 use squint::features::NAMES;
-use squint::lab::profile::Profile;
 use squint::lab::profile::file::read;
 use squint_cli::*;
 
@@ -80,16 +82,6 @@ fn args(desk: &Desk, command: &str, more: &[&str]) -> Vec<String> {
     args.extend(["--pool", "plain,picky", "--time-images", "5"].map(str::to_owned));
     args.extend(more.iter().map(|text| (*text).to_owned()));
     args
-}
-
-fn untimed(mut profile: Profile) -> Profile {
-    profile.origin.sha256.clear();
-    profile.cases.iter_mut().for_each(|case| case.features_ms = 0.0);
-    for engine in &mut profile.engines {
-        (engine.mean_ms, engine.energy_mj) = (1.0, None);
-        engine.looks.iter_mut().flatten().for_each(|seen| (seen.latency_ms, seen.energy_mj) = (None, None));
-    }
-    profile
 }
 
 #[test]

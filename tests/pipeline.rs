@@ -190,21 +190,27 @@ fn no_camera_starves_beside_a_faster_one() {
 
 #[test]
 fn an_unchanged_scene_gets_the_last_answer_and_a_changed_one_a_new_look() {
-    let looked = Arc::new(AtomicU64::new(0));
-    let looks = vec![FakeLook::boxed(MS(1), &looked, |number| Act::Answer(number as u32, 0.9))];
-    let greys = [10, 10, 11, 10, 90, 90, 91, 10];
-    let script = greys.iter().map(|grey| Shot::Frame(*grey, MS(0))).collect();
-    let mut camera = camera("a", true, script);
-    camera.reuse = Some(Reuse { max_change: 0.02, max_age: Duration::from_secs(60) });
-    let tally = run(crew(cascade(&[]), looks), vec![camera], Notes::default(), &Stop::new());
-    let classes: Vec<_> =
-        tally.listener.reports.iter().map(|report| (report.outcome, report.journey.answer.top[0].class)).collect();
-    use Outcome::{Answered, Reused};
-    assert_eq!(
-        classes,
-        [(Answered, 0), (Reused, 0), (Reused, 0), (Reused, 0), (Answered, 1), (Reused, 1), (Reused, 1), (Answered, 2)]
-    );
-    assert_eq!(looked.load(Ordering::SeqCst), 3);
+    let narrow = Some(Reuse { max_change: 0.02, max_age: Duration::from_secs(60) });
+    let everything = Some(Reuse { max_change: 1.0, max_age: Duration::from_secs(60) });
+    // The camera's own setting, that of the policy where the camera has none; of both the camera's.
+    for (own, policys) in [(narrow, None), (None, narrow), (narrow, everything)] {
+        let looked = Arc::new(AtomicU64::new(0));
+        let looks = vec![FakeLook::boxed(MS(1), &looked, |number| Act::Answer(number as u32, 0.9))];
+        let greys = [10, 10, 11, 10, 90, 90, 91, 10];
+        let script = greys.iter().map(|grey| Shot::Frame(*grey, MS(0))).collect();
+        let mut camera = camera("a", true, script);
+        camera.reuse = own;
+        let policy = cascade(&[]).with_reuse(policys);
+        let tally = run(crew(policy, looks), vec![camera], Notes::default(), &Stop::new());
+        let classes: Vec<_> =
+            tally.listener.reports.iter().map(|report| (report.outcome, report.journey.answer.top[0].class)).collect();
+        use Outcome::{Answered, Reused};
+        assert_eq!(
+            classes,
+            [(Answered, 0), (Reused, 0), (Reused, 0), (Reused, 0), (Answered, 1), (Reused, 1), (Reused, 1), (Answered, 2)]
+        );
+        assert_eq!(looked.load(Ordering::SeqCst), 3);
+    }
 }
 
 #[test]

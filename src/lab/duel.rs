@@ -6,8 +6,6 @@
 
 use crate::engine::Top;
 
-use super::profile::Profile;
-
 /// `p / (p + q)` with `p` the probability of `label` and `q` that of the best other class, 0..=1; 0.5 is a tie, 0 is no answer. A class
 /// that is not among `top` (best first) has probability 0.
 pub fn duel(top: &[Top], label: u32) -> f64 {
@@ -16,16 +14,6 @@ pub fn duel(top: &[Top], label: u32) -> f64 {
     let other = top.iter().find(|top| top.class != label).map_or(0.0, sound);
     let share = ours / (ours + other);
     if share.is_finite() { share } else { 0.0 }
-}
-
-/// Mean duel of engine `engine` alone on `cases`; a failure counts as 0.
-pub fn alone(profile: &Profile, engine: usize, cases: &[usize]) -> f64 {
-    let Some(column) = profile.engines.get(engine) else { return 0.0 };
-    let one = |case: &usize| {
-        let seen = column.looks.get(*case).copied().flatten()?;
-        Some(duel(&seen.top[..usize::from(seen.ranked).min(seen.top.len())], profile.cases.get(*case)?.label))
-    };
-    cases.iter().filter_map(one).sum::<f64>() / cases.len().max(1) as f64
 }
 
 #[cfg(test)]

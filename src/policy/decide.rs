@@ -203,6 +203,9 @@ fn after_look(hybrid: &Hybrid, journey: &Journey, last: &Step, allowance: &Allow
         true => Reason::with(Code::Worthwhile, promise.gain, promise.cost),
         false => Reason::bare(Code::EngineFailed),
     };
+    if allowance.covers(wanted.engine) {
+        return Verdict::Escalate(wanted.engine, why(wanted));
+    }
     match hybrid.next(journey, |engine| allowance.covers(engine)) {
         Some((_, Some(covered))) if covered.net() > 0.0 => Verdict::Escalate(covered.engine, why(covered)),
         _ => Verdict::Accept(time_reason(Code::OutOfTime, wanted.engine, allowance)),

@@ -6,7 +6,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::clues::{CLUES, Clues, Logistic, chance};
+use super::clues::{Clues, Logistic, chance};
 use super::{Allowance, Journey, LastAnswer, Situation};
 use crate::engine::EngineIdx;
 use crate::features::Features;
@@ -153,6 +153,3 @@ pub fn entry_clues(scales: &[Scale], features: &Features, past: Option<(f32, f32
 pub const fn entry_width(features: usize) -> usize {
     1 + features + PAST_CLUES
 }
-
-/// Weights of a state's model.
-pub const STATE_WIDTH: usize = CLUES;

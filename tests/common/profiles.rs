@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use squint::engine::{KEPT, Top};
 use squint::features::{COUNT, Features, GLIMPSE_HEIGHT, GLIMPSE_WIDTH, schema};
 use squint::lab::profile::file::{EngineHead, Head, Row, Writer};
-use squint::lab::profile::{Case, Origin, Seen};
+use squint::lab::profile::{Case, Origin, Profile, Seen};
 use squint::stats::{splitmix64, unit};
 
 /// Classes of the made-up photos.
@@ -105,4 +105,15 @@ pub fn changed(folder: &Path, n: u64, change: impl Fn(&mut Row)) -> PathBuf {
     let mut rows = rows(n);
     rows.iter_mut().for_each(change);
     write(&folder.join("made-up.parquet"), &head(ENGINES), rows)
+}
+
+/// Without what differs from run to run.
+pub fn untimed(mut profile: Profile) -> Profile {
+    profile.origin.sha256.clear();
+    profile.cases.iter_mut().for_each(|case| case.features_ms = 0.0);
+    for engine in &mut profile.engines {
+        (engine.mean_ms, engine.energy_mj) = (1.0, None);
+        engine.looks.iter_mut().flatten().for_each(|seen| (seen.latency_ms, seen.energy_mj) = (None, None));
+    }
+    profile
 }

@@ -25,8 +25,7 @@ fn least_time_is_less_than_that_of_the_engine_which_may_be_missed_by_some_points
     let goal = Goal::LeastTime { reference: 2, margin: -0.1 };
     let policy = Thresholds::new(goal, vec![0, 1, 2]).learn(&profile, &all(&profile)).unwrap();
     let (ours, alone) = (right(&profile, &policy) as f64, profile.right_alone(2, &all(&profile)) as f64);
-    // The line's estimate of top-1 may be some points away from the count: these made-up answers are independent of each other.
-    assert!(ours >= alone - 0.14 * 400.0, "the real policy keeps what the search promised: {ours} of {alone}");
+    assert!(ours >= alone - 0.1 * 400.0, "the real policy keeps what the search promised: {ours} of {alone}");
     assert!(mean_ms(&profile, &policy) < 9.0, "{}", mean_ms(&profile, &policy));
 }
 
