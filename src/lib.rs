@@ -6,12 +6,13 @@
 //! escalates, [`sink`] tells the world what the [`report`] says. [`pipeline`] alone knows this order.
 //!
 //! Beside the path: [`observe`] counts, [`stats`] does all sums, [`service`] knows signals and the log, [`config`] is what the user
-//! typed, [`cli`] and [`command`] are how they ask, [`error`] is how they are refused, and [`lab`] sends photos down the same path to
-//! earn the files under `calibration/`.
+//! typed, [`cli`] and [`command`] are how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, and [`lab`]
+//! sends photos down the same path to earn the files under `calibration/`.
 
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod events;
 pub mod features;
 pub mod frame;
 pub mod lab;
