@@ -103,6 +103,8 @@ pub struct Engines {
     pub folder: PathBuf,
     /// Threads inside each engine, 1..=64.
     pub threads: usize,
+    /// How long a look may take before the engine counts as stuck.
+    pub deadline: Duration,
     /// Path of libonnxruntime.so, if the user names one.
     pub onnxruntime: Option<PathBuf>,
 }

@@ -65,7 +65,12 @@ fn crew(policy: Policy, looks: Vec<Box<dyn Look>>) -> Crew {
         let loader: pipeline::Loader = Box::new(move || Ok(look));
         (format!("fake-{index}").into(), loader)
     });
-    Crew { policy, engines: engines.collect(), labels: Arc::new(Labels { classes, sha256: "0".into() }) }
+    Crew {
+        policy,
+        engines: engines.collect(),
+        labels: Arc::new(Labels { classes, sha256: "0".into() }),
+        deadline: pipeline::ENGINE_DEADLINE,
+    }
 }
 
 fn camera(name: &str, lossless: bool, script: Vec<Shot>) -> CameraSetup {

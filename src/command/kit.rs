@@ -76,7 +76,7 @@ impl Kit {
                 Ok((id.as_str().into(), loader))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Crew { policy, engines, labels })
+        Ok(Crew { policy, engines, labels, deadline: self.config.engines.deadline })
     }
 
     /// One engine, loaded on this thread.

@@ -328,6 +328,15 @@ pub const KEYS: &[Key] = &[
     ),
     key("engines.threads", Kind::Integer(1, 64), "threads", Unset::Integer(1), "2", "Threads inside each engine."),
     key(
+        "engines.deadline-ms",
+        Kind::Integer(10, 600_000),
+        "ms",
+        Unset::Integer(2000),
+        "5000",
+        "How long one look may take before the engine counts as stuck and the frame goes to another; never less than four times what \
+         the engine usually takes.",
+    ),
+    key(
         "engines.onnxruntime",
         Kind::Path,
         "",

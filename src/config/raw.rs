@@ -75,6 +75,7 @@ struct RawEngines {
     #[serde(skip_serializing_if = "Option::is_none")]
     folder: Option<PathBuf>,
     threads: usize,
+    deadline_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     onnxruntime: Option<PathBuf>,
 }
@@ -116,6 +117,7 @@ impl RawConfig {
             engines: Engines {
                 folder: self.engines.folder.unwrap_or_else(|| folders.engines.clone()),
                 threads: self.engines.threads,
+                deadline: Duration::from_millis(self.engines.deadline_ms),
                 onnxruntime: self.engines.onnxruntime,
             },
             policy: policy_path(&self.policy, &calibration),
@@ -328,6 +330,7 @@ impl RawConfig {
             engines: RawEngines {
                 folder: Some(config.engines.folder.clone()),
                 threads: config.engines.threads,
+                deadline_ms: ms(config.engines.deadline),
                 onnxruntime: config.engines.onnxruntime.clone(),
             },
             output: RawOutput {
