@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::columns::{self, Values};
 use super::write::{SEAL, seal};
-use super::{EngineHead, FORMAT, Head, Row, StoredOrigin};
+use super::{EngineHead, FORMAT, GROUP, Head, Row, StoredOrigin};
 use crate::engine::{MAX_ENGINES, hash};
 use crate::lab::LabError;
 use crate::lab::profile::{Origin, Profile};
@@ -82,6 +82,9 @@ impl Reader {
         let damaged = |error| format!("row group {group} is damaged ({error}); {ADVICE}");
         let group = self.inner.get_row_group(group).map_err(|error| damaged(error.to_string()))?;
         let count = usize::try_from(group.metadata().num_rows()).map_err(|error| damaged(error.to_string()))?;
+        if count > GROUP {
+            return Err(damaged(format!("{count} rows, at most {GROUP}")));
+        }
         let ids: Vec<&str> = self.head.engines.iter().map(|engine| engine.id.as_str()).collect();
         let specs = columns::specs(ids.iter().copied());
         let mut all = Vec::with_capacity(specs.len());
@@ -114,7 +117,8 @@ fn open(path: &Path) -> Result<(SerializedFileReader<File>, Head), String> {
         return Err(format!("format {format:?}; this squint reads format {FORMAT}; {ADVICE}"));
     }
     let sealed: Vec<_> = pairs.iter().filter(|(name, _)| name != SEAL).map(|(name, value)| (name, value)).collect();
-    if key(SEAL)? != seal(data, &sealed) {
+    // A fuzzer cannot make sums, and what is behind them must bear any bytes, too.
+    if key(SEAL)? != seal(data, &sealed) && !cfg!(fuzzing) {
         return Err(format!("damaged: its contents are not those its sum was made of; {ADVICE}"));
     }
     let json = |name: &str, error: serde_json::Error| format!("key `{name}`: {error}; {ADVICE}");
