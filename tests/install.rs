@@ -114,7 +114,8 @@ fn what_a_user_changed_or_added_stays() {
 fn a_file_that_a_newer_version_no_longer_has_goes_when_it_is_installed() {
     let root = tempfile::tempdir().unwrap();
     done("install", root.path(), "/usr");
-    let (list, old) = (root.path().join("usr/share/squint/installed"), root.path().join("usr/share/squint/engines/old/engine.toml"));
+    let (list, old) =
+        (root.path().join("usr/share/squint/installed"), root.path().join("usr/share/squint/engines/old/engine.toml"));
     std::fs::create_dir(old.parent().unwrap()).unwrap();
     std::fs::write(&old, "").unwrap();
     std::fs::write(&list, read(list.clone()) + "/usr/share/squint/engines/old/engine.toml\n").unwrap();
