@@ -2,15 +2,17 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 SQUINT := target/release/squint
+PREFIX ?= /usr
+DESTDIR ?=
 # Tests and the demo use the library that `make deps` fetched; a path set outside wins.
 ORT := $(CURDIR)/.deps/onnxruntime/libonnxruntime.so
 export ORT_DYLIB_PATH ?= $(ORT)
 
-.PHONY: help deps build demo test lint bench soak clean
+.PHONY: help deps build demo test test-systemd test-v4l2 fuzz lint bench soak install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## fetch what is missing: GStreamer, ONNX Runtime, a demo clip (scripts/deps says what and why)
 	@scripts/deps
@@ -28,6 +30,18 @@ demo: ## build, then look at a video clip and a folder of photos
 test: deps ## all tests that need no camera, no GPU and no board
 	$(CARGO) test --locked
 
+test-systemd: build ## the installed service in a real systemd: ready, watchdog, reload, stop, uninstall; as root (docs/service.md)
+	@scripts/deps rust build run onnxruntime
+	@scripts/test-systemd
+
+test-v4l2: build ## a real V4L2 device, in a virtual machine; as root, slow (docs/service.md)
+	@scripts/deps rust build run onnxruntime
+	@scripts/test-v4l2
+
+fuzz: ## every fuzz target for EACH seconds, 60 if not given (docs/fuzzing.md)
+	@scripts/deps rust build fuzz
+	@for target in $$(scripts/fuzz --list); do scripts/fuzz $$target $(or $(EACH),60) || exit; done
+
 lint: deps ## rustfmt and clippy, warnings are errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -39,6 +53,12 @@ bench: build ## what Squint costs here, in turns with OpenCV and ONNX Runtime's 
 soak: build ## a run of 100000 frames: memory, threads and descriptors must stay flat (docs/soak.md)
 	@scripts/deps rust build run onnxruntime
 	@scripts/soak
+
+install: ## the built program, engines, unit, man pages, completions; PREFIX=/usr, DESTDIR= (docs/service.md)
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SQUINT='$(SQUINT)' scripts/install install
+
+uninstall: ## take away what was installed; a changed squint.toml and records stay
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' scripts/install uninstall
 
 clean: ## remove what was built; .deps stays
 	$(CARGO) clean

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bounded;
 use crate::frame::Framing;
 use crate::policy::Reuse;
 use crate::source::SourceSpec;
@@ -25,6 +26,9 @@ use crate::source::SourceSpec;
 pub use folders::{Folders, find_folder};
 pub use overrides::Overrides;
 pub use problem::{ConfigError, ConfigProblem};
+
+/// Longest configuration file, bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Variables that start with `SQUINT_` and set no key.
 pub const RESERVED_VARIABLES: &[&str] = &["SQUINT_CONFIG"];
@@ -34,7 +38,7 @@ pub const RESERVED_VARIABLES: &[&str] = &["SQUINT_CONFIG"];
 pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
     let text = match file {
         Some(path) => {
-            let read = std::fs::read_to_string(path);
+            let read = bounded::text(path, MAX_BYTES);
             Some(read.map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?)
         }
         None => None,

@@ -9,6 +9,7 @@
 //! typed, [`cli`] and [`command`] are how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, and [`lab`]
 //! sends photos down the same path to earn the files under `calibration/`.
 
+mod bounded;
 pub mod config;
 pub mod engine;
 pub mod error;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{live, thumbnails};
+use crate::bounded;
 use crate::cli::{Common, EvaluateArgs};
 use crate::error::Error;
 use crate::features;
@@ -22,7 +23,7 @@ use crate::lab::paper::PaperChain;
 use crate::lab::profile::Profile;
 use crate::lab::replay::{Walk, replay};
 use crate::policy::Policy;
-use crate::policy::file::PolicyFile;
+use crate::policy::file::{MAX_BYTES, PolicyFile};
 use learners::Way;
 
 /// Judges and prints; with `--json` and `--html` also writes.
@@ -57,8 +58,8 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
         importances = fitted.features.importances.clone();
     }
     for path in &policies(args)? {
-        let text =
-            std::fs::read_to_string(path).map_err(|reason| Error::File { path: path.clone(), reason: reason.to_string() })?;
+        let text = bounded::text(path, MAX_BYTES as u64)
+            .map_err(|reason| Error::File { path: path.clone(), reason: reason.to_string() })?;
         let parsed = PolicyFile::parse(&text, path)?;
         let policy = parsed.bind(&profile.engine_infos(), &profile.origin.feature_schema)?;
         let own = !profile.origin.sha256.is_empty() && parsed.made().text("profile-sha256") == Some(profile.origin.sha256.as_str());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use log::{LevelFilter, warn};
 
+use crate::bounded;
 use crate::config::{self, Config, Overrides};
 use crate::engine::catalog::{Catalog, Level};
 use crate::engine::onnx::OnnxRuntime;
@@ -12,7 +13,7 @@ use crate::engine::{Backend, EngineError, EngineIdx, Look, looker};
 use crate::error::Error;
 use crate::features;
 use crate::pipeline::{Crew, Loader};
-use crate::policy::file::{EngineInfo, PolicyFile};
+use crate::policy::file::{EngineInfo, MAX_BYTES, PolicyFile};
 use crate::policy::{Plan, Policy};
 
 /// Configuration, catalogue and runtime.
@@ -104,7 +105,7 @@ pub(crate) fn probe(runtime: &OnnxRuntime) -> Result<String, Error> {
 /// Reads and parses the configured policy file.
 pub(crate) fn read_policy(config: &Config) -> Result<PolicyFile, Error> {
     let path = &config.policy;
-    let text = std::fs::read_to_string(path).map_err(|reason| Error::File {
+    let text = bounded::text(path, MAX_BYTES as u64).map_err(|reason| Error::File {
         path: path.clone(),
         reason: match reason.kind() {
             std::io::ErrorKind::NotFound => format!("there is no such policy; {}", policies(&config.calibration)),

@@ -15,4 +15,4 @@ pub(crate) mod run;
 pub(crate) mod shell;
 mod thumbnails;
 pub(crate) mod train;
-mod truth;
+pub mod truth;

@@ -1,11 +1,12 @@
 //! Labels of photos: which class each file shows. From CSV; for `run --labels` and `train`; for `profile` also
 //! by wnid or class name, and from folders named by class.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::bounded;
 use crate::engine::{Labels, TOP};
 use crate::error::Error;
 use crate::observe::Accuracy;
@@ -14,9 +15,12 @@ use crate::stats;
 
 /// Largest labels file that is read, rows.
 const MAX_ROWS: usize = 5_000_000;
+/// Largest labels file that is read, bytes.
+const MAX_BYTES: u64 = 512 << 20;
 
 /// True class by file name.
-pub(crate) struct Truth {
+#[derive(Debug)]
+pub struct Truth {
     classes: HashMap<Box<str>, u32>,
     seen: u64,
     top1: u64,
@@ -32,8 +36,14 @@ struct Row {
 impl Truth {
     /// Reads a CSV with the columns `file` and `class_index` (0-based, in the order of the engines' labels); others are ignored.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        Self::parse(&read(path)?, path)
+    }
+
+    /// The same from bytes that `path` holds. Errors with [`Error::File`] if a line is wrong, a file is listed as two classes, nothing
+    /// is listed or too much.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, Error> {
         let refuse = |reason: String| Error::File { path: path.to_owned(), reason };
-        let mut reader = csv::Reader::from_path(path).map_err(|error| refuse(error.to_string()))?;
+        let mut reader = csv::Reader::from_reader(bytes);
         let mut classes = HashMap::new();
         for row in reader.deserialize::<Row>() {
             let Row { file, class_index } =
@@ -108,10 +118,26 @@ pub(crate) fn photos(images: &Path, labels: Option<&Path>, known: &Labels) -> Re
     Ok((photos, unlabelled))
 }
 
-fn listed(images: &Path, csv: &Path, known: &Labels) -> Result<(Vec<Photo>, usize), Error> {
+/// One line of a labels file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number, from 1.
+    pub line: u64,
+    /// The file, as written.
+    pub file: Box<str>,
+    /// Its class, 0-based.
+    pub class: u32,
+}
+
+fn read(csv: &Path) -> Result<Vec<u8>, Error> {
+    bounded::bytes(csv, MAX_BYTES).map_err(|error| Error::File { path: csv.to_owned(), reason: format!("cannot be read: {error}") })
+}
+
+/// The lines of a labels file that holds `bytes`, as for [`photos`]; nothing is looked for on the disk. Errors with [`Error::File`]
+/// that names the line.
+pub fn lines(bytes: &[u8], csv: &Path, known: &Labels) -> Result<Vec<Listed>, Error> {
     let refuse = |reason: String| Error::File { path: csv.to_owned(), reason };
-    let bytes = std::fs::read(csv).map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         refuse(format!("line {line}: not UTF-8; save the file as UTF-8"))
     })?;
@@ -123,28 +149,38 @@ fn listed(images: &Path, csv: &Path, known: &Labels) -> Result<(Vec<Photo>, usiz
         return Err(refuse("line 1: a header with the column file and one of class_index, wnid, class_name is needed".into()));
     };
     let mut seen: HashMap<Box<str>, u64> = HashMap::new();
-    let mut photos = Vec::new();
+    let mut listed = Vec::new();
     for row in reader.records() {
         let row = row.map_err(|error| refuse(error.to_string()))?;
         let line = row.position().map_or(0, csv::Position::line);
         let (name, value) = (row.get(file).unwrap_or_default(), row.get(key).unwrap_or_default());
         let class = class_of(value, title, known).map_err(|reason| refuse(format!("line {line}: {title} {value:?}: {reason}")))?;
-        let path = images.join(name);
-        if !path.is_file() {
-            return Err(refuse(format!("line {line}: file {name:?} is not in {}", images.display())));
-        }
         if let Some(before) = seen.insert(name.into(), line) {
             return Err(refuse(format!("line {line}: file {name:?} is listed already in line {before}")));
         }
-        if photos.len() == MAX_ROWS {
+        if listed.len() == MAX_ROWS {
             return Err(refuse(format!("more than {MAX_ROWS} rows")));
         }
-        photos.push(Photo { path, name: name.into(), class });
+        listed.push(Listed { line, file: name.into(), class });
     }
-    if photos.is_empty() {
+    if listed.is_empty() {
         return Err(refuse("no labels in it".into()));
     }
-    let unlabelled = pictures(images)?.iter().filter(|(name, _)| !seen.contains_key(name.as_str())).count();
+    Ok(listed)
+}
+
+fn listed(images: &Path, csv: &Path, known: &Labels) -> Result<(Vec<Photo>, usize), Error> {
+    let mut photos = Vec::new();
+    for Listed { line, file, class } in lines(&read(csv)?, csv, known)? {
+        let path = images.join(&*file);
+        if !path.is_file() {
+            let reason = format!("line {line}: file {file:?} is not in {}", images.display());
+            return Err(Error::File { path: csv.to_owned(), reason });
+        }
+        photos.push(Photo { path, name: file, class });
+    }
+    let seen: HashSet<&str> = photos.iter().map(|photo| &*photo.name).collect();
+    let unlabelled = pictures(images)?.iter().filter(|(name, _)| !seen.contains(name.as_str())).count();
     Ok((photos, unlabelled))
 }
 

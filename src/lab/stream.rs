@@ -11,6 +11,9 @@ use serde::Deserialize;
 use super::LabError;
 use crate::stats::{splitmix64, unit};
 
+/// Longest description, bytes.
+pub const MAX_BYTES: u64 = 1 << 16;
+
 /// A stream as described. All keys are optional; an unknown one is refused.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]

@@ -21,6 +21,9 @@ pub const DEFAULT_IMAGE_RATE_HZ: f32 = 10.0;
 /// Most memory that decoding one photo may take, bytes.
 const DECODE_LIMIT: u64 = 512 << 20;
 
+/// Largest photo file, bytes: some decoders read all of it first.
+const MAX_BYTES: u64 = 256 << 20;
+
 /// The photos of one source and how far it has come.
 pub(super) struct Images {
     origin: String,
@@ -91,8 +94,8 @@ impl FrameSource for Images {
     }
 }
 
-/// One photo as a frame: upright, packed RGB, named after its file. At most [`MAX_SIDE`] pixels a side and 512 MiB of memory
-/// for decoding. [`SourceError::Unreadable`] says what is wrong with it.
+/// One photo as a frame: upright, packed RGB, named after its file. At most [`MAX_SIDE`] pixels a side, 256 MiB of file and
+/// 512 MiB of memory for decoding. [`SourceError::Unreadable`] says what is wrong with it.
 pub fn decode_image(path: &Path) -> Result<Frame, SourceError> {
     let name: Arc<str> = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -113,8 +116,10 @@ fn decode(path: &Path) -> Result<(Vec<u8>, u32, u32), String> {
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(DECODE_LIMIT);
-    if path.metadata().map_err(|e| e.to_string())?.len() == 0 {
-        return Err("the file is empty".into());
+    match path.metadata().map_err(|e| e.to_string())?.len() {
+        0 => return Err("the file is empty".into()),
+        1..=MAX_BYTES => {}
+        more => return Err(format!("{more} bytes; at most {} MiB are read of a photo", MAX_BYTES >> 20)),
     }
     let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
     let mut reader = reader.map_err(|e| e.to_string())?;

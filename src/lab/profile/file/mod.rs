@@ -4,6 +4,7 @@
 //! back one group of rows at a time; [`read`] gives the whole table. Not for deciding what is measured.
 
 mod columns;
+mod pages;
 mod read;
 mod write;
 

@@ -1,0 +1,228 @@
+//! What is done with made-up bytes: each body hands them to one parser and checks what must hold of its answer.
+//!
+//! Shared by the fuzz targets beside this file and by tests/fuzz_corpus.rs, which replays the corpus on every `make test`. A body
+//! panics when something is wrong; an error from a parser is a good answer, as long as it says something.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use squint::command::truth::{self, Truth};
+use squint::config::{self, Folders, Overrides};
+use squint::engine::manifest::{self, Kind};
+use squint::engine::{Answer, EngineIdx, KEPT, Labels, LookTimes, MAX_ENGINES, Top};
+use squint::features::{self, COUNT, Features, GLIMPSE_HEIGHT, GLIMPSE_WIDTH, Scratch};
+use squint::frame::Framing;
+use squint::lab::profile::file;
+use squint::lab::stream::Stream;
+use squint::policy::file::{EngineInfo, PolicyError, PolicyFile};
+use squint::policy::{Allowance, Choice, Journey, MAX_STEPS, Past, Policy, Situation, Step, Terms, Verdict, after, first};
+use squint::source::decode_image;
+use squint::stats::{splitmix64, unit};
+
+/// A body of a target.
+pub type Body = fn(&[u8]);
+
+/// Every target: its name, which is that of its binary and of its folder under corpus/, and its body.
+pub const TARGETS: &[(&str, Body)] = &[
+    ("config", config),
+    ("image", image),
+    ("labels", labels),
+    ("manifest", manifest),
+    ("policy", policy),
+    ("profile", profile),
+    ("stream", stream),
+];
+
+/// A refusal is for people: it says something, and not endlessly much.
+fn check_refusal(error: &impl Display) {
+    let text = error.to_string();
+    assert!(!text.trim().is_empty(), "an error without words");
+    assert!(text.len() < 1 << 20, "an error of {} bytes", text.len());
+}
+
+/// `squint.toml`: resolves or not; what resolves is the same once printed and read again.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let folders = Folders { engines: "/usr/share/squint/engines".into(), calibration: "/usr/share/squint/calibration".into() };
+    let resolve = |text: &str| config::resolve(Some(("squint.toml", text)), [], &Overrides::default(), &folders);
+    match resolve(text) {
+        Ok(config) => {
+            let printed = config.to_toml_with_passwords();
+            let again = resolve(&printed).unwrap_or_else(|error| panic!("printed and refused: {error}\n{printed}"));
+            assert_eq!(config, again, "printed:\n{printed}");
+            assert!(!config.cameras.is_empty());
+            config.to_toml();
+        }
+        Err(error) => {
+            assert!(!error.problems().is_empty());
+            check_refusal(&error);
+        }
+    }
+}
+
+/// `engine.toml`: what is accepted names files inside the catalogue and a tensor of sane size.
+pub fn manifest(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    match manifest::parse(text, Path::new("engines/one/engine.toml")) {
+        Ok(manifest) => {
+            assert!(manifest::is_id(&manifest.id));
+            match manifest.kind {
+                Kind::Network(network) => {
+                    assert_eq!(network.input.shape().iter().product::<usize>(), network.input.values());
+                    assert!(network.input.std.iter().all(|std| *std > 0.0), "{:?}", network.input.std);
+                    assert!(network.file.starts_with("engines") && network.labels.starts_with("engines"));
+                }
+                Kind::Ensemble(ensemble) => {
+                    let sum: f32 = ensemble.members.iter().map(|(_, weight)| *weight).sum();
+                    assert!((sum - 1.0).abs() < 1e-3, "{sum}");
+                }
+            }
+        }
+        Err(error) => {
+            assert!(!error.problems.is_empty());
+            check_refusal(&error);
+        }
+    }
+}
+
+/// A policy file: what parses and fits its engines decides about frames until they end.
+pub fn policy(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let file = match PolicyFile::parse(text, Path::new("x.policy.toml")) {
+        Ok(file) => file,
+        Err(error) => return check_refusal(&error),
+    };
+    if let Some(policy) = bound(&file) {
+        for seed in 0..8 {
+            decide(&policy, seed);
+        }
+    }
+}
+
+/// Bound to engines that are just what the file asks for; `None` if it cannot be.
+fn bound(file: &PolicyFile) -> Option<Policy> {
+    let engine = |id: &String| EngineInfo { id: id.clone(), sha256: "0".repeat(64), labels_sha256: "1".repeat(64) };
+    let mut engines: Vec<EngineInfo> = file.engine_ids().iter().map(engine).collect();
+    let mut schema = features::schema().to_owned();
+    for _ in 0..=MAX_ENGINES + 1 {
+        match file.bind(&engines, &schema) {
+            Ok(policy) => return Some(policy),
+            Err(PolicyError::Schema { made, .. }) if made != schema => schema = made,
+            Err(PolicyError::EngineChanged { id, pinned, .. }) => {
+                engines.iter_mut().filter(|engine| engine.id == id).for_each(|engine| engine.sha256.clone_from(&pinned));
+            }
+            Err(error) => {
+                check_refusal(&error);
+                return None;
+            }
+        }
+    }
+    panic!("it asks for more engines than it names");
+}
+
+/// One frame from the first decision to the last.
+fn decide(policy: &Policy, seed: u64) {
+    let draw = |what: u64| unit(splitmix64(splitmix64(seed) ^ what)) as f32;
+    let mut values = [0.0; COUNT];
+    values.iter_mut().zip(100..).for_each(|(value, what)| *value = draw(what) * 2.0 - 0.5);
+    let (features, past) = (Features { values }, Past::default());
+    let glimpse = [seed as u8; GLIMPSE_WIDTH * GLIMPSE_HEIGHT];
+    let terms = Terms { wait: Duration::ZERO, p50: Duration::from_millis(1), p95: Duration::from_millis(2 + seed) };
+    let remaining = (seed % 2 == 0).then_some(Duration::from_millis(5));
+    let allowance = Allowance { remaining, engines: [Some(terms); MAX_ENGINES], reuse: None };
+    let situation =
+        Situation { sequence: seed, camera: 0, captured: Duration::ZERO, features: &features, glimpse: &glimpse, past: &past };
+    let Choice::Ask(mut engine, mut why) = first(policy, &situation, &allowance) else { return };
+    let mut journey = Journey::default();
+    for step in 0..MAX_STEPS as u64 {
+        assert!(policy.engines().contains(&engine) && !journey.asked(engine), "{engine:?} at step {step}");
+        let answered = draw(step) > 0.2;
+        if answered {
+            let top = [Top { class: 1, probability: draw(10 + step) }; KEPT];
+            journey.answer = Answer { probabilities: vec![], top, ranked: KEPT, margin: draw(20 + step), entropy: draw(30 + step) };
+        }
+        journey.steps.push(asked(engine, why, answered, &journey.answer));
+        match after(policy, &journey, &allowance) {
+            Verdict::Escalate(next, reason) => (engine, why) = (next, reason),
+            _ => return,
+        }
+    }
+    panic!("more than {MAX_STEPS} engines for one frame");
+}
+
+fn asked(engine: EngineIdx, why: squint::policy::Reason, answered: bool, answer: &Answer) -> Step {
+    let Answer { top: [top, ..], margin, entropy, .. } = *answer;
+    Step { engine, why, answered, queued: Duration::ZERO, times: LookTimes::default(), top, margin, entropy }
+}
+
+/// Labels, both as a file of class names and as a CSV of photos.
+pub fn labels(bytes: &[u8]) {
+    static KNOWN: LazyLock<Labels> =
+        LazyLock::new(|| Labels::parse(b"n1\ttench, Tinca tinca\nn2\tcrane\nn3\tcrane\ngoldfish\n").expect("labels"));
+    match Labels::parse(bytes) {
+        Ok(labels) => assert!(labels.classes.iter().all(|label| !label.name.is_empty())),
+        Err(error) => check_refusal(&error),
+    }
+    if let Err(error) = Truth::parse(bytes, Path::new("labels.csv")) {
+        check_refusal(&error);
+    }
+    match truth::lines(bytes, Path::new("labels.csv"), &KNOWN) {
+        Ok(lines) => assert!(lines.iter().all(|line| line.line > 0 && (line.class as usize) < KNOWN.classes.len())),
+        Err(error) => check_refusal(&error),
+    }
+}
+
+/// A stream's description: what is accepted lays out frames with finite views.
+pub fn stream(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    match Stream::parse(text, Path::new("x.stream.toml")) {
+        Ok(stream) => {
+            let reel = stream.reel(9);
+            for at in [0, 1, reel.frames() / 2, reel.frames() - 1] {
+                let shot = reel.shot(at).expect("a frame before the end");
+                let view = shot.view;
+                assert!(shot.at_ms.is_finite() && view.zoom >= 1.0 && view.gain > 0.0 && view.shift.iter().all(|s| s.is_finite()));
+            }
+            assert!(reel.shot(reel.frames()).is_none());
+        }
+        Err(error) => check_refusal(&error),
+    }
+}
+
+/// A picture: what is decoded has as many bytes as its size says, and features within their ranges.
+pub fn image(bytes: &[u8]) {
+    let path = scratch_file(bytes, "picture");
+    match decode_image(&path) {
+        Ok(frame) => {
+            let (features, _) = features::extract(&frame, &Framing::default(), &mut Scratch::default());
+            assert!(features.values.iter().all(|value| value.is_finite()));
+        }
+        Err(error) => check_refusal(&error),
+    }
+}
+
+/// A profile: what is accepted fits together. Built for a fuzzer, its sum is not asked for.
+pub fn profile(bytes: &[u8]) {
+    // Panics inside the Parquet library are caught and told as errors; a fuzzer's hook would end the process before that.
+    #[cfg(fuzzing)]
+    {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| std::panic::set_hook(Box::new(|_| ())));
+    }
+    let path = scratch_file(bytes, "profile");
+    match file::read(&path) {
+        Ok(profile) => profile.check().expect("checked when read"),
+        Err(error) => check_refusal(&error),
+    }
+}
+
+/// The bytes as a file of this thread and purpose, written over by the next call.
+fn scratch_file(bytes: &[u8], purpose: &str) -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let path = folder.join(format!("squint-fuzz-{}-{purpose}", std::process::id()));
+    std::fs::write(&path, bytes).expect("room for a scratch file");
+    path
+}
