@@ -25,6 +25,7 @@ pub mod premodel;
 pub mod report;
 pub mod service;
 pub mod sink;
+pub mod socket;
 pub mod source;
 pub mod stats;
 

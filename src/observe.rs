@@ -4,7 +4,11 @@
 //! Every frame is counted exactly once: by [`Counters::note`] if a report of it went out, by [`Counters::note_drop`] if not. The
 //! drops inside a report repeat what `note_drop` was told; they are for the record's readers and are not counted again.
 
+mod counted;
+pub mod metrics;
+mod state;
 mod summary;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +17,13 @@ use crate::policy::Code;
 use crate::report::{DropReason, Drops, Outcome, Report};
 use crate::stats::Histogram;
 
+pub use counted::{Buckets, Count, Counted, EngineCount, LIMITS, Looks};
+pub use state::{
+    CameraPhase, CameraState, EngineHealth, EngineState, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State,
+    ThreadState,
+};
 pub use summary::{Accuracy, EngineSummary, Facts, Named, Part, Quantiles, SUMMARY_VERSION, Summary};
+pub use watch::{Reading, Watch};
 
 /// The stages whose time is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +62,8 @@ impl Stage {
     }
 }
 
-/// What has been counted so far.
-#[derive(Clone, Debug)]
+/// What has been counted so far. `clone_from` allocates nothing where the target knows the same cameras and engines.
+#[derive(Debug)]
 pub struct Counters {
     all: Tally,
     cameras: Vec<(Arc<str>, Tally)>,
@@ -61,7 +71,7 @@ pub struct Counters {
 }
 
 /// One camera's counts, or the sum of all.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Tally {
     outcomes: [u64; Outcome::ALL.len()],
     drops: Drops,
@@ -71,12 +81,56 @@ struct Tally {
     engines: Vec<EngineTally>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct EngineTally {
     runs: u64,
     failed: u64,
     first: u64,
     run: Histogram,
+}
+
+// Written by hand, all three: what `derive` makes of `clone_from` throws the target away and allocates anew.
+
+impl Clone for Counters {
+    fn clone(&self) -> Self {
+        Self { all: self.all.clone(), cameras: self.cameras.clone(), engines: self.engines.clone() }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        self.all.clone_from(&source.all);
+        self.engines.clone_from(&source.engines);
+        self.cameras.truncate(source.cameras.len());
+        for ((name, tally), (new_name, new_tally)) in self.cameras.iter_mut().zip(&source.cameras) {
+            name.clone_from(new_name);
+            tally.clone_from(new_tally);
+        }
+        self.cameras.extend_from_slice(&source.cameras[self.cameras.len()..]);
+    }
+}
+
+impl Clone for Tally {
+    fn clone(&self) -> Self {
+        Self { stages: self.stages.clone(), engines: self.engines.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        let Self { outcomes, drops, escalated, late, stages, engines } = source;
+        (self.outcomes, self.drops, self.escalated, self.late) = (*outcomes, *drops, *escalated, *late);
+        self.stages.clone_from(stages);
+        self.engines.clone_from(engines);
+    }
+}
+
+impl Clone for EngineTally {
+    fn clone(&self) -> Self {
+        Self { run: self.run.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        let Self { runs, failed, first, run } = source;
+        (self.runs, self.failed, self.first) = (*runs, *failed, *first);
+        self.run.clone_from(run);
+    }
 }
 
 impl Counters {
@@ -105,6 +159,11 @@ impl Counters {
     /// What was counted, with `facts` the counters cannot know.
     pub fn summary(&self, facts: &Facts) -> Summary {
         Summary::of(self, facts)
+    }
+
+    /// Frames with an outcome: all together, then each camera.
+    fn settled(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(&self.all).chain(self.cameras.iter().map(|(_, tally)| tally)).map(|tally| tally.outcomes.iter().sum())
     }
 
     fn meet(&mut self, engines: &[Arc<str>]) {
