@@ -67,7 +67,10 @@ impl Stage {
 pub struct Counters {
     all: Tally,
     cameras: Vec<(Arc<str>, Tally)>,
+    /// All that were ever asked.
     engines: Vec<Arc<str>>,
+    /// Of the reports that came last: their engines, and which of ours each of them is.
+    known: (Option<Arc<[Arc<str>]>>, Vec<usize>),
 }
 
 /// One camera's counts, or the sum of all.
@@ -93,12 +96,19 @@ struct EngineTally {
 
 impl Clone for Counters {
     fn clone(&self) -> Self {
-        Self { all: self.all.clone(), cameras: self.cameras.clone(), engines: self.engines.clone() }
+        Self {
+            all: self.all.clone(),
+            cameras: self.cameras.clone(),
+            engines: self.engines.clone(),
+            known: self.known.clone(),
+        }
     }
 
     fn clone_from(&mut self, source: &Self) {
         self.all.clone_from(&source.all);
         self.engines.clone_from(&source.engines);
+        self.known.0.clone_from(&source.known.0);
+        self.known.1.clone_from(&source.known.1);
         self.cameras.truncate(source.cameras.len());
         for ((name, tally), (new_name, new_tally)) in self.cameras.iter_mut().zip(&source.cameras) {
             name.clone_from(new_name);
@@ -138,16 +148,18 @@ impl Counters {
     pub fn new(cameras: &[Arc<str>], engines: &[Arc<str>]) -> Self {
         let empty = Tally::new(engines.len());
         let cameras = cameras.iter().map(|name| (name.clone(), empty.clone())).collect();
-        Self { all: empty, cameras, engines: engines.to_vec() }
+        Self { all: empty, cameras, engines: engines.to_vec(), known: (None, Vec::new()) }
     }
 
     /// Counts a report that went out. Its `drops` are not counted here, see [`Counters::note_drop`].
     pub fn note(&mut self, report: &Report) {
-        if self.engines.len() < report.engines.len() {
+        if !self.known.0.as_ref().is_some_and(|known| Arc::ptr_eq(known, &report.engines)) {
             self.meet(&report.engines);
         }
-        self.all.note(report);
-        self.camera(report.camera_index, Some(&report.camera)).note(report);
+        let places = std::mem::take(&mut self.known.1);
+        self.all.note(report, &places);
+        self.camera(report.camera_index, Some(&report.camera)).note(report, &places);
+        self.known.1 = places;
     }
 
     /// Counts `count` frames of a camera that never became a report, or whose report was thrown away.
@@ -166,10 +178,18 @@ impl Counters {
         std::iter::once(&self.all).chain(self.cameras.iter().map(|(_, tally)| tally)).map(|tally| tally.outcomes.iter().sum())
     }
 
-    fn meet(&mut self, engines: &[Arc<str>]) {
-        self.engines = engines.to_vec();
+    /// Another crew is on duty, at least in this report: the same engine may have another number now.
+    fn meet(&mut self, engines: &Arc<[Arc<str>]>) {
+        let place = |id: &Arc<str>| {
+            let known = self.engines.iter().position(|known| known == id);
+            known.unwrap_or_else(|| {
+                self.engines.push(Arc::clone(id));
+                self.engines.len() - 1
+            })
+        };
+        self.known = (Some(Arc::clone(engines)), engines.iter().map(place).collect());
         for tally in self.cameras.iter_mut().map(|(_, tally)| tally).chain([&mut self.all]) {
-            tally.engines.resize_with(engines.len(), EngineTally::default);
+            tally.engines.resize_with(self.engines.len(), EngineTally::default);
         }
     }
 
@@ -196,7 +216,8 @@ impl Tally {
         }
     }
 
-    fn note(&mut self, report: &Report) {
+    /// `places`: which of our engines each of the report's is.
+    fn note(&mut self, report: &Report, places: &[usize]) {
         self.outcomes[report.outcome as usize] += 1;
         self.late += u64::from(report.late);
         let steps = &report.journey.steps;
@@ -204,7 +225,8 @@ impl Tally {
         self.escalated += u64::from(steps.iter().skip(1).any(|step| step.why.code != Code::EngineFailed));
         let (mut preprocess, mut run) = (Duration::ZERO, Duration::ZERO);
         for (at, step) in steps.iter().enumerate() {
-            let Some(engine) = self.engines.get_mut(usize::from(step.engine.0)) else { continue };
+            let place = places.get(usize::from(step.engine.0));
+            let Some(engine) = place.and_then(|place| self.engines.get_mut(*place)) else { continue };
             engine.runs += 1;
             engine.first += u64::from(at == 0);
             if step.answered {

@@ -14,12 +14,13 @@ use log::{debug, info, warn};
 use crate::events;
 use crate::features::{self, Scratch};
 use crate::frame::{Frame, Framing};
+use crate::observe::CameraPhase;
 use crate::report::DropReason;
 use crate::source::{Backoff, FrameSource, SourceError};
 
 use super::clock::{Clock, Stop};
 use super::dispatch::Dispatcher;
-use super::job::{CameraPhase, Job, Ledger};
+use super::job::{Job, Ledger};
 use super::pulse::{Doing, Pulse};
 use super::{CAMERA_LIMIT, Opener};
 

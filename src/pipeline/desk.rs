@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::{Answer, EngineError, EngineIdx};
+use crate::observe::{EngineHealth, Mode};
 use crate::policy::{self, Choice, Code, LastAnswer, Past, Reason, Reuse, Situation, Verdict};
 use crate::report::{DropReason, Outcome};
 
 use super::job::{Job, Rank, Task};
-use super::mode::Mode;
 use seat::Seat;
 pub(crate) use shift::{Shift, ShiftId};
 
@@ -46,41 +46,13 @@ pub(crate) enum News<'a> {
     Recovered { failures: u32 },
 }
 
-/// How fit an engine is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Condition {
-    /// It may be asked.
-    Ready,
-    /// It failed and is not asked for a while.
-    Aside,
-    /// It has not come back from a look.
-    Stuck,
-    /// It could not be loaded.
-    Unusable,
-}
-
-impl Condition {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::Aside, Self::Stuck, Self::Unusable];
-
-    /// The word used in status and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Aside => "aside",
-            Self::Stuck => "stuck",
-            Self::Unusable => "unusable",
-        }
-    }
-}
-
 /// An engine of the policy in force, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineState {
     /// Id.
     pub id: Arc<str>,
     /// How fit it is.
-    pub condition: Condition,
+    pub health: EngineHealth,
     /// For how long it has been stuck.
     pub since: Option<Duration>,
     /// Failures in a row.

@@ -8,6 +8,7 @@ use log::{error, info, warn};
 
 use crate::engine::EngineIdx;
 use crate::events;
+use crate::observe::Mode;
 use crate::policy::Reuse;
 use crate::report::DropReason;
 
@@ -15,7 +16,6 @@ use super::camera::Knobs;
 use super::clock::{Clock, Stop};
 use super::desk::{Desk, EngineState, Hands, News, Shift, ShiftId};
 use super::job::{Job, Ledger, Task};
-use super::mode::Mode;
 use super::outbox::Outbox;
 use super::pulse::{Doing, Pulse};
 use super::{DRAIN_LIMIT, STOP_LIMIT, Vitals};

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::engine::{Answer, EngineError, EngineIdx, Labels, LookTimes};
 use crate::features::{self, Features, Glimpse};
 use crate::frame::{Frame, Framing};
+use crate::observe::CameraPhase;
 use crate::policy::{Code, Journey, Reason};
 use crate::report::{DropReason, Drops, Outcome, Report, Times};
 
@@ -200,35 +201,6 @@ impl Job {
         report.times.age = age;
         let ours = now.saturating_duration_since(self.arrived);
         report.times.overhead = ours.saturating_sub(report.times.features).saturating_sub(work);
-    }
-}
-
-/// How a camera is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum CameraPhase {
-    /// It is being opened, for the first time or again.
-    Opening,
-    /// Its frames come.
-    Delivering,
-    /// It was lost, and is tried again after a pause.
-    Retrying,
-    /// It has come to its end.
-    Ended,
-}
-
-impl CameraPhase {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Opening, Self::Delivering, Self::Retrying, Self::Ended];
-
-    /// The word used in status and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Opening => "opening",
-            Self::Delivering => "delivering",
-            Self::Retrying => "retrying",
-            Self::Ended => "ended",
-        }
     }
 }
 

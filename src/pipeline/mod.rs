@@ -20,7 +20,6 @@ pub mod clock;
 mod desk;
 mod dispatch;
 mod job;
-mod mode;
 mod outbox;
 pub mod pulse;
 mod remote;
@@ -50,9 +49,7 @@ use outbox::Outbox;
 use thread::Thread;
 use worker::{House, dismiss, hire};
 
-pub use desk::{Condition, EngineState};
-pub use job::CameraPhase;
-pub use mode::Mode;
+pub use desk::EngineState;
 pub use remote::{CameraState, Remote, Tuning};
 
 /// Jobs of a camera that must not lose frames: one at the engines, one in line, two on their way to or from the sink.

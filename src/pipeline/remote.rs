@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use log::warn;
 
 use crate::events;
+use crate::observe::{CameraPhase, Mode};
 use crate::policy::Reuse;
 use crate::report::Drops;
 
 use super::desk::{EngineState, Shift, ShiftId};
 use super::dispatch::Pool;
-use super::job::CameraPhase;
-use super::mode::Mode;
 use super::thread::Thread;
 use super::worker::{House, dismiss, hire};
 use super::{Crew, DRAIN_LIMIT, PipelineError};

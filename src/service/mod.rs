@@ -1,20 +1,23 @@
 //! How Squint lives among other processes: its log and its signals. Nothing outside knows of either.
 //!
 //! The log goes to the [`journal`] under systemd and to the [`terminal`] otherwise, through one queue and thread ([`logger`]) that
-//! also cut bursts of faults short ([`limit`]). Ready and watchdog will live here too; the pipeline already waits only through
-//! [`Stop`], so that every one of them can end it.
+//! also cut bursts of faults short ([`limit`]). [`warden`] watches over the pipeline and tells systemd through [`notify`]; it and the
+//! signals end it through [`Stop`], by which everything waits.
 
 pub mod journal;
+mod judge;
 pub mod limit;
 pub mod line;
 pub mod logger;
+pub mod notify;
 pub mod terminal;
+pub mod warden;
 
 use std::backtrace::BacktraceStatus;
 use std::path::Path;
 
 use log::LevelFilter;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::events;
@@ -69,15 +72,30 @@ fn log_panics() {
 
 /// Makes SIGTERM and SIGINT stop Squint in good order; a second one ends it at once.
 pub fn stop_on_signals(stop: &Stop) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    heed(&[SIGTERM, SIGINT], stop, || ())
+}
+
+/// As [`stop_on_signals`]; SIGHUP calls `reload`, on the thread that waits for signals: it must not take its time.
+pub fn heed_signals(stop: &Stop, reload: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    heed(&[SIGTERM, SIGINT, SIGHUP], stop, reload)
+}
+
+fn heed(signals: &[i32], stop: &Stop, reload: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    let mut signals = Signals::new(signals)?;
     let stop = stop.clone();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count == 0 {
-                log::info!("told to stop; finishing the frames on their way (again to leave at once)");
-                stop.stop();
-            } else {
-                std::process::exit(128 + signal);
+        let mut stopping = false;
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => reload(),
+                _ if !stopping => {
+                    stopping = true;
+                    // First of all: everything else may take a moment.
+                    stop.stop();
+                    log::info!(event = events::STOPPING; "told to stop; finishing the frames on their way (again to leave at once)");
+                    notify::stopping();
+                }
+                _ => std::process::exit(128 + signal),
             }
         }
     })?;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::EngineIdx;
+use crate::observe::EngineHealth;
 use crate::policy::Terms;
 use crate::stats::LatencyWindow;
 
-use super::{Condition, EngineState, Job};
+use super::{EngineState, Job};
 
 /// First pause after an engine failed; doubles with each failure in a row.
 const ASIDE_FIRST: Duration = Duration::from_millis(500);
@@ -140,14 +141,14 @@ impl Seat {
 
     /// How it is, for those who ask.
     pub(super) fn state(&self, now: Instant) -> EngineState {
-        let condition = match () {
-            () if self.unusable => Condition::Unusable,
-            () if self.stuck_since.is_some() => Condition::Stuck,
-            () if self.aside_until.is_some_and(|until| until > now) => Condition::Aside,
-            () => Condition::Ready,
+        let health = match () {
+            () if self.unusable => EngineHealth::Unusable,
+            () if self.stuck_since.is_some() => EngineHealth::Stuck,
+            () if self.aside_until.is_some_and(|until| until > now) => EngineHealth::Aside,
+            () => EngineHealth::Ready,
         };
         let since = self.stuck_since.map(|since| now.saturating_duration_since(since));
-        EngineState { id: Arc::clone(&self.id), condition, since, failures: self.failures }
+        EngineState { id: Arc::clone(&self.id), health, since, failures: self.failures }
     }
 
     /// It has answered after `cost`; returns how often in a row it had failed before.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::{EngineIdx, Labels, LookTimes, MAX_ENGINES, score};
-use crate::pipeline::mode::Mode;
+use crate::observe::Mode;
 use crate::policy::{Allowance, Policy, Reuse, Step};
 use crate::stats::LatencyWindow;
 

@@ -34,7 +34,7 @@ fn a_stuck_engine_does_not_keep_its_shift_and_its_late_return_harms_nobody() {
     office.answer(1, 1, 0.9);
     office.desk.relieve(shift(1, &[5, 10], false, LIMIT), office.now, &mut office.log);
     assert_eq!(office.log.retired, [0]);
-    assert!(office.desk.engines(office.now).iter().all(|engine| engine.condition == Condition::Ready));
+    assert!(office.desk.engines(office.now).iter().all(|engine| engine.health == EngineHealth::Ready));
     let late = office.log.held[0].take().unwrap();
     office.desk.looked(late, office.now, &mut office.log);
     office.send(0);

@@ -15,7 +15,7 @@ fn a_look_beyond_the_limit_makes_the_engine_stuck_and_its_frame_goes_to_the_next
     office.pass(LIMIT - ms(1));
     assert!(office.log.stuck.is_empty());
     office.pass(ms(1));
-    assert_eq!((&*office.log.stuck, office.desk.engines(office.now)[0].condition), (&[0][..], Condition::Stuck));
+    assert_eq!((&*office.log.stuck, office.desk.engines(office.now)[0].health), (&[0][..], EngineHealth::Stuck));
     assert_eq!(office.log.asked, [(0, 0, 0), (1, 0, 0)]);
     office.answer(1, 3, 0.9);
     let report = &office.log.published[0].report;
