@@ -16,6 +16,8 @@ const EVERY: Duration = Duration::from_millis(250);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// Samples kept, enough for [`WINDOWS`].
 const SAMPLES: usize = 64;
+/// While the last publication is no older than this, rates are told as they were then: it would look like a fall otherwise.
+const FRESH: Duration = Duration::from_secs(2);
 /// What the rates are told over, the shorter first.
 const WINDOWS: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
 
@@ -31,6 +33,8 @@ pub struct Watch {
 #[derive(Debug)]
 struct Cell {
     counters: Counters,
+    /// When they were published.
+    at: Instant,
     samples: Vec<Sample>,
     /// The sample to be overwritten next, the oldest.
     next: usize,
@@ -58,7 +62,7 @@ impl Watch {
     /// A cell for counters like these, published first at `now`.
     pub fn new(counters: &Counters, now: Instant) -> Self {
         let blank = || Sample { at: None, settled: Vec::with_capacity(counters.cameras.len() + 1) };
-        let mut cell = Cell { counters: counters.clone(), samples: (0..SAMPLES).map(|_| blank()).collect(), next: 0 };
+        let mut cell = Cell { counters: counters.clone(), at: now, samples: (0..SAMPLES).map(|_| blank()).collect(), next: 0 };
         cell.sample(now);
         Self { epoch: now, due: AtomicU64::new(0), cell: Mutex::new(cell) }
     }
@@ -79,6 +83,7 @@ impl Watch {
         };
         self.due.store(since(age + EVERY), Ordering::Relaxed);
         cell.counters.clone_from(counters);
+        cell.at = now;
         cell.sample(now);
         true
     }
@@ -86,7 +91,10 @@ impl Watch {
     /// A copy of what was published last, with the rates as they are at `now`: they fall while nothing is published.
     pub fn read(&self, now: Instant) -> Reading {
         let cell = self.cell.lock().unwrap_or_else(PoisonError::into_inner);
-        Reading { counters: cell.counters.clone(), fps: cell.rates(now) }
+        Reading {
+            counters: cell.counters.clone(),
+            fps: cell.rates(if now.saturating_duration_since(cell.at) <= FRESH { cell.at } else { now }),
+        }
     }
 }
 
