@@ -4,6 +4,7 @@
 //! go; `squint check` and `squint run` both live by it. After [`Config`] nothing is optional or stringly, so nobody checks twice.
 //! Layers, the later wins: defaults, file, `SQUINT_...` variables, flags. docs/config.md is the reference, [`keys`] its source.
 
+mod fixed;
 mod folders;
 pub mod keys;
 mod overrides;

@@ -13,6 +13,7 @@ mod live;
 pub(crate) mod profile;
 pub(crate) mod run;
 pub(crate) mod shell;
+mod steward;
 mod thumbnails;
 pub(crate) mod train;
 pub mod truth;

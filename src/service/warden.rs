@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use log::{error, info};
+use log::{Level, error, info, log};
 
 use super::judge::{Judge, Trouble};
 use super::notify;
@@ -92,7 +92,9 @@ impl Warden {
                 ready = true;
                 self.findings.ready.store(true, Ordering::Release);
                 let status = (self.describe)();
-                info!(event = events::STARTED; "ready: {status}");
+                // On a terminal the first answers say as much.
+                let level = if notify::is_heard() { Level::Info } else { Level::Debug };
+                log!(level, event = events::STARTED; "ready: {status}");
                 notify::ready(&status);
                 told = Some(now);
             } else if told.is_none_or(|at| now.saturating_duration_since(at) >= STATUS_EVERY) {
