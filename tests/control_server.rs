@@ -321,7 +321,9 @@ fn a_stop_ends_watchers_and_silent_clients_and_takes_the_socket_away() {
     house.stop.stop();
     watching.read_to_string(&mut String::new()).unwrap();
     for mut stream in silent {
-        stream.read_to_end(&mut Vec::new()).unwrap();
+        // or reset, if it was not let in before the stop
+        let ended = stream.read_to_end(&mut Vec::new());
+        assert!(ended.is_ok_and(|read| read == 0) || begun.elapsed() < SOON);
     }
     drop(house.server.take());
     assert!(begun.elapsed() < Duration::from_secs(2), "far from the patience with any of them: {:?}", begun.elapsed());
