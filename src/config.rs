@@ -129,6 +129,15 @@ pub struct Output {
     pub queue: usize,
 }
 
+/// Where the daemon is asked and told at run time, resolved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// A unix socket, for everything.
+    pub socket: Option<PathBuf>,
+    /// A port of 127.0.0.1, for reading only. 0, which no file can say, is any that is free.
+    pub http_port: Option<u16>,
+}
+
 /// Form of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stdout {
@@ -166,6 +175,8 @@ pub struct Config {
     pub calibration: PathBuf,
     /// Where reports go.
     pub output: Output,
+    /// Where the daemon is asked and told at run time.
+    pub control: Control,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: log::LevelFilter,
 }

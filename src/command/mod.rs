@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod classify;
+pub(crate) mod control;
 pub(crate) mod doctor;
 mod energy;
 pub(crate) mod engines;

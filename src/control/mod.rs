@@ -1,18 +1,18 @@
 //! The control socket: what the daemon tells of itself, and what it lets others do to it, as HTTP/1.1 on a unix socket.
 //!
 //! [`protocol`] reads and writes the bytes, `route` decides what a request means, [`Server`] has the threads and the patience, [`client`] is
-//! the other end. The daemon stands behind [`Steering`]. With a loopback port, the same server tells the metrics and the health there, and
+//! the other end, which shows a [`page`]. The daemon stands behind [`Steering`]. With a loopback port, the same server tells the metrics and the health there, and
 //! lets nobody change anything. Neither the readers nor what they do can hold up a frame: a state is made from copies.
 //! Routes and limits are in docs/control.md.
 
 pub mod client;
+pub mod page;
 mod process;
 pub mod protocol;
 mod route;
 mod server;
 
 use std::io;
-use std::path::PathBuf;
 
 use crate::observe::State;
 use crate::socket::ListenError;
@@ -76,13 +76,4 @@ pub enum ControlError {
     /// The operating system refused a thread.
     #[error("cannot start the thread that listens for control requests: {0}")]
     Thread(io::Error),
-}
-
-/// Where to listen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Places {
-    /// A unix socket, for everything.
-    pub socket: Option<PathBuf>,
-    /// A port of 127.0.0.1, for reading only.
-    pub http_port: Option<u16>,
 }

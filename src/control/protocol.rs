@@ -177,7 +177,9 @@ pub fn endless_head(kind: &str) -> Vec<u8> {
 fn head(status: u16, kind: &str, more: &str) -> String {
     let allow = if status == 405 { "Allow: GET, POST\r\n" } else { "" };
     let reason = reason(status);
-    format!("HTTP/1.1 {status} {reason}\r\nContent-Type: {kind}\r\n{more}{allow}Cache-Control: no-store\r\nConnection: close\r\n\r\n")
+    format!(
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: {kind}\r\n{more}{allow}Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+    )
 }
 
 fn reason(status: u16) -> &'static str {
@@ -247,7 +249,10 @@ mod tests {
     fn a_refusal_is_json_with_a_sentence() {
         let bytes = Answer::from(Refusal::new(403, "not \"here\"")).to_bytes();
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.starts_with("HTTP/1.1 403 Forbidden\r\n") && text.ends_with("\r\n\r\n{\"error\":\"not \\\"here\\\"\"}\n"), "{text}");
+        assert!(
+            text.starts_with("HTTP/1.1 403 Forbidden\r\n") && text.ends_with("\r\n\r\n{\"error\":\"not \\\"here\\\"\"}\n"),
+            "{text}"
+        );
         assert!(text.contains("Content-Length: 25\r\n"), "{text}");
     }
 

@@ -19,7 +19,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::protocol::{self, Answer, BODY_LIMIT, HEAD_LIMIT, JSON_LINES, Parsed, Refusal, Request};
 use super::route::{self, Door, Reply};
-use super::{ControlError, Places, Steering};
+use super::{ControlError, Steering};
+use crate::config::Control;
 use crate::pipeline::clock::Stop;
 use crate::socket::Listening;
 
@@ -64,8 +65,8 @@ struct Taken {
 }
 
 impl Server {
-    /// Listens at `places`, if there are any, until `stop`.
-    pub fn start(places: &Places, steering: Arc<dyn Steering>, stop: &Stop) -> Result<Self, ControlError> {
+    /// Listens where `places` says, if anywhere, until `stop`.
+    pub fn start(places: &Control, steering: Arc<dyn Steering>, stop: &Stop) -> Result<Self, ControlError> {
         let mut listeners = Vec::new();
         if let Some(path) = &places.socket {
             listeners.push(Listener::Unix(Listening::open(path)?));
@@ -215,32 +216,17 @@ impl Listener {
 }
 
 /// Gives the connection a thread, or says that there is none.
-fn admit(wire: Box<dyn Wire>, door: Door, shared: &Arc<Shared>) {
-    let why = match shared.sit_down(door) {
-        None => "too many connections at once; try again in a moment".to_owned(),
-        Some(seat) => {
-            let wire = Arc::new(Mutex::new(Some(wire)));
-            let theirs = Arc::clone(&wire);
-            let work = move || {
-                if let Some(mut wire) = theirs.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    serve(wire.as_mut(), seat);
-                }
-            };
-            match thread::Builder::new().name("control-client".into()).spawn(work) {
-                Ok(_) => return,
-                Err(error) => {
-                    let wire = wire.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    return wire.into_iter().for_each(|wire| turn_away(wire, &format!("no thread to answer with: {error}")));
-                }
-            }
-        }
-    };
-    turn_away(wire, &why);
+fn admit(mut wire: Box<dyn Wire>, door: Door, shared: &Arc<Shared>) {
+    let Some(seat) = shared.sit_down(door) else { return turn_away(wire) };
+    let spawned = thread::Builder::new().name("control-client".into()).spawn(move || serve(wire.as_mut(), seat));
+    if let Err(error) = spawned {
+        debug!("no thread for a control connection, which is closed: {error}");
+    }
 }
 
 /// A few bytes fit into any socket's buffer: this does not wait, or hardly.
-fn turn_away(mut wire: Box<dyn Wire>, why: &str) {
-    let answer = Answer::from(Refusal::new(503, why)).to_bytes();
+fn turn_away(mut wire: Box<dyn Wire>) {
+    let answer = Answer::from(Refusal::new(503, "too many connections at once; try again in a moment")).to_bytes();
     let brief = Duration::from_millis(1);
     let told = wire.limit(brief).and_then(|()| wire.write_all(&answer)).and_then(|()| wire.close_write());
     // what has come already is taken, or it would destroy the answer on its way
