@@ -72,7 +72,7 @@ fn a_camera_that_comes_back_can_be_opened_again() {
         camera = camera.take().or_else(|| Camera::start(&port, &[]));
         let came = open(&request(&url)).and_then(|mut source| source.next(SOON)).is_ok();
         if !came {
-            std::thread::sleep(backoff.pause());
+            std::thread::sleep(backoff.pause(Duration::from_secs(1)));
         }
         came
     });

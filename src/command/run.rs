@@ -13,7 +13,7 @@ use super::steward::Steward;
 use super::truth::Truth;
 use crate::cli::RunArgs;
 use crate::config::{self, Camera, Overrides, Pace, Stdout};
-use crate::control::{Places, Server, Steering};
+use crate::control::{Server, Steering};
 use crate::error::{Error, Kind};
 use crate::events;
 use crate::frame::CameraId;
@@ -162,7 +162,7 @@ impl Daemon<'_> {
         };
         self.steward.attend(remote.clone(), Arc::clone(watch)).and_then(|_| warden.start()).map_err(thread)?;
         let steering: Arc<dyn Steering> = Arc::<Steward>::clone(self.steward);
-        Ok(Attendants { _control: Server::start(&Places::default(), steering, stop).map_err(|e| Error::Missing(e.to_string()))? })
+        Ok(Attendants { _control: Server::start(&kit.config.control, steering, stop)? })
     }
 }
 

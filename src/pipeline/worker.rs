@@ -69,7 +69,11 @@ pub(super) fn hire(
             let House { dispatcher, clock, vitals, .. } = house_of;
             let limit = vitals.hang_after;
             pulse.begin_with(Doing::Loading, &ids[place], LOADING);
-            let loaded = loader().and_then(|mut look| warm_up(look.as_mut(), clock.as_ref()).map(|costs| (look, costs)));
+            // A panic here is an engine that cannot be loaded; while others work it must not end them.
+            let load = || loader().and_then(|mut look| warm_up(look.as_mut(), clock.as_ref()).map(|costs| (look, costs)));
+            let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
+                Err(EngineError::Run { id: ids[place].to_string(), reason: "it panicked while it was loaded".into() })
+            });
             pulse.idle();
             let heard = match loaded {
                 Ok((look, costs)) => {
