@@ -10,6 +10,7 @@ use crate::engine::catalog::{Catalog, Level};
 use crate::engine::onnx::OnnxRuntime;
 use crate::engine::{Backend, EngineError, EngineIdx, Look, looker};
 use crate::error::Error;
+use crate::events;
 use crate::features;
 use crate::pipeline::{Crew, Loader};
 use crate::policy::file::{EngineInfo, PolicyFile};
@@ -29,7 +30,8 @@ impl Kit {
         let config = configuration(file, flags)?;
         let (catalog, problems) = Catalog::open(&config.engines.folder);
         for problem in &problems {
-            warn!("{problem}");
+            let engine = problem.engine.as_deref().unwrap_or_default();
+            warn!(event = events::ENGINE_UNUSABLE, engine; "{problem}");
         }
         if catalog.ids().next().is_none() {
             return Err(Error::Missing(format!(

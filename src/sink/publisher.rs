@@ -10,6 +10,7 @@ use log::{info, warn};
 use super::record::{write_record, write_record_with_features};
 use super::{File, Sink, SinkError, Socket, StdoutJson, Style, Text};
 use crate::config::{Output, Stdout};
+use crate::events;
 use crate::report::Report;
 
 /// What the sinks must know beyond the configuration.
@@ -143,7 +144,7 @@ impl Slot {
             Ok(()) => {
                 self.published.delivered += records;
                 if let Some(lost) = self.trouble.take() {
-                    info!(sink, lost; "{sink}: works again, {lost} records were lost");
+                    info!(event = events::SINK_RECOVERED, sink, count = lost; "{sink}: works again, {lost} records were lost");
                 }
             }
             Err(SinkError::Closed) => self.closed = true,
@@ -152,7 +153,7 @@ impl Slot {
                 match &mut self.trouble {
                     Some(lost) => *lost += records,
                     None => {
-                        warn!(sink; "{error}");
+                        warn!(event = events::SINK_FAILED, sink; "{error}");
                         self.trouble = Some(records);
                     }
                 }
