@@ -6,14 +6,13 @@
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use log::{Level, Log, Record};
 use squint::events::{self, Event};
 use squint::service::journal::{Journal, priority};
-use squint::service::limit::BURST;
+use squint::service::limit::{BURST, WINDOW};
 use squint::service::line::{LONGEST_FIELD, LONGEST_TEXT};
 use squint::service::logger::{FLUSH_LIMIT, Logger, Outlet, ROOM};
 use squint::service::terminal::Terminal;
@@ -22,6 +21,9 @@ use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
+
+/// A window for a test that waits for its end; longer than ten lines take.
+const SHORT: Duration = Duration::from_millis(400);
 
 /// Stands for journald.
 struct Journald {
@@ -86,12 +88,12 @@ fn home() -> (TempDir, PathBuf) {
 }
 
 fn logger(path: &Path) -> Logger {
-    start(Outlet::Journal(Journal::at(path).unwrap()), true)
+    start(Outlet::Journal(Journal::at(path).unwrap()), Some(WINDOW))
 }
 
-fn start(outlet: Outlet, limited: bool) -> Logger {
+fn start(outlet: Outlet, window: Option<Duration>) -> Logger {
     log::set_max_level(log::LevelFilter::Trace); // the macros ask for it, whichever logger they are given
-    Logger::start(outlet, limited).unwrap()
+    Logger::start(outlet, window).unwrap()
 }
 
 /// Logs a record as the macros make it.
@@ -279,6 +281,15 @@ fn repeated_faults_are_cut_short_and_their_end_tells_how_many_there_were() {
 }
 
 #[test]
+fn a_fault_that_stops_is_summed_up_without_another_line() {
+    let (_folder, path) = home();
+    let (journald, logger) = (Journald::at(&path), start(Outlet::Journal(Journal::at(&path).unwrap()), Some(SHORT)));
+    (0..10).for_each(|number| lost(&logger, "door", &format!("lost {number}")));
+    let heard: Vec<_> = (0..=BURST).map(|_| journald.message()).collect();
+    assert!(heard.last().unwrap().starts_with("door: lost 9 (4 more like this in the last "), "{heard:?}");
+}
+
+#[test]
 fn what_the_limit_holds_is_written_at_the_end() {
     let (_folder, path) = home();
     let (journald, logger) = (Journald::at(&path), logger(&path));
@@ -350,7 +361,7 @@ impl Write for Stalling {
 #[test]
 fn a_stalled_terminal_holds_up_nobody_either() {
     let out = Stalling::default();
-    let logger = start(Outlet::Terminal(Terminal::on(Box::new(out.clone()))), false);
+    let logger = start(Outlet::Terminal(Terminal::on(Box::new(out.clone()))), None);
     (0..2 * ROOM).for_each(|number| tell(&logger, Level::Warn, &format!("line {number}")));
     let started = Instant::now();
     logger.flush();
@@ -371,7 +382,7 @@ fn a_stalled_terminal_holds_up_nobody_either() {
 fn on_a_terminal_a_line_is_its_level_and_its_text() {
     let out = Stalling::default();
     out.open();
-    let logger = start(Outlet::Terminal(Terminal::on(Box::new(out.clone()))), false);
+    let logger = start(Outlet::Terminal(Terminal::on(Box::new(out.clone()))), None);
     (0..10).for_each(|_| lost(&logger, "door", "no signal"));
     tell(&logger, Level::Info, "told");
     logger.flush();

@@ -15,6 +15,7 @@ use log::{Level, Log};
 use serde_json::Value;
 use squint::events;
 use squint::service::journal::Journal;
+use squint::service::limit::WINDOW;
 use squint::service::logger::{Logger, Outlet};
 use squint_cli::*;
 
@@ -108,7 +109,7 @@ fn messages(found: &[Value]) -> Vec<&str> {
 fn journalctl_finds_lines_by_camera_event_and_priority() {
     let Some(journald) = Journald::start() else { return };
     log::set_max_level(log::LevelFilter::Trace);
-    let logger = Logger::start(Outlet::Journal(Journal::at(&journald.socket()).unwrap()), true).unwrap();
+    let logger = Logger::start(Outlet::Journal(Journal::at(&journald.socket()).unwrap()), Some(WINDOW)).unwrap();
     let pairs = [("door", Level::Warn), ("yard", Level::Info), ("yard", Level::Debug)];
     for (camera, level) in pairs {
         log::log!(logger: &logger, target: "squint", level, event = events::CAMERA_LOST, camera = camera; "{camera} at {level}");
