@@ -2,27 +2,29 @@
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use squint::events;
 use squint::service;
 use squint::service::journal::Journal;
-use squint::service::logger::{Logger, Outlet};
+use squint::service::logger::{FLUSH_LIMIT, Logger, Outlet};
 
 #[test]
-fn a_panic_is_told_with_its_thread_and_place_before_the_thread_is_gone() {
+fn a_panic_is_told_with_its_thread_and_place_and_the_thread_waits_for_that() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let journald = UnixDatagram::bind(&path).unwrap();
     log::set_boxed_logger(Box::new(Logger::start(Outlet::Journal(Journal::at(&path).unwrap()), None).unwrap())).unwrap();
     log::set_max_level(log::LevelFilter::Error);
     service::log_panics();
+    let started = Instant::now();
     let panicking = std::thread::Builder::new().name("features".into()).spawn(|| panic!("out of {}", "luck")).unwrap();
     assert!(panicking.join().is_err());
+    assert!(started.elapsed() >= FLUSH_LIMIT, "the thread waited for its line, which nobody took");
 
-    journald.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    let journald = UnixDatagram::bind(&path).unwrap();
+    journald.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut bytes = [0; 1 << 16];
-    let length = journald.recv(&mut bytes).expect("the line was written before the thread ended");
+    let length = journald.recv(&mut bytes).expect("a line comes");
     let entry = String::from_utf8_lossy(&bytes[..length]).into_owned();
     for part in [
         "thread `features` panicked at tests/journal_panic.rs:",
