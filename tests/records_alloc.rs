@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use squint::observe::Counters;
 use squint::report::DropReason;
-use squint::sink::{write_record, write_record_with_features};
+use squint::sink::{Aside, Publisher, StdoutJson, write_record, write_record_with_features};
 
 struct Counting;
 
@@ -77,4 +77,14 @@ fn counting_allocates_nothing_for_known_cameras_and_engines() {
         }
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+fn standard_output_of_a_live_run_allocates_nothing_per_record() {
+    let reports = reports::every_kind();
+    let json = Aside::new(std::io::sink(), |entrance| Box::new(StdoutJson::new(entrance, true))).expect("a thread");
+    let mut publisher = Publisher::with(vec![Box::new(json)], false);
+    let mut publish = || reports.iter().for_each(|report| publisher.publish(report).expect("somebody reads"));
+    publish();
+    assert_eq!(allocations(|| (0..50).for_each(|_| publish())), 0);
 }

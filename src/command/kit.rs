@@ -11,6 +11,7 @@ use crate::engine::catalog::{Catalog, Level};
 use crate::engine::onnx::OnnxRuntime;
 use crate::engine::{Backend, EngineError, EngineIdx, Look, looker};
 use crate::error::Error;
+use crate::events;
 use crate::features;
 use crate::pipeline::{Crew, Loader};
 use crate::policy::file::{EngineInfo, MAX_BYTES, PolicyFile};
@@ -34,7 +35,8 @@ impl Kit {
     pub(crate) fn of(config: Config) -> Result<Self, Error> {
         let (catalog, problems) = Catalog::open(&config.engines.folder);
         for problem in &problems {
-            warn!("{problem}");
+            let engine = problem.engine.as_deref().unwrap_or_default();
+            warn!(event = events::ENGINE_UNUSABLE, engine; "{problem}");
         }
         if catalog.ids().next().is_none() {
             return Err(Error::Missing(format!(

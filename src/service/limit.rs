@@ -1,7 +1,7 @@
 //! Cuts a burst of equal faults short: which lines of the log are written, which are only counted, and when the count is told.
 //!
 //! Pure: the moment is handed in. A fault has a key (its event and whom it concerns); of one key [`BURST`] lines pass a
-//! [`WINDOW`], the others are held. What was held is never silently gone: the next line that passes says how many there were, and
+//! window of [`WINDOW`], the others are held. What was held is never silently gone: the next line that passes says how many there were, and
 //! if none comes, the last one held is handed out [`GRACE`] after the window, with the number of those before it.
 
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub const BURST: u32 = 5;
 /// A window begins with the first line after the one before.
 pub const WINDOW: Duration = Duration::from_secs(60);
-/// How long after its window a key may still tell its own count.
+/// How long after its window a key may still tell its own count; no longer than the window.
 pub const GRACE: Duration = Duration::from_secs(2);
 /// Keys that are kept apart at a time; the one whose window began first goes for a new one.
 pub const MOST_KEYS: usize = 256;
@@ -18,6 +18,7 @@ pub const MOST_KEYS: usize = 256;
 /// What is known of the keys of late. `T` is a line.
 #[derive(Debug)]
 pub struct Limiter<T> {
+    window: Duration,
     entries: Vec<Entry<T>>,
     /// Held by keys that had to go.
     orphans: Vec<Held<T>>,
@@ -49,13 +50,13 @@ pub struct Gap {
 
 impl<T> Default for Limiter<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), orphans: Vec::new() }
+        Self::new(WINDOW)
     }
 }
 
 impl<T> Entry<T> {
-    fn due(&self) -> Instant {
-        self.began + WINDOW + GRACE
+    fn due(&self, window: Duration) -> Instant {
+        self.began + window + window.min(GRACE)
     }
 }
 
@@ -69,6 +70,11 @@ impl<T> Held<T> {
 }
 
 impl<T> Limiter<T> {
+    /// With windows of this length.
+    pub fn new(window: Duration) -> Self {
+        Self { window, entries: Vec::new(), orphans: Vec::new() }
+    }
+
     /// Gives `line` back if it is to be written, with what was left out before it; otherwise keeps it.
     pub fn admit(&mut self, key: &str, line: T, at: Instant) -> Option<(T, Option<Gap>)> {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) else {
@@ -76,7 +82,7 @@ impl<T> Limiter<T> {
             self.entries.push(Entry { key: key.into(), began: at, passed: 1, held: None });
             return Some((line, None));
         };
-        if at.saturating_duration_since(entry.began) >= WINDOW {
+        if at.saturating_duration_since(entry.began) >= self.window {
             (entry.began, entry.passed) = (at, 1);
             return Some((line, entry.held.take().map(|held| held.gap(at))));
         }
@@ -110,14 +116,14 @@ impl<T> Limiter<T> {
         if let Some(orphan) = self.orphans.pop() {
             return Some(orphan.told(now));
         }
-        self.entries.retain(|entry| entry.held.is_some() || now < entry.due());
-        let at = self.entries.iter().position(|entry| entry.due() <= now)?;
+        self.entries.retain(|entry| entry.held.is_some() || now < entry.due(self.window));
+        let at = self.entries.iter().position(|entry| entry.due(self.window) <= now)?;
         self.entries.swap_remove(at).held.map(|held| held.told(now))
     }
 
     /// When to ask [`Limiter::due`] again.
     pub fn next_due(&self) -> Option<Instant> {
-        self.entries.iter().filter(|entry| entry.held.is_some()).map(Entry::due).min()
+        self.entries.iter().filter(|entry| entry.held.is_some()).map(|entry| entry.due(self.window)).min()
     }
 
     /// What is held, at once: nobody may come again. To be called until there is none.

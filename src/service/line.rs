@@ -92,7 +92,7 @@ impl Line {
     }
 }
 
-/// Collects the pairs of a record that the journal knows.
+/// Collects the pairs of a record that the journal knows and that have a value.
 struct Fields {
     event: Option<Event>,
     fields: Vec<(&'static str, String)>,
@@ -105,7 +105,9 @@ impl<'kvs> VisitSource<'kvs> for Fields {
             if key.as_str() == "event" {
                 self.event = Event::named(&value);
             }
-            self.fields.push((name, value));
+            if !value.is_empty() {
+                self.fields.push((name, value));
+            }
         }
         Ok(())
     }

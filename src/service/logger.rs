@@ -72,11 +72,11 @@ enum Task {
 }
 
 impl Logger {
-    /// Starts the thread. `limited`: bursts of equal faults are cut short.
-    pub fn start(outlet: Outlet, limited: bool) -> io::Result<Self> {
+    /// Starts the thread. `window`: bursts of equal faults are cut short, see [`super::limit`].
+    pub fn start(outlet: Outlet, window: Option<Duration>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         shared.lock().queue.reserve(ROOM);
-        let mut thread = Writer { shared: Arc::clone(&shared), outlet, limiter: limited.then(Limiter::default) };
+        let mut thread = Writer { shared: Arc::clone(&shared), outlet, limiter: window.map(Limiter::new) };
         let handle = thread::Builder::new().name("log".into()).spawn(move || thread.run())?;
         let _ = shared.thread.set(handle.thread().id());
         Ok(Self { shared })

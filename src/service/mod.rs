@@ -32,13 +32,13 @@ pub const DEFAULT_LEVEL: LevelFilter = LevelFilter::Info;
 /// Starts logging: to the journal if standard error leads there, otherwise to standard error, one line a message. Panics are logged
 /// too. The level can be changed later with [`log::set_max_level`]; `log::logger().flush()` waits for the lines on their way.
 pub fn start_log(level: Option<LevelFilter>) {
-    let (outlet, limited) = match journal() {
-        Some(journal) => (Outlet::Journal(journal), true),
+    let (outlet, window) = match journal() {
+        Some(journal) => (Outlet::Journal(journal), Some(limit::WINDOW)),
         // A person who watches wants to see each; a file or a collector of logs is filled for months.
-        None => (Outlet::Terminal(Terminal::stderr()), !terminal::is_watched()),
+        None => (Outlet::Terminal(Terminal::stderr()), (!terminal::is_watched()).then_some(limit::WINDOW)),
     };
     // Without a thread for it there is no log, and whatever is to be started next will fail too and say so.
-    if let Ok(logger) = Logger::start(outlet, limited) {
+    if let Ok(logger) = Logger::start(outlet, window) {
         // A second logger in one process (tests) is no reason to fail.
         let _ = log::set_boxed_logger(Box::new(logger));
     }
@@ -52,16 +52,17 @@ fn journal() -> Option<Journal> {
     (libsystemd::logging::connected_to_journal() && socket.exists()).then(|| Journal::at(socket).ok()).flatten()
 }
 
-/// A panic is told as any other event; what it would have printed to standard error could wait there for ever.
-fn log_panics() {
+/// Makes a panic be told as any other event, with its place, and a trace if `RUST_BACKTRACE` asks for it; what it would have printed
+/// to standard error could wait there for ever. Without a log it prints as ever.
+pub fn log_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if log::max_level() < LevelFilter::Error {
             return print(panic);
         }
         let thread = std::thread::current();
-        let thread = thread.name().unwrap_or("without a name");
-        let text = panic.payload_as_str().unwrap_or("no text");
+        let thread = thread.name().unwrap_or("unnamed");
+        let text = panic.payload_as_str().unwrap_or("no message");
         let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
         let trace = std::backtrace::Backtrace::capture();
         let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };

@@ -76,7 +76,7 @@ impl File {
 
     fn try_write(&mut self, line: &[u8]) -> Result<(), SinkError> {
         let path = &self.config.path;
-        let write_error = |source| SinkError::Write { what: path.display().to_string(), source };
+        let write_error = |source| SinkError::Write { what: path.display().to_string().into(), source };
         let mut opened = match self.open.take() {
             Some(opened) if opened.is_at(path) => opened,
             _ => Opened::open(path)?,

@@ -2,8 +2,10 @@
 //! ([`Socket`]). The [`Publisher`] owns those the configuration asks for and renders each report at most once.
 //!
 //! A sink never holds up the others for long and never loses a record silently: what could not be written is an error, counted by
-//! the publisher. No threads here; the queue in front of the publisher is the pipeline's.
+//! the publisher. The queue in front of the publisher is the pipeline's; the only thread here is that of standard output in a live
+//! run ([`Aside`]).
 
+mod aside;
 mod file;
 mod publisher;
 mod record;
@@ -14,12 +16,14 @@ mod stdout;
 mod table;
 mod text;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
 use crate::report::Report;
 use crate::socket::ListenError;
 
+pub use aside::{Aside, Entrance, ROOM as ASIDE_ROOM};
 pub use file::File;
 pub use publisher::{Opening, Published, Publisher, stderr_style};
 pub use record::{write_record, write_record_with_features};
@@ -51,6 +55,11 @@ pub trait Sink: Send {
     fn finish(&mut self) -> Result<(), SinkError> {
         self.flush()
     }
+
+    /// How many records were lost after `publish` had taken them, since this was asked last.
+    fn lost_later(&mut self) -> u64 {
+        0
+    }
 }
 
 /// Why a sink cannot be used, or lost a record.
@@ -63,9 +72,15 @@ pub enum SinkError {
     #[error("{what}: {source}; records are lost until it works again")]
     Write {
         /// What was written to: a path, or standard output.
-        what: String,
+        what: Cow<'static, str>,
         /// What the system said.
         source: io::Error,
+    },
+    /// Whoever reads takes records more slowly than they come.
+    #[error("{what}: its reader is too slow; records are lost until it has caught up")]
+    Slow {
+        /// What was written to.
+        what: &'static str,
     },
     /// The sink failed a moment ago and pauses before the next try; this record is lost.
     #[error("{what}: failed a moment ago, next try soon; this record is lost")]
@@ -104,6 +119,7 @@ impl SinkError {
     fn stdout(source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::BrokenPipe => Self::Closed,
+            io::ErrorKind::WouldBlock => Self::Slow { what: "standard output" },
             _ => Self::Write { what: "standard output".into(), source },
         }
     }

@@ -3,13 +3,16 @@
 //! A failing sink never keeps a report from the others. Its trouble is logged when it starts and when it is over, with the number
 //! of records it cost; in between it is only counted.
 
+use std::fs;
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 
 use log::{info, warn};
 
 use super::record::{write_record, write_record_with_features};
-use super::{File, Sink, SinkError, Socket, StdoutJson, Style, Text};
+use super::{Aside, File, Sink, SinkError, Socket, StdoutJson, Style, Text};
 use crate::config::{Output, Stdout};
+use crate::events;
 use crate::report::Report;
 
 /// What the sinks must know beyond the configuration.
@@ -84,11 +87,20 @@ impl Publisher {
         if let Some(file) = &output.file {
             sinks.push(Box::new(File::open(file)?));
         }
+        let style = Style::of(opening);
+        let json = output.stdout == Stdout::Json || (output.stdout == Stdout::Auto && !opening.terminal);
         match output.stdout {
             Stdout::None => (),
-            Stdout::Json => sinks.push(Box::new(StdoutJson::new(io::stdout(), opening.live))),
-            Stdout::Auto if !opening.terminal => sinks.push(Box::new(StdoutJson::new(io::stdout(), opening.live))),
-            Stdout::Auto | Stdout::Text => sinks.push(Box::new(Text::new(io::stdout(), Style::of(opening)))),
+            // Not io::stdout(): a thread that hangs in a write would keep everybody from its lock.
+            _ if opening.live => {
+                let out = io::stdout().as_fd().try_clone_to_owned().map_err(SinkError::stdout)?;
+                sinks.push(Box::new(Aside::new(fs::File::from(out), |entrance| match json {
+                    true => Box::new(StdoutJson::new(entrance, true)),
+                    false => Box::new(Text::new(entrance, style)),
+                })?));
+            }
+            _ if json => sinks.push(Box::new(StdoutJson::new(io::stdout(), false))),
+            _ => sinks.push(Box::new(Text::new(io::stdout(), style))),
         }
         Ok(Self::with(sinks, opening.features))
     }
@@ -116,9 +128,16 @@ impl Publisher {
         each(&mut self.slots, 0, |sink| sink.flush())
     }
 
-    /// The last call: everybody gets what was held back.
+    /// The last call: everybody gets what was held back. What a sink lost since its trouble began is told now, if it is not over.
     pub fn finish(&mut self) -> Result<(), SinkError> {
-        each(&mut self.slots, 0, |sink| sink.finish())
+        let outcome = each(&mut self.slots, 0, |sink| sink.finish());
+        for slot in &mut self.slots {
+            if let Some(count) = slot.trouble.take() {
+                let sink = slot.sink.name();
+                warn!(event = events::SINK_FAILED, sink, count; "{sink}: {count} records were lost before the end");
+            }
+        }
+        outcome
     }
 
     /// What became of the records, by sink.
@@ -132,18 +151,31 @@ fn each(slots: &mut [Slot], records: u64, mut act: impl FnMut(&mut dyn Sink) -> 
     for slot in slots.iter_mut().filter(|slot| !slot.closed) {
         let outcome = act(slot.sink.as_mut());
         slot.note(outcome, records);
+        slot.note_later();
     }
     if slots.iter().any(|slot| slot.closed) { Err(SinkError::Closed) } else { Ok(()) }
 }
 
 impl Slot {
+    fn note_later(&mut self) {
+        let lost = self.sink.lost_later();
+        self.published.delivered = self.published.delivered.saturating_sub(lost);
+        self.published.lost += lost;
+        if lost > 0 {
+            *self.trouble.get_or_insert(0) += lost;
+        }
+    }
+
     fn note(&mut self, outcome: Result<(), SinkError>, records: u64) {
         let sink = self.sink.name();
         match outcome {
             Ok(()) => {
                 self.published.delivered += records;
-                if let Some(lost) = self.trouble.take() {
-                    info!(sink, lost; "{sink}: works again, {lost} records were lost");
+                // A flush proves nothing: there may have been nothing to write.
+                if records > 0
+                    && let Some(lost) = self.trouble.take()
+                {
+                    info!(event = events::SINK_RECOVERED, sink, count = lost; "{sink}: works again, {lost} records were lost");
                 }
             }
             Err(SinkError::Closed) => self.closed = true,
@@ -152,7 +184,7 @@ impl Slot {
                 match &mut self.trouble {
                     Some(lost) => *lost += records,
                     None => {
-                        warn!(sink; "{error}");
+                        warn!(event = events::SINK_FAILED, sink; "{error}");
                         self.trouble = Some(records);
                     }
                 }

@@ -1,6 +1,6 @@
 //! Records as JSON Lines on standard output, for programs that read a pipe.
 //!
-//! Live cameras: each record is handed on at once. Files and photos: records gather for at most a tenth of a second between two
+//! Live cameras: each record is handed on at once, through [`super::aside`]. Files and photos: records gather for at most a tenth of a second between two
 //! writes, which is what makes a fast run fast. A reader that goes away ends the run ([`SinkError::Closed`]).
 
 use std::io::{BufWriter, Write};
@@ -29,9 +29,13 @@ impl<W: Write + Send> StdoutJson<W> {
 
     /// Writes one line at the moment `now`.
     pub fn write(&mut self, line: &[u8], now: Instant) -> Result<(), SinkError> {
+        if self.live {
+            // Nothing waits in the buffer, and what an error leaves unwritten must not wait there either.
+            return self.out.get_mut().write_all(line).and_then(|()| self.out.flush()).map_err(SinkError::stdout);
+        }
         self.out.write_all(line).map_err(SinkError::stdout)?;
         let due = self.flushed.is_none_or(|at| now.saturating_duration_since(at) >= GATHERING);
-        if self.live || due {
+        if due {
             self.flushed = Some(now);
             self.flush()?;
         }

@@ -18,6 +18,7 @@ use gstreamer_video as video;
 use super::layout::Layouts;
 use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, launch};
 use crate::config::Pace;
+use crate::events;
 use crate::frame::{CameraId, Frame, Memory};
 use crate::mailbox::{Mailbox, Taken};
 
@@ -207,7 +208,7 @@ impl Drop for Stream {
             let _ = self.ended.recv_timeout(GOODBYE_LIMIT);
         }
         if within(STOP_LIMIT, &self.pipeline, |pipeline| pipeline.set_state(gst::State::Null)).is_none() {
-            log::warn!("{}: the driver does not let go within {STOP_LIMIT:?}; its pipeline is left to itself", self.origin);
+            log::warn!(event = events::SOURCE_STUCK; "{}: the driver does not let go within {STOP_LIMIT:?}; its pipeline is left to itself", self.origin);
         }
     }
 }

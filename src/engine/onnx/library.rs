@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
+use crate::events;
+
 /// The library's file name.
 const FILE: &str = "libonnxruntime.so";
 
@@ -61,7 +63,7 @@ pub(super) fn load(configured: Option<&Path>) -> Result<&'static Loaded, String>
     let environment = start(&path)?;
     let path = if path.is_absolute() { path } else { mapped().unwrap_or(path) };
     let version = version(&path);
-    log::info!("ONNX Runtime {version} from {}", path.display());
+    log::info!(event = events::RUNTIME_LOADED; "ONNX Runtime {version} from {}", path.display());
     Ok(LOADED.get_or_init(|| Loaded { environment, version, path }))
 }
 
