@@ -13,7 +13,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
 use log::debug;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -118,22 +117,6 @@ impl Shared {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits; false if it is over before `until`.
-    fn wait(&self, until: Instant) -> bool {
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if self.is_over() {
-                return false;
-            }
-            if left.is_zero() {
-                return true;
-            }
-            if !matches!(self.stop.signal().recv_timeout(left.min(TICK)), Err(RecvTimeoutError::Timeout)) {
-                return false;
-            }
-        }
-    }
-
     fn sit_down(self: &Arc<Self>, door: Door) -> Option<Seat> {
         let mut taken = self.taken();
         let port = usize::from(door == Door::Port);
@@ -198,9 +181,8 @@ impl Listener {
 
     /// The accept thread: lets in until it is over.
     fn mind(self, shared: &Arc<Shared>) {
-        let tick = Timespec { tv_sec: 0, tv_nsec: TICK.as_nanos().try_into().expect("less than a second") };
         while !shared.is_over() {
-            let waited = poll(&mut [PollFd::new(&self.fd(), PollFlags::IN)], Some(&tick));
+            let waited = poll(&mut [PollFd::new(&self.fd(), PollFlags::IN)], Some(&timespec(TICK)));
             match waited.map_err(io::Error::from).and_then(|ready| if ready > 0 { self.accept().map(Some) } else { Ok(None) }) {
                 Ok(None) => (),
                 Ok(Some((wire, door))) => admit(wire, door, shared),
@@ -208,7 +190,7 @@ impl Listener {
                 // Out of descriptors, mostly. Whoever waits at the door goes on waiting there.
                 Err(error) => {
                     debug!("a control connection could not be accepted: {error}");
-                    shared.wait(Instant::now() + 2 * TICK);
+                    let _ = shared.stop.signal().recv_timeout(2 * TICK);
                 }
             }
         }
@@ -266,10 +248,32 @@ fn watch(wire: &mut dyn Wire, shared: &Shared) -> io::Result<()> {
     loop {
         let next = Instant::now() + WATCH_EVERY;
         send(wire, route::line(&shared.steering.state()).as_bytes(), shared)?;
-        if !shared.wait(next) {
+        if !is_still_there(wire, shared, next) {
             return wire.close_write();
         }
     }
+}
+
+/// Waits; false at once if the client leaves or all is over before `until`.
+fn is_still_there(wire: &dyn Wire, shared: &Shared, until: Instant) -> bool {
+    while !shared.is_over() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        // Nothing is asked for: what is told all the same is that the other end is closed. One that closed only its writing end still reads.
+        match poll(&mut [PollFd::new(&wire.as_fd(), PollFlags::empty())], Some(&timespec(left.min(TICK)))) {
+            Ok(0) => (),
+            Err(error) if io::Error::from(error).kind() == ErrorKind::Interrupted => (),
+            Ok(_) | Err(_) => return false,
+        }
+    }
+    false
+}
+
+/// Of less than a second.
+fn timespec(time: Duration) -> Timespec {
+    Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() }
 }
 
 /// The request, or nothing if the client left or all is over before it was there.
@@ -338,7 +342,7 @@ fn is_patience(error: &io::Error) -> bool {
 }
 
 /// Either kind of connection.
-trait Wire: Read + Write + Send {
+trait Wire: AsFd + Read + Write + Send {
     /// Longest wait of a read or a write; more than zero.
     fn limit(&self, wait: Duration) -> io::Result<()>;
     /// Says that nothing more will be written.
