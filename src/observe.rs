@@ -67,10 +67,11 @@ impl Stage {
 pub struct Counters {
     all: Tally,
     cameras: Vec<(Arc<str>, Tally)>,
-    /// All that were ever asked.
     engines: Vec<Arc<str>>,
-    /// Of the reports that came last: their engines, and which of ours each of them is.
-    known: (Option<Arc<[Arc<str>]>>, Vec<usize>),
+    /// The engines of the last report: a reload may bring others, or the same in another order.
+    crew: Arc<[Arc<str>]>,
+    /// Where each of them stands in `engines`.
+    places: Vec<usize>,
 }
 
 /// One camera's counts, or the sum of all.
@@ -96,19 +97,15 @@ struct EngineTally {
 
 impl Clone for Counters {
     fn clone(&self) -> Self {
-        Self {
-            all: self.all.clone(),
-            cameras: self.cameras.clone(),
-            engines: self.engines.clone(),
-            known: self.known.clone(),
-        }
+        let (all, cameras, engines) = (self.all.clone(), self.cameras.clone(), self.engines.clone());
+        Self { all, cameras, engines, crew: Arc::clone(&self.crew), places: self.places.clone() }
     }
 
     fn clone_from(&mut self, source: &Self) {
         self.all.clone_from(&source.all);
         self.engines.clone_from(&source.engines);
-        self.known.0.clone_from(&source.known.0);
-        self.known.1.clone_from(&source.known.1);
+        self.crew.clone_from(&source.crew);
+        self.places.clone_from(&source.places);
         self.cameras.truncate(source.cameras.len());
         for ((name, tally), (new_name, new_tally)) in self.cameras.iter_mut().zip(&source.cameras) {
             name.clone_from(new_name);
@@ -148,24 +145,24 @@ impl Counters {
     pub fn new(cameras: &[Arc<str>], engines: &[Arc<str>]) -> Self {
         let empty = Tally::new(engines.len());
         let cameras = cameras.iter().map(|name| (name.clone(), empty.clone())).collect();
-        Self { all: empty, cameras, engines: engines.to_vec(), known: (None, Vec::new()) }
+        Self { all: empty, cameras, engines: engines.to_vec(), crew: engines.into(), places: (0..engines.len()).collect() }
     }
 
     /// Counts a report that went out. Its `drops` are not counted here, see [`Counters::note_drop`].
     pub fn note(&mut self, report: &Report) {
-        if !self.known.0.as_ref().is_some_and(|known| Arc::ptr_eq(known, &report.engines)) {
+        if !Arc::ptr_eq(&self.crew, &report.engines) && self.crew != report.engines {
             self.meet(&report.engines);
         }
-        let places = std::mem::take(&mut self.known.1);
-        self.all.note(report, &places);
-        self.camera(report.camera_index, Some(&report.camera)).note(report, &places);
-        self.known.1 = places;
+        self.all.note(report, &self.places);
+        let index = self.camera(report.camera_index, Some(&report.camera));
+        self.cameras[index].1.note(report, &self.places);
     }
 
     /// Counts `count` frames of a camera that never became a report, or whose report was thrown away.
     pub fn note_drop(&mut self, camera: u16, why: DropReason, count: u64) {
         self.all.drops.add(why, count);
-        self.camera(camera, None).drops.add(why, count);
+        let index = self.camera(camera, None);
+        self.cameras[index].1.drops.add(why, count);
     }
 
     /// What was counted, with `facts` the counters cannot know.
@@ -178,29 +175,30 @@ impl Counters {
         std::iter::once(&self.all).chain(self.cameras.iter().map(|(_, tally)| tally)).map(|tally| tally.outcomes.iter().sum())
     }
 
-    /// Another crew is on duty, at least in this report: the same engine may have another number now.
-    fn meet(&mut self, engines: &Arc<[Arc<str>]>) {
-        let place = |id: &Arc<str>| {
-            let known = self.engines.iter().position(|known| known == id);
-            known.unwrap_or_else(|| {
+    fn meet(&mut self, crew: &Arc<[Arc<str>]>) {
+        self.places.clear();
+        for id in crew.iter() {
+            let place = self.engines.iter().position(|known| known == id);
+            self.places.push(place.unwrap_or(self.engines.len()));
+            if place.is_none() {
                 self.engines.push(Arc::clone(id));
-                self.engines.len() - 1
-            })
-        };
-        self.known = (Some(Arc::clone(engines)), engines.iter().map(place).collect());
+            }
+        }
+        self.crew = Arc::clone(crew);
         for tally in self.cameras.iter_mut().map(|(_, tally)| tally).chain([&mut self.all]) {
             tally.engines.resize_with(self.engines.len(), EngineTally::default);
         }
     }
 
-    fn camera(&mut self, index: u16, name: Option<&Arc<str>>) -> &mut Tally {
+    /// Where the camera stands in `cameras`.
+    fn camera(&mut self, index: u16, name: Option<&Arc<str>>) -> usize {
         let index = usize::from(index);
         while self.cameras.len() <= index {
             let name = name.filter(|_| self.cameras.len() == index).cloned();
             let name = name.unwrap_or_else(|| format!("camera {}", self.cameras.len()).into());
             self.cameras.push((name, Tally::new(self.engines.len())));
         }
-        &mut self.cameras[index].1
+        index
     }
 }
 
@@ -216,7 +214,7 @@ impl Tally {
         }
     }
 
-    /// `places`: which of our engines each of the report's is.
+    /// `places`: where each of the report's engines stands in ours.
     fn note(&mut self, report: &Report, places: &[usize]) {
         self.outcomes[report.outcome as usize] += 1;
         self.late += u64::from(report.late);
@@ -225,8 +223,8 @@ impl Tally {
         self.escalated += u64::from(steps.iter().skip(1).any(|step| step.why.code != Code::EngineFailed));
         let (mut preprocess, mut run) = (Duration::ZERO, Duration::ZERO);
         for (at, step) in steps.iter().enumerate() {
-            let place = places.get(usize::from(step.engine.0));
-            let Some(engine) = place.and_then(|place| self.engines.get_mut(*place)) else { continue };
+            let place = places.get(usize::from(step.engine.0)).copied();
+            let Some(engine) = place.and_then(|place| self.engines.get_mut(place)) else { continue };
             engine.runs += 1;
             engine.first += u64::from(at == 0);
             if step.answered {

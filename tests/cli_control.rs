@@ -68,7 +68,7 @@ fn a_person_sees_everything_on_one_narrow_page_without_colours_in_a_pipe() {
         "dropped 9.1 %: superseded 9, sink-full 1",
         "door                   retrying       12 s",
         "next try in 3 s",
-        "lite0-160              ready         1m 1s   75 %   60 %     2.3     2.3",
+        "lite0-160              ready       1m 1s   75 %   60 %     2.3     2.3",
         "lite4-300              stuck",
         "- camera door: lost 7 times",
         "last reload 2026-03-01T12:00:00.250Z, refused (3 in all, 1 refused)\n  no policy `nigth`",

@@ -378,3 +378,28 @@ fn only_owner_and_group_may_connect_and_what_is_at_the_path_is_respected() {
     let port = Server::start(&places, Fake::new(), &Stop::new()).map(drop).unwrap_err();
     assert!(matches!(port, ControlError::Port { .. }) && port.to_string().contains("control.http-port"), "{port}");
 }
+
+#[test]
+fn the_page_tells_every_route_and_every_field() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/control.md")).unwrap();
+    let told = |word: &str| page.contains(&format!("`{word}`"));
+    let house = House::open();
+    let routes = error(&house.ask("GET", "/", "").2);
+    let (gets, posts) = routes.split_once("GET ").unwrap().1.split_once("; POST ").unwrap();
+    for (method, list) in [("GET", gets), ("POST", posts)] {
+        for route in list.split(", ") {
+            assert!(told(&format!("{method} {route}")), "{method} {route}");
+        }
+    }
+    fn fields(value: &serde_json::Value, told: &dyn Fn(&str) -> bool) {
+        match value {
+            serde_json::Value::Object(map) => map.iter().filter(|(key, _)| *key != "drops").for_each(|(key, value)| {
+                assert!(told(key), "docs/control.md does not tell of `{key}`");
+                fields(value, told);
+            }),
+            serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, told)),
+            _ => (),
+        }
+    }
+    fields(&serde_json::to_value(steering::state()).unwrap(), &|key| told(key) || page.contains(&format!("`counted.{key}`")));
+}

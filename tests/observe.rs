@@ -105,3 +105,21 @@ fn cameras_and_engines_met_on_the_way_are_added() {
     assert_eq!(summary.all.engines.get("lite2-260").unwrap().runs, 1);
     assert_eq!(summary.all.fps, None, "a run without a length has no rate");
 }
+
+#[test]
+fn engines_in_another_order_or_new_ones_after_a_reload_are_not_mixed_up() {
+    let mut counters = Counters::new(&["bikes".into()], &reports::engines());
+    counters.note(&reports::answered());
+    let mut after = reports::answered();
+    after.engines = ["lite2-260", "tiny", "lite0-160"].map(std::sync::Arc::from).into();
+    counters.note(&after);
+    counters.note(&reports::answered());
+    let all = counters.summary(&facts(1)).all;
+    let runs: Vec<_> = all.engines.0.iter().map(|(id, engine)| (&**id, engine.runs)).collect();
+    assert_eq!(runs, [("lite0-160", 2), ("lite2-260", 3), ("lite4-300", 0), ("tiny", 1)]);
+    let (mut copy, empty) = (Counters::new(&[], &[]), Counters::new(&["yard".into()], &[]));
+    copy.clone_from(&counters);
+    assert_eq!(format!("{copy:?}"), format!("{counters:?}"), "a copy is the original");
+    copy.clone_from(&empty);
+    assert_eq!(format!("{copy:?}"), format!("{empty:?}"));
+}

@@ -94,7 +94,9 @@ fn failure(error: ClientError) -> Error {
             let reason = std::io::Error::new(std::io::ErrorKind::PermissionDenied, error.to_string());
             Error::Io { what: "no permission".into(), reason }
         }
-        ClientError::Broken { path, reason } => Error::Io { what: path.display().to_string(), reason },
+        ClientError::Broken { path, reason } => {
+            Error::Io { what: format!("squint at {} went away in the middle of its answer", path.display()), reason }
+        }
         ClientError::Odd { .. } => Error::Missing(error.to_string()),
     }
 }

@@ -92,7 +92,7 @@ pub fn ask(path: &Path, target: &str, body: Option<&str>, patience: Duration) ->
     let mut answering = Answering { path: path.into(), patience, status: 0, reader: BufReader::new(stream) };
     // One that has no time for us says so without reading what we send.
     if let Err(error) = sent
-        && error.kind() != ErrorKind::BrokenPipe
+        && !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
     {
         return Err(answering.failed(error));
     }

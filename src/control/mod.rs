@@ -11,6 +11,7 @@ mod process;
 pub mod protocol;
 mod route;
 mod server;
+mod wire;
 
 use std::io;
 

@@ -1,24 +1,22 @@
 //! The server: an accept thread for each door, at most eight connection threads in all, and patience with a limit for everything.
 //!
 //! A client that is slow, silent or hostile holds up its own thread for a few seconds, nothing else: the frame path knows nothing of this
-//! room. Every wait is cut into ticks, so that all of it ends within a tenth of a second once told to stop.
+//! room. How long a single connection is waited for is told in `wire`.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
 use log::debug;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 
-use super::protocol::{self, Answer, BODY_LIMIT, HEAD_LIMIT, JSON_LINES, Parsed, Refusal, Request};
+use super::protocol::{self, Answer, JSON_LINES, Refusal};
 use super::route::{self, Door, Reply};
+use super::wire::{self, Ending, TICK, Wire, timespec};
 use super::{ControlError, Steering};
 use crate::config::Control;
 use crate::pipeline::clock::Stop;
@@ -30,12 +28,6 @@ const SEATS: usize = 8;
 const PORT_SEATS: usize = 4;
 /// Of these, for those who watch, and may do so for days.
 const WATCH_SEATS: usize = 3;
-/// Time for a client to send its whole request, and time to take an answer or a line.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Time for a client that was answered to close its end, so that nothing it still sends destroys the answer on its way.
-const FAREWELL: Duration = Duration::from_millis(200);
-/// Longest wait in one go.
-const TICK: Duration = Duration::from_millis(50);
 /// Between two lines for those who watch.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How long the end waits for connections that are being answered, a reload for one.
@@ -50,8 +42,7 @@ pub struct Server {
 
 struct Shared {
     steering: Arc<dyn Steering>,
-    stop: Stop,
-    closing: AtomicBool,
+    ending: Ending,
     taken: Mutex<Taken>,
     left: Condvar,
 }
@@ -79,8 +70,8 @@ impl Server {
             port = Some(listener.local_addr().map_err(failed)?.port());
             listeners.push(Listener::Tcp(listener));
         }
-        let (stop, closing) = (stop.clone(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { steering, stop, closing, taken: Mutex::default(), left: Condvar::new() });
+        let shared = Shared { steering, ending: Ending::with(stop), taken: Mutex::default(), left: Condvar::new() };
+        let shared = Arc::new(shared);
         let mut server = Self { shared, doors: Vec::new(), port };
         for listener in listeners {
             let shared = Arc::clone(&server.shared);
@@ -100,7 +91,7 @@ impl Server {
 impl Drop for Server {
     /// Closes the doors and waits for those inside, but not for long.
     fn drop(&mut self) {
-        self.shared.closing.store(true, Ordering::Release);
+        self.shared.ending.end();
         for door in self.doors.drain(..) {
             let _ = door.join();
         }
@@ -110,28 +101,8 @@ impl Drop for Server {
 }
 
 impl Shared {
-    fn is_over(&self) -> bool {
-        self.closing.load(Ordering::Acquire) || self.stop.is_stopped()
-    }
-
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits; false if it is over before `until`.
-    fn wait(&self, until: Instant) -> bool {
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if self.is_over() {
-                return false;
-            }
-            if left.is_zero() {
-                return true;
-            }
-            if !matches!(self.stop.signal().recv_timeout(left.min(TICK)), Err(RecvTimeoutError::Timeout)) {
-                return false;
-            }
-        }
     }
 
     fn sit_down(self: &Arc<Self>, door: Door) -> Option<Seat> {
@@ -198,9 +169,8 @@ impl Listener {
 
     /// The accept thread: lets in until it is over.
     fn mind(self, shared: &Arc<Shared>) {
-        let tick = Timespec { tv_sec: 0, tv_nsec: TICK.as_nanos().try_into().expect("less than a second") };
-        while !shared.is_over() {
-            let waited = poll(&mut [PollFd::new(&self.fd(), PollFlags::IN)], Some(&tick));
+        while !shared.ending.is_over() {
+            let waited = poll(&mut [PollFd::new(&self.fd(), PollFlags::IN)], Some(&timespec(TICK)));
             match waited.map_err(io::Error::from).and_then(|ready| if ready > 0 { self.accept().map(Some) } else { Ok(None) }) {
                 Ok(None) => (),
                 Ok(Some((wire, door))) => admit(wire, door, shared),
@@ -208,7 +178,7 @@ impl Listener {
                 // Out of descriptors, mostly. Whoever waits at the door goes on waiting there.
                 Err(error) => {
                     debug!("a control connection could not be accepted: {error}");
-                    shared.wait(Instant::now() + 2 * TICK);
+                    shared.ending.pause();
                 }
             }
         }
@@ -217,150 +187,48 @@ impl Listener {
 
 /// Gives the connection a thread, or says that there is none.
 fn admit(mut wire: Box<dyn Wire>, door: Door, shared: &Arc<Shared>) {
-    let Some(seat) = shared.sit_down(door) else { return turn_away(wire) };
+    let Some(seat) = shared.sit_down(door) else { return wire::turn_away(wire) };
     let spawned = thread::Builder::new().name("control-client".into()).spawn(move || serve(wire.as_mut(), seat));
     if let Err(error) = spawned {
         debug!("no thread for a control connection, which is closed: {error}");
     }
 }
 
-/// A few bytes fit into any socket's buffer: this does not wait, or hardly.
-fn turn_away(mut wire: Box<dyn Wire>) {
-    let answer = Answer::from(Refusal::new(503, "too many connections at once; try again in a moment")).to_bytes();
-    let brief = Duration::from_millis(1);
-    let told = wire.limit(brief).and_then(|()| wire.write_all(&answer)).and_then(|()| wire.close_write());
-    // what has come already is taken, or it would destroy the answer on its way
-    if told.is_ok() {
-        let _ = wire.read(&mut [0; 4096]);
-    }
-}
-
 /// One connection, from the first byte to the last.
 fn serve(wire: &mut dyn Wire, mut seat: Seat) {
     let shared = Arc::clone(&seat.shared);
-    let request = match receive(wire, &shared) {
+    let ending = &shared.ending;
+    let request = match wire::receive(wire, ending) {
         Ok(Some(request)) => request,
         Ok(None) => return,
-        Err(refusal) => return finish(wire, &Answer::from(refusal).to_bytes(), &shared),
+        Err(refusal) => return wire::finish(wire, &Answer::from(refusal).to_bytes(), ending),
     };
     let reply = catch_unwind(AssertUnwindSafe(|| match route::route(&request, seat.door, &*shared.steering) {
         Reply::Watch => seat.watch().map_or_else(|refusal| Reply::Answer(refusal.into()), |()| Reply::Watch),
         reply => reply,
     }));
     match reply {
-        Ok(Reply::Answer(answer)) => finish(wire, &answer.to_bytes(), &shared),
+        Ok(Reply::Answer(answer)) => wire::finish(wire, &answer.to_bytes(), ending),
         Ok(Reply::Watch) => {
             // Panics end the thread and with it the connection, which is all that there is to do about them.
             let _ = watch(wire, &shared);
         }
         Err(_) => {
             let bug = Refusal::new(500, "squint panicked over this request; please report it with the lines of the log");
-            finish(wire, &Answer::from(bug).to_bytes(), &shared);
+            wire::finish(wire, &Answer::from(bug).to_bytes(), ending);
         }
     }
 }
 
 /// A state a second until the client leaves, takes nothing for two seconds, or all is over.
 fn watch(wire: &mut dyn Wire, shared: &Shared) -> io::Result<()> {
-    send(wire, &protocol::endless_head(JSON_LINES), shared)?;
+    let ending = &shared.ending;
+    wire::send(wire, &protocol::endless_head(JSON_LINES), ending)?;
     loop {
         let next = Instant::now() + WATCH_EVERY;
-        send(wire, route::line(&shared.steering.state()).as_bytes(), shared)?;
-        if !shared.wait(next) {
+        wire::send(wire, route::line(&shared.steering.state()).as_bytes(), ending)?;
+        if !wire::is_still_there(wire, ending, next) {
             return wire.close_write();
         }
-    }
-}
-
-/// The request, or nothing if the client left or all is over before it was there.
-fn receive(wire: &mut dyn Wire, shared: &Shared) -> Result<Option<Request>, Refusal> {
-    let until = Instant::now() + PATIENCE;
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Refusal::new(408, format!("the whole request must be there within {} s", PATIENCE.as_secs())));
-        }
-        if shared.is_over() || wire.limit(left.min(TICK)).is_err() {
-            return Ok(None);
-        }
-        let room = (HEAD_LIMIT + BODY_LIMIT).saturating_sub(bytes.len()).min(chunk.len());
-        match wire.read(&mut chunk[..room]) {
-            Ok(0) => return Ok(None),
-            Ok(count) => {
-                bytes.extend_from_slice(&chunk[..count]);
-                if let Parsed::Whole(request) = protocol::parse(&bytes)? {
-                    return Ok(Some(request));
-                }
-            }
-            Err(error) if is_patience(&error) => (),
-            Err(_) => return Ok(None),
-        }
-    }
-}
-
-/// Sends the last bytes of a connection and lets the client close its end.
-fn finish(wire: &mut dyn Wire, bytes: &[u8], shared: &Shared) {
-    if send(wire, bytes, shared).and_then(|()| wire.close_write()).is_err() {
-        return;
-    }
-    let until = Instant::now() + FAREWELL;
-    let mut chunk = [0; 4096];
-    while !shared.is_over() && wire.limit(TICK).is_ok() && Instant::now() < until {
-        match wire.read(&mut chunk) {
-            Ok(1..) => (),
-            Err(error) if is_patience(&error) => (),
-            Ok(0) | Err(_) => return,
-        }
-    }
-}
-
-fn send(wire: &mut dyn Wire, mut bytes: &[u8], shared: &Shared) -> io::Result<()> {
-    let until = Instant::now() + PATIENCE;
-    while !bytes.is_empty() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() || shared.is_over() {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        wire.limit(left.min(TICK))?;
-        match wire.write(bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = &bytes[count..],
-            Err(error) if is_patience(&error) => (),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn is_patience(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
-}
-
-/// Either kind of connection.
-trait Wire: Read + Write + Send {
-    /// Longest wait of a read or a write; more than zero.
-    fn limit(&self, wait: Duration) -> io::Result<()>;
-    /// Says that nothing more will be written.
-    fn close_write(&self) -> io::Result<()>;
-}
-
-impl Wire for UnixStream {
-    fn limit(&self, wait: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(wait)).and_then(|()| self.set_write_timeout(Some(wait)))
-    }
-
-    fn close_write(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-}
-
-impl Wire for TcpStream {
-    fn limit(&self, wait: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(wait)).and_then(|()| self.set_write_timeout(Some(wait)))
-    }
-
-    fn close_write(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
     }
 }

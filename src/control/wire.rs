@@ -1,0 +1,176 @@
+//! One connection's bytes, in and out, with a limit to every wait.
+//!
+//! Waits are cut into ticks, so that all of them end within a tenth of a second once told to stop. Nothing is decided here.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::protocol::{self, Answer, BODY_LIMIT, HEAD_LIMIT, Parsed, Refusal, Request};
+use crate::pipeline::clock::Stop;
+
+/// Time for a client to send its whole request, and time to take an answer or a line.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Time for a client that was answered to close its end, so that nothing it still sends destroys the answer on its way.
+const FAREWELL: Duration = Duration::from_millis(200);
+/// Longest wait in one go.
+pub(super) const TICK: Duration = Duration::from_millis(50);
+
+/// Says when all is over: Squint stops, or the server is dropped.
+pub(super) struct Ending {
+    stop: Stop,
+    closing: AtomicBool,
+}
+
+impl Ending {
+    /// Over with `stop` at the latest.
+    pub(super) fn with(stop: &Stop) -> Self {
+        Self { stop: stop.clone(), closing: AtomicBool::new(false) }
+    }
+
+    /// Over now.
+    pub(super) fn end(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// True once over.
+    pub(super) fn is_over(&self) -> bool {
+        self.closing.load(Ordering::Acquire) || self.stop.is_stopped()
+    }
+
+    /// Waits for two ticks, or less if Squint stops.
+    pub(super) fn pause(&self) {
+        let _ = self.stop.signal().recv_timeout(2 * TICK);
+    }
+}
+
+/// A few bytes fit into any socket's buffer: this does not wait, or hardly.
+pub(super) fn turn_away(mut wire: Box<dyn Wire>) {
+    let answer = Answer::from(Refusal::new(503, "too many connections at once; try again in a moment")).to_bytes();
+    let brief = Duration::from_millis(1);
+    let told = wire.limit(brief).and_then(|()| wire.write_all(&answer)).and_then(|()| wire.close_write());
+    // what has come already is taken, or it would destroy the answer on its way
+    if told.is_ok() {
+        let _ = wire.read(&mut [0; 4096]);
+    }
+}
+
+/// Waits; false at once if the client leaves or all is over before `until`.
+pub(super) fn is_still_there(wire: &dyn Wire, ending: &Ending, until: Instant) -> bool {
+    while !ending.is_over() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        // Nothing is asked for: what is told all the same is that the other end is closed. One that closed only its writing end still reads.
+        match poll(&mut [PollFd::new(&wire.as_fd(), PollFlags::empty())], Some(&timespec(left.min(TICK)))) {
+            Ok(0) => (),
+            Err(error) if io::Error::from(error).kind() == ErrorKind::Interrupted => (),
+            Ok(_) | Err(_) => return false,
+        }
+    }
+    false
+}
+
+/// Of less than a second.
+pub(super) fn timespec(time: Duration) -> Timespec {
+    Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() }
+}
+
+/// The request, or nothing if the client left or all is over before it was there.
+pub(super) fn receive(wire: &mut dyn Wire, ending: &Ending) -> Result<Option<Request>, Refusal> {
+    let until = Instant::now() + PATIENCE;
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Refusal::new(408, format!("the whole request must be there within {} s", PATIENCE.as_secs())));
+        }
+        if ending.is_over() || wire.limit(left.min(TICK)).is_err() {
+            return Ok(None);
+        }
+        let room = (HEAD_LIMIT + BODY_LIMIT).saturating_sub(bytes.len()).min(chunk.len());
+        match wire.read(&mut chunk[..room]) {
+            Ok(0) => return Ok(None),
+            Ok(count) => {
+                bytes.extend_from_slice(&chunk[..count]);
+                if let Parsed::Whole(request) = protocol::parse(&bytes)? {
+                    return Ok(Some(request));
+                }
+            }
+            Err(error) if is_patience(&error) => (),
+            Err(_) => return Ok(None),
+        }
+    }
+}
+
+/// Sends the last bytes of a connection and lets the client close its end.
+pub(super) fn finish(wire: &mut dyn Wire, bytes: &[u8], ending: &Ending) {
+    if send(wire, bytes, ending).and_then(|()| wire.close_write()).is_err() {
+        return;
+    }
+    let until = Instant::now() + FAREWELL;
+    let mut chunk = [0; 4096];
+    while !ending.is_over() && wire.limit(TICK).is_ok() && Instant::now() < until {
+        match wire.read(&mut chunk) {
+            Ok(1..) => (),
+            Err(error) if is_patience(&error) => (),
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+pub(super) fn send(wire: &mut dyn Wire, mut bytes: &[u8], ending: &Ending) -> io::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    while !bytes.is_empty() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || ending.is_over() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        wire.limit(left.min(TICK))?;
+        match wire.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if is_patience(&error) => (),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn is_patience(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+/// Either kind of connection.
+pub(super) trait Wire: AsFd + Read + Write + Send {
+    /// Longest wait of a read or a write; more than zero.
+    fn limit(&self, wait: Duration) -> io::Result<()>;
+    /// Says that nothing more will be written.
+    fn close_write(&self) -> io::Result<()>;
+}
+
+impl Wire for UnixStream {
+    fn limit(&self, wait: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(wait)).and_then(|()| self.set_write_timeout(Some(wait)))
+    }
+
+    fn close_write(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Wire for TcpStream {
+    fn limit(&self, wait: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(wait)).and_then(|()| self.set_write_timeout(Some(wait)))
+    }
+
+    fn close_write(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
