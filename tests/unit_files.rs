@@ -10,13 +10,8 @@ use squint::cli::{Cli, Command as Sub};
 use squint::error::Kind;
 
 /// Directives in use that systemd 237 (Ubuntu 18.04, JetPack 4) does not know, and the version that brought each.
-const NEWER_THAN_237: &[(&str, u32)] = &[
-    ("ProtectClock", 245),
-    ("ProtectHostname", 242),
-    ("ProtectKernelLogs", 244),
-    ("ProtectProc", 247),
-    ("RestrictSUIDSGID", 242),
-];
+const NEWER_THAN_237: &[(&str, u32)] =
+    &[("ProtectClock", 245), ("ProtectHostname", 242), ("ProtectKernelLogs", 244), ("ProtectProc", 247), ("RestrictSUIDSGID", 242)];
 
 /// Directives in use that it knows.
 const KNOWN_TO_237: &[&str] = &[
@@ -154,7 +149,10 @@ fn what_systemd_237_ignores_is_known_and_documented() {
         assert!(newer.is_some() || KNOWN_TO_237.contains(&name), "{name}=: since when? Add it to one of the tables of this test");
         if let Some((name, version)) = newer {
             let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}=`")));
-            assert!(row.is_some_and(|row| row.contains(&version.to_string())), "docs/service.md has no row for {name}= ({version})");
+            assert!(
+                row.is_some_and(|row| row.contains(&version.to_string())),
+                "docs/service.md has no row for {name}= ({version})"
+            );
         }
     }
     for (name, _) in NEWER_THAN_237 {
@@ -176,7 +174,10 @@ fn every_variable_of_the_unit_is_read_by_someone() {
     let unit = unit();
     for (_, setting) in directives(&unit).iter().filter(|(name, _)| *name == "Environment") {
         let (name, path) = setting.split_once('=').unwrap();
-        assert!(READ_BY_LIBRARIES.iter().any(|(known, _)| *known == name), "{name}: who reads it? Add it to the table of this test");
+        assert!(
+            READ_BY_LIBRARIES.iter().any(|(known, _)| *known == name),
+            "{name}: who reads it? Add it to the table of this test"
+        );
         assert!(path.starts_with(&format!("/var/cache/{}/", value(&unit, "CacheDirectory"))), "{path} cannot be written to");
     }
 }
@@ -211,9 +212,13 @@ fn account_and_rights_are_those_that_the_unit_asks_for() {
 fn cameras_and_gpu_stay_within_reach() {
     let unit = unit();
     for hides in ["PrivateTmp", "PrivateDevices", "MemoryDenyWriteExecute", "PrivateNetwork", "ProcSubset", "PrivateUsers"] {
-        assert!(!directives(&unit).iter().any(|(name, _)| *name == hides), "{hides}= hides the camera, the GPU, code or the network");
+        assert!(
+            !directives(&unit).iter().any(|(name, _)| *name == hides),
+            "{hides}= hides the camera, the GPU, code or the network"
+        );
     }
-    let devices: Vec<&str> = directives(&unit).iter().filter(|(name, _)| *name == "DeviceAllow").map(|(_, device)| *device).collect();
+    let devices: Vec<&str> =
+        directives(&unit).iter().filter(|(name, _)| *name == "DeviceAllow").map(|(_, device)| *device).collect();
     for needed in ["char-video4linux rw", "char-nvidia* rw", "char-nvhost* rw", "/dev/nvmap rw", "char-drm rw"] {
         assert!(devices.contains(&needed), "{needed} is not among {devices:?}");
     }
