@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and which command it means. No logic: each arm calls into [`crate::command`].
 
+mod control;
 mod gather;
 mod published;
 
@@ -15,6 +16,7 @@ use crate::command;
 use crate::config::Overrides;
 use crate::error::Error;
 
+pub use control::{At, SetArgs, SettingWord, StatusArgs};
 pub use gather::GatherArgs;
 pub use published::{ChainArgs, CriterionWord, KindWord, MethodWord, OnNoneWord};
 
@@ -43,6 +45,12 @@ pub struct Cli {
 pub enum Command {
     /// Read cameras (or clips, or photos), look at every frame, report every answer
     Run(RunArgs),
+    /// Say what the running daemon is and does
+    Status(StatusArgs),
+    /// Make the running daemon read configuration, engines and policy again
+    Reload(At),
+    /// Change log level, policy or mode of the running daemon, until it is reloaded or started again
+    Set(SetArgs),
     /// Look at a few pictures, once
     Classify(ClassifyArgs),
     /// Print the cheap features of pictures
@@ -402,6 +410,7 @@ impl Command {
             Self::Profile(args) => Some(&mut args.common),
             Self::Evaluate(args) => Some(&mut args.common),
             Self::Train(_) | Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
+            Self::Status(_) | Self::Reload(_) | Self::Set(_) => None,
         }
     }
 }
@@ -429,6 +438,9 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
     }
     match cli.command {
         Command::Run(args) => command::run::run(&args, started),
+        Command::Status(args) => command::control::status(&args),
+        Command::Reload(at) => command::control::reload(&at),
+        Command::Set(args) => command::control::set(&args),
         Command::Classify(args) => command::classify::classify(&args, started),
         Command::Features(args) => command::features::features(&args),
         Command::Check(args) => command::check::check(&args),

@@ -4,6 +4,7 @@
 //! go; `squint check` and `squint run` both live by it. After [`Config`] nothing is optional or stringly, so nobody checks twice.
 //! Layers, the later wins: defaults, file, `SQUINT_...` variables, flags. docs/config.md is the reference, [`keys`] its source.
 
+mod fixed;
 mod folders;
 pub mod keys;
 mod overrides;
@@ -107,6 +108,8 @@ pub struct Engines {
     pub folder: PathBuf,
     /// Threads inside each engine, 1..=64.
     pub threads: usize,
+    /// How long a look may take before the engine counts as stuck.
+    pub deadline: Duration,
     /// Path of libonnxruntime.so, if the user names one.
     pub onnxruntime: Option<PathBuf>,
 }
@@ -124,6 +127,15 @@ pub struct Output {
     pub socket: Option<PathBuf>,
     /// Reports waiting for slow sinks before the oldest is dropped.
     pub queue: usize,
+}
+
+/// Where the daemon is asked and told at run time, resolved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// A unix socket, for everything.
+    pub socket: Option<PathBuf>,
+    /// A port of 127.0.0.1, for reading only. 0, which no file can say, is any that is free.
+    pub http_port: Option<u16>,
 }
 
 /// Form of standard output.
@@ -163,6 +175,8 @@ pub struct Config {
     pub calibration: PathBuf,
     /// Where reports go.
     pub output: Output,
+    /// Where the daemon is asked and told at run time.
+    pub control: Control,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: log::LevelFilter,
 }

@@ -15,6 +15,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::config::ConfigError;
+use crate::control::ControlError;
 use crate::engine::EngineError;
 use crate::lab::LabError;
 use crate::pipeline::PipelineError;
@@ -88,6 +89,9 @@ pub enum Error {
     /// A sink cannot be opened.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// Nobody can listen for control requests.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// The pipeline could not start or did not end.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
@@ -137,7 +141,7 @@ impl Error {
             Self::Pipeline(PipelineError::Engine(EngineError::RuntimeMissing { .. })) => Kind::Missing,
             Self::Pipeline(PipelineError::Engine(EngineError::Model { .. })) => Kind::Configuration,
             Self::Engine(_) | Self::Pipeline(_) | Self::Bug(_) => Kind::Bug,
-            Self::Io { .. } | Self::Sink(_) => Kind::Io,
+            Self::Io { .. } | Self::Sink(_) | Self::Control(_) => Kind::Io,
             Self::Told(kind) => *kind,
         }
     }

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use log::Level;
+
 /// One event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -13,10 +15,29 @@ pub struct Event {
     pub name: &'static str,
     /// MESSAGE_ID of the journal: 32 hexadecimal digits.
     pub id: &'static str,
+    /// The level of its lines.
+    pub level: Level,
     /// What has happened.
     pub meaning: &'static str,
     /// What to do about it.
     pub advice: &'static str,
+}
+
+impl Event {
+    /// The event of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        ALL.iter().find(|event| event.name == name).copied()
+    }
+
+    /// True if a burst of it is cut short.
+    pub fn is_limited(self) -> bool {
+        LIMITED.contains(&self)
+    }
+
+    /// The fault that is over when this event comes.
+    pub fn ends(self) -> Option<Self> {
+        ENDS.iter().find(|(end, _)| *end == self).map(|(_, fault)| *fault)
+    }
 }
 
 impl fmt::Display for Event {
@@ -32,84 +53,115 @@ impl log::kv::ToValue for Event {
 }
 
 macro_rules! events {
-    ($($constant:ident $name:literal $id:literal $meaning:literal $advice:literal)*) => {
-        $(#[doc = $meaning] pub const $constant: Event = Event { name: $name, id: $id, meaning: $meaning, advice: $advice };)*
+    ($($constant:ident $level:ident $name:literal $id:literal $meaning:literal $advice:literal)*) => {
+        $(
+            #[doc = $meaning]
+            pub const $constant: Event =
+                Event { name: $name, id: $id, level: Level::$level, meaning: $meaning, advice: $advice };
+        )*
         /// All events.
         pub const ALL: &[Event] = &[$($constant),*];
+        /// The names of their constants, in the same order; for the test that looks for their uses.
+        pub const CONSTANTS: &[&str] = &[$(stringify!($constant)),*];
     };
 }
 
+/// Faults that may repeat for days: of these the log shows a burst a minute and a count of the rest, see [`crate::service::limit`].
+/// Everything else is written each time: changes of state must not be missed, and what ends Squint comes once.
+pub const LIMITED: &[Event] =
+    &[CAMERA_LOST, FRAME_UNREADABLE, SOURCE_STUCK, ENGINE_UNUSABLE, ENGINE_FAILED, SINK_FAILED, RELOAD_REFUSED, BUG];
+
+/// Which fault is over when an event comes: its line says how many of the fault's lines were left out.
+pub const ENDS: &[(Event, Event)] = &[
+    (CAMERA_DELIVERING, CAMERA_LOST),
+    (ENGINE_RECOVERED, ENGINE_FAILED),
+    (SINK_RECOVERED, SINK_FAILED),
+    (RELOADED, RELOAD_REFUSED),
+];
+
 events! {
-    STARTED "started" "2ce6aa70d753c7c95fe1c61226079e25"
+    STARTED Info "started" "2ce6aa70d753c7c95fe1c61226079e25"
         "Squint is ready: engines are warm and every camera delivers or is being tried."
         "Nothing."
-    STOPPING "stopping" "d98bb6f10742eb881185c91ae8d3ec84"
+    STOPPING Info "stopping" "d98bb6f10742eb881185c91ae8d3ec84"
         "Squint was told to stop and finishes the frames on their way."
         "Nothing; a second signal ends it at once."
-    STOPPED "stopped" "09b7a3b087b228286cd9e00436354585"
+    STOPPED Info "stopped" "09b7a3b087b228286cd9e00436354585"
         "Squint has ended in good order."
         "Nothing."
-    CAMERA_DELIVERING "camera-delivering" "08a347781f2a0b95fbe62c8e8141cf73"
+    CAMERA_DELIVERING Info "camera-delivering" "08a347781f2a0b95fbe62c8e8141cf73"
         "A camera delivers frames, for the first time or again."
         "Nothing."
-    CAMERA_LOST "camera-lost" "499e9f5b59f5b618d8af53f98489b868"
+    CAMERA_LOST Warn "camera-lost" "499e9f5b59f5b618d8af53f98489b868"
         "A camera failed, ended or fell silent; it is opened again after a pause that grows up to retry-cap-ms."
         "See the reason in the text: cable, power, network, `squint doctor`."
-    FRAME_UNREADABLE "frame-unreadable" "bda949cf7e2e4c8c5895636ccfdb1526"
+    CAMERA_FAILED Error "camera-failed" "e3ca7ee7c4db4e98ba2269b570c522ca"
+        "A source that is not live (photos, a clip) failed; it is not opened again."
+        "See the reason in the text."
+    SOURCE_STUCK Warn "source-stuck" "867200b978614e6092f7af1e3c98d894"
+        "The driver of a camera does not let go of it in time; what was opened is left to itself, and the camera is opened anew."
+        "If the camera stays away, restart its driver (on a Jetson nvargus-daemon), then Squint."
+    FRAME_UNREADABLE Warn "frame-unreadable" "bda949cf7e2e4c8c5895636ccfdb1526"
         "A picture cannot be read; it is left out and counted."
         "Replace the file, if it is one."
-    ENGINE_WARM "engine-warm" "ff59dbae3d7099144c8a13b4fcd0d523"
+    ENGINE_WARM Debug "engine-warm" "ff59dbae3d7099144c8a13b4fcd0d523"
         "An engine is loaded and warmed up."
         "Nothing."
-    ENGINE_UNUSABLE "engine-unusable" "61dc97c14e558581a72f20406870eb92"
+    ENGINE_UNUSABLE Error "engine-unusable" "61dc97c14e558581a72f20406870eb92"
         "An engine cannot be loaded; Squint goes on with the others."
         "See the reason in the text; `squint engines verify`; then reload."
-    ENGINE_FAILED "engine-failed" "6f2cb266ef2b0b920a411db3091c0cfd"
+    ENGINE_FAILED Warn "engine-failed" "6f2cb266ef2b0b920a411db3091c0cfd"
         "An engine failed; it is set aside for a pause that grows up to a minute, and frames go to the others."
         "See the reason in the text; if it goes on, `squint engines verify`."
-    ENGINE_RECOVERED "engine-recovered" "1cec43cd96ca0089256dd701eed26a9d"
+    ENGINE_RECOVERED Info "engine-recovered" "1cec43cd96ca0089256dd701eed26a9d"
         "An engine that had failed or was stuck answers again."
         "Nothing."
-    ENGINE_STUCK "engine-stuck" "d2b818cece2008462f08378d8316cee2"
+    ENGINE_STUCK Warn "engine-stuck" "d2b818cece2008462f08378d8316cee2"
         "A run of an engine exceeded engines.deadline-ms; its frame goes to the next engine, and it is not asked before it returns."
         "If it does not return, the watchdog restarts Squint. If it is only slow, raise engines.deadline-ms."
-    THREAD_HUNG "thread-hung" "bdfb62e398abb8dfed62cd1e030718dc"
+    ENGINE_RETURNED Warn "engine-returned" "5f0e8a3d1b7c4962a4d85e3c90f1b627"
+        "An engine that was stuck has come back; it is set aside for a pause and asked again after it."
+        "If it goes on: the engine is too slow for engines.deadline-ms, or its driver hangs now and then."
+    THREAD_HUNG Error "thread-hung" "bdfb62e398abb8dfed62cd1e030718dc"
         "A thread has made no progress for longer than it may: the watchdog is fed no more, and systemd restarts Squint."
         "Report it with the name of the thread and the lines above."
-    NO_PROGRESS "no-progress" "37e59c8e28fce784eb808eebd65c74ad"
+    NO_PROGRESS Error "no-progress" "37e59c8e28fce784eb808eebd65c74ad"
         "No frame came to its end though cameras deliver: the watchdog is fed no more."
         "Report it with the lines above."
-    PROGRESS_AGAIN "progress-again" "9b90347b70a74d0a3b54b7ffb952aad6"
+    PROGRESS_AGAIN Info "progress-again" "9b90347b70a74d0a3b54b7ffb952aad6"
         "What hung goes on; the watchdog is fed again."
         "Nothing."
-    LEFT_BEHIND "left-behind" "f54ab72f9a65e18a62e0a46d8682ef13"
+    LEFT_BEHIND Error "left-behind" "f54ab72f9a65e18a62e0a46d8682ef13"
         "A thread did not end in time when Squint stopped, and was left behind."
         "If a driver hangs, restart its daemon (on a Jetson nvargus-daemon)."
-    RELOADED "reloaded" "ad1caf243b67b676cfb12c7708853965"
+    RELOADED Info "reloaded" "ad1caf243b67b676cfb12c7708853965"
         "Configuration, engines and policy were read again and are in force."
         "Nothing."
-    RELOAD_REFUSED "reload-refused" "6981402cb1983ed2c75cc891b9b09141"
+    RELOAD_REFUSED Error "reload-refused" "6981402cb1983ed2c75cc891b9b09141"
         "A reload failed; what was in force before stays in force."
         "See the reason in the text, mend it, reload again."
-    SETTING_CHANGED "setting-changed" "c55b37181de54665fb14b9dfb6732366"
+    SETTING_CHANGED Info "setting-changed" "c55b37181de54665fb14b9dfb6732366"
         "Log level, policy or mode was changed at run time."
         "Nothing; it lasts until the next reload or restart."
-    PANICKED "panicked" "63cdd3292bed99dad6bde693c535515f"
+    PANICKED Error "panicked" "63cdd3292bed99dad6bde693c535515f"
         "A thread of Squint panicked: a bug. Squint ends in good order, with an error."
         "Report it with the lines above."
-    BUG "bug" "61c210ea793a61e56681eb894efc02ea"
+    BUG Error "bug" "61c210ea793a61e56681eb894efc02ea"
         "Something that cannot happen has happened."
         "Report it with the lines above."
-    SINK_FAILED "sink-failed" "4a3ffa99cbeb5b9403015cf517c22086"
+    SINK_FAILED Warn "sink-failed" "4a3ffa99cbeb5b9403015cf517c22086"
         "A sink takes no records: they are lost and counted until it works again."
         "See the reason in the text: disk space, folder, permissions."
-    SINK_RECOVERED "sink-recovered" "c5929c3183f6baf4c45970b0400d1b75"
+    SINK_RECOVERED Info "sink-recovered" "c5929c3183f6baf4c45970b0400d1b75"
         "A sink works again; the text says how many records were lost."
         "Nothing."
-    RUNTIME_LOADED "runtime-loaded" "cd4b7f707cd56c049c67007c61727443"
+    RUNTIME_LOADED Info "runtime-loaded" "cd4b7f707cd56c049c67007c61727443"
         "Which ONNX Runtime library was loaded."
         "Nothing."
-    POLICY "policy" "09fa01469f1e08925fa24c032bfb1261"
+    POLICY Info "policy" "09fa01469f1e08925fa24c032bfb1261"
         "Which policy is in force, and over which engines."
         "Nothing."
+    LOG_LOST Warn "log-lost" "8bc7af94776f42a2941667c620a7d1ca"
+        "Lines of the log were left out, because the journal (or the terminal) took them too slowly; SQUINT_COUNT says how many."
+        "If it goes on, see what holds up journald: `systemctl status systemd-journald`, the disk."
 }

@@ -6,11 +6,13 @@
 //! escalates, [`sink`] tells the world what the [`report`] says. [`pipeline`] alone knows this order.
 //!
 //! Beside the path: [`observe`] counts, [`stats`] does all sums, [`service`] knows signals and the log, [`config`] is what the user
-//! typed, [`cli`] and [`command`] are how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, and [`lab`]
-//! sends photos down the same path to earn the files under `calibration/`.
+//! typed, [`cli`] and [`command`] are how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, [`control`]
+//! is how the daemon is asked and told at run time, [`socket`] listens at a path, and [`lab`] sends photos down the same path to earn the
+//! files under `calibration/`.
 
 mod bounded;
 pub mod config;
+pub mod control;
 pub mod engine;
 pub mod error;
 pub mod events;
@@ -25,6 +27,7 @@ pub mod premodel;
 pub mod report;
 pub mod service;
 pub mod sink;
+pub mod socket;
 pub mod source;
 pub mod stats;
 

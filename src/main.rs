@@ -22,8 +22,10 @@ fn main() -> ExitCode {
             return ExitCode::from(if usage.use_stderr() { squint::error::Kind::Usage.code() } else { 0 });
         }
     };
-    service::log_to_stderr(cli.log);
-    match cli::run(cli, started) {
+    service::start_log(cli.log);
+    let outcome = cli::run(cli, started);
+    log::logger().flush();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {

@@ -4,7 +4,11 @@
 //! Every frame is counted exactly once: by [`Counters::note`] if a report of it went out, by [`Counters::note_drop`] if not. The
 //! drops inside a report repeat what `note_drop` was told; they are for the record's readers and are not counted again.
 
+mod counted;
+pub mod metrics;
+mod state;
 mod summary;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +17,13 @@ use crate::policy::Code;
 use crate::report::{DropReason, Drops, Outcome, Report};
 use crate::stats::Histogram;
 
+pub use counted::{Buckets, Count, Counted, EngineCount, LIMITS, Looks};
+pub use state::{
+    CameraPhase, CameraState, EngineHealth, EngineState, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State,
+    ThreadState,
+};
 pub use summary::{Accuracy, EngineSummary, Facts, Named, Part, Quantiles, SUMMARY_VERSION, Summary};
+pub use watch::{Reading, Watch};
 
 /// The stages whose time is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,16 +62,19 @@ impl Stage {
     }
 }
 
-/// What has been counted so far.
-#[derive(Clone, Debug)]
+/// What has been counted so far. `clone_from` allocates nothing where the target knows the same cameras and engines.
+#[derive(Debug)]
 pub struct Counters {
     all: Tally,
     cameras: Vec<(Arc<str>, Tally)>,
+    /// All that were ever asked.
     engines: Vec<Arc<str>>,
+    /// Of the reports that came last: their engines, and which of ours each of them is.
+    known: (Option<Arc<[Arc<str>]>>, Vec<usize>),
 }
 
 /// One camera's counts, or the sum of all.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Tally {
     outcomes: [u64; Outcome::ALL.len()],
     drops: Drops,
@@ -71,7 +84,7 @@ struct Tally {
     engines: Vec<EngineTally>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct EngineTally {
     runs: u64,
     failed: u64,
@@ -79,21 +92,74 @@ struct EngineTally {
     run: Histogram,
 }
 
+// Written by hand, all three: what `derive` makes of `clone_from` throws the target away and allocates anew.
+
+impl Clone for Counters {
+    fn clone(&self) -> Self {
+        Self {
+            all: self.all.clone(),
+            cameras: self.cameras.clone(),
+            engines: self.engines.clone(),
+            known: self.known.clone(),
+        }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        self.all.clone_from(&source.all);
+        self.engines.clone_from(&source.engines);
+        self.known.0.clone_from(&source.known.0);
+        self.known.1.clone_from(&source.known.1);
+        self.cameras.truncate(source.cameras.len());
+        for ((name, tally), (new_name, new_tally)) in self.cameras.iter_mut().zip(&source.cameras) {
+            name.clone_from(new_name);
+            tally.clone_from(new_tally);
+        }
+        self.cameras.extend_from_slice(&source.cameras[self.cameras.len()..]);
+    }
+}
+
+impl Clone for Tally {
+    fn clone(&self) -> Self {
+        Self { stages: self.stages.clone(), engines: self.engines.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        let Self { outcomes, drops, escalated, late, stages, engines } = source;
+        (self.outcomes, self.drops, self.escalated, self.late) = (*outcomes, *drops, *escalated, *late);
+        self.stages.clone_from(stages);
+        self.engines.clone_from(engines);
+    }
+}
+
+impl Clone for EngineTally {
+    fn clone(&self) -> Self {
+        Self { run: self.run.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        let Self { runs, failed, first, run } = source;
+        (self.runs, self.failed, self.first) = (*runs, *failed, *first);
+        self.run.clone_from(run);
+    }
+}
+
 impl Counters {
     /// Counters of these cameras and engines, by index. Others met later are added, which allocates.
     pub fn new(cameras: &[Arc<str>], engines: &[Arc<str>]) -> Self {
         let empty = Tally::new(engines.len());
         let cameras = cameras.iter().map(|name| (name.clone(), empty.clone())).collect();
-        Self { all: empty, cameras, engines: engines.to_vec() }
+        Self { all: empty, cameras, engines: engines.to_vec(), known: (None, Vec::new()) }
     }
 
     /// Counts a report that went out. Its `drops` are not counted here, see [`Counters::note_drop`].
     pub fn note(&mut self, report: &Report) {
-        if self.engines.len() < report.engines.len() {
+        if !self.known.0.as_ref().is_some_and(|known| Arc::ptr_eq(known, &report.engines)) {
             self.meet(&report.engines);
         }
-        self.all.note(report);
-        self.camera(report.camera_index, Some(&report.camera)).note(report);
+        let places = std::mem::take(&mut self.known.1);
+        self.all.note(report, &places);
+        self.camera(report.camera_index, Some(&report.camera)).note(report, &places);
+        self.known.1 = places;
     }
 
     /// Counts `count` frames of a camera that never became a report, or whose report was thrown away.
@@ -107,10 +173,23 @@ impl Counters {
         Summary::of(self, facts)
     }
 
-    fn meet(&mut self, engines: &[Arc<str>]) {
-        self.engines = engines.to_vec();
+    /// Frames with an outcome: all together, then each camera.
+    fn settled(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(&self.all).chain(self.cameras.iter().map(|(_, tally)| tally)).map(|tally| tally.outcomes.iter().sum())
+    }
+
+    /// Another crew is on duty, at least in this report: the same engine may have another number now.
+    fn meet(&mut self, engines: &Arc<[Arc<str>]>) {
+        let place = |id: &Arc<str>| {
+            let known = self.engines.iter().position(|known| known == id);
+            known.unwrap_or_else(|| {
+                self.engines.push(Arc::clone(id));
+                self.engines.len() - 1
+            })
+        };
+        self.known = (Some(Arc::clone(engines)), engines.iter().map(place).collect());
         for tally in self.cameras.iter_mut().map(|(_, tally)| tally).chain([&mut self.all]) {
-            tally.engines.resize_with(engines.len(), EngineTally::default);
+            tally.engines.resize_with(self.engines.len(), EngineTally::default);
         }
     }
 
@@ -137,7 +216,8 @@ impl Tally {
         }
     }
 
-    fn note(&mut self, report: &Report) {
+    /// `places`: which of our engines each of the report's is.
+    fn note(&mut self, report: &Report, places: &[usize]) {
         self.outcomes[report.outcome as usize] += 1;
         self.late += u64::from(report.late);
         let steps = &report.journey.steps;
@@ -145,7 +225,8 @@ impl Tally {
         self.escalated += u64::from(steps.iter().skip(1).any(|step| step.why.code != Code::EngineFailed));
         let (mut preprocess, mut run) = (Duration::ZERO, Duration::ZERO);
         for (at, step) in steps.iter().enumerate() {
-            let Some(engine) = self.engines.get_mut(usize::from(step.engine.0)) else { continue };
+            let place = places.get(usize::from(step.engine.0));
+            let Some(engine) = place.and_then(|place| self.engines.get_mut(*place)) else { continue };
             engine.runs += 1;
             engine.first += u64::from(at == 0);
             if step.answered {

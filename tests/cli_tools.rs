@@ -17,9 +17,23 @@ use squint_cli::*;
 #[test]
 fn help_and_version_are_answers_and_typing_errors_are_usage() {
     let help = ask(["--help"]).ends(0).out;
-    for command in
-        ["run", "classify", "features", "check", "engines", "bench", "doctor", "profile", "train", "evaluate", "completions", "man"]
-    {
+    for command in [
+        "run",
+        "status",
+        "reload",
+        "set",
+        "classify",
+        "features",
+        "check",
+        "engines",
+        "bench",
+        "doctor",
+        "profile",
+        "train",
+        "evaluate",
+        "completions",
+        "man",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in\n{help}");
     }
     assert!(ask(["--version"]).ends(0).out.contains(env!("CARGO_PKG_VERSION")));

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use squint::sink::{Sink, SinkError, Socket};
+use squint::socket::ListenError;
 use tempfile::TempDir;
 
 fn home() -> (TempDir, PathBuf) {
@@ -149,7 +150,7 @@ fn a_socket_that_somebody_listens_on_is_left_alone() {
     let (_folder, path) = home();
     let first = Socket::open(&path).unwrap();
     let error = Socket::open(&path).map(drop).unwrap_err();
-    assert!(matches!(error, SinkError::SocketTaken { .. }), "{error}");
+    assert!(matches!(error, SinkError::Listen(ListenError::Taken { .. })), "{error}");
     assert!(error.to_string().contains("another program listens there"));
     assert!(path.exists(), "the refused one removes nothing");
     drop(first);
@@ -176,13 +177,16 @@ fn what_is_not_a_socket_is_left_alone() {
     std::os::unix::fs::symlink(&path, &link).unwrap();
     for taken in [path.as_path(), link.as_path(), folder.path()] {
         let error = Socket::open(taken).map(drop).unwrap_err();
-        assert!(matches!(error, SinkError::NotASocket { .. }), "{error}");
+        assert!(matches!(error, SinkError::Listen(ListenError::NotASocket { .. })), "{error}");
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     let missing = Socket::open(&folder.path().join("missing/squint.sock")).map(drop).unwrap_err();
     assert!(missing.to_string().contains("its folder must exist"), "{missing}");
     let long = folder.path().join("x".repeat(120));
-    assert!(matches!(Socket::open(&long).map(drop), Err(SinkError::OpenSocket { .. })), "longer than a socket path may be");
+    assert!(
+        matches!(Socket::open(&long).map(drop), Err(SinkError::Listen(ListenError::Failed { .. }))),
+        "longer than a socket path may be"
+    );
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn a_camera_that_comes_back_can_be_opened_again() {
     let refused = opened(&url).next(SOON).unwrap_err().to_string();
     eprintln!("{refused}");
     assert!(refused.contains("is the camera on"), "{refused}");
-    let mut backoff = Backoff::new(Duration::from_secs(1));
+    let mut backoff = Backoff::default();
     let mut camera = None;
     eventually("a new stream", || {
         // The old port may be held for a moment by connections that are being closed.

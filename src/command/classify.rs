@@ -51,6 +51,7 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
         truth: None,
         allocations: None,
         opening: Opening { total, ..Opening::here(false, None) },
+        daemon: None,
     };
     let (summary, outcome) = session.go(&kit, crew, vec![camera])?;
     outcome?;

@@ -27,7 +27,11 @@ impl Kit {
     /// Reads the configuration, then the engines' manifests. Engines that cannot be used are named in the log; only a command that
     /// needs one of them fails.
     pub(crate) fn open(file: Option<&Path>, flags: &Overrides) -> Result<Self, Error> {
-        let config = configuration(file, flags)?;
+        Self::of(configuration(file, flags)?)
+    }
+
+    /// What `config` needs.
+    pub(crate) fn of(config: Config) -> Result<Self, Error> {
         let (catalog, problems) = Catalog::open(&config.engines.folder);
         for problem in &problems {
             warn!("{problem}");
@@ -77,7 +81,7 @@ impl Kit {
                 Ok((id.as_str().into(), loader))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Crew { policy, engines, labels })
+        Ok(Crew { policy, engines, labels, deadline: self.config.engines.deadline })
     }
 
     /// One engine, loaded on this thread.

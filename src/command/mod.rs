@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod classify;
+pub(crate) mod control;
 pub(crate) mod doctor;
 mod energy;
 pub(crate) mod engines;
@@ -13,6 +14,7 @@ mod live;
 pub(crate) mod profile;
 pub(crate) mod run;
 pub(crate) mod shell;
+mod steward;
 mod thumbnails;
 pub(crate) mod train;
 pub mod truth;

@@ -9,16 +9,20 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 
 use super::kit::Kit;
+use super::steward::Steward;
 use super::truth::Truth;
 use crate::cli::RunArgs;
-use crate::config::{Camera, Overrides, Pace, Stdout};
+use crate::config::{self, Camera, Overrides, Pace, Stdout};
+use crate::control::{Places, Server, Steering};
 use crate::error::{Error, Kind};
+use crate::events;
 use crate::frame::CameraId;
-use crate::observe::{Counters, Facts, Summary};
+use crate::observe::{Counters, Facts, Summary, Watch};
 use crate::pipeline::clock::{MachineClock, Stop};
-use crate::pipeline::{self, CameraSetup, Crew, Listener, Tally};
+use crate::pipeline::{self, CameraSetup, Crew, Listener, Remote, Surroundings, Tally, Vitals};
 use crate::report::{DropReason, Report};
-use crate::service;
+use crate::service::warden::{self, Warden};
+use crate::service::{self, notify};
 use crate::sink::{self, Opening, Publisher};
 use crate::source::{self, OpenRequest, Secret};
 
@@ -49,7 +53,24 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
         socket: args.socket.clone(),
         ..args.common.overrides()
     };
-    let kit = Kit::open(args.common.config.as_deref(), &flags)?;
+    // First of all: a service may be told to stop, or to reload, at any moment of its start.
+    let stop = Stop::new();
+    let vitals = Arc::new(Vitals { hang_after: warden::hang_after(), ..Vitals::default() });
+    let steward = Steward::new(args.common.config.clone(), flags.clone(), &stop, started, Arc::clone(&vitals));
+    let hearing = Arc::clone(&steward);
+    service::heed_signals(&stop, move || hearing.reload_soon()).map_err(Error::io("signal handlers"))?;
+    notify::status("starting: reading configuration, loading engines");
+    let outcome = serve(args, &flags, &stop, &steward, vitals);
+    match &outcome {
+        Ok(()) if stop.is_stopped() => info!(event = events::STOPPED; "stopped in good order"),
+        Ok(()) => (),
+        Err(error) => notify::status(&format!("ended: {error}")),
+    }
+    outcome
+}
+
+fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>, vitals: Arc<Vitals>) -> Result<(), Error> {
+    let kit = Kit::of(config::load(args.common.config.as_deref(), flags)?)?;
     log::set_max_level(kit.config.log_level);
     // Tried now: after a long run it would be too late.
     let summary_file = args.summary.as_deref().map(|path| create(path).map(|file| (path, file))).transpose()?;
@@ -57,15 +78,16 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
     let file = kit.policy_file()?;
     let crew = kit.crew(&file)?;
     let names: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
-    info!("policy {} over {}", crew.policy.name(), names.join(", "));
+    info!(event = events::POLICY; "policy {} over {}", crew.policy.name(), names.join(", "));
     let cameras = &kit.config.cameras;
     let opening = Opening::here(is_live(cameras), total(cameras, args.frames));
 
-    let stop = Stop::new();
-    service::stop_on_signals(&stop).map_err(Error::io("signal handlers"))?;
+    steward.begin(&kit.config, &crew.policy);
     let cameras = cameras.iter().enumerate().map(|(index, camera)| setup(index, camera, args.frames)).collect();
     let allocations = args.count_allocations.then(Allocations::default);
-    let session = Session { stop, started, truth, allocations, opening };
+    let started = steward.started();
+    let daemon = Some(Daemon { steward, vitals });
+    let session = Session { stop: stop.clone(), started, truth, allocations, opening, daemon };
     let (summary, outcome) = session.go(&kit, crew, cameras)?;
     if let Some((path, mut file)) = summary_file {
         file.set_len(0).and_then(|()| file.write_all(summary.to_json().as_bytes())).map_err(Error::io(path.display()))?;
@@ -110,31 +132,76 @@ fn setup(index: usize, camera: &Camera, frame_limit: Option<u64>) -> CameraSetup
 }
 
 /// One run of the pipeline, from the sinks to the summary.
-pub(super) struct Session {
+pub(super) struct Session<'a> {
     pub(super) stop: Stop,
     pub(super) started: Instant,
     pub(super) truth: Option<Truth>,
     pub(super) allocations: Option<Allocations>,
     pub(super) opening: Opening,
+    /// Present for what runs for long and may be spoken to.
+    pub(super) daemon: Option<Daemon<'a>>,
 }
 
-impl Session {
+/// What speaks to systemd and to whoever asks.
+pub(super) struct Daemon<'a> {
+    steward: &'a Arc<Steward>,
+    vitals: Arc<Vitals>,
+}
+
+impl Daemon<'_> {
+    /// Takes its place beside the running pipeline. What is returned goes on until the pipeline has come to its end.
+    fn attend(&self, kit: &Kit, remote: &Remote, watch: &Arc<Watch>, stop: &Stop) -> Result<Attendants, Error> {
+        let thread = Error::io("the threads of the service");
+        let steward = Arc::clone(self.steward);
+        let warden = Warden {
+            remote: remote.clone(),
+            vitals: Arc::clone(&self.vitals),
+            stop: stop.clone(),
+            findings: self.steward.findings(),
+            describe: Box::new(move || steward.describe()),
+        };
+        self.steward.attend(remote.clone(), Arc::clone(watch)).and_then(|_| warden.start()).map_err(thread)?;
+        let steering: Arc<dyn Steering> = Arc::<Steward>::clone(self.steward);
+        Ok(Attendants { _control: Server::start(&Places::default(), steering, stop).map_err(|e| Error::Missing(e.to_string()))? })
+    }
+}
+
+/// Ends with the run.
+struct Attendants {
+    _control: Server,
+}
+
+impl Session<'_> {
     /// Runs the pipeline and sums up. With the summary comes an error if a finite source failed, of which the log knows.
     pub(super) fn go(self, kit: &Kit, crew: Crew, cameras: Vec<CameraSetup>) -> Result<(Summary, Result<(), Error>), Error> {
         let publisher = Publisher::open(&kit.config.output, &self.opening)?;
         let policy = crew.policy.name().to_owned();
         let names: Vec<_> = cameras.iter().map(|camera| Arc::clone(&camera.name)).collect();
         let engines: Vec<_> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
+        let begun = Instant::now();
+        let counters = Counters::new(&names, &engines);
+        let watch = Arc::new(Watch::new(&counters, begun));
         let ear = Ear {
             publisher,
-            counters: Counters::new(&names, &engines),
+            counters,
+            watch: Arc::clone(&watch),
             truth: self.truth,
             allocations: self.allocations,
             stop: self.stop.clone(),
         };
-        let begun = Instant::now();
-        let queue = kit.config.output.queue;
-        let (tally, broken) = pipeline::run_out(crew, cameras, ear, queue, Arc::new(MachineClock), &self.stop, self.started)?;
+        let surroundings = Surroundings {
+            clock: Arc::new(MachineClock),
+            stop: self.stop.clone(),
+            started: self.started,
+            vitals: self.daemon.as_ref().map(|daemon| Arc::clone(&daemon.vitals)).unwrap_or_default(),
+        };
+        let (running, remote) = pipeline::start(crew, cameras, ear, kit.config.output.queue, surroundings)?;
+        let attendants = self.daemon.as_ref().map(|daemon| daemon.attend(kit, &remote, &watch, &self.stop)).transpose();
+        if attendants.is_err() {
+            self.stop.stop();
+        }
+        let (tally, broken) = running.see_out()?;
+        drop(attendants?);
         let Tally { mut listener, cameras, ready, failure } = tally;
         for (index, (_, _, drops)) in cameras.iter().enumerate() {
             for why in DropReason::ALL {
@@ -156,7 +223,7 @@ impl Session {
             Err(error) if error.is_closed() => (),
             outcome => {
                 if let Err(error) = outcome {
-                    warn!("{error}");
+                    warn!(event = events::SINK_FAILED; "{error}");
                 }
                 if kit.config.output.summary {
                     eprint!("\n{}", sink::table(&summary, sink::stderr_style()));
@@ -176,6 +243,7 @@ impl Session {
 struct Ear {
     publisher: Publisher,
     counters: Counters,
+    watch: Arc<Watch>,
     truth: Option<Truth>,
     allocations: Option<Allocations>,
     stop: Stop,
@@ -211,6 +279,7 @@ impl Allocations {
 impl Listener for Ear {
     fn hear(&mut self, report: &Report) {
         self.counters.note(report);
+        self.watch.publish(&self.counters, Instant::now());
         if let Some(allocations) = &mut self.allocations {
             allocations.note();
         }
@@ -224,6 +293,7 @@ impl Listener for Ear {
 
     /// A socket lets readers in only when it is called.
     fn idle(&mut self) {
+        self.watch.publish(&self.counters, Instant::now());
         if self.publisher.flush().is_err() {
             self.stop.stop();
         }

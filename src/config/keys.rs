@@ -169,6 +169,12 @@ pub const SECTIONS: &[Section] = &[
         optional: true,
         doc: "Reports as JSON Lines in a file that is rotated by size.",
     },
+    Section {
+        path: "control",
+        repeats: false,
+        optional: false,
+        doc: "How the daemon is asked and told at run time, see [control.md](control.md).",
+    },
 ];
 
 const fn key(path: &'static str, kind: Kind, unit: &'static str, unset: Unset, example: &'static str, doc: &'static str) -> Key {
@@ -328,6 +334,15 @@ pub const KEYS: &[Key] = &[
     ),
     key("engines.threads", Kind::Integer(1, 64), "threads", Unset::Integer(1), "2", "Threads inside each engine."),
     key(
+        "engines.deadline-ms",
+        Kind::Integer(10, 600_000),
+        "ms",
+        Unset::Integer(2000),
+        "5000",
+        "How long one look may take before the engine counts as stuck and the frame goes to another; never less than four times what \
+         the engine usually takes.",
+    ),
+    key(
         "engines.onnxruntime",
         Kind::Path,
         "",
@@ -377,6 +392,22 @@ pub const KEYS: &[Key] = &[
         "Size at which it is rotated.",
     ),
     key("output.file.keep", Kind::Integer(0, 1000), "files", Unset::Integer(5), "10", "Old files that are kept."),
+    key(
+        "control.socket",
+        Kind::Path,
+        "",
+        Unset::Nothing("no socket"),
+        "\"/run/squint/control.sock\"",
+        "A unix socket for `squint status`, `reload` and `set`, and for metrics; its owner and its group may connect. 107 bytes at most.",
+    ),
+    key(
+        "control.http-port",
+        Kind::Integer(1, 65_535),
+        "",
+        Unset::Nothing("no port"),
+        "9105",
+        "A port of 127.0.0.1 that tells `/metrics`, `/healthz`, `/readyz` and `/status` to everybody on the machine, and lets nobody change anything.",
+    ),
 ];
 
 /// The key with this dotted path.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::{scrubbed, shown};
 use super::read::Reading;
-use super::{Camera, Config, Engines, Folders, Output, OutputFile, Pace, Stdout};
+use super::{Camera, Config, Control, Engines, Folders, Output, OutputFile, Pace, Stdout};
 use crate::frame::{Fit, Framing, Roi, Rotation};
 use crate::policy::Reuse;
 use crate::source::SourceSpec;
@@ -30,6 +30,7 @@ pub(super) struct RawConfig {
     log_level: String,
     engines: RawEngines,
     output: RawOutput,
+    control: RawControl,
     #[serde(default)]
     camera: Vec<RawCamera>,
 }
@@ -75,6 +76,7 @@ struct RawEngines {
     #[serde(skip_serializing_if = "Option::is_none")]
     folder: Option<PathBuf>,
     threads: usize,
+    deadline_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     onnxruntime: Option<PathBuf>,
 }
@@ -100,11 +102,21 @@ struct RawFile {
     keep: u32,
 }
 
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawControl {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    socket: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_port: Option<u16>,
+}
+
 impl RawConfig {
     /// Everything resolved, as far as it can be; what cannot is noted in `reading`, and then the result must not be used.
     pub(super) fn resolve(self, folders: &Folders, reading: &mut Reading) -> Config {
         let calibration = self.calibration.unwrap_or_else(|| folders.calibration.clone());
         let output = self.output.resolve(reading);
+        let control = self.control.resolve(&output, reading);
         if self.camera.is_empty() {
             let hint = "add a [[camera]] table with a source, or give --source".to_owned();
             reading.problem("camera", None, "is missing: there is nothing to look at", Some(hint));
@@ -116,11 +128,13 @@ impl RawConfig {
             engines: Engines {
                 folder: self.engines.folder.unwrap_or_else(|| folders.engines.clone()),
                 threads: self.engines.threads,
+                deadline: Duration::from_millis(self.engines.deadline_ms),
                 onnxruntime: self.engines.onnxruntime,
             },
             policy: policy_path(&self.policy, &calibration),
             calibration,
             output,
+            control,
             log_level: self.log_level.parse().unwrap_or(log::LevelFilter::Info),
         }
     }
@@ -261,12 +275,7 @@ fn check_apart(cameras: &[(usize, Camera)], reading: &mut Reading) {
 
 impl RawOutput {
     fn resolve(self, reading: &mut Reading) -> Output {
-        if let Some(socket) = &self.socket
-            && socket.as_os_str().len() > SOCKET_PATH
-        {
-            let what = format!("is {} bytes long; a unix socket path has at most {SOCKET_PATH}", socket.as_os_str().len());
-            reading.problem("output.socket", None, &what, None);
-        }
+        check_length("output.socket", self.socket.as_deref(), reading);
         let file =
             self.file.and_then(|file| Some(OutputFile { path: file.path?, max_bytes: file.max_mb * MEGABYTE, keep: file.keep }));
         if let (Some(file), Some(socket)) = (&file, &self.socket)
@@ -282,6 +291,28 @@ impl RawOutput {
             _ => Stdout::Auto,
         };
         Output { stdout, summary: self.summary, file, socket: self.socket, queue: self.queue }
+    }
+}
+
+impl RawControl {
+    fn resolve(self, output: &Output, reading: &mut Reading) -> Control {
+        check_length("control.socket", self.socket.as_deref(), reading);
+        let file = output.file.as_ref().map(|file| &file.path);
+        for (other, path) in [("output.socket", output.socket.as_ref()), ("output.file.path", file)] {
+            if let Some(path) = path.filter(|path| self.socket.as_ref() == Some(path)) {
+                let value = Some(format!("\"{}\"", shown(&path.to_string_lossy())));
+                reading.problem("control.socket", value, &format!("is also {other}"), Some("give each its own path".into()));
+            }
+        }
+        Control { socket: self.socket, http_port: self.http_port }
+    }
+}
+
+fn check_length(key: &str, socket: Option<&Path>, reading: &mut Reading) {
+    let length = socket.map_or(0, |socket| socket.as_os_str().len());
+    if length > SOCKET_PATH {
+        let what = format!("is {length} bytes long; a unix socket path has at most {SOCKET_PATH}");
+        reading.problem(key, None, &what, None);
     }
 }
 
@@ -328,6 +359,7 @@ impl RawConfig {
             engines: RawEngines {
                 folder: Some(config.engines.folder.clone()),
                 threads: config.engines.threads,
+                deadline_ms: ms(config.engines.deadline),
                 onnxruntime: config.engines.onnxruntime.clone(),
             },
             output: RawOutput {
@@ -341,6 +373,7 @@ impl RawConfig {
                     keep: file.keep,
                 }),
             },
+            control: RawControl { socket: config.control.socket.clone(), http_port: config.control.http_port },
             camera: config.cameras.iter().map(camera).collect(),
         }
     }

@@ -178,6 +178,14 @@ pub enum EngineError {
         /// The first such class.
         class: usize,
     },
+    /// It did not come back in time.
+    #[error("engine `{id}` has not come back within {} ms (`engines.deadline-ms`)", waited.as_millis())]
+    Stuck {
+        /// Engine id.
+        id: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The runtime failed while running.
     #[error("engine `{id}` failed: {reason}")]
     Run {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::{Counters, Stage, Tally};
 use crate::report::{DropReason, Drops, Outcome};
@@ -126,7 +126,7 @@ pub struct EngineSummary {
 }
 
 /// Quantiles of a time, microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quantiles {
     /// Median.
     pub p50: u64,
@@ -220,14 +220,14 @@ impl Part {
 }
 
 impl Quantiles {
-    fn of(times: &Histogram) -> Option<Self> {
+    pub(super) fn of(times: &Histogram) -> Option<Self> {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let all = times.summary();
         (all.count > 0).then(|| Self { p50: micros(all.p50), p95: micros(all.p95), p99: micros(all.p99), max: micros(all.max) })
     }
 }
 
-fn dropped<S: Serializer>(drops: &Drops, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn dropped<S: Serializer>(drops: &Drops, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(DropReason::ALL.len()))?;
     for why in DropReason::ALL {
         map.serialize_entry(why.name(), &drops.get(why))?;
@@ -235,7 +235,7 @@ fn dropped<S: Serializer>(drops: &Drops, serializer: S) -> Result<S::Ok, S::Erro
     map.end()
 }
 
-fn share(part: u64, whole: u64) -> Option<f64> {
+pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| rounded(part as f64 / whole as f64, 1e4))
 }
 

@@ -5,20 +5,58 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, select};
 use log::{debug, info, warn};
 
+use crate::events;
 use crate::features::{self, Scratch};
 use crate::frame::{Frame, Framing};
+use crate::observe::CameraPhase;
 use crate::report::DropReason;
 use crate::source::{Backoff, FrameSource, SourceError};
 
-use super::Opener;
 use super::clock::{Clock, Stop};
 use super::dispatch::Dispatcher;
 use super::job::{Job, Ledger};
+use super::pulse::{Doing, Pulse};
+use super::{CAMERA_LIMIT, Opener};
+
+/// What may be changed while a camera runs.
+pub(super) struct Knobs {
+    stall_after: AtomicU64,
+    stale_after: AtomicU64,
+    retry_cap: AtomicU64,
+}
+
+impl Knobs {
+    pub(super) fn new(stall_after: Duration, stale_after: Duration, retry_cap: Duration) -> Self {
+        let knobs = Self { stall_after: AtomicU64::new(0), stale_after: AtomicU64::new(0), retry_cap: AtomicU64::new(0) };
+        knobs.set(stall_after, stale_after, retry_cap);
+        knobs
+    }
+
+    /// From the next frame, or the next pause, on.
+    pub(super) fn set(&self, stall_after: Duration, stale_after: Duration, retry_cap: Duration) {
+        for (knob, value) in [(&self.stall_after, stall_after), (&self.stale_after, stale_after), (&self.retry_cap, retry_cap)] {
+            knob.store(u64::try_from(value.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    fn stall_after(&self) -> Duration {
+        Duration::from_nanos(self.stall_after.load(Ordering::Relaxed))
+    }
+
+    fn stale_after(&self) -> Duration {
+        Duration::from_nanos(self.stale_after.load(Ordering::Relaxed))
+    }
+
+    fn retry_cap(&self) -> Duration {
+        Duration::from_nanos(self.retry_cap.load(Ordering::Relaxed))
+    }
+}
 
 /// One camera's thread, before it runs.
 pub(super) struct CameraThread {
@@ -28,8 +66,9 @@ pub(super) struct CameraThread {
     pub(super) live: bool,
     pub(super) lossless: bool,
     pub(super) framing: Framing,
-    pub(super) stall_after: Duration,
-    pub(super) stale_after: Duration,
+    pub(super) knobs: Arc<Knobs>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) hang_after: Duration,
     pub(super) frame_limit: Option<u64>,
     pub(super) backoff: Backoff,
     pub(super) free: Receiver<Box<Job>>,
@@ -68,6 +107,8 @@ impl CameraThread {
         if progress.in_hand {
             self.ledger.lose(DropReason::Stopped, 1);
         }
+        self.ledger.enter(CameraPhase::Ended);
+        self.pulse.end();
         self.stop.forget(self.index);
         // The dispatcher may be gone already if everything is going down at once.
         self.dispatcher.ended(self.index);
@@ -85,8 +126,13 @@ impl CameraThread {
             if self.stop.is_stopped() {
                 break;
             }
-            let pause = self.backoff.pause();
-            warn!(camera = *self.name; "{}: {lost}; next try in {} ms", self.name, pause.as_millis());
+            let pause = self.backoff.pause(self.knobs.retry_cap());
+            self.ledger.retry(pause);
+            self.pulse.begin(Doing::Resting, pause + self.hang_after);
+            warn!(
+                event = events::CAMERA_LOST, camera = *self.name, reason = lost.word();
+                "{}: {lost}; next try in {} ms", self.name, pause.as_millis()
+            );
             if !self.clock.sleep(pause, &self.stop) {
                 break;
             }
@@ -96,24 +142,32 @@ impl CameraThread {
 
     /// Opens the source and works until it ends or fails. Never retries, never sleeps.
     fn run_once(&mut self, scratch: &mut Scratch, progress: &mut Progress) -> Result<(), SourceError> {
+        self.ledger.enter(CameraPhase::Opening);
+        self.pulse.begin(Doing::Opening, CAMERA_LIMIT);
         let mut source = (self.opener)()?;
         self.stop.register(self.index, source.stopper());
         *progress = Progress { base: progress.next, next: progress.next, ..Progress::default() };
         let outcome = self.drain(source.as_mut(), scratch, progress);
         self.count_superseded(source.as_ref(), progress);
+        // Closing it is part of opening it again.
+        self.pulse.begin(Doing::Opening, CAMERA_LIMIT);
         outcome
     }
 
     fn drain(&mut self, source: &mut dyn FrameSource, scratch: &mut Scratch, progress: &mut Progress) -> Result<(), SourceError> {
         loop {
-            match source.next(self.stall_after) {
+            let patience = self.knobs.stall_after();
+            self.pulse.begin(Doing::Awaiting, source.longest_silence(patience).saturating_add(self.hang_after));
+            match source.next(patience) {
                 Ok(Some(frame)) => {
+                    self.pulse.begin(Doing::Measuring, self.hang_after);
                     self.ledger.offer(1);
                     progress.in_hand = true;
                     self.count_superseded(source, progress);
                     if !std::mem::replace(&mut progress.delivered, true) {
                         let layout = frame.layout();
-                        info!(camera = *self.name; "{}: delivering {}x{} {:?}", self.name, layout.width, layout.height, layout.format);
+                        self.ledger.enter(CameraPhase::Delivering);
+                        info!(event = events::CAMERA_DELIVERING, camera = *self.name; "{}: delivering {}x{} {:?}", self.name, layout.width, layout.height, layout.format);
                         self.backoff.reset();
                     }
                     let sequence = progress.base + frame.sequence;
@@ -129,7 +183,7 @@ impl CameraThread {
                     self.ledger.offer(1);
                     self.ledger.lose(DropReason::Unreadable, 1);
                     progress.next += 1;
-                    warn!(camera = *self.name; "{}: {file} left out: {reason}", self.name);
+                    warn!(event = events::FRAME_UNREADABLE, camera = *self.name; "{}: {file} left out: {reason}", self.name);
                 }
                 Err(error) => return Err(error),
             }
@@ -142,7 +196,7 @@ impl CameraThread {
     /// Measures one frame and hands it on, or counts why not.
     fn sight(&mut self, frame: Frame, sequence: u64, scratch: &mut Scratch) -> Flow {
         let taken = self.clock.now();
-        if !self.lossless && taken.saturating_duration_since(frame.captured) > self.stale_after {
+        if !self.lossless && taken.saturating_duration_since(frame.captured) > self.knobs.stale_after() {
             self.ledger.lose(DropReason::Stale, 1);
             return Flow::Continue;
         }
@@ -153,6 +207,7 @@ impl CameraThread {
             return if self.lossless { Flow::End } else { Flow::Continue };
         };
         job.load(frame, sequence, sighting, taken, self.clock.now());
+        self.pulse.begin(Doing::Handing, self.hang_after);
         if let Err(job) = self.dispatcher.sighting(job) {
             debug!("{}: the dispatcher is gone", self.name);
             self.ledger.lose(DropReason::Stopped, 1);
@@ -167,6 +222,8 @@ impl CameraThread {
         if !self.lossless {
             return self.free.try_recv().ok();
         }
+        // As long as the engines need; their own pulses tell if they hang.
+        self.pulse.begin(Doing::Handing, Duration::MAX);
         select! {
             recv(self.free) -> job => job.ok(),
             recv(self.stop.signal()) -> _ => None,

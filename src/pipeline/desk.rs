@@ -5,30 +5,58 @@
 //! that must not lose frames has one frame at the engines at a time and the rest in line.
 
 mod seat;
+mod shift;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::{Answer, EngineIdx, MAX_ENGINES, score};
-use crate::policy::{self, Allowance, Choice, Code, LastAnswer, Past, Policy, Reason, Reuse, Situation, Step, Verdict};
+use crate::engine::{Answer, EngineError, EngineIdx};
+use crate::observe::{EngineHealth, Mode};
+use crate::policy::{self, Choice, Code, LastAnswer, Past, Reason, Reuse, Situation, Verdict};
 use crate::report::{DropReason, Outcome};
-use crate::stats::LatencyWindow;
 
-use super::job::{Job, Rank};
+use super::job::{Job, Rank, Task};
 use seat::Seat;
+pub(crate) use shift::{Shift, ShiftId};
 
 /// What the desk asks the outside to do. Nothing here may block.
 pub(crate) trait Hands {
-    /// Give the job to the worker of `engine`, which is free.
-    fn ask(&mut self, engine: EngineIdx, job: Box<Job>);
+    /// Let the engine of `task` look, which is free. The frame is `job`'s, which stays here.
+    fn ask(&mut self, task: Task, job: &Job);
     /// The report is complete.
     fn publish(&mut self, job: Box<Job>);
     /// The frame is given up before any report.
     fn give_up(&mut self, job: Box<Job>, why: DropReason);
-    /// `engine` failed; it is set aside for `pause`. `failures` in a row, 1 or more.
-    fn set_aside(&mut self, engine: EngineIdx, job: &Job, failures: u32, pause: Duration);
-    /// `engine` answered again after `failures` in a row.
-    fn recovered(&mut self, engine: EngineIdx, failures: u32);
+    /// An engine has news that people should hear of.
+    fn tell(&mut self, engine: EngineIdx, id: &str, news: News<'_>);
+    /// No frame is left with this shift's engines, and none will come.
+    fn retire(&mut self, shift: ShiftId);
+}
+
+/// What becomes of an engine.
+pub(crate) enum News<'a> {
+    /// It failed and is set aside for `pause`; `failures` in a row, 1 or more.
+    Failed { error: &'a EngineError, failures: u32, pause: Duration },
+    /// It has not come back in time; its frame goes elsewhere.
+    Stuck { error: &'a EngineError },
+    /// It has come back after all, and is set aside for `pause`.
+    Returned { away: Duration, pause: Duration },
+    /// It answered again after `failures` in a row.
+    Recovered { failures: u32 },
+}
+
+/// An engine of the policy in force, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineState {
+    /// Id.
+    pub id: Arc<str>,
+    /// How fit it is.
+    pub health: EngineHealth,
+    /// For how long it has been stuck.
+    pub since: Option<Duration>,
+    /// Failures in a row.
+    pub failures: u32,
 }
 
 /// How one camera wants its frames treated.
@@ -69,10 +97,11 @@ fn is_idle(job: &Job) -> bool {
 /// State of the dispatcher.
 #[expect(clippy::vec_box, reason = "jobs go on in their boxes, and a box is what can be moved cheaply")]
 pub(crate) struct Desk {
-    policy: Policy,
     start: Instant,
     cameras: Vec<Camera>,
-    seats: Vec<Seat>,
+    /// The last one is on duty; those before finish what they have begun.
+    shifts: Vec<Shift>,
+    mode: Mode,
     /// Jobs that have an answer and wait for a further engine.
     escalated: Vec<Box<Job>>,
     /// Room for going through what waits, kept.
@@ -80,15 +109,10 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// `windows`: what each engine of the policy is expected to cost, by index.
-    pub(crate) fn new(
-        policy: Policy,
-        windows: Vec<LatencyWindow>,
-        terminals: Vec<Terminal>,
-        classes: usize,
-        start: Instant,
-    ) -> Self {
+    /// `shift` is on duty.
+    pub(crate) fn new(shift: Shift, terminals: Vec<Terminal>, start: Instant) -> Self {
         let jobs = terminals.iter().map(|terminal| terminal.jobs).sum();
+        let classes = shift.labels.classes.len();
         let camera = |terminal: Terminal| Camera {
             past: Past::default(),
             last: Answer::with_classes(classes),
@@ -98,13 +122,57 @@ impl Desk {
             terminal,
         };
         Self {
-            policy,
             start,
             cameras: terminals.into_iter().map(camera).collect(),
-            seats: windows.into_iter().map(Seat::new).collect(),
+            shifts: vec![shift],
+            mode: Mode::default(),
             escalated: Vec::with_capacity(jobs),
             round: Vec::with_capacity(jobs),
         }
+    }
+
+    /// From now on `shift` is asked, in mode [`Mode::Auto`]. Frames that have been shown to an engine stay with the shift that they are
+    /// with; what cameras remember of earlier answers is forgotten, since it may mean something else now.
+    pub(crate) fn relieve(&mut self, shift: Shift, now: Instant, hands: &mut impl Hands) {
+        self.shifts.push(shift);
+        self.mode = Mode::default();
+        for camera in &mut self.cameras {
+            camera.past = Past::default();
+        }
+        self.pump(now, hands);
+    }
+
+    /// How hard to look from now on.
+    pub(crate) fn set_mode(&mut self, mode: Mode, now: Instant, hands: &mut impl Hands) {
+        self.mode = mode;
+        self.pump(now, hands);
+    }
+
+    /// How hard it looks.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// How a camera wants its frames treated from now on: deadline and reuse.
+    pub(crate) fn tune(&mut self, camera: usize, deadline: Duration, reuse: Option<Reuse>) {
+        if let Some(camera) = self.cameras.get_mut(camera) {
+            (camera.terminal.deadline, camera.terminal.reuse) = (deadline, reuse);
+        }
+    }
+
+    /// The engines on duty.
+    pub(crate) fn engines(&self, now: Instant) -> Vec<EngineState> {
+        self.on_duty().seats.iter().map(|seat| seat.state(now)).collect()
+    }
+
+    fn on_duty(&self) -> &Shift {
+        self.shifts.last().expect("a shift is on duty from the start, and the last one never leaves")
+    }
+
+    /// The shift that a frame is with.
+    fn shift(&mut self, id: ShiftId) -> &mut Shift {
+        let at = self.shifts.iter().position(|shift| shift.id == id).unwrap_or(self.shifts.len() - 1);
+        &mut self.shifts[at]
     }
 
     /// A frame has been measured.
@@ -123,46 +191,57 @@ impl Desk {
         self.pump(now, hands);
     }
 
-    /// An engine has looked, or failed.
-    pub(crate) fn looked(&mut self, mut job: Box<Job>, now: Instant, hands: &mut impl Hands) {
-        let (engine, why) = job.asked;
-        let seat = &mut self.seats[usize::from(engine.0)];
-        seat.busy_until = None;
-        let queued = job.begun_at.saturating_duration_since(job.asked_at);
-        let mut step = Step {
-            engine,
-            why,
-            answered: false,
-            queued,
-            times: Default::default(),
-            top: Default::default(),
-            margin: 0.0,
-            entropy: 0.0,
-        };
-        match &job.result {
-            Ok(times) => {
-                let failures = seat.answered(times.preprocess + times.run + times.rank);
-                if failures > 0 {
-                    hands.recovered(engine, failures);
+    /// An engine is through with a look, or failed at it.
+    pub(crate) fn looked(&mut self, task: Task, now: Instant, hands: &mut impl Hands) {
+        let Task { shift, engine, ticket, frame, own, begun_at, result, .. } = task;
+        drop(frame); // before the job is closed, so that the picture goes back to its camera
+        let Some(at) = self.shifts.iter().position(|on| on.id == shift) else { return };
+        let seat = &mut self.shifts[at].seats[usize::from(engine.0)];
+        match seat.give_back(ticket) {
+            Some(mut job) => {
+                (job.own, job.begun_at) = (own, begun_at);
+                match &result {
+                    Ok(times) => {
+                        let failures = seat.answered(times.preprocess + times.run + times.rank);
+                        if failures > 0 {
+                            hands.tell(engine, &seat.id, News::Recovered { failures });
+                        }
+                    }
+                    Err(error) => {
+                        let (failures, pause) = seat.failed(now);
+                        hands.tell(engine, &seat.id, News::Failed { error, failures, pause });
+                    }
                 }
-                let own = &job.own;
-                step = Step { answered: true, times: *times, top: own.top[0], margin: own.margin, entropy: own.entropy, ..step };
+                self.shifts[at].note(&mut job, result.ok());
+                self.escalated.push(job);
             }
-            Err(_) => {
-                let (failures, pause) = seat.failed(now);
-                hands.set_aside(engine, &job, failures, pause);
+            None => {
+                if let Some((away, pause)) = seat.returned(ticket, now) {
+                    hands.tell(engine, &seat.id, News::Returned { away, pause });
+                }
             }
         }
-        let journey = &mut job.report.journey;
-        let earlier = if self.policy.averages() { journey.answers() as u32 } else { 0 };
-        if step.answered && earlier > 0 {
-            score::absorb(&mut journey.answer, &job.own, earlier + 1);
-        } else if step.answered {
-            std::mem::swap(&mut journey.answer, &mut job.own);
-        }
-        journey.steps.push(step);
-        self.escalated.push(job);
         self.pump(now, hands);
+    }
+
+    /// Engines that have not come back in time are stuck: their frames go on without them.
+    fn unstick(&mut self, now: Instant, hands: &mut impl Hands) {
+        for shift in &mut self.shifts {
+            for at in 0..shift.seats.len() {
+                let seat = &mut shift.seats[at];
+                let Some((mut job, waited)) = seat.stick(now) else { continue };
+                let error = EngineError::Stuck { id: seat.id.to_string(), waited };
+                hands.tell(seat.index, &seat.id, News::Stuck { error: &error });
+                // What it was to write to is still in its hands.
+                job.own = Answer::with_classes(shift.labels.classes.len());
+                job.begun_at = job.asked_at;
+                if job.lossless {
+                    job.due = Some(now + self.cameras[job.camera].terminal.deadline); // worth waiting for: its time begins again
+                }
+                shift.note(&mut job, None);
+                self.escalated.push(job);
+            }
+        }
     }
 
     /// A camera will send no more frames.
@@ -194,12 +273,22 @@ impl Desk {
     pub(crate) fn next_wake(&self) -> Option<Instant> {
         let fresh = self.cameras.iter().filter(|camera| camera.is_at_turn()).filter_map(|camera| camera.fresh.front());
         let waiting = fresh.chain(&self.escalated).map(|job| job.review).min()?;
-        self.seats.iter().filter_map(|seat| seat.aside_until).chain([waiting]).min()
+        self.seats().filter_map(|seat| seat.aside_until).chain([waiting]).min()
+    }
+
+    /// When [`Desk::pump`] must be called though nothing happened, for what waits or for an engine that does not come back.
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
+        self.seats().filter_map(Seat::stuck_at).chain(self.next_wake()).min()
+    }
+
+    fn seats(&self) -> impl Iterator<Item = &Seat> {
+        self.shifts.iter().flat_map(|shift| &shift.seats)
     }
 
     /// Goes through everything that waits, lowest rank first, and acts on what can be acted on.
     pub(crate) fn pump(&mut self, now: Instant, hands: &mut impl Hands) {
-        for seat in &mut self.seats {
+        self.unstick(now, hands);
+        for seat in self.shifts.iter_mut().flat_map(|shift| &mut shift.seats) {
             seat.aside_until = seat.aside_until.filter(|until| *until > now);
         }
         let mut round = std::mem::take(&mut self.round);
@@ -211,7 +300,7 @@ impl Desk {
                 }
             }
             round.sort_unstable_by_key(|job| job.rank);
-            for seat in &mut self.seats {
+            for seat in self.shifts.iter_mut().flat_map(|shift| &mut shift.seats) {
                 (seat.line, seat.latest) = (Duration::ZERO, None);
             }
             let mut moved = false;
@@ -231,6 +320,18 @@ impl Desk {
             }
         }
         self.round = round;
+        self.see_off(hands);
+    }
+
+    /// Shifts that were relieved and have finished leave.
+    fn see_off(&mut self, hands: &mut impl Hands) {
+        while let [first, _, ..] = &*self.shifts
+            && first.is_through()
+            && self.escalated.iter().all(|job| job.shift != first.id)
+        {
+            hands.retire(first.id);
+            self.shifts.remove(0);
+        }
     }
 
     /// Decides about one job; gives it back if it has to wait for a busy engine.
@@ -241,9 +342,15 @@ impl Desk {
             job.due = Some(now + terminal.deadline);
         }
         let left = job.due.map(|due| due.saturating_duration_since(now));
-        let allowance = self.allowance(terminal.reuse, left, is_idle(&job), now);
+        let reuse = terminal.reuse.or(self.on_duty().policy.reuse());
+        if fresh {
+            self.on_duty().take_over(&mut job);
+        }
+        let (mode, id) = (self.mode, job.shift);
+        let shift = self.shift(id);
+        let allowance = shift.allowance(mode, reuse, left, is_idle(&job), now);
         if !fresh {
-            return match policy::after(&self.policy, &job.report.journey, &allowance) {
+            return match policy::after(&shift.policy, &job.report.journey, &allowance) {
                 Verdict::Escalate(engine, why) => self.ask(engine, why, job, now, hands),
                 verdict @ Verdict::Accept(why) => {
                     self.accept(&job, verdict.is_sure());
@@ -259,6 +366,9 @@ impl Desk {
             hands.give_up(job, DropReason::Late);
             return None;
         }
+        if mode == Mode::Paused {
+            return self.close(job, Outcome::Abstained, Reason::bare(Code::Paused), now, hands);
+        }
         let camera = &self.cameras[job.camera];
         let situation = Situation {
             sequence: job.report.sequence,
@@ -268,7 +378,7 @@ impl Desk {
             glimpse: &job.glimpse,
             past: &camera.past,
         };
-        match policy::first(&self.policy, &situation, &allowance) {
+        match policy::first(&self.on_duty().policy, &situation, &allowance) {
             Choice::Ask(engine, why) => self.ask(engine, why, job, now, hands),
             Choice::Reuse(why) => {
                 job.report.journey.answer.clone_from(&camera.last);
@@ -278,16 +388,16 @@ impl Desk {
         }
     }
 
-    /// Gives the job to `engine`, or back if that is busy.
+    /// Shows the frame to `engine`, or gives the job back if that is busy.
     fn ask(&mut self, engine: EngineIdx, why: Reason, mut job: Box<Job>, now: Instant, hands: &mut impl Hands) -> Option<Box<Job>> {
-        let seat = &mut self.seats[usize::from(engine.0)];
+        let id = job.shift;
+        let seat = &mut self.shift(id).seats[usize::from(engine.0)];
         if seat.busy_until.is_some() {
             job.rank.patient &= seat.latest.is_none_or(|latest| latest <= job.rank.since);
             job.review = seat.review(&job, is_idle(&job), now);
             seat.line += seat.window.p50();
             return Some(job);
         }
-        seat.busy_until = Some(now + seat.window.p95());
         seat.latest = Some(job.rank.since);
         if job.report.journey.steps.is_empty() {
             self.cameras[job.camera].active += 1;
@@ -296,7 +406,14 @@ impl Desk {
         self.forgive(&job, why, now);
         job.asked = (engine, why);
         job.asked_at = now;
-        hands.ask(engine, job);
+        let mut task = job.task(engine, now);
+        let shift = self.shift(id);
+        let limit = shift.limit;
+        let seat = &mut shift.seats[usize::from(engine.0)];
+        task.ticket = seat.hold(job, limit, now);
+        if let Some(job) = seat.held() {
+            hands.ask(task, job);
+        }
         None
     }
 
@@ -324,9 +441,8 @@ impl Desk {
     fn forgive(&mut self, job: &Job, why: Reason, now: Instant) {
         let (Code::OutOfTime | Code::Cheaper, Some(due)) = (why.code, job.due) else { return };
         let left = due.saturating_duration_since(now);
-        for (seat, index) in self.seats.iter_mut().zip(0..) {
-            let idle = seat.busy_until.is_none() && seat.aside_until.is_none();
-            if idle && seat.window.p95() > left && !job.report.journey.asked(EngineIdx(index)) {
+        for seat in &mut self.shift(job.shift).seats {
+            if seat.is_free() && seat.window.p95() > left && !job.report.journey.asked(seat.index) {
                 seat.window.ease();
             }
         }
@@ -334,6 +450,10 @@ impl Desk {
 
     /// Remembers an accepted answer, unless a newer frame's is already remembered.
     fn accept(&mut self, job: &Job, sure: bool) {
+        if job.shift != self.on_duty().id {
+            return; // classes and engines may have other numbers by now
+        }
+        let reuse = self.on_duty().policy.reuse();
         let camera = &mut self.cameras[job.camera];
         let report = &job.report;
         if camera.past.last.is_some_and(|last| last.sequence >= report.sequence) {
@@ -350,17 +470,9 @@ impl Desk {
             sequence: report.sequence,
             captured: job.captured.saturating_duration_since(self.start),
         });
-        if camera.terminal.reuse.is_some() {
+        if camera.terminal.reuse.or(reuse).is_some() {
             camera.last.clone_from(answer);
         }
-    }
-
-    fn allowance(&self, reuse: Option<Reuse>, remaining: Option<Duration>, idle: bool, now: Instant) -> Allowance {
-        let mut engines = [None; MAX_ENGINES];
-        for (slot, seat) in engines.iter_mut().zip(&self.seats) {
-            *slot = seat.terms(idle, now);
-        }
-        Allowance { remaining, engines, reuse }
     }
 }
 

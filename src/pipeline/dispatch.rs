@@ -7,26 +7,32 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use log::{error, info, warn};
 
 use crate::engine::EngineIdx;
+use crate::events;
+use crate::observe::Mode;
+use crate::policy::Reuse;
 use crate::report::DropReason;
 
-use super::DRAIN_LIMIT;
+use super::camera::Knobs;
 use super::clock::{Clock, Stop};
-use super::desk::{Desk, Hands};
-use super::job::{Job, Ledger};
+use super::desk::{Desk, EngineState, Hands, News, Shift, ShiftId};
+use super::job::{Job, Ledger, Task};
 use super::outbox::Outbox;
-use super::worker::Task;
+use super::pulse::{Doing, Pulse};
+use super::{DRAIN_LIMIT, STOP_LIMIT, Vitals};
 
 /// Where a camera's jobs go back to, and its counts.
 pub(super) struct Pool {
     pub(super) name: Arc<str>,
+    pub(super) source: Arc<str>,
     pub(super) recycle: Sender<Box<Job>>,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) knobs: Arc<Knobs>,
 }
 
 impl Pool {
     /// Takes a job back; there is always room, since it came from here.
     pub(super) fn take_back(&self, mut job: Box<Job>) {
-        job.frame = None;
+        job.empty();
         let _ = self.recycle.try_send(job);
     }
 
@@ -41,18 +47,18 @@ impl Pool {
 pub(super) enum Taker {
     /// The news come from somebody else.
     Nobody,
-    /// It can take a task along.
-    Free,
+    /// It can take a task of its own shift along.
+    Free(ShiftId),
     /// It does.
     Takes(Task),
 }
 
 /// What the desk's decisions do to the world.
 pub(super) struct Doer {
-    pub(super) tasks: Sender<Task>,
+    /// Where each shift's workers take their tasks from.
+    pub(super) tasks: Vec<(ShiftId, Sender<Task>)>,
     /// Whether the thread that brings the news is a worker, who can take the next task along.
     pub(super) taker: Taker,
-    pub(super) engines: Arc<[Arc<str>]>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) pools: Arc<[Pool]>,
 }
@@ -65,13 +71,15 @@ impl Drop for Doer {
 }
 
 impl Hands for Doer {
-    fn ask(&mut self, engine: EngineIdx, job: Box<Job>) {
-        let task = (engine, job);
-        if let Taker::Free = self.taker {
+    fn ask(&mut self, task: Task, _: &Job) {
+        if matches!(self.taker, Taker::Free(shift) if shift == task.shift) {
             self.taker = Taker::Takes(task);
-        } else if let Err(refused) = self.tasks.try_send(task) {
-            error!(engine = *self.engines[usize::from(engine.0)]; "no worker for a free engine, which is a bug in Squint");
-            self.give_up(refused.into_inner().1, DropReason::Busy);
+            return;
+        }
+        let inbox = self.tasks.iter().find(|(shift, _)| *shift == task.shift);
+        if inbox.is_none_or(|(_, inbox)| inbox.try_send(task).is_err()) {
+            // The frame is not lost: the engine will be found stuck, and the frame goes on.
+            error!(event = events::BUG; "no worker for a free engine");
         }
     }
 
@@ -85,16 +93,25 @@ impl Hands for Doer {
         self.pools[job.camera].give_up(job, why);
     }
 
-    fn set_aside(&mut self, engine: EngineIdx, job: &Job, failures: u32, pause: Duration) {
-        if let Err(error) = &job.result {
-            let id = &self.engines[usize::from(engine.0)];
-            warn!(engine = **id; "{error}; failure {failures} in a row, set aside for {} ms", pause.as_millis());
+    fn tell(&mut self, _: EngineIdx, id: &str, news: News<'_>) {
+        match news {
+            News::Failed { error, failures, pause } => warn!(
+                event = events::ENGINE_FAILED, engine = id;
+                "{error}; failure {failures} in a row, set aside for {} ms", pause.as_millis()
+            ),
+            News::Stuck { error } => warn!(event = events::ENGINE_STUCK, engine = id; "{error}; frames go to the other engines"),
+            News::Returned { away, pause } => warn!(
+                event = events::ENGINE_RETURNED, engine = id;
+                "engine `{id}` has come back after {} ms, set aside for {} ms", away.as_millis(), pause.as_millis()
+            ),
+            News::Recovered { failures } => {
+                info!(event = events::ENGINE_RECOVERED, engine = id; "engine `{id}` answers again after {failures} failures");
+            }
         }
     }
 
-    fn recovered(&mut self, engine: EngineIdx, failures: u32) {
-        let id = &self.engines[usize::from(engine.0)];
-        info!(engine = **id; "engine `{id}` answers again after {failures} failures");
+    fn retire(&mut self, shift: ShiftId) {
+        self.tasks.retain(|(id, _)| *id != shift);
     }
 }
 
@@ -107,6 +124,8 @@ pub(super) struct Dispatcher {
     bell: (Sender<()>, Receiver<()>),
     clock: Arc<dyn Clock>,
     stop: Stop,
+    pulse: Arc<Pulse>,
+    hang_after: Duration,
 }
 
 /// What there is while the dispatcher works.
@@ -121,8 +140,15 @@ struct Open {
 
 impl Dispatcher {
     /// Not open yet: workers are hired before the desk is there.
-    pub(super) fn new(clock: &Arc<dyn Clock>, stop: &Stop) -> Arc<Self> {
-        Arc::new(Self { open: Mutex::new(None), bell: bounded(1), clock: Arc::clone(clock), stop: stop.clone() })
+    pub(super) fn new(clock: &Arc<dyn Clock>, stop: &Stop, vitals: &Vitals) -> Arc<Self> {
+        Arc::new(Self {
+            open: Mutex::new(None),
+            bell: bounded(1),
+            clock: Arc::clone(clock),
+            stop: stop.clone(),
+            pulse: vitals.board.pulse("dispatcher"),
+            hang_after: vitals.hang_after,
+        })
     }
 
     /// Takes up work.
@@ -140,17 +166,57 @@ impl Dispatcher {
         })
     }
 
-    /// An engine is through with a frame: what the worker that brings it is to do next, if anything. Gives the job back if the dispatcher
-    /// is gone.
-    pub(super) fn looked(&self, job: Box<Job>) -> Result<Option<Task>, Box<Job>> {
-        self.news(job, |open, job, now| {
-            open.hands.taker = Taker::Free;
-            open.desk.looked(job, now, &mut open.hands);
+    /// An engine is through with a look: what the worker that brings it is to do next, if anything. Gives the task back if the
+    /// dispatcher is gone.
+    #[expect(clippy::result_large_err, reason = "it goes back to who brought it, and nowhere else")]
+    pub(super) fn looked(&self, task: Task) -> Result<Option<Task>, Task> {
+        self.news(task, |open, task, now| {
+            open.hands.taker = Taker::Free(task.shift);
+            open.desk.looked(task, now, &mut open.hands);
             match std::mem::replace(&mut open.hands.taker, Taker::Nobody) {
                 Taker::Takes(task) => Some(task),
-                Taker::Free | Taker::Nobody => None,
+                Taker::Free(_) | Taker::Nobody => None,
             }
         })
+    }
+
+    /// New engines are on duty, whose tasks go to `tasks`. False if the dispatcher is gone.
+    pub(super) fn relieve(&self, shift: Shift, tasks: Sender<Task>) -> bool {
+        self.act(|open, now| {
+            open.hands.tasks.push((shift.id, tasks));
+            open.desk.relieve(shift, now, &mut open.hands);
+        })
+        .is_some()
+    }
+
+    /// How hard to look from now on.
+    pub(super) fn set_mode(&self, mode: Mode) {
+        self.act(|open, now| open.desk.set_mode(mode, now, &mut open.hands));
+    }
+
+    /// How a camera wants its frames treated from now on.
+    pub(super) fn tune(&self, camera: usize, deadline: Duration, reuse: Option<Reuse>) {
+        self.act(|open, _| open.desk.tune(camera, deadline, reuse));
+    }
+
+    /// The mode and the engines on duty; nothing if the dispatcher is gone.
+    pub(super) fn state(&self) -> Option<(Mode, Vec<EngineState>)> {
+        self.act(|open, now| (open.desk.mode(), open.desk.engines(now)))
+    }
+
+    /// True once the tasks of `shift` are at an end.
+    pub(super) fn has_retired(&self, shift: ShiftId) -> bool {
+        self.act(|open, _| open.hands.tasks.iter().all(|(id, _)| *id != shift)).unwrap_or(true)
+    }
+
+    fn act<N>(&self, act: impl FnOnce(&mut Open, Instant) -> N) -> Option<N> {
+        let mut guard = self.open.lock().ok()?;
+        let open = guard.as_mut()?;
+        let now = self.clock.now();
+        let outcome = act(open, now);
+        drop(guard);
+        self.ring();
+        Some(outcome)
     }
 
     /// A camera will send no more.
@@ -166,7 +232,7 @@ impl Dispatcher {
         let Some(open) = guard.as_mut() else { return Err(what) };
         open.heard = self.clock.now();
         let next = act(open, what, open.heard);
-        let sooner = open.desk.next_wake().is_some_and(|wake| open.alarm.is_none_or(|alarm| wake < alarm));
+        let sooner = open.desk.next_alarm().is_some_and(|wake| open.alarm.is_none_or(|alarm| wake < alarm));
         let ring = sooner || open.desk.is_done();
         drop(guard);
         if ring {
@@ -185,7 +251,10 @@ impl Dispatcher {
         let _closing = Closing(self);
         let mut signal = self.stop.signal().clone();
         let mut stopping = false;
-        while let Some(patience) = self.look(&mut stopping) {
+        loop {
+            self.pulse.begin(Doing::Deciding, self.hang_after);
+            let Some(patience) = self.look(&mut stopping) else { break };
+            self.pulse.idle();
             select! {
                 recv(self.bell.1) -> _ => (),
                 recv(signal) -> _ => {
@@ -195,6 +264,7 @@ impl Dispatcher {
                 default(patience) => (),
             }
         }
+        self.pulse.end();
     }
 
     /// Brings the desk up to date; `stopping` tells it once to give up what no engine has seen. How long until the next look, `None` if
@@ -211,12 +281,20 @@ impl Dispatcher {
         if open.desk.is_done() {
             return None;
         }
-        let silent_at = (self.stop.is_stopped() || open.desk.has_ended()).then(|| open.heard + DRAIN_LIMIT);
-        if silent_at.is_some_and(|at| at <= now) {
-            error!("an engine or a camera has not come to its end within {} s and is left behind", DRAIN_LIMIT.as_secs());
+        let limit = match (self.stop.is_stopped(), open.desk.has_ended()) {
+            (true, _) => Some(STOP_LIMIT),
+            // An engine that does not come back is found stuck before.
+            (false, true) => Some(DRAIN_LIMIT),
+            (false, false) => None,
+        };
+        let silent_at = limit.map(|limit| open.heard + limit);
+        if let (Some(at), Some(limit)) = (silent_at, limit)
+            && at <= now
+        {
+            error!(event = events::LEFT_BEHIND; "an engine or a camera has not come to its end within {limit:?} and is left behind");
             return None;
         }
-        open.alarm = open.desk.next_wake().into_iter().chain(silent_at).min();
+        open.alarm = open.desk.next_alarm().into_iter().chain(silent_at).min();
         Some(open.alarm.map_or(LONG, |at| at.saturating_duration_since(now)))
     }
 }

@@ -4,19 +4,22 @@
 //! number of jobs bounds every queue and no frame allocates.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::engine::{Answer, EngineError, EngineIdx, Labels, LookTimes};
 use crate::features::{self, Features, Glimpse};
 use crate::frame::{Frame, Framing};
+use crate::observe::CameraPhase;
 use crate::policy::{Code, Journey, Reason};
 use crate::report::{DropReason, Drops, Outcome, Report, Times};
 
+use super::desk::ShiftId;
+
 /// What a frame carries along.
 pub(crate) struct Job {
-    /// The pixels; given back to the camera as soon as the last engine has seen them.
-    pub(crate) frame: Option<Frame>,
+    /// The pixels; given back to the camera as soon as the last engine has seen them. Shared with the engine that looks.
+    frame: Arc<Option<Frame>>,
     /// Which part of the frame counts.
     pub(crate) framing: Framing,
     /// Index of the camera.
@@ -39,16 +42,36 @@ pub(crate) struct Job {
     pub(crate) glimpse: Glimpse,
     /// The engine that has it or had it last, and why.
     pub(crate) asked: (EngineIdx, Reason),
+    /// The shift whose engines look at it.
+    pub(crate) shift: ShiftId,
     /// When that engine was asked.
     pub(crate) asked_at: Instant,
     /// When that engine began.
     pub(crate) begun_at: Instant,
-    /// What that engine made of it.
+    /// What that engine made of it; with the engine while it looks.
     pub(crate) own: Answer,
-    /// Whether it succeeded.
-    pub(crate) result: Result<LookTimes, EngineError>,
     /// What will be told.
     pub(crate) report: Report,
+}
+
+/// One look that an engine is asked for; it comes back with the result.
+pub(crate) struct Task {
+    /// The shift that asks.
+    pub(crate) shift: ShiftId,
+    /// The engine that is asked.
+    pub(crate) engine: EngineIdx,
+    /// Number of the look, given by the seat.
+    pub(crate) ticket: u64,
+    /// The pixels.
+    pub(crate) frame: Arc<Option<Frame>>,
+    /// Which part of them counts.
+    pub(crate) framing: Framing,
+    /// Where the answer is written to.
+    pub(crate) own: Answer,
+    /// When the engine began.
+    pub(crate) begun_at: Instant,
+    /// Whether it succeeded.
+    pub(crate) result: Result<LookTimes, EngineError>,
 }
 
 /// Who goes first among waiting frames: the earliest deadline, but a frame that a later one was preferred to comes before all that
@@ -80,7 +103,7 @@ impl Job {
         let classes = origin.labels.classes.len();
         let nothing = Reason { code: Code::Abstained, value: None, limit: None };
         Box::new(Self {
-            frame: None,
+            frame: Arc::new(None),
             framing: origin.framing,
             camera: origin.camera,
             lossless: origin.lossless,
@@ -92,10 +115,10 @@ impl Job {
             review: now,
             glimpse: [0; features::GLIMPSE_WIDTH * features::GLIMPSE_HEIGHT],
             asked: (EngineIdx(0), nothing),
+            shift: 0,
             asked_at: now,
             begun_at: now,
             own: Answer::with_classes(classes),
-            result: Ok(LookTimes::default()),
             report: Report {
                 camera: Arc::clone(&origin.name),
                 camera_index: u16::try_from(origin.camera).unwrap_or(u16::MAX),
@@ -136,12 +159,39 @@ impl Job {
         self.sighted = now;
         self.due = None;
         self.rank = Rank { patient: true, due: now, since: now };
-        self.frame = Some(frame);
+        self.picture(Some(frame));
+    }
+
+    /// Gives the picture back.
+    pub(crate) fn empty(&mut self) {
+        self.picture(None);
+    }
+
+    /// An engine that is stuck keeps the picture that it has; only then a new place for the next one is made.
+    fn picture(&mut self, frame: Option<Frame>) {
+        match Arc::get_mut(&mut self.frame) {
+            Some(place) => *place = frame,
+            None => self.frame = Arc::new(frame),
+        }
+    }
+
+    /// What `engine` is to do with it; the ticket is still missing.
+    pub(crate) fn task(&mut self, engine: EngineIdx, now: Instant) -> Task {
+        Task {
+            shift: self.shift,
+            engine,
+            ticket: 0,
+            frame: Arc::clone(&self.frame),
+            framing: self.framing,
+            own: std::mem::take(&mut self.own),
+            begun_at: now,
+            result: Ok(LookTimes::default()),
+        }
     }
 
     /// Closes the report: gives the frame back and adds up the times.
     pub(crate) fn settle(&mut self, outcome: Outcome, verdict: Reason, now: Instant) {
-        self.frame = None;
+        self.empty();
         let report = &mut self.report;
         report.outcome = outcome;
         report.verdict = verdict;
@@ -154,12 +204,34 @@ impl Job {
     }
 }
 
-/// Counts of one camera that several threads add to. Once all is over, offered = told + dropped.
-#[derive(Default)]
+/// Counts of one camera that several threads add to, and how it is. Once all is over, offered = told + dropped.
 pub(crate) struct Ledger {
+    zero: Instant,
     offered: AtomicU64,
     told: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
+    losses: AtomicU64,
+    phase: AtomicU8,
+    /// Nanoseconds after `zero`.
+    since: AtomicU64,
+    /// Of the pause, nanoseconds.
+    pause: AtomicU64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            zero: Instant::now(),
+            offered: zero(),
+            told: zero(),
+            dropped: std::array::from_fn(|_| zero()),
+            losses: zero(),
+            phase: AtomicU8::new(CameraPhase::Opening as u8),
+            since: zero(),
+            pause: zero(),
+        }
+    }
 }
 
 impl Ledger {
@@ -182,6 +254,38 @@ impl Ledger {
     /// `count` more frames were given up.
     pub(crate) fn lose(&self, why: DropReason, count: u64) {
         self.dropped[why as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The camera is in this phase from now on.
+    pub(crate) fn enter(&self, phase: CameraPhase) {
+        let since = self.zero.elapsed().as_nanos();
+        self.since.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// It was lost, and is opened again after `pause`.
+    pub(crate) fn retry(&self, pause: Duration) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
+        self.pause.store(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.enter(CameraPhase::Retrying);
+    }
+
+    /// How it is: the phase, for how long, and, if it waits for another try, the time left until then.
+    pub(crate) fn phase(&self) -> (CameraPhase, Duration, Option<Duration>) {
+        let phase = CameraPhase::ALL.get(usize::from(self.phase.load(Ordering::Relaxed))).copied().unwrap_or(CameraPhase::Ended);
+        let since = self.zero.elapsed().saturating_sub(Duration::from_nanos(self.since.load(Ordering::Relaxed)));
+        let pause = Duration::from_nanos(self.pause.load(Ordering::Relaxed));
+        (phase, since, (phase == CameraPhase::Retrying).then(|| pause.saturating_sub(since)))
+    }
+
+    /// How often it was lost.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
+    }
+
+    /// Reports heard so far.
+    pub(crate) fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
     }
 
     /// Frames that came from the source so far.

@@ -21,6 +21,8 @@ mod desk;
 mod dispatch;
 mod job;
 mod outbox;
+pub mod pulse;
+mod remote;
 mod tell;
 mod thread;
 mod worker;
@@ -32,27 +34,51 @@ use crossbeam_channel::{Receiver, bounded};
 use log::error;
 
 use crate::engine::{EngineError, Labels, Look};
+use crate::events;
 use crate::frame::Framing;
 use crate::policy::{Policy, Reuse};
 use crate::report::{DropReason, Drops, Report};
 use crate::source::{Backoff, FrameSource, SourceError};
 
-use camera::CameraThread;
+use camera::{CameraThread, Knobs};
 use clock::{Clock, Stop};
-use desk::{Desk, Terminal};
+use desk::{Desk, Shift, Terminal};
 use dispatch::{Dispatcher, Doer, Pool, Taker};
 use job::{Job, Ledger, Origin};
 use outbox::Outbox;
 use thread::Thread;
-use worker::{dismiss, hire};
+use worker::{House, dismiss, hire};
+
+pub use desk::EngineState;
+pub use remote::{CameraState, Remote, Tuning};
 
 /// Jobs of a camera that must not lose frames: one at the engines, one in line, two on their way to or from the sink.
 const LOSSLESS_JOBS: usize = 4;
 /// How long an engine may keep silent after the last camera has ended, and the listener may take over a report after a stop. What
 /// hangs longer is left behind.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
-/// How long a camera may take to end after a stop: a driver has ten seconds to open and three to close.
+/// How long an engine may keep silent after a stop.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
+/// How long a camera may take to open, or to end after a stop: a driver has ten seconds to open and three to close.
 const CAMERA_LIMIT: Duration = Duration::from_secs(15);
+/// How long a thread may be at one thing before it counts as hung, if nobody says otherwise.
+const HANG_AFTER: Duration = Duration::from_secs(15);
+/// How long a look may take before the engine counts as stuck, if nobody says otherwise; `engines.deadline-ms`.
+pub const ENGINE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How the threads are, and how patient those are who watch them.
+pub struct Vitals {
+    /// What every thread does.
+    pub board: pulse::Board,
+    /// How long a thread may be at one thing before it counts as hung.
+    pub hang_after: Duration,
+}
+
+impl Default for Vitals {
+    fn default() -> Self {
+        Self { board: pulse::Board::default(), hang_after: HANG_AFTER }
+    }
+}
 
 /// Opens a camera's source; called again after each loss.
 pub type Opener = Box<dyn FnMut() -> Result<Box<dyn FrameSource>, SourceError> + Send>;
@@ -96,6 +122,9 @@ pub struct Crew {
     pub engines: Vec<(Arc<str>, Loader)>,
     /// The classes that all of them tell apart.
     pub labels: Arc<Labels>,
+    /// How long a look may take before the engine counts as stuck and its frame goes to another; never less than four times what the
+    /// engine usually takes.
+    pub deadline: Duration,
 }
 
 /// Hears of every report, on the sink thread.
@@ -141,6 +170,9 @@ pub enum PipelineError {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// There is nothing any more that could be changed.
+    #[error("the pipeline has come to its end")]
+    Over,
     /// A thread of ours panicked.
     #[error("thread `{name}` panicked; this is a bug in Squint, please report it with the lines above")]
     Panicked {
@@ -183,21 +215,46 @@ pub fn run_out<L: Listener + 'static>(
     stop: &Stop,
     started: Instant,
 ) -> Result<(Tally<L>, Option<PipelineError>), PipelineError> {
-    // An error on the way leaves nobody running.
-    set_up(crew, cameras, listener, queue, clock, stop, started)
-        .and_then(|running| running.see_out(stop))
-        .inspect_err(|_| stop.stop())
+    let surroundings = Surroundings { clock, stop: stop.clone(), started, vitals: Arc::default() };
+    start(crew, cameras, listener, queue, surroundings)?.0.see_out()
+}
+
+/// What a pipeline runs in.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Ends it.
+    pub stop: Stop,
+    /// When the process began.
+    pub started: Instant,
+    /// Where its threads show what they do.
+    pub vitals: Arc<Vitals>,
+}
+
+/// Loads the engines, then starts the cameras. Returns as soon as all run: what has to be seen out, and what steers it meanwhile. An
+/// error leaves nobody running. Engines that cannot be loaded are left out and named in the log, as long as one can.
+pub fn start<L: Listener + 'static>(
+    crew: Crew,
+    cameras: Vec<CameraSetup>,
+    listener: L,
+    queue: usize,
+    surroundings: Surroundings,
+) -> Result<(Running<L>, Remote), PipelineError> {
+    let stop = surroundings.stop.clone();
+    set_up(crew, cameras, listener, queue, surroundings).inspect_err(|_| stop.stop())
 }
 
 /// All threads but the main one.
-struct Running<L> {
+pub struct Running<L> {
     cameras: Vec<Thread<Result<(), SourceError>>>,
     dispatcher: Thread<()>,
-    workers: Vec<Thread<()>>,
     sink: Thread<L>,
     outbox: Arc<Outbox>,
     pools: Arc<[Pool]>,
     ready: Receiver<Duration>,
+    remote: Remote,
+    stop: Stop,
 }
 
 fn set_up<L: Listener + 'static>(
@@ -205,14 +262,15 @@ fn set_up<L: Listener + 'static>(
     cameras: Vec<CameraSetup>,
     listener: L,
     queue: usize,
-    clock: Arc<dyn Clock>,
-    stop: &Stop,
-    started: Instant,
-) -> Result<Running<L>, PipelineError> {
+    surroundings: Surroundings,
+) -> Result<(Running<L>, Remote), PipelineError> {
+    let Surroundings { clock, stop, started, vitals } = surroundings;
     let seats = crew.engines.len();
     let engines: Arc<[Arc<str>]> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
-    let dispatcher = Dispatcher::new(&clock, stop);
-    let (workers, windows) = hire(crew.engines, &dispatcher, &clock, stop)?;
+    let dispatcher = Dispatcher::new(&clock, &stop, &vitals);
+    let house =
+        House { dispatcher: Arc::clone(&dispatcher), clock: Arc::clone(&clock), stop: stop.clone(), vitals: Arc::clone(&vitals) };
+    let (workers, windows) = hire(crew.engines, &house, false)?;
 
     let lossless_jobs = cameras.iter().filter(|setup| setup.lossless).count() * LOSSLESS_JOBS;
     let outbox = Arc::new(Outbox::new(queue.max(1), lossless_jobs));
@@ -236,13 +294,16 @@ fn set_up<L: Listener + 'static>(
             let _ = recycle.try_send(Job::new(&origin, now));
         }
         let ledger = Arc::new(Ledger::default());
-        terminals.push(Terminal {
-            deadline: setup.deadline,
-            lossless: setup.lossless,
-            reuse: setup.reuse.or(crew.policy.reuse()),
-            jobs: count,
+        terminals.push(Terminal { deadline: setup.deadline, lossless: setup.lossless, reuse: setup.reuse, jobs: count });
+        let knobs = Arc::new(Knobs::new(setup.stall_after, setup.stale_after, setup.retry_cap));
+        pools.push(Pool {
+            name: Arc::clone(&setup.name),
+            source: Arc::clone(&setup.source),
+            recycle: recycle.clone(),
+            ledger: Arc::clone(&ledger),
+            knobs: Arc::clone(&knobs),
         });
-        pools.push(Pool { name: Arc::clone(&setup.name), recycle: recycle.clone(), ledger: Arc::clone(&ledger) });
+        let pulse = vitals.board.pulse(&thread_of(&setup.name));
         threads.push(CameraThread {
             index,
             name: setup.name,
@@ -250,10 +311,11 @@ fn set_up<L: Listener + 'static>(
             live: setup.live,
             lossless: setup.lossless,
             framing: setup.framing,
-            stall_after: setup.stall_after,
-            stale_after: setup.stale_after,
+            knobs,
+            pulse,
+            hang_after: vitals.hang_after,
             frame_limit: setup.frame_limit,
-            backoff: Backoff::new(setup.retry_cap),
+            backoff: Backoff::default(),
             free,
             recycle,
             dispatcher: Arc::clone(&dispatcher),
@@ -263,37 +325,46 @@ fn set_up<L: Listener + 'static>(
         });
     }
     let pools: Arc<[Pool]> = pools.into();
-    let desk = Desk::new(crew.policy, windows, terminals, crew.labels.classes.len(), now);
+    let shift = Shift::new(0, crew.policy, engines, windows, crew.labels, crew.deadline);
+    let desk = Desk::new(shift, terminals, now);
     let hands =
-        Doer { tasks: workers.tasks, taker: Taker::Nobody, engines, outbox: Arc::clone(&outbox), pools: Arc::clone(&pools) };
+        Doer { tasks: vec![(0, workers.tasks)], taker: Taker::Nobody, outbox: Arc::clone(&outbox), pools: Arc::clone(&pools) };
     dispatcher.open(desk, hands);
-    let dispatcher = Thread::spawn("dispatcher", stop, move || dispatcher.mind())?;
+    let minder = Arc::clone(&dispatcher);
+    let dispatcher = Thread::spawn("dispatcher", &stop, move || minder.mind())?;
     let (ready_tx, ready) = bounded(1);
     let sink = {
-        let (outbox, pools) = (Arc::clone(&outbox), Arc::clone(&pools));
-        Thread::spawn("sink", stop, move || tell::tell(listener, &outbox, &pools, started, &ready_tx))?
+        let (outbox, pools, vitals) = (Arc::clone(&outbox), Arc::clone(&pools), Arc::clone(&vitals));
+        Thread::spawn("sink", &stop, move || tell::tell(listener, &outbox, &pools, started, &ready_tx, &vitals))?
     };
     let cameras = threads
         .into_iter()
-        .map(|thread| Thread::spawn(&format!("squint-{}", thread.name), stop, move || thread.run()))
+        .map(|thread| Thread::spawn(&thread_of(&thread.name), &stop, move || thread.run()))
         .collect::<Result<_, _>>()?;
-    Ok(Running { cameras, dispatcher, workers: workers.threads, sink, outbox, pools, ready })
+    let remote = Remote::new(house, Arc::clone(&pools), workers.threads);
+    Ok((Running { cameras, dispatcher, sink, outbox, pools, ready, remote: remote.clone(), stop }, remote))
+}
+
+/// Name of a camera's thread.
+fn thread_of(camera: &str) -> String {
+    format!("squint-{camera}")
 }
 
 impl<L: Listener + 'static> Running<L> {
     /// Waits until all is over, in frame order.
-    fn see_out(self, stop: &Stop) -> Result<(Tally<L>, Option<PipelineError>), PipelineError> {
-        let Self { cameras, dispatcher, workers, sink, outbox, pools, ready } = self;
+    pub fn see_out(self) -> Result<(Tally<L>, Option<PipelineError>), PipelineError> {
+        let Self { cameras, dispatcher, sink, outbox, pools, ready, remote, stop } = self;
+        let stop = &stop;
         let (mut failure, mut broken, mut limit) = (None, None, CAMERA_LIMIT);
         for thread in cameras {
             match thread.join(stop, limit) {
                 Ok(Ok(())) => (),
                 Ok(Err(error)) => {
-                    error!("{error}");
+                    error!(event = events::CAMERA_FAILED; "{error}");
                     failure.get_or_insert(error);
                 }
                 Err(error) => {
-                    error!("{error}");
+                    error!(event = events::LEFT_BEHIND; "{error}");
                     limit = error.patience_left(limit);
                     broken.get_or_insert(error);
                 }
@@ -302,7 +373,7 @@ impl<L: Listener + 'static> Running<L> {
         if let Err(error) = dispatcher.join(stop, 2 * DRAIN_LIMIT) {
             broken.get_or_insert(error);
         }
-        if let Some(error) = dismiss(workers) {
+        if let Some(error) = dismiss(remote.close()) {
             broken.get_or_insert(error);
         }
         outbox.close();

@@ -8,9 +8,10 @@ use crossbeam_channel::Sender;
 use crate::mailbox::Taken;
 use crate::report::{DropReason, Drops};
 
-use super::Listener;
 use super::dispatch::Pool;
 use super::outbox::Outbox;
+use super::pulse::{Doing, Pulse};
+use super::{Listener, Vitals};
 
 /// How often the listener is called when there is nothing to hear.
 const IDLE: Duration = Duration::from_secs(1);
@@ -24,6 +25,15 @@ impl Drop for Leaving<'_> {
     }
 }
 
+/// Ends the pulse of the sink thread, however that ends.
+struct Ending(Arc<Pulse>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Until the dispatcher has ended and all is told. `ready` hears once when every camera had its first report.
 pub(super) fn tell<L: Listener>(
     mut listener: L,
@@ -31,12 +41,17 @@ pub(super) fn tell<L: Listener>(
     pools: &Arc<[Pool]>,
     started: Instant,
     ready: &Sender<Duration>,
+    vitals: &Vitals,
 ) -> L {
     let _leaving = Leaving(outbox, pools);
+    let Ending(pulse) = &Ending(vitals.board.pulse("sink"));
     let mut told = vec![Drops::default(); pools.len()];
     let mut silent: Vec<_> = pools.iter().map(|_| true).collect();
     loop {
-        let mut job = match outbox.take(IDLE) {
+        pulse.idle();
+        let taken = outbox.take(IDLE);
+        pulse.begin(Doing::Publishing, vitals.hang_after);
+        let mut job = match taken {
             Taken::Item(job) => job,
             Taken::TimedOut => {
                 listener.idle();

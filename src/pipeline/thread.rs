@@ -43,6 +43,11 @@ impl<T: Send + 'static> Thread<T> {
         Ok(Self { name: name.into(), handle, gone })
     }
 
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Waits as long as it takes, but once told to stop no longer than `limit`.
     pub(super) fn join(self, stop: &Stop, limit: Duration) -> Result<T, PipelineError> {
         self.wait(stop);

@@ -6,26 +6,28 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
-use log::debug;
+use log::{debug, error};
 
-use crate::engine::{EngineError, EngineIdx, Look};
+use crate::engine::{EngineError, Look};
+use crate::events;
 use crate::frame::{Frame, Framing};
 use crate::stats::LatencyWindow;
 
 use super::clock::{Clock, Stop};
 use super::dispatch::Dispatcher;
-use super::job::Job;
+use super::job::Task;
+use super::pulse::{Doing, Pulse};
 use super::thread::Thread;
-use super::{DRAIN_LIMIT, Loader, PipelineError};
+use super::{DRAIN_LIMIT, Loader, PipelineError, Vitals};
 
 /// Looks at a grey frame that each engine takes before it is called warm; the last ones tell what it costs here.
 const WARM_UP_LOOKS: usize = 4;
 
+/// How long loading and warming up one engine may take. TensorRT builds its engines before, not while they are loaded.
+const LOADING: Duration = Duration::from_secs(300);
+
 /// What an engine's later warm-up looks took, the least and the most; or why it cannot be used.
 type Warm = Result<(Duration, Duration), EngineError>;
-
-/// A frame for an engine.
-pub(super) type Task = (EngineIdx, Box<Job>);
 
 /// The loaded engines, by index. Nobody ever waits for a lock: the desk gives an engine one frame at a time.
 type Looks = Arc<[OnceLock<Mutex<Box<dyn Look>>>]>;
@@ -37,43 +39,77 @@ pub(super) struct Workers {
     pub(super) threads: Vec<Thread<()>>,
 }
 
-/// Starts a worker for each engine; all load at the same time. Returns them with what each engine costs here.
+/// What hiring needs to know of the house.
+#[derive(Clone)]
+pub(super) struct House {
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: Stop,
+    pub(super) vitals: Arc<Vitals>,
+}
+
+/// Starts a worker for each engine; all load at the same time. Returns them with what each engine costs here: `None` for one that
+/// cannot be loaded, unless `all` are wanted or none can.
 pub(super) fn hire(
     engines: Vec<(Arc<str>, Loader)>,
-    dispatcher: &Arc<Dispatcher>,
-    clock: &Arc<dyn Clock>,
-    stop: &Stop,
-) -> Result<(Workers, Vec<LatencyWindow>), PipelineError> {
+    house: &House,
+    all: bool,
+) -> Result<(Workers, Vec<Option<LatencyWindow>>), PipelineError> {
     let (tasks, inbox) = bounded(engines.len().max(1));
     let looks: Looks = engines.iter().map(|_| OnceLock::new()).collect();
+    let ids: Arc<[Arc<str>]> = engines.iter().map(|(id, _)| Arc::clone(id)).collect();
     let mut threads = Vec::new();
     let mut pending = Vec::new();
     for (place, (id, loader)) in engines.into_iter().enumerate() {
         let (say, warm) = bounded::<Warm>(1);
-        let (dispatcher, clock) = (Arc::clone(dispatcher), Arc::clone(clock));
-        let (looks, inbox): (Looks, Receiver<Task>) = (Arc::clone(&looks), inbox.clone());
+        let (house_of, looks, inbox, ids) = (house.clone(), Arc::clone(&looks), inbox.clone(), Arc::clone(&ids));
+        let name = format!("engine-{id}");
+        let pulse = house.vitals.board.pulse(&name);
         let body = move || {
+            let House { dispatcher, clock, vitals, .. } = house_of;
+            let limit = vitals.hang_after;
+            pulse.begin_with(Doing::Loading, &ids[place], LOADING);
             let loaded = loader().and_then(|mut look| warm_up(look.as_mut(), clock.as_ref()).map(|costs| (look, costs)));
-            match loaded {
+            pulse.idle();
+            let heard = match loaded {
                 Ok((look, costs)) => {
                     let _ = looks[place].set(Mutex::new(look));
-                    let _ = say.send(Ok(costs));
-                    work(&looks, &inbox, &dispatcher, clock.as_ref());
+                    say.send(Ok(costs))
                 }
-                Err(error) => drop(say.send(Err(error))),
+                Err(error) => say.send(Err(error)),
+            };
+            // However loading went: as many hands as engines, in case one of them gets stuck.
+            if heard.is_ok() {
+                let worker = Worker { looks, ids, clock, pulse: &pulse, limit };
+                worker.work(&inbox, &dispatcher);
             }
+            pulse.end();
         };
-        threads.push(Thread::spawn(&format!("engine-{id}"), stop, body)?);
+        threads.push(Thread::spawn(&name, &house.stop, body)?);
         pending.push((id, warm));
     }
-    let windows = pending.into_iter().map(|(id, warm)| {
-        let (usual, worst) = hear(&warm, stop, &id)??;
-        debug!(engine = *id; "engine {id} is warm: {} us a look", usual.as_micros());
-        Ok(LatencyWindow::new(usual, worst))
-    });
-    match windows.collect() {
-        Ok(windows) => Ok((Workers { tasks, threads }, windows)),
-        Err(error) => {
+    let mut windows = Vec::new();
+    let (mut refused, mut failed) = (None, None);
+    for (id, warm) in pending {
+        match hear(&warm, &house.stop, &id) {
+            Ok(Ok((usual, worst))) => {
+                debug!(event = events::ENGINE_WARM, engine = *id; "engine {id} is warm: {} us a look", usual.as_micros());
+                windows.push(Some(LatencyWindow::new(usual, worst)));
+            }
+            Ok(Err(error)) => {
+                if !all {
+                    error!(event = events::ENGINE_UNUSABLE, engine = *id; "{error}");
+                }
+                refused.get_or_insert(error);
+                windows.push(None);
+            }
+            Err(error) => drop(failed.get_or_insert(error)),
+        }
+    }
+    let refused = refused.filter(|_| all || windows.iter().all(Option::is_none)).map(PipelineError::from);
+    match failed.or(refused) {
+        None => Ok((Workers { tasks, threads }, windows)),
+        Some(error) => {
             // The others may still be loading, and a process should not end under them.
             drop(tasks);
             dismiss(threads);
@@ -125,33 +161,51 @@ fn warm_up(look: &mut dyn Look, clock: &dyn Clock) -> Warm {
     Ok((usual, worst))
 }
 
-/// The worker: looks at whatever it is given, until nobody can give it anything more.
-fn work(looks: &Looks, inbox: &Receiver<Task>, dispatcher: &Dispatcher, clock: &dyn Clock) {
-    while let Ok(task) = inbox.recv() {
-        let mut at_hand = Some(task);
-        while let Some((engine, mut job)) = at_hand {
-            look(looks, engine, &mut job, clock);
-            at_hand = match dispatcher.looked(job) {
-                Ok(next) => next,
-                Err(_) => return,
-            };
-        }
-    }
+/// A worker at work.
+struct Worker<'a> {
+    looks: Looks,
+    ids: Arc<[Arc<str>]>,
+    clock: Arc<dyn Clock>,
+    pulse: &'a Pulse,
+    limit: Duration,
 }
 
-/// One look. A panic in an engine is a failed engine, not a dead worker.
-fn look(looks: &Looks, engine: EngineIdx, job: &mut Job, clock: &dyn Clock) {
-    job.begun_at = clock.now();
-    let failed =
-        |reason: &str| EngineError::Run { id: job.report.engines[usize::from(engine.0)].to_string(), reason: reason.into() };
-    let look = looks.get(usize::from(engine.0)).and_then(OnceLock::get);
-    job.result = match (&job.frame, look) {
-        (Some(frame), Some(look)) => {
-            let mut look = look.lock().unwrap_or_else(PoisonError::into_inner);
-            let (framing, own) = (&job.framing, &mut job.own);
-            let looked = catch_unwind(AssertUnwindSafe(|| look.look(frame, framing, own)));
-            looked.unwrap_or_else(|_| Err(failed("it panicked")))
+impl Worker<'_> {
+    /// Looks at whatever it is given, until nobody can give it anything more.
+    fn work(&self, inbox: &Receiver<Task>, dispatcher: &Dispatcher) {
+        while let Ok(task) = inbox.recv() {
+            let mut at_hand = Some(task);
+            while let Some(mut task) = at_hand {
+                self.look(&mut task);
+                self.pulse.begin(Doing::Deciding, self.limit);
+                at_hand = match dispatcher.looked(task) {
+                    Ok(next) => next,
+                    Err(_) => return,
+                };
+            }
+            self.pulse.idle();
         }
-        _ => Err(failed("the frame or the engine is gone, which is a bug in Squint")),
-    };
+    }
+
+    /// One look. A panic in an engine is a failed engine, not a dead worker.
+    fn look(&self, task: &mut Task) {
+        let place = usize::from(task.engine.0);
+        if let Some(id) = self.ids.get(place) {
+            self.pulse.begin_with(Doing::Looking, id, self.limit);
+        }
+        task.begun_at = self.clock.now();
+        let failed = |reason: &str| EngineError::Run {
+            id: self.ids.get(place).map(|id| id.to_string()).unwrap_or_default(),
+            reason: reason.into(),
+        };
+        task.result = match (&*task.frame, self.looks.get(place).and_then(OnceLock::get)) {
+            (Some(frame), Some(look)) => {
+                let mut look = look.lock().unwrap_or_else(PoisonError::into_inner);
+                let (framing, own) = (&task.framing, &mut task.own);
+                let looked = catch_unwind(AssertUnwindSafe(|| look.look(frame, framing, own)));
+                looked.unwrap_or_else(|_| Err(failed("it panicked")))
+            }
+            _ => Err(failed("the frame or the engine is gone, which is a bug in Squint")),
+        };
+    }
 }

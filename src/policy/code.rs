@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in the order of docs/records.md.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Fixed,
         Self::Entry,
         Self::Premodel,
@@ -22,6 +22,7 @@ impl Code {
         Self::NotAllowed,
         Self::Abstained,
         Self::EngineFailed,
+        Self::Paused,
     ];
 
     /// The word used in records and metrics; kebab-case. A new variant belongs in [`Code::ALL`] too.
@@ -44,6 +45,7 @@ impl Code {
             Self::NotAllowed => "not-allowed",
             Self::Abstained => "abstained",
             Self::EngineFailed => "engine-failed",
+            Self::Paused => "paused",
         }
     }
 }

@@ -167,6 +167,8 @@ pub enum Code {
     Abstained,
     /// `engine-failed`: the engine asked before failed; the next one, or, without a next one, what was answered before (value: score).
     EngineFailed,
+    /// `paused`: the engines rest because somebody said so; no answer.
+    Paused,
 }
 
 /// A code with the figures behind it.

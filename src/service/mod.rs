@@ -1,49 +1,101 @@
 //! How Squint lives among other processes: its log and its signals. Nothing outside knows of either.
 //!
-//! Ready, watchdog and journal will live here too; the pipeline already waits only through [`Stop`], so that every one of them can
-//! end it.
+//! The log goes to the [`journal`] under systemd and to the [`terminal`] otherwise, through one queue and thread ([`logger`]) that
+//! also cut bursts of faults short ([`limit`]). [`warden`] watches over the pipeline and tells systemd through [`notify`]; it and the
+//! signals end it through [`Stop`], by which everything waits.
 
-use std::io::{IsTerminal, Write};
+pub mod journal;
+mod judge;
+pub mod limit;
+pub mod line;
+pub mod logger;
+pub mod notify;
+pub mod terminal;
+pub mod warden;
+
+use std::backtrace::BacktraceStatus;
+use std::path::Path;
 
 use log::LevelFilter;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::events;
 use crate::pipeline::clock::Stop;
+use journal::Journal;
+use logger::{Logger, Outlet};
+use terminal::Terminal;
 
 /// What is logged if nobody says otherwise.
 pub const DEFAULT_LEVEL: LevelFilter = LevelFilter::Info;
 
-/// Starts logging to standard error, one line a message. The level can be changed later with [`log::set_max_level`].
-pub fn log_to_stderr(level: Option<LevelFilter>) {
-    let mut builder = env_logger::Builder::new();
-    builder.filter_level(LevelFilter::Off).filter_module("squint", LevelFilter::Trace).filter_module("ort", LevelFilter::Warn);
-    // A status line may stand in the line of the terminal that is written to next.
-    let erase = if std::io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb") {
-        "\r\x1b[2K"
-    } else {
-        ""
+/// Starts logging: to the journal if standard error leads there, otherwise to standard error, one line a message. Panics are logged
+/// too. The level can be changed later with [`log::set_max_level`]; `log::logger().flush()` waits for the lines on their way.
+pub fn start_log(level: Option<LevelFilter>) {
+    let (outlet, limited) = match journal() {
+        Some(journal) => (Outlet::Journal(journal), true),
+        // A person who watches wants to see each; a file or a collector of logs is filled for months.
+        None => (Outlet::Terminal(Terminal::stderr()), !terminal::is_watched()),
     };
-    builder.format(move |out, record| {
-        let style = out.default_level_style(record.level());
-        writeln!(out, "{erase}{style}{:<5}{style:#} {}", record.level(), record.args())
-    });
-    // A second logger in one process (tests) is no reason to fail.
-    let _ = builder.try_init();
+    // Without a thread for it there is no log, and whatever is to be started next will fail too and say so.
+    if let Ok(logger) = Logger::start(outlet, limited) {
+        // A second logger in one process (tests) is no reason to fail.
+        let _ = log::set_boxed_logger(Box::new(logger));
+    }
     log::set_max_level(level.unwrap_or(DEFAULT_LEVEL));
+    log_panics();
+}
+
+/// The journal, if standard error is connected to it and its own socket can be reached from here.
+fn journal() -> Option<Journal> {
+    let socket = Path::new(journal::SOCKET);
+    (libsystemd::logging::connected_to_journal() && socket.exists()).then(|| Journal::at(socket).ok()).flatten()
+}
+
+/// A panic is told as any other event; what it would have printed to standard error could wait there for ever.
+fn log_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if log::max_level() < LevelFilter::Error {
+            return print(panic);
+        }
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("without a name");
+        let text = panic.payload_as_str().unwrap_or("no text");
+        let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
+        let trace = std::backtrace::Backtrace::capture();
+        let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
+        log::error!(event = events::PANICKED, thread; "thread `{thread}` panicked{place}: {text}{trace}");
+        log::logger().flush();
+    }));
 }
 
 /// Makes SIGTERM and SIGINT stop Squint in good order; a second one ends it at once.
 pub fn stop_on_signals(stop: &Stop) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    heed(&[SIGTERM, SIGINT], stop, || ())
+}
+
+/// As [`stop_on_signals`]; SIGHUP calls `reload`, on the thread that waits for signals: it must not take its time.
+pub fn heed_signals(stop: &Stop, reload: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    heed(&[SIGTERM, SIGINT, SIGHUP], stop, reload)
+}
+
+fn heed(signals: &[i32], stop: &Stop, reload: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    let mut signals = Signals::new(signals)?;
     let stop = stop.clone();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count == 0 {
-                log::info!("told to stop; finishing the frames on their way (again to leave at once)");
-                stop.stop();
-            } else {
-                std::process::exit(128 + signal);
+        let mut stopping = false;
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => reload(),
+                _ if !stopping => {
+                    stopping = true;
+                    // First of all: everything else may take a moment.
+                    stop.stop();
+                    log::info!(event = events::STOPPING; "told to stop; finishing the frames on their way (again to leave at once)");
+                    notify::stopping();
+                }
+                _ => std::process::exit(128 + signal),
             }
         }
     })?;

@@ -18,6 +18,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::report::Report;
+use crate::socket::ListenError;
 
 pub use file::File;
 pub use publisher::{Opening, Published, Publisher, stderr_style};
@@ -26,6 +27,7 @@ pub use socket::{Socket, SocketCounts};
 pub use stamp::Stamp;
 pub use stdout::StdoutJson;
 pub use table::table;
+pub(crate) use text::Tame;
 pub use text::{Style, Text};
 
 /// One destination. Owned by the sink thread.
@@ -87,26 +89,9 @@ pub enum SinkError {
         /// What it is instead.
         kind: &'static str,
     },
-    /// Another process listens on the socket.
-    #[error("socket {}: another program listens there already; stop it or name another path", path.display())]
-    SocketTaken {
-        /// The path.
-        path: PathBuf,
-    },
-    /// Something else than a socket is at the path; it is left alone.
-    #[error("socket {}: something that is not a socket is there already; remove it or name another path", path.display())]
-    NotASocket {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The socket cannot be made.
-    #[error("socket {}: {source}; its folder must exist and be writable for the user squint runs as", path.display())]
-    OpenSocket {
-        /// The path.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// Nobody can listen on the socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
 }
 
 impl SinkError {

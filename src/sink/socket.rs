@@ -4,15 +4,14 @@
 //! is bounded), one that stops reading is sent away; neither holds up anybody else. Everything happens inside `publish`, which
 //! never waits: no thread, no blocking call.
 
-use std::fs::{self, Permissions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Sink, SinkError};
 use crate::report::Report;
+use crate::socket::Listening;
 
 /// Bytes kept for a reader beyond what the system keeps for it.
 const READER_BYTES: usize = 64 * 1024;
@@ -40,9 +39,7 @@ pub struct SocketCounts {
 
 /// A listening socket and its readers.
 pub struct Socket {
-    path: PathBuf,
-    listener: UnixListener,
-    identity: (u64, u64),
+    door: Listening,
     readers: Vec<Reader>,
     counts: SocketCounts,
 }
@@ -63,24 +60,7 @@ enum Parted {
 impl Socket {
     /// Listens at `path`, for the owner and the group. A socket that a dead process left behind is replaced; anything else is not.
     pub fn open(path: &Path) -> Result<Self, SinkError> {
-        let failed = |source| SinkError::OpenSocket { path: path.into(), source };
-        match fs::symlink_metadata(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => (),
-            Err(error) => return Err(failed(error)),
-            Ok(found) if !found.file_type().is_socket() => return Err(SinkError::NotASocket { path: path.into() }),
-            Ok(_) => match UnixStream::connect(path) {
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed)?,
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(failed(error)),
-                _ => return Err(SinkError::SocketTaken { path: path.into() }),
-            },
-        }
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        let made = fs::symlink_metadata(path).map_err(failed)?;
-        let identity = (made.dev(), made.ino());
-        let socket = Self { path: path.into(), listener, identity, readers: Vec::new(), counts: SocketCounts::default() };
-        fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(failed)?;
-        socket.listener.set_nonblocking(true).map_err(failed)?;
-        Ok(socket)
+        Ok(Self { door: Listening::open(path)?, readers: Vec::new(), counts: SocketCounts::default() })
     }
 
     /// What happened to the readers so far.
@@ -120,7 +100,7 @@ impl Socket {
 
     fn admit(&mut self, now: Instant) {
         for _ in 0..ADMITTED {
-            match self.listener.accept() {
+            match self.door.listener().accept() {
                 Ok((stream, _)) if stream.set_nonblocking(true).is_ok() => {
                     self.counts.connected += 1;
                     self.readers.push(Reader { stream, waiting: Vec::new(), took_at: now });
@@ -222,15 +202,5 @@ impl Sink for Socket {
         }
         self.readers.clear();
         Ok(())
-    }
-}
-
-impl Drop for Socket {
-    /// Removes the socket file, if it is still this one.
-    fn drop(&mut self) {
-        let ours = |found: fs::Metadata| (found.dev(), found.ino()) == self.identity;
-        if fs::symlink_metadata(&self.path).is_ok_and(ours) {
-            let _: io::Result<()> = fs::remove_file(&self.path);
-        }
     }
 }

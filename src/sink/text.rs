@@ -272,7 +272,7 @@ fn cut_front(text: &mut String, columns: usize) {
 }
 
 /// Text from outside, with whatever could steer a terminal replaced.
-pub(super) struct Tame<'a>(pub(super) &'a str);
+pub(crate) struct Tame<'a>(pub(crate) &'a str);
 
 impl Display for Tame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

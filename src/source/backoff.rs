@@ -11,26 +11,26 @@ pub const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Pauses of 250 ms, 500 ms, 1 s and so on, never above a cap. There is no last try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    cap: Duration,
     pause: Duration,
 }
 
-impl Backoff {
-    /// Starts at [`FIRST_PAUSE`], or at `cap` if that is shorter.
-    pub fn new(cap: Duration) -> Self {
-        Self { cap, pause: FIRST_PAUSE.min(cap) }
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { pause: FIRST_PAUSE }
     }
+}
 
-    /// The pause to make now; the one after it is twice as long.
-    pub fn pause(&mut self) -> Duration {
-        let now = self.pause;
-        self.pause = now.saturating_mul(2).min(self.cap);
+impl Backoff {
+    /// The pause to make now, at most `cap`; the one after it is twice as long.
+    pub fn pause(&mut self, cap: Duration) -> Duration {
+        let now = self.pause.min(cap);
+        self.pause = now.saturating_mul(2);
         now
     }
 
     /// A frame came: the next pause is the first again.
     pub fn reset(&mut self) {
-        self.pause = FIRST_PAUSE.min(self.cap);
+        self.pause = FIRST_PAUSE;
     }
 }
 
@@ -38,32 +38,32 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    fn millis(backoff: &mut Backoff, n: usize) -> Vec<u128> {
-        (0..n).map(|_| backoff.pause().as_millis()).collect()
+    fn millis(backoff: &mut Backoff, n: usize, cap: Duration) -> Vec<u128> {
+        (0..n).map(|_| backoff.pause(cap).as_millis()).collect()
     }
 
     #[test]
     fn pauses_double_up_to_the_cap_and_stay_there() {
-        let mut backoff = Backoff::new(Duration::from_secs(3));
-        assert_eq!(millis(&mut backoff, 6), [250, 500, 1000, 2000, 3000, 3000]);
+        let (mut backoff, cap) = (Backoff::default(), Duration::from_secs(3));
+        assert_eq!(millis(&mut backoff, 6, cap), [250, 500, 1000, 2000, 3000, 3000]);
+        assert_eq!(millis(&mut backoff, 3, cap * 3), [6000, 9000, 9000], "the cap may change in between");
     }
 
     #[test]
     fn a_frame_starts_them_over() {
-        let mut backoff = Backoff::new(Duration::from_secs(30));
-        millis(&mut backoff, 5);
+        let (mut backoff, cap) = (Backoff::default(), Duration::from_secs(30));
+        millis(&mut backoff, 5, cap);
         backoff.reset();
-        assert_eq!(millis(&mut backoff, 2), [250, 500]);
+        assert_eq!(millis(&mut backoff, 2, cap), [250, 500]);
     }
 
     #[test]
     fn a_cap_below_the_first_pause_is_the_pause() {
-        assert_eq!(millis(&mut Backoff::new(Duration::from_millis(100)), 2), [100, 100]);
+        assert_eq!(millis(&mut Backoff::default(), 2, Duration::from_millis(100)), [100, 100]);
     }
 
     #[test]
     fn a_thousand_failures_do_not_overflow() {
-        let mut backoff = Backoff::new(Duration::MAX);
-        assert_eq!(millis(&mut backoff, 1000).last(), Some(&Duration::MAX.as_millis()));
+        assert_eq!(millis(&mut Backoff::default(), 1000, Duration::MAX).last(), Some(&Duration::MAX.as_millis()));
     }
 }

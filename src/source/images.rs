@@ -80,6 +80,10 @@ impl FrameSource for Images {
         .map_err(|reason| SourceError::Unreadable { origin: self.origin.clone(), file: name, reason })
     }
 
+    fn longest_silence(&self, patience: Duration) -> Duration {
+        patience.max(self.period.unwrap_or_default())
+    }
+
     fn superseded(&self) -> u64 {
         0
     }

@@ -49,6 +49,11 @@ pub trait FrameSource: Send {
     /// A folder of images that is paced waits for its next turn even beyond `patience`: that silence is its own wish.
     fn next(&mut self, patience: Duration) -> Result<Option<Frame>, SourceError>;
 
+    /// How long [`FrameSource::next`] may keep silent by its own wish, for whoever watches over the thread that calls it.
+    fn longest_silence(&self, patience: Duration) -> Duration {
+        patience
+    }
+
     /// Frames that a newer one replaced before anyone took them, since the source was opened.
     fn superseded(&self) -> u64;
 
@@ -107,6 +112,18 @@ pub enum SourceError {
         /// Why.
         reason: String,
     },
+}
+
+impl SourceError {
+    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed` or `unreadable`.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Stalled { .. } => "stalled",
+            Self::Ended { .. } => "ended",
+            Self::Failed { .. } => "failed",
+            Self::Unreadable { .. } => "unreadable",
+        }
+    }
 }
 
 /// How many frames `source` holds, where that can be said beforehand: photos.

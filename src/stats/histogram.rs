@@ -1,5 +1,6 @@
 //! Latencies by the million in fixed memory: 64 steps to a doubling, so a quantile is within 0.8 % of the truth. Maximum and mean exact.
 
+use std::ops::Range;
 use std::time::Duration;
 
 /// Steps to a doubling, as a power of two.
@@ -12,9 +13,11 @@ const VALUE_BITS: u32 = 42;
 const BUCKETS: usize = ((VALUE_BITS - STEP_BITS + 1) as usize) * STEPS;
 
 /// Counts of latencies in buckets that grow with the latency. Recording allocates nothing.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Histogram {
     buckets: Box<[u64]>,
+    /// All buckets that hold something lie in here, so that a copy need not touch the others.
+    used: Range<usize>,
     count: u64,
     sum: Duration,
     max: Duration,
@@ -43,21 +46,45 @@ impl Default for Histogram {
     }
 }
 
+impl Clone for Histogram {
+    fn clone(&self) -> Self {
+        Self { buckets: self.buckets.clone(), used: self.used.clone(), ..*self }
+    }
+
+    /// Allocates nothing, and touches only what either of the two uses.
+    fn clone_from(&mut self, source: &Self) {
+        self.buckets[self.used.clone()].fill(0);
+        self.used = source.used.clone();
+        self.buckets[self.used.clone()].copy_from_slice(&source.buckets[self.used.clone()]);
+        (self.count, self.sum, self.max) = (source.count, source.sum, source.max);
+    }
+}
+
 impl Histogram {
-    /// Empty; the only place that allocates.
+    /// Empty; the only place that allocates, but for `clone`.
     pub fn new() -> Self {
-        Self { buckets: vec![0; BUCKETS].into_boxed_slice(), count: 0, sum: Duration::ZERO, max: Duration::ZERO }
+        Self { buckets: vec![0; BUCKETS].into_boxed_slice(), used: 0..0, count: 0, sum: Duration::ZERO, max: Duration::ZERO }
     }
 
     /// Counts a latency.
     pub fn record(&mut self, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        if let Some(bucket) = self.buckets.get_mut(bucket_of(nanos)) {
+        let index = bucket_of(nanos);
+        if let Some(bucket) = self.buckets.get_mut(index) {
             *bucket = bucket.saturating_add(1);
+            self.widen(&(index..index + 1));
         }
         self.count = self.count.saturating_add(1);
         self.sum = self.sum.saturating_add(latency);
         self.max = self.max.max(latency);
+    }
+
+    fn widen(&mut self, by: &Range<usize>) {
+        self.used = match (self.used.is_empty(), by.is_empty()) {
+            (true, _) => by.clone(),
+            (_, true) => return,
+            _ => self.used.start.min(by.start)..self.used.end.max(by.end),
+        };
     }
 
     /// Counts all that `other` has counted.
@@ -65,6 +92,7 @@ impl Histogram {
         for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
             *mine = mine.saturating_add(*theirs);
         }
+        self.widen(&other.used);
         self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.saturating_add(other.sum);
         self.max = self.max.max(other.max);
@@ -72,13 +100,33 @@ impl Histogram {
 
     /// Forgets everything; keeps its memory.
     pub fn clear(&mut self) {
-        self.buckets.fill(0);
+        self.buckets[self.used.clone()].fill(0);
+        self.used = 0..0;
         (self.count, self.sum, self.max) = (0, Duration::ZERO, Duration::ZERO);
     }
 
     /// How many latencies were counted.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Sum of all latencies, exact.
+    pub fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// How many latencies did not exceed each of `limits`, which must ascend. To the resolution: one that exceeds a limit by less than 1.6 %
+    /// may be counted as not exceeding it.
+    pub fn at_most<const N: usize>(&self, limits: &[Duration; N]) -> [u64; N] {
+        let (mut seen, mut from) = (0u64, self.used.start);
+        limits.map(|limit| {
+            let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+            let to = (bucket_of(nanos) + 1).min(self.used.end);
+            let held = self.buckets.get(from..to).unwrap_or_default();
+            seen = held.iter().fold(seen, |sum, held| sum.saturating_add(*held));
+            from = from.max(to);
+            seen
+        })
     }
 
     /// The latency that a share `q` (0..=1) of all did not exceed, to the resolution; `None` without any.
@@ -88,7 +136,7 @@ impl Histogram {
         }
         let rank = ((q.clamp(0.0, 1.0) * self.count as f64).ceil() as u64).max(1);
         let mut seen = 0u64;
-        for (index, held) in self.buckets.iter().enumerate() {
+        for (index, held) in self.buckets.iter().enumerate().take(self.used.end).skip(self.used.start) {
             seen = seen.saturating_add(*held);
             if seen >= rank {
                 return Some(Duration::from_nanos(middle_of(index)).min(self.max));
@@ -167,6 +215,37 @@ mod tests {
         assert_eq!(a.summary(), both.summary());
         a.clear();
         assert_eq!(a.summary(), Summary::default());
+    }
+
+    #[test]
+    fn a_copy_into_a_used_histogram_is_the_original() {
+        let of = |micros: &[u64]| {
+            let mut histogram = Histogram::new();
+            micros.iter().for_each(|micros| histogram.record(Duration::from_micros(*micros)));
+            histogram
+        };
+        for (was, becomes) in [(vec![5, 90_000], vec![70]), (vec![70], vec![5, 90_000]), (vec![1, 2], vec![]), (vec![], vec![3])] {
+            let (mut copy, original) = (of(&was), of(&becomes));
+            copy.clone_from(&original);
+            assert_eq!((copy.summary(), &copy.buckets), (original.summary(), &original.buckets), "{was:?} {becomes:?}");
+            copy.record(Duration::from_millis(1));
+            copy.clear();
+            assert_eq!(copy.buckets, Histogram::new().buckets);
+        }
+    }
+
+    #[test]
+    fn counts_below_limits_rise_to_the_whole() {
+        let mut histogram = Histogram::new();
+        assert_eq!(histogram.at_most(&[Duration::from_secs(1)]), [0]);
+        for millis in 1..=1000u64 {
+            histogram.record(Duration::from_millis(millis));
+        }
+        let limits = [1, 10, 100, 500, 5000].map(Duration::from_millis);
+        let [one, ten, hundred, half, all] = histogram.at_most(&limits);
+        assert_eq!((one, ten, all), (1, 10, 1000));
+        assert!((100..=101).contains(&hundred) && (500..=508).contains(&half), "{hundred} {half}");
+        assert_eq!(histogram.at_most(&[Duration::ZERO, Duration::from_nanos(1), Duration::MAX]), [0, 0, 1000]);
     }
 
     #[test]

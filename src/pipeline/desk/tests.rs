@@ -1,6 +1,8 @@
 //! The desk with simulated time: no thread, no sleep.
 
 mod office;
+mod shifts;
+mod stuck;
 mod whatever;
 
 use super::*;

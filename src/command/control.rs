@@ -1,0 +1,119 @@
+//! `squint status`, `squint reload`, `squint set`: ask the running daemon over its control socket, and print.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cli::{At, SetArgs, SettingWord, StatusArgs};
+use crate::control::client::{self, Answered, ClientError};
+use crate::control::{DEFAULT_SOCKET, Setting, page};
+use crate::error::Error;
+use crate::observe::State;
+use crate::sink::Opening;
+
+/// How long the daemon may take to tell its state, and between two lines of it.
+const STATUS_PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to reload: engines are loaded and warmed up.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(300);
+/// Upper left corner, and nothing below.
+const HOME: &str = "\x1b[H\x1b[J";
+
+/// Prints what the daemon is and does, once or every second.
+pub(crate) fn status(args: &StatusArgs) -> Result<(), Error> {
+    let socket = socket(&args.at)?;
+    let here = Opening::here(true, None);
+    let mut out = std::io::stdout().lock();
+    let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io("standard output"));
+    if !args.watch {
+        let told = settled(&socket, client::ask_all(&socket, "/status", None, STATUS_PATIENCE).map_err(failure)?)?;
+        return print(&if args.json { told } else { page::page(&read(&socket, &told)?, here.colour) });
+    }
+    let mut answering = client::ask(&socket, "/status?watch", None, STATUS_PATIENCE).map_err(failure)?;
+    if answering.status() != 200 {
+        return settled(&socket, answering.rest().map_err(failure)?).map(drop);
+    }
+    while let Some(line) = answering.line().map_err(failure)? {
+        match (args.json, here.terminal) {
+            (true, _) => print(&format!("{line}\n"))?,
+            (false, true) => print(&format!("{HOME}{}", page::page(&read(&socket, &line)?, here.colour)))?,
+            (false, false) => print(&format!("{}\n", page::line(&read(&socket, &line)?)))?,
+        }
+    }
+    Err(Error::Missing(format!("squint at {} has stopped", socket.display())))
+}
+
+/// Makes the daemon read everything again; an error unless it is in force now.
+pub(crate) fn reload(at: &At) -> Result<(), Error> {
+    change(&socket(at)?, "/reload", "")
+}
+
+/// Changes a setting of the daemon.
+pub(crate) fn set(args: &SetArgs) -> Result<(), Error> {
+    let what = match args.what {
+        SettingWord::LogLevel => Setting::LogLevel,
+        SettingWord::Policy => Setting::Policy,
+        SettingWord::Mode => Setting::Mode,
+    };
+    change(&socket(&args.at)?, &format!("/{}", what.name()), &args.value)
+}
+
+fn change(socket: &Path, target: &str, value: &str) -> Result<(), Error> {
+    let answered = client::ask_all(socket, target, Some(value), CHANGE_PATIENCE).map_err(failure)?;
+    let told = settled(socket, answered)?;
+    let message = said(&told, "message").unwrap_or(told);
+    writeln!(std::io::stdout(), "{}", message.trim_end()).map_err(Error::io("standard output"))
+}
+
+/// The body, if all went well; otherwise what the daemon has against it.
+fn settled(socket: &Path, answered: Answered) -> Result<String, Error> {
+    let Answered { status, body } = answered;
+    let why = || said(&body, "error").unwrap_or_else(|| format!("squint at {} answered {status}", socket.display()));
+    match status {
+        200 => Ok(body),
+        400 => Err(Error::Usage(why())),
+        409 => Err(Error::Unfit(why())),
+        503 => Err(Error::Missing(format!("squint at {} is busy: {}", socket.display(), why()))),
+        _ => Err(Error::Bug(why())),
+    }
+}
+
+fn said(body: &str, field: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(body).ok()?;
+    value.get(field)?.as_str().map(str::to_owned)
+}
+
+fn read(socket: &Path, json: &str) -> Result<State, Error> {
+    let odd = |what| failure(ClientError::Odd { path: socket.into(), what });
+    serde_json::from_str(json).map_err(|error| odd(error.to_string()))
+}
+
+fn failure(error: ClientError) -> Error {
+    match error {
+        ClientError::NotThere { .. } | ClientError::Silent { .. } => Error::Missing(error.to_string()),
+        ClientError::NotAllowed { .. } => {
+            let reason = std::io::Error::new(std::io::ErrorKind::PermissionDenied, error.to_string());
+            Error::Io { what: "no permission".into(), reason }
+        }
+        ClientError::Broken { path, reason } => Error::Io { what: path.display().to_string(), reason },
+        ClientError::Odd { .. } => Error::Missing(error.to_string()),
+    }
+}
+
+/// Where the daemon listens: as told, as its configuration says, or as a service does. Of the configuration nothing else is looked at: it may be
+/// just what is broken.
+fn socket(at: &At) -> Result<PathBuf, Error> {
+    if let Some(socket) = &at.socket {
+        return Ok(socket.clone());
+    }
+    if let Some(socket) = std::env::var_os("SQUINT_CONTROL__SOCKET").filter(|socket| !socket.is_empty()) {
+        return Ok(socket.into());
+    }
+    let Some(file) = at.config.as_ref().filter(|file| !file.as_os_str().is_empty()) else { return Ok(DEFAULT_SOCKET.into()) };
+    let text = std::fs::read_to_string(file).map_err(Error::io(file.display()))?;
+    let wrong = |reason: String| Error::File { path: file.clone(), reason };
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+    let socket = table.get("control").and_then(|control| control.get("socket")).and_then(toml::Value::as_str);
+    socket
+        .map(PathBuf::from)
+        .ok_or_else(|| wrong("control.socket is not set, so nobody can ask that daemon; set it and restart".into()))
+}

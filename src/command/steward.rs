@@ -1,0 +1,327 @@
+//! What the running daemon does when it is spoken to: reload, another policy, another mode, another log level; and what it tells of
+//! itself. The one place where a running daemon changes.
+//!
+//! Changes of the crew are made one after the other on a thread of their own, since engines take their time to load; who asked waits for
+//! the answer, signals do not. Nothing here can hold up a frame.
+
+use std::path::PathBuf;
+use std::process;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
+use log::{LevelFilter, info, warn};
+
+use super::kit::Kit;
+use crate::config::{self, Camera, Config, Overrides};
+use crate::control::{Setting, Steering};
+use crate::error::Error;
+use crate::events;
+use crate::observe::{
+    CameraPhase, CameraState, EngineHealth, EngineState, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State, ThreadState,
+    Watch,
+};
+use crate::pipeline::clock::Stop;
+use crate::pipeline::{Remote, Tuning, Vitals};
+use crate::policy::Policy;
+use crate::service::notify;
+use crate::service::warden::Findings;
+use crate::sink::Stamp;
+
+/// Orders that may wait; a signal that finds them full changes nothing, since a reload is on its way anyway.
+const WAITING: usize = 4;
+
+/// An order, and where the answer goes.
+struct Order {
+    /// In place of the policy of the configuration.
+    policy: Option<String>,
+    reply: Option<Sender<Result<String, String>>>,
+}
+
+/// Steers the daemon. Shared by signals, the control socket and the service thread.
+pub(crate) struct Steward {
+    orders: (Sender<Order>, Receiver<Order>),
+    stop: Stop,
+    started: Instant,
+    began: SystemTime,
+    file: Option<PathBuf>,
+    flags: Overrides,
+    vitals: Arc<Vitals>,
+    findings: Arc<Findings>,
+    /// Set once the pipeline runs.
+    remote: OnceLock<Remote>,
+    watch: OnceLock<Arc<Watch>>,
+    now: Mutex<Now>,
+}
+
+/// What is in force.
+#[derive(Default)]
+struct Now {
+    config: Option<Config>,
+    policy: PolicyState,
+    reloads: Reloads,
+    /// Engines that could not be loaded at the start.
+    unusable: Vec<String>,
+}
+
+impl Steward {
+    /// For a daemon with this configuration file and these flags, which hold for every reload.
+    pub(crate) fn new(file: Option<PathBuf>, flags: Overrides, stop: &Stop, started: Instant, vitals: Arc<Vitals>) -> Arc<Self> {
+        Arc::new(Self {
+            orders: bounded(WAITING),
+            stop: stop.clone(),
+            started,
+            began: SystemTime::now().checked_sub(started.elapsed()).unwrap_or(UNIX_EPOCH),
+            file,
+            flags,
+            vitals,
+            findings: Arc::default(),
+            remote: OnceLock::new(),
+            watch: OnceLock::new(),
+            now: Mutex::default(),
+        })
+    }
+
+    /// When the process began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// What the service thread finds.
+    pub(crate) fn findings(&self) -> Arc<Findings> {
+        Arc::clone(&self.findings)
+    }
+
+    /// This is in force from the start.
+    pub(crate) fn begin(&self, config: &Config, policy: &Policy) {
+        let mut now = self.now();
+        (now.config, now.policy) = (Some(config.clone()), described(policy));
+    }
+
+    /// The pipeline runs; takes orders from now on, until told to stop.
+    pub(crate) fn attend(self: &Arc<Self>, remote: Remote, watch: Arc<Watch>) -> std::io::Result<JoinHandle<()>> {
+        let engines = remote.engines().map(|(_, engines)| engines).unwrap_or_default();
+        let unusable = engines.iter().filter(|engine| engine.health == EngineHealth::Unusable);
+        self.now().unusable = unusable.map(|engine| engine.id.to_string()).collect();
+        let _ = (self.remote.set(remote), self.watch.set(watch));
+        let steward = Arc::clone(self);
+        std::thread::Builder::new().name("steward".into()).spawn(move || steward.serve())
+    }
+
+    fn serve(&self) {
+        loop {
+            let order = select! {
+                recv(self.orders.1) -> order => order,
+                recv(self.stop.signal()) -> _ => return,
+            };
+            let Ok(Order { policy, reply }) = order else { return };
+            let outcome = self.obey(policy);
+            if let Some(reply) = reply {
+                let _ = reply.send(outcome);
+            }
+        }
+    }
+
+    /// SIGHUP.
+    pub(crate) fn reload_soon(&self) {
+        match self.orders.0.try_send(Order { policy: None, reply: None }) {
+            Ok(()) => (),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                info!(event = events::SETTING_CHANGED; "told to reload while {WAITING} reloads wait already; one of those will do");
+            }
+        }
+    }
+
+    fn order(&self, policy: Option<String>) -> Result<String, String> {
+        if self.remote.get().is_none() {
+            return Err("Squint is still starting; try again once it is ready".into());
+        }
+        let (reply, answer) = bounded(1);
+        if self.orders.0.try_send(Order { policy, reply: Some(reply) }).is_err() {
+            return Err(format!("{WAITING} reloads wait already; try again in a moment"));
+        }
+        select! {
+            recv(answer) -> outcome => outcome.unwrap_or_else(|_| Err("Squint is coming to its end".into())),
+            recv(self.stop.signal()) -> _ => Err("Squint is coming to its end".into()),
+        }
+    }
+
+    /// Reads everything again and puts it in force, or says why not; either way everybody hears of it.
+    fn obey(&self, policy: Option<String>) -> Result<String, String> {
+        notify::reloading();
+        let outcome = self.change(policy).map_err(|error| error.to_string());
+        let ok = outcome.is_ok();
+        match &outcome {
+            Ok(what) => info!(event = events::RELOADED; "{what}"),
+            Err(why) => log::error!(event = events::RELOAD_REFUSED; "nothing has changed: {why}"),
+        }
+        {
+            let mut now = self.now();
+            now.reloads.count += 1;
+            now.reloads.failed += u64::from(!ok);
+            let message = outcome.clone().unwrap_or_else(|why| why);
+            now.reloads.last = Some(Reload { at: Stamp::of(SystemTime::now()).as_str().to_owned(), ok, message });
+        }
+        notify::ready(&self.describe());
+        outcome
+    }
+
+    fn change(&self, policy: Option<String>) -> Result<String, Error> {
+        let remote = self.remote.get().ok_or_else(|| Error::Bug("a reload before the start".into()))?;
+        let flags = Overrides { policy: policy.or_else(|| self.flags.policy.clone()), ..self.flags.clone() };
+        let kit = Kit::of(config::load(self.file.as_deref(), &flags)?)?;
+        if let Some(before) = &self.now().config {
+            let fixed = before.fixed_changes(&kit.config);
+            if !fixed.is_empty() {
+                return Err(Error::Usage(format!("{} cannot change while Squint runs: restart it for that", fixed.join(", "))));
+            }
+        }
+        let crew = kit.crew(&kit.policy_file()?)?;
+        let policy = described(&crew.policy);
+        let engines: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
+        remote.relieve(crew)?;
+        for (index, camera) in kit.config.cameras.iter().enumerate() {
+            remote.tune(index, &tuning(camera));
+        }
+        log::set_max_level(kit.config.log_level);
+        let mut now = self.now();
+        let what = format!("in force: policy {} over {}", policy.name, engines.join(", "));
+        (now.config, now.policy) = (Some(kit.config), policy);
+        now.unusable.clear();
+        Ok(what)
+    }
+
+    /// One line for `systemctl status`.
+    pub(crate) fn describe(&self) -> String {
+        let state = self.state();
+        let count = |phase| state.cameras.iter().filter(|camera| camera.state == phase).count();
+        let mut parts = vec![format!("{} of {} cameras deliver", count(CameraPhase::Delivering), state.cameras.len())];
+        let all = &state.counted.all;
+        parts.extend(all.fps_10s.map(|fps| format!("{fps:.1} frames/s")));
+        let share = |engine: &crate::observe::EngineCount| {
+            engine.run_share.filter(|share| *share >= 0.005).map(|share| format!("{} {:.0} %", engine.id, share * 100.0))
+        };
+        let shares: Vec<_> = state.counted.engines.iter().filter_map(share).collect();
+        parts.extend((!shares.is_empty()).then(|| shares.join(", ")));
+        parts.extend(all.age_us.map(|age| format!("p95 {:.1} ms", age.p95 as f64 / 1000.0)));
+        let drops: u64 = state.cameras.iter().map(|camera| camera.drops.total()).sum();
+        parts.push(format!("{drops} dropped"));
+        parts.push(format!("mode {}", state.mode.name()));
+        let mut line = parts.join("; ");
+        for complaint in state.complaints.iter().chain(&state.degraded) {
+            line.push_str("; ");
+            line.push_str(complaint);
+        }
+        line
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a camera of the configuration wants its frames treated.
+fn tuning(camera: &Camera) -> Tuning {
+    let Camera { deadline, stale_after, stall_after, retry_cap, reuse, .. } = camera;
+    Tuning { deadline: *deadline, stale_after: *stale_after, stall_after: *stall_after, retry_cap: *retry_cap, reuse: *reuse }
+}
+
+fn described(policy: &Policy) -> PolicyState {
+    PolicyState { name: policy.name().to_owned(), kind: policy.kind().to_owned() }
+}
+
+impl Steering for Steward {
+    fn state(&self) -> State {
+        let remote = self.remote.get();
+        let (mode, engines) = remote.and_then(Remote::engines).unwrap_or_default();
+        let cameras = remote.map(Remote::cameras).unwrap_or_default();
+        let engines: Vec<_> = engines.into_iter().map(engine_state).collect();
+        let now = self.now();
+        let mut degraded: Vec<_> = now.unusable.iter().map(|id| format!("engine {id} cannot be loaded")).collect();
+        let unfit = |state| engines.iter().filter(move |engine| engine.state == state);
+        degraded.extend(unfit(EngineHealth::Stuck).map(|engine| format!("engine {} is stuck", engine.id)));
+        degraded.extend(unfit(EngineHealth::Aside).map(|engine| format!("engine {} is set aside", engine.id)));
+        let lost = cameras.iter().filter(|camera| camera.phase == CameraPhase::Retrying);
+        degraded.extend(lost.map(|camera| format!("camera {} is lost and tried again", camera.name)));
+        if let Some(Reload { ok: false, message, .. }) = &now.reloads.last {
+            degraded.push(format!("the last reload was refused: {message}"));
+        }
+        let complaints = self.findings.troubles();
+        State {
+            v: STATE_VERSION,
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: process::id(),
+            phase: match () {
+                () if self.stop.is_stopped() => Phase::Stopping,
+                () if self.findings.is_ready() => Phase::Running,
+                () => Phase::Starting,
+            },
+            ready: self.findings.is_ready(),
+            healthy: complaints.is_empty(),
+            complaints,
+            start_time_s: self.began.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
+            uptime_s: self.started.elapsed().as_secs_f64(),
+            mode,
+            policy: now.policy.clone(),
+            log_level: log::max_level().as_str().to_lowercase(),
+            degraded,
+            reload: now.reloads.clone(),
+            engines,
+            cameras: cameras.into_iter().map(camera_state).collect(),
+            threads: self.vitals.board.beats().into_iter().map(thread_state).collect(),
+            counted: self.watch.get().map(|watch| watch.read(Instant::now()).counted()).unwrap_or_default(),
+        }
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        self.order(None)
+    }
+
+    fn set(&self, what: Setting, value: &str) -> Result<String, String> {
+        let said = match what {
+            Setting::Policy => return self.order(Some(value.to_owned())),
+            Setting::LogLevel => {
+                let level: LevelFilter = value.parse().map_err(|_| format!("there is no log level `{}`", value.escape_debug()))?;
+                log::set_max_level(level);
+                format!("log level {value}, until the next reload or restart")
+            }
+            Setting::Mode => {
+                let mode = Mode::named(value).ok_or_else(|| format!("there is no mode `{}`", value.escape_debug()))?;
+                self.remote.get().ok_or("Squint is still starting; try again once it is ready")?.set_mode(mode);
+                format!("mode {value}, until the next reload or restart")
+            }
+        };
+        // At warn: who reads the journal at night must see it even where info is not logged.
+        warn!(event = events::SETTING_CHANGED; "{said}");
+        Ok(said)
+    }
+}
+
+fn engine_state(engine: crate::pipeline::EngineState) -> EngineState {
+    let since_s = engine.since.map(|since| since.as_secs_f64()).unwrap_or_default();
+    EngineState { id: engine.id.to_string(), state: engine.health, since_s, failures: u64::from(engine.failures) }
+}
+
+fn camera_state(camera: crate::pipeline::CameraState) -> CameraState {
+    CameraState {
+        name: camera.name.to_string(),
+        source: camera.source.to_string(),
+        state: camera.phase,
+        since_s: camera.since.as_secs_f64(),
+        next_try_s: camera.next_try.map(|left| left.as_secs_f64()),
+        losses: camera.losses,
+        offered: camera.offered,
+        drops: camera.drops,
+    }
+}
+
+fn thread_state(beat: crate::pipeline::pulse::Beat) -> ThreadState {
+    let with = beat.engine.as_ref().map(|engine| format!(" with {engine}")).unwrap_or_default();
+    ThreadState {
+        name: beat.thread.to_string(),
+        doing: format!("{}{with}", beat.doing.name()),
+        since_s: beat.since.as_secs_f64(),
+        overdue: beat.is_overdue(),
+    }
+}

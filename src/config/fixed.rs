@@ -1,0 +1,98 @@
+//! What a reload cannot change, by name: cameras and their sources, outputs, sockets, the runtime library.
+//!
+//! Pure. Everything else may differ between two configurations of a running daemon.
+
+use super::{Camera, Config};
+
+impl Config {
+    /// Keys that differ between this configuration, which is in force, and `next`, and need a restart; empty if `next` can be taken up.
+    pub fn fixed_changes(&self, next: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        if self.cameras.iter().map(|camera| &camera.name).ne(next.cameras.iter().map(|camera| &camera.name)) {
+            changes.push("camera (their number, names or order)".to_owned());
+        } else {
+            for (camera, next) in self.cameras.iter().zip(&next.cameras) {
+                let changed = camera_changes(camera, next);
+                changes.extend(changed.into_iter().map(|key| format!("camera[{}].{key}", camera.name)));
+            }
+        }
+        let output = &self.output;
+        for (key, differs) in [
+            ("engines.onnxruntime", self.engines.onnxruntime != next.engines.onnxruntime),
+            ("output.stdout", output.stdout != next.output.stdout),
+            ("output.summary", output.summary != next.output.summary),
+            ("output.file", output.file != next.output.file),
+            ("output.socket", output.socket != next.output.socket),
+            ("output.queue", output.queue != next.output.queue),
+        ] {
+            if differs {
+                changes.push(key.to_owned());
+            }
+        }
+        changes
+    }
+}
+
+fn camera_changes(camera: &Camera, next: &Camera) -> Vec<&'static str> {
+    let size = |camera: &Camera, which: fn(&(u32, u32)) -> u32| camera.size.as_ref().map(which);
+    let keys = [
+        ("source", camera.source != next.source),
+        ("roi", camera.framing.roi != next.framing.roi),
+        ("fit", camera.framing.fit != next.framing.fit),
+        ("rotation", camera.framing.rotation != next.framing.rotation),
+        ("pace", camera.pace != next.pace),
+        ("rate-hz", camera.rate_hz != next.rate_hz),
+        ("width", size(camera, |size| size.0) != size(next, |size| size.0)),
+        ("height", size(camera, |size| size.1) != size(next, |size| size.1)),
+    ];
+    keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Folders, Overrides, resolve};
+
+    const FILE: &str = "policy = \"default\"\n[engines]\nthreads = 1\n[output]\nqueue = 16\n\
+                        [[camera]]\nname = \"door\"\nsource = \"csi:0\"\ndeadline-ms = 100\n[[camera]]\nname = \"yard\"\nsource = \"csi:1\"\n";
+
+    fn config(text: &str) -> Config {
+        let folders = Folders { engines: "e".into(), calibration: "c".into() };
+        resolve(Some(("squint.toml", text)), [], &Overrides::default(), &folders).expect(text)
+    }
+
+    #[test]
+    fn what_a_running_daemon_cannot_change_is_named_and_the_rest_is_free() {
+        let free = [
+            ("\"default\"", "\"accurate\""),
+            ("threads = 1", "threads = 2\ndeadline-ms = 500\nfolder = \"elsewhere\""),
+            ("deadline-ms = 100", "deadline-ms = 50\nstale-after-ms = 70\nstall-after-ms = 900\nretry-cap-ms = 800"),
+            ("deadline-ms = 100", "reuse = { max-change = 0.1, max-age-ms = 100 }"),
+            ("policy", "log-level = \"debug\"\ncalibration = \"x\"\npolicy"),
+        ];
+        let now = config(FILE);
+        for (from, to) in free {
+            let next = config(&FILE.replacen(from, to, 1));
+            assert_ne!(next, now, "{to}");
+            assert_eq!(now.fixed_changes(&next), Vec::<String>::new(), "{to}");
+        }
+        let fixed = [
+            ("\"csi:1\"", "\"csi:2\"", "camera[yard].source"),
+            ("deadline-ms = 100", "roi = [0.0, 0.0, 0.5, 0.5]", "camera[door].roi"),
+            ("deadline-ms = 100", "fit = \"centre-crop\"", "camera[door].fit"),
+            ("deadline-ms = 100", "rotation = 90", "camera[door].rotation"),
+            ("deadline-ms = 100", "rate-hz = 10", "camera[door].rate-hz"),
+            ("\"yard\"", "\"garden\"", "camera (their number, names or order)"),
+            ("threads = 1", "onnxruntime = \"/x.so\"", "engines.onnxruntime"),
+            ("queue = 16", "queue = 17", "output.queue"),
+            ("queue = 16", "queue = 16\nsocket = \"/s\"", "output.socket"),
+            ("queue = 16", "queue = 16\nsummary = false", "output.summary"),
+            ("queue = 16", "queue = 16\nstdout = \"none\"", "output.stdout"),
+            ("queue = 16", "queue = 16\nfile = { path = \"/f\" }", "output.file"),
+        ];
+        for (from, to, key) in fixed {
+            assert_eq!(now.fixed_changes(&config(&FILE.replacen(from, to, 1))), [key], "{to}");
+        }
+        let wide = config(&FILE.replacen("deadline-ms = 100", "width = 640\nheight = 480", 1));
+        assert_eq!(now.fixed_changes(&wide), ["camera[door].width", "camera[door].height"]);
+    }
+}

@@ -1,0 +1,254 @@
+//! What the daemon is and does at one moment, as `squint status` and the metrics tell it. Pure data; JSON in docs/control.md.
+//!
+//! The daemon fills it in, see [`crate::control::Steering`]. Times are in seconds, as they are told to people and scrapers.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::Counted;
+use super::summary::dropped;
+use crate::report::{DropReason, Drops};
+
+/// Version of the status schema, see docs/control.md. Fields may be added without a new one.
+pub const STATE_VERSION: u32 = 1;
+
+/// An enum whose words are the same in JSON, in metrics and on the screen.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident $word:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum $name { $($(#[$variant_doc])* $variant),* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The word in JSON, in metrics and on the screen.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+
+            /// What the word stands for.
+            pub fn named(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.name() == word)
+            }
+        }
+    };
+}
+
+words! {
+    /// Where the daemon stands in its life.
+    Phase {
+        /// Engines are being loaded, cameras opened for the first time.
+        #[default] Starting "starting",
+        /// At work.
+        Running "running",
+        /// Told to stop; the frames on their way are finished.
+        Stopping "stopping",
+    }
+}
+
+words! {
+    /// How hard Squint may look.
+    Mode {
+        /// As the policy says.
+        #[default] Auto "auto",
+        /// Only the cheapest engine of the policy may look.
+        Eco "eco",
+        /// Engines rest; every frame is abstained.
+        Paused "paused",
+    }
+}
+
+words! {
+    /// How an engine is.
+    EngineHealth {
+        /// Warm and asked.
+        #[default] Ready "ready",
+        /// Failed; not asked for a while.
+        Aside "aside",
+        /// A run goes on beyond its deadline; not asked until it returns.
+        Stuck "stuck",
+        /// Could not be loaded; not asked at all.
+        Unusable "unusable",
+    }
+}
+
+words! {
+    /// How a camera is.
+    CameraPhase {
+        /// Being opened.
+        #[default] Opening "opening",
+        /// Frames come.
+        Delivering "delivering",
+        /// Lost; opened again after a pause.
+        Retrying "retrying",
+        /// A finite source that has come to its end.
+        Ended "ended",
+    }
+}
+
+/// Everything at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// [`STATE_VERSION`].
+    pub v: u32,
+    /// Squint's version.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Where in its life.
+    pub phase: Phase,
+    /// True once the first engine is warm and every camera delivers or is known to be retrying.
+    pub ready: bool,
+    /// False while something is wrong that Squint cannot mend by itself soon; `complaints` says what.
+    pub healthy: bool,
+    /// What makes it unhealthy, a sentence each.
+    pub complaints: Vec<String>,
+    /// When Squint started, seconds since 1970.
+    pub start_time_s: f64,
+    /// How long ago that was by the monotonic clock, seconds.
+    pub uptime_s: f64,
+    /// How hard it may look.
+    pub mode: Mode,
+    /// The policy in force.
+    pub policy: PolicyState,
+    /// Least important message that is logged.
+    pub log_level: String,
+    /// What works less well than it should, a sentence each.
+    pub degraded: Vec<String>,
+    /// What became of reloads.
+    pub reload: Reloads,
+    /// The engines of the policy.
+    pub engines: Vec<EngineState>,
+    /// The cameras.
+    pub cameras: Vec<CameraState>,
+    /// Squint's threads, as the watchdog sees them.
+    pub threads: Vec<ThreadState>,
+    /// What was counted, see [`super::Reading::counted`].
+    pub counted: Counted,
+}
+
+/// A policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PolicyState {
+    /// Its name.
+    pub name: String,
+    /// `fixed`, `confidence`, `hybrid`, ...
+    pub kind: String,
+}
+
+/// What became of reloads since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reloads {
+    /// Tried.
+    pub count: u64,
+    /// Of these, refused.
+    pub failed: u64,
+    /// The last one.
+    pub last: Option<Reload>,
+}
+
+/// One reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reload {
+    /// When, RFC 3339 in UTC; [`crate::sink::Stamp`] writes it.
+    pub at: String,
+    /// Whether it is in force.
+    pub ok: bool,
+    /// What is in force now, or why the old stays.
+    pub message: String,
+}
+
+/// One engine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EngineState {
+    /// Its id.
+    pub id: String,
+    /// How it is.
+    pub state: EngineHealth,
+    /// For how long, seconds.
+    pub since_s: f64,
+    /// How often it failed or got stuck.
+    pub failures: u64,
+}
+
+/// One camera.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CameraState {
+    /// Its name.
+    pub name: String,
+    /// Its source, without secrets.
+    pub source: String,
+    /// How it is.
+    pub state: CameraPhase,
+    /// For how long, seconds.
+    pub since_s: f64,
+    /// While retrying: when it is opened again, seconds from now.
+    pub next_try_s: Option<f64>,
+    /// How often it was lost.
+    pub losses: u64,
+    /// Frames the source offered.
+    pub offered: u64,
+    /// Frames given up, by reason.
+    #[serde(serialize_with = "dropped", deserialize_with = "drops")]
+    pub drops: Drops,
+}
+
+/// One thread.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ThreadState {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub doing: String,
+    /// For how long, seconds.
+    pub since_s: f64,
+    /// True if that is longer than it may be.
+    pub overdue: bool,
+}
+
+/// Reasons by name; those of a newer Squint are left out.
+fn drops<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Drops, D::Error> {
+    let counts = HashMap::<String, u64>::deserialize(deserializer)?;
+    let mut drops = Drops::default();
+    for why in DropReason::ALL {
+        drops.add(why, counts.get(why.name()).copied().unwrap_or(0));
+    }
+    Ok(drops)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_survives_its_way_through_json() {
+        let mut camera = CameraState { name: "door".into(), next_try_s: Some(1.5), ..CameraState::default() };
+        camera.drops.add(DropReason::SinkFull, 7);
+        let state = State { mode: Mode::Eco, cameras: vec![camera], ..State::default() };
+        let json = serde_json::to_string(&state).unwrap();
+        assert!(json.contains("\"sink-full\":7") && json.contains("\"mode\":\"eco\""), "{json}");
+        assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
+        let newer = json.replacen('{', "{\"news\":[1,2],", 1).replace("\"late\":0", "\"bored\":3");
+        assert_eq!(serde_json::from_str::<State>(&newer).unwrap(), state, "what a newer daemon adds is left out");
+    }
+
+    #[test]
+    fn words_are_those_of_the_json() {
+        for health in EngineHealth::ALL {
+            assert_eq!(serde_json::to_string(health).unwrap(), format!("\"{}\"", health.name()));
+            assert_eq!(EngineHealth::named(health.name()), Some(*health));
+        }
+        assert_eq!((Mode::named("paused"), Mode::named("Paused")), (Some(Mode::Paused), None));
+    }
+}

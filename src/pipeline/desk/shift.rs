@@ -1,0 +1,112 @@
+//! One policy with its engines: who is on duty at the desk. A reload brings a new shift; the one before finishes the frames that it
+//! has begun, so that nothing is lost between two policies.
+//!
+//! Pure.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::{EngineIdx, Labels, LookTimes, MAX_ENGINES, score};
+use crate::observe::Mode;
+use crate::policy::{Allowance, Policy, Reuse, Step};
+use crate::stats::LatencyWindow;
+
+use super::{Job, Seat};
+
+/// Number of a shift, in the order in which they came.
+pub(crate) type ShiftId = u32;
+
+/// A policy, its engines and what they answer.
+pub(crate) struct Shift {
+    pub(crate) id: ShiftId,
+    pub(super) policy: Policy,
+    pub(super) seats: Vec<Seat>,
+    /// Ids of the engines, by index.
+    pub(crate) engines: Arc<[Arc<str>]>,
+    pub(crate) labels: Arc<Labels>,
+    /// How long a look may take, at least.
+    pub(super) limit: Duration,
+}
+
+impl Shift {
+    /// `windows`: what each engine of the policy is expected to cost, by index; `None` for one that could not be loaded.
+    pub(crate) fn new(
+        id: ShiftId,
+        policy: Policy,
+        engines: Arc<[Arc<str>]>,
+        windows: Vec<Option<LatencyWindow>>,
+        labels: Arc<Labels>,
+        limit: Duration,
+    ) -> Self {
+        let seats = windows.into_iter().zip(&*engines).zip(0..);
+        let seats = seats.map(|((window, id), index)| Seat::new(EngineIdx(index), Arc::clone(id), window)).collect();
+        Self { id, policy, seats, engines, labels, limit }
+    }
+
+    /// What the moment allows.
+    pub(super) fn allowance(
+        &self,
+        mode: Mode,
+        reuse: Option<Reuse>,
+        remaining: Option<Duration>,
+        idle: bool,
+        now: Instant,
+    ) -> Allowance {
+        let mut engines = [None; MAX_ENGINES];
+        if mode != Mode::Paused {
+            for (slot, seat) in engines.iter_mut().zip(&self.seats) {
+                *slot = seat.terms(idle, now);
+            }
+        }
+        if mode == Mode::Eco {
+            let cheapest = engines.iter().flatten().map(|terms| terms.p50).min();
+            let mut left = true;
+            for slot in &mut engines {
+                // Of two that cost the same only the first.
+                *slot = slot.take_if(|terms| Some(terms.p50) == cheapest && std::mem::take(&mut left));
+            }
+        }
+        Allowance { remaining, engines, reuse }
+    }
+
+    /// Makes a frame that no engine has seen its own.
+    pub(super) fn take_over(&self, job: &mut Job) {
+        if job.shift != self.id {
+            job.shift = self.id;
+            job.report.engines = Arc::clone(&self.engines);
+            job.report.labels = Arc::clone(&self.labels);
+        }
+    }
+
+    /// Writes into the frame's journey what came of the engine that it was shown to: an answer after `times`, or nothing.
+    pub(super) fn note(&self, job: &mut Job, times: Option<LookTimes>) {
+        let (engine, why) = job.asked;
+        let queued = job.begun_at.saturating_duration_since(job.asked_at);
+        let journey = &mut job.report.journey;
+        let mut step = Step {
+            engine,
+            why,
+            answered: times.is_some(),
+            queued,
+            times: times.unwrap_or_default(),
+            top: Default::default(),
+            margin: 0.0,
+            entropy: 0.0,
+        };
+        if step.answered {
+            let own = &job.own;
+            (step.top, step.margin, step.entropy) = (own.top[0], own.margin, own.entropy);
+            let earlier = if self.policy.averages() { journey.answers() as u32 } else { 0 };
+            match earlier {
+                0 => std::mem::swap(&mut journey.answer, &mut job.own),
+                _ => score::absorb(&mut journey.answer, &job.own, earlier + 1),
+            }
+        }
+        journey.steps.push(step);
+    }
+
+    /// True if none of its engines looks at a frame that is waited for.
+    pub(super) fn is_through(&self) -> bool {
+        self.seats.iter().all(|seat| seat.held().is_none())
+    }
+}

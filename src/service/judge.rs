@@ -1,0 +1,142 @@
+//! Whether Squint makes progress: the one place that decides if the watchdog is fed.
+//!
+//! Pure: the moment, what the threads do and what the cameras have delivered are handed in. Two things stop the food: a thread that
+//! is at one thing for longer than it may, and a camera whose frames are under way but come to no end. A camera that is silent within
+//! its patience, is being opened, or rests before the next try, is no lack of progress: that silence is announced.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::pipeline::CameraState;
+use crate::pipeline::pulse::Beat;
+
+/// What keeps Squint from being alive.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Trouble {
+    /// This thread is at one thing for too long.
+    Hung(Beat),
+    /// Frames of this camera are under way but come to no end.
+    Still { camera: Arc<str>, since: Duration, under_way: u64 },
+}
+
+/// Remembers when each camera last came forward.
+pub(super) struct Judge {
+    patience: Duration,
+    /// Frames that have come to their end, and when that number last changed.
+    done: HashMap<Arc<str>, (u64, Instant)>,
+}
+
+impl Judge {
+    /// `patience`: how long frames may be under way without one coming to its end.
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { patience, done: HashMap::new() }
+    }
+
+    /// All that is wrong; empty if the watchdog may be fed.
+    pub(super) fn troubles(&mut self, now: Instant, beats: &[Beat], cameras: &[CameraState]) -> Vec<Trouble> {
+        let mut troubles: Vec<_> = beats.iter().filter(|beat| beat.is_overdue()).cloned().map(Trouble::Hung).collect();
+        for camera in cameras {
+            let done = camera.told + camera.drops.total();
+            let (was, at) = self.done.entry(Arc::clone(&camera.name)).or_insert((done, now));
+            if *was != done || camera.under_way() == 0 {
+                (*was, *at) = (done, now);
+            }
+            let since = now.saturating_duration_since(*at);
+            if since > self.patience {
+                troubles.push(Trouble::Still { camera: Arc::clone(&camera.name), since, under_way: camera.under_way() });
+            }
+        }
+        troubles
+    }
+}
+
+impl Trouble {
+    /// Who: the same as long as it is the same trouble.
+    pub(super) fn who(&self) -> &Arc<str> {
+        match self {
+            Self::Hung(beat) => &beat.thread,
+            Self::Still { camera, .. } => camera,
+        }
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Hung(beat) => {
+                write!(f, "thread {} hangs: {}", beat.thread, beat.doing.name())?;
+                if let Some(engine) = &beat.engine {
+                    write!(f, " with {engine}")?;
+                }
+                write!(f, " for {:.1} s", beat.since.as_secs_f64())?;
+                beat.limit.map_or(Ok(()), |limit| write!(f, ", more than the {:.1} s that it may", limit.as_secs_f64()))
+            }
+            Self::Still { camera, since, under_way } => {
+                write!(f, "camera {camera}: none of {under_way} frames under way has come to its end for {:.1} s", since.as_secs_f64())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::CameraPhase;
+    use crate::pipeline::pulse::Doing;
+    use crate::report::Drops;
+
+    fn camera(offered: u64, told: u64) -> CameraState {
+        CameraState {
+            name: "door".into(),
+            source: "test".into(),
+            phase: CameraPhase::Delivering,
+            since: Duration::ZERO,
+            next_try: None,
+            losses: 0,
+            offered,
+            told,
+            drops: Drops([1, 0, 0, 0, 0, 0, 0]),
+        }
+    }
+
+    fn beat(since: u64, limit: Option<u64>) -> Beat {
+        let seconds = Duration::from_secs;
+        Beat {
+            thread: "engine-a".into(),
+            doing: Doing::Looking,
+            engine: Some("lite0".into()),
+            since: seconds(since),
+            limit: limit.map(seconds),
+        }
+    }
+
+    #[test]
+    fn a_thread_beyond_its_limit_is_named_with_what_it_does_and_since_when() {
+        let mut judge = Judge::new(Duration::from_secs(10));
+        let troubles = judge.troubles(Instant::now(), &[beat(9, Some(10)), beat(1000, None), beat(31, Some(15))], &[]);
+        assert_eq!(troubles.len(), 1);
+        assert_eq!(
+            troubles[0].to_string(),
+            "thread engine-a hangs: looking with lite0 for 31.0 s, more than the 15.0 s that it may"
+        );
+    }
+
+    #[test]
+    fn frames_under_way_must_come_to_an_end_but_silence_is_no_lack_of_progress() {
+        let mut judge = Judge::new(Duration::from_secs(10));
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut at = |seconds: u32, offered, told| judge.troubles(start + seconds * second, &[], &[camera(offered, told)]);
+        assert!(at(0, 5, 2).is_empty());
+        assert!(at(9, 9, 3).is_empty(), "one came to its end");
+        assert!(at(19, 900, 3).is_empty(), "not for ten seconds");
+        let troubles = at(20, 901, 3);
+        assert_eq!(troubles[0].to_string(), "camera door: none of 897 frames under way has come to its end for 11.0 s");
+        assert!(at(21, 902, 4).is_empty(), "it goes on");
+        // Everything has come to its end, and for an hour no frame comes: whoever waits for them has a limit of its own.
+        assert!(at(22, 902, 901).is_empty());
+        assert!(at(3600, 902, 901).is_empty());
+        assert!(at(3601, 903, 901).is_empty(), "the clock starts with the frame");
+        assert!(!at(3612, 903, 901).is_empty());
+    }
+}

@@ -1,0 +1,148 @@
+//! The service thread: says when Squint is ready, feeds systemd's watchdog as long as there is progress, and keeps the status line.
+//!
+//! Decides nothing itself: [`super::judge`] says whether there is progress. If this thread hangs, nobody feeds the watchdog either.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use log::{Level, error, info, log};
+
+use super::judge::{Judge, Trouble};
+use super::notify;
+use crate::events;
+use crate::observe::CameraPhase;
+use crate::pipeline::clock::{Clock, MachineClock, Stop};
+use crate::pipeline::{CameraState, Remote, Vitals};
+
+/// Between two looks while Squint starts.
+const STARTING: Duration = Duration::from_millis(20);
+/// Longest time between two looks; a quarter of the watchdog's patience if that is shorter.
+const TICK: Duration = Duration::from_secs(1);
+/// Between two status lines; systemd keeps the last one.
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// Longest time that a thread may be at one thing; half of the watchdog's patience if that is shorter.
+const HANG_AFTER: Duration = Duration::from_secs(15);
+
+/// How long a thread may be at one thing, given how patient systemd is.
+pub fn hang_after() -> Duration {
+    notify::watchdog().map_or(HANG_AFTER, |period| (period / 2).min(HANG_AFTER))
+}
+
+/// What the service thread has found, for whoever asks.
+#[derive(Debug, Default)]
+pub struct Findings {
+    ready: AtomicBool,
+    troubles: std::sync::Mutex<Vec<String>>,
+}
+
+impl Findings {
+    /// True once the engines are warm and every camera delivers or is known to be retrying.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// What keeps the watchdog from being fed, a sentence each.
+    pub fn troubles(&self) -> Vec<String> {
+        self.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// What the status line is made of, called each time anew.
+pub type Describe = Box<dyn Fn() -> String + Send>;
+
+/// Watches over a running pipeline.
+pub struct Warden {
+    /// The pipeline.
+    pub remote: Remote,
+    /// Its threads.
+    pub vitals: Arc<Vitals>,
+    /// Ends the watch.
+    pub stop: Stop,
+    /// Where the findings go.
+    pub findings: Arc<Findings>,
+    /// What the status says while all is well.
+    pub describe: Describe,
+}
+
+impl Warden {
+    /// Starts the thread, which ends when Squint is told to stop or the last camera has ended.
+    pub fn start(self) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("service".into()).spawn(move || self.watch())
+    }
+
+    fn watch(self) {
+        let tick = notify::watchdog().map_or(TICK, |period| (period / 4).min(TICK));
+        let mut judge = Judge::new(self.vitals.hang_after);
+        let mut known = HashSet::new();
+        let (mut ready, mut told) = (false, None::<Instant>);
+        loop {
+            let (now, cameras) = (Instant::now(), self.remote.cameras());
+            if cameras.iter().all(|camera| camera.phase == CameraPhase::Ended) {
+                return;
+            }
+            let troubles = judge.troubles(now, &self.vitals.board.beats(), &cameras);
+            self.tell(&troubles, &mut known);
+            if troubles.is_empty() {
+                notify::alive();
+            }
+            if !ready && is_ready(&cameras) {
+                ready = true;
+                self.findings.ready.store(true, Ordering::Release);
+                let status = (self.describe)();
+                // On a terminal the first answers say as much.
+                let level = if notify::is_heard() { Level::Info } else { Level::Debug };
+                log!(level, event = events::STARTED; "ready: {status}");
+                notify::ready(&status);
+                told = Some(now);
+            } else if told.is_none_or(|at| now.saturating_duration_since(at) >= STATUS_EVERY) {
+                notify::status(&self.status(ready, &troubles, &cameras));
+                told = Some(now);
+            }
+            if !MachineClock.sleep(if ready { tick } else { STARTING.min(tick) }, &self.stop) {
+                return;
+            }
+        }
+    }
+
+    fn status(&self, ready: bool, troubles: &[Trouble], cameras: &[CameraState]) -> String {
+        match (troubles.first(), ready) {
+            (Some(trouble), _) => format!("no progress: {trouble}"),
+            (None, true) => (self.describe)(),
+            (None, false) => {
+                let waits = cameras.iter().filter(|camera| camera.phase == CameraPhase::Opening);
+                let names: Vec<_> = waits.map(|camera| &*camera.name).collect();
+                format!("starting: opening {}", names.join(", "))
+            }
+        }
+    }
+
+    /// Tells of every trouble once, and when all are over.
+    fn tell(&self, troubles: &[Trouble], known: &mut HashSet<Arc<str>>) {
+        for trouble in troubles.iter().filter(|trouble| !known.contains(trouble.who())) {
+            match trouble {
+                Trouble::Hung(beat) => {
+                    let engine = beat.engine.as_deref().unwrap_or("");
+                    error!(event = events::THREAD_HUNG, thread = *beat.thread, engine = engine; "{trouble}; the watchdog is fed no more");
+                }
+                Trouble::Still { camera, .. } => {
+                    error!(event = events::NO_PROGRESS, camera = **camera; "{trouble}; the watchdog is fed no more");
+                }
+            }
+        }
+        if troubles.is_empty() && !known.is_empty() {
+            info!(event = events::PROGRESS_AGAIN; "all threads go on; the watchdog is fed again");
+        }
+        if !troubles.is_empty() || !known.is_empty() {
+            *known = troubles.iter().map(|trouble| Arc::clone(trouble.who())).collect();
+            let texts = troubles.iter().map(ToString::to_string).collect();
+            *self.findings.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = texts;
+        }
+    }
+}
+
+fn is_ready(cameras: &[CameraState]) -> bool {
+    cameras.iter().all(|camera| camera.phase != CameraPhase::Opening || camera.losses > 0)
+}
