@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use squint::command::truth::{self, Truth};
 use squint::config::{self, Folders, Overrides};
+use squint::control::protocol::{self, BODY_LIMIT, HEAD_LIMIT, Parsed};
 use squint::engine::manifest::{self, Kind};
 use squint::engine::{Answer, EngineIdx, KEPT, Labels, LookTimes, MAX_ENGINES, Top};
 use squint::features::{self, COUNT, Features, GLIMPSE_HEIGHT, GLIMPSE_WIDTH, Scratch};
@@ -24,10 +25,10 @@ use squint::stats::{splitmix64, unit};
 /// A body of a target: true if the parser took the bytes for good.
 pub type Body = fn(&[u8]) -> bool;
 
-// The request parser of the control socket gets its body here, beside a line below, a file in fuzz_targets/, a `[[bin]]` and seeds.
 /// Every target: its name, which is that of its binary and of its folder under corpus/, and its body.
 pub const TARGETS: &[(&str, Body)] = &[
     ("config", config),
+    ("control", control),
     ("image", image),
     ("labels", labels),
     ("manifest", manifest),
@@ -61,6 +62,32 @@ pub fn config(bytes: &[u8]) -> bool {
         Err(error) => {
             assert!(!error.problems().is_empty());
             check_refusal(&error)
+        }
+    }
+}
+
+/// A request to the control socket: its end is where it says, whatever follows; a refusal makes a whole answer.
+pub fn control(bytes: &[u8]) -> bool {
+    match protocol::parse(bytes) {
+        Ok(Parsed::Whole(request)) => {
+            assert!(request.path.starts_with('/') && request.body.len() <= BODY_LIMIT);
+            assert!(!request.body.chars().any(char::is_control));
+            let more = [bytes, b"GET / HTTP/1.1\r\n\r\n"].concat();
+            assert_eq!(protocol::parse(&more), Ok(Parsed::Whole(request)), "what follows is not looked at");
+            true
+        }
+        Ok(Parsed::Partial) => {
+            assert!(bytes.len() < HEAD_LIMIT + BODY_LIMIT, "it waits for ever");
+            let less = &bytes[..bytes.len() / 2];
+            assert!(!matches!(protocol::parse(less), Ok(Parsed::Whole(_))), "whole with half of the bytes");
+            false
+        }
+        Err(refusal) => {
+            assert!((400..=599).contains(&refusal.status), "{refusal}");
+            let head = format!("HTTP/1.1 {} ", refusal.status);
+            check_refusal(&refusal);
+            assert!(protocol::Answer::from(refusal).to_bytes().starts_with(head.as_bytes()));
+            false
         }
     }
 }
