@@ -9,15 +9,18 @@ use std::path::Path;
 
 /// All of `path`, which may be a pipe. [`ErrorKind::InvalidData`] if there are more than `limit` bytes.
 pub(crate) fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let larger = || {
+        let what = format!("larger than {limit} bytes, the most that is read of such a file; is it the right one?");
+        Err(Error::new(ErrorKind::InvalidData, what))
+    };
     let file = File::open(path)?;
-    let expected = file.metadata()?.len().min(limit);
+    let expected = file.metadata()?.len();
+    if expected > limit {
+        return larger();
+    }
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        let what = format!("larger than {limit} bytes, the most that is read of such a file; is it the right one?");
-        return Err(Error::new(ErrorKind::InvalidData, what));
-    }
-    Ok(bytes)
+    if bytes.len() as u64 > limit { larger() } else { Ok(bytes) }
 }
 
 /// The same, as text.

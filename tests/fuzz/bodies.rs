@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use squint::command::truth::{self, Truth};
 use squint::config::{self, Folders, Overrides};
+use squint::control::protocol::{self, BODY_LIMIT, HEAD_LIMIT, Parsed};
 use squint::engine::manifest::{self, Kind};
 use squint::engine::{Answer, EngineIdx, KEPT, Labels, LookTimes, MAX_ENGINES, Top};
 use squint::features::{self, COUNT, Features, GLIMPSE_HEIGHT, GLIMPSE_WIDTH, Scratch};
@@ -21,12 +22,13 @@ use squint::policy::{Allowance, Choice, Journey, MAX_STEPS, Past, Policy, Situat
 use squint::source::decode_image;
 use squint::stats::{splitmix64, unit};
 
-/// A body of a target.
-pub type Body = fn(&[u8]);
+/// A body of a target: true if the parser took the bytes for good.
+pub type Body = fn(&[u8]) -> bool;
 
 /// Every target: its name, which is that of its binary and of its folder under corpus/, and its body.
 pub const TARGETS: &[(&str, Body)] = &[
     ("config", config),
+    ("control", control),
     ("image", image),
     ("labels", labels),
     ("manifest", manifest),
@@ -35,16 +37,17 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("stream", stream),
 ];
 
-/// A refusal is for people: it says something, and not endlessly much.
-fn check_refusal(error: &impl Display) {
+/// A refusal is for people: it says something, and not endlessly much. False, for the body to return.
+fn check_refusal(error: &impl Display) -> bool {
     let text = error.to_string();
     assert!(!text.trim().is_empty(), "an error without words");
     assert!(text.len() < 1 << 20, "an error of {} bytes", text.len());
+    false
 }
 
 /// `squint.toml`: resolves or not; what resolves is the same once printed and read again.
-pub fn config(bytes: &[u8]) {
-    let Ok(text) = str::from_utf8(bytes) else { return };
+pub fn config(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
     let folders = Folders { engines: "/usr/share/squint/engines".into(), calibration: "/usr/share/squint/calibration".into() };
     let resolve = |text: &str| config::resolve(Some(("squint.toml", text)), [], &Overrides::default(), &folders);
     match resolve(text) {
@@ -54,17 +57,44 @@ pub fn config(bytes: &[u8]) {
             assert_eq!(config, again, "printed:\n{printed}");
             assert!(!config.cameras.is_empty());
             config.to_toml();
+            true
         }
         Err(error) => {
             assert!(!error.problems().is_empty());
-            check_refusal(&error);
+            check_refusal(&error)
+        }
+    }
+}
+
+/// A request to the control socket: its end is where it says, whatever follows; a refusal makes a whole answer.
+pub fn control(bytes: &[u8]) -> bool {
+    match protocol::parse(bytes) {
+        Ok(Parsed::Whole(request)) => {
+            assert!(request.path.starts_with('/') && request.body.len() <= BODY_LIMIT);
+            assert!(!request.body.chars().any(char::is_control));
+            let more = [bytes, b"GET / HTTP/1.1\r\n\r\n"].concat();
+            assert_eq!(protocol::parse(&more), Ok(Parsed::Whole(request)), "what follows is not looked at");
+            true
+        }
+        Ok(Parsed::Partial) => {
+            assert!(bytes.len() < HEAD_LIMIT + BODY_LIMIT, "it waits for ever");
+            let less = &bytes[..bytes.len() / 2];
+            assert!(!matches!(protocol::parse(less), Ok(Parsed::Whole(_))), "whole with half of the bytes");
+            false
+        }
+        Err(refusal) => {
+            assert!((400..=599).contains(&refusal.status), "{refusal}");
+            let head = format!("HTTP/1.1 {} ", refusal.status);
+            check_refusal(&refusal);
+            assert!(protocol::Answer::from(refusal).to_bytes().starts_with(head.as_bytes()));
+            false
         }
     }
 }
 
 /// `engine.toml`: what is accepted names files inside the catalogue and a tensor of sane size.
-pub fn manifest(bytes: &[u8]) {
-    let Ok(text) = str::from_utf8(bytes) else { return };
+pub fn manifest(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
     match manifest::parse(text, Path::new("engines/one/engine.toml")) {
         Ok(manifest) => {
             assert!(manifest::is_id(&manifest.id));
@@ -79,26 +109,27 @@ pub fn manifest(bytes: &[u8]) {
                     assert!((sum - 1.0).abs() < 1e-3, "{sum}");
                 }
             }
+            true
         }
         Err(error) => {
             assert!(!error.problems.is_empty());
-            check_refusal(&error);
+            check_refusal(&error)
         }
     }
 }
 
 /// A policy file: what parses and fits its engines decides about frames until they end.
-pub fn policy(bytes: &[u8]) {
-    let Ok(text) = str::from_utf8(bytes) else { return };
+pub fn policy(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
     let file = match PolicyFile::parse(text, Path::new("x.policy.toml")) {
         Ok(file) => file,
         Err(error) => return check_refusal(&error),
     };
-    if let Some(policy) = bound(&file) {
-        for seed in 0..8 {
-            decide(&policy, seed);
-        }
+    let Some(policy) = bound(&file) else { return false };
+    for seed in 0..8 {
+        decide(&policy, seed);
     }
+    true
 }
 
 /// Bound to engines that are just what the file asks for; `None` if it cannot be.
@@ -158,25 +189,24 @@ fn asked(engine: EngineIdx, why: squint::policy::Reason, answered: bool, answer:
 }
 
 /// Labels, both as a file of class names and as a CSV of photos.
-pub fn labels(bytes: &[u8]) {
+pub fn labels(bytes: &[u8]) -> bool {
     static KNOWN: LazyLock<Labels> =
         LazyLock::new(|| Labels::parse(b"n1\ttench, Tinca tinca\nn2\tcrane\nn3\tcrane\ngoldfish\n").expect("labels"));
-    match Labels::parse(bytes) {
-        Ok(labels) => assert!(labels.classes.iter().all(|label| !label.name.is_empty())),
-        Err(error) => check_refusal(&error),
+    if let Err(error) = Labels::parse(bytes).map(|labels| assert!(labels.classes.iter().all(|label| !label.name.is_empty()))) {
+        check_refusal(&error);
     }
     if let Err(error) = Truth::parse(bytes, Path::new("labels.csv")) {
         check_refusal(&error);
     }
     match truth::lines(bytes, Path::new("labels.csv"), &KNOWN) {
-        Ok(lines) => assert!(lines.iter().all(|line| line.line > 0 && (line.class as usize) < KNOWN.classes.len())),
+        Ok(lines) => lines.iter().all(|line| line.line > 0 && (line.class as usize) < KNOWN.classes.len()) || panic!("{lines:?}"),
         Err(error) => check_refusal(&error),
     }
 }
 
 /// A stream's description: what is accepted lays out frames with finite views.
-pub fn stream(bytes: &[u8]) {
-    let Ok(text) = str::from_utf8(bytes) else { return };
+pub fn stream(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
     match Stream::parse(text, Path::new("x.stream.toml")) {
         Ok(stream) => {
             let reel = stream.reel(9);
@@ -186,25 +216,27 @@ pub fn stream(bytes: &[u8]) {
                 assert!(shot.at_ms.is_finite() && view.zoom >= 1.0 && view.gain > 0.0 && view.shift.iter().all(|s| s.is_finite()));
             }
             assert!(reel.shot(reel.frames()).is_none());
+            true
         }
         Err(error) => check_refusal(&error),
     }
 }
 
 /// A picture: what is decoded has as many bytes as its size says, and features within their ranges.
-pub fn image(bytes: &[u8]) {
+pub fn image(bytes: &[u8]) -> bool {
     let path = scratch_file(bytes, "picture");
     match decode_image(&path) {
         Ok(frame) => {
             let (features, _) = features::extract(&frame, &Framing::default(), &mut Scratch::default());
             assert!(features.values.iter().all(|value| value.is_finite()));
+            true
         }
         Err(error) => check_refusal(&error),
     }
 }
 
 /// A profile: what is accepted fits together. Built for a fuzzer, its sum is not asked for.
-pub fn profile(bytes: &[u8]) {
+pub fn profile(bytes: &[u8]) -> bool {
     // Panics inside the Parquet library are caught and told as errors; a fuzzer's hook would end the process before that.
     #[cfg(fuzzing)]
     {
@@ -213,7 +245,10 @@ pub fn profile(bytes: &[u8]) {
     }
     let path = scratch_file(bytes, "profile");
     match file::read(&path) {
-        Ok(profile) => profile.check().expect("checked when read"),
+        Ok(profile) => {
+            profile.check().expect("checked when read");
+            true
+        }
         Err(error) => check_refusal(&error),
     }
 }

@@ -5,4 +5,6 @@
 #[path = "../bodies.rs"]
 mod bodies;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::labels(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    bodies::labels(bytes);
+});

@@ -1,0 +1,228 @@
+//! systemd/: the unit is what systemd takes without a word, locked down as far as promised, and honest about old versions.
+
+#![allow(clippy::unwrap_used)] // also in functions beside the tests
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use clap::Parser;
+use squint::cli::{Cli, Command as Sub};
+use squint::error::Kind;
+
+/// Directives in use that systemd 237 (Ubuntu 18.04, JetPack 4) does not know, and the version that brought each.
+const NEWER_THAN_237: &[(&str, u32)] =
+    &[("ProtectClock", 245), ("ProtectHostname", 242), ("ProtectKernelLogs", 244), ("ProtectProc", 247), ("RestrictSUIDSGID", 242)];
+
+/// Directives in use that it knows.
+const KNOWN_TO_237: &[&str] = &[
+    "After",
+    "AmbientCapabilities",
+    "CacheDirectory",
+    "CacheDirectoryMode",
+    "CapabilityBoundingSet",
+    "ConfigurationDirectory",
+    "ConfigurationDirectoryMode",
+    "Description",
+    "DeviceAllow",
+    "DevicePolicy",
+    "Documentation",
+    "Environment",
+    "ExecReload",
+    "ExecStart",
+    "Group",
+    "KeyringMode",
+    "LimitCORE",
+    "LimitNOFILE",
+    "LockPersonality",
+    "MemoryMax",
+    "NoNewPrivileges",
+    "NotifyAccess",
+    "ProtectControlGroups",
+    "ProtectHome",
+    "ProtectKernelModules",
+    "ProtectKernelTunables",
+    "ProtectSystem",
+    "RemoveIPC",
+    "Restart",
+    "RestartPreventExitStatus",
+    "RestartSec",
+    "RestrictAddressFamilies",
+    "RestrictNamespaces",
+    "RestrictRealtime",
+    "RuntimeDirectory",
+    "RuntimeDirectoryMode",
+    "StartLimitIntervalSec",
+    "StateDirectory",
+    "StateDirectoryMode",
+    "SystemCallArchitectures",
+    "SystemCallErrorNumber",
+    "SystemCallFilter",
+    "TasksMax",
+    "TimeoutStartSec",
+    "TimeoutStopSec",
+    "Type",
+    "UMask",
+    "User",
+    "WantedBy",
+    "WatchdogSec",
+];
+
+/// Groups of system calls that 237 knows. An allow-list of a group it does not know would forbid nearly everything.
+const GROUPS_OF_237: &[&str] = &[
+    "@clock",
+    "@cpu-emulation",
+    "@debug",
+    "@keyring",
+    "@module",
+    "@mount",
+    "@obsolete",
+    "@privileged",
+    "@raw-io",
+    "@reboot",
+    "@resources",
+    "@swap",
+];
+
+/// Variables that libraries read, not our own code.
+const READ_BY_LIBRARIES: &[(&str, &str)] = &[("GST_REGISTRY", "GStreamer")];
+
+fn source(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn unit() -> String {
+    source("systemd/squint.service")
+}
+
+/// `Name=value` of every line that is one.
+fn directives(unit: &str) -> Vec<(&str, &str)> {
+    unit.lines().filter(|line| !line.starts_with(['#', '['])).filter_map(|line| line.split_once('=')).collect()
+}
+
+fn value<'u>(unit: &'u str, name: &str) -> &'u str {
+    directives(unit).iter().find(|(found, _)| *found == name).unwrap_or_else(|| panic!("no {name}=")).1
+}
+
+/// Runs `systemd-analyze` on the unit, started with the program under test; `None` where it is not installed.
+fn analyze(unit: &str, arguments: &[&str]) -> Option<Output> {
+    let folder = tempfile::tempdir().unwrap();
+    let file: PathBuf = folder.path().join("squint.service");
+    std::fs::write(&file, unit.replace("/usr/bin/squint", env!("CARGO_BIN_EXE_squint"))).unwrap();
+    match Command::new("systemd-analyze").args(arguments).arg(&file).output() {
+        Ok(output) => Some(output),
+        Err(error) => {
+            eprintln!("skipped: systemd-analyze cannot be run ({error}); `make deps` installs it with Debian's package systemd");
+            None
+        }
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn systemd_takes_the_unit_without_a_word() {
+    let verify = ["verify", "--man=no", "--recursive-errors=one"];
+    let Some(output) = analyze(&unit(), &verify) else { return };
+    assert!(output.status.success() && said(&output).trim().is_empty(), "{}", said(&output));
+    let wrong = unit().replace("\nProtectHome=", "\nProtectHouse=");
+    let output = analyze(&wrong, &verify).unwrap();
+    assert!(said(&output).contains("ProtectHouse"), "a wrong key would not be noticed: {}", said(&output));
+}
+
+#[test]
+fn the_unit_is_locked_down_to_an_exposure_of_at_most_two() {
+    let security = ["security", "--no-pager", "--offline=true", "--threshold=20"];
+    let Some(output) = analyze(&unit(), &security) else { return };
+    assert!(output.status.success(), "{}", said(&output));
+    let open = unit().replace("\nProtectSystem=strict", "").replace("\nCapabilityBoundingSet=", "").replace("\nUser=squint", "");
+    assert!(!analyze(&open, &security).unwrap().status.success(), "an open unit would not be noticed");
+}
+
+#[test]
+fn what_systemd_237_ignores_is_known_and_documented() {
+    let (unit, docs) = (unit(), source("docs/service.md"));
+    for (name, _) in directives(&unit) {
+        let newer = NEWER_THAN_237.iter().find(|(newer, _)| *newer == name);
+        assert!(newer.is_some() || KNOWN_TO_237.contains(&name), "{name}=: since when? Add it to one of the tables of this test");
+        if let Some((name, version)) = newer {
+            let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}=`")));
+            assert!(
+                row.is_some_and(|row| row.contains(&version.to_string())),
+                "docs/service.md has no row for {name}= ({version})"
+            );
+        }
+    }
+    for (name, _) in NEWER_THAN_237 {
+        assert!(directives(&unit).iter().any(|(used, _)| used == name), "{name}= is not in use any more");
+    }
+}
+
+#[test]
+fn system_calls_are_forbidden_by_groups_that_systemd_237_knows() {
+    let unit = unit();
+    for (_, list) in directives(&unit).iter().filter(|(name, _)| *name == "SystemCallFilter") {
+        let groups = list.strip_prefix('~').expect("a list of what is forbidden");
+        assert!(groups.split(' ').all(|group| GROUPS_OF_237.contains(&group)), "{groups}");
+    }
+}
+
+#[test]
+fn every_variable_of_the_unit_is_read_by_someone() {
+    let unit = unit();
+    for (_, setting) in directives(&unit).iter().filter(|(name, _)| *name == "Environment") {
+        let (name, path) = setting.split_once('=').unwrap();
+        assert!(
+            READ_BY_LIBRARIES.iter().any(|(known, _)| *known == name),
+            "{name}: who reads it? Add it to the table of this test"
+        );
+        assert!(path.starts_with(&format!("/var/cache/{}/", value(&unit, "CacheDirectory"))), "{path} cannot be written to");
+    }
+}
+
+#[test]
+fn the_unit_says_what_the_program_understands_and_means() {
+    let unit = unit();
+    let words: Vec<&str> = value(&unit, "ExecStart").split(' ').collect();
+    let Sub::Run(run) = Cli::try_parse_from(&words).unwrap().command else { panic!("{words:?}") };
+    assert_eq!(run.common.config, Some("/etc/squint/squint.toml".into()));
+    let hopeless = [Kind::Usage, Kind::Configuration].map(|kind| kind.code().to_string()).join(" ");
+    assert_eq!(value(&unit, "RestartPreventExitStatus"), hopeless);
+    assert_eq!((value(&unit, "Type"), value(&unit, "NotifyAccess")), ("notify", "main"));
+    // The shipped configuration writes where the unit allows it.
+    let shipped: toml::Table = source("systemd/squint.toml").parse().unwrap();
+    let socket = shipped["output"]["socket"].as_str().unwrap();
+    assert!(socket.starts_with(&format!("/run/{}/", value(&unit, "RuntimeDirectory"))), "{socket}");
+}
+
+#[test]
+fn account_and_rights_are_those_that_the_unit_asks_for() {
+    let (unit, users, rights) = (unit(), source("systemd/squint.sysusers"), source("systemd/squint.tmpfiles"));
+    let user = value(&unit, "User");
+    assert!(users.lines().any(|line| line.starts_with(&format!("u {user} "))), "{users}");
+    assert!(users.contains(&format!("m {user} video")), "{users}");
+    let mode = value(&unit, "ConfigurationDirectoryMode");
+    let folder = format!("z /etc/{} {mode} root {}", value(&unit, "ConfigurationDirectory"), value(&unit, "Group"));
+    assert!(rights.lines().any(|line| line.starts_with(&folder)), "{rights}");
+}
+
+#[test]
+fn cameras_and_gpu_stay_within_reach() {
+    let unit = unit();
+    for hides in ["PrivateTmp", "PrivateDevices", "MemoryDenyWriteExecute", "PrivateNetwork", "ProcSubset", "PrivateUsers"] {
+        assert!(
+            !directives(&unit).iter().any(|(name, _)| *name == hides),
+            "{hides}= hides the camera, the GPU, code or the network"
+        );
+    }
+    let devices: Vec<&str> =
+        directives(&unit).iter().filter(|(name, _)| *name == "DeviceAllow").map(|(_, device)| *device).collect();
+    for needed in ["char-video4linux rw", "char-nvidia* rw", "char-nvhost* rw", "/dev/nvmap rw", "char-drm rw"] {
+        assert!(devices.contains(&needed), "{needed} is not among {devices:?}");
+    }
+    for family in ["AF_UNIX", "AF_INET", "AF_INET6"] {
+        assert!(value(&unit, "RestrictAddressFamilies").split(' ').any(|allowed| allowed == family), "{family}");
+    }
+}
