@@ -142,7 +142,8 @@ fn a_crew_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
     let ear = beside(|remote, heard| {
         // One that cannot be loaded, one that fails at its first look, and one that panics there.
         let mut broken = crew("broken", steady());
-        broken.engines[0].1 = Box::new(|| Err(EngineError::Model { id: "b".into(), path: "b.onnx".into(), reason: "cut off".into() }));
+        broken.engines[0].1 =
+            Box::new(|| Err(EngineError::Model { id: "b".into(), path: "b.onnx".into(), reason: "cut off".into() }));
         assert!(matches!(remote.relieve(broken), Err(PipelineError::Engine(error)) if error.to_string().contains("cut off")));
         for act in [Act::Fail, Act::Panic] {
             let look = Box::new(FakeLook::new(MS(0), &Arc::default(), move |_| act));

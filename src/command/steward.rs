@@ -19,8 +19,8 @@ use crate::control::{Setting, Steering};
 use crate::error::Error;
 use crate::events;
 use crate::observe::{
-    CameraPhase, CameraState, EngineHealth, EngineState, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State, ThreadState,
-    Watch,
+    CameraPhase, CameraState, EngineHealth, EngineState, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State,
+    ThreadState, Watch,
 };
 use crate::pipeline::clock::Stop;
 use crate::pipeline::{Remote, Tuning, Vitals};
@@ -163,7 +163,9 @@ impl Steward {
             let message = outcome.clone().unwrap_or_else(|why| why);
             now.reloads.last = Some(Reload { at: Stamp::of(SystemTime::now()).as_str().to_owned(), ok, message });
         }
-        notify::ready(&self.describe());
+        let status = self.describe();
+        // A systemd that does not read waits for this word; a few tries, then it has to do without.
+        let _ = (0..10).any(|_| notify::ready(&status));
         outcome
     }
 

@@ -276,7 +276,7 @@ mod tests {
             ("file,class_index\na.jpg,-1\n", "class_index"),
             ("file,class_index\na.jpg,1\na.jpg,2\n", "listed twice"),
         ] {
-            let error = read(text).err().expect("refused").to_string();
+            let error = read(text).expect_err("refused").to_string();
             assert!(error.contains(reason), "{error}");
         }
     }

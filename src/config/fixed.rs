@@ -1,4 +1,4 @@
-//! What a reload cannot change, by name: cameras and their sources, outputs, sockets, the runtime library.
+//! What a reload cannot change, by name: cameras and their sources, outputs, where Squint listens, the runtime library.
 //!
 //! Pure. Everything else may differ between two configurations of a running daemon.
 
@@ -19,6 +19,8 @@ impl Config {
         let output = &self.output;
         for (key, differs) in [
             ("engines.onnxruntime", self.engines.onnxruntime != next.engines.onnxruntime),
+            ("control.socket", self.control.socket != next.control.socket),
+            ("control.http-port", self.control.http_port != next.control.http_port),
             ("output.stdout", output.stdout != next.output.stdout),
             ("output.summary", output.summary != next.output.summary),
             ("output.file", output.file != next.output.file),
@@ -83,6 +85,8 @@ mod tests {
             ("deadline-ms = 100", "rate-hz = 10", "camera[door].rate-hz"),
             ("\"yard\"", "\"garden\"", "camera (their number, names or order)"),
             ("threads = 1", "onnxruntime = \"/x.so\"", "engines.onnxruntime"),
+            ("[output]", "[control]\nsocket = \"/c\"\n[output]", "control.socket"),
+            ("[output]", "[control]\nhttp-port = 9000\n[output]", "control.http-port"),
             ("queue = 16", "queue = 17", "output.queue"),
             ("queue = 16", "queue = 16\nsocket = \"/s\"", "output.socket"),
             ("queue = 16", "queue = 16\nsummary = false", "output.summary"),

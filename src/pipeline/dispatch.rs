@@ -44,6 +44,7 @@ impl Pool {
 }
 
 /// A worker that has news and no task.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and a box would be made for every look")]
 pub(super) enum Taker {
     /// The news come from somebody else.
     Nobody,

@@ -54,13 +54,15 @@ pub use remote::{CameraState, Remote, Tuning};
 
 /// Jobs of a camera that must not lose frames: one at the engines, one in line, two on their way to or from the sink.
 const LOSSLESS_JOBS: usize = 4;
-/// How long an engine may keep silent after the last camera has ended, and the listener may take over a report after a stop. What
-/// hangs longer is left behind.
+/// How long an engine may keep silent after the last camera has ended. What hangs longer is left behind.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
-/// How long an engine may keep silent after a stop.
+/// How long an engine may keep silent after a stop, and the listener may take over a report then. All limits of a stop together stay
+/// below the ten seconds that the unit allows.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
-/// How long a camera may take to open, or to end after a stop: a driver has ten seconds to open and three to close.
+/// How long a camera may take to open: a driver has ten seconds to open and three to close.
 const CAMERA_LIMIT: Duration = Duration::from_secs(15);
+/// How long a camera may take to end after a stop: a driver has three seconds to close; one that hangs while it opens is left behind.
+const CAMERA_STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How long a thread may be at one thing before it counts as hung, if nobody says otherwise.
 const HANG_AFTER: Duration = Duration::from_secs(15);
 /// How long a look may take before the engine counts as stuck, if nobody says otherwise; `engines.deadline-ms`.
@@ -355,7 +357,7 @@ impl<L: Listener + 'static> Running<L> {
     pub fn see_out(self) -> Result<(Tally<L>, Option<PipelineError>), PipelineError> {
         let Self { cameras, dispatcher, sink, outbox, pools, ready, remote, stop } = self;
         let stop = &stop;
-        let (mut failure, mut broken, mut limit) = (None, None, CAMERA_LIMIT);
+        let (mut failure, mut broken, mut limit) = (None, None, CAMERA_STOP_LIMIT);
         for thread in cameras {
             match thread.join(stop, limit) {
                 Ok(Ok(())) => (),
@@ -373,15 +375,17 @@ impl<L: Listener + 'static> Running<L> {
         if let Err(error) = dispatcher.join(stop, 2 * DRAIN_LIMIT) {
             broken.get_or_insert(error);
         }
-        if let Some(error) = dismiss(remote.close()) {
+        let limit = if stop.is_stopped() { STOP_LIMIT } else { DRAIN_LIMIT };
+        if let Some(error) = dismiss(remote.close(), limit) {
             broken.get_or_insert(error);
         }
         outbox.close();
         sink.wait(stop);
-        if !sink.is_gone_within(DRAIN_LIMIT) {
+        let limit = if stop.is_stopped() { STOP_LIMIT } else { DRAIN_LIMIT };
+        if !sink.is_gone_within(limit) {
             tell::clear(&outbox, &pools, DropReason::SinkFull); // a reader that dawdles has had its time
         }
-        let listener = sink.join_within(DRAIN_LIMIT)?;
+        let listener = sink.join_within(limit)?;
         if broken.is_some() {
             pools.iter().for_each(|pool| pool.ledger.settle());
         }

@@ -99,7 +99,7 @@ impl Remote {
                 Some(known) => std::mem::replace(known, hired.threads),
                 None => {
                     drop(hired.tasks);
-                    dismiss(hired.threads);
+                    dismiss(hired.threads, DRAIN_LIMIT);
                     return Err(PipelineError::Over);
                 }
             }
@@ -123,7 +123,7 @@ impl Remote {
         }
         let (gone, hung): (Vec<_>, Vec<_>) =
             before.into_iter().partition(|thread| thread.is_gone_within(until.saturating_duration_since(Instant::now())));
-        dismiss(gone);
+        dismiss(gone, DRAIN_LIMIT);
         for thread in &hung {
             warn!(event = events::LEFT_BEHIND, thread = thread.name(); "thread {} has not come to its end and is left behind", thread.name());
         }

@@ -116,7 +116,7 @@ pub(super) fn hire(
         Some(error) => {
             // The others may still be loading, and a process should not end under them.
             drop(tasks);
-            dismiss(threads);
+            dismiss(threads, DRAIN_LIMIT);
             Err(error)
         }
     }
@@ -135,9 +135,9 @@ fn hear(warm: &Receiver<Warm>, stop: &Stop, id: &str) -> Result<Warm, PipelineEr
     })
 }
 
-/// Sees the workers go home once nobody can give them tasks any more; the first that does not is the error.
-pub(super) fn dismiss(threads: Vec<Thread<()>>) -> Option<PipelineError> {
-    let (mut first, mut limit) = (None, DRAIN_LIMIT);
+/// Sees the workers go home, within `limit`, once nobody can give them tasks any more; the first that does not is the error.
+pub(super) fn dismiss(threads: Vec<Thread<()>>, limit: Duration) -> Option<PipelineError> {
+    let (mut first, mut limit) = (None, limit);
     for thread in threads {
         if let Err(error) = thread.join_within(limit) {
             limit = error.patience_left(limit);

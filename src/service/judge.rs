@@ -73,7 +73,11 @@ impl std::fmt::Display for Trouble {
                 beat.limit.map_or(Ok(()), |limit| write!(f, ", more than the {:.1} s that it may", limit.as_secs_f64()))
             }
             Self::Still { camera, since, under_way } => {
-                write!(f, "camera {camera}: none of {under_way} frames under way has come to its end for {:.1} s", since.as_secs_f64())
+                write!(
+                    f,
+                    "camera {camera}: none of {under_way} frames under way has come to its end for {:.1} s",
+                    since.as_secs_f64()
+                )
             }
         }
     }

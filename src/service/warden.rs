@@ -78,6 +78,8 @@ impl Warden {
         let mut judge = Judge::new(self.vitals.hang_after);
         let mut known = HashSet::new();
         let (mut ready, mut told) = (false, None::<Instant>);
+        // Whether systemd knows that it is ready.
+        let mut said = false;
         loop {
             let (now, cameras) = (Instant::now(), self.remote.cameras());
             if cameras.iter().all(|camera| camera.phase == CameraPhase::Ended) {
@@ -95,10 +97,15 @@ impl Warden {
                 // On a terminal the first answers say as much.
                 let level = if notify::is_heard() { Level::Info } else { Level::Debug };
                 log!(level, event = events::STARTED; "ready: {status}");
-                notify::ready(&status);
+                said = notify::ready(&status);
                 told = Some(now);
             } else if told.is_none_or(|at| now.saturating_duration_since(at) >= STATUS_EVERY) {
-                notify::status(&self.status(ready, &troubles, &cameras));
+                let status = self.status(ready, &troubles, &cameras);
+                if ready && !said {
+                    said = notify::ready(&status);
+                } else {
+                    notify::status(&status);
+                }
                 told = Some(now);
             }
             if !MachineClock.sleep(if ready { tick } else { STARTING.min(tick) }, &self.stop) {

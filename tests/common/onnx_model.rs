@@ -2,6 +2,7 @@
 //!
 //! All of them average each channel over the picture and multiply: with the identity as weights they answer "which channel is
 //! brightest".
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 /// What happens after the multiplication.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,9 @@ pub(crate) struct Model {
     pub(crate) second_input: bool,
     /// Keep the weights in another file.
     pub(crate) external: bool,
+    /// Where the brightest channel's mean is above the first, go round so many times before answering; a time round takes about a
+    /// microsecond. An engine that is slow, or hangs, by what it is shown.
+    pub(crate) lingers: Option<(f32, i64)>,
 }
 
 impl Model {
@@ -50,6 +54,7 @@ impl Model {
             element: 1,
             second_input: false,
             external: false,
+            lingers: None,
         }
     }
 
@@ -74,7 +79,15 @@ impl Model {
             (false, Finish::Softmax) => ("sum", Some(node("Softmax", &["sum"], "scores", &[int("axis", 1)]))),
             (false, Finish::Root) => ("sum", Some(node("Sqrt", &["sum"], "scores", &[]))),
         };
+        let scored = if self.lingers.is_some() { "before" } else { scored };
         nodes.push(node("MatMul", &["pooled", "weights"], scored, &[]));
+        if self.lingers.is_some() {
+            nodes.push(node("ReduceMax", &["pooled"], "brightest", &[ints("axes", &[0, 1]), int("keepdims", 0)]));
+            nodes.push(node("Greater", &["brightest", "bright"], "is_bright", &[]));
+            nodes.push(node("Cast", &["is_bright"], "once", &[int("to", 7)]));
+            nodes.push(node("Mul", &["once", "rounds"], "times", &[]));
+            nodes.push(node("Loop", &["times", "", "before"], "scores", &[body(self.classes)]));
+        }
         nodes.extend(last);
         let open = |size: i64, name: &'static str| if self.symbolic { Side::Open(name) } else { Side::Fixed(size) };
         let (batch, height, width) = (open(1, "batch"), open(height, "height"), open(width, "width"));
@@ -87,6 +100,10 @@ impl Model {
         nodes.iter().for_each(|node| message(&mut graph, 1, node));
         message(&mut graph, 2, b"test");
         message(&mut graph, 5, &self.initializer());
+        if let Some((bright, rounds)) = self.lingers {
+            message(&mut graph, 5, &scalar("bright", 1, &bright.to_le_bytes()));
+            message(&mut graph, 5, &scalar("rounds", 7, &rounds.to_le_bytes()));
+        }
         message(&mut graph, 11, &value("input", self.element, &sides));
         if self.second_input {
             message(&mut graph, 11, &value("bias", self.element, &[Side::Fixed(1), classes]));
@@ -123,6 +140,33 @@ impl Model {
         message(&mut tensor, 9, &raw);
         tensor
     }
+}
+
+/// What a loop does each time: nothing, to a row of `classes` numbers.
+fn body(classes: i64) -> Vec<u8> {
+    let mut graph = Vec::new();
+    message(&mut graph, 1, &node("Identity", &["go_on"], "still_go_on", &[]));
+    message(&mut graph, 1, &node("Identity", &["row"], "same_row", &[]));
+    message(&mut graph, 2, b"body");
+    message(&mut graph, 11, &value("round", 7, &[]));
+    message(&mut graph, 11, &value("go_on", 9, &[]));
+    message(&mut graph, 11, &value("row", 1, &[Side::Fixed(1), Side::Fixed(classes)]));
+    message(&mut graph, 12, &value("still_go_on", 9, &[]));
+    message(&mut graph, 12, &value("same_row", 1, &[Side::Fixed(1), Side::Fixed(classes)]));
+    let mut attribute = Vec::new();
+    message(&mut attribute, 1, b"body");
+    message(&mut attribute, 6, &graph);
+    number(&mut attribute, 20, 5);
+    attribute
+}
+
+/// A single number.
+fn scalar(name: &str, element: i64, bytes: &[u8]) -> Vec<u8> {
+    let mut tensor = Vec::new();
+    number(&mut tensor, 2, element);
+    message(&mut tensor, 8, name.as_bytes());
+    message(&mut tensor, 9, bytes);
+    tensor
 }
 
 #[derive(Clone, Copy)]
