@@ -16,7 +16,7 @@ use serde_json::Value;
 use squint::events;
 use squint::service::journal::Journal;
 use squint::service::limit::WINDOW;
-use squint::service::logger::{Logger, Outlet};
+use squint::service::logger::{Logger, Outlet, ROOM};
 use squint_cli::*;
 
 const JOURNALD: &str = "/lib/systemd/systemd-journald";
@@ -72,6 +72,11 @@ impl Journald {
         self.run.join("systemd/journal/socket")
     }
 
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// What journalctl finds.
     fn find(&self, filter: &[&str]) -> Vec<Value> {
         let mut command = Command::new("journalctl");
@@ -123,6 +128,28 @@ fn journalctl_finds_lines_by_camera_event_and_priority() {
     assert_eq!(messages(&journald.find(&["-p", "info", "SQUINT_CAMERA=yard"])), ["yard at INFO"], "debugging is no information");
     assert_eq!(messages(&journald.find(&["-p", "debug", "SQUINT_CAMERA=yard"])), ["yard at INFO", "yard at DEBUG"]);
     assert_eq!(journald.find(&["-p", "warning", "SYSLOG_IDENTIFIER=squint"]).len(), 2);
+}
+
+#[test]
+fn a_stopped_journald_holds_up_nobody_and_hears_how_much_it_missed() {
+    let Some(journald) = Journald::start() else { return };
+    log::set_max_level(log::LevelFilter::Trace);
+    let logger = Logger::start(Outlet::Journal(Journal::at(&journald.socket()).unwrap()), Some(WINDOW)).unwrap();
+    journald.signal("STOP");
+    let total = 4 * ROOM;
+    (0..total).for_each(|number| log::warn!(logger: &logger, target: "squint", sink = "file"; "line {number}"));
+    journald.signal("CONT");
+    let deadline = Instant::now() + SOON;
+    loop {
+        let heard = journald.find(&["SQUINT_SINK=file"]).len();
+        let missing = journald.find(&["SQUINT_EVENT=log-lost"]);
+        let missing: usize = missing.iter().map(|entry| entry["SQUINT_COUNT"].as_str().unwrap().parse::<usize>().unwrap()).sum();
+        if heard + missing == total && missing > 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{heard} lines and {missing} missing are not {total}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

@@ -148,6 +148,24 @@ fn a_stalled_reader_of_standard_output_keeps_nothing_from_the_others() {
 }
 
 #[test]
+fn a_slow_reader_of_standard_output_gets_what_waits_for_it_at_the_end() {
+    let _home = home();
+    let (mut reader, writer) = io::pipe().unwrap();
+    let mut publisher = Publisher::with(vec![aside(writer)], false);
+    publish_until(&mut publisher, 0, |publisher| of(publisher, "stdout").lost > 0);
+    let taken = of(&publisher, "stdout");
+    let late = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100)); // so slow
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text).unwrap()
+    });
+    publisher.finish().unwrap();
+    assert_eq!(of(&publisher, "stdout"), taken, "nothing more is lost");
+    drop(publisher);
+    assert_eq!(numbers(&late.join().unwrap()).len() as u64, taken.delivered);
+}
+
+#[test]
 fn a_reader_of_standard_output_that_stays_stalled_does_not_hold_up_the_end() {
     let _home = home();
     let (mut reader, writer) = io::pipe().unwrap();

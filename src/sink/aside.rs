@@ -220,3 +220,20 @@ impl Sink for Aside {
         std::mem::take(&mut self.lost)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_whole_lines_that_a_pipe_takes_at_once() {
+        let line = [&[b'x'; 999][..], b"\n"].concat();
+        let many = line.repeat(10);
+        assert_eq!(piece(&many).len(), 4000);
+        assert_eq!(piece(&many[..4096]).len(), 4000);
+        assert_eq!(piece(&line).len(), 1000);
+        let long = [&[b'y'; 5000][..], b"\n", &line].concat();
+        assert_eq!(piece(&long).len(), 5001, "a line longer than that goes alone");
+        assert_eq!(piece(b"status"), b"status");
+    }
+}
