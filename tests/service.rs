@@ -327,3 +327,23 @@ fn two_instances_on_one_socket_are_one_too_many() {
     service.signal("TERM");
     service.ends_within(Duration::from_secs(2)).ends(0);
 }
+
+/// Scripts (scripts/test-systemd, scripts/soak) need such engines, too, and have no way to write a model.
+#[test]
+fn the_engines_that_scripts_use_are_those_of_the_tests() {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/lingering");
+    let shelf = Shelf::new();
+    let dark = Model::bright_or_dark(32, 32);
+    shelf.network("quick", &dark);
+    shelf.network("lingers", &Model { lingers: Some((2.0, 700_000)), ..dark.clone() });
+    shelf.network("hangs", &Model { lingers: Some((2.0, FOR_EVER)), ..dark });
+    let files = ["labels/two.txt", "quick/model.onnx", "quick/engine.toml", "lingers/model.onnx", "lingers/engine.toml"];
+    for file in files.into_iter().chain(["hangs/model.onnx", "hangs/engine.toml"]) {
+        let (made, kept) = (shelf.path().join(file), kept.join(file));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
+            std::fs::copy(&made, &kept).unwrap();
+        }
+        assert_eq!(std::fs::read(&kept).ok(), std::fs::read(&made).ok(), "{file}; UPDATE_GOLDEN=1 writes it anew");
+    }
+}
