@@ -152,6 +152,27 @@ fn promtool_finds_nothing_to_complain_about() {
     assert!(said.status.success() && words.trim().is_empty(), "{words}");
 }
 
+#[test]
+fn the_queries_that_the_page_suggests_can_be_asked() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md")).unwrap();
+    let (_, table) = page.split_once("| question | query |").unwrap();
+    let queries: Vec<_> =
+        table.lines().skip(2).filter_map(|line| line.rsplit('`').nth(1)).take_while(|query| query.contains("squint_")).collect();
+    assert!(queries.len() >= 7, "{queries:?}");
+    let mut rules = "groups:\n  - name: squint\n    rules:\n".to_owned();
+    for (number, query) in queries.iter().enumerate() {
+        writeln!(rules, "      - record: query_{number}\n        expr: '{query}'").unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.yml");
+    std::fs::write(&file, &rules).unwrap();
+    let mut command = Command::new("promtool");
+    command.args(["check", "rules"]).arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Some(promtool) = installed(&mut command) else { return };
+    let said = promtool.wait_with_output().unwrap();
+    assert!(said.status.success(), "{rules}{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+}
+
 /// Killed with its owner.
 struct Killed(Child);
 
