@@ -217,7 +217,7 @@ fn a_stopped_journald_holds_up_nobody_and_what_is_left_out_is_counted() {
     logger.flush();
     assert!(started.elapsed() >= FLUSH_LIMIT, "there is something to wait for");
 
-    // It reads again: the oldest lines come, and then how many are missing.
+    // It reads again: lines come, and how many are missing between them.
     let (mut lines, mut missing) = (0, 0);
     while lines + missing < total {
         let entry = journald.entry();
@@ -225,7 +225,7 @@ fn a_stopped_journald_holds_up_nobody_and_what_is_left_out_is_counted() {
         match value(&entry, "SQUINT_EVENT").as_deref() {
             Some("log-lost") => missing += value(&entry, "SQUINT_COUNT").unwrap().parse::<usize>().unwrap(),
             _ => {
-                assert_eq!(text, format!("line {lines}"), "in order");
+                assert_eq!(text, format!("line {}", lines + missing), "in order, and what is missing is told where it is missing");
                 lines += 1;
             }
         }
