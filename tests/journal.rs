@@ -217,7 +217,7 @@ fn a_stopped_journald_holds_up_nobody_and_what_is_left_out_is_counted() {
     logger.flush();
     assert!(started.elapsed() >= FLUSH_LIMIT, "there is something to wait for");
 
-    // It reads again: the oldest lines come, and then how many are missing.
+    // It reads again: lines come, and how many are missing between them.
     let (mut lines, mut missing) = (0, 0);
     while lines + missing < total {
         let entry = journald.entry();
@@ -225,7 +225,7 @@ fn a_stopped_journald_holds_up_nobody_and_what_is_left_out_is_counted() {
         match value(&entry, "SQUINT_EVENT").as_deref() {
             Some("log-lost") => missing += value(&entry, "SQUINT_COUNT").unwrap().parse::<usize>().unwrap(),
             _ => {
-                assert_eq!(text, format!("line {lines}"), "in order");
+                assert_eq!(text, format!("line {}", lines + missing), "in order, and what is missing is told where it is missing");
                 lines += 1;
             }
         }
@@ -277,7 +277,8 @@ fn repeated_faults_are_cut_short_and_their_end_tells_how_many_there_were() {
     assert_eq!(journald.message(), "yard: lost", "another camera's faults are its own");
     let entry = journald.entry();
     let (text, count) = (value(&entry, "MESSAGE").unwrap(), value(&entry, "SQUINT_COUNT").unwrap());
-    assert_eq!((text.as_str(), count.as_str()), ("door: delivering (15 more `camera-lost` in the last 1 s)", "15"));
+    assert!(text.starts_with("door: delivering (15 more `camera-lost` in the last "), "{text}");
+    assert_eq!(count, "15");
 }
 
 #[test]
@@ -296,7 +297,8 @@ fn what_the_limit_holds_is_written_at_the_end() {
     (0..8).for_each(|number| lost(&logger, "door", &format!("lost {number}")));
     logger.flush();
     (0..BURST).for_each(|_| drop(journald.entry()));
-    assert_eq!(journald.message(), "door: lost 7 (2 more like this in the last 1 s)");
+    let text = journald.message();
+    assert!(text.starts_with("door: lost 7 (2 more like this in the last "), "{text}");
     assert!(journald.is_empty());
 }
 
