@@ -68,8 +68,18 @@ macro_rules! events {
 
 /// Faults that may repeat for days: of these the log shows a burst a minute and a count of the rest, see [`crate::service::limit`].
 /// Everything else is written each time: changes of state must not be missed, and what ends Squint comes once.
-pub const LIMITED: &[Event] =
-    &[CAMERA_LOST, FRAME_UNREADABLE, SOURCE_STUCK, ENGINE_UNUSABLE, ENGINE_FAILED, SINK_FAILED, RELOAD_REFUSED, BUG];
+pub const LIMITED: &[Event] = &[
+    CAMERA_LOST,
+    FRAME_UNREADABLE,
+    SOURCE_STUCK,
+    ENGINE_UNUSABLE,
+    ENGINE_FAILED,
+    ENGINE_STUCK,
+    ENGINE_RETURNED,
+    SINK_FAILED,
+    RELOAD_REFUSED,
+    BUG,
+];
 
 /// Which fault is over when an event comes: its line says how many of the fault's lines were left out.
 pub const ENDS: &[(Event, Event)] = &[
@@ -110,6 +120,9 @@ events! {
     ENGINE_UNUSABLE Error "engine-unusable" "61dc97c14e558581a72f20406870eb92"
         "An engine cannot be loaded; Squint goes on with the others."
         "See the reason in the text; `squint engines verify`; then reload."
+    CATALOG_PROBLEM Warn "catalog-problem" "b17d126ffda7178745aaa67204321f9e"
+        "Something in the folder of engines is not as it should be; the engine that it concerns cannot be used."
+        "See the reason in the text; `squint check` tells all of them."
     ENGINE_FAILED Warn "engine-failed" "6f2cb266ef2b0b920a411db3091c0cfd"
         "An engine failed; it is set aside for a pause that grows up to a minute, and frames go to the others."
         "See the reason in the text; if it goes on, `squint engines verify`."
@@ -140,7 +153,7 @@ events! {
     RELOAD_REFUSED Error "reload-refused" "6981402cb1983ed2c75cc891b9b09141"
         "A reload failed; what was in force before stays in force."
         "See the reason in the text, mend it, reload again."
-    SETTING_CHANGED Info "setting-changed" "c55b37181de54665fb14b9dfb6732366"
+    SETTING_CHANGED Warn "setting-changed" "c55b37181de54665fb14b9dfb6732366"
         "Log level, policy or mode was changed at run time."
         "Nothing; it lasts until the next reload or restart."
     PANICKED Error "panicked" "63cdd3292bed99dad6bde693c535515f"

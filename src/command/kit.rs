@@ -36,7 +36,7 @@ impl Kit {
         let (catalog, problems) = Catalog::open(&config.engines.folder);
         for problem in &problems {
             let engine = problem.engine.as_deref().unwrap_or_default();
-            warn!(event = events::ENGINE_UNUSABLE, engine; "{problem}");
+            warn!(event = events::CATALOG_PROBLEM, engine; "{problem}");
         }
         if catalog.ids().next().is_none() {
             return Err(Error::Missing(format!(

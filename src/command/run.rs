@@ -226,6 +226,7 @@ impl Session<'_> {
                     warn!(event = events::SINK_FAILED; "{error}");
                 }
                 if kit.config.output.summary {
+                    log::logger().flush();
                     eprint!("\n{}", sink::table(&summary, sink::stderr_style()));
                 }
             }

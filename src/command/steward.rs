@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
-use log::{LevelFilter, info, warn};
+use log::{LevelFilter, error, info, warn};
 
 use super::kit::Kit;
 use crate::config::{self, Camera, Config, Overrides};
@@ -128,7 +128,7 @@ impl Steward {
         match self.orders.0.try_send(Order { policy: None, reply: None }) {
             Ok(()) => (),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                info!(event = events::SETTING_CHANGED; "told to reload while {WAITING} reloads wait already; one of those will do");
+                error!(event = events::RELOAD_REFUSED; "told to reload while {WAITING} reloads wait already; one of those will do");
             }
         }
     }
@@ -154,7 +154,7 @@ impl Steward {
         let ok = outcome.is_ok();
         match &outcome {
             Ok(what) => info!(event = events::RELOADED; "{what}"),
-            Err(why) => log::error!(event = events::RELOAD_REFUSED; "nothing has changed: {why}"),
+            Err(why) => error!(event = events::RELOAD_REFUSED; "nothing has changed: {why}"),
         }
         {
             let mut now = self.now();

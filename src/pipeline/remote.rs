@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::warn;
+use log::error;
 
 use crate::events;
 use crate::observe::{CameraPhase, Mode};
@@ -125,7 +125,7 @@ impl Remote {
             before.into_iter().partition(|thread| thread.is_gone_within(until.saturating_duration_since(Instant::now())));
         dismiss(gone, DRAIN_LIMIT);
         for thread in &hung {
-            warn!(event = events::LEFT_BEHIND, thread = thread.name(); "thread {} has not come to its end and is left behind", thread.name());
+            error!(event = events::LEFT_BEHIND, thread = thread.name(); "thread {} has not come to its end and is left behind", thread.name());
         }
         let mut workers = workers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = workers.as_mut() {
