@@ -133,7 +133,11 @@ impl Desk {
 
     /// From now on `shift` is asked, in mode [`Mode::Auto`]. Frames that have been shown to an engine stay with the shift that they are
     /// with; what cameras remember of earlier answers is forgotten, since it may mean something else now.
-    pub(crate) fn relieve(&mut self, shift: Shift, now: Instant, hands: &mut impl Hands) {
+    pub(crate) fn relieve(&mut self, mut shift: Shift, now: Instant, hands: &mut impl Hands) {
+        // The same names need not be kept twice: hundreds of jobs remember those of the frame that they had last.
+        if shift.labels.sha256 == self.on_duty().labels.sha256 {
+            shift.labels = Arc::clone(&self.on_duty().labels);
+        }
         self.shifts.push(shift);
         self.mode = Mode::default();
         for camera in &mut self.cameras {

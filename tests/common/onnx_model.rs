@@ -2,7 +2,6 @@
 //!
 //! All of them average each channel over the picture and multiply: with the identity as weights they answer "which channel is
 //! brightest".
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 /// What happens after the multiplication.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -23,6 +23,8 @@ fn frames_that_have_begun_stay_with_their_engines_and_new_ones_go_to_the_new() {
     office.answer(2, 1, 0.9);
     assert_eq!(engines(&office), ["0-0", "0-0", "1-0", "1-0"]);
     assert_eq!((office.log.lost.len(), office.desk.shifts.len()), (0, 1));
+    let labels: Vec<_> = office.log.published.iter().map(|job| std::sync::Arc::as_ptr(&job.report.labels)).collect();
+    assert!(labels.iter().all(|one| *one == labels[0]), "the same names are kept once, however often crews change");
     assert!(office.told().iter().all(|told| told.2 == Outcome::Answered));
 }
 
