@@ -161,7 +161,7 @@ fn decide(policy: &Policy, seed: u64) {
     let (features, past) = (Features { values }, Past::default());
     let glimpse = [seed as u8; GLIMPSE_WIDTH * GLIMPSE_HEIGHT];
     let terms = Terms { wait: Duration::ZERO, p50: Duration::from_millis(1), p95: Duration::from_millis(2 + seed) };
-    let remaining = (seed % 2 == 0).then_some(Duration::from_millis(5));
+    let remaining = seed.is_multiple_of(2).then_some(Duration::from_millis(5));
     let allowance = Allowance { remaining, engines: [Some(terms); MAX_ENGINES], reuse: None };
     let situation =
         Situation { sequence: seed, camera: 0, captured: Duration::ZERO, features: &features, glimpse: &glimpse, past: &past };
