@@ -122,6 +122,24 @@ fn watching_goes_on_until_the_daemon_stops_and_says_that_it_has() {
 }
 
 #[test]
+fn on_a_terminal_the_page_has_colours_and_is_drawn_anew_every_second() {
+    let mut house = House::open();
+    // a terminal of its own, from util-linux
+    let command = format!("{} status --watch --socket {}", env!("CARGO_BIN_EXE_squint"), house.socket().display());
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+    if Command::new("script").arg("--version").output().is_err() {
+        eprintln!("skipped: script, of the package bsdutils, is not installed");
+        return;
+    }
+    let mut watching = Daemon::start(terminal);
+    watching.until("two pages", |watching| watching.out().matches("\x1b[H\x1b[J").count() >= 2);
+    drop(house.server.take());
+    let told = watching.ends_within(SOON).ends(69);
+    assert!(told.out.contains("\x1b[32mready\x1b[0m") && told.out.contains("has stopped"), "{}", told.out);
+}
+
+#[test]
 fn reload_succeeds_only_if_the_new_configuration_is_in_force() {
     let house = House::open();
     assert_eq!(house.ask(&["reload"]).ends(0).out, "reload: done\n");

@@ -12,6 +12,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -379,6 +380,24 @@ fn only_owner_and_group_may_connect_and_what_is_at_the_path_is_respected() {
     let places = Control { socket: None, http_port: Some(house.port) };
     let port = Server::start(&places, Fake::new(), &Stop::new()).map(drop).unwrap_err();
     assert!(matches!(port, ControlError::Port { .. }) && port.to_string().contains("control.http-port"), "{port}");
+}
+
+#[test]
+fn curl_can_ask_and_tell_as_the_page_shows() {
+    let house = House::open();
+    let curl = |args: &[&str]| {
+        let said = Command::new("curl").args(["-sS", "--unix-socket"]).arg(house.path()).args(args).output().ok()?;
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        Some(String::from_utf8(said.stdout).unwrap())
+    };
+    let Some(status) = curl(&["http://squint/status"]) else {
+        eprintln!("skipped: curl is not installed");
+        return;
+    };
+    assert_eq!(serde_json::from_str::<State>(&status).unwrap().policy.name, "default");
+    assert_eq!(curl(&["-d", "eco", "http://squint/mode"]).unwrap(), "{\"message\":\"mode eco: done\"}\n");
+    assert_eq!(curl(&["-X", "POST", "http://squint/reload"]).unwrap(), "{\"message\":\"reload: done\"}\n");
+    assert_eq!(house.fake.told(), ["mode eco", "reload"]);
 }
 
 #[test]

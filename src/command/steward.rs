@@ -301,7 +301,7 @@ impl Steering for Steward {
 }
 
 fn engine_state(engine: crate::pipeline::EngineState) -> EngineState {
-    let since_s = engine.since.map(|since| since.as_secs_f64()).unwrap_or_default();
+    let since_s = engine.since.as_secs_f64();
     EngineState { id: engine.id.to_string(), state: engine.health, since_s, failures: u64::from(engine.failures) }
 }
 

@@ -53,8 +53,8 @@ pub struct EngineState {
     pub id: Arc<str>,
     /// How fit it is.
     pub health: EngineHealth,
-    /// For how long it has been stuck.
-    pub since: Option<Duration>,
+    /// For how long; an engine whose pause is over counts as ready, but from when it was set aside until it answers.
+    pub since: Duration,
     /// Failures in a row.
     pub failures: u32,
 }
@@ -162,7 +162,8 @@ impl Desk {
 
     /// The engines on duty.
     pub(crate) fn engines(&self, now: Instant) -> Vec<EngineState> {
-        self.on_duty().seats.iter().map(|seat| seat.state(now)).collect()
+        let on_duty = self.on_duty();
+        on_duty.seats.iter().map(|seat| seat.state(on_duty.begun, now)).collect()
     }
 
     fn on_duty(&self) -> &Shift {
@@ -202,7 +203,7 @@ impl Desk {
                 (job.own, job.begun_at) = (own, begun_at);
                 match &result {
                     Ok(times) => {
-                        let failures = seat.answered(times.preprocess + times.run + times.rank);
+                        let failures = seat.answered(times.preprocess + times.run + times.rank, now);
                         if failures > 0 {
                             hands.tell(engine, &seat.id, News::Recovered { failures });
                         }

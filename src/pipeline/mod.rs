@@ -327,7 +327,7 @@ fn set_up<L: Listener + 'static>(
         });
     }
     let pools: Arc<[Pool]> = pools.into();
-    let shift = Shift::new(0, crew.policy, engines, windows, crew.labels, crew.deadline);
+    let shift = Shift::new(0, crew.policy, engines, windows, crew.labels, crew.deadline, now);
     let desk = Desk::new(shift, terminals, now);
     let hands =
         Doer { tasks: vec![(0, workers.tasks)], taker: Taker::Nobody, outbox: Arc::clone(&outbox), pools: Arc::clone(&pools) };

@@ -104,7 +104,7 @@ impl Remote {
                 }
             }
         };
-        let shift = Shift::new(id, crew.policy, engines, windows, crew.labels, crew.deadline);
+        let shift = Shift::new(id, crew.policy, engines, windows, crew.labels, crew.deadline, house.clock.now());
         if !house.dispatcher.relieve(shift, hired.tasks) {
             return Err(PipelineError::Over);
         }

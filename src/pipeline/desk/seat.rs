@@ -55,6 +55,8 @@ pub(super) struct Seat {
     stuck_since: Option<Instant>,
     /// It could not be loaded.
     unusable: bool,
+    /// Since when it is as it is, if that has changed while it was on duty.
+    changed: Option<Instant>,
     /// Number of the latest look.
     ticket: u64,
 }
@@ -75,6 +77,7 @@ impl Seat {
             aside_until: None,
             stuck_since: None,
             unusable,
+            changed: None,
             ticket: 0,
         }
     }
@@ -126,7 +129,7 @@ impl Seat {
     pub(super) fn stick(&mut self, now: Instant) -> Option<(Box<Job>, Duration)> {
         let held = self.held.take_if(|held| held.stuck_at <= now)?;
         self.busy_until = None;
-        self.stuck_since = Some(held.job.asked_at);
+        (self.stuck_since, self.changed) = (Some(held.job.asked_at), Some(held.job.asked_at));
         let waited = now.saturating_duration_since(held.job.asked_at);
         Some((held.job, waited))
     }
@@ -139,21 +142,24 @@ impl Seat {
         Some((away, self.failed(now).1))
     }
 
-    /// How it is, for those who ask.
-    pub(super) fn state(&self, now: Instant) -> EngineState {
+    /// How it is, for those who ask; on duty since `begun`.
+    pub(super) fn state(&self, begun: Instant, now: Instant) -> EngineState {
         let health = match () {
             () if self.unusable => EngineHealth::Unusable,
             () if self.stuck_since.is_some() => EngineHealth::Stuck,
             () if self.aside_until.is_some_and(|until| until > now) => EngineHealth::Aside,
             () => EngineHealth::Ready,
         };
-        let since = self.stuck_since.map(|since| now.saturating_duration_since(since));
+        let since = now.saturating_duration_since(self.changed.unwrap_or(begun));
         EngineState { id: Arc::clone(&self.id), health, since, failures: self.failures }
     }
 
     /// It has answered after `cost`; returns how often in a row it had failed before.
-    pub(super) fn answered(&mut self, cost: Duration) -> u32 {
+    pub(super) fn answered(&mut self, cost: Duration, now: Instant) -> u32 {
         self.window.add(cost);
+        if self.failures > 0 {
+            self.changed = Some(now);
+        }
         self.aside_until = None;
         std::mem::take(&mut self.failures)
     }
@@ -162,7 +168,7 @@ impl Seat {
     pub(super) fn failed(&mut self, now: Instant) -> (u32, Duration) {
         self.failures = self.failures.saturating_add(1);
         let pause = ASIDE_FIRST.saturating_mul(1 << (self.failures - 1).min(16)).min(ASIDE_CAP);
-        self.aside_until = Some(now + pause);
+        (self.aside_until, self.changed) = (Some(now + pause), Some(now));
         (self.failures, pause)
     }
 

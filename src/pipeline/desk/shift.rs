@@ -26,10 +26,13 @@ pub(crate) struct Shift {
     pub(crate) labels: Arc<Labels>,
     /// How long a look may take, at least.
     pub(super) limit: Duration,
+    /// On duty since then.
+    pub(super) begun: Instant,
 }
 
 impl Shift {
     /// `windows`: what each engine of the policy is expected to cost, by index; `None` for one that could not be loaded.
+    /// `begun`: now.
     pub(crate) fn new(
         id: ShiftId,
         policy: Policy,
@@ -37,10 +40,11 @@ impl Shift {
         windows: Vec<Option<LatencyWindow>>,
         labels: Arc<Labels>,
         limit: Duration,
+        begun: Instant,
     ) -> Self {
         let seats = windows.into_iter().zip(&*engines).zip(0..);
         let seats = seats.map(|((window, id), index)| Seat::new(EngineIdx(index), Arc::clone(id), window)).collect();
-        Self { id, policy, seats, engines, labels, limit }
+        Self { id, policy, seats, engines, labels, limit, begun }
     }
 
     /// What the moment allows.

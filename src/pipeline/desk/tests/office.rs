@@ -113,7 +113,7 @@ pub(super) fn shift(id: ShiftId, costs: &[u64], average: bool, limit: Duration) 
     let labels = Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() });
     let engines = (0..costs.len()).map(|engine| format!("{id}-{engine}").into()).collect();
     let windows = costs.iter().map(|cost| Some(LatencyWindow::new(ms(*cost), ms(*cost)))).collect();
-    Shift::new(id, policy, engines, windows, labels, limit)
+    Shift::new(id, policy, engines, windows, labels, limit, Instant::now())
 }
 
 impl Office {
