@@ -14,11 +14,11 @@ pub(crate) fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
         Err(Error::new(ErrorKind::InvalidData, what))
     };
     let file = File::open(path)?;
-    let expected = file.metadata()?.len();
-    if expected > limit {
+    let facts = file.metadata()?;
+    if facts.is_file() && facts.len() > limit {
         return larger();
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
+    let mut bytes = Vec::with_capacity(usize::try_from(facts.len().min(limit)).unwrap_or(0) + 1);
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { larger() } else { Ok(bytes) }
 }

@@ -23,24 +23,24 @@ pub(super) enum Trouble {
 /// Remembers when each camera last came forward.
 pub(super) struct Judge {
     patience: Duration,
-    /// Frames that have come to their end, and when that number last changed.
-    done: HashMap<Arc<str>, (u64, Instant)>,
+    /// Frames that a report was given of, and when that number last changed. A dropped frame is no progress: whoever hangs has its
+    /// frames superseded, or its reports pushed out, as long as the camera goes on.
+    told: HashMap<Arc<str>, (u64, Instant)>,
 }
 
 impl Judge {
     /// `patience`: how long frames may be under way without one coming to its end.
     pub(super) fn new(patience: Duration) -> Self {
-        Self { patience, done: HashMap::new() }
+        Self { patience, told: HashMap::new() }
     }
 
     /// All that is wrong; empty if the watchdog may be fed.
     pub(super) fn troubles(&mut self, now: Instant, beats: &[Beat], cameras: &[CameraState]) -> Vec<Trouble> {
         let mut troubles: Vec<_> = beats.iter().filter(|beat| beat.is_overdue()).cloned().map(Trouble::Hung).collect();
         for camera in cameras {
-            let done = camera.told + camera.drops.total();
-            let (was, at) = self.done.entry(Arc::clone(&camera.name)).or_insert((done, now));
-            if *was != done || camera.under_way() == 0 {
-                (*was, *at) = (done, now);
+            let (was, at) = self.told.entry(Arc::clone(&camera.name)).or_insert((camera.told, now));
+            if *was != camera.told || camera.under_way() == 0 {
+                (*was, *at) = (camera.told, now);
             }
             let since = now.saturating_duration_since(*at);
             if since > self.patience {
@@ -142,5 +142,18 @@ mod tests {
         assert!(at(3600, 902, 901).is_empty());
         assert!(at(3601, 903, 901).is_empty(), "the clock starts with the frame");
         assert!(!at(3612, 903, 901).is_empty());
+    }
+
+    #[test]
+    fn frames_that_are_only_dropped_are_no_progress() {
+        let mut judge = Judge::new(Duration::from_secs(10));
+        let start = Instant::now();
+        let mut at = |seconds: u64, superseded| {
+            let drops = Drops([superseded, 0, 0, 0, 0, 0, superseded]);
+            judge.troubles(start + Duration::from_secs(seconds), &[], &[CameraState { drops, ..camera(2 * superseded + 9, 3) }])
+        };
+        assert!(at(0, 1).is_empty());
+        assert!(at(5, 150).is_empty());
+        assert!(!at(11, 330).is_empty(), "the camera goes on, and nobody takes its frames");
     }
 }
