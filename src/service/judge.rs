@@ -1,8 +1,9 @@
 //! Whether Squint makes progress: the one place that decides if the watchdog is fed.
 //!
-//! Pure: the moment, what the threads do and what the cameras have delivered are handed in. Two things stop the food: a thread that
-//! is at one thing for longer than it may, and a camera whose frames are under way but come to no end. A camera that is silent within
-//! its patience, is being opened, or rests before the next try, is no lack of progress: that silence is announced.
+//! Pure: the moment, what the threads do and what the cameras have delivered are handed in. Three things stop the food: a thread that
+//! is at one thing for longer than it may, a camera whose frames are under way but come to no end, and so many pipelines that hang in
+//! their driver that no camera can be opened any more, which only a new process mends. A camera that is silent within its patience, is
+//! being opened, or rests before the next try, is no lack of progress: that silence is announced.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::pipeline::CameraState;
 use crate::pipeline::pulse::Beat;
+use crate::source::MOST_STUCK;
 
 /// What keeps Squint from being alive.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,8 @@ pub(super) enum Trouble {
     Hung(Beat),
     /// Frames of this camera are under way but come to no end.
     Still { camera: Arc<str>, since: Duration, under_way: u64 },
+    /// This many pipelines hang in their driver: a camera that is lost stays lost.
+    Stuck { pipelines: usize, since: Duration },
 }
 
 /// Remembers when each camera last came forward.
@@ -26,16 +30,19 @@ pub(super) struct Judge {
     /// Frames that a report was given of, and when that number last changed. A dropped frame is no progress: whoever hangs has its
     /// frames superseded, or its reports pushed out, as long as the camera goes on.
     told: HashMap<Arc<str>, (u64, Instant)>,
+    /// Since when no pipeline can be opened any more.
+    stuck: Option<Instant>,
 }
 
 impl Judge {
-    /// `patience`: how long frames may be under way without one coming to its end.
+    /// `patience`: how long frames may be under way without one coming to its end, and how long the drivers of cameras have to come
+    /// back once too many pipelines hang in them.
     pub(super) fn new(patience: Duration) -> Self {
-        Self { patience, told: HashMap::new() }
+        Self { patience, told: HashMap::new(), stuck: None }
     }
 
-    /// All that is wrong; empty if the watchdog may be fed.
-    pub(super) fn troubles(&mut self, now: Instant, beats: &[Beat], cameras: &[CameraState]) -> Vec<Trouble> {
+    /// All that is wrong; empty if the watchdog may be fed. `stuck`: how many pipelines hang in their driver.
+    pub(super) fn troubles(&mut self, now: Instant, beats: &[Beat], cameras: &[CameraState], stuck: usize) -> Vec<Trouble> {
         let mut troubles: Vec<_> = beats.iter().filter(|beat| beat.is_overdue()).cloned().map(Trouble::Hung).collect();
         for camera in cameras {
             let (was, at) = self.told.entry(Arc::clone(&camera.name)).or_insert((camera.told, now));
@@ -47,16 +54,25 @@ impl Judge {
                 troubles.push(Trouble::Still { camera: Arc::clone(&camera.name), since, under_way: camera.under_way() });
             }
         }
+        if stuck < MOST_STUCK {
+            self.stuck = None;
+            return troubles;
+        }
+        let since = now.saturating_duration_since(*self.stuck.get_or_insert(now));
+        if since > self.patience {
+            troubles.push(Trouble::Stuck { pipelines: stuck, since });
+        }
         troubles
     }
 }
 
 impl Trouble {
     /// Who: the same as long as it is the same trouble.
-    pub(super) fn who(&self) -> &Arc<str> {
+    pub(super) fn who(&self) -> &str {
         match self {
             Self::Hung(beat) => &beat.thread,
             Self::Still { camera, .. } => camera,
+            Self::Stuck { .. } => "the drivers of the cameras",
         }
     }
 }
@@ -76,6 +92,14 @@ impl std::fmt::Display for Trouble {
                 write!(
                     f,
                     "camera {camera}: none of {under_way} frames under way has come to its end for {:.1} s",
+                    since.as_secs_f64()
+                )
+            }
+            Self::Stuck { pipelines, since } => {
+                write!(
+                    f,
+                    "{pipelines} pipelines hang in the drivers of their cameras, so that none has been opened for {:.1} s; only a new \
+                     process can, once the driver is restarted (CSI: systemctl restart nvargus-daemon)",
                     since.as_secs_f64()
                 )
             }
@@ -118,7 +142,7 @@ mod tests {
     #[test]
     fn a_thread_beyond_its_limit_is_named_with_what_it_does_and_since_when() {
         let mut judge = Judge::new(Duration::from_secs(10));
-        let troubles = judge.troubles(Instant::now(), &[beat(9, Some(10)), beat(1000, None), beat(31, Some(15))], &[]);
+        let troubles = judge.troubles(Instant::now(), &[beat(9, Some(10)), beat(1000, None), beat(31, Some(15))], &[], 0);
         assert_eq!(troubles.len(), 1);
         assert_eq!(
             troubles[0].to_string(),
@@ -130,7 +154,7 @@ mod tests {
     fn frames_under_way_must_come_to_an_end_but_silence_is_no_lack_of_progress() {
         let mut judge = Judge::new(Duration::from_secs(10));
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let mut at = |seconds: u32, offered, told| judge.troubles(start + seconds * second, &[], &[camera(offered, told)]);
+        let mut at = |seconds: u32, offered, told| judge.troubles(start + seconds * second, &[], &[camera(offered, told)], 0);
         assert!(at(0, 5, 2).is_empty());
         assert!(at(9, 9, 3).is_empty(), "one came to its end");
         assert!(at(19, 900, 3).is_empty(), "not for ten seconds");
@@ -150,10 +174,31 @@ mod tests {
         let start = Instant::now();
         let mut at = |seconds: u64, superseded| {
             let drops = Drops([superseded, 0, 0, 0, 0, 0, superseded]);
-            judge.troubles(start + Duration::from_secs(seconds), &[], &[CameraState { drops, ..camera(2 * superseded + 9, 3) }])
+            judge.troubles(start + Duration::from_secs(seconds), &[], &[CameraState { drops, ..camera(2 * superseded + 9, 3) }], 0)
         };
         assert!(at(0, 1).is_empty());
         assert!(at(5, 150).is_empty());
         assert!(!at(11, 330).is_empty(), "the camera goes on, and nobody takes its frames");
+    }
+
+    #[test]
+    fn some_pipelines_may_hang_in_their_driver_but_not_so_many_that_none_can_be_opened_for_long() {
+        let mut judge = Judge::new(Duration::from_secs(10));
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut at = |seconds: u32, stuck| judge.troubles(start + seconds * second, &[], &[camera(5, 4)], stuck);
+        assert!(at(0, MOST_STUCK - 1).is_empty());
+        assert!(at(3600, MOST_STUCK - 1).is_empty(), "a new one can be opened");
+        assert!(at(3601, MOST_STUCK).is_empty());
+        assert!(at(3611, MOST_STUCK).is_empty(), "they may still come back");
+        assert!(at(3612, MOST_STUCK - 1).is_empty(), "one has");
+        assert!(at(3613, MOST_STUCK).is_empty(), "the clock starts anew");
+        let troubles = at(3624, MOST_STUCK + 1);
+        assert_eq!(
+            troubles[0].to_string(),
+            "9 pipelines hang in the drivers of their cameras, so that none has been opened for 11.0 s; only a new process can, once \
+             the driver is restarted (CSI: systemctl restart nvargus-daemon)"
+        );
+        assert_eq!(troubles.len(), 1, "whoever delivers goes on delivering");
+        assert!(at(3625, 0).is_empty());
     }
 }

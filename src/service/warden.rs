@@ -16,6 +16,7 @@ use crate::events;
 use crate::observe::CameraPhase;
 use crate::pipeline::clock::{Clock, MachineClock, Stop};
 use crate::pipeline::{CameraState, Remote, Vitals};
+use crate::source;
 
 /// Between two looks while Squint starts.
 const STARTING: Duration = Duration::from_millis(20);
@@ -85,7 +86,7 @@ impl Warden {
             if cameras.iter().all(|camera| camera.phase == CameraPhase::Ended) {
                 return;
             }
-            let troubles = judge.troubles(now, &self.vitals.board.beats(), &cameras);
+            let troubles = judge.troubles(now, &self.vitals.board.beats(), &cameras, source::stuck());
             self.tell(&troubles, &mut known);
             if troubles.is_empty() {
                 notify::alive();
@@ -127,7 +128,7 @@ impl Warden {
     }
 
     /// Tells of every trouble once, and when all are over.
-    fn tell(&self, troubles: &[Trouble], known: &mut HashSet<Arc<str>>) {
+    fn tell(&self, troubles: &[Trouble], known: &mut HashSet<String>) {
         for trouble in troubles.iter().filter(|trouble| !known.contains(trouble.who())) {
             match trouble {
                 Trouble::Hung(beat) => {
@@ -137,13 +138,14 @@ impl Warden {
                 Trouble::Still { camera, .. } => {
                     error!(event = events::NO_PROGRESS, camera = **camera; "{trouble}; the watchdog is fed no more");
                 }
+                Trouble::Stuck { .. } => error!(event = events::NO_PROGRESS; "{trouble}; the watchdog is fed no more"),
             }
         }
         if troubles.is_empty() && !known.is_empty() {
             info!(event = events::PROGRESS_AGAIN; "all threads go on; the watchdog is fed again");
         }
         if !troubles.is_empty() || !known.is_empty() {
-            *known = troubles.iter().map(|trouble| Arc::clone(trouble.who())).collect();
+            *known = troubles.iter().map(|trouble| trouble.who().to_owned()).collect();
             let texts = troubles.iter().map(ToString::to_string).collect();
             *self.findings.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = texts;
         }

@@ -30,11 +30,17 @@ const STOP_LIMIT: Duration = Duration::from_secs(3);
 const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 /// A frame older than this on arrival has a broken time stamp.
 const CREDIBLE_AGE: Duration = Duration::from_secs(10);
-/// Pipelines that hang in their driver before no more are opened.
-const MOST_STUCK: usize = 8;
+/// Pipelines that hang in their driver before no more are opened; see [`stuck`].
+pub const MOST_STUCK: usize = 8;
 
 /// Pipelines that were left to themselves and have not come back. One number for the process, as the driver is one.
 static STUCK: AtomicUsize = AtomicUsize::new(0);
+
+/// How many pipelines of this process hang in their driver. From [`MOST_STUCK`] on no source that needs GStreamer is opened until some
+/// of them come back, which they do only if the driver does.
+pub fn stuck() -> usize {
+    STUCK.load(Ordering::Acquire)
+}
 
 /// A sample on its way from GStreamer's thread to ours.
 struct Offer {
@@ -87,7 +93,10 @@ pub(super) struct Stream {
     farewell: bool,
     pipeline: gst::Pipeline,
     shared: Arc<Shared>,
-    ended: Receiver<()>,
+    /// Hears of the end; taken by the farewell.
+    ended: Option<Receiver<()>>,
+    /// True if it hangs in its driver since it was started: it cannot be stopped either.
+    hangs: bool,
     layouts: Layouts,
 }
 
@@ -96,7 +105,7 @@ impl Stream {
         let (source, origin) = (&request.source, request.source.to_string());
         let failed = |reason: String| SourceError::Failed { origin: origin.clone(), reason };
         gst::init().map_err(|e| failed(format!("GStreamer does not start: {}", e.message())))?;
-        if STUCK.load(Ordering::Acquire) >= MOST_STUCK {
+        if stuck() >= MOST_STUCK {
             return Err(failed(format!(
                 "{MOST_STUCK} earlier pipelines hang in their driver; restart it (CSI: systemctl restart nvargus-daemon), then Squint"
             )));
@@ -123,18 +132,20 @@ impl Stream {
 
         let shared = Arc::new(Shared::default());
         watch_bus(&pipeline, source.clone(), shared.clone());
-        let ended = collect_samples(&sink, request, shared.clone());
+        let ended = Some(collect_samples(&sink, request, shared.clone()));
         accept_padded_buffers(&sink);
         let live = source.is_live();
         let farewell = text.reveal().contains("nvarguscamerasrc");
         let layouts = Layouts::default();
-        let stream = Self { origin: origin.clone(), camera: request.camera, live, farewell, pipeline, shared, ended, layouts };
+        let (origin, camera) = (origin.clone(), request.camera);
+        let mut stream = Self { origin, camera, live, farewell, pipeline, shared, ended, hangs: false, layouts };
         stream.start()?;
         Ok(stream)
     }
 
-    fn start(&self) -> Result<(), SourceError> {
+    fn start(&mut self) -> Result<(), SourceError> {
         let started = within(START_LIMIT, &self.pipeline, |pipeline| pipeline.set_state(gst::State::Playing).is_ok());
+        self.hangs = started.is_none();
         match (started, lock(&self.shared.end).clone()) {
             (Some(true), _) => Ok(()),
             (Some(false), Some(End::Failed(reason))) => Err(self.failed(reason)),
@@ -202,19 +213,27 @@ impl FrameSource for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.shared.stop(); // a streaming thread that waits for its frame to be taken must let go first
-        if self.farewell && self.pipeline.current_state() == gst::State::Playing {
-            // A CSI camera that is shut down without the end of stream can leave its daemon stuck.
-            self.pipeline.send_event(gst::event::Eos::new());
-            let _ = self.ended.recv_timeout(GOODBYE_LIMIT);
+        if self.hangs {
+            return; // who hangs there stops it, once it is back
         }
-        if within(STOP_LIMIT, &self.pipeline, |pipeline| pipeline.set_state(gst::State::Null)).is_none() {
+        // A CSI camera that is shut down without the end of stream can leave its daemon stuck. One whose driver hangs does not take
+        // even that, so whoever waits within a limit says it.
+        let ended = self.ended.take().filter(|_| self.farewell && self.pipeline.current_state() == gst::State::Playing);
+        let stopped = within(STOP_LIMIT, &self.pipeline, move |pipeline| {
+            if let Some(ended) = ended {
+                pipeline.send_event(gst::event::Eos::new());
+                let _ = ended.recv_timeout(GOODBYE_LIMIT);
+            }
+            pipeline.set_state(gst::State::Null)
+        });
+        if stopped.is_none() {
             log::warn!(event = events::SOURCE_STUCK; "{}: the driver does not let go within {STOP_LIMIT:?}; its pipeline is left to itself", self.origin);
         }
     }
 }
 
-/// Runs `act` on a thread of GStreamer's pool and waits for it. `None` if it takes longer; then it is counted as stuck until
-/// it comes back.
+/// Runs `act` on a thread of GStreamer's pool and waits for it. `None` if it takes longer; then the pipeline is counted as stuck until
+/// that thread comes back and has stopped it.
 fn within<T: Send + 'static>(
     limit: Duration,
     pipeline: &gst::Pipeline,
@@ -227,17 +246,19 @@ fn within<T: Send + 'static>(
     pipeline.call_async(move |pipeline| {
         let _ = done.send(act(pipeline));
         if left.swap(true, Ordering::AcqRel) {
+            let _ = pipeline.set_state(gst::State::Null);
             STUCK.fetch_sub(1, Ordering::AcqRel);
         }
     });
-    let answer = result.recv_timeout(limit).ok();
-    if answer.is_none() {
-        STUCK.fetch_add(1, Ordering::AcqRel);
-        if parted.swap(true, Ordering::AcqRel) {
-            STUCK.fetch_sub(1, Ordering::AcqRel);
-        }
+    if let Ok(answer) = result.recv_timeout(limit) {
+        return Some(answer);
     }
-    answer
+    STUCK.fetch_add(1, Ordering::AcqRel);
+    if !parted.swap(true, Ordering::AcqRel) {
+        return None;
+    }
+    STUCK.fetch_sub(1, Ordering::AcqRel);
+    result.try_recv().ok() // it came at the last moment
 }
 
 /// An element, or a property of one (`element:property`).
@@ -345,13 +366,13 @@ mod tests {
         let pipeline = gst::Pipeline::new();
         let (release, held) = sync_channel::<()>(0);
         assert_eq!(within(Duration::from_millis(20), &pipeline, move |_| held.recv().is_ok()), None);
-        assert_eq!(STUCK.load(Ordering::Acquire), 1);
+        assert_eq!(stuck(), 1);
         release.send(()).unwrap();
         assert_eq!(within(START_LIMIT, &pipeline, |_| 7), Some(7));
         let started = Instant::now();
-        while STUCK.load(Ordering::Acquire) > 0 && started.elapsed() < START_LIMIT {
+        while stuck() > 0 && started.elapsed() < START_LIMIT {
             std::thread::yield_now();
         }
-        assert_eq!(STUCK.load(Ordering::Acquire), 0);
+        assert_eq!(stuck(), 0);
     }
 }
