@@ -77,6 +77,7 @@ pub const LIMITED: &[Event] = &[
     ENGINE_STUCK,
     ENGINE_RETURNED,
     SINK_FAILED,
+    READERS_WAIT,
     RELOAD_REFUSED,
     BUG,
 ];
@@ -168,6 +169,9 @@ events! {
     SINK_RECOVERED Info "sink-recovered" "c5929c3183f6baf4c45970b0400d1b75"
         "A sink works again; the text says how many records were lost."
         "Nothing."
+    READERS_WAIT Warn "readers-wait" "9ffbc538ce8347c88a05e8fde0879bcb"
+        "Squint has no descriptors left for those who come to a socket; they wait at its door until there are some."
+        "See who holds so many: `ls -l /proc/PID/fd`. LimitNOFILE= of the unit is the limit."
     RUNTIME_LOADED Info "runtime-loaded" "cd4b7f707cd56c049c67007c61727443"
         "Which ONNX Runtime library was loaded."
         "Nothing."

@@ -6,12 +6,13 @@
 
 use std::path::PathBuf;
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
-use log::{LevelFilter, error, info, warn};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use log::{LevelFilter, debug, error, info, warn};
 
 use super::kit::Kit;
 use crate::config::{self, Camera, Config, Overrides};
@@ -29,8 +30,10 @@ use crate::service::notify;
 use crate::service::warden::Findings;
 use crate::sink::Stamp;
 
-/// Orders that may wait; a signal that finds them full changes nothing, since a reload is on its way anyway.
+/// Orders that may wait; a signal that finds no room changes nothing, since everything will be read again anyway.
 const WAITING: usize = 4;
+/// The clock on the wall has been set, rather than trimmed, if it is off by this much.
+const CLOCK_STEP: Duration = Duration::from_secs(1);
 
 /// An order, and where the answer goes.
 struct Order {
@@ -42,9 +45,11 @@ struct Order {
 /// Steers the daemon. Shared by signals, the control socket and the service thread.
 pub(crate) struct Steward {
     orders: (Sender<Order>, Receiver<Order>),
+    /// A signal's order waits and has not been begun.
+    hup_waits: AtomicBool,
     stop: Stop,
     started: Instant,
-    began: SystemTime,
+    began: Mutex<SystemTime>,
     file: Option<PathBuf>,
     flags: Overrides,
     vitals: Arc<Vitals>,
@@ -70,9 +75,10 @@ impl Steward {
     pub(crate) fn new(file: Option<PathBuf>, flags: Overrides, stop: &Stop, started: Instant, vitals: Arc<Vitals>) -> Arc<Self> {
         Arc::new(Self {
             orders: bounded(WAITING),
+            hup_waits: AtomicBool::new(false),
             stop: stop.clone(),
             started,
-            began: SystemTime::now().checked_sub(started.elapsed()).unwrap_or(UNIX_EPOCH),
+            began: Mutex::new(UNIX_EPOCH),
             file,
             flags,
             vitals,
@@ -86,6 +92,18 @@ impl Steward {
     /// When the process began.
     pub(crate) fn started(&self) -> Instant {
         self.started
+    }
+
+    /// The same by the clock on the wall. A board may learn the date long after its start: a step of the clock moves this moment along,
+    /// so that it and the uptime agree; less than a step leaves it, so that a series of metrics does not waver.
+    fn began(&self) -> SystemTime {
+        let by_now = SystemTime::now().checked_sub(self.started.elapsed()).unwrap_or(UNIX_EPOCH);
+        let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        let off = by_now.duration_since(*began).unwrap_or_else(|earlier| earlier.duration());
+        if off >= CLOCK_STEP {
+            *began = by_now;
+        }
+        *began
     }
 
     /// What the service thread finds.
@@ -116,6 +134,13 @@ impl Steward {
                 recv(self.stop.signal()) -> _ => return,
             };
             let Ok(Order { policy, reply }) = order else { return };
+            if self.stop.is_stopped() {
+                return;
+            }
+            if reply.is_none() {
+                // From here on the files may have been read: the next signal needs a reload of its own.
+                self.hup_waits.store(false, Ordering::Release);
+            }
             let outcome = self.obey(policy);
             if let Some(reply) = reply {
                 let _ = reply.send(outcome);
@@ -123,13 +148,15 @@ impl Steward {
         }
     }
 
-    /// SIGHUP.
+    /// SIGHUP. One that comes while Squint starts is obeyed once it runs; of many, one that waits stands for all that come after it.
     pub(crate) fn reload_soon(&self) {
-        match self.orders.0.try_send(Order { policy: None, reply: None }) {
-            Ok(()) => (),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                error!(event = events::RELOAD_REFUSED; "told to reload while {WAITING} reloads wait already; one of those will do");
-            }
+        if self.stop.is_stopped() {
+            return info!("told to reload while stopping: there is nothing to reload any more");
+        }
+        let waits = self.hup_waits.swap(true, Ordering::AcqRel);
+        if waits || self.orders.0.try_send(Order { policy: None, reply: None }).is_err() {
+            self.hup_waits.store(waits, Ordering::Release);
+            debug!("told to reload while reloads wait already; one of those will do");
         }
     }
 
@@ -149,7 +176,11 @@ impl Steward {
 
     /// Reads everything again and puts it in force, or says why not; either way everybody hears of it.
     fn obey(&self, policy: Option<String>) -> Result<String, String> {
-        notify::reloading();
+        // While Squint starts it is not yet `ready`, and a reload must not say so.
+        let ready = self.findings.is_ready();
+        if ready {
+            notify::reloading();
+        }
         let outcome = self.change(policy).map_err(|error| error.to_string());
         let ok = outcome.is_ok();
         match &outcome {
@@ -162,6 +193,10 @@ impl Steward {
             now.reloads.failed += u64::from(!ok);
             let message = outcome.clone().unwrap_or_else(|why| why);
             now.reloads.last = Some(Reload { at: Stamp::of(SystemTime::now()).as_str().to_owned(), ok, message });
+        }
+        // systemd knows that Squint is stopping; nothing may sound as if it went on.
+        if !ready || self.stop.is_stopped() {
+            return outcome;
         }
         let status = self.describe();
         // A systemd that does not read waits for this word; a few tries, then it has to do without.
@@ -262,7 +297,7 @@ impl Steering for Steward {
             ready: self.findings.is_ready(),
             healthy: complaints.is_empty(),
             complaints,
-            start_time_s: self.began.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
+            start_time_s: self.began().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
             uptime_s: self.started.elapsed().as_secs_f64(),
             mode,
             policy: now.policy.clone(),

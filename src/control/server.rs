@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use log::debug;
+use log::{debug, warn};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::protocol::{self, Answer, JSON_LINES, Refusal};
@@ -19,6 +19,7 @@ use super::route::{self, Door, Reply};
 use super::wire::{self, Ending, TICK, Wire, timespec};
 use super::{ControlError, Steering};
 use crate::config::Control;
+use crate::events;
 use crate::pipeline::clock::Stop;
 use crate::socket::Listening;
 
@@ -169,15 +170,22 @@ impl Listener {
 
     /// The accept thread: lets in until it is over.
     fn mind(self, shared: &Arc<Shared>) {
+        // Told once until somebody comes in again.
+        let mut full = false;
         while !shared.ending.is_over() {
             let waited = poll(&mut [PollFd::new(&self.fd(), PollFlags::IN)], Some(&timespec(TICK)));
             match waited.map_err(io::Error::from).and_then(|ready| if ready > 0 { self.accept().map(Some) } else { Ok(None) }) {
                 Ok(None) => (),
-                Ok(Some((wire, door))) => admit(wire, door, shared),
+                Ok(Some((wire, door))) => {
+                    full = false;
+                    admit(wire, door, shared);
+                }
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => (),
                 // Out of descriptors, mostly. Whoever waits at the door goes on waiting there.
                 Err(error) => {
-                    debug!("a control connection could not be accepted: {error}");
+                    if !std::mem::replace(&mut full, true) {
+                        warn!(event = events::READERS_WAIT, sink = "control"; "control socket: nobody can be let in: {error}");
+                    }
                     shared.ending.pause();
                 }
             }

@@ -10,6 +10,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use libsystemd::daemon;
@@ -78,15 +79,24 @@ fn send(message: &str) -> bool {
     }
 }
 
+/// Made with the first message and kept: a process that has run out of descriptors must still be able to say that it lives.
+fn voice() -> io::Result<&'static UnixDatagram> {
+    static VOICE: OnceLock<UnixDatagram> = OnceLock::new();
+    if let Some(voice) = VOICE.get() {
+        return Ok(voice);
+    }
+    let voice = UnixDatagram::unbound()?;
+    voice.set_write_timeout(Some(PATIENCE))?;
+    Ok(VOICE.get_or_init(|| voice))
+}
+
 /// A path, or an abstract name that starts with `@`.
 fn send_to(socket: &OsStr, message: &str) -> io::Result<()> {
     let address = match socket.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(socket)?,
     };
-    let from = UnixDatagram::unbound()?;
-    from.set_write_timeout(Some(PATIENCE))?;
-    from.send_to_addr(message.as_bytes(), &address).map(drop)
+    voice()?.send_to_addr(message.as_bytes(), &address).map(drop)
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use log::warn;
+
 use super::{Sink, SinkError};
+use crate::events;
 use crate::report::Report;
 use crate::socket::Listening;
 
@@ -42,6 +45,8 @@ pub struct Socket {
     door: Listening,
     readers: Vec<Reader>,
     counts: SocketCounts,
+    /// Nobody could be let in lately, which was told.
+    full: bool,
 }
 
 struct Reader {
@@ -60,7 +65,7 @@ enum Parted {
 impl Socket {
     /// Listens at `path`, for the owner and the group. A socket that a dead process left behind is replaced; anything else is not.
     pub fn open(path: &Path) -> Result<Self, SinkError> {
-        Ok(Self { door: Listening::open(path)?, readers: Vec::new(), counts: SocketCounts::default() })
+        Ok(Self { door: Listening::open(path)?, readers: Vec::new(), counts: SocketCounts::default(), full: false })
     }
 
     /// What happened to the readers so far.
@@ -103,12 +108,24 @@ impl Socket {
             match self.door.listener().accept() {
                 Ok((stream, _)) if stream.set_nonblocking(true).is_ok() => {
                     self.counts.connected += 1;
+                    self.full = false;
                     self.readers.push(Reader { stream, waiting: Vec::new(), took_at: now });
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.full = false;
+                    return;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
-                Ok(_) | Err(_) => {
+                Ok(_) => {
                     self.counts.refused += 1;
+                    return;
+                }
+                // Out of descriptors, mostly; the system says so even if nobody is at the door.
+                Err(error) => {
+                    self.counts.refused += 1;
+                    if !std::mem::replace(&mut self.full, true) {
+                        warn!(event = events::READERS_WAIT, sink = "socket"; "socket of the records: nobody can be let in: {error}");
+                    }
                     return;
                 }
             }

@@ -13,6 +13,7 @@ mod images;
 mod launch;
 mod layout;
 mod secret;
+mod spare;
 mod spec;
 mod stream;
 

@@ -16,7 +16,7 @@ use gstreamer_app as app;
 use gstreamer_video as video;
 
 use super::layout::Layouts;
-use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, launch};
+use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, launch, spare};
 use crate::config::Pace;
 use crate::events;
 use crate::frame::{CameraId, Frame, Memory};
@@ -110,6 +110,7 @@ impl Stream {
                 "{MOST_STUCK} earlier pipelines hang in their driver; restart it (CSI: systemctl restart nvargus-daemon), then Squint"
             )));
         }
+        spare::descriptors().map_err(failed)?;
         if let SourceSpec::File { path } = source {
             std::fs::File::open(path).map_err(|e| failed(format!("cannot be opened: {e}")))?;
         }
