@@ -155,7 +155,7 @@ fn run(cameras: Vec<CameraSetup>, counted: u64) -> Reader {
         last: 0,
         stop: stop.clone(),
     };
-    let crew = Crew { policy, engines, labels };
+    let crew = Crew { policy, engines, labels, deadline: pipeline::ENGINE_DEADLINE };
     let tally = pipeline::run(crew, cameras, reader, 16, Arc::new(MachineClock), &stop, Instant::now()).expect("the pipeline runs");
     let reader = tally.listener;
     assert!(reader.heard >= WARM + counted && reader.escalated > counted / 10, "every path is taken");

@@ -3,6 +3,7 @@
 //! scripts/test-systemd-limits.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
+#[allow(dead_code)]
 #[path = "common/onnx_model.rs"]
 mod onnx_model;
 #[allow(dead_code, unused_imports)]
