@@ -5,8 +5,8 @@
 //! [`policy`] picks an engine (for the published chain with the help of a [`premodel`]), [`engine`] looks, `policy` accepts or
 //! escalates, [`sink`] tells the world what the [`report`] says. [`pipeline`] alone knows this order.
 //!
-//! Beside the path: [`observe`] counts, [`stats`] does all sums, [`service`] knows signals and the log, [`config`] is what the user
-//! typed, [`cli`] and [`command`] are how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, [`control`]
+//! Beside the path: [`observe`] counts, [`stats`] does all sums, [`service`] knows systemd, signals and the log, [`config`] is what the
+//! user typed, [`cli`] and [`command`] are how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, [`control`]
 //! is how the daemon is asked and told at run time, [`socket`] listens at a path, and [`lab`] sends photos down the same path to earn the
 //! files under `calibration/`.
 

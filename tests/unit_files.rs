@@ -84,7 +84,12 @@ const GROUPS_OF_237: &[&str] = &[
 ];
 
 /// Variables that libraries read, not our own code.
-const READ_BY_LIBRARIES: &[(&str, &str)] = &[("GST_REGISTRY", "GStreamer"), ("ORT_DISABLE_TELEMETRY", "ONNX Runtime")];
+const READ_BY_LIBRARIES: &[(&str, &str)] = &[
+    ("GST_REGISTRY", "GStreamer"),
+    ("ORT_DISABLE_TELEMETRY", "ONNX Runtime"),
+    ("MALLOC_ARENA_MAX", "glibc"),
+    ("MALLOC_TRIM_THRESHOLD_", "glibc"),
+];
 
 fn source(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
