@@ -1,6 +1,8 @@
 //! Another crew on duty, a thousand times, while frames come: none is lost, nothing is left behind. Engines are fakes; that real ones
 //! can be loaded and dropped as often is for the soak to show.
 
+#![allow(clippy::unwrap_used)] // also in functions beside the tests
+
 #[allow(dead_code)]
 #[path = "common/fakes.rs"]
 mod fakes;

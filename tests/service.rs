@@ -3,6 +3,8 @@
 //! systemd is a datagram socket here; scripts/test-systemd has a real one. The engines are real networks that take their time, or
 //! for ever, once the picture is bright (`lingers` in common/onnx_model.rs); the camera is dark at first.
 
+#![allow(clippy::unwrap_used)] // also in functions beside the tests
+
 #[allow(dead_code)]
 #[path = "common/onnx_model.rs"]
 mod onnx_model;

@@ -2,6 +2,8 @@
 //! hangs is a fake behind the seam that the real one uses: a camera, its driver, an engine, a listener, and for threads that call
 //! nobody else the clock.
 
+#![allow(clippy::unwrap_used)] // also in functions beside the tests
+
 #[allow(dead_code)]
 #[path = "common/fakes.rs"]
 mod fakes;
