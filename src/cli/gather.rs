@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Common, ProfileArgs, REPEATS};
+use super::lab::REPEATS;
+use super::{Common, ProfileArgs};
 use crate::policy::Reuse;
 
 /// Heading of the flags that profile first.

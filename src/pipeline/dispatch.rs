@@ -255,7 +255,9 @@ impl Dispatcher {
         loop {
             self.pulse.begin(Doing::Deciding, self.hang_after);
             let Some(patience) = self.look(&mut stopping) else { break };
-            self.pulse.idle();
+            // Frames flow without it for as long as no deadline passes: it shows itself though there is nothing to do.
+            let patience = patience.min(self.hang_after / 2);
+            self.pulse.begin(Doing::Idle, self.hang_after);
             select! {
                 recv(self.bell.1) -> _ => (),
                 recv(signal) -> _ => {

@@ -48,7 +48,7 @@ pub(super) fn tell<L: Listener>(
     let mut told = vec![Drops::default(); pools.len()];
     let mut silent: Vec<_> = pools.iter().map(|_| true).collect();
     loop {
-        pulse.idle();
+        pulse.begin(Doing::Idle, IDLE + vitals.hang_after);
         let taken = outbox.take(IDLE);
         pulse.begin(Doing::Publishing, vitals.hang_after);
         let mut job = match taken {

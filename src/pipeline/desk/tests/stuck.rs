@@ -1,5 +1,7 @@
 //! Engines that do not come back in time.
 
+use crate::observe::EngineHealth;
+
 use super::super::*;
 use super::office::{LIMIT, Office, live, lossless, ms, shift};
 

@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""What a reload costs the frame path: the longest gap between two answered frames around each reload, against the same without one.
+
+    make build && python3 benches/reload.py [RELOADS]     # 40 if not told; about 3 s each
+
+A live camera of 30 frames a second, the default policy, the release binary. Each round has two windows of one second: one begins with a
+reload (POST /reload on the control socket), one has none. The gap is that between the capture of two frames that follow each other with an
+answer; without any loss it is one frame interval, 33.3 ms. Prints medians, spread and how many windows exceed one interval.
+"""
+import json, os, socket, statistics, subprocess, sys, tempfile, threading, time
+from datetime import datetime
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SQUINT = os.path.join(ROOT, "target/release/squint")
+INTERVAL_MS = 1000 / 30
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    work = tempfile.mkdtemp(prefix="squint-reload-")
+    control = os.path.join(work, "control.sock")
+    with open(os.path.join(work, "squint.toml"), "w") as file:
+        file.write(f'[control]\nsocket = "{control}"\n[output]\nstdout = "json"\nsummary = false\n[[camera]]\nname = "a"\n'
+                   'source = "pipeline:videotestsrc is-live=true pattern=black ! video/x-raw,format=RGB,width=640,height=480,framerate=30/1"\n')
+    environment = dict(os.environ, MALLOC_ARENA_MAX="2", MALLOC_TRIM_THRESHOLD_="131072")
+    environment.setdefault("ORT_DYLIB_PATH", os.path.join(ROOT, ".deps/onnxruntime/libonnxruntime.so"))
+    process = subprocess.Popen([SQUINT, "run", "--config", f"{work}/squint.toml"], stdout=subprocess.PIPE, env=environment, text=True)
+    captured = []  # seconds, of answered frames
+
+    def gather():
+        for line in process.stdout:
+            record = json.loads(line)
+            if record["outcome"] == "answered":
+                captured.append(datetime.fromisoformat(record["captured_at"].replace("Z", "+00:00")).timestamp())
+
+    threading.Thread(target=gather, daemon=True).start()
+    while len(captured) < 60:
+        time.sleep(0.1)
+
+    def window(reload):
+        began = time.time()
+        took = None
+        if reload:
+            with socket.socket(socket.AF_UNIX) as stream:
+                stream.connect(control)
+                stream.sendall(b"POST /reload HTTP/1.1\r\nHost: s\r\nContent-Length: 0\r\n\r\n")
+                answer = b""
+                while chunk := stream.recv(4096):
+                    answer += chunk
+                assert b" 200 " in answer.split(b"\r\n")[0], answer
+            took = (time.time() - began) * 1000
+        time.sleep(max(0.0, began + 1 - time.time()))
+        ended = time.time()
+        time.sleep(0.3)  # for the answers that are on their way
+        inside = sorted(at for at in captured if began - 0.1 <= at <= ended)
+        return max((b - a) * 1000 for a, b in zip(inside, inside[1:])), took
+
+    gaps = {True: [], False: []}
+    times = []
+    for _ in range(rounds):
+        for reload in (True, False):
+            gap, took = window(reload)
+            gaps[reload].append(gap)
+            times += [took] if took is not None else []
+    process.terminate()
+    process.wait(10)
+    for reload, name in ((False, "without"), (True, "with a reload")):
+        found = sorted(gaps[reload])
+        lost = sum(gap > 1.5 * INTERVAL_MS for gap in found)
+        print(f"{name:14} longest gap: median {statistics.median(found):.1f} ms, {found[0]:.1f} to {found[-1]:.1f}; "
+              f"{lost} of {len(found)} windows with a frame unanswered")
+    print(f"a reload takes {statistics.median(times):.0f} ms in the middle, {min(times):.0f} to {max(times):.0f}")
+
+
+main()
