@@ -341,7 +341,7 @@ fn an_engine_that_hangs_does_not_hold_up_the_end_and_its_frame_is_counted() {
     let (tally, broken) =
         run_out(crew(cascade(&[]), vec![hangs(5)]), vec![camera("a", false, frames(40, MS(5)))], Notes::default(), &Stop::new());
     assert_every_frame_is_accounted_for(&tally);
-    assert!(matches!(broken, Some(PipelineError::Hung { name, .. }) if name == "engine-fake-0"));
+    assert!(matches!(broken, Some(PipelineError::Hung { name, .. }) if name == "worker-0"));
     let reports = &tally.listener.reports;
     let failed: Vec<_> = reports.iter().filter(|report| report.outcome == Outcome::Failed).map(|report| report.sequence).collect();
     assert_eq!(failed, [5], "the one that the engine has kept");

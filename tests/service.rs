@@ -215,7 +215,7 @@ fn an_engine_that_does_not_return_lets_the_watchdog_bite_and_the_log_says_who_hu
     service.until_logged("the watchdog is fed no more");
     let hung = Instant::now();
     let from = systemd.heard.len();
-    systemd.until(&mut service, "STATUS=no progress: thread engine-", from);
+    systemd.until(&mut service, "STATUS=no progress: thread worker-", from);
     pass(Duration::from_millis(1500));
     assert_eq!(systemd.fed(hung + Duration::from_millis(100)), 0, "not once");
     // Until then the other engine answers.

@@ -173,7 +173,7 @@ fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn an_engine_that_hangs_is_named_with_its_thread() {
-    let found = overdue("engine-a", Gates::default(), |gates| gates.engine.shut());
+    let found = overdue("worker-0", Gates::default(), |gates| gates.engine.shut());
     assert_eq!((found.doing, found.engine.as_deref()), (Doing::Looking, Some("a")));
 }
 

@@ -63,7 +63,7 @@ pub(super) fn hire(
     for (place, (id, loader)) in engines.into_iter().enumerate() {
         let (say, warm) = bounded::<Warm>(1);
         let (house_of, looks, inbox, ids) = (house.clone(), Arc::clone(&looks), inbox.clone(), Arc::clone(&ids));
-        let name = format!("engine-{id}");
+        let name = format!("worker-{place}");
         let pulse = house.vitals.board.pulse(&name);
         let body = move || {
             let House { dispatcher, clock, vitals, .. } = house_of;
@@ -124,7 +124,7 @@ pub(super) fn hire(
 
 /// Waits until an engine is warm, but once told to stop not for ever.
 fn hear(warm: &Receiver<Warm>, stop: &Stop, id: &str) -> Result<Warm, PipelineError> {
-    let name = || format!("engine-{id}");
+    let name = || format!("worker, loading {id}");
     let heard = select! {
         recv(warm) -> heard => heard.map_err(|_| RecvTimeoutError::Disconnected),
         recv(stop.signal()) -> _ => warm.recv_timeout(DRAIN_LIMIT),

@@ -131,7 +131,7 @@ mod tests {
     fn beat(since: u64, limit: Option<u64>) -> Beat {
         let seconds = Duration::from_secs;
         Beat {
-            thread: "engine-a".into(),
+            thread: "worker-0".into(),
             doing: Doing::Looking,
             engine: Some("lite0".into()),
             since: seconds(since),
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(troubles.len(), 1);
         assert_eq!(
             troubles[0].to_string(),
-            "thread engine-a hangs: looking with lite0 for 31.0 s, more than the 15.0 s that it may"
+            "thread worker-0 hangs: looking with lite0 for 31.0 s, more than the 15.0 s that it may"
         );
     }
 
