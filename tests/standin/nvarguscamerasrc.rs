@@ -87,15 +87,7 @@ struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self {
-            sensor: 0,
-            timeout: 0,
-            size: (1280, 720),
-            every: Duration::from_millis(33),
-            next: None,
-            frames: 0,
-            flushing: false,
-        }
+        Self { sensor: 0, timeout: 0, size: (1280, 720), every: Duration::from_millis(33), next: None, frames: 0, flushing: false }
     }
 }
 
