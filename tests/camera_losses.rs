@@ -60,7 +60,7 @@ impl Listener for Ear {
 }
 
 fn crew() -> Crew {
-    let stages = vec![Stage { engine: EngineIdx(0), accept_above: None, chance: None }];
+    let stages = [Stage { engine: EngineIdx(0), accept_above: None, chance: None }].into_iter().collect();
     let policy = Policy::new("test", Plan::Confidence(Confidence { stages, average: false, score: Score::MaxSoftmax }));
     let class = |class| Label { key: String::new(), name: format!("class {class}") };
     let look = FakeLook::boxed(Duration::ZERO, &Arc::default(), |_| Act::Answer(1, 0.9));
