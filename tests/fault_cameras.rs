@@ -380,7 +380,8 @@ fn cameras_whose_driver_hangs_are_opened_again_until_too_many_hang_and_then_the_
 #[test]
 fn a_driver_that_hangs_while_it_opens_is_given_up_after_ten_seconds_and_keeps_neither_the_others_nor_the_end() {
     let standin = Standin::new();
-    let mut scene = standin.scene(&[("0", "csi:0", CSI), ("1", "csi:1", CSI), ("door", HEALTHY, "")], "0:open 1:open");
+    let hang = ["csi:0", "csi:1", "csi:2", "csi:3"].map(|source| (source.strip_prefix("csi:").unwrap(), source, CSI));
+    let mut scene = standin.scene(&[&hang[..], &[("door", HEALTHY, "")]].concat(), "0:open 1:open 2:open 3:open");
     // Another one is told to stop in the middle of it, with a second camera that hangs when it is closed.
     let mut stopped = standin.scene(&[("0", "csi:0", CSI), ("1", "csi:1", CSI), ("door", HEALTHY, "")], "0:open 1:close");
     stopped.more("1", 2);
@@ -390,15 +391,20 @@ fn a_driver_that_hangs_while_it_opens_is_given_up_after_ten_seconds_and_keeps_ne
     assert!(told.err.contains("squint-0` did not finish within 5 s and was left behind"), "{}", told.err);
     assert!(told.err.contains("csi:1: the driver does not let go within 3s"), "{}", told.err);
 
-    for camera in ["0", "1"] {
+    for (camera, ..) in hang {
         scene.lost(camera, 1);
+    }
+    // Each that hangs counts once: there are four.
+    for (camera, ..) in hang {
+        scene.until(camera, "is being opened again", |camera| camera["state"] == "opening");
+        assert_eq!(scene.losses(camera), 1, "{}", scene.daemon.err());
     }
     scene.until_logged("the driver has not answered for 10 s; CSI cameras recover by: systemctl restart nvargus-daemon");
     scene.systemd.until(&mut scene.daemon, "READY=1", 0);
-    assert!(scene.systemd.said("STATUS=starting: opening 0, 1"), "{:?}", scene.systemd.heard);
+    assert!(scene.systemd.said("STATUS=starting: opening 0, 1, 2, 3"), "{:?}", scene.systemd.heard);
     scene.more("door", 20);
     standin.release();
-    for camera in ["0", "1"] {
+    for (camera, ..) in hang {
         scene.more(camera, 3);
     }
     scene.assert_fed();
