@@ -12,83 +12,19 @@ mod onnx_model;
 #[path = "common/shelf.rs"]
 mod shelf;
 #[path = "common/squint.rs"]
-mod squint;
+mod squint_cli;
+#[allow(dead_code)]
+#[path = "common/systemd.rs"]
+mod systemd;
 
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use onnx_model::Model;
 use serde_json::Value;
 use shelf::Shelf;
-use squint::{Daemon, SOON, records, squint as program, write};
-
-/// Stands in for systemd: hears what the service says.
-struct Systemd {
-    folder: tempfile::TempDir,
-    socket: UnixDatagram,
-    /// Everything heard, with the moment.
-    heard: Vec<(Instant, String)>,
-}
-
-impl Systemd {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        Self { folder, socket, heard: Vec::new() }
-    }
-
-    /// A service with a configuration file of this text, watched with this patience.
-    fn service(&self, config: &str, watchdog: Duration) -> Daemon {
-        let file = self.config(config);
-        let mut command = program(["run", "--config", file.to_str().unwrap()]);
-        command.env("NOTIFY_SOCKET", self.folder.path().join("notify"));
-        command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
-        Daemon::start(command)
-    }
-
-    fn config(&self, text: &str) -> PathBuf {
-        write(self.folder.path().join("squint.toml"), text)
-    }
-
-    fn control(&self) -> PathBuf {
-        self.folder.path().join("control.sock")
-    }
-
-    fn listen(&mut self) {
-        let mut message = [0; 4096];
-        loop {
-            match self.socket.recv(&mut message) {
-                Ok(length) => self.heard.push((Instant::now(), String::from_utf8(message[..length].to_vec()).unwrap())),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    /// Waits until it has heard `what` since `from`; the moment.
-    fn until(&mut self, service: &mut Daemon, what: &str, from: usize) -> Instant {
-        let mut at = None;
-        service.until(&format!("systemd hears {what}"), |_| {
-            self.listen();
-            at = self.heard[from..].iter().find(|(_, said)| said.contains(what)).map(|(at, _)| *at);
-            at.is_some()
-        });
-        at.unwrap()
-    }
-
-    /// How often the watchdog was fed, lately: between `since` and now.
-    fn fed(&mut self, since: Instant) -> usize {
-        self.listen();
-        self.heard.iter().filter(|(at, said)| *at >= since && said.contains("WATCHDOG=1")).count()
-    }
-
-    fn said(&self, what: &str) -> bool {
-        self.heard.iter().any(|(_, said)| said.contains(what))
-    }
-}
+use squint_cli::{SOON, records, write};
+use systemd::{Systemd, ask, status};
 
 /// Time passes; the watchdog's periods are what is tested here.
 fn pass(time: Duration) {
@@ -139,26 +75,11 @@ fn config(systemd: &Systemd, shelf: &Shelf, policy: &Path, cameras: &[(&str, &st
     text
 }
 
-/// Asks the daemon, as `curl --unix-socket` would.
-fn ask(socket: &Path, request: &str) -> String {
-    let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
-    write!(stream, "{request} HTTP/1.1\r\nHost: squint\r\nContent-Length: 0\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 /// The engine that answered, or a dash.
 fn answering(record: &Value) -> String {
     let last =
         record["engines"].as_array().and_then(|engines| engines.iter().rfind(|engine| engine["answered"] == Value::Bool(true)));
     last.map_or("-", |engine| engine["id"].as_str().unwrap()).to_owned()
-}
-
-fn status(socket: &Path) -> Value {
-    let answer = ask(socket, "GET /status");
-    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
 #[test]
