@@ -2,12 +2,13 @@
 """What a reload costs the frame path: the longest gap between two answered frames around each reload, against the same without one.
 
     make build && python3 benches/reload.py [RELOADS]     # 40 if not told; about 3 s each
+    python3 benches/reload.py --many [RELOADS]            # 1000 if not told, one after the other: memory, threads and descriptors
 
 A live camera of 30 frames a second, the default policy, the release binary. Each round has two windows of one second: one begins with a
 reload (POST /reload on the control socket), one has none. The gap is that between the capture of two frames that follow each other with an
 answer; without any loss it is one frame interval, 33.3 ms. Prints medians, spread and how many windows exceed one interval.
 """
-import json, os, socket, statistics, subprocess, sys, tempfile, threading, time
+import json, os, re, socket, statistics, subprocess, sys, tempfile, threading, time
 from datetime import datetime
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -16,7 +17,9 @@ INTERVAL_MS = 1000 / 30
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    many = sys.argv[1:2] == ["--many"]
+    numbers = sys.argv[2:] if many else sys.argv[1:]
+    rounds = int(numbers[0]) if numbers else 1000 if many else 40
     work = tempfile.mkdtemp(prefix="squint-reload-")
     control = os.path.join(work, "control.sock")
     with open(os.path.join(work, "squint.toml"), "w") as file:
@@ -24,7 +27,7 @@ def main():
                    'source = "pipeline:videotestsrc is-live=true pattern=black ! video/x-raw,format=RGB,width=640,height=480,framerate=30/1"\n')
     environment = dict(os.environ, MALLOC_ARENA_MAX="2", MALLOC_TRIM_THRESHOLD_="131072")
     environment.setdefault("ORT_DYLIB_PATH", os.path.join(ROOT, ".deps/onnxruntime/libonnxruntime.so"))
-    process = subprocess.Popen([SQUINT, "run", "--config", f"{work}/squint.toml"], stdout=subprocess.PIPE, env=environment, text=True)
+    process = subprocess.Popen([SQUINT, "run", "--config", f"{work}/squint.toml"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True)
     captured = []  # seconds, of answered frames
 
     def gather():
@@ -37,17 +40,33 @@ def main():
     while len(captured) < 60:
         time.sleep(0.1)
 
+    def reload_now():
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.connect(control)
+            stream.sendall(b"POST /reload HTTP/1.1\r\nHost: s\r\nContent-Length: 0\r\n\r\n")
+            answer = b""
+            while chunk := stream.recv(4096):
+                answer += chunk
+            assert b" 200 " in answer.split(b"\r\n")[0], answer
+
+    if many:
+        print(f"{'reloads':>8} {'rss_kB':>8} {'threads':>8} {'fds':>8}")
+        for done in range(rounds + 1):
+            if done in (0, 10, 50) or done % 100 == 0:
+                with open(f"/proc/{process.pid}/status") as file:
+                    text = file.read()
+                rss, threads = (re.search(rf"^{key}:\s+(\d+)", text, re.M)[1] for key in ("VmRSS", "Threads"))
+                print(f"{done:8} {rss:>8} {threads:>8} {len(os.listdir(f'/proc/{process.pid}/fd')):8}", flush=True)
+            reload_now()
+        process.terminate()
+        process.wait(10)
+        return
+
     def window(reload):
         began = time.time()
         took = None
         if reload:
-            with socket.socket(socket.AF_UNIX) as stream:
-                stream.connect(control)
-                stream.sendall(b"POST /reload HTTP/1.1\r\nHost: s\r\nContent-Length: 0\r\n\r\n")
-                answer = b""
-                while chunk := stream.recv(4096):
-                    answer += chunk
-                assert b" 200 " in answer.split(b"\r\n")[0], answer
+            reload_now()
             took = (time.time() - began) * 1000
         time.sleep(max(0.0, began + 1 - time.time()))
         ended = time.time()
