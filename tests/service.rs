@@ -87,7 +87,7 @@ fn it_says_when_it_is_ready_how_it_is_and_that_it_stops() {
     let (mut systemd, shelf) = (Systemd::new(), shelf(0));
     let quick = policy(systemd.folder.path(), "quick", None);
     let text = config(&systemd, &shelf, &quick, &[("door", "test"), ("gone", "v4l2:/dev/video99")]);
-    let mut service = systemd.service(&text, Duration::from_secs(2));
+    let mut service = systemd.service(&text, Duration::from_secs(4));
     systemd.until(&mut service, "READY=1", 0);
     let ready = systemd.heard.iter().position(|(_, said)| said.contains("READY=1")).unwrap();
     assert!(systemd.heard[..ready].iter().any(|(_, said)| said.contains("STATUS=starting: ")), "{:?}", systemd.heard);
@@ -95,10 +95,10 @@ fn it_says_when_it_is_ready_how_it_is_and_that_it_stops() {
     assert!(status.contains("STATUS=1 of 2 cameras deliver") && status.contains("camera gone is lost"), "{status}");
     // A camera that is lost for good is announced: the watchdog is fed.
     let since = Instant::now();
-    pass(Duration::from_secs(2));
+    pass(Duration::from_secs(5));
     assert!(systemd.fed(since) >= 2, "{:?}", systemd.heard);
     service.signal("TERM");
-    let told = service.ends_within(Duration::from_secs(2)).ends(0);
+    let told = service.ends_within(SOON).ends(0);
     systemd.listen();
     assert!(systemd.said("STOPPING=1") && told.err.contains("stopped in good order"), "{}", told.err);
     assert!(!systemd.control().exists(), "the socket goes with it");
@@ -119,7 +119,7 @@ fn an_engine_beyond_its_deadline_is_stuck_and_when_it_returns_it_is_asked_again(
         quick.is_some_and(|at| at > 5 && engines[at..].iter().any(|id| id == "lingers"))
     });
     service.signal("TERM");
-    let told = service.ends_within(Duration::from_secs(3)).ends(0);
+    let told = service.ends_within(SOON).ends(0);
     assert!(told.err.contains("answers again after 1 failures"), "{}", told.err);
     systemd.listen();
     assert!(!systemd.said("no progress"), "{:?}", systemd.heard);
@@ -130,14 +130,14 @@ fn an_engine_that_does_not_return_lets_the_watchdog_bite_and_the_log_says_who_hu
     let (mut systemd, shelf) = (Systemd::new(), shelf(FOR_EVER));
     let lingers = policy(systemd.folder.path(), "lingers", Some("quick"));
     let text = config(&systemd, &shelf, &lingers, &[("door", &camera(50, 1))]);
-    let mut service = systemd.service(&text, Duration::from_secs(2));
+    let mut service = systemd.service(&text, Duration::from_secs(4));
     systemd.until(&mut service, "READY=1", 0);
     service.until_logged("looking with lingers for");
     service.until_logged("the watchdog is fed no more");
     let hung = Instant::now();
     let from = systemd.heard.len();
     systemd.until(&mut service, "STATUS=no progress: thread worker-", from);
-    pass(Duration::from_millis(1500));
+    pass(Duration::from_millis(2500));
     assert_eq!(systemd.fed(hung + Duration::from_millis(100)), 0, "not once");
     // Until then the other engine answers.
     let state = status(&systemd.control());
@@ -213,7 +213,7 @@ fn a_reload_takes_up_what_can_change_and_refuses_by_name_what_cannot() {
     let before = service.out().lines().count();
     service.until_records(before + 20);
     service.signal("TERM");
-    let told = service.ends_within(Duration::from_secs(2)).ends(0);
+    let told = service.ends_within(SOON).ends(0);
     let mut frames: Vec<_> = records(&told.out).iter().map(|record| record["frame"].as_u64().unwrap()).collect();
     let count = frames.len();
     frames.sort_unstable();
@@ -249,7 +249,7 @@ fn two_instances_on_one_socket_are_one_too_many() {
     assert!(told.code.is_some_and(|code| code != 0) && told.err.contains("another program listens there already"), "{}", told.err);
     assert_eq!(status(&systemd.control())["ready"], Value::Bool(true), "the first one goes on");
     service.signal("TERM");
-    service.ends_within(Duration::from_secs(2)).ends(0);
+    service.ends_within(SOON).ends(0);
 }
 
 /// Scripts (scripts/test-systemd, scripts/soak) need such engines, too, and have no way to write a model.
