@@ -2,9 +2,9 @@
 //! with GStreamer's pipelines; half of the losses are errors, half are ends.
 //!
 //! The test runs itself again as a process of its own, for two reasons. Threads, descriptors and memory are counted for the whole
-//! process, in which nothing else may happen. And glibc gives each new thread an arena of its own to allocate from, up to eight for each
-//! core; every loss starts and ends threads, so that the process would grow for hundreds of losses, and then stop growing, without
-//! anybody having lost a byte. With `MALLOC_ARENA_MAX=1` all share one. What GStreamer itself keeps is counted too.
+//! process, in which nothing else may happen. And glibc may give each new thread an arena of its own to allocate from, up to eight for
+//! each core, so that what the process takes from the system depends on how many threads happened to run at a time. With
+//! `MALLOC_ARENA_MAX=1` all share one. What GStreamer itself keeps is counted too.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 #[allow(dead_code)]
