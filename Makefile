@@ -34,6 +34,7 @@ test-systemd: build ## the installed service in a real systemd: ready, watchdog,
 	@scripts/deps rust build run onnxruntime
 	@scripts/deps systemd || true # where that cannot be had, the test says that it is skipped
 	@scripts/test-systemd
+	@scripts/test-systemd-limits
 
 test-v4l2: build ## a real V4L2 device, in a virtual machine; as root, slow (docs/service.md)
 	@scripts/deps rust build run onnxruntime

@@ -49,8 +49,8 @@ impl Around {
         let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         socket.set_nonblocking(true).unwrap();
         shelf.network("quick", &Model::bright_or_dark(32, 32));
-        // Some 0.7 s where it is bright, and warmed up in the grey.
-        shelf.network("lingers", &Model { lingers: Some((2.0, 700_000)), ..Model::bright_or_dark(32, 32) });
+        // Some 0.1 s where it is bright; a stop waits a second for it, on a busy machine, too.
+        shelf.network("lingers", &Model { lingers: Some((2.0, 100_000)), ..Model::bright_or_dark(32, 32) });
         Self { folder, shelf, socket, heard: Vec::new() }
     }
 
@@ -283,7 +283,7 @@ fn told_to_reload_while_it_stops_it_stops() {
     let mut around = Around::new();
     let bright = "pipeline:videotestsrc is-live=true pattern=white ! video/x-raw,format=RGB,width=64,height=48,framerate=10/1";
     around.configure("lingers", &[("door", bright)]);
-    // Before the signal to stop, after it, and both; looks take 0.7 s, so it takes its time to stop.
+    // Before the signal to stop, after it, and both; a look takes its time, so a stop does, too.
     for script in
         ["kill -TERM $p; kill -HUP $p; sleep 0.1; kill -HUP $p", "kill -HUP $p; kill -TERM $p; kill -HUP $p; kill -HUP $p"]
     {

@@ -31,6 +31,8 @@ const PORT_SEATS: usize = 4;
 const WATCH_SEATS: usize = 3;
 /// Between two lines for those who watch.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Between two who are let in through a door: answers cost time on the processor, and engines need it more than those who ask without end.
+const PACE: Duration = Duration::from_millis(10);
 /// How long the end waits for connections that are being answered, a reload for one.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
@@ -179,6 +181,7 @@ impl Listener {
                 Ok(Some((wire, door))) => {
                     full = false;
                     admit(wire, door, shared);
+                    shared.ending.pause(PACE);
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => (),
                 // Out of descriptors, mostly. Whoever waits at the door goes on waiting there.
@@ -186,7 +189,7 @@ impl Listener {
                     if !std::mem::replace(&mut full, true) {
                         warn!(event = events::READERS_WAIT, sink = "control"; "control socket: nobody can be let in: {error}");
                     }
-                    shared.ending.pause();
+                    shared.ending.pause(2 * TICK);
                 }
             }
         }

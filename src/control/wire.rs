@@ -43,9 +43,9 @@ impl Ending {
         self.closing.load(Ordering::Acquire) || self.stop.is_stopped()
     }
 
-    /// Waits for two ticks, or less if Squint stops.
-    pub(super) fn pause(&self) {
-        let _ = self.stop.signal().recv_timeout(2 * TICK);
+    /// Waits for so long, or less if Squint stops.
+    pub(super) fn pause(&self, time: Duration) {
+        let _ = self.stop.signal().recv_timeout(time);
     }
 }
 

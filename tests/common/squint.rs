@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -44,6 +45,8 @@ pub fn photo(name: &str) -> String {
 pub struct Told {
     /// Exit code; `None` after a signal.
     pub code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
     /// Standard output.
     pub out: String,
     /// Standard error.
@@ -77,7 +80,7 @@ pub fn records(text: &str) -> Vec<Value> {
 pub fn tell(mut command: Command) -> Told {
     let output = command.stdin(Stdio::null()).output().expect("squint starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Told { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Told { code: output.status.code(), signal: output.status.signal(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// Asks and hears the answer.
@@ -182,7 +185,7 @@ impl Daemon {
             std::thread::sleep(Duration::from_millis(5));
         };
         self.readers.drain(..).for_each(|reader| reader.join().expect("a reader does not panic"));
-        Told { code: status.code(), out: self.out(), err: self.err() }
+        Told { code: status.code(), signal: status.signal(), out: self.out(), err: self.err() }
     }
 }
 
