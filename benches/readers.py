@@ -4,8 +4,8 @@ Runs the release binary with the test camera at 30 frames a second, in pairs, th
 with three clients that ask `GET /status` over and over, two that ask `GET /metrics` and three that watch (`/status?watch`), eight in all, which is
 what the control socket seats. The readers run at the lowest priority, so that it is Squint's answering that costs and not their asking.
 Each run gives the 99th percentiles of `age_us` and `overhead_us` over its records after the first 60; printed are
-the medians of the pairs and of the ratio within a pair, with the spread. A machine with other work on it tells little: mind the spread
-of the runs alone.
+the medians of the pairs and of the ratio within a pair, with the spread, and Squint's CPU time. A machine with other work on it tells
+little of the former: mind the spread of the runs alone.
 
     python3 benches/readers.py [--squint target/release/squint] [--pairs 5] [--seconds 30] [--pause 0]
 """
@@ -74,7 +74,7 @@ def one(squint: str, seconds: float, pause: float, crowded: bool) -> dict:
             readers = multiprocessing.Process(target=crowd, args=(door, pause, over, counts))
             if crowded:
                 readers.start()
-            daemon.wait()
+            used = os.wait4(daemon.pid, 0)[2]
             over.set()
             if crowded:
                 readers.join()
@@ -87,6 +87,7 @@ def one(squint: str, seconds: float, pause: float, crowded: bool) -> dict:
         return {
             "age": p99([record["age_us"] for record in answered]),
             "overhead": p99([record["times"]["overhead_us"] for record in answered]),
+            "cpu": 100 * (used.ru_utime + used.ru_stime) / seconds,
             "answered": len(answered),
             "reads": counts[0] / seconds,
             "refused": counts[1],
@@ -117,6 +118,8 @@ def main() -> None:
         print(f"{what} p99, nobody reads, ms     {show(before)}")
         print(f"{what} p99, eight read, ms       {show(after)}")
         print(f"{what} p99, ratio in a pair      {show([b / a for a, b in zip(before, after)])}")
+    print(f"CPU, nobody reads, % of a core    {show([run['cpu'] for run in alone], 1)}")
+    print(f"CPU, eight read, % of a core      {show([run['cpu'] for run in crowded], 1)}")
     print(f"frames answered, nobody / eight  {show([run['answered'] for run in alone], 0)} / {show([run['answered'] for run in crowded], 0)}")
     print(f"answers read a second            {show([run['reads'] for run in crowded], 0)}; refused {sum(run['refused'] for run in crowded)}")
 
