@@ -5,12 +5,13 @@
 //! [`policy`] picks an engine (for the published chain with the help of a [`premodel`]), [`engine`] looks, `policy` accepts or
 //! escalates, [`sink`] tells the world what the [`report`] says. [`pipeline`] alone knows this order.
 //!
-//! Beside the path: [`observe`] counts, [`stats`] does all sums, [`service`] knows systemd, signals and the log, [`config`] is what the
-//! user typed, [`cli`] and [`command`] are how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, [`control`]
-//! is how the daemon is asked and told at run time, [`socket`] listens at a path, and [`lab`] sends photos down the same path to earn the
-//! files under `calibration/`.
+//! Beside the path: [`telemetry`] reads the board, in [`units`], and [`budget`] turns readings into what may be done; [`observe`] counts,
+//! [`stats`] does all sums, [`service`] knows systemd, signals and the log, [`config`] is what the user typed, [`cli`] and [`command`] are
+//! how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, [`control`] is how the daemon is asked and told at
+//! run time, [`socket`] listens at a path, and [`lab`] sends photos down the same path to earn the files under `calibration/`.
 
 mod bounded;
+pub mod budget;
 pub mod config;
 pub mod control;
 pub mod engine;
@@ -30,6 +31,8 @@ pub mod sink;
 pub mod socket;
 pub mod source;
 pub mod stats;
+pub mod telemetry;
+pub mod units;
 
 pub mod cli;
 pub mod command;

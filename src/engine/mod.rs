@@ -29,7 +29,8 @@ pub const TOP: usize = 5;
 pub const KEPT: usize = 16;
 
 /// Index of an engine among those in use, 0-based, below [`MAX_ENGINES`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct EngineIdx(pub u8);
 
 /// One class and how likely the engine finds it.

@@ -1,0 +1,183 @@
+//! The words between the governor and the rest of the house: what the user wants ([`Limits`]), what was done ([`Tally`]), what is allowed
+//! ([`Standing`]) and why ([`Because`]). Pure data, small enough to copy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{EngineIdx, MAX_ENGINES};
+use crate::units::{Celsius, Millijoules, Milliwatts};
+
+/// What the user allows. `None` is no limit. Where limits conflict the order is: temperature, power, energy a day, energy a frame, then
+/// latency; `min_fps` yields to all of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// 95th percentile of the time from capture to answer.
+    pub latency: Option<Duration>,
+    /// Average power.
+    pub power: Option<PowerCap>,
+    /// No governing zone may become hotter. `None`: as the board's own trips say, less a margin.
+    pub ceiling: Option<Celsius>,
+    /// Mean energy of a frame, above idle.
+    pub energy_per_frame: Option<Millijoules>,
+    /// Energy of the whole board in any 24 hours, Wh.
+    pub energy_per_day_wh: Option<f64>,
+    /// Frames a second and camera below which the budget does not go unless the temperature forces it.
+    pub min_fps: f32,
+}
+
+/// A limit of the average power.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PowerCap {
+    /// Name of the rail; `None` is the one that stands for the board.
+    pub rail: Option<Arc<str>>,
+    /// Average.
+    pub cap: Milliwatts,
+    /// Over this long.
+    pub window: Duration,
+}
+
+/// One look that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// Who looked.
+    pub engine: EngineIdx,
+    /// For how long, preprocessing included.
+    pub time: Duration,
+    /// True if other engines looked at the same time, so that its time is not its own.
+    pub crowded: bool,
+}
+
+/// What was done since the step before. Kept by the dispatcher, handed to the governor, then cleared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tally {
+    /// Frames that came to the first decision.
+    pub frames: u32,
+    /// Looks, by engine.
+    pub looks: [u32; MAX_ENGINES],
+    /// Time spent looking, by engine.
+    pub busy: [Duration; MAX_ENGINES],
+    /// Frames answered in time, and late or not at all for want of time.
+    pub in_time: u32,
+    /// See `in_time`.
+    pub late: u32,
+}
+
+/// What the budget allows until the next step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Engines that may look, a bit each by [`EngineIdx`].
+    pub admissible: u32,
+    /// Engines that may look at a share `stretch` of the frames, a bit each; a superset of `admissible`.
+    pub reach: u32,
+    /// Share of the frames for which `reach` holds instead of `admissible`, 0..=1.
+    pub stretch: f32,
+    /// False if a frame may be shown to one engine only.
+    pub escalation: bool,
+    /// Least time between two frames of one camera that are looked at; frames in between are answered by reuse or left out.
+    pub interval: Duration,
+    /// Why it is not more.
+    pub because: Because,
+}
+
+/// What holds the budget down, with the figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Because {
+    /// Which limit.
+    pub why: Why,
+    /// What was measured or expected, in the limit's unit.
+    pub value: Option<f32>,
+    /// The limit.
+    pub limit: Option<f32>,
+    /// Index of the zone, for `temperature`.
+    pub zone: Option<u8>,
+}
+
+/// Which limit holds the budget down. A closed set: the vocabulary of records, metrics and the journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// Nothing does.
+    #[default]
+    Free,
+    /// A zone is or will be too hot (°C).
+    Temperature,
+    /// The board throttles itself already.
+    Throttling,
+    /// An over-current event.
+    OverCurrent,
+    /// The average power is or will be above the cap (mW).
+    Power,
+    /// Energy of the day (Wh).
+    EnergyDay,
+    /// Energy of a frame (mJ).
+    EnergyFrame,
+    /// The 95th percentile of the latency (ms).
+    Latency,
+    /// The readings that a limit needs are gone: what was allowed last stays, and nothing more.
+    Blind,
+}
+
+impl Standing {
+    /// Everything is allowed.
+    pub const FREE: Self = Self {
+        admissible: u32::MAX,
+        reach: u32::MAX,
+        stretch: 1.0,
+        escalation: true,
+        interval: Duration::ZERO,
+        because: Because { why: Why::Free, value: None, limit: None, zone: None },
+    };
+
+    /// The engines for frame number `sequence` of a camera: `reach` for an even share `stretch` of the numbers, `admissible` for the others.
+    /// The same number has the same answer everywhere.
+    pub fn engines_for(&self, sequence: u64) -> u32 {
+        // Error diffusion: the k-th frame reaches further if the running sum of `stretch` passes a whole number there.
+        let share = f64::from(self.stretch.clamp(0.0, 1.0));
+        let before = (sequence % 1_000_000) as f64 * share;
+        if (before + share).floor() > before.floor() { self.reach } else { self.admissible }
+    }
+
+    /// True if `engine` may look at frame number `sequence`.
+    pub fn admits(&self, engine: EngineIdx, sequence: u64) -> bool {
+        usize::from(engine.0) < MAX_ENGINES && self.engines_for(sequence) >> engine.0 & 1 == 1
+    }
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self::FREE
+    }
+}
+
+impl Why {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Free,
+        Self::Temperature,
+        Self::Throttling,
+        Self::OverCurrent,
+        Self::Power,
+        Self::EnergyDay,
+        Self::EnergyFrame,
+        Self::Latency,
+        Self::Blind,
+    ];
+
+    /// The word in records, metrics and the journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Temperature => "temperature",
+            Self::Throttling => "throttling",
+            Self::OverCurrent => "over-current",
+            Self::Power => "power",
+            Self::EnergyDay => "energy-day",
+            Self::EnergyFrame => "energy-frame",
+            Self::Latency => "latency",
+            Self::Blind => "blind",
+        }
+    }
+}
