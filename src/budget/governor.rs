@@ -29,8 +29,8 @@ use crate::units::Celsius;
 pub const AHEAD_S: f64 = 30.0;
 /// A ceiling that nobody gave is this far below where the board throttles.
 pub const MARGIN: Celsius = Celsius(5.0);
-/// The governor aims this far below a ceiling: a sensor's step.
-const AIM_BELOW_C: f64 = 0.5;
+/// The governor aims this far below a ceiling: what is left of a sensor's noise after smoothing.
+const AIM_BELOW_C: f64 = 0.2;
 /// It aims at this share of a power cap.
 const AIM_AT: f64 = 0.995;
 /// Readings of power are smoothed over this long, s.
