@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Counted;
 use super::summary::dropped;
+use crate::budget;
 use crate::report::{DropReason, Drops};
 
 /// Version of the status schema, see docs/control.md. Fields may be added without a new one.
@@ -59,6 +60,27 @@ words! {
         Eco "eco",
         /// Engines rest; every frame is abstained.
         Paused "paused",
+        /// The budget mode [`budget::Mode::Saver`], whatever configuration and schedule say.
+        Saver "saver",
+        /// Likewise [`budget::Mode::Balanced`].
+        Balanced "balanced",
+        /// Likewise [`budget::Mode::Performance`].
+        Performance "performance",
+        /// Likewise [`budget::Mode::Unlimited`].
+        Unlimited "unlimited",
+    }
+}
+
+impl Mode {
+    /// The mode of the budget that it commands; `None`: as configured.
+    pub fn budget(self) -> Option<budget::Mode> {
+        match self {
+            Self::Auto | Self::Eco | Self::Paused => None,
+            Self::Saver => Some(budget::Mode::Saver),
+            Self::Balanced => Some(budget::Mode::Balanced),
+            Self::Performance => Some(budget::Mode::Performance),
+            Self::Unlimited => Some(budget::Mode::Unlimited),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! that must not lose frames has one frame at the engines at a time and the rest in line.
 
 mod hands;
+mod purse;
 mod seat;
 mod shift;
 
@@ -16,12 +17,16 @@ use crate::engine::{Answer, EngineError, EngineIdx};
 use crate::observe::Mode;
 use crate::policy::{self, Choice, Code, LastAnswer, Past, Reason, Reuse, Situation, Verdict};
 use crate::report::{DropReason, Outcome};
+use crate::telemetry::Sample;
 
 use super::job::{Job, Rank, Task};
 pub use hands::EngineState;
 pub(crate) use hands::{Hands, News};
+pub use purse::{Budget, Stepped};
 use seat::Seat;
 pub(crate) use shift::{Shift, ShiftId};
+
+const ON_DUTY: &str = "a shift is on duty from the start, and the last one never leaves";
 
 /// How one camera wants its frames treated.
 pub(crate) struct Terminal {
@@ -44,6 +49,8 @@ struct Camera {
     /// Frames that no engine has seen yet.
     fresh: VecDeque<Box<Job>>,
     done: bool,
+    /// When the budget lets an engine look at it again.
+    next_look: Option<Instant>,
 }
 
 impl Camera {
@@ -83,6 +90,7 @@ impl Desk {
             active: 0,
             fresh: VecDeque::with_capacity(terminal.jobs + 1),
             done: false,
+            next_look: None,
             terminal,
         };
         Self {
@@ -121,6 +129,12 @@ impl Desk {
         self.mode
     }
 
+    /// A step of the budget, with the readings of the board; `at` is time since start, `minute` the local one of the day.
+    pub(crate) fn budget(&mut self, at: Duration, sample: &Sample, minute: Option<u16>) -> Stepped {
+        let command = self.mode.budget();
+        self.shifts.last_mut().expect(ON_DUTY).purse.step(at, sample, command, minute)
+    }
+
     /// How a camera wants its frames treated from now on: deadline and reuse.
     pub(crate) fn tune(&mut self, camera: usize, deadline: Duration, reuse: Option<Reuse>) {
         if let Some(camera) = self.cameras.get_mut(camera) {
@@ -135,7 +149,7 @@ impl Desk {
     }
 
     fn on_duty(&self) -> &Shift {
-        self.shifts.last().expect("a shift is on duty from the start, and the last one never leaves")
+        self.shifts.last().expect(ON_DUTY)
     }
 
     /// The shift that a frame is with.
@@ -146,6 +160,7 @@ impl Desk {
 
     /// A frame has been measured.
     pub(crate) fn sighting(&mut self, mut job: Box<Job>, now: Instant, hands: &mut impl Hands) {
+        self.shifts.last_mut().expect(ON_DUTY).purse.frame();
         let camera = &mut self.cameras[job.camera];
         let Terminal { deadline, lossless, .. } = camera.terminal;
         job.rank = Rank { patient: true, due: if lossless { now } else { job.captured } + deadline, since: now };
@@ -165,13 +180,17 @@ impl Desk {
         let Task { shift, engine, ticket, frame, own, begun_at, result, .. } = task;
         drop(frame); // before the job is closed, so that the picture goes back to its camera
         let Some(at) = self.shifts.iter().position(|on| on.id == shift) else { return };
-        let seat = &mut self.shifts[at].seats[usize::from(engine.0)];
+        let Shift { seats, purse, .. } = &mut self.shifts[at];
+        let others = seats.iter().any(|seat| seat.index != engine && seat.held().is_some());
+        let seat = &mut seats[usize::from(engine.0)];
         match seat.give_back(ticket) {
             Some(mut job) => {
                 (job.own, job.begun_at) = (own, begun_at);
                 match &result {
                     Ok(times) => {
-                        let failures = seat.answered(times.preprocess + times.run + times.rank, now);
+                        let cost = times.preprocess + times.run + times.rank;
+                        purse.looked(engine, cost, others || job.crowded);
+                        let failures = seat.answered(cost, now);
                         if failures > 0 {
                             hands.tell(engine, &seat.id, News::Recovered { failures });
                         }
@@ -315,11 +334,16 @@ impl Desk {
         if fresh {
             self.on_duty().take_over(&mut job);
         }
+        let turn = self.cameras[job.camera].next_look.filter(|_| !job.lossless);
         let (mode, id) = (self.mode, job.shift);
         let shift = self.shift(id);
-        let allowance = shift.allowance(mode, reuse, left, is_idle(&job), now);
+        let grant = shift.purse.grant(job.report.sequence, turn, job.captured);
+        let allowance = shift.allowance(mode, grant, reuse, left, is_idle(&job), now);
+        job.report.grant = grant;
         if !fresh {
-            return match policy::after(&shift.policy, &job.report.journey, &allowance) {
+            let bound = policy::after_within(&shift.policy, &job.report.journey, &allowance);
+            job.report.withheld = bound.withheld.or(job.report.withheld);
+            return match bound.decision {
                 Verdict::Escalate(engine, why) => self.ask(engine, why, job, now, hands),
                 verdict @ Verdict::Accept(why) => {
                     self.accept(&job, verdict.is_sure());
@@ -332,6 +356,7 @@ impl Desk {
             };
         }
         if left.is_some_and(|left| left.is_zero()) && !job.lossless {
+            self.shift(id).purse.settled(now.saturating_duration_since(job.captured), true);
             hands.give_up(job, DropReason::Late);
             return None;
         }
@@ -347,7 +372,9 @@ impl Desk {
             glimpse: &job.glimpse,
             past: &camera.past,
         };
-        match policy::first(&self.on_duty().policy, &situation, &allowance) {
+        let bound = policy::first_within(&self.on_duty().policy, &situation, &allowance);
+        job.report.withheld = bound.withheld;
+        match bound.decision {
             Choice::Ask(engine, why) => self.ask(engine, why, job, now, hands),
             Choice::Reuse(why) => {
                 job.report.journey.answer.clone_from(&camera.last);
@@ -369,7 +396,11 @@ impl Desk {
         }
         seat.latest = Some(job.rank.since);
         if job.report.journey.steps.is_empty() {
-            self.cameras[job.camera].active += 1;
+            let turn = self.cameras[job.camera].next_look;
+            let turn = self.shift(id).purse.next_turn(turn, job.captured);
+            let camera = &mut self.cameras[job.camera];
+            camera.active += 1;
+            camera.next_look = Some(turn);
             job.report.times.dispatch = now.saturating_duration_since(job.sighted);
         }
         self.forgive(&job, why, now);
@@ -378,6 +409,7 @@ impl Desk {
         let mut task = job.task(engine, now);
         let shift = self.shift(id);
         let limit = shift.limit;
+        job.crowded = shift.seats.iter().any(|seat| seat.held().is_some());
         let seat = &mut shift.seats[usize::from(engine.0)];
         task.ticket = seat.hold(job, limit, now);
         if let Some(job) = seat.held() {
@@ -401,6 +433,9 @@ impl Desk {
         }
         self.forgive(&job, why, now);
         job.settle(outcome, why, now);
+        let late = job.report.late || why.code == Code::OutOfTime;
+        let age = job.report.times.age;
+        self.shift(job.shift).purse.settled(age, late);
         hands.publish(job);
         None
     }

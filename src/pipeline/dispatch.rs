@@ -11,10 +11,11 @@ use crate::events;
 use crate::observe::Mode;
 use crate::policy::Reuse;
 use crate::report::DropReason;
+use crate::telemetry::Sample;
 
 use super::camera::Knobs;
 use super::clock::{Clock, Stop};
-use super::desk::{Desk, EngineState, Hands, News, Shift, ShiftId};
+use super::desk::{Desk, EngineState, Hands, News, Shift, ShiftId, Stepped};
 use super::job::{Job, Ledger, Task};
 use super::outbox::Outbox;
 use super::pulse::{Doing, Pulse};
@@ -156,6 +157,12 @@ impl Dispatcher {
     pub(super) fn open(&self, desk: Desk, hands: Doer) {
         let heard = self.clock.now();
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open { desk, hands, alarm: None, heard });
+    }
+
+    /// A step of the budget: readings of the board, the local minute of the day. `None` once the dispatcher is gone.
+    pub(super) fn budget(&self, at: Duration, sample: &Sample, minute: Option<u16>) -> Option<Stepped> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_mut().map(|open| open.desk.budget(at, sample, minute))
     }
 
     /// A frame has been measured. Gives the job back if the dispatcher is gone.

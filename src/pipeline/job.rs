@@ -11,7 +11,7 @@ use crate::engine::{Answer, EngineError, EngineIdx, Labels, LookTimes};
 use crate::features::{self, Features, Glimpse};
 use crate::frame::{Frame, Framing};
 use crate::observe::CameraPhase;
-use crate::policy::{Code, Journey, Reason};
+use crate::policy::{Code, Grant, Journey, Reason};
 use crate::report::{DropReason, Drops, Outcome, Report, Times};
 
 use super::desk::ShiftId;
@@ -44,6 +44,8 @@ pub(crate) struct Job {
     pub(crate) asked: (EngineIdx, Reason),
     /// The shift whose engines look at it.
     pub(crate) shift: ShiftId,
+    /// True if other engines were at work when it was asked.
+    pub(crate) crowded: bool,
     /// When that engine was asked.
     pub(crate) asked_at: Instant,
     /// When that engine began.
@@ -116,6 +118,7 @@ impl Job {
             glimpse: [0; features::GLIMPSE_WIDTH * features::GLIMPSE_HEIGHT],
             asked: (EngineIdx(0), nothing),
             shift: 0,
+            crowded: false,
             asked_at: now,
             begun_at: now,
             own: Answer::with_classes(classes),
@@ -130,6 +133,8 @@ impl Job {
                 journey: Journey { answer: Answer::with_classes(classes), ..Journey::default() },
                 outcome: Outcome::Abstained,
                 verdict: nothing,
+                grant: Grant::FREE,
+                withheld: None,
                 labels: Arc::clone(&origin.labels),
                 engines: Arc::clone(&origin.engines),
                 times: Times::default(),
@@ -149,6 +154,7 @@ impl Job {
         report.journey.steps.clear();
         report.journey.answer.clear();
         report.late = false;
+        (report.grant, report.withheld) = (Grant::FREE, None);
         report.times = Times {
             wait: taken.saturating_duration_since(frame.captured),
             features: now.saturating_duration_since(taken),

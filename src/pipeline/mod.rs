@@ -19,6 +19,7 @@ mod camera;
 pub mod clock;
 mod desk;
 mod dispatch;
+mod gauge;
 mod job;
 mod outbox;
 pub mod pulse;
@@ -49,7 +50,8 @@ use outbox::Outbox;
 use thread::Thread;
 use worker::{House, dismiss, hire};
 
-pub use desk::EngineState;
+pub use desk::{Budget, EngineState, Stepped};
+pub use gauge::Gauge;
 pub use remote::{CameraState, Remote, Tuning};
 
 /// Jobs of a camera that must not lose frames: one at the engines, one in line, two on their way to or from the sink.
@@ -127,6 +129,8 @@ pub struct Crew {
     /// How long a look may take before the engine counts as stuck and its frame goes to another; never less than four times what the
     /// engine usually takes.
     pub deadline: Duration,
+    /// What the engines may spend; `None`: whatever they like.
+    pub budget: Option<Budget>,
 }
 
 /// Hears of every report, on the sink thread.
@@ -327,7 +331,7 @@ fn set_up<L: Listener + 'static>(
         });
     }
     let pools: Arc<[Pool]> = pools.into();
-    let shift = Shift::new(0, crew.policy, engines, windows, crew.labels, crew.deadline, now);
+    let shift = Shift::new(0, crew.policy, engines, windows, crew.labels, crew.deadline, now).under(crew.budget, pools.len());
     let desk = Desk::new(shift, terminals, now);
     let hands =
         Doer { tasks: vec![(0, workers.tasks)], taker: Taker::Nobody, outbox: Arc::clone(&outbox), pools: Arc::clone(&pools) };
@@ -346,6 +350,9 @@ fn set_up<L: Listener + 'static>(
     let remote = Remote::new(house, Arc::clone(&pools), workers.threads);
     Ok((Running { cameras, dispatcher, sink, outbox, pools, ready, remote: remote.clone(), stop }, remote))
 }
+
+/// Name of the thread that reads the board.
+const TELEMETRY: &str = "telemetry";
 
 /// Name of a camera's thread.
 fn thread_of(camera: &str) -> String {

@@ -105,6 +105,7 @@ impl Remote {
             }
         };
         let shift = Shift::new(id, crew.policy, engines, windows, crew.labels, crew.deadline, house.clock.now());
+        let shift = shift.under(crew.budget, self.0.pools.len());
         if !house.dispatcher.relieve(shift, hired.tasks) {
             return Err(PipelineError::Over);
         }

@@ -1,0 +1,61 @@
+//! The telemetry thread: reads the board twice a second and lets the budget take a step.
+//!
+//! It decides nothing: the board is [`crate::telemetry`]'s, the step is the desk's. What was read and what came of it is told to whoever
+//! asked to hear of it. A board without a single sensor is read as well; there the frames' own times are what the budget has.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::telemetry::{Doubt, Sample, Telemetry};
+
+use super::Stepped;
+use super::clock::{Clock, Stop};
+use super::dispatch::Dispatcher;
+use super::pulse::{Doing, Pulse};
+
+/// Between two readings.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// What reads the board, and who hears of it.
+pub struct Gauge {
+    /// The board.
+    pub telemetry: Box<dyn Telemetry>,
+    /// The local minute of the day, 0..1440; `None` if the clock is not to be trusted.
+    pub minute: Box<dyn FnMut() -> Option<u16> + Send>,
+    /// Hears of every step: the readings, what the budget made of them, and the sensors that are left out.
+    pub hear: Box<dyn FnMut(&Sample, &Stepped, &[Doubt]) + Send>,
+}
+
+/// The thread.
+pub(super) struct GaugeThread {
+    pub(super) gauge: Gauge,
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) started: Instant,
+    pub(super) limit: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: Stop,
+}
+
+impl GaugeThread {
+    /// Until Squint stops or the dispatcher has gone.
+    pub(super) fn run(mut self) {
+        let mut sample = Sample::default();
+        let mut next = self.clock.now();
+        loop {
+            self.pulse.begin(Doing::Reading, self.limit);
+            let at = self.clock.now().saturating_duration_since(self.started);
+            self.gauge.telemetry.sample(at, &mut sample);
+            let Some(stepped) = self.dispatcher.budget(at, &sample, (self.gauge.minute)()) else { break };
+            (self.gauge.hear)(&sample, &stepped, &self.gauge.telemetry.doubts());
+            self.pulse.idle();
+            // In step with the clock, but after a delay not in a hurry.
+            let now = self.clock.now();
+            next = (next + EVERY).max(now + EVERY / 2);
+            if !self.clock.sleep(next.saturating_duration_since(now), &self.stop) {
+                break;
+            }
+        }
+        self.pulse.end();
+    }
+}
