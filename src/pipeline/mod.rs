@@ -21,6 +21,7 @@ mod desk;
 mod dispatch;
 mod job;
 mod outbox;
+mod pool;
 pub mod pulse;
 mod remote;
 mod tell;
@@ -43,17 +44,15 @@ use crate::source::{Backoff, FrameSource, SourceError};
 use camera::{CameraThread, Knobs};
 use clock::{Clock, Stop};
 use desk::{Desk, Shift, Terminal};
-use dispatch::{Dispatcher, Doer, Pool, Taker};
-use job::{Job, Ledger, Origin};
+use dispatch::{Dispatcher, Doer, Taker};
 use outbox::Outbox;
+use pool::{LOSSLESS_JOBS, Owner, Pool};
 use thread::Thread;
 use worker::{House, dismiss, hire};
 
 pub use desk::EngineState;
 pub use remote::{CameraState, Remote, Tuning};
 
-/// Jobs of a camera that must not lose frames: one at the engines, one in line, two on their way to or from the sink.
-const LOSSLESS_JOBS: usize = 4;
 /// How long an engine may keep silent after the last camera has ended. What hangs longer is left behind.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// How long an engine may keep silent after a stop, and the listener may take over a report then. All limits of a stop together stay
@@ -267,7 +266,6 @@ fn set_up<L: Listener + 'static>(
     surroundings: Surroundings,
 ) -> Result<(Running<L>, Remote), PipelineError> {
     let Surroundings { clock, stop, started, vitals } = surroundings;
-    let seats = crew.engines.len();
     let engines: Arc<[Arc<str>]> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
     let dispatcher = Dispatcher::new(&clock, &stop, &vitals);
     let house =
@@ -275,36 +273,27 @@ fn set_up<L: Listener + 'static>(
     let (workers, windows) = hire(crew.engines, &house, false)?;
 
     let lossless_jobs = cameras.iter().filter(|setup| setup.lossless).count() * LOSSLESS_JOBS;
-    let outbox = Arc::new(Outbox::new(queue.max(1), lossless_jobs));
+    let queue = queue.max(1);
+    let outbox = Arc::new(Outbox::new(queue, lossless_jobs));
     let now = clock.now();
     let mut pools = Vec::new();
     let mut terminals = Vec::new();
     let mut threads = Vec::new();
     for (index, setup) in cameras.into_iter().enumerate() {
-        let count = jobs_of(&setup, queue, seats);
-        let (recycle, free) = bounded(count);
-        let origin = Origin {
-            camera: index,
-            lossless: setup.lossless,
-            name: Arc::clone(&setup.name),
-            source: Arc::clone(&setup.source),
-            framing: setup.framing,
-            labels: Arc::clone(&crew.labels),
-            engines: Arc::clone(&engines),
-        };
-        for _ in 0..count {
-            let _ = recycle.try_send(Job::new(&origin, now));
-        }
-        let ledger = Arc::new(Ledger::default());
-        terminals.push(Terminal { deadline: setup.deadline, lossless: setup.lossless, reuse: setup.reuse, jobs: count });
         let knobs = Arc::new(Knobs::new(setup.stall_after, setup.stale_after, setup.retry_cap));
-        pools.push(Pool {
+        let owner = Owner {
+            camera: index,
             name: Arc::clone(&setup.name),
-            source: Arc::clone(&setup.source),
-            recycle: recycle.clone(),
-            ledger: Arc::clone(&ledger),
-            knobs: Arc::clone(&knobs),
-        });
+            source: setup.source,
+            lossless: setup.lossless,
+            framing: setup.framing,
+            queue,
+        };
+        let (pool, free) = Pool::new(owner, Arc::clone(&knobs));
+        pool.fill(&engines, &crew.labels, now);
+        let (recycle, ledger) = (pool.recycle.clone(), Arc::clone(&pool.ledger));
+        terminals.push(Terminal { deadline: setup.deadline, lossless: setup.lossless, reuse: setup.reuse, jobs: pool.most() });
+        pools.push(pool);
         let pulse = vitals.board.pulse(&thread_of(&setup.name));
         threads.push(CameraThread {
             index,
@@ -389,12 +378,7 @@ impl<L: Listener + 'static> Running<L> {
         if broken.is_some() {
             pools.iter().for_each(|pool| pool.ledger.settle());
         }
-        let cameras = pools.iter().map(|pool| (Arc::clone(&pool.name), pool.ledger.offered(), pool.ledger.drops())).collect();
+        let cameras = pools.iter().map(|pool| (Arc::clone(&pool.owner.name), pool.ledger.offered(), pool.ledger.drops())).collect();
         Ok((Tally { listener, cameras, ready: ready.try_recv().ok(), failure }, broken))
     }
-}
-
-/// Jobs of one camera: enough that a full sink queue and busy engines leave one for the next frame.
-fn jobs_of(setup: &CameraSetup, queue: usize, engines: usize) -> usize {
-    if setup.lossless { LOSSLESS_JOBS } else { queue.max(1) + engines + 3 }
 }

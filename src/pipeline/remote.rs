@@ -14,7 +14,7 @@ use crate::policy::Reuse;
 use crate::report::Drops;
 
 use super::desk::{EngineState, Shift, ShiftId};
-use super::dispatch::Pool;
+use super::pool::Pool;
 use super::thread::Thread;
 use super::worker::{House, dismiss, hire};
 use super::{Crew, DRAIN_LIMIT, PipelineError};
@@ -88,7 +88,7 @@ impl Remote {
     /// Puts another crew on duty, between two frames: loads and warms up all of its engines beside the ones that work, then hands over
     /// and sees the old ones off. On an error nothing has changed.
     pub fn relieve(&self, crew: Crew) -> Result<(), PipelineError> {
-        let Inner { house, workers, next, relieving, .. } = &*self.0;
+        let Inner { house, pools, workers, next, relieving } = &*self.0;
         let _one_at_a_time = relieving.lock().unwrap_or_else(PoisonError::into_inner);
         let engines: Arc<[Arc<str>]> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
         let (hired, windows) = hire(crew.engines, house, true)?;
@@ -104,7 +104,9 @@ impl Remote {
                 }
             }
         };
-        let shift = Shift::new(id, crew.policy, engines, windows, crew.labels, crew.deadline, house.clock.now());
+        let now = house.clock.now();
+        pools.iter().for_each(|pool| pool.fill(&engines, &crew.labels, now));
+        let shift = Shift::new(id, crew.policy, engines, windows, crew.labels, crew.deadline, now);
         if !house.dispatcher.relieve(shift, hired.tasks) {
             return Err(PipelineError::Over);
         }
@@ -162,8 +164,8 @@ impl Remote {
             // What has ended first: a frame that ends in between counts as under way.
             let (told, drops) = (pool.ledger.told(), pool.ledger.drops());
             CameraState {
-                name: Arc::clone(&pool.name),
-                source: Arc::clone(&pool.source),
+                name: Arc::clone(&pool.owner.name),
+                source: Arc::clone(&pool.owner.source),
                 phase,
                 since,
                 next_try,
