@@ -14,7 +14,7 @@ use fakes::{Act, CLASSES, FakeLook};
 use squint::engine::{EngineIdx, Label, Labels};
 use squint::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
 use squint::pipeline::clock::{MachineClock, Stop};
-use squint::pipeline::{self, CameraSetup, Crew, Listener, Surroundings};
+use squint::pipeline::{self, CameraSetup, Crew, Listener, Surroundings, Tuning};
 use squint::policy::confidence::{Confidence, Score, Stage};
 use squint::policy::{Plan, Policy};
 use squint::report::{DropReason, Report};
@@ -116,11 +116,7 @@ fn under_way(begin: u8) -> u64 {
         live: false,
         lossless: false,
         framing: Framing::default(),
-        deadline: MS(60_000),
-        stale_after: MS(60_000),
-        stall_after: MS(60_000),
-        retry_cap: MS(5),
-        reuse: None,
+        tuning: Tuning { deadline: MS(60_000), stale_after: MS(60_000), stall_after: MS(60_000), retry_cap: MS(5), reuse: None },
         frame_limit: None,
     };
     let begun = chain(begin, &looks, &free);

@@ -37,7 +37,7 @@ use log::error;
 use crate::engine::{EngineError, Labels, Look};
 use crate::events;
 use crate::frame::Framing;
-use crate::policy::{Policy, Reuse};
+use crate::policy::Policy;
 use crate::report::{DropReason, Drops, Report};
 use crate::source::{Backoff, FrameSource, SourceError};
 
@@ -98,16 +98,8 @@ pub struct CameraSetup {
     pub lossless: bool,
     /// Which part of the picture counts.
     pub framing: Framing,
-    /// Latest moment for an answer: after capture; for lossless cameras after the frame's turn came.
-    pub deadline: Duration,
-    /// Frames older than this on arrival are dropped; not for lossless cameras.
-    pub stale_after: Duration,
-    /// Silence after which the source counts as lost.
-    pub stall_after: Duration,
-    /// Longest pause between two tries.
-    pub retry_cap: Duration,
-    /// Whether the last answer may be given again.
-    pub reuse: Option<Reuse>,
+    /// How its frames are treated; what can change while it runs.
+    pub tuning: Tuning,
     /// Stop after so many frames.
     pub frame_limit: Option<u64>,
 }
@@ -280,7 +272,7 @@ fn set_up<L: Listener + 'static>(
     let mut terminals = Vec::new();
     let mut threads = Vec::new();
     for (index, setup) in cameras.into_iter().enumerate() {
-        let knobs = Arc::new(Knobs::new(setup.stall_after, setup.stale_after, setup.retry_cap));
+        let knobs = Arc::new(Knobs::new(&setup.tuning));
         let owner = Owner {
             camera: index,
             name: Arc::clone(&setup.name),
@@ -292,7 +284,12 @@ fn set_up<L: Listener + 'static>(
         let (pool, free) = Pool::new(owner, Arc::clone(&knobs));
         pool.fill(&engines, &crew.labels, now);
         let (recycle, ledger) = (pool.recycle.clone(), Arc::clone(&pool.ledger));
-        terminals.push(Terminal { deadline: setup.deadline, lossless: setup.lossless, reuse: setup.reuse, jobs: pool.most() });
+        terminals.push(Terminal {
+            deadline: setup.tuning.deadline,
+            lossless: setup.lossless,
+            reuse: setup.tuning.reuse,
+            jobs: pool.most(),
+        });
         pools.push(pool);
         let pulse = vitals.board.pulse(&thread_of(&setup.name));
         threads.push(CameraThread {

@@ -96,16 +96,16 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::engine::Label;
+    use crate::pipeline::Tuning;
 
     /// Jobs that are there after crews of these sizes have come on duty, one after the other.
     fn jobs(lossless: bool, crews: &[usize]) -> Vec<usize> {
         let framing = Framing::default();
         let owner = Owner { camera: 0, name: "door".into(), source: "test".into(), lossless, framing, queue: 16 };
-        let knobs = Knobs::new(Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        let (deadline, stale_after, stall_after, retry_cap) = Default::default();
+        let knobs = Knobs::new(&Tuning { deadline, stale_after, stall_after, retry_cap, reuse: None });
         let (pool, free) = Pool::new(owner, Arc::new(knobs));
         let labels = Arc::new(Labels { classes: vec![Label { key: String::new(), name: "cat".into() }], sha256: "0".into() });
         let crew = |size: &usize| {

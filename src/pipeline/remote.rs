@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::error;
 
+use crate::config::Camera;
 use crate::events;
 use crate::observe::{CameraPhase, Mode};
 use crate::policy::Reuse;
@@ -22,9 +23,9 @@ use super::{Crew, DRAIN_LIMIT, PipelineError};
 /// How one camera wants its frames treated, as far as that can change while it runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuning {
-    /// Latest moment for an answer.
+    /// Latest moment for an answer: after capture; for lossless cameras after the frame's turn came.
     pub deadline: Duration,
-    /// Frames older than this on arrival are dropped.
+    /// Frames older than this on arrival are dropped; not for lossless cameras.
     pub stale_after: Duration,
     /// Silence after which the source counts as lost.
     pub stall_after: Duration,
@@ -32,6 +33,14 @@ pub struct Tuning {
     pub retry_cap: Duration,
     /// Whether the last answer may be given again.
     pub reuse: Option<Reuse>,
+}
+
+impl From<&Camera> for Tuning {
+    /// As the configuration says.
+    fn from(camera: &Camera) -> Self {
+        let Camera { deadline, stale_after, stall_after, retry_cap, reuse, .. } = *camera;
+        Self { deadline, stale_after, stall_after, retry_cap, reuse }
+    }
 }
 
 /// One camera, as it is now.
@@ -148,7 +157,7 @@ impl Remote {
     /// How the camera at `index` wants its frames treated from now on.
     pub fn tune(&self, index: usize, tuning: &Tuning) {
         let Some(pool) = self.0.pools.get(index) else { return };
-        pool.knobs.set(tuning.stall_after, tuning.stale_after, tuning.retry_cap);
+        pool.knobs.set(tuning);
         self.0.house.dispatcher.tune(index, tuning.deadline, tuning.reuse);
     }
 
