@@ -113,7 +113,9 @@ fn lose() {
     let (stop, begun) = (Stop::new(), Instant::now());
     let (sender, measured) = crossbeam_channel::unbounded();
     let camera = lossy(&stop, sender);
-    let tally = pipeline::run(crew(), vec![camera], Ear::default(), 16, Arc::new(MachineClock), &stop, begun).unwrap();
+    let (tally, broken) =
+        pipeline::run_out(crew(), vec![camera], Ear::default(), 16, Arc::new(MachineClock), &stop, begun).unwrap();
+    assert!(broken.is_none(), "{broken:?}");
     let (_, offered, drops) = &tally.cameras[0];
     assert_eq!(*offered, tally.listener.told + drops.total(), "the law of frames, {drops:?}");
     assert!(*offered > COUNTED / 2, "the camera delivered in between: {offered} frames");

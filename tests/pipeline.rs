@@ -88,7 +88,9 @@ fn camera(name: &str, lossless: bool, script: Vec<Shot>) -> CameraSetup {
 }
 
 fn run(crew: Crew, cameras: Vec<CameraSetup>, notes: Notes, stop: &Stop) -> Tally<Notes> {
-    pipeline::run(crew, cameras, notes, 16, Arc::new(MachineClock), stop, Instant::now()).expect("the pipeline runs")
+    let (tally, broken) = run_out(crew, cameras, notes, stop);
+    assert!(broken.is_none(), "{broken:?}");
+    tally
 }
 
 fn run_out(crew: Crew, cameras: Vec<CameraSetup>, notes: Notes, stop: &Stop) -> (Tally<Notes>, Option<PipelineError>) {
@@ -289,7 +291,7 @@ fn an_engine_that_cannot_be_loaded_is_an_error_at_start() {
     let mut crew = crew(cascade(&[]), vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))]);
     crew.engines[0].1 =
         Box::new(|| Err(EngineError::Model { id: "fake".into(), path: "a.onnx".into(), reason: "truncated".into() }));
-    let begun = pipeline::run(
+    let begun = pipeline::run_out(
         crew,
         vec![camera("a", true, frames(1, MS(0)))],
         Notes::default(),
@@ -317,7 +319,8 @@ fn a_listener_that_panics_ends_the_run_with_an_error() {
     let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
     let notes = Notes { panics: true, ..Notes::default() };
     let cameras = vec![camera("a", true, frames(1_000_000, MS(0))), camera("b", false, frames(1_000_000, MS(1)))];
-    let ended = pipeline::run(crew(cascade(&[]), looks), cameras, notes, 16, Arc::new(MachineClock), &Stop::new(), Instant::now());
+    let ended =
+        pipeline::run_out(crew(cascade(&[]), looks), cameras, notes, 16, Arc::new(MachineClock), &Stop::new(), Instant::now());
     assert!(matches!(ended.err(), Some(PipelineError::Panicked { name }) if name == "sink"));
 }
 

@@ -158,7 +158,9 @@ fn run(cameras: Vec<CameraSetup>, counted: u64) -> Reader {
         stop: stop.clone(),
     };
     let crew = Crew { policy, engines, labels, deadline: pipeline::ENGINE_DEADLINE };
-    let tally = pipeline::run(crew, cameras, reader, 16, Arc::new(MachineClock), &stop, Instant::now()).expect("the pipeline runs");
+    let (clock, begun) = (Arc::new(MachineClock), Instant::now());
+    let (tally, broken) = pipeline::run_out(crew, cameras, reader, 16, clock, &stop, begun).expect("the pipeline runs");
+    assert!(broken.is_none(), "{broken:?}");
     let reader = tally.listener;
     assert!(reader.heard >= WARM + counted && reader.escalated > counted / 10, "every path is taken");
     assert!(reader.first > 0, "the allocator counts");

@@ -182,23 +182,8 @@ impl PipelineError {
 }
 
 /// Runs until every source has ended or `stop` says so; then drains in frame order. `queue`: reports of live cameras that may wait for
-/// the listener. `started`: when the process began, for the ready time.
-pub fn run<L: Listener + 'static>(
-    crew: Crew,
-    cameras: Vec<CameraSetup>,
-    listener: L,
-    queue: usize,
-    clock: Arc<dyn Clock>,
-    stop: &Stop,
-    started: Instant,
-) -> Result<Tally<L>, PipelineError> {
-    match run_out(crew, cameras, listener, queue, clock, stop, started)? {
-        (tally, None) => Ok(tally),
-        (_, Some(broken)) => Err(broken),
-    }
-}
-
-/// As [`run`], but a thread that died or was left behind does not take the tally with it: its frames count as stopped.
+/// the listener. `started`: when the process began, for the ready time. A thread that died or was left behind does not take the tally
+/// with it: its frames count as stopped, and it is named beside the tally.
 pub fn run_out<L: Listener + 'static>(
     crew: Crew,
     cameras: Vec<CameraSetup>,
