@@ -72,11 +72,7 @@ fn camera(name: &str, lossless: bool, pause: Duration) -> CameraSetup {
         live: false,
         lossless,
         framing: Framing::default(),
-        deadline: MS(5000),
-        stale_after: MS(5000),
-        stall_after: MS(5000),
-        retry_cap: MS(5),
-        reuse: None,
+        tuning: Tuning { deadline: MS(5000), stale_after: MS(5000), stall_after: MS(5000), retry_cap: MS(5), reuse: None },
         frame_limit: None,
     }
 }

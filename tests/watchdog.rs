@@ -17,7 +17,7 @@ use squint::engine::{EngineIdx, Label, Labels, Look};
 use squint::frame::{Frame, Framing};
 use squint::pipeline::clock::{Clock, MachineClock, Stop};
 use squint::pipeline::pulse::{Beat, Doing};
-use squint::pipeline::{self, CameraSetup, Crew, Listener, Opener, Surroundings, Vitals};
+use squint::pipeline::{self, CameraSetup, Crew, Listener, Opener, Surroundings, Tuning, Vitals};
 use squint::policy::{Plan, Policy};
 use squint::report::Report;
 use squint::source::{FrameSource, SourceError, Stopper};
@@ -131,11 +131,7 @@ fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
         live: true,
         lossless: false,
         framing: Framing::default(),
-        deadline: MS(100),
-        stale_after: MS(1000),
-        stall_after: MS(200),
-        retry_cap: MS(5),
-        reuse: None,
+        tuning: Tuning { deadline: MS(100), stale_after: MS(1000), stall_after: MS(200), retry_cap: MS(5), reuse: None },
         frame_limit: None,
     };
     let ear = Ear(gates.listener.clone(), Arc::clone(&heard));

@@ -19,7 +19,7 @@ use crate::events;
 use crate::frame::CameraId;
 use crate::observe::{Counters, Facts, Summary, Watch};
 use crate::pipeline::clock::{MachineClock, Stop};
-use crate::pipeline::{self, CameraSetup, Crew, Listener, Remote, Surroundings, Tally, Vitals};
+use crate::pipeline::{self, CameraSetup, Crew, Listener, Remote, Surroundings, Tally, Tuning, Vitals};
 use crate::report::{DropReason, Report};
 use crate::service::warden::{self, Warden};
 use crate::service::{self, notify};
@@ -122,11 +122,7 @@ fn setup(index: usize, camera: &Camera, frame_limit: Option<u64>) -> CameraSetup
         live: camera.source.is_live(),
         lossless: camera.pace == Pace::Fast,
         framing: camera.framing,
-        deadline: camera.deadline,
-        stale_after: camera.stale_after,
-        stall_after: camera.stall_after,
-        retry_cap: camera.retry_cap,
-        reuse: camera.reuse,
+        tuning: Tuning::from(camera),
         frame_limit,
     }
 }

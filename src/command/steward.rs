@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{LevelFilter, debug, error, info, warn};
 
 use super::kit::Kit;
-use crate::config::{self, Camera, Config, Overrides};
+use crate::config::{self, Config, Overrides};
 use crate::control::{Setting, Steering};
 use crate::error::Error;
 use crate::events;
@@ -219,7 +219,7 @@ impl Steward {
         let engines: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
         remote.relieve(crew)?;
         for (index, camera) in kit.config.cameras.iter().enumerate() {
-            remote.tune(index, &tuning(camera));
+            remote.tune(index, &Tuning::from(camera));
         }
         log::set_max_level(kit.config.log_level);
         let mut now = self.now();
@@ -256,12 +256,6 @@ impl Steward {
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How a camera of the configuration wants its frames treated.
-fn tuning(camera: &Camera) -> Tuning {
-    let Camera { deadline, stale_after, stall_after, retry_cap, reuse, .. } = camera;
-    Tuning { deadline: *deadline, stale_after: *stale_after, stall_after: *stall_after, retry_cap: *retry_cap, reuse: *reuse }
 }
 
 fn described(policy: &Policy) -> PolicyState {

@@ -4,22 +4,23 @@
 //! camera has at most one frame waiting for its first engine (a newer one takes its place *and its rank*, see [`Rank`]), a camera
 //! that must not lose frames has one frame at the engines at a time and the rest in line.
 
+mod camera;
 mod hands;
 mod purse;
 mod seat;
 mod shift;
+mod steer;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::{Answer, EngineError, EngineIdx};
 use crate::observe::Mode;
-use crate::policy::{self, Choice, Code, LastAnswer, Past, Reason, Reuse, Situation, Verdict};
+use crate::policy::{self, Choice, Code, Reason, Situation, Verdict};
 use crate::report::{DropReason, Outcome};
-use crate::telemetry::Sample;
 
 use super::job::{Job, Rank, Task};
+use camera::Camera;
+pub(crate) use camera::Terminal;
 pub use hands::EngineState;
 pub(crate) use hands::{Hands, News};
 pub use purse::{Budget, Stepped};
@@ -27,38 +28,6 @@ use seat::Seat;
 pub(crate) use shift::{Shift, ShiftId};
 
 const ON_DUTY: &str = "a shift is on duty from the start, and the last one never leaves";
-
-/// How one camera wants its frames treated.
-pub(crate) struct Terminal {
-    /// Latest moment for an answer: after capture, or, for a camera that must not lose frames, after the frame's turn came.
-    pub(crate) deadline: Duration,
-    /// True if every frame is worth waiting for.
-    pub(crate) lossless: bool,
-    /// Whether the last answer may be given again.
-    pub(crate) reuse: Option<Reuse>,
-    /// Most jobs the camera has.
-    pub(crate) jobs: usize,
-}
-
-struct Camera {
-    terminal: Terminal,
-    past: Past,
-    last: Answer,
-    /// Jobs at an engine, or waiting for a second one.
-    active: usize,
-    /// Frames that no engine has seen yet.
-    fresh: VecDeque<Box<Job>>,
-    done: bool,
-    /// When the budget lets an engine look at it again.
-    next_look: Option<Instant>,
-}
-
-impl Camera {
-    /// False while a camera that must not lose frames has one at the engines.
-    fn is_at_turn(&self) -> bool {
-        !self.terminal.lossless || self.active == 0
-    }
-}
 
 /// True for a frame whose time has not begun to run: that of a camera that must not lose frames runs from the first look.
 fn is_idle(job: &Job) -> bool {
@@ -84,68 +53,14 @@ impl Desk {
     pub(crate) fn new(shift: Shift, terminals: Vec<Terminal>, start: Instant) -> Self {
         let jobs = terminals.iter().map(|terminal| terminal.jobs).sum();
         let classes = shift.labels.classes.len();
-        let camera = |terminal: Terminal| Camera {
-            past: Past::default(),
-            last: Answer::with_classes(classes),
-            active: 0,
-            fresh: VecDeque::with_capacity(terminal.jobs + 1),
-            done: false,
-            next_look: None,
-            terminal,
-        };
         Self {
             start,
-            cameras: terminals.into_iter().map(camera).collect(),
+            cameras: terminals.into_iter().map(|terminal| Camera::new(terminal, classes)).collect(),
             shifts: vec![shift],
             mode: Mode::default(),
             escalated: Vec::with_capacity(jobs),
             round: Vec::with_capacity(jobs),
         }
-    }
-
-    /// From now on `shift` is asked, in mode [`Mode::Auto`]. Frames that have been shown to an engine stay with the shift that they are
-    /// with; what cameras remember of earlier answers is forgotten, since it may mean something else now.
-    pub(crate) fn relieve(&mut self, mut shift: Shift, now: Instant, hands: &mut impl Hands) {
-        // The same names need not be kept twice: hundreds of jobs remember those of the frame that they had last.
-        if shift.labels.sha256 == self.on_duty().labels.sha256 {
-            shift.labels = Arc::clone(&self.on_duty().labels);
-        }
-        self.shifts.push(shift);
-        self.mode = Mode::default();
-        for camera in &mut self.cameras {
-            camera.past = Past::default();
-        }
-        self.pump(now, hands);
-    }
-
-    /// How hard to look from now on.
-    pub(crate) fn set_mode(&mut self, mode: Mode, now: Instant, hands: &mut impl Hands) {
-        self.mode = mode;
-        self.pump(now, hands);
-    }
-
-    /// How hard it looks.
-    pub(crate) fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    /// A step of the budget, with the readings of the board; `at` is time since start, `minute` the local one of the day.
-    pub(crate) fn budget(&mut self, at: Duration, sample: &Sample, minute: Option<u16>) -> Stepped {
-        let command = self.mode.budget();
-        self.shifts.last_mut().expect(ON_DUTY).purse.step(at, sample, command, minute)
-    }
-
-    /// How a camera wants its frames treated from now on: deadline and reuse.
-    pub(crate) fn tune(&mut self, camera: usize, deadline: Duration, reuse: Option<Reuse>) {
-        if let Some(camera) = self.cameras.get_mut(camera) {
-            (camera.terminal.deadline, camera.terminal.reuse) = (deadline, reuse);
-        }
-    }
-
-    /// The engines on duty.
-    pub(crate) fn engines(&self, now: Instant) -> Vec<EngineState> {
-        let on_duty = self.on_duty();
-        on_duty.seats.iter().map(|seat| seat.state(on_duty.begun, now)).collect()
     }
 
     fn on_duty(&self) -> &Shift {
@@ -230,30 +145,6 @@ impl Desk {
                 self.escalated.push(job);
             }
         }
-    }
-
-    /// A camera will send no more frames.
-    pub(crate) fn ended(&mut self, camera: usize) {
-        self.cameras[camera].done = true;
-    }
-
-    /// True once every camera has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.cameras.iter().all(|camera| camera.done)
-    }
-
-    /// Squint stops: frames that no engine has seen are given up, the others go their way.
-    pub(crate) fn stop(&mut self, hands: &mut impl Hands) {
-        for camera in &mut self.cameras {
-            for job in camera.fresh.drain(..) {
-                hands.give_up(job, DropReason::Stopped);
-            }
-        }
-    }
-
-    /// True once every camera has ended and nothing is on its way.
-    pub(crate) fn is_done(&self) -> bool {
-        self.escalated.is_empty() && self.cameras.iter().all(|camera| camera.done && camera.active == 0 && camera.fresh.is_empty())
     }
 
     /// When [`Desk::pump`] must be called though nothing happened: what waits would be decided otherwise then, or an engine returns.
@@ -458,25 +349,8 @@ impl Desk {
             return; // classes and engines may have other numbers by now
         }
         let reuse = self.on_duty().policy.reuse();
-        let camera = &mut self.cameras[job.camera];
-        let report = &job.report;
-        if camera.past.last.is_some_and(|last| last.sequence >= report.sequence) {
-            return;
-        }
-        let answer = &report.journey.answer;
-        camera.past.last = Some(LastAnswer {
-            top: answer.top[0],
-            margin: answer.margin,
-            entropy: answer.entropy,
-            engine: job.asked.0,
-            sure,
-            glimpse: job.glimpse,
-            sequence: report.sequence,
-            captured: job.captured.saturating_duration_since(self.start),
-        });
-        if camera.terminal.reuse.or(reuse).is_some() {
-            camera.last.clone_from(answer);
-        }
+        let captured = job.captured.saturating_duration_since(self.start);
+        self.cameras[job.camera].remember(job, captured, sure, reuse);
     }
 }
 

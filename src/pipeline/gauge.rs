@@ -8,13 +8,17 @@ use std::time::{Duration, Instant};
 
 use crate::telemetry::{Doubt, Sample, Telemetry};
 
-use super::Stepped;
 use super::clock::{Clock, Stop};
 use super::dispatch::Dispatcher;
 use super::pulse::{Doing, Pulse};
+use super::thread::Thread;
+use super::worker::House;
+use super::{PipelineError, STOP_LIMIT, Stepped};
 
 /// Between two readings.
 const EVERY: Duration = Duration::from_millis(500);
+/// Of the thread.
+const NAME: &str = "telemetry";
 
 /// What reads the board, and who hears of it.
 pub struct Gauge {
@@ -26,20 +30,49 @@ pub struct Gauge {
     pub hear: Box<dyn FnMut(&Sample, &Stepped, &[Doubt]) + Send>,
 }
 
-/// The thread.
+/// The thread, from outside.
 pub(super) struct GaugeThread {
-    pub(super) gauge: Gauge,
-    pub(super) dispatcher: Arc<Dispatcher>,
-    pub(super) pulse: Arc<Pulse>,
-    pub(super) started: Instant,
-    pub(super) limit: Duration,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) stop: Stop,
+    thread: Thread<()>,
+    /// Ends it: the board is read until the last frame has gone its way.
+    over: Stop,
 }
 
 impl GaugeThread {
-    /// Until Squint stops or the dispatcher has gone.
-    pub(super) fn run(mut self) {
+    /// Starts it.
+    pub(super) fn start(gauge: Gauge, house: &House, started: Instant) -> Result<Self, PipelineError> {
+        let over = Stop::new();
+        let reader = Reader {
+            gauge,
+            dispatcher: Arc::clone(&house.dispatcher),
+            pulse: house.vitals.board.pulse(NAME),
+            started,
+            limit: house.vitals.hang_after,
+            clock: Arc::clone(&house.clock),
+            over: over.clone(),
+        };
+        Ok(Self { thread: Thread::spawn(NAME, &house.stop, move || reader.run())?, over })
+    }
+
+    /// Ends it; a sensor that hangs is left behind, which is the error.
+    pub(super) fn end(self) -> Result<(), PipelineError> {
+        self.over.stop();
+        self.thread.join_within(STOP_LIMIT)
+    }
+}
+
+/// The thread, from inside.
+struct Reader {
+    gauge: Gauge,
+    dispatcher: Arc<Dispatcher>,
+    pulse: Arc<Pulse>,
+    started: Instant,
+    limit: Duration,
+    clock: Arc<dyn Clock>,
+    over: Stop,
+}
+
+impl Reader {
+    fn run(mut self) {
         let mut sample = Sample::default();
         let mut next = self.clock.now();
         loop {
@@ -52,7 +85,7 @@ impl GaugeThread {
             // In step with the clock, but after a delay not in a hurry.
             let now = self.clock.now();
             next = (next + EVERY).max(now + EVERY / 2);
-            if !self.clock.sleep(next.saturating_duration_since(now), &self.stop) {
+            if !self.clock.sleep(next.saturating_duration_since(now), &self.over) {
                 break;
             }
         }

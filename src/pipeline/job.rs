@@ -1,7 +1,7 @@
 //! One frame's travel bag: the frame itself, its report in the making, and the buffers that engines write to.
 //!
-//! A camera owns a fixed number of jobs; they go round (feature thread, dispatcher, worker, dispatcher, sink, back), so the
-//! number of jobs bounds every queue and no frame allocates.
+//! A camera owns so many jobs; they go round (feature thread, dispatcher, worker, dispatcher, sink, back), so the number of jobs
+//! bounds every queue and no frame allocates. Only a reload to a larger crew makes more of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -15,6 +15,9 @@ use crate::policy::{Code, Grant, Journey, Reason};
 use crate::report::{DropReason, Drops, Outcome, Report, Times};
 
 use super::desk::ShiftId;
+
+/// Of a job that no shift has had yet: whoever is on duty makes it its own.
+const NO_SHIFT: ShiftId = ShiftId::MAX;
 
 /// What a frame carries along.
 pub(crate) struct Job {
@@ -117,7 +120,7 @@ impl Job {
             review: now,
             glimpse: [0; features::GLIMPSE_WIDTH * features::GLIMPSE_HEIGHT],
             asked: (EngineIdx(0), nothing),
-            shift: 0,
+            shift: NO_SHIFT,
             crowded: false,
             asked_at: now,
             begun_at: now,
