@@ -4,7 +4,9 @@
 //! [`Inventory`]; a [`Sample`] then holds the readings in the same order. Unknown is an ordinary reading and never 0: a sensor that is off,
 //! silent, stuck or beyond belief reads `None`, and [`Telemetry::doubts`] says why.
 
+pub mod recorded;
 mod sample;
+pub mod tegrastats;
 
 pub use sample::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Missing, Rail, Sample, Trip, TripKind, Zone};
 

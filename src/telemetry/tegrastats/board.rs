@@ -1,0 +1,320 @@
+//! A board as its tegrastats tells of it: the first lines say what there is, each later one what it reads.
+//!
+//! Pure: lines in, readings out. The rails and zones that the first lines name keep their places for good; a name that comes later is not
+//! read, and [`Board::doubts`] says so. Used by the live source, the simulator and the tests alike.
+
+use super::scan::{Token, scan};
+use crate::telemetry::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Missing, Rail, Sample, Zone};
+use crate::units::Milliwatts;
+
+/// Where readings come from, in the inventory.
+pub const ORIGIN: &str = "tegrastats";
+/// Name of the rail that is summed up where none stands for the whole board.
+const SUM: &str = "sum of rails";
+/// Rails that feed all others, best first.
+const TOTALS: [&str; 3] = ["VDD_IN", "POM_5V_IN", "VIN"];
+/// Parts of zone names, in lower case, of placeholders and of parts that Squint cannot cool.
+const NOT_OURS: [&str; 6] = ["pmic", "wifi", "wlan", "nvme", "ath1", "mt79"];
+/// Most late names that are kept.
+const MOST_LATE: usize = 16;
+
+/// What is known of the board, and its newest readings.
+#[derive(Debug, Default)]
+pub struct Board {
+    inventory: Inventory,
+    /// Names as printed, in the order of the inventory; a name may come more than once.
+    rails: Vec<String>,
+    zones: Vec<String>,
+    fixed: bool,
+    latest: Sample,
+    /// Zones of the newest line that are switched off, a bit each.
+    off: u32,
+    late: Vec<String>,
+    /// Names for which there was no room while learning.
+    surplus: Vec<String>,
+    seen: Seen,
+}
+
+/// Values beside rails and zones that some line had.
+#[derive(Debug, Default)]
+struct Seen {
+    gpu_load: bool,
+    gpu_clock: bool,
+    cpu: bool,
+    memory: bool,
+}
+
+impl Board {
+    /// Takes a line. False if there is nothing in it to read; then the readings stay as they were. Allocates only for new names.
+    pub fn take(&mut self, line: &[u8]) -> bool {
+        let mut taken = false;
+        scan(line, |token| taken |= !matches!(token, Token::Skipped { .. }));
+        if !taken {
+            return false;
+        }
+        self.latest = Sample::default();
+        self.off = 0;
+        let (mut rails, mut zones) = (0u32, 0u32);
+        self.clear();
+        scan(line, |token| match token {
+            Token::Rail { name, power } => {
+                if let Some(at) = self.place(name, &mut rails, Kind::Rail) {
+                    self.latest.rails[at] = Some(power);
+                }
+            }
+            Token::Zone { name, temperature } => {
+                if let Some(at) = self.place(name, &mut zones, Kind::Zone) {
+                    self.latest.temperatures[at] = temperature;
+                    self.off |= u32::from(temperature.is_none()) << at;
+                }
+            }
+            Token::Gpu { load, clock } => {
+                (self.latest.gpu_load, self.latest.gpu_clock) = (load, clock);
+                self.seen.gpu_load |= load.is_some();
+                self.seen.gpu_clock |= clock.is_some();
+            }
+            Token::Cpu { load, clock } => {
+                (self.latest.cpu_load, self.latest.cpu_clock) = (load, clock);
+                self.seen.cpu |= load.is_some();
+            }
+            Token::Memory { available_mib } => {
+                self.latest.memory_available_mib = Some(available_mib);
+                self.seen.memory = true;
+            }
+            Token::Skipped { .. } => (),
+        });
+        self.add_up();
+        true
+    }
+
+    /// Ends learning: from now on the inventory stays as it is. Says what stands for the whole board and what is missing.
+    pub fn fix(&mut self) {
+        if std::mem::replace(&mut self.fixed, true) {
+            return;
+        }
+        let missing =
+            |what: &str, why: &str, disables: &str| Missing { what: what.into(), why: why.into(), disables: disables.into() };
+        let total = TOTALS.iter().find_map(|name| self.rails.iter().position(|rail| rail == name));
+        let inventory = &mut self.inventory;
+        inventory.total = total;
+        if total.is_none() && !self.rails.is_empty() {
+            if self.rails.len() < MAX_RAILS {
+                inventory.total = Some(self.rails.len());
+                inventory.rails.push(Rail { name: SUM.into(), origin: ORIGIN.into(), sum: true });
+                self.latest.rails.push(None);
+            } else {
+                let why = format!("none of {MAX_RAILS} rails stands for the whole board");
+                inventory.missing.push(missing("total power", &why, "power-mw"));
+            }
+        }
+        if self.rails.is_empty() {
+            inventory.missing.push(missing("power rails", "tegrastats prints none", "power-mw, energy limits"));
+        }
+        if self.zones.is_empty() {
+            inventory.missing.push(missing("thermal zones", "tegrastats prints none", "temperature-c"));
+        }
+        for name in self.surplus.drain(..) {
+            let why = format!("at most {MAX_RAILS} rails and {MAX_ZONES} zones are read");
+            inventory.missing.push(missing(&name, &why, "nothing"));
+        }
+        for (seen, what, origin) in [
+            (self.seen.gpu_load, "gpu-load", "GR3D_FREQ"),
+            (self.seen.gpu_clock, "gpu-clock", "GR3D_FREQ"),
+            (self.seen.cpu, "cpu-load", "CPU"),
+            (self.seen.memory, "memory-available", "RAM, total less used"),
+        ] {
+            match seen {
+                true => inventory.others.push((what.into(), format!("{ORIGIN} {origin}"))),
+                false => inventory.missing.push(missing(what, "not printed; some fields need root", "nothing")),
+            }
+        }
+        self.add_up();
+    }
+
+    /// What there is; empty before the first line, final after [`Board::fix`].
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// The newest readings, in the order of the inventory; `at` and `cost` are 0. All are `None` before the first line.
+    pub fn latest(&self) -> &Sample {
+        &self.latest
+    }
+
+    /// Puts `None` in place of every reading of `sample`.
+    pub fn blank(&self, sample: &mut Sample) {
+        *sample = Sample::default();
+        sample.rails.extend(self.inventory.rails.iter().map(|_| None));
+        sample.temperatures.extend(self.inventory.zones.iter().map(|_| None));
+    }
+
+    /// What the newest line left out of what the first ones had, what is switched off, and what came too late.
+    pub fn doubts(&self) -> Vec<Doubt> {
+        let doubt = |sensor: &str, why: &str| Doubt { sensor: sensor.into(), why: why.into() };
+        let rails = self.inventory.rails.iter().zip(&self.latest.rails).filter(|(_, reading)| reading.is_none());
+        let mut doubts: Vec<Doubt> = rails
+            .map(|(rail, _)| {
+                doubt(&rail.name, if rail.sum { "some of its parts are unknown" } else { "missing from the newest line" })
+            })
+            .collect();
+        for (at, (zone, reading)) in self.inventory.zones.iter().zip(&self.latest.temperatures).enumerate() {
+            match reading {
+                Some(_) => (),
+                None if self.off >> at & 1 == 1 => doubts.push(doubt(&zone.name, "is switched off: it reads -256 °C")),
+                None => doubts.push(doubt(&zone.name, "missing from the newest line")),
+            }
+        }
+        let late = self.late.iter().map(|name| doubt(name, "first seen after start, so it is not read before the next start"));
+        doubts.extend(late);
+        doubts
+    }
+
+    fn clear(&mut self) {
+        self.latest.rails.extend(self.inventory.rails.iter().map(|_| None));
+        self.latest.temperatures.extend(self.inventory.zones.iter().map(|_| None));
+    }
+
+    /// The place of a name's next occurrence in this line; `taken` marks places by bits. A new name gets one while learning.
+    fn place(&mut self, name: &str, taken: &mut u32, kind: Kind) -> Option<usize> {
+        let names = if kind == Kind::Rail { &mut self.rails } else { &mut self.zones };
+        let mut places = names.iter().enumerate();
+        if let Some((at, _)) = places.find(|(at, known)| *known == name && *taken >> at & 1 == 0) {
+            *taken |= 1 << at;
+            return Some(at);
+        }
+        let most = if kind == Kind::Rail { MAX_RAILS } else { MAX_ZONES };
+        if self.fixed || names.len() == most {
+            let list = if self.fixed { &mut self.late } else { &mut self.surplus };
+            if list.len() < MOST_LATE && !list.iter().any(|known| known == name) {
+                list.push(name.to_owned());
+            }
+            return None;
+        }
+        let (at, same) = (names.len(), names.iter().filter(|known| *known == name).count());
+        names.push(name.to_owned());
+        *taken |= 1 << at;
+        // Twins are told apart, for others find a sensor by its name.
+        let name = if same == 0 { name.to_owned() } else { format!("{name} ({})", same + 1) };
+        match kind {
+            Kind::Rail => {
+                self.inventory.rails.push(Rail { name, origin: ORIGIN.into(), sum: false });
+                self.latest.rails.push(None);
+            }
+            Kind::Zone => {
+                let lower = name.to_ascii_lowercase();
+                let governs = !NOT_OURS.iter().any(|part| lower.contains(part));
+                self.inventory.zones.push(Zone { name, origin: ORIGIN.into(), trips: vec![], throttle_at: None, governs });
+                self.latest.temperatures.push(None);
+            }
+        }
+        Some(at)
+    }
+
+    /// The rail that is a sum of all others: unknown if one of them is.
+    fn add_up(&mut self) {
+        if self.inventory.rails.last().is_some_and(|rail| rail.sum)
+            && let Some((sum, parts)) = self.latest.rails.split_last_mut()
+        {
+            *sum = parts.iter().try_fold(0.0, |sum, part| part.map(|part| sum + part.0)).map(Milliwatts);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Rail,
+    Zone,
+}
+
+const _: () = assert!(MAX_RAILS <= 32 && MAX_ZONES <= 32, "places are marked in 32 bits");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Celsius;
+
+    fn board(lines: &[&str]) -> Board {
+        let mut board = Board::default();
+        lines.iter().for_each(|line| assert!(board.take(line.as_bytes()), "{line}"));
+        board.fix();
+        board
+    }
+
+    fn names(board: &Board) -> Vec<&str> {
+        board.inventory().rails.iter().map(|rail| rail.name.as_str()).collect()
+    }
+
+    fn milliwatts(board: &Board) -> Vec<Option<f32>> {
+        board.latest().rails.iter().map(|rail| rail.map(|rail| rail.0)).collect()
+    }
+
+    #[test]
+    fn readings_keep_their_places_whatever_a_later_line_leaves_out_or_moves() {
+        let mut board = board(&["GPU@30C PLL@31C VDD_IN 900/900 VDD_GPU 100/100"]);
+        assert_eq!((names(&board), board.inventory().total), (vec!["VDD_IN", "VDD_GPU"], Some(0)));
+        assert!(board.take(b"VDD_GPU 120/100 PLL@33.5C VDD_NEW 5/5"));
+        assert_eq!(milliwatts(&board), [None, Some(120.0)]);
+        assert_eq!(board.latest().temperatures[..], [None, Some(Celsius(33.5))]);
+        let doubts = board.doubts();
+        let sensors: Vec<_> = doubts.iter().map(|doubt| doubt.sensor.as_str()).collect();
+        assert_eq!(sensors, ["VDD_IN", "GPU", "VDD_NEW"], "{doubts:?}");
+        assert_eq!(names(&board).len(), 2);
+    }
+
+    #[test]
+    fn a_line_without_readings_changes_nothing() {
+        let mut board = board(&["VDD_IN 900/900"]);
+        for line in ["", "sudo: a password is required", "NC 0/0", "\u{1}\u{2}"] {
+            assert!(!board.take(line.as_bytes()), "{line}");
+        }
+        assert_eq!(milliwatts(&board), [Some(900.0)]);
+    }
+
+    #[test]
+    fn a_board_without_a_rail_for_all_gets_a_sum_that_is_marked() {
+        let mut board = board(&["GPU 100/1 CPU 200/1", "GPU 100/1 CPU 200/1 SOC 50/1 NC 0/0"]);
+        assert_eq!((names(&board), board.inventory().total), (vec!["GPU", "CPU", "SOC", SUM], Some(3)));
+        assert!(board.inventory().rails[3].sum);
+        assert_eq!(milliwatts(&board)[3], Some(350.0));
+        board.take(b"GPU 7/1 SOC 1/1");
+        assert_eq!(milliwatts(&board), [Some(7.0), None, Some(1.0), None], "a part that is unknown makes the sum unknown");
+    }
+
+    #[test]
+    fn twins_both_count_and_are_told_apart() {
+        let mut board = board(&["VDD_IN 1/1 AUX@30C AUX@31C"]);
+        let zones: Vec<_> = board.inventory().zones.iter().map(|zone| zone.name.clone()).collect();
+        assert_eq!(zones, ["AUX", "AUX (2)"]);
+        board.take(b"AUX@40C AUX@41C");
+        assert_eq!(board.latest().temperatures[..], [Some(Celsius(40.0)), Some(Celsius(41.0))]);
+    }
+
+    #[test]
+    fn placeholders_and_foreign_parts_do_not_govern() {
+        let board = board(&["PMIC@100C iwlwifi_1@50C GPU@40C tj@41C NVMe-x@30C soc0@40C"]);
+        let ours: Vec<_> = board.inventory().zones.iter().filter(|zone| zone.governs).map(|zone| zone.name.as_str()).collect();
+        assert_eq!(ours, ["GPU", "tj", "soc0"]);
+    }
+
+    #[test]
+    fn what_is_not_printed_is_missing_and_not_zero() {
+        let board = board(&["RAM 1/4MB CPU [0%@345] GR3D_FREQ 5% GPU@40C CV0@-256C"]);
+        let what: Vec<_> = board.inventory().missing.iter().map(|missing| missing.what.as_str()).collect();
+        assert_eq!(what, ["power rails", "gpu-clock"]);
+        let others: Vec<_> = board.inventory().others.iter().map(|(what, _)| what.as_str()).collect();
+        assert_eq!(others, ["gpu-load", "cpu-load", "memory-available"]);
+        assert_eq!(board.latest().gpu_clock, None);
+        assert!(board.doubts().iter().any(|doubt| doubt.sensor == "CV0" && doubt.why.contains("-256")));
+    }
+
+    #[test]
+    fn more_names_than_there_is_room_for_are_listed_and_cost_nothing() {
+        let line: String = (0..40).map(|i| format!("R{i} 1/1 ")).collect();
+        let mut board = board(&[&line]);
+        assert_eq!(names(&board).len(), MAX_RAILS);
+        assert_eq!(board.inventory().total, None, "no room for the sum");
+        assert!(board.inventory().missing.iter().any(|missing| missing.what == "R30"));
+        board.take(line.replace('R', "Q").as_bytes());
+        assert_eq!(board.late.len(), MOST_LATE);
+    }
+}
