@@ -100,7 +100,7 @@ impl Recorded {
             if samples.len() == MOST_SAMPLES {
                 return Err(wrong(format!("more than {MOST_SAMPLES} samples")));
             }
-            let sample: Sample = serde_json::from_slice(&line).map_err(|error| wrong(error.to_string()))?;
+            let sample: Sample = serde_json::from_slice(&line).map_err(|error| wrong(words(&error)))?;
             fits(&sample, found, samples.last()).map_err(wrong)?;
             samples.push(sample);
         }
@@ -117,9 +117,16 @@ impl Recorded {
     }
 }
 
+/// Without the line number, for to the parser every line is the first.
+fn words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    format!("{what}, at column {}", error.column())
+}
+
 /// The inventory of the first line, within its limits.
 fn head(line: &[u8]) -> Result<Inventory, String> {
-    let Head { v, inventory } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let Head { v, inventory } = serde_json::from_slice(line).map_err(|error| words(&error))?;
     if v != VERSION {
         return Err(format!("version {v}, and this Squint reads {VERSION}"));
     }

@@ -61,7 +61,11 @@ fn a_damaged_line_is_told_by_file_line_and_expectation() {
         ("\"gpu_clock\":114.75", "\"gpu_clock\":1e39", "line 2: inf is not a finite number"),
         ("\"gpu_load\":null", "\"gpu_load\":1.5", "line 2: `gpu_load` is 1.5, outside 0..=1"),
         ("\"nanos\":5000000", "\"nanos\":7000000", "line 3: `at` is 6ms, earlier than the line before"),
-        ("\"rails\":[1.0]", "\"rails\":[1.0", "line 2: expected"),
+        (
+            "\"rails\":[1.0]",
+            "\"rails\":[1.0",
+            "a.jsonl, line 2: invalid type: string \"temperatures\", expected f32, at column 60; expected a sample",
+        ),
         ("95.5,", "1e39,", "line 1: a trip point is not a finite number"),
     ] {
         let error = damaged(from, to);
