@@ -4,6 +4,7 @@
 //! [`Inventory`]; a [`Sample`] then holds the readings in the same order. Unknown is an ordinary reading and never 0: a sensor that is off,
 //! silent, stuck or beyond belief reads `None`, and [`Telemetry::doubts`] says why.
 
+pub mod nvml;
 pub mod recorded;
 mod sample;
 pub mod tegrastats;

@@ -24,7 +24,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use self::shared::{Shared, processor_time};
+use self::shared::Shared;
+use super::cost::processor_time;
 use super::{Doubt, Inventory, Missing, Sample, Telemetry};
 
 /// Time for the thread to kill its child and go.

@@ -5,10 +5,9 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::board::Board;
 use super::lines::Lines;
+use crate::telemetry::cost::processor_time;
 
 /// Lines that say what a board has: the first may come before every sensor is awake.
 const FIRST_LINES: u32 = 2;
@@ -97,10 +96,4 @@ impl Shared {
         state.board.fix();
         Ok(())
     }
-}
-
-/// Processor time of this thread since it began.
-pub(super) fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
