@@ -8,8 +8,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::cost::processor_time;
-use super::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Missing, Rail, Sample, Telemetry, Trip, TripKind, Zone};
+use super::{Cost, Doubt, Inventory, MAX_RAILS, MAX_ZONES, Missing, Rail, Sample, Telemetry, Trip, TripKind, Zone, missing};
 use crate::units::{Celsius, Megahertz, Milliwatts};
 
 mod library;
@@ -80,7 +79,7 @@ pub fn open(worker: u32) -> Result<Nvml, Missing> {
 }
 
 fn nothing(why: &str) -> Missing {
-    Missing { what: "NVIDIA GPU by NVML".into(), why: why.into(), disables: "nothing that sysfs has".into() }
+    missing::missing("NVML", why, "nothing that sysfs has")
 }
 
 impl<D: Driver> Nvml<D> {
@@ -96,17 +95,17 @@ impl<D: Driver> Nvml<D> {
             found.add(gpu);
         }
         if count as usize > MOST_GPUS {
-            found.lacks(MOST_GPUS as u32, "all readings", &format!("at most {MOST_GPUS} GPUs are read"), "nothing");
+            found.inventory.missing.push(missing::too_many("further GPUs", MOST_GPUS));
         }
-        for (quantity, what) in [
-            (Quantity::Load, "gpu-load"),
-            (Quantity::Clock, "gpu-clock"),
-            (Quantity::ClockCap, "gpu-clock-cap"),
-            (Quantity::Throttling, "throttling"),
+        for (quantity, key, what) in [
+            (Quantity::Load, "gpu-load", missing::GPU_LOAD),
+            (Quantity::Clock, "gpu-clock", missing::GPU_CLOCK),
+            (Quantity::ClockCap, "gpu-clock-cap", "highest GPU clock"),
+            (Quantity::Throttling, "throttling", missing::THROTTLING),
         ] {
-            if found.has(worker, quantity, what, "nothing") {
+            if found.has(worker, quantity, what, "nothing else") {
                 found.others.push(quantity);
-                found.inventory.others.push((what.into(), format!("{ORIGIN} GPU{worker}")));
+                found.inventory.others.push((key.into(), format!("{ORIGIN} GPU{worker}")));
             }
         }
         Ok(found)
@@ -118,11 +117,11 @@ impl<D: Driver> Nvml<D> {
             Ok(name) => format!("{ORIGIN}, {name}"),
             Err(_) => ORIGIN.into(),
         };
-        if self.has(gpu, Quantity::Power, "power", "power-mw") {
+        if self.has(gpu, Quantity::Power, &format!("power of GPU{gpu}"), missing::POWER_LIMITS) {
             self.rails.push(gpu);
             self.inventory.rails.push(Rail { name: format!("GPU{gpu}"), origin: origin.clone(), sum: false });
         }
-        if self.has(gpu, Quantity::Temperature, "temperature", "temperature-c") {
+        if self.has(gpu, Quantity::Temperature, &format!("temperature of GPU{gpu}"), missing::HEAT_LIMIT) {
             self.zones.push(gpu);
             let trips = self.trips(gpu);
             let throttle_at = trips.iter().find(|trip| trip.kind == TripKind::Passive).map(|trip| trip.at);
@@ -151,16 +150,11 @@ impl<D: Driver> Nvml<D> {
     fn has(&mut self, gpu: u32, quantity: Quantity, what: &str, disables: &str) -> bool {
         match self.driver.read(gpu, quantity) {
             Err(refusal) if D::is_final(&refusal) => {
-                self.lacks(gpu, what, &refusal.to_string(), disables);
+                self.inventory.missing.push(missing::missing(what, format!("NVML says of GPU{gpu}: {refusal}"), disables));
                 false
             }
             _ => true,
         }
-    }
-
-    fn lacks(&mut self, gpu: u32, what: &str, why: &str, disables: &str) {
-        let missing = Missing { what: format!("{what} of GPU{gpu} by NVML"), why: why.into(), disables: disables.into() };
-        self.inventory.missing.push(missing);
     }
 
     fn read(&self, gpu: u32, quantity: Quantity) -> Option<f32> {
@@ -174,7 +168,7 @@ impl<D: Driver> Telemetry for Nvml<D> {
     }
 
     fn sample(&mut self, at: Duration, sample: &mut Sample) {
-        let begun = processor_time();
+        let begun = Cost::begin();
         *sample = Sample { at, ..Sample::default() };
         self.refused = [0; 2];
         for gpu in &self.rails {
@@ -197,7 +191,7 @@ impl<D: Driver> Telemetry for Nvml<D> {
                 _ => (),
             }
         }
-        sample.cost = processor_time().saturating_sub(begun);
+        sample.cost = begun.spent();
     }
 
     fn doubts(&self) -> Vec<Doubt> {

@@ -81,8 +81,9 @@ fn a_gpu_gives_all_it_has_in_units() {
 fn a_gpu_that_supports_nothing_but_its_name_is_listed_as_that() {
     let mut nvml = Nvml::probe(MadeUp::new(1, &[]), 0).unwrap();
     let missing: Vec<_> = nvml.inventory().missing.iter().map(|missing| missing.what.as_str()).collect();
-    let expected = ["power", "temperature", "gpu-load", "gpu-clock", "gpu-clock-cap", "throttling"];
-    assert_eq!(missing, expected.map(|what| format!("{what} of GPU0 by NVML")));
+    let expected = ["power of GPU0", "temperature of GPU0", "GPU load", "GPU clock", "highest GPU clock", "throttling"];
+    assert_eq!(missing, expected);
+    assert_eq!(nvml.inventory().missing[2].why, "NVML says of GPU0: not supported");
     let got = sample(&mut nvml);
     assert_eq!(Sample { cost: Duration::ZERO, ..got }, Sample { at: Duration::from_secs(9), ..Sample::default() });
 }

@@ -4,13 +4,13 @@
 //! read, and [`Board::doubts`] says so. Used by the live source, the simulator and the tests alike.
 
 use super::scan::{Token, scan};
-use crate::telemetry::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Missing, Rail, Sample, Zone};
+use crate::telemetry::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Rail, Sample, Zone, missing};
 use crate::units::Milliwatts;
 
 /// Where readings come from, in the inventory.
 pub const ORIGIN: &str = "tegrastats";
 /// Name of the rail that is summed up where none stands for the whole board.
-const SUM: &str = "sum of rails";
+const SUM: &str = "sum";
 /// Rails that feed all others, best first.
 const TOTALS: [&str; 3] = ["VDD_IN", "POM_5V_IN", "VIN"];
 /// Parts of zone names, in lower case, of placeholders and of parts that Squint cannot cool.
@@ -30,8 +30,8 @@ pub struct Board {
     /// Zones of the newest line that are switched off, a bit each.
     off: u32,
     late: Vec<String>,
-    /// Names for which there was no room while learning.
-    surplus: Vec<String>,
+    /// Names for which there was no room while learning, and for how many there is.
+    surplus: Vec<(String, usize)>,
     seen: Seen,
 }
 
@@ -40,7 +40,8 @@ pub struct Board {
 struct Seen {
     gpu_load: bool,
     gpu_clock: bool,
-    cpu: bool,
+    cpu_load: bool,
+    cpu_clock: bool,
     memory: bool,
 }
 
@@ -75,7 +76,8 @@ impl Board {
             }
             Token::Cpu { load, clock } => {
                 (self.latest.cpu_load, self.latest.cpu_clock) = (load, clock);
-                self.seen.cpu |= load.is_some();
+                self.seen.cpu_load |= load.is_some();
+                self.seen.cpu_clock |= clock.is_some();
             }
             Token::Memory { available_mib } => {
                 self.latest.memory_available_mib = Some(available_mib);
@@ -92,40 +94,47 @@ impl Board {
         if std::mem::replace(&mut self.fixed, true) {
             return;
         }
-        let missing =
-            |what: &str, why: &str, disables: &str| Missing { what: what.into(), why: why.into(), disables: disables.into() };
         let total = TOTALS.iter().find_map(|name| self.rails.iter().position(|rail| rail == name));
         let inventory = &mut self.inventory;
         inventory.total = total;
-        if total.is_none() && !self.rails.is_empty() {
-            if self.rails.len() < MAX_RAILS {
-                inventory.total = Some(self.rails.len());
-                inventory.rails.push(Rail { name: SUM.into(), origin: ORIGIN.into(), sum: true });
+        if total.is_none() && !inventory.rails.is_empty() {
+            if inventory.rails.len() < MAX_RAILS {
+                let parts: Vec<&str> = inventory.rails.iter().map(|rail| rail.name.as_str()).collect();
+                let origin = parts.join(" + ");
+                inventory.total = Some(inventory.rails.len());
+                inventory.rails.push(Rail { name: SUM.into(), origin, sum: true });
                 self.latest.rails.push(None);
             } else {
-                let why = format!("none of {MAX_RAILS} rails stands for the whole board");
-                inventory.missing.push(missing("total power", &why, "power-mw"));
+                inventory.missing.push(missing::missing(
+                    "power of the board",
+                    "no room for the sum of all rails",
+                    missing::POWER_LIMITS,
+                ));
             }
         }
-        if self.rails.is_empty() {
-            inventory.missing.push(missing("power rails", "tegrastats prints none", "power-mw, energy limits"));
+        if inventory.rails.is_empty() {
+            inventory.missing.push(missing::power_rails("tegrastats prints none"));
         }
-        if self.zones.is_empty() {
-            inventory.missing.push(missing("thermal zones", "tegrastats prints none", "temperature-c"));
+        if !inventory.zones.iter().any(|zone| zone.governs) {
+            inventory.missing.push(missing::missing(missing::ZONES, "tegrastats prints none", missing::HEAT_LIMIT));
         }
-        for name in self.surplus.drain(..) {
-            let why = format!("at most {MAX_RAILS} rails and {MAX_ZONES} zones are read");
-            inventory.missing.push(missing(&name, &why, "nothing"));
+        for (name, most) in self.surplus.drain(..) {
+            inventory.missing.push(missing::too_many(&name, most));
         }
-        for (seen, what, origin) in [
-            (self.seen.gpu_load, "gpu-load", "GR3D_FREQ"),
-            (self.seen.gpu_clock, "gpu-clock", "GR3D_FREQ"),
-            (self.seen.cpu, "cpu-load", "CPU"),
-            (self.seen.memory, "memory-available", "RAM, total less used"),
+        for (seen, key, what, origin) in [
+            (self.seen.gpu_load, "gpu-load", missing::GPU_LOAD, "GR3D_FREQ"),
+            (self.seen.gpu_clock, "gpu-clock", missing::GPU_CLOCK, "GR3D_FREQ"),
+            (self.seen.cpu_load, "cpu-load", missing::CPU_LOAD, "CPU"),
+            (self.seen.cpu_clock, "cpu-clock", missing::CPU_CLOCK, "CPU"),
+            (self.seen.memory, "memory-available", missing::MEMORY, "RAM, total less used"),
         ] {
             match seen {
-                true => inventory.others.push((what.into(), format!("{ORIGIN} {origin}"))),
-                false => inventory.missing.push(missing(what, "not printed; some fields need root", "nothing")),
+                true => inventory.others.push((key.into(), format!("{ORIGIN} {origin}"))),
+                false => inventory.missing.push(missing::missing(
+                    what,
+                    "tegrastats does not print it; some fields need root",
+                    "nothing else",
+                )),
             }
         }
         self.add_up();
@@ -184,9 +193,12 @@ impl Board {
         }
         let most = if kind == Kind::Rail { MAX_RAILS } else { MAX_ZONES };
         if self.fixed || names.len() == most {
-            let list = if self.fixed { &mut self.late } else { &mut self.surplus };
-            if list.len() < MOST_LATE && !list.iter().any(|known| known == name) {
-                list.push(name.to_owned());
+            let known = self.late.iter().chain(self.surplus.iter().map(|(known, _)| known));
+            if known.clone().count() < MOST_LATE && !known.into_iter().any(|known| known == name) {
+                match self.fixed {
+                    true => self.late.push(name.to_owned()),
+                    false => self.surplus.push((name.to_owned(), most)),
+                }
             }
             return None;
         }
@@ -274,7 +286,8 @@ mod tests {
     fn a_board_without_a_rail_for_all_gets_a_sum_that_is_marked() {
         let mut board = board(&["GPU 100/1 CPU 200/1", "GPU 100/1 CPU 200/1 SOC 50/1 NC 0/0"]);
         assert_eq!((names(&board), board.inventory().total), (vec!["GPU", "CPU", "SOC", SUM], Some(3)));
-        assert!(board.inventory().rails[3].sum);
+        let sum = &board.inventory().rails[3];
+        assert!(sum.sum && sum.origin == "GPU + CPU + SOC", "{sum:?}");
         assert_eq!(milliwatts(&board)[3], Some(350.0));
         board.take(b"GPU 7/1 SOC 1/1");
         assert_eq!(milliwatts(&board), [Some(7.0), None, Some(1.0), None], "a part that is unknown makes the sum unknown");
@@ -300,9 +313,9 @@ mod tests {
     fn what_is_not_printed_is_missing_and_not_zero() {
         let board = board(&["RAM 1/4MB CPU [0%@345] GR3D_FREQ 5% GPU@40C CV0@-256C"]);
         let what: Vec<_> = board.inventory().missing.iter().map(|missing| missing.what.as_str()).collect();
-        assert_eq!(what, ["power rails", "gpu-clock"]);
+        assert_eq!(what, ["power rails", "GPU clock"]);
         let others: Vec<_> = board.inventory().others.iter().map(|(what, _)| what.as_str()).collect();
-        assert_eq!(others, ["gpu-load", "cpu-load", "memory-available"]);
+        assert_eq!(others, ["gpu-load", "cpu-load", "cpu-clock", "memory-available"]);
         assert_eq!(board.latest().gpu_clock, None);
         assert!(board.doubts().iter().any(|doubt| doubt.sensor == "CV0" && doubt.why.contains("-256")));
     }

@@ -42,6 +42,7 @@ const USUAL_FOLDERS: [&str; 3] = ["/usr/bin", "/home/nvidia", "/home/ubuntu"];
 
 /// Works until `wake` is closed. Every loss is told to `shared`, and followed by a pause that grows.
 pub(super) fn run(feed: &Feed, patience: &Patience, shared: &Arc<Shared>, wake: &PipeReader) {
+    shared.begin();
     let mut backoff = Backoff::default();
     let mut buried = Vec::new();
     loop {

@@ -25,8 +25,7 @@ use std::thread;
 use std::time::Duration;
 
 use self::shared::Shared;
-use super::cost::processor_time;
-use super::{Doubt, Inventory, Missing, Sample, Telemetry};
+use super::{Cost, Doubt, Inventory, Missing, Sample, Telemetry, missing};
 
 /// Time for the thread to kill its child and go.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -86,7 +85,7 @@ pub struct Tegrastats {
 impl Tegrastats {
     /// Starts hearing, and waits up to [`Patience::first`] for what the board has. A board without tegrastats is a normal state.
     pub fn open(feed: Feed, patience: Patience) -> Result<Self, Missing> {
-        let missing = |why: String| Missing { what: ORIGIN.into(), why, disables: "nothing that sysfs has".into() };
+        let missing = |why: String| missing::missing(ORIGIN, why, "nothing that sysfs has");
         let (asleep, wake) = std::io::pipe().map_err(|error| missing(error.to_string()))?;
         let shared = Arc::new(Shared::default());
         let (done, gone) = channel();
@@ -121,7 +120,7 @@ impl Telemetry for Tegrastats {
 
     /// Copies the newest readings. Its cost counts what the thread spent on lines since the last sample, but not the child's own.
     fn sample(&mut self, at: Duration, sample: &mut Sample) {
-        let begun = processor_time();
+        let begun = Cost::begin();
         let state = self.shared.lock();
         match state.heard.is_some_and(|heard| heard.elapsed() <= self.patience.fresh) {
             true => sample.clone_from(state.board.latest()),
@@ -131,7 +130,7 @@ impl Telemetry for Tegrastats {
         self.accounted = state.spent;
         drop(state);
         sample.at = at;
-        sample.cost = heard + processor_time().saturating_sub(begun);
+        sample.cost = heard + begun.spent();
     }
 
     fn doubts(&self) -> Vec<Doubt> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::board::Board;
 use super::lines::Lines;
-use crate::telemetry::cost::processor_time;
+use crate::telemetry::Cost;
 
 /// Lines that say what a board has: the first may come before every sensor is awake.
 const FIRST_LINES: u32 = 2;
@@ -27,7 +27,8 @@ pub(super) struct State {
     learned: u32,
     /// When the newest readings came; `None` also if that is longer ago than the clock goes.
     pub(super) heard: Option<Instant>,
-    /// Processor time of the thread that hears.
+    /// Where the processor time of the thread that hears began, and how much it has used.
+    begun: Option<Cost>,
     pub(super) spent: Duration,
     /// How often the source was lost, and why the last time; the reason is gone once lines come again.
     pub(super) losses: u64,
@@ -60,8 +61,14 @@ impl Shared {
                 }
             }
         });
-        self.lock().spent = processor_time();
+        let mut state = self.lock();
+        state.spent = state.begun.map_or(Duration::ZERO, Cost::spent);
         taken
+    }
+
+    /// Called by the thread that hears, before anything else.
+    pub(super) fn begin(&self) {
+        self.lock().begun = Some(Cost::begin());
     }
 
     /// The source was lost.
