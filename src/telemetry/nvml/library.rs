@@ -5,7 +5,7 @@ use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor, TemperatureThreshold};
 use nvml_wrapper::error::NvmlError;
 
-use super::{Driver, Quantity};
+use super::driver::{Driver, Quantity};
 
 /// By this name the driver's packages install it; the one without a number belongs to development packages.
 const NAME: &str = "libnvidia-ml.so.1";

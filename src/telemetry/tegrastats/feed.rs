@@ -38,7 +38,7 @@ const TAIL: u64 = 16 * 1024;
 /// O_NONBLOCK of Linux on x86-64 and AArch64: a FIFO without a writer must not hold us up.
 const NONBLOCK: i32 = 0o4000;
 /// Where tegrastats lies if PATH does not lead there: since R32, and before.
-const USUAL_FOLDERS: [&str; 3] = ["/usr/bin", "/home/nvidia", "/home/ubuntu"];
+const USUAL_FOLDERS: [&str; 2] = ["/usr/bin", "/home/nvidia"];
 
 /// Works until `wake` is closed. Every loss is told to `shared`, and followed by a pause that grows.
 pub(super) fn run(feed: &Feed, patience: &Patience, shared: &Arc<Shared>, wake: &PipeReader) {
@@ -53,7 +53,8 @@ pub(super) fn run(feed: &Feed, patience: &Patience, shared: &Arc<Shared>, wake: 
         };
         let End::Lost(why) = end else { return };
         shared.lost(why);
-        if begun.elapsed() > patience.silence {
+        // One that spoke for a while has earned a quick start; one that only lived has not.
+        if shared.lock().heard.is_some_and(|heard| heard.saturating_duration_since(begun) > patience.silence) {
             backoff.reset();
         }
         if !wait(wake, backoff.pause(patience.longest_pause)) {

@@ -33,7 +33,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Where lines come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Feed {
-    /// A program and its arguments. A name without a slash is looked for in PATH, /usr/bin, /home/nvidia and /home/ubuntu.
+    /// A program and its arguments. A name without a slash is looked for in PATH, /usr/bin and /home/nvidia.
     Command(Vec<String>),
     /// A file that grows, or a FIFO. Read from its newest lines on; opened again when it is replaced.
     Follow(PathBuf),
