@@ -5,12 +5,16 @@
 //! silent, stuck or beyond belief reads `None`, and [`Telemetry::doubts`] says why.
 
 mod cost;
+pub mod merged;
 pub mod missing;
+mod open;
+pub mod procfs;
 mod sample;
 pub mod sysfs;
 pub mod trust;
 
 pub use cost::Cost;
+pub use open::{Sources, open};
 pub use sample::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Missing, Rail, Sample, Trip, TripKind, Zone};
 
 use std::time::Duration;

@@ -54,7 +54,7 @@ impl Sysfs {
         lacking.extend(no_heat);
         let has = |key: &str| others.iter().any(|(other, _)| other == key);
         lacking.extend(expected(board.tegra).into_iter().filter(|(key, _)| !has(key)).map(|(_, missing)| missing));
-        let inventory = Inventory {
+        let mut inventory = Inventory {
             board: board.name,
             release: board.release,
             rails: found.rails,
@@ -64,6 +64,10 @@ impl Sysfs {
             others,
             missing: lacking,
         };
+        let rails_of = inventory.rails.iter_mut().map(|rail| &mut rail.origin);
+        let zones_of = inventory.zones.iter_mut().map(|zone| &mut zone.origin);
+        let others_of = inventory.others.iter_mut().map(|(_, origin)| origin);
+        rails_of.chain(zones_of).chain(others_of).for_each(|origin| node::on_board(root, origin));
         let trust = Trust::new(&inventory);
         Self { inventory, rails, heat, clocks, throttles, over_current, power_mode, trust }
     }

@@ -70,6 +70,13 @@ impl Node {
         }
     }
 
+    /// The same as [`Node::integer`] without opening the file anew if it was lost.
+    pub fn peek(&self) -> Option<i64> {
+        let mut buffer = [0; VALUE_BYTES];
+        let count = self.file.as_ref()?.read_at(&mut buffer, 0).ok()?;
+        integer(buffer.get(..count)?)
+    }
+
     /// Its content as a whole number, sign allowed; `None` if it cannot be read or is none.
     pub fn integer(&mut self) -> Option<i64> {
         integer(self.read(&mut [0; VALUE_BYTES])?)
@@ -106,6 +113,14 @@ pub fn entries(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     };
     found.sort_by_cached_key(|path| (number(path), path.clone()));
     found
+}
+
+/// Writes `origin`, a path below `root`, as the machine itself would write it.
+pub fn on_board(root: &Path, origin: &mut String) {
+    let root = root.display().to_string();
+    if let Some(rest) = origin.strip_prefix(root.trim_end_matches('/')).filter(|rest| rest.starts_with('/')) {
+        *origin = rest.to_owned();
+    }
 }
 
 /// The last part of a path.
