@@ -198,9 +198,10 @@ mod tests {
         assert_eq!(sample.rails[2], Some(Milliwatts(3000.0)));
         fs::remove_file(root.path().join(device).join("in_power1_input")).unwrap();
         sysfs.sample(Duration::from_secs(1), &mut sample);
-        assert_eq!(sample.rails[2], Some(Milliwatts(3000.0)), "an open file lives on");
+        assert_eq!(sample.rails.as_slice(), [Some(Milliwatts(1500.0)), None, None], "a part is gone");
+        put(root.path(), &format!("{device}/in_power1_input"), "500\n");
         put(root.path(), &format!("{device}/in_power0_input"), "no number\n");
         sysfs.sample(Duration::from_secs(2), &mut sample);
-        assert_eq!((sample.rails[0], sample.rails[2]), (None, None));
+        assert_eq!(sample.rails.as_slice(), [None, Some(Milliwatts(500.0)), None]);
     }
 }
