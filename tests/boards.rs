@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -83,6 +84,71 @@ fn the_doctor_tells_of_each_board_what_is_written_beside_it() {
                 board.display()
             );
             assert!(text.contains(&zone.name));
+        }
+    }
+}
+
+#[test]
+fn a_root_that_is_not_there_is_a_usage_error() {
+    let output = Command::new(env!("CARGO_BIN_EXE_squint")).args(["doctor", "--root", "/nowhere/at/all"]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), told.contains("/nowhere/at/all is not a folder")), (Some(64), true), "{told}");
+}
+
+/// Calls `act` with every file below `folder`.
+fn each_file(folder: &Path, act: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() { each_file(&entry.path(), act) } else { act(&entry.path()) }
+    }
+}
+
+/// Overwrites a file in place, or makes it. Not by way of an empty file, which some file systems flush to the disk.
+fn put(path: &Path, content: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
+    file.write_all_at(content, 0).unwrap();
+    file.set_len(content.len() as u64).unwrap();
+}
+
+#[test]
+fn nonsense_in_any_file_is_unknown_before_and_after_opening() {
+    let long = vec![b'7'; 70_000];
+    let nonsense: [&[u8]; 12] = [
+        b"",
+        b"\n",
+        b"\0\0",
+        b"\xff\xfe1",
+        b"NaN",
+        b"-9223372036854775808",
+        b"9223372036854775807",
+        b"99999999999999999999999",
+        b"cpu  18446744073709551615 18446744073709551615 1 1",
+        b"some avg10=NaN\nMemAvailable: 99999999999999999999 kB",
+        b"< POWER_MODEL ID=99999999999 NAME=> pmode:99999999999",
+        &long,
+    ];
+    // Between them they have every kind of sensor.
+    for board in ["tx2-r32.7", "agx-orin-r36.4", "laptop-x86"].map(|board| folder().join(board)) {
+        let root = tempfile::tempdir().unwrap();
+        for content in nonsense {
+            each_file(&board, &mut |path| put(&root.path().join(path.strip_prefix(&board).unwrap()), &fs::read(path).unwrap()));
+            let mut telemetry = telemetry::open(Sources::below(root.path()), Duration::ZERO);
+            let mut sample = Sample::default();
+            each_file(root.path(), &mut |path| put(path, content));
+            for step in 1..4 {
+                telemetry.sample(Duration::from_millis(500) * step, &mut sample);
+            }
+            let shown = String::from_utf8_lossy(&content[..content.len().min(40)]).into_owned();
+            let known = sample.rails.iter().flatten().count() + sample.temperatures.iter().flatten().count();
+            let rest = (sample.gpu_load, sample.cpu_load, sample.cpu_pressure, sample.power_mode);
+            assert_eq!((known, rest), (0, (None, None, None, None)), "{} with {shown:?}: {sample:?}", board.display());
+            let sensors = telemetry.inventory().rails.iter().filter(|rail| !rail.sum).count() + telemetry.inventory().zones.len();
+            assert!(telemetry.doubts().len() >= sensors, "{} with {shown:?}: each is named", board.display());
+            // And with nonsense from the beginning.
+            let mut telemetry = telemetry::open(Sources::below(root.path()), Duration::ZERO);
+            telemetry.sample(Duration::from_millis(500), &mut sample);
+            let known = sample.rails.iter().flatten().count() + sample.temperatures.iter().flatten().count();
+            assert_eq!(known, 0, "{} opened with {shown:?}: {sample:?}", board.display());
         }
     }
 }
