@@ -54,7 +54,7 @@ impl Sysfs {
         lacking.extend(no_heat);
         let has = |key: &str| others.iter().any(|(other, _)| other == key);
         lacking.extend(expected(board.tegra).into_iter().filter(|(key, _)| !has(key)).map(|(_, missing)| missing));
-        let inventory = Inventory {
+        let mut inventory = Inventory {
             board: board.name,
             release: board.release,
             rails: found.rails,
@@ -64,6 +64,10 @@ impl Sysfs {
             others,
             missing: lacking,
         };
+        let rails_of = inventory.rails.iter_mut().map(|rail| &mut rail.origin);
+        let zones_of = inventory.zones.iter_mut().map(|zone| &mut zone.origin);
+        let others_of = inventory.others.iter_mut().map(|(_, origin)| origin);
+        rails_of.chain(zones_of).chain(others_of).for_each(|origin| node::on_board(root, origin));
         let trust = Trust::new(&inventory);
         Self { inventory, rails, heat, clocks, throttles, over_current, power_mode, trust }
     }
@@ -194,9 +198,10 @@ mod tests {
         assert_eq!(sample.rails[2], Some(Milliwatts(3000.0)));
         fs::remove_file(root.path().join(device).join("in_power1_input")).unwrap();
         sysfs.sample(Duration::from_secs(1), &mut sample);
-        assert_eq!(sample.rails[2], Some(Milliwatts(3000.0)), "an open file lives on");
+        assert_eq!(sample.rails.as_slice(), [Some(Milliwatts(1500.0)), None, None], "a part is gone");
+        put(root.path(), &format!("{device}/in_power1_input"), "500\n");
         put(root.path(), &format!("{device}/in_power0_input"), "no number\n");
         sysfs.sample(Duration::from_secs(2), &mut sample);
-        assert_eq!((sample.rails[0], sample.rails[2]), (None, None));
+        assert_eq!(sample.rails.as_slice(), [None, Some(Milliwatts(500.0)), None]);
     }
 }
