@@ -5,7 +5,7 @@ use crate::budget::costs::Prior;
 use crate::budget::standing::{Look, PowerCap};
 use crate::engine::EngineIdx;
 use crate::stats::{splitmix64, unit};
-use crate::telemetry::Rail;
+use crate::telemetry::{Rail, Zone};
 use crate::units::{Millijoules, Milliwatts};
 
 /// Three engines of 8, 20 and 50 ms that draw 6 W while they look.
