@@ -23,7 +23,7 @@ use camera::Camera;
 pub(crate) use camera::Terminal;
 pub use hands::EngineState;
 pub(crate) use hands::{Hands, News};
-pub use purse::{Budget, Stepped};
+pub use purse::{Budget, Member, Stepped};
 use seat::Seat;
 pub(crate) use shift::{Shift, ShiftId};
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use log::{error, info, warn};
 
+use crate::budget::Kept;
 use crate::engine::EngineIdx;
 use crate::events;
 use crate::observe::Mode;
@@ -140,6 +141,11 @@ impl Dispatcher {
     pub(super) fn budget(&self, at: Duration, sample: &Sample, minute: Option<u16>) -> Option<Stepped> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.as_mut().map(|open| open.desk.budget(at, sample, minute))
+    }
+
+    /// What the budget has learned.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.desk.kept()
     }
 
     /// A frame has been measured. Gives the job back if the dispatcher is gone.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::budget::Kept;
 use crate::telemetry::{Doubt, Sample, Telemetry};
 
 use super::clock::{Clock, Stop};
@@ -17,6 +18,8 @@ use super::{PipelineError, STOP_LIMIT, Stepped};
 
 /// Between two readings.
 const EVERY: Duration = Duration::from_millis(500);
+/// Before what was learned is kept for the first time, and from then on; a memory card does not take more for years.
+const KEEP_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 /// Of the thread.
 const NAME: &str = "telemetry";
 
@@ -28,6 +31,8 @@ pub struct Gauge {
     pub minute: Box<dyn FnMut() -> Option<u16> + Send>,
     /// Hears of every step: the readings, what the budget made of them, and the sensors that are left out.
     pub hear: Box<dyn FnMut(&Sample, &Stepped, &[Doubt]) + Send>,
+    /// Keeps what was learned, now and then; absent if nobody wants it.
+    pub keep: Option<Box<dyn FnMut(&Kept) + Send>>,
 }
 
 /// The thread, from outside.
@@ -75,12 +80,17 @@ impl Reader {
     fn run(mut self) {
         let mut sample = Sample::default();
         let mut next = self.clock.now();
+        let mut keep_at = next + KEEP_AFTER[0];
         loop {
             self.pulse.begin(Doing::Reading, self.limit);
             let at = self.clock.now().saturating_duration_since(self.started);
             self.gauge.telemetry.sample(at, &mut sample);
             let Some(stepped) = self.dispatcher.budget(at, &sample, (self.gauge.minute)()) else { break };
             (self.gauge.hear)(&sample, &stepped, &self.gauge.telemetry.doubts());
+            if let Some(keep) = self.gauge.keep.as_mut().filter(|_| self.clock.now() >= keep_at) {
+                self.dispatcher.kept().iter().for_each(keep);
+                keep_at = self.clock.now() + KEEP_AFTER[1];
+            }
             self.pulse.idle();
             // In step with the clock, but after a delay not in a hurry.
             let now = self.clock.now();

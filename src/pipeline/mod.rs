@@ -52,7 +52,7 @@ use pool::{LOSSLESS_JOBS, Owner, Pool};
 use thread::Thread;
 use worker::{House, dismiss, hire};
 
-pub use desk::{Budget, EngineState, Stepped};
+pub use desk::{Budget, EngineState, Member, Stepped};
 pub use gauge::Gauge;
 pub use remote::{CameraState, Remote, Tuning};
 

@@ -5,10 +5,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::budget::{Ability, ChosenBy, Costs, Governor, Limits, Look, Mode, Schedule, Standing, Tally};
+use arrayvec::ArrayVec;
+
+use crate::budget::{
+    Ability, ChosenBy, Costs, Governor, Kept, Limits, Look, Mode, Owner, Schedule, Standing, Tally, Unreachable,
+};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::policy::Grant;
 use crate::telemetry::{Inventory, Sample};
+use crate::units::Millijoules;
+
+/// Most limits that are told to be out of reach.
+pub const MOST_UNREACHABLE: usize = 8;
 
 /// What a budget is made of, apart from what the engines cost.
 #[derive(Clone, Debug)]
@@ -19,8 +27,34 @@ pub struct Budget {
     pub schedule: Schedule,
     /// What the board has.
     pub inventory: Arc<Inventory>,
-    /// Share of right answers of each engine, 0..=1, as far as it is known.
-    pub accuracies: Vec<Option<f32>>,
+    /// The engines, in the order of their indices.
+    pub engines: Vec<Member>,
+    /// What was learned before, on this board with these engines.
+    pub kept: Option<Kept>,
+}
+
+/// What the budget wants to know of an engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Its id.
+    pub id: String,
+    /// Of its model, hex.
+    pub sha256: String,
+    /// Share of right answers, 0..=1, as far as it is known.
+    pub accuracy: Option<f32>,
+}
+
+impl Budget {
+    /// Calls `then` with whom a kept state belongs to.
+    fn with_owner<T>(inventory: &Inventory, engines: &[Member], then: impl FnOnce(&Owner) -> T) -> T {
+        let engines: Vec<_> = engines.iter().map(|member| (member.id.as_str(), member.sha256.as_str())).collect();
+        then(&Owner { board: inventory.board.as_deref(), engines: &engines })
+    }
+
+    /// An error if `kept` was learned on another board or with other engines.
+    pub fn check(&self, kept: &Kept) -> Result<(), crate::budget::KeptError> {
+        Self::with_owner(&self.inventory, &self.engines, |owner| kept.belongs_to(owner))
+    }
 }
 
 /// See the module.
@@ -38,16 +72,22 @@ struct Ruler {
     limits: Limits,
     schedule: Schedule,
     inventory: Arc<Inventory>,
+    engines: Vec<Member>,
 }
 
 impl Ruler {
-    fn new(budget: Budget, cameras: usize, costs: &Costs) -> Self {
-        let Budget { limits, schedule, inventory, accuracies } = budget;
-        let crew = accuracies.iter().take(MAX_ENGINES).zip(0..);
-        let crew: Vec<_> = crew.map(|(accuracy, index)| Ability { engine: EngineIdx(index), accuracy: *accuracy }).collect();
+    fn new(budget: Budget, cameras: usize, costs: &mut Costs) -> Self {
+        let Budget { limits, schedule, inventory, engines, kept } = budget;
+        let resumes = |kept: &Kept| Budget::with_owner(&inventory, &engines, |owner| kept.resume(owner, costs)).is_ok();
+        let kept = kept.filter(resumes);
+        let crew = engines.iter().take(MAX_ENGINES).zip(0..);
+        let crew: Vec<_> = crew.map(|(member, index)| Ability { engine: EngineIdx(index), accuracy: member.accuracy }).collect();
         let mode = schedule.mode(None, None, None, &inventory);
-        let governor = Governor::new(mode.0.limits(&limits, &inventory), &inventory, &crew, cameras, costs);
-        Self { governor, mode, limits, schedule, inventory }
+        let mut governor = Governor::new(mode.0.limits(&limits, &inventory), &inventory, &crew, cameras, costs);
+        if let Some(kept) = kept {
+            kept.resume_governor(&mut governor);
+        }
+        Self { governor, mode, limits, schedule, inventory, engines }
     }
 
     /// Takes up the mode that holds now.
@@ -62,8 +102,8 @@ impl Ruler {
 
 impl Purse {
     /// Without a `budget` everything is allowed.
-    pub(super) fn new(costs: Costs, budget: Option<Budget>, cameras: usize) -> Self {
-        let ruler = budget.map(|budget| Ruler::new(budget, cameras, &costs));
+    pub(super) fn new(mut costs: Costs, budget: Option<Budget>, cameras: usize) -> Self {
+        let ruler = budget.map(|budget| Ruler::new(budget, cameras, &mut costs));
         Self { costs, ruler, standing: Standing::FREE, tally: Tally::default() }
     }
 
@@ -105,7 +145,14 @@ impl Purse {
 
     /// Half a second or so later: the readings of the board and what was done since become the next standing. `command` is a mode that
     /// somebody ordered, `minute` the local one of the day.
-    pub(super) fn step(&mut self, now: Duration, sample: &Sample, command: Option<Mode>, minute: Option<u16>) -> Stepped {
+    pub(super) fn step(
+        &mut self,
+        now: Duration,
+        sample: &Sample,
+        command: Option<Mode>,
+        minute: Option<u16>,
+        engines: &Arc<[Arc<str>]>,
+    ) -> Stepped {
         let tally = std::mem::take(&mut self.tally);
         let was = self.standing;
         if let Some(ruler) = &mut self.ruler {
@@ -113,17 +160,33 @@ impl Purse {
             self.costs.step(now, sample, ruler.governor.rail(), &tally);
             self.standing = ruler.governor.step(now, sample, &tally, &self.costs);
         }
-        Stepped { was, is: self.standing, mode: self.ruler.as_ref().map(|ruler| ruler.mode), tally }
+        let ruler = self.ruler.as_ref();
+        let unreachable = ruler.map(|ruler| ruler.governor.unreachable().iter().copied().take(MOST_UNREACHABLE).collect());
+        Stepped {
+            was,
+            is: self.standing,
+            mode: ruler.map(|ruler| ruler.mode),
+            unreachable: unreachable.unwrap_or_default(),
+            changes: ruler.map_or(0, |ruler| ruler.governor.changes()),
+            engines: Arc::clone(engines),
+            tally,
+        }
     }
 
-    /// What is allowed now.
-    pub(super) fn standing(&self) -> Standing {
-        self.standing
+    /// What was learned so far; `None` without a budget.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        let Ruler { governor, inventory, engines, .. } = self.ruler.as_ref()?;
+        Some(Budget::with_owner(inventory, engines, |owner| Kept::of(owner, &self.costs, governor)))
     }
 
     /// What the engines cost.
     pub(super) fn costs(&self) -> &Costs {
         &self.costs
+    }
+
+    /// What a look of `engine` costs now: median, 95th percentile, energy beyond idle; `None` if it could not be loaded.
+    pub(super) fn cost(&self, engine: EngineIdx) -> Option<(Duration, Duration, Option<Millijoules>)> {
+        Some((self.costs.p50(engine)?, self.costs.p95(engine)?, self.costs.energy(engine)))
     }
 
     /// Who rules over it.
@@ -133,7 +196,7 @@ impl Purse {
 }
 
 /// One step of the budget.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stepped {
     /// What was allowed.
     pub was: Standing,
@@ -141,6 +204,12 @@ pub struct Stepped {
     pub is: Standing,
     /// The mode that holds, and who chose it; `None` without a budget.
     pub mode: Option<(Mode, ChosenBy)>,
+    /// Limits that even the least would exceed.
+    pub unreachable: ArrayVec<Unreachable, MOST_UNREACHABLE>,
+    /// How often the set of engines that may look has changed.
+    pub changes: u64,
+    /// Ids of the engines, by index.
+    pub engines: Arc<[Arc<str>]>,
     /// What was done in between.
     pub tally: Tally,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::budget::Kept;
 use crate::observe::Mode;
 use crate::policy::{Past, Reuse};
 use crate::report::DropReason;
@@ -40,7 +41,13 @@ impl Desk {
     /// A step of the budget, with the readings of the board; `at` is time since start, `minute` the local one of the day.
     pub(crate) fn budget(&mut self, at: Duration, sample: &Sample, minute: Option<u16>) -> Stepped {
         let command = self.mode.budget();
-        self.shifts.last_mut().expect(ON_DUTY).purse.step(at, sample, command, minute)
+        let Shift { purse, engines, .. } = self.shifts.last_mut().expect(ON_DUTY);
+        purse.step(at, sample, command, minute, engines)
+    }
+
+    /// What the budget has learned.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        self.on_duty().purse.kept()
     }
 
     /// How a camera wants its frames treated from now on: deadline and reuse.
@@ -52,8 +59,8 @@ impl Desk {
 
     /// The engines on duty.
     pub(crate) fn engines(&self, now: Instant) -> Vec<EngineState> {
-        let on_duty = self.on_duty();
-        on_duty.seats.iter().map(|seat| seat.state(on_duty.begun, now)).collect()
+        let Shift { seats, purse, begun, .. } = self.on_duty();
+        seats.iter().map(|seat| EngineState { cost: purse.cost(seat.index), ..seat.state(*begun, now) }).collect()
     }
 
     /// A camera will send no more frames.
