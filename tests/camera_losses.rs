@@ -70,6 +70,7 @@ fn crew() -> Crew {
         engines: vec![("fake".into(), loader)],
         labels: Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() }),
         deadline: pipeline::ENGINE_DEADLINE,
+        budget: None,
     }
 }
 

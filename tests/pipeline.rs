@@ -70,6 +70,7 @@ fn crew(policy: Policy, looks: Vec<Box<dyn Look>>) -> Crew {
         engines: engines.collect(),
         labels: Arc::new(Labels { classes, sha256: "0".into() }),
         deadline: pipeline::ENGINE_DEADLINE,
+        budget: None,
     }
 }
 

@@ -157,7 +157,7 @@ fn run(cameras: Vec<CameraSetup>, counted: u64) -> Reader {
         last: 0,
         stop: stop.clone(),
     };
-    let crew = Crew { policy, engines, labels, deadline: pipeline::ENGINE_DEADLINE };
+    let crew = Crew { policy, engines, labels, deadline: pipeline::ENGINE_DEADLINE, budget: None };
     let (clock, begun) = (Arc::new(MachineClock), Instant::now());
     let (tally, broken) = pipeline::run_out(crew, cameras, reader, 16, clock, &stop, begun).expect("the pipeline runs");
     assert!(broken.is_none(), "{broken:?}");

@@ -54,6 +54,7 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
         allocations: None,
         opening: Opening { total, ..Opening::here(false, None) },
         daemon: None,
+        gauge: None,
     };
     let (summary, outcome) = session.go(&kit, crew, vec![camera])?;
     outcome?;

@@ -124,6 +124,8 @@ pub fn state() -> State {
         engines: reports::engines().iter().zip(health).map(engine).collect(),
         cameras: vec![bikes, door],
         threads: vec![ThreadState { name: "sink".into(), doing: "waiting for a report".into(), since_s: 0.1, overdue: false }],
+        board: None,
+        budget: None,
         counted: watch.read(start + Duration::from_secs(5)).counted(),
     }
 }

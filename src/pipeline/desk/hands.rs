@@ -38,7 +38,7 @@ pub(crate) enum News<'a> {
 }
 
 /// An engine of the policy in force, as it is now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EngineState {
     /// Id.
     pub id: Arc<str>,
