@@ -29,6 +29,13 @@ struct Row {
     origin: String,
 }
 
+/// What is said of a value that is neither a rail nor a zone.
+struct Other {
+    value: Option<(f64, &'static str)>,
+    word: Option<String>,
+    serves: &'static str,
+}
+
 impl Page {
     fn doubt(&self, sensor: &str) -> Option<String> {
         self.doubts.iter().find(|doubt| doubt.sensor == sensor).map(|doubt| doubt.why.clone())
@@ -63,40 +70,39 @@ impl Page {
             origin: zone.origin.clone(),
         });
         let others = all.others.iter().map(|(key, origin)| {
-            let (value, word, serves, sensor) = self.other(key);
+            let other = self.other(key);
             Row {
                 kind: "other",
                 sensor: key.clone(),
-                value,
-                word,
-                doubt: sensor.and_then(|name| self.doubt(name)),
-                serves: serves.into(),
+                value: other.value,
+                word: other.word,
+                doubt: self.doubt(key),
+                serves: other.serves.into(),
                 origin: origin.clone(),
             }
         });
         rails.chain(zones).chain(others).collect()
     }
 
-    /// Value, word, use and name in doubts of one of [`Inventory::others`].
-    fn other(&self, key: &str) -> (Option<(f64, &'static str)>, Option<String>, &'static str, Option<&'static str>) {
+    /// What is said of one of [`Inventory::others`].
+    fn other(&self, key: &str) -> Other {
         let sample = &self.sample;
-        let number = |value: Option<f32>, unit| value.map(|value| (f64::from(value), unit));
-        let percent = |share: Option<f32>| share.map(|share| (f64::from(share) * 100.0, "%"));
+        let number =
+            |value: Option<f32>, unit, serves| Other { value: value.map(|value| (f64::from(value), unit)), word: None, serves };
+        let percent = |share: Option<f32>, serves| number(share.map(|share| share * 100.0), "%", serves);
+        let word = |word, serves| Other { value: None, word, serves };
         match key {
-            "gpu-clock" => (number(sample.gpu_clock.map(|clock| clock.0), "MHz"), None, "costs by clock", Some("GPU clock")),
-            "gpu-clock-cap" => (number(sample.gpu_clock_cap.map(|clock| clock.0), "MHz"), None, "costs by clock", None),
-            "gpu-load" => (percent(sample.gpu_load), None, "others' load", Some("GPU load")),
-            "cpu-clock" => (number(sample.cpu_clock.map(|clock| clock.0), "MHz"), None, "costs by clock", Some("processor clock")),
-            "cpu-load" => (percent(sample.cpu_load), None, "others' load", Some("processor load")),
-            "cpu-pressure" => (percent(sample.cpu_pressure), None, "shown only", Some("processor pressure")),
-            "memory-available" => (number(sample.memory_available_mib, "MiB"), None, "shown only", Some("available memory")),
-            "throttling" => {
-                let word = sample.throttling.map(|on| if on { "yes" } else { "no" }.to_owned());
-                (None, word, "stepping down at once", None)
-            }
-            "over-current" => (None, sample.over_current.map(|events| format!("{events} new")), "stepping down at once", None),
-            "power-mode" => (None, sample.power_mode.map(|mode| self.mode(mode)), "modes by nvpmodel", None),
-            _ => (None, None, "", None),
+            "gpu-clock" => number(sample.gpu_clock.map(|clock| clock.0), "MHz", "costs by clock"),
+            "gpu-clock-cap" => number(sample.gpu_clock_cap.map(|clock| clock.0), "MHz", "costs by clock"),
+            "gpu-load" => percent(sample.gpu_load, "others' load"),
+            "cpu-clock" => number(sample.cpu_clock.map(|clock| clock.0), "MHz", "costs by clock"),
+            "cpu-load" => percent(sample.cpu_load, "others' load"),
+            "cpu-pressure" => percent(sample.cpu_pressure, "shown only"),
+            "memory-available" => number(sample.memory_available_mib, "MiB", "shown only"),
+            "throttling" => word(sample.throttling.map(|on| if on { "yes" } else { "no" }.to_owned()), "stepping down at once"),
+            "over-current" => word(sample.over_current.map(|events| format!("{events} new")), "stepping down at once"),
+            "power-mode" => word(sample.power_mode.map(|mode| self.mode(mode)), "modes by nvpmodel"),
+            _ => word(None, "shown only"),
         }
     }
 

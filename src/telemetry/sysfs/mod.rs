@@ -182,6 +182,23 @@ mod tests {
     }
 
     #[test]
+    fn a_monitor_that_only_the_class_lists_is_found_too() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), "sys/bus/i2c/devices/1-0040/name", "ina3221\n"); // no driver bound
+        put(root.path(), "sys/class/hwmon/hwmon2/name", "ina3221\n");
+        for (file, text) in [("in1_label", "VDD_IN"), ("in1_input", "5000"), ("curr1_input", "600"), ("curr1_crit_alarm", "0")] {
+            put(root.path(), &format!("sys/class/hwmon/hwmon2/{file}"), text);
+        }
+        let mut sysfs = Sysfs::open(root.path());
+        let mut sample = Sample::default();
+        sysfs.sample(Duration::ZERO, &mut sample);
+        assert_eq!((sample.rails.as_slice(), sample.over_current), ([Some(Milliwatts(3000.0))].as_slice(), Some(0)));
+        put(root.path(), "sys/class/hwmon/hwmon2/curr1_crit_alarm", "1");
+        sysfs.sample(Duration::from_secs(1), &mut sample);
+        assert_eq!(sample.over_current, Some(1), "the alarm of a monitor is an over-current event");
+    }
+
+    #[test]
     fn a_board_without_a_total_gets_a_sum_that_is_marked_and_unknown_if_a_part_is() {
         let root = tempfile::tempdir().unwrap();
         let device = "sys/bus/i2c/devices/1-0040/iio:device0";
