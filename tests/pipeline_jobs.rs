@@ -95,6 +95,7 @@ fn chain(count: u8, first: &Arc<AtomicU64>, free: &Arc<AtomicBool>) -> Crew {
         engines: (0..count).map(engine).collect(),
         labels: Arc::new(Labels { classes, sha256: "0".into() }),
         deadline: MS(60_000),
+        budget: None,
     }
 }
 
@@ -102,7 +103,7 @@ fn chain(count: u8, first: &Arc<AtomicU64>, free: &Arc<AtomicBool>) -> Crew {
 fn under_way(begin: u8) -> u64 {
     let (stop, looks, free) = (Stop::new(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     let surroundings =
-        Surroundings { clock: Arc::new(MachineClock), stop: stop.clone(), started: Instant::now(), vitals: Arc::default() };
+        Surroundings { clock: Arc::new(MachineClock), stop: stop.clone(), started: Instant::now(), vitals: Arc::default(), gauge: None };
     let (asked, over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     let source = (Arc::clone(&asked), Arc::clone(&over));
     let opener = move || {
