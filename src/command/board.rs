@@ -338,7 +338,7 @@ fn sentence(inventory: &Inventory, stepped: &Stepped) -> String {
     let named = names(stepped, admissible);
     let mut allowed = if named.is_empty() { "no engine may look".into() } else { format!("allowed: {}", named.join(", ")) };
     let further = names(stepped, reach & !admissible);
-    if !further.is_empty() {
+    if !further.is_empty() && stretch > 0.0 {
         allowed.push_str(&format!("; for {:.0} % of the frames {}", stretch * 100.0, further.join(", ")));
     }
     if !escalation {
