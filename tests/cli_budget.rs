@@ -14,6 +14,9 @@ use squint::telemetry::{Inventory, Rail, Sample, Zone};
 use squint::units::{Celsius, Milliwatts};
 use squint_cli::*;
 
+/// Two engines of which nobody doubts which is the cheaper one, however busy the machine.
+const CREW: [&str; 2] = ["lite0-128-int8", "lite2-260-f32"];
+
 /// A board with one rail and one zone that read the same for a minute.
 fn board(folder: &Path, mw: Option<f32>, celsius: Option<f32>) {
     let zone = Zone {
@@ -43,9 +46,16 @@ fn board(folder: &Path, mw: Option<f32>, celsius: Option<f32>) {
     writer.finish().unwrap();
 }
 
-/// Six seconds of a camera under this `[budget]`; what was said, and the records.
+/// Twelve seconds of a camera under this `[budget]`; what was said, and the records.
 fn run(folder: &Path, budget: &str) -> (Told, Vec<Value>) {
-    let policy = confidence_policy(folder, 0.99);
+    let policy = folder.join("tested.policy.toml");
+    let [small, large] = CREW;
+    let text = format!(
+        "format = 1\nname = \"tested\"\nkind = \"confidence\"\n[engines]\n{small} = \"any\"\n{large} = \"any\"\n[confidence]\n\
+         score = \"max-softmax\"\n[[confidence.stages]]\nengine = \"{small}\"\naccept-above = 0.99\n[[confidence.stages]]\n\
+         engine = \"{large}\"\n"
+    );
+    fs::write(&policy, text).unwrap();
     let (samples, out) = (folder.join("samples.jsonl"), folder.join("out.jsonl"));
     let config = format!(
         "policy = {policy:?}\n[[camera]]\nname = \"door\"\nsource = \"test\"\nrate-hz = 20\nwidth = 320\nheight = 240\ndeadline-ms = 5000\n\
@@ -54,13 +64,14 @@ fn run(folder: &Path, budget: &str) -> (Told, Vec<Value>) {
     );
     let file = folder.join("squint.toml");
     fs::write(&file, config).unwrap();
-    let told = tell(squint(["run", "--frames", "120", "--log", "info", "--config", file.to_str().unwrap()]));
+    let told = tell(squint(["run", "--frames", "240", "--log", "info", "--config", file.to_str().unwrap()]));
     let text = fs::read_to_string(&out).unwrap_or_default();
     (told, records(&text))
 }
 
 fn decided_by_budget(record: &Value) -> bool {
-    record["verdict"]["code"] == "budget" || record["engines"].as_array().unwrap().iter().any(|step| step["why"]["code"] == "budget")
+    record["verdict"]["code"] == "budget"
+        || record["engines"].as_array().unwrap().iter().any(|step| step["why"]["code"] == "budget")
 }
 
 #[test]
@@ -85,8 +96,9 @@ fn a_cap_that_the_board_exceeds_leaves_the_cheapest_engine_and_fewer_frames_and_
         let asked = |record: &&Value| record["engines"].as_array().unwrap().iter().any(|step| step["id"] == engine);
         last.iter().filter(asked).count()
     };
-    assert_eq!(looked(ENGINES[1]), 0, "the larger engine rests");
-    assert!(looked(ENGINES[0]) > 0 && looked(ENGINES[0]) < last.len(), "the least rate is kept, and no more");
+    assert_eq!(looked(CREW[1]), 0, "the larger engine rests\n{}\n{:?}", told.err, last.first());
+    let small = looked(CREW[0]);
+    assert!(small > 0 && small < last.len(), "the least rate is kept, and no more: {small} of {} frames\n{}", last.len(), told.err);
 }
 
 #[test]
@@ -96,7 +108,9 @@ fn limits_that_do_not_bind_change_no_decision() {
     let (told, records) = run(folder.path(), "power-mw = 60000\ntemperature-c = 90\nlatency-ms = 60000");
     let told = told.ends(0);
     assert!(!told.err.contains("budget:"), "{}", told.err);
-    assert!(records.len() > 30 && records.iter().all(|record| !decided_by_budget(record)));
+    assert!(records.len() > 30, "{} records\n{}", records.len(), told.err);
+    let held = records.iter().find(|record| decided_by_budget(record));
+    assert!(held.is_none(), "{held:?}");
 }
 
 #[test]
@@ -107,7 +121,7 @@ fn a_cap_on_a_board_without_a_reading_asks_for_no_more_than_the_cheapest_engine(
     let told = told.ends(0);
     assert!(told.err.contains("the readings that a limit needs are gone"), "{}", told.err);
     let last = &records[records.len() / 2..];
-    assert!(last.iter().all(|record| record["engines"].as_array().unwrap().iter().all(|step| step["id"] == ENGINES[0])));
+    assert!(last.iter().all(|record| record["engines"].as_array().unwrap().iter().all(|step| step["id"] == CREW[0])));
 }
 
 #[test]
@@ -122,7 +136,11 @@ fn a_rail_that_the_board_does_not_have_is_refused_with_those_that_it_has() {
 #[test]
 fn recorded_readings_that_cannot_be_read_are_refused_with_file_and_line() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("samples.jsonl"), "{\"v\":1,\"inventory\":{}}\n{\"at\":{\"secs\":0,\"nanos\":0},\"rails\":[\"hot\"]}\n").unwrap();
+    fs::write(
+        folder.path().join("samples.jsonl"),
+        "{\"v\":1,\"inventory\":{}}\n{\"at\":{\"secs\":0,\"nanos\":0},\"rails\":[\"hot\"]}\n",
+    )
+    .unwrap();
     let (told, _) = run(folder.path(), "power-mw = 6000");
     let told = told.ends(64);
     assert!(told.err.contains("samples.jsonl") && told.err.contains('2'), "{}", told.err);

@@ -67,6 +67,7 @@ impl Board {
             id: id.to_owned(),
             sha256: kit.catalog.fingerprint(id).unwrap_or_default(),
             accuracy: kit.catalog.get(id).and_then(|manifest| manifest.accuracy.first()).map(|measured| measured.top1 as f32),
+            told: kit.catalog.prior(id).map(|(p50, _)| p50),
         };
         let schedule = Schedule::new(config.mode, config.times.clone(), config.power_modes.clone());
         let mut budget = Budget {

@@ -324,7 +324,7 @@ impl Desk {
         }
         self.forgive(&job, why, now);
         job.settle(outcome, why, now);
-        let late = job.report.late || why.code == Code::OutOfTime;
+        let late = job.report.late || (outcome == Outcome::Abstained && why.code == Code::OutOfTime);
         let age = job.report.times.age;
         self.shift(job.shift).purse.settled(age, late);
         hands.publish(job);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 use crate::budget::{
-    Ability, ChosenBy, Costs, Governor, Kept, Limits, Look, Mode, Owner, Schedule, Standing, Tally, Unreachable,
+    Ability, ChosenBy, Costs, Governor, Kept, Limits, Look, Mode, Owner, Prior, Schedule, Standing, Tally, Unreachable, tempered,
 };
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::policy::Grant;
@@ -42,6 +42,8 @@ pub struct Member {
     pub sha256: String,
     /// Share of right answers, 0..=1, as far as it is known.
     pub accuracy: Option<f32>,
+    /// Median of a look as its manifest has it, on whatever machine.
+    pub told: Option<Duration>,
 }
 
 impl Budget {
@@ -101,8 +103,11 @@ impl Ruler {
 }
 
 impl Purse {
-    /// Without a `budget` everything is allowed.
-    pub(super) fn new(mut costs: Costs, budget: Option<Budget>, cameras: usize) -> Self {
+    /// `measured`: what each engine cost when it was loaded. Without a `budget` everything is allowed.
+    pub(super) fn new(measured: &[Option<Prior>], budget: Option<Budget>, cameras: usize) -> Self {
+        let told: Vec<_> = budget.iter().flat_map(|budget| &budget.engines).map(|member| member.told).collect();
+        let priors = if told.len() == measured.len() { tempered(measured, &told) } else { measured.to_vec() };
+        let mut costs = Costs::new(&priors);
         let ruler = budget.map(|budget| Ruler::new(budget, cameras, &mut costs));
         Self { costs, ruler, standing: Standing::FREE, tally: Tally::default() }
     }
@@ -177,11 +182,6 @@ impl Purse {
     pub(super) fn kept(&self) -> Option<Kept> {
         let Ruler { governor, inventory, engines, .. } = self.ruler.as_ref()?;
         Some(Budget::with_owner(inventory, engines, |owner| Kept::of(owner, &self.costs, governor)))
-    }
-
-    /// What the engines cost.
-    pub(super) fn costs(&self) -> &Costs {
-        &self.costs
     }
 
     /// What a look of `engine` costs now: median, 95th percentile, energy beyond idle; `None` if it could not be loaded.

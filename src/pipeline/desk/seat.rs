@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::budget::Prior;
 use crate::engine::EngineIdx;
 use crate::observe::EngineHealth;
 use crate::policy::Terms;
@@ -80,6 +81,11 @@ impl Seat {
             changed: None,
             ticket: 0,
         }
+    }
+
+    /// What it cost when it was loaded; `None` if it could not be.
+    pub(super) fn prior(&self) -> Option<Prior> {
+        (!self.unusable).then(|| Prior { p50: self.window.p50(), p95: self.window.p95(), energy: None })
     }
 
     /// What it costs now; `None` while it is set aside, stuck or unusable. For a frame whose time has not begun to run (`idle`) only

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::budget::{Costs, Prior};
 use crate::engine::{EngineIdx, Labels, LookTimes, MAX_ENGINES, score};
 use crate::observe::Mode;
 use crate::policy::{Allowance, Grant, Policy, Reuse, Step};
@@ -45,16 +44,15 @@ impl Shift {
         limit: Duration,
         begun: Instant,
     ) -> Self {
-        let prior = |window: &LatencyWindow| Prior { p50: window.p50(), p95: window.p95(), energy: None };
-        let costs = Costs::new(&windows.iter().map(|window| window.as_ref().map(prior)).collect::<Vec<_>>());
         let seats = windows.into_iter().zip(&*engines).zip(0..);
         let seats = seats.map(|((window, id), index)| Seat::new(EngineIdx(index), Arc::clone(id), window)).collect();
-        Self { id, policy, seats, purse: Purse::new(costs, None, 1), engines, labels, limit, begun }
+        Self { id, policy, seats, purse: Purse::new(&[], None, 1), engines, labels, limit, begun }
     }
 
     /// The same under a budget, which is what the engines cost now against what may be spent; `cameras` share it.
     pub(crate) fn under(mut self, budget: Option<Budget>, cameras: usize) -> Self {
-        self.purse = Purse::new(self.purse.costs().clone(), budget, cameras);
+        let measured: Vec<_> = self.seats.iter().map(Seat::prior).collect();
+        self.purse = Purse::new(&measured, budget, cameras);
         self
     }
 
