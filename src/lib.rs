@@ -27,6 +27,7 @@ pub mod policy;
 pub mod premodel;
 pub mod report;
 pub mod service;
+pub mod simulate;
 pub mod sink;
 pub mod socket;
 pub mod source;

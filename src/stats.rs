@@ -2,9 +2,11 @@
 //!
 //! Pure. [`window`] keeps the last few latencies for decisions that are due now, [`histogram`] sums up millions for the report.
 
+pub mod draws;
 pub mod histogram;
 pub mod window;
 
+pub use draws::{normal_cdf, normal_draw, normal_quantile};
 pub use histogram::{Histogram, Summary};
 pub use window::LatencyWindow;
 

@@ -1,0 +1,425 @@
+//! One scenario, one controller: frames come, the real policy decides, the plant takes its time, twice a second the controller is asked.
+//! Pure.
+//!
+//! One look at a time, as one GPU has it; the newest frame wins. A frame that is left out for the interval or superseded is judged by the
+//! answer that stands, a frame without any is wrong. Neither counts for latency: only frames that came to the first decision do, as in the
+//! daemon.
+
+use std::time::Duration;
+
+use crate::budget::{Look, Standing, Tally, Why};
+use crate::engine::{EngineIdx, LookTimes, MAX_ENGINES};
+use crate::features::{COUNT, Features};
+use crate::policy::{self, Allowance, Choice, Journey, LastAnswer, Past, Policy, Reason, Situation, Step, Terms, Verdict};
+use crate::stats::LatencyWindow;
+use crate::telemetry::Sample;
+
+use super::engines::{self, PREPROCESS_MS, Spec};
+use super::frames::{Camera, Judges, Shot};
+use super::plant::meter::Meter;
+use super::plant::{Account, Plant};
+use super::scenario::{Scenario, What};
+use super::steer::{Steer, View};
+
+/// How often the controller is asked, s.
+pub const PERIOD_S: f64 = 0.5;
+/// An engine that has not looked for so long is forgotten a little at each period, s.
+const FORGET_S: f64 = 5.0;
+
+/// One period, as it truly was.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moment {
+    /// Its end, s.
+    pub at: f64,
+    /// Hottest zone, °C.
+    pub hottest: f64,
+    /// Mean power of the board, mW.
+    pub board_mw: f64,
+    /// Mean power over the window of the power limit, once that has passed, mW.
+    pub window_mw: Option<f64>,
+    /// GPU clock, MHz.
+    pub clock: f64,
+    /// Frames that came.
+    pub frames: u32,
+    /// Frames answered rightly.
+    pub right: u32,
+    /// Looks by engine.
+    pub looks: [u32; MAX_ENGINES],
+    /// What was allowed during it.
+    pub standing: Standing,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// Name of the controller.
+    pub steer: String,
+    /// True if its standings say which limit holds it down.
+    pub explains: bool,
+    /// Periods in order.
+    pub moments: Vec<Moment>,
+    /// Time from capture to answer of each frame that was to be looked at, with its time of capture, s; `None` was late or never.
+    pub latencies: Vec<(f64, Option<f64>)>,
+    /// Frames in all.
+    pub frames: u64,
+    /// Frames answered rightly.
+    pub right: u64,
+    /// Energy and time.
+    pub total: Account,
+    /// How long heat held the clock down, s.
+    pub throttled_s: f64,
+}
+
+/// A run under way.
+struct Run<'a> {
+    scenario: &'a Scenario,
+    steer: &'a mut dyn Steer,
+    pool: &'a [Spec],
+    policy: &'a Policy,
+    judges: Judges,
+    plant: Plant,
+    meter: Meter,
+    next_event: usize,
+    next_step: f64,
+    standing: Standing,
+    sample: Sample,
+    windows: Vec<(LatencyWindow, f64)>,
+    tally: Tally,
+    looks: Vec<Look>,
+    moment: Moment,
+    before: Account,
+    past_power: Vec<(f64, f64)>,
+    past: Past,
+    stands: Option<u32>,
+    last_looked: f64,
+    course: Course,
+}
+
+/// Runs `scenario` with everything drawn from `seed`. The same arguments give the same course.
+pub fn run(scenario: &Scenario, seed: u64, policy: &Policy, pool: &[Spec], steer: &mut dyn Steer) -> Course {
+    let begin = scenario.surroundings(0.0);
+    let mut run = Run {
+        scenario,
+        policy,
+        pool,
+        judges: Judges::new(seed, pool),
+        plant: Plant::new(seed, begin),
+        meter: Meter::new(seed),
+        next_event: 0,
+        next_step: 0.0,
+        standing: Standing::FREE,
+        sample: Sample::default(),
+        windows: pool.iter().map(|spec| (window_of(spec), 0.0)).collect(),
+        tally: Tally::default(),
+        looks: Vec::new(),
+        moment: Moment::default(),
+        before: Account::default(),
+        past_power: Vec::new(),
+        past: Past::default(),
+        stands: None,
+        last_looked: f64::NEG_INFINITY,
+        course: Course { steer: steer.name(), explains: steer.explains(), ..Course::default() },
+        steer,
+    };
+    let mut camera = Camera::new(seed);
+    let every = 1.0 / scenario.fps;
+    let frames = (scenario.duration_s * scenario.fps) as u64;
+    for number in 0..frames {
+        let at = number as f64 * every;
+        run.catch_up(at);
+        let around = run.plant.around;
+        let shot = camera.shoot((every / around.dwell_s).min(1.0), around.motion);
+        run.frame(&shot, at, every);
+    }
+    run.catch_up(scenario.duration_s);
+    run.course.total = run.plant.total();
+    run.course.throttled_s = run.plant.throttled_s();
+    run.course
+}
+
+/// What the daemon knows of an engine before the first look: its time at full clock, as the lab measured it.
+fn window_of(spec: &Spec) -> LatencyWindow {
+    let ms = spec.ms + PREPROCESS_MS;
+    LatencyWindow::new(Duration::from_secs_f64(ms / 1000.0), Duration::from_secs_f64(ms * 1.1 / 1000.0))
+}
+
+impl Run<'_> {
+    /// Lets time pass to `until`, with the controller's steps on the way.
+    fn catch_up(&mut self, until: f64) {
+        while self.next_step <= until {
+            let at = self.next_step.max(self.plant.now());
+            self.plant.idle_until(at);
+            self.step();
+            self.next_step = ((at / PERIOD_S).floor() + 1.0) * PERIOD_S;
+        }
+        self.plant.idle_until(until);
+    }
+
+    /// The end of a period.
+    fn step(&mut self) {
+        let now = self.plant.now();
+        self.plant.surround(self.scenario.surroundings(now));
+        while let Some(event) = self.scenario.events.get(self.next_event).filter(|event| event.at_s <= now) {
+            match event.what {
+                What::OverCurrent(seconds) => self.plant.clock.starve(seconds),
+                What::Sensor(place, fault) => self.meter.fail(place, fault),
+                _ => {}
+            }
+            self.next_event += 1;
+        }
+        self.close_moment(now);
+        self.meter.read(&mut self.plant).sample(Duration::from_secs_f64(now), &mut self.sample);
+        for (window, last) in &mut self.windows {
+            if now - *last > FORGET_S {
+                window.ease();
+            }
+        }
+        let terms: Vec<Terms> = self.windows.iter().map(|(window, _)| terms_of(window)).collect();
+        let window_mw = self.window_mw(now);
+        let view = View {
+            now: Duration::from_secs_f64(now),
+            sample: &self.sample,
+            tally: &self.tally,
+            looks: &self.looks,
+            terms: &terms,
+            plant: &self.plant,
+            scenario: self.scenario,
+            window_mw,
+        };
+        self.standing = self.steer.step(&view);
+        self.tally = Tally::default();
+        self.looks.clear();
+    }
+
+    fn close_moment(&mut self, now: f64) {
+        let total = self.plant.total();
+        let seconds = total.seconds - self.before.seconds;
+        if seconds <= 0.0 {
+            return;
+        }
+        self.past_power.push((now, total.board_mj));
+        let mut moment = std::mem::take(&mut self.moment);
+        moment.at = now;
+        moment.hottest = self.plant.heat.hottest();
+        moment.board_mw = (total.board_mj - self.before.board_mj) / seconds;
+        moment.clock = self.plant.clock.ghz() * 1000.0;
+        moment.standing = self.standing;
+        let whole = self.scenario.limits.power.as_ref().is_some_and(|cap| now >= cap.window.as_secs_f64());
+        moment.window_mw = self.window_mw(now).filter(|_| whole);
+        self.course.moments.push(moment);
+        self.before = total;
+    }
+
+    /// Mean power over the window of the power limit, or over what has passed of it, mW.
+    fn window_mw(&self, now: f64) -> Option<f64> {
+        let cap = self.scenario.limits.power.as_ref()?;
+        let from = now - cap.window.as_secs_f64();
+        let place = self.past_power.partition_point(|(at, _)| *at < from - 1e-6);
+        let (start, energy) = if from <= 0.0 { (0.0, 0.0) } else { *self.past_power.get(place)? };
+        let passed = now - start;
+        (passed > 0.4).then(|| (self.plant.total().board_mj - energy) / passed)
+    }
+
+    /// One frame, captured at `at`.
+    fn frame(&mut self, shot: &Shot, at: f64, every: f64) {
+        self.course.frames += 1;
+        self.moment.frames += 1;
+        let now = self.plant.now();
+        let left_out = at - self.last_looked < self.standing.interval.as_secs_f64() - every * 0.01;
+        if left_out {
+            return self.judge(shot);
+        }
+        if now >= at + every {
+            return self.judge(shot); // a newer frame is there already: superseded
+        }
+        self.tally.frames += 1;
+        let mut journey = Journey::default();
+        let choice = {
+            let features = Features { values: [0.0; COUNT] };
+            let situation = Situation {
+                sequence: shot.sequence,
+                camera: 0,
+                captured: Duration::from_secs_f64(at),
+                features: &features,
+                glimpse: &shot.glimpse,
+                past: &self.past,
+            };
+            policy::first(self.policy, &situation, &self.allowance(shot.sequence, at))
+        };
+        let (mut engine, mut why) = match choice {
+            Choice::Ask(engine, why) => (engine, why),
+            Choice::Reuse(_) => {
+                self.answered(at);
+                return self.judge(shot);
+            }
+            Choice::Abstain(_) => {
+                self.late(at);
+                self.stands = None;
+                return self.judge(shot);
+            }
+        };
+        self.last_looked = at;
+        let verdict = loop {
+            self.look(engine, why, shot, &mut journey);
+            let allowance = if self.standing.escalation { self.allowance(shot.sequence, at) } else { Allowance::default() };
+            match policy::after(self.policy, &journey, &allowance) {
+                Verdict::Escalate(next, reason) => (engine, why) = (next, reason),
+                end => break end,
+            }
+        };
+        self.stands = match verdict {
+            Verdict::Accept(_) if journey.answer.ranked > 0 => Some(journey.answer.top[0].class),
+            _ => None,
+        };
+        self.past.last = journey.steps.last().filter(|_| self.stands.is_some()).map(|step| LastAnswer {
+            top: journey.answer.top[0],
+            margin: journey.answer.margin,
+            entropy: journey.answer.entropy,
+            engine: step.engine,
+            sure: verdict.is_sure(),
+            glimpse: shot.glimpse,
+            sequence: shot.sequence,
+            captured: Duration::from_secs_f64(at),
+        });
+        self.answered(at);
+        self.judge(shot);
+    }
+
+    fn look(&mut self, engine: EngineIdx, why: Reason, shot: &Shot, journey: &mut Journey) {
+        let place = usize::from(engine.0);
+        let seconds = self.plant.look(&self.pool[place]);
+        let time = Duration::from_secs_f64(seconds);
+        self.judges.look(place, shot, &mut journey.answer);
+        let (window, last) = &mut self.windows[place];
+        window.add(time);
+        *last = self.plant.now();
+        self.tally.looks[place] += 1;
+        self.tally.busy[place] += time;
+        self.looks.push(Look { engine, time, crowded: false });
+        self.moment.looks[place] += 1;
+        journey.steps.push(Step {
+            engine,
+            why,
+            answered: true,
+            queued: Duration::ZERO,
+            times: LookTimes { run: time, ..LookTimes::default() },
+            top: journey.answer.top[0],
+            margin: journey.answer.margin,
+            entropy: journey.answer.entropy,
+        });
+    }
+
+    /// What is allowed for a frame captured at `at`.
+    fn allowance(&self, sequence: u64, at: f64) -> Allowance {
+        let mask = self.standing.engines_for(sequence);
+        let mut allowance = Allowance { reuse: self.policy.reuse(), ..Allowance::default() };
+        let spent = Duration::from_secs_f64((self.plant.now() - at).max(0.0));
+        allowance.remaining = self.scenario.limits.latency.map(|limit| limit.saturating_sub(spent));
+        for (place, (window, _)) in self.windows.iter().enumerate().filter(|(place, _)| mask >> place & 1 == 1) {
+            let engine = EngineIdx(place as u8);
+            allowance.engines[place] = Some(self.steer.terms(engine).unwrap_or_else(|| terms_of(window)));
+        }
+        allowance
+    }
+
+    fn answered(&mut self, at: f64) {
+        let latency = (self.plant.now() - at).max(0.0);
+        match self.scenario.limits.latency {
+            Some(limit) if latency > limit.as_secs_f64() => self.late(at),
+            _ => {
+                self.tally.in_time += 1;
+                self.course.latencies.push((at, Some(latency)));
+            }
+        }
+    }
+
+    fn late(&mut self, at: f64) {
+        self.tally.late += 1;
+        self.course.latencies.push((at, None));
+    }
+
+    /// Is the answer that stands right for this frame?
+    fn judge(&mut self, shot: &Shot) {
+        let right = self.stands == Some(shot.class) && !self.plant.is_off();
+        self.course.right += u64::from(right);
+        self.moment.right += u32::from(right);
+    }
+}
+
+fn terms_of(window: &LatencyWindow) -> Terms {
+    Terms { wait: Duration::ZERO, p50: window.p50(), p95: window.p95() }
+}
+
+/// The scenario as it is at one moment, for ever: no events, cool air, the same limits.
+pub fn still(scenario: &Scenario, at_s: f64, duration_s: f64) -> Scenario {
+    let mut begin = scenario.surroundings(at_s);
+    (begin.ambient_c, begin.sink_c_per_w) = (20.0, super::plant::heat::FAN_C_PER_W);
+    Scenario { begin, events: Vec::new(), duration_s, ..scenario.clone() }
+}
+
+/// True if the standing keeps some engine of the pool from some frames, or leaves frames out.
+pub fn gives_up(standing: &Standing) -> bool {
+    let all = (1u32 << engines::POOL.len()) - 1;
+    let every_frame = standing.reach & all == all && (standing.stretch >= 1.0 || standing.admissible & all == all);
+    !every_frame || !standing.interval.is_zero() || !standing.escalation
+}
+
+/// True if power is what holds the controller down.
+pub fn for_power(standing: &Standing) -> bool {
+    standing.because.why == Why::Power && gives_up(standing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::engines::{policy, pool};
+    use super::super::steer::Always;
+    use super::*;
+
+    fn scenario() -> Scenario {
+        let text = "name = \"t\"\ndescription = \"d\"\nduration-s = 120\nfps = 10\nambient-c = 25\nscene-s = 1\nmotion = 0.2\n\
+                    [limits]\nlatency-ms = 300\npower-mw = 9000\npower-window-s = 30\n";
+        Scenario::parse(text, "t.toml").unwrap()
+    }
+
+    fn always(mask: u32, interval: Duration) -> Course {
+        let mut steer = Always { name: "x".into(), mask, interval };
+        run(&scenario(), 3, &policy(), &pool(), &mut steer)
+    }
+
+    #[test]
+    fn a_run_is_the_same_each_time_and_every_frame_is_judged() {
+        let (a, b) = (always(0b1111, Duration::ZERO), always(0b1111, Duration::ZERO));
+        assert_eq!((a.right, a.total, &a.moments), (b.right, b.total, &b.moments));
+        assert_eq!(a.frames, 1200);
+        assert_eq!(a.frames, a.moments.iter().map(|moment| u64::from(moment.frames)).sum::<u64>());
+        assert!((a.total.seconds - 120.0).abs() < 0.2);
+    }
+
+    #[test]
+    fn only_engines_that_are_allowed_look() {
+        let course = always(0b0101, Duration::ZERO);
+        let looks = |place: usize| course.moments.iter().map(|moment| moment.looks[place]).sum::<u32>();
+        assert_eq!((looks(1), looks(3)), (0, 0));
+        assert!(looks(0) == 1200 && looks(2) > 200, "{} {}", looks(0), looks(2));
+    }
+
+    #[test]
+    fn dearer_engines_draw_more_and_are_right_more_often() {
+        let (cheap, dear) = (always(0b0001, Duration::ZERO), always(0b1000, Duration::ZERO));
+        assert!(dear.total.board_mj > cheap.total.board_mj * 1.5 && dear.right > cheap.right + 200);
+        let half = always(0b1000, Duration::from_millis(200));
+        let idle = super::super::plant::IDLE_MW * 120.0;
+        let ratio = (dear.total.board_mj - idle) / (half.total.board_mj - idle);
+        assert!(ratio > 1.7 && ratio < 2.3, "{ratio}");
+    }
+
+    #[test]
+    fn the_window_of_power_is_the_mean_of_the_last_seconds() {
+        let course = always(0b1000, Duration::ZERO);
+        let last = course.moments.last().unwrap();
+        let recent: Vec<f64> = course.moments.iter().filter(|moment| moment.at > last.at - 30.0).map(|m| m.board_mw).collect();
+        let mean = crate::stats::mean(&recent).unwrap();
+        assert!((last.window_mw.unwrap() / mean - 1.0).abs() < 0.02, "{:?} {mean}", last.window_mw);
+        assert_eq!(course.moments.iter().find(|moment| moment.at > 25.0).unwrap().window_mw, None);
+    }
+}
