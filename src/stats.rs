@@ -1,13 +1,16 @@
 //! Quantiles, means, intervals, and a stateless mixer for seeded draws: the only statistics in the house.
 //!
-//! Pure. [`window`] keeps the last few latencies for decisions that are due now, [`histogram`] sums up millions for the report.
+//! Pure. [`window`] keeps the last few latencies for decisions that are due now, [`histogram`] sums up millions for the report, [`normal`]
+//! is the normal distribution with the same bits everywhere.
 
 pub mod draws;
 pub mod histogram;
+pub mod normal;
 pub mod window;
 
 pub use draws::{normal_cdf, normal_draw, normal_quantile};
 pub use histogram::{Histogram, Summary};
+pub use normal::{Z95_ONE_SIDED, exp, normal_cdf};
 pub use window::LatencyWindow;
 
 /// Two-sided 95 % point of the normal distribution.

@@ -3,6 +3,18 @@
 //! Pure: no clock, file, environment or thread; `now` is time since start. [`crate::telemetry`] reads the board, [`crate::policy`] decides
 //! frame by frame within what is said here, and [`crate::pipeline`] carries the one to the other.
 
+mod costs;
+mod energy;
+mod governor;
+mod ladder;
+mod latency;
+mod meter;
+mod pair;
 mod standing;
+mod thermal;
 
+pub use costs::{Costs, Prior};
+pub use governor::{AHEAD_S, Governor, MARGIN, Unreachable};
+pub use ladder::Ability;
 pub use standing::{Because, Limits, Look, PowerCap, Standing, Tally, Why};
+pub use thermal::{Thermal, ZoneModel};

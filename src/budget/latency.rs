@@ -1,0 +1,288 @@
+//! What a look takes now: one slow-down shared by all engines, a correction for each, and the clocks. Pure.
+//!
+//! The idea is ALERT's (Wan et al., USENIX ATC 2020): the time of every look, divided by what the profile says, is a measurement of one
+//! factor that a Kalman filter follows, so that one engine's slow look tells about all the others; the process noise grows with the
+//! surprises. Added here: the factor is a line in the inverse clocks (t = a + b/f, which fits the published tables of the TX2 within
+//! 5 %), each engine has a slow correction of its own profile, and a single outlier is clipped.
+
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use super::costs::Prior;
+use crate::engine::MAX_ENGINES;
+use crate::stats::{Z95_ONE_SIDED, normal_cdf};
+
+/// State of the shared filter: the slow-down at the reference clocks, and how it grows with the inverse GPU and CPU clock.
+const STATES: usize = 3;
+/// Where the clocks' shares start: the GPU's 0.5 of a look's time, the processor's 0.2, both uncertain.
+const START: [f64; STATES] = [1.0, 0.5, 0.2];
+/// Variances to start from.
+const START_VARIANCE: [f64; STATES] = [0.01, 0.0625, 0.04];
+/// Least process noise of the slow-down, a look.
+const LEAST_NOISE: f64 = 1e-5;
+/// How much of the process noise stays from look to look (ALERT's alpha).
+const NOISE_KEPT: f64 = 0.3;
+/// A look further off than this many standard deviations is clipped to it.
+const CLIP: f64 = 3.0;
+/// So many clipped looks of one engine in a row, all to the same side, are no accident.
+const LASTING: u32 = 3;
+/// Variance of an engine's correction at the start and at most.
+const CORRECTION_VARIANCE: f64 = 0.0025;
+/// Least and greatest relative spread of the looks of an engine, one standard deviation.
+const SPREAD: (f64, f64) = (0.02, 0.5);
+/// A correction returns to the profile with this time constant while its engine is not asked.
+const EASE_S: f64 = 120.0;
+/// The shared slow-down returns to 1 with this one while no engine at all is asked.
+const EASE_ALL_S: f64 = 600.0;
+/// An engine counts as not asked after this long.
+const UNASKED_S: f64 = 5.0;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Latencies {
+    state: [f64; STATES],
+    covariance: [[f64; STATES]; STATES],
+    noise: f64,
+    /// Inverse clocks against the reference, less one: 0 at the reference, 1 at half of it.
+    slower: [f64; 2],
+    reference: [Option<f64>; 2],
+    unasked_s: f64,
+    normal_looks: u64,
+    engines: ArrayVec<Option<Engine>, MAX_ENGINES>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Engine {
+    prior_s: f64,
+    prior_spread: f64,
+    correction: f64,
+    variance: f64,
+    /// Square of the relative spread.
+    spread2: f64,
+    unasked_s: f64,
+    /// Clipped looks in a row, negative for too quick ones.
+    streak: i32,
+    /// `normal_looks` when the streak began.
+    streak_began: u64,
+}
+
+/// What outlives a restart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Learned {
+    pub correction: f64,
+    pub spread: f64,
+}
+
+impl Latencies {
+    pub fn new(priors: &[Option<Prior>]) -> Self {
+        let mut covariance = [[0.0; STATES]; STATES];
+        for (at, row) in covariance.iter_mut().enumerate() {
+            row[at] = START_VARIANCE[at];
+        }
+        let engines = priors.iter().take(MAX_ENGINES).map(|prior| prior.as_ref().map(Engine::new)).collect();
+        Self {
+            state: START,
+            covariance,
+            noise: LEAST_NOISE,
+            slower: [0.0; 2],
+            reference: [None; 2],
+            unasked_s: 0.0,
+            normal_looks: 0,
+            engines,
+        }
+    }
+
+    /// The clocks as they are now, MHz; the first known ones are the reference, `cap` before `now`.
+    pub fn clocks(&mut self, now: [Option<f64>; 2], cap: [Option<f64>; 2]) {
+        for which in 0..2 {
+            let usable = |clock: Option<f64>| clock.filter(|mhz| mhz.is_finite() && *mhz >= 1.0);
+            let Some(mhz) = usable(now[which]) else {
+                self.slower[which] = 0.0;
+                continue;
+            };
+            let reference = *self.reference[which].get_or_insert(usable(cap[which]).unwrap_or(mhz));
+            self.slower[which] = (reference / mhz - 1.0).clamp(-0.9, 20.0);
+        }
+    }
+
+    /// Time passes: what is not asked returns to what the profile says.
+    pub fn pass(&mut self, dt_s: f64) {
+        self.unasked_s += dt_s;
+        if self.unasked_s > UNASKED_S {
+            let back = (dt_s / EASE_ALL_S).min(1.0);
+            self.state[0] += (START[0] - self.state[0]) * back;
+            self.covariance[0][0] += (START_VARIANCE[0] - self.covariance[0][0]).max(0.0) * back;
+        }
+        for engine in self.engines.iter_mut().flatten() {
+            engine.unasked_s += dt_s;
+            if engine.unasked_s > UNASKED_S {
+                let back = (dt_s / EASE_S).min(1.0);
+                engine.correction += (1.0 - engine.correction) * back;
+                engine.variance += (CORRECTION_VARIANCE - engine.variance).max(0.0) * back;
+                engine.spread2 += (engine.prior_spread * engine.prior_spread - engine.spread2) * back;
+            }
+        }
+    }
+
+    /// Learns from a look of engine number `at`.
+    pub fn look(&mut self, at: usize, time: Duration, crowded: bool) {
+        let h = self.regressors();
+        let shared = dot(&h, &self.state).max(0.05);
+        let Some(engine) = self.engines.get_mut(at).and_then(Option::as_mut) else { return };
+        (self.unasked_s, engine.unasked_s) = (0.0, 0.0);
+        let measured = (time.as_secs_f64() / engine.prior_s).clamp(0.0, 1000.0);
+        let expected = engine.correction * shared;
+        self.covariance[0][0] += self.noise;
+        engine.variance = (engine.variance + 1e-7).min(1.0);
+        // A crowded look is longer than its own work for a reason that the filter does not know: it says a ninth as much.
+        let scatter = engine.spread2 * expected * expected * if crowded { 9.0 } else { 1.0 };
+        let off = measured - expected;
+
+        let variance_of = |covariance: &[[f64; STATES]; STATES], engine: &Engine| {
+            let row = times(covariance, &h);
+            engine.correction * engine.correction * dot(&h, &row) + shared * shared * engine.variance + scatter
+        };
+        let deviation = variance_of(&self.covariance, engine).sqrt();
+        let outlying = off.abs() > CLIP * deviation;
+        let mut used = off.clamp(-CLIP * deviation, CLIP * deviation);
+        let clipped = used / expected;
+        if outlying {
+            let side = if off > 0.0 { 1 } else { -1 };
+            if engine.streak.signum() != side {
+                (engine.streak, engine.streak_began) = (0, self.normal_looks);
+            }
+            engine.streak += side;
+            if engine.streak.unsigned_abs() >= LASTING {
+                // If others looked as usual meanwhile it is this engine that has changed; else it is the board.
+                if self.normal_looks > engine.streak_began {
+                    engine.variance += off * off
+                } else {
+                    self.covariance[0][0] += off * off
+                }
+                (used, engine.streak) = (off, 0);
+            }
+        } else {
+            (engine.streak, self.normal_looks) = (0, self.normal_looks + 1);
+        }
+
+        let row = times(&self.covariance, &h);
+        let variance = variance_of(&self.covariance, engine);
+        let gain = row.map(|value| engine.correction * value / variance);
+        let own_gain = shared * engine.variance / variance;
+        for (i, state) in self.state.iter_mut().enumerate() {
+            *state += gain[i] * used;
+            for (j, value) in self.covariance[i].iter_mut().enumerate() {
+                *value -= gain[i] * engine.correction * row[j];
+            }
+        }
+        engine.correction = (engine.correction + own_gain * used).clamp(0.05, 20.0);
+        engine.variance = (engine.variance * (1.0 - shared * own_gain)).max(1e-8);
+        self.noise = LEAST_NOISE.max(NOISE_KEPT * self.noise + (1.0 - NOISE_KEPT) * (gain[0] * used) * (gain[0] * used)).min(0.25);
+        if !crowded {
+            engine.spread2 += 0.05 * (clipped * clipped - engine.spread2);
+            engine.spread2 = engine.spread2.clamp(SPREAD.0 * SPREAD.0, SPREAD.1 * SPREAD.1);
+        }
+        self.bound();
+    }
+
+    /// Keeps the filter within what a board can do, and its covariance symmetric and positive.
+    fn bound(&mut self) {
+        self.state[0] = self.state[0].clamp(0.02, 100.0);
+        for share in &mut self.state[1..] {
+            *share = share.clamp(0.0, 100.0);
+        }
+        for i in 0..STATES {
+            self.covariance[i][i] = self.covariance[i][i].clamp(1e-8, 1e4);
+            for j in 0..i {
+                let mean = 0.5 * (self.covariance[i][j] + self.covariance[j][i]);
+                (self.covariance[i][j], self.covariance[j][i]) = (mean, mean);
+            }
+        }
+    }
+
+    fn regressors(&self) -> [f64; STATES] {
+        [1.0, self.slower[0], self.slower[1]]
+    }
+
+    /// Expected time of a look in seconds and its relative spread.
+    fn expected(&self, at: usize) -> Option<(f64, f64)> {
+        let engine = self.engines.get(at)?.as_ref()?;
+        let h = self.regressors();
+        let shared = dot(&h, &self.state).max(0.05);
+        let unknown = dot(&h, &times(&self.covariance, &h)).max(0.0) / (shared * shared);
+        let own = engine.variance / (engine.correction * engine.correction);
+        Some((engine.prior_s * engine.correction * shared, (engine.spread2 + unknown + own).sqrt().min(SPREAD.1)))
+    }
+
+    /// Median, seconds.
+    pub fn p50(&self, at: usize) -> Option<f64> {
+        self.expected(at).map(|(mean, _)| mean)
+    }
+
+    /// 95th percentile, seconds.
+    pub fn p95(&self, at: usize) -> Option<f64> {
+        self.expected(at).map(|(mean, spread)| mean * (1.0 + Z95_ONE_SIDED * spread))
+    }
+
+    /// Chance of ending within so many seconds.
+    pub fn chance(&self, at: usize, within_s: f64) -> Option<f64> {
+        self.expected(at).map(|(mean, spread)| normal_cdf((within_s / mean - 1.0) / spread))
+    }
+
+    /// The factor shared by all engines, at the clocks of now.
+    pub fn slow_down(&self) -> f64 {
+        dot(&self.regressors(), &self.state).max(0.05)
+    }
+
+    /// The shared state, for keeping.
+    pub fn shared(&self) -> ([f64; STATES], [Option<f64>; 2]) {
+        (self.state, self.reference)
+    }
+
+    /// Goes on from a kept state.
+    pub fn resume(&mut self, state: [f64; STATES], reference: [Option<f64>; 2]) {
+        (self.state, self.reference) = (state, reference);
+        self.bound();
+    }
+
+    /// What engine number `at` has learned.
+    pub fn learned(&self, at: usize) -> Option<Learned> {
+        let engine = self.engines.get(at)?.as_ref()?;
+        Some(Learned { correction: engine.correction, spread: engine.spread2.sqrt() })
+    }
+
+    /// Goes on from what it had learned.
+    pub fn relearn(&mut self, at: usize, learned: Learned) {
+        if let Some(engine) = self.engines.get_mut(at).and_then(Option::as_mut) {
+            engine.correction = learned.correction.clamp(0.05, 20.0);
+            let spread = learned.spread.clamp(SPREAD.0, SPREAD.1);
+            engine.spread2 = spread * spread;
+        }
+    }
+}
+
+impl Engine {
+    fn new(prior: &Prior) -> Self {
+        let prior_s = prior.p50.as_secs_f64().max(1e-6);
+        let spread = ((prior.p95.as_secs_f64() / prior_s - 1.0) / Z95_ONE_SIDED).clamp(SPREAD.0, SPREAD.1);
+        Self {
+            prior_s,
+            prior_spread: spread,
+            correction: 1.0,
+            variance: CORRECTION_VARIANCE,
+            spread2: spread * spread,
+            unasked_s: 0.0,
+            streak: 0,
+            streak_began: 0,
+        }
+    }
+}
+
+fn dot(a: &[f64; STATES], b: &[f64; STATES]) -> f64 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+fn times(matrix: &[[f64; STATES]; STATES], vector: &[f64; STATES]) -> [f64; STATES] {
+    [dot(&matrix[0], vector), dot(&matrix[1], vector), dot(&matrix[2], vector)]
+}

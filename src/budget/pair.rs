@@ -1,0 +1,79 @@
+//! Which two neighbouring rungs are mixed, and when that may change. Pure.
+//!
+//! The level moves all the time; the sets of engines should not. A pair `j` covers levels `j..=j + 1` and the level is held at its end
+//! until there is enough evidence, rungs times seconds, that the next pair is wanted. Each time a step up had to be taken back, the next
+//! one needs six times the evidence.
+
+/// Evidence for a step up at first, and at most.
+const UP: (f64, f64) = (0.5, 1000.0);
+/// How much dearer a step up becomes after one was taken back.
+const DEARER: f64 = 6.0;
+/// Evidence for a step down that does not hurry.
+const DOWN: f64 = 0.1;
+/// No step up sooner than this after any step.
+const DWELL_S: f64 = 10.0;
+/// A step down within this time of a step up takes it back.
+const TAKEN_BACK_S: f64 = 900.0;
+/// After this long without a step the next one up is cheaper again.
+const FORGIVEN_S: f64 = 1800.0;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Pair {
+    /// 0: the cheapest rung, fewer frames; `1..n`: rungs `j` and `j + 1` of n; n: everything.
+    at: usize,
+    rungs: usize,
+    up: f64,
+    down: f64,
+    price: f64,
+    since_step_s: f64,
+    since_up_s: f64,
+}
+
+impl Pair {
+    pub fn new(rungs: usize) -> Self {
+        Self { at: rungs, rungs, up: 0.0, down: 0.0, price: UP.0, since_step_s: DWELL_S, since_up_s: TAKEN_BACK_S }
+    }
+
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Time passes with `level` wanted; `urgent` steps down without evidence. Returns the level that this pair can give.
+    pub fn step(&mut self, dt_s: f64, level: f64, urgent: bool) -> f64 {
+        self.since_step_s += dt_s;
+        self.since_up_s += dt_s;
+        if self.since_step_s > FORGIVEN_S {
+            self.since_step_s = DWELL_S;
+            self.price = (self.price / DEARER).max(UP.0);
+        }
+        let wanted = (level.max(0.0).floor() as usize).min(self.rungs);
+        if wanted > self.at {
+            let beyond = level - (self.at + 1) as f64 + 0.05;
+            self.up += (beyond + 4.0 * beyond * beyond) * dt_s;
+            self.down = 0.0;
+            if self.up >= self.price && self.since_step_s >= DWELL_S {
+                (self.at, self.up, self.since_step_s, self.since_up_s) = (wanted, 0.0, 0.0, 0.0);
+            }
+        } else if wanted < self.at {
+            self.down += (self.at as f64 - level) * dt_s;
+            self.up = 0.0;
+            if urgent || self.down >= DOWN {
+                if self.since_up_s < TAKEN_BACK_S {
+                    self.price = (self.price * DEARER).min(UP.1);
+                }
+                (self.at, self.down, self.since_step_s, self.since_up_s) = (wanted, 0.0, 0.0, TAKEN_BACK_S);
+            }
+        } else {
+            (self.up, self.down) = (0.0, 0.0);
+        }
+        match self.at {
+            0 => level.clamp(-1.0, 1.0),
+            at if at == self.rungs => at as f64,
+            at => level.clamp(at as f64, (at + 1) as f64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
