@@ -8,7 +8,7 @@ pub mod histogram;
 pub mod normal;
 pub mod window;
 
-pub use draws::{normal_cdf, normal_draw, normal_quantile};
+pub use draws::{normal_draw, normal_quantile};
 pub use histogram::{Histogram, Summary};
 pub use normal::{Z95_ONE_SIDED, exp, normal_cdf};
 pub use window::LatencyWindow;

@@ -9,11 +9,11 @@ pub mod engines;
 pub mod frames;
 pub mod oracle;
 pub mod plant;
-
 pub mod rivals;
 pub mod run;
 pub mod scenario;
 pub mod score;
+pub mod squint;
 pub mod steer;
-
+pub mod table;
 pub mod versus;
