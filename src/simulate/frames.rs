@@ -15,7 +15,7 @@ use super::engines::Spec;
 /// Share of the variance that all networks have in common.
 const COMMON: f64 = 0.85;
 /// Share of a frame's difficulty that is its scene's.
-const OF_SCENE: f64 = 0.8;
+const OF_SCENE: f64 = 0.6;
 /// Noise of the view on the margin: 0 would be a perfect confidence.
 const BLUR: f64 = 0.7;
 /// Log-odds of the confidence are stretched by this: networks are surer than they should be.

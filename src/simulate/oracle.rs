@@ -29,8 +29,10 @@ const FRAMES: f64 = 4000.0;
 const AHEAD_S: f64 = 15.0;
 /// Below the ceiling, °C: a look does not end at once.
 const MARGIN_C: f64 = 0.15;
-/// What was spent below or above the cap is made up for over this long, s.
-const MAKE_UP_S: f64 = 15.0;
+/// What was spent above the cap is made up for over this long, s.
+const MAKE_UP_S: f64 = 8.0;
+/// Share of a window at the cap that may be saved and spent later.
+const SPARE: f64 = 0.01;
 
 /// A set of engines in certain surroundings.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,8 +69,8 @@ impl<'a> Oracle<'a> {
         Self { policy, pool, trials, saved_mj: 0.0, was: (0.0, 0.0) }
     }
 
-    /// The sets that are worth mixing, cheapest first, each with less error than the one before.
-    fn arms(&self, scenario: &Scenario, now: f64) -> Rc<[Arm]> {
+    /// The sets that are worth mixing at `now`, s, cheapest first, each with less error than the one before.
+    pub fn arms(&self, scenario: &Scenario, now: f64) -> Rc<[Arm]> {
         let around = scenario.surroundings(now);
         let rounded = |value: f64, step: f64| (value / step).round() as i64;
         let key = (
@@ -148,9 +150,8 @@ impl Steer for Oracle<'_> {
         self.was = (now, spent);
         let for_power = limits.power.as_ref().map_or(f64::INFINITY, |power| {
             let (cap, window_s) = (f64::from(power.cap.0), power.window.as_secs_f64());
-            // Nothing can be saved for longer than the window remembers it.
-            let slack = view.window_mw.map_or(0.0, |mean| (cap - mean).max(0.0) * window_s.min(now));
-            self.saved_mj = (self.saved_mj + cap * seconds - drawn_mj).min(slack).max(-cap * window_s);
+            // What was saved cannot be spent: a later window would hold what was spent and not what was saved.
+            self.saved_mj = (self.saved_mj + cap * seconds - drawn_mj).clamp(-cap * window_s, SPARE * cap * window_s);
             cap + self.saved_mj / MAKE_UP_S
         });
         let (budget, why) = if for_heat < for_power { (for_heat, Why::Temperature) } else { (for_power, Why::Power) };
