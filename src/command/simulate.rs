@@ -9,7 +9,7 @@ use crate::simulate::oracle::Trials;
 use crate::simulate::scenario::{MAX_BYTES, SHIPPED, Scenario};
 use crate::simulate::squint::Squint;
 use crate::simulate::versus::{Match, Summary, of_seeds, play, total};
-use crate::simulate::{engines, table};
+use crate::simulate::{engines, plot, table};
 
 /// Runs the scenarios asked for with every seed.
 pub(crate) fn simulate(args: &SimulateArgs) -> Result<(), Error> {
@@ -20,6 +20,12 @@ pub(crate) fn simulate(args: &SimulateArgs) -> Result<(), Error> {
         let mut matches: Vec<Match> = Vec::new();
         for seed in args.first_seed..args.first_seed + args.seeds {
             matches.push(play(scenario, seed, &policy, &pool, &mut Squint::new(scenario, &pool), &trials));
+        }
+        if let (Some(folder), Some(first)) = (&args.svg, matches.first()) {
+            let file = folder.join(format!("{}.svg", scenario.name));
+            std::fs::create_dir_all(folder)
+                .and_then(|()| std::fs::write(&file, plot::plot(scenario, first)))
+                .map_err(Error::io(file.display()))?;
         }
         summaries.push(of_seeds(&scenario.name, &matches));
     }
