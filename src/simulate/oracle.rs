@@ -23,14 +23,17 @@ use super::steer::{Always, Steer, View};
 
 /// Seed of the frames that sets are tried on.
 const SEED: u64 = 0x0AC1E;
-/// Frames for each trial.
+/// Frames for each trial, and scenes at least, as long as it takes no more than an hour.
 const FRAMES: f64 = 4000.0;
+const SCENES: f64 = 200.0;
 /// It looks so far ahead for heat, s.
 const AHEAD_S: f64 = 15.0;
 /// Below the ceiling, °C: a look does not end at once.
 const MARGIN_C: f64 = 0.15;
 /// What was spent above the cap is made up for over this long, s.
 const MAKE_UP_S: f64 = 8.0;
+/// Most that is remembered of what was spent above it, as a share of a window at the cap.
+const DEBT: f64 = 0.1;
 /// Share of a window at the cap that may be saved and spent later.
 const SPARE: f64 = 0.01;
 
@@ -83,7 +86,7 @@ impl<'a> Oracle<'a> {
         if let Some(known) = self.trials.borrow().get(&key) {
             return known.clone();
         }
-        let still = still(scenario, now, (FRAMES / scenario.fps).max(60.0));
+        let still = still(scenario, now, (FRAMES / scenario.fps).max(SCENES * around.dwell_s).clamp(60.0, 3600.0));
         let all = (1u32 << self.pool.len()) - 1;
         let tried: Vec<Arm> = (1..=all).map(|mask| self.try_out(&still, mask)).collect();
         let arms: Rc<[Arm]> = worth_mixing(tried, all).into();
@@ -151,7 +154,7 @@ impl Steer for Oracle<'_> {
         let for_power = limits.power.as_ref().map_or(f64::INFINITY, |power| {
             let (cap, window_s) = (f64::from(power.cap.0), power.window.as_secs_f64());
             // What was saved cannot be spent: a later window would hold what was spent and not what was saved.
-            self.saved_mj = (self.saved_mj + cap * seconds - drawn_mj).clamp(-cap * window_s, SPARE * cap * window_s);
+            self.saved_mj = (self.saved_mj + cap * seconds - drawn_mj).clamp(-DEBT * cap * window_s, SPARE * cap * window_s);
             cap + self.saved_mj / MAKE_UP_S
         });
         let (budget, why) = if for_heat < for_power { (for_heat, Why::Temperature) } else { (for_power, Why::Power) };
