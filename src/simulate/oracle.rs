@@ -29,7 +29,7 @@ const SCENES: f64 = 200.0;
 /// It looks so far ahead for heat, s.
 const AHEAD_S: f64 = 15.0;
 /// Below the ceiling, °C: a look does not end at once.
-const MARGIN_C: f64 = 0.15;
+const MARGIN_C: f64 = 0.05;
 /// What was spent above the cap is made up for over this long, s.
 const MAKE_UP_S: f64 = 8.0;
 /// Most that is remembered of what was spent above it, as a share of a window at the cap.

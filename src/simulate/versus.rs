@@ -14,8 +14,8 @@ use super::steer::Steer;
 
 /// Names of the rivals in tables, in order.
 pub const RIVALS: [&str; 3] = ["best fixed engine", "temperature ladder", "latency only"];
-/// Most above the ceiling that still counts as held, °C, and most above the cap, per cent.
-const HELD: (f64, f64) = (1.0, 3.0);
+/// What still counts as held when a fixed engine is chosen: °C above the ceiling, and per cent above the cap.
+const HELD: (f64, f64) = (0.1, 3.0);
 /// Least share of the minutes in time that still counts as held, per cent.
 const IN_TIME: f64 = 99.0;
 
