@@ -4,8 +4,16 @@
 //! [`Inventory`]; a [`Sample`] then holds the readings in the same order. Unknown is an ordinary reading and never 0: a sensor that is off,
 //! silent, stuck or beyond belief reads `None`, and [`Telemetry::doubts`] says why.
 
+mod cost;
+pub mod missing;
+pub mod nvml;
+pub mod recorded;
 mod sample;
+pub mod sysfs;
+pub mod tegrastats;
+pub mod trust;
 
+pub use cost::Cost;
 pub use sample::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Missing, Rail, Sample, Trip, TripKind, Zone};
 
 use std::time::Duration;

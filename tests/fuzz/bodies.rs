@@ -21,6 +21,9 @@ use squint::policy::file::{EngineInfo, PolicyError, PolicyFile};
 use squint::policy::{Allowance, Choice, Journey, MAX_STEPS, Past, Policy, Situation, Step, Terms, Verdict, after, first};
 use squint::source::decode_image;
 use squint::stats::{splitmix64, unit};
+use squint::telemetry::recorded::{Recorded, RecordedWriter};
+use squint::telemetry::tegrastats::{Board, NAME_LIMIT, Token, scan};
+use squint::telemetry::{Inventory, Sample, Telemetry};
 
 /// A body of a target: true if the parser took the bytes for good.
 pub type Body = fn(&[u8]) -> bool;
@@ -34,7 +37,9 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("manifest", manifest),
     ("policy", policy),
     ("profile", profile),
+    ("recorded", recorded),
     ("stream", stream),
+    ("tegrastats", tegrastats),
 ];
 
 /// A refusal is for people: it says something, and not endlessly much. False, for the body to return.
@@ -251,6 +256,65 @@ pub fn profile(bytes: &[u8]) -> bool {
         }
         Err(error) => check_refusal(&error),
     }
+}
+
+/// Lines of tegrastats: whatever they say, numbers are finite and have a name, and readings keep their places.
+pub fn tegrastats(bytes: &[u8]) -> bool {
+    let mut board = Board::default();
+    let (mut taken, mut first) = (0, None::<Inventory>);
+    for line in bytes.split(|byte| *byte == b'\n') {
+        scan(line, |token| check_token(line, token));
+        let before = board.latest().clone();
+        match board.take(line) {
+            true => taken += 1,
+            false => assert_eq!(&before, board.latest(), "a line without readings changes nothing"),
+        }
+        if taken == 2 {
+            board.fix();
+            first.get_or_insert_with(|| board.inventory().clone());
+        }
+        let (inventory, latest) = (board.inventory(), board.latest());
+        if taken > 0 {
+            assert_eq!((inventory.rails.len(), inventory.zones.len()), (latest.rails.len(), latest.temperatures.len()));
+        }
+        assert!(inventory.total.is_none_or(|total| total < inventory.rails.len()));
+        board.doubts().iter().for_each(|doubt| assert!(!doubt.sensor.is_empty() && !doubt.why.is_empty()));
+    }
+    assert!(first.is_none_or(|first| first == *board.inventory()), "the order of what there is has changed");
+    taken > 0
+}
+
+fn check_token(line: &[u8], token: Token<'_>) {
+    let is_share = |share: Option<f32>| share.is_none_or(|share| (0.0..=1.0).contains(&share));
+    let is_clock = |clock: Option<squint::units::Megahertz>| clock.is_none_or(|clock| clock.0 > 0.0 && clock.0.is_finite());
+    match token {
+        Token::Rail { name, power } => assert!((1..=NAME_LIMIT).contains(&name.len()) && power.0.is_finite()),
+        Token::Zone { name, temperature } => {
+            assert!((1..=NAME_LIMIT).contains(&name.len()) && temperature.is_none_or(|now| now.0 > -256.0 && now.0.is_finite()));
+        }
+        Token::Gpu { load, clock } | Token::Cpu { load, clock } => assert!(is_share(load) && is_clock(clock)),
+        Token::Memory { available_mib } => assert!(available_mib >= 0.0 && available_mib.is_finite()),
+        Token::Skipped { text, .. } => assert!(!text.is_empty() && text.len() <= line.len()),
+    }
+}
+
+/// Recorded samples: what is read is written and read again as the very same, and is given at its time.
+pub fn recorded(bytes: &[u8]) -> bool {
+    let mut recorded = match Recorded::read("samples.jsonl", bytes) {
+        Ok(recorded) => recorded,
+        Err(error) => return check_refusal(&error),
+    };
+    let mut writer = RecordedWriter::new(Vec::new(), recorded.inventory()).expect("memory takes it");
+    recorded.samples().iter().for_each(|sample| writer.write(sample).expect("memory takes it"));
+    let again = writer.finish().expect("memory takes it");
+    let again = Recorded::read("again.jsonl", &again[..]).expect("what was written can be read");
+    assert_eq!((again.inventory(), again.samples()), (recorded.inventory(), recorded.samples()));
+    let (mut sample, last) = (Sample::default(), recorded.samples().last().expect("none without samples").clone());
+    recorded.sample(last.at, &mut sample);
+    assert_eq!(sample, last);
+    recorded.sample(Duration::ZERO, &mut sample);
+    assert_eq!(sample.rails.len(), recorded.inventory().rails.len());
+    true
 }
 
 /// The bytes as a file of this thread and purpose, written over by the next call.
