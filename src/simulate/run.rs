@@ -16,7 +16,7 @@ use crate::telemetry::Sample;
 
 use super::engines::{self, PREPROCESS_MS, Spec};
 use super::frames::{Camera, Judges, Shot};
-use super::plant::meter::Meter;
+use super::plant::meter::{Meter, Readings};
 use super::plant::{Account, Plant};
 use super::scenario::{Scenario, What};
 use super::steer::{Steer, View};
@@ -74,6 +74,7 @@ pub struct Course {
 struct Run<'a> {
     scenario: &'a Scenario,
     steer: &'a mut dyn Steer,
+    sense: &'a mut Sense<'a>,
     pool: &'a [Spec],
     policy: &'a Policy,
     judges: Judges,
@@ -95,8 +96,23 @@ struct Run<'a> {
     course: Course,
 }
 
+/// How readings become a sample: straight, or through files and the real telemetry.
+pub type Sense<'a> = dyn FnMut(&Readings, Duration, &mut Sample) + 'a;
+
 /// Runs `scenario` with everything drawn from `seed`. The same arguments give the same course.
 pub fn run(scenario: &Scenario, seed: u64, policy: &Policy, pool: &[Spec], steer: &mut dyn Steer) -> Course {
+    run_with(scenario, seed, policy, pool, steer, &mut |readings, at, sample| readings.sample(at, sample))
+}
+
+/// The same, with another way from readings to samples.
+pub fn run_with<'a>(
+    scenario: &'a Scenario,
+    seed: u64,
+    policy: &'a Policy,
+    pool: &'a [Spec],
+    steer: &'a mut dyn Steer,
+    sense: &'a mut Sense<'a>,
+) -> Course {
     let begin = scenario.surroundings(0.0);
     let mut run = Run {
         scenario,
@@ -120,6 +136,7 @@ pub fn run(scenario: &Scenario, seed: u64, policy: &Policy, pool: &[Spec], steer
         last_looked: f64::NEG_INFINITY,
         course: Course { steer: steer.name(), explains: steer.explains(), ..Course::default() },
         steer,
+        sense,
     };
     let mut camera = Camera::new(seed);
     let every = 1.0 / scenario.fps;
@@ -168,7 +185,8 @@ impl Run<'_> {
             self.next_event += 1;
         }
         self.close_moment(now);
-        self.meter.read(&mut self.plant).sample(Duration::from_secs_f64(now), &mut self.sample);
+        let readings = self.meter.read(&mut self.plant);
+        (self.sense)(&readings, Duration::from_secs_f64(now), &mut self.sample);
         for (window, last) in &mut self.windows {
             if now - *last > FORGET_S {
                 window.ease();

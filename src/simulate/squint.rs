@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::budget::{Ability, Costs, Governor, Prior, Standing};
 use crate::engine::EngineIdx;
 use crate::policy::Terms;
+use crate::telemetry::Inventory;
 use crate::units::Millijoules;
 
 use super::engines::{PREPROCESS_MS, Spec};
@@ -24,13 +25,19 @@ pub struct Squint {
 }
 
 impl Squint {
-    /// Begins as the daemon does: with what the lab's profile says of each engine at full clock, and the scenario's limits.
+    /// Begins as the daemon does: with what the lab's profile says of each engine at full clock, and the scenario's limits, on a board that
+    /// has what [`inventory`] says.
     pub fn new(scenario: &Scenario, pool: &[Spec]) -> Self {
+        Self::on(&inventory(), scenario, pool)
+    }
+
+    /// The same on a board as telemetry found it.
+    pub fn on(inventory: &Inventory, scenario: &Scenario, pool: &[Spec]) -> Self {
         let priors: Vec<Option<Prior>> = pool.iter().map(|spec| Some(prior(spec))).collect();
         let costs = Costs::new(&priors);
         let crew: Vec<Ability> =
             (0u8..).zip(pool).map(|(place, spec)| Ability { engine: EngineIdx(place), accuracy: Some(spec.top1 as f32) }).collect();
-        let governor = Governor::new(scenario.limits.clone(), &inventory(), &crew, 1, &costs);
+        let governor = Governor::new(scenario.limits.clone(), inventory, &crew, 1, &costs);
         Self { costs, governor }
     }
 }

@@ -112,8 +112,13 @@ impl Tree {
         fs::write(path, format!("{text}\n"))
     }
 
+    /// Takes a file away; who holds it open finds it empty, as a node of a device that is gone cannot be read.
     fn remove(&self, file: &str) -> io::Result<()> {
-        match fs::remove_file(self.root.join(file)) {
+        let path = self.root.join(file);
+        if path.exists() {
+            fs::write(&path, "")?;
+        }
+        match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
