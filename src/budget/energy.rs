@@ -15,7 +15,7 @@ const UNKNOWN_W: f64 = 5.0;
 /// Watts return to the prior with this time constant.
 const FORGET_S: f64 = 1800.0;
 /// Variance that idle gains a second: it follows whatever else runs on the board.
-const IDLE_DRIFT: f64 = 0.01;
+const IDLE_DRIFT: f64 = 0.004;
 /// Most variance of idle, W².
 const IDLE_VARIANCE: f64 = 25.0;
 /// Highest watts of an engine.
@@ -30,6 +30,8 @@ pub(super) struct Energies {
     covariance: Box<[[f64; STATES]; STATES]>,
     known: ArrayVec<bool, STATES>,
     seen: bool,
+    /// Mean square of the misses, W².
+    scatter2: f64,
 }
 
 impl Energies {
@@ -50,7 +52,7 @@ impl Energies {
         for (at, variance) in prior_variance.iter().enumerate() {
             covariance[at][at] = *variance;
         }
-        Self { state: prior.clone(), prior, prior_variance, covariance, known, seen: false }
+        Self { state: prior.clone(), prior, prior_variance, covariance, known, seen: false, scatter2: 1.0 }
     }
 
     /// Time passes without or with a reading: `power_w` of the board, `busy` the share of `dt_s` that each engine was looking.
@@ -83,11 +85,13 @@ impl Energies {
         for i in 0..n {
             row.push((0..n).map(|j| self.covariance[i][j] * share(j)).sum());
         }
-        // A reading is a moment, the shares are a mean: a tenth of the power and a tenth of a watt is no surprise.
-        let scatter = 0.1 * power + 0.1;
-        let variance = (0..n).map(|at| share(at) * row[at]).sum::<f64>() + scatter * scatter;
+        // A reading is a moment, the shares are a mean; how far they differ is seen from the misses.
+        let (least, most) = (0.02 * power + 0.05, 0.2 * power + 0.2);
+        let scatter2 = self.scatter2.clamp(least * least, most * most);
+        let variance = (0..n).map(|at| share(at) * row[at]).sum::<f64>() + scatter2;
         let deviation = variance.sqrt();
         let off = (power - self.state[0] - working).clamp(-3.0 * deviation, 3.0 * deviation);
+        self.scatter2 += 0.02 * (off * off - self.scatter2);
         for i in 0..n {
             let gain = row[i] / variance;
             self.state[i] = (self.state[i] + gain * off).clamp(0.0, MOST_W);

@@ -128,7 +128,7 @@ impl Ladder {
     }
 
     /// Goes on from kept ratios.
-    pub fn resume(&mut self, ratios: &[f64]) {
+    pub fn resume(&mut self, ratios: impl ExactSizeIterator<Item = f64>) {
         if ratios.len() == self.rungs.len() {
             for (rung, ratio) in self.rungs.iter_mut().zip(ratios) {
                 rung.ratio = ratio.clamp(0.02, 8.0);

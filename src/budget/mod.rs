@@ -6,15 +6,21 @@
 mod costs;
 mod energy;
 mod governor;
+mod kept;
 mod ladder;
 mod latency;
 mod meter;
+mod modes;
 mod pair;
+mod schedule;
 mod standing;
 mod thermal;
 
 pub use costs::{Costs, Prior};
 pub use governor::{AHEAD_S, Governor, MARGIN, Unreachable};
+pub use kept::{Kept, KeptError, MAX_TEXT, Owner};
 pub use ladder::Ability;
+pub use modes::{Mode, UnknownMode};
+pub use schedule::{ChosenBy, MAX_ENTRIES, NoSpan, PowerMode, Schedule, Span, TooMany};
 pub use standing::{Because, Limits, Look, PowerCap, Standing, Tally, Why};
 pub use thermal::{Thermal, ZoneModel};

@@ -19,10 +19,10 @@ const BOUNDS_R: (f64, f64) = (0.1, 20.0);
 /// Variance of R to start from and at most.
 const R_VARIANCE: f64 = 1.0;
 /// Variance that the offset and R gain a second: rooms warm up, fans stop.
-const OFFSET_DRIFT: f64 = 0.0009;
+const OFFSET_DRIFT: f64 = 1e-4;
 const R_DRIFT: f64 = 1e-5;
-/// Variance of a reading, °C²: half a degree.
-const READING: f64 = 0.25;
+/// Variance of a reading, °C²: steps of half a degree, and some noise.
+const READING: f64 = 0.06;
 /// Squared misses are remembered this long.
 const MISSES_S: f64 = 300.0;
 /// Time constants of the two means whose difference is the trend.
@@ -160,12 +160,14 @@ impl ZoneModel {
         (self.quick - self.slow) / (SLOW_S - QUICK_S)
     }
 
-    /// Temperature expected after `ahead_s` at a constant power, °C; the trend of the last seconds is heeded if it says more.
+    /// Temperature expected after `ahead_s` at a constant power, °C; a rising trend of the last seconds is heeded if it
+    /// says more.
     pub fn expected(&self, ahead_s: f64, power_w: f64) -> Option<f64> {
         let (fit, tau) = (&self.fits[self.best], TAUS[self.best]);
         let now = self.now()?;
         let modelled = now + fit.resistance * (power_w - fit.power) * (1.0 - exp(-ahead_s / tau));
-        Some(modelled.max(now + self.trend() * TREND_S.min(ahead_s)))
+        let by_trend = if self.trend() > 0.0 { now + self.trend() * TREND_S.min(ahead_s) } else { modelled };
+        Some(modelled.max(by_trend))
     }
 
     /// Temperature where it would settle at a constant power, °C.

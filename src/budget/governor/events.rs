@@ -1,6 +1,6 @@
 //! Throttling and over-current: the board has already helped itself, so step down at once and come back slowly. Pure.
 
-use super::Bound;
+use super::bounds::Bound;
 use crate::budget::standing::{Because, Why};
 use crate::telemetry::Sample;
 

@@ -1,1 +1,46 @@
+//! Sets that stay while the level moves.
+
 use super::*;
+use crate::stats::{splitmix64, unit};
+
+#[test]
+fn it_starts_with_everything_and_steps_down_at_once_if_it_hurries() {
+    let mut pair = Pair::new(3);
+    assert_eq!(pair.step(0.5, 3.0, false), 3.0);
+    assert_eq!((pair.step(0.5, 1.4, true), pair.at()), (1.4, 1));
+    assert_eq!((pair.step(0.5, -0.5, true), pair.at()), (-0.5, 0));
+}
+
+#[test]
+fn a_level_that_strays_for_a_moment_is_held_at_the_pairs_end() {
+    let mut pair = Pair::new(3);
+    pair.step(0.5, 2.0, true);
+    assert_eq!((pair.step(0.5, 1.95, false), pair.at()), (2.0, 2));
+    assert_eq!((pair.step(0.5, 2.5, false), pair.at()), (2.5, 2));
+    for _ in 0..10 {
+        pair.step(0.5, 1.9, false);
+    }
+    assert_eq!(pair.at(), 1);
+}
+
+#[test]
+fn everything_is_allowed_again_after_a_while_at_the_top() {
+    let mut pair = Pair::new(2);
+    pair.step(0.5, 1.5, true);
+    let seconds = (0..600).take_while(|_| (pair.step(0.5, 2.0, false), pair.at()).1 < 2).count() / 2;
+    assert!((5..60).contains(&seconds), "{seconds}");
+}
+
+#[test]
+fn a_level_that_hovers_around_a_rung_changes_the_set_few_times_an_hour() {
+    for width in [0.05, 0.2, 0.5] {
+        let mut pair = Pair::new(3);
+        let mut changes = [0; 3];
+        for step in 0..3 * 7200u64 {
+            let was = pair.at();
+            pair.step(0.5, 2.0 + width * (unit(splitmix64(step / 40)) - 0.5), false);
+            changes[step as usize / 7200] += usize::from(pair.at() != was);
+        }
+        assert!(changes[1] <= 6 && changes[2] <= 6, "{width}: {changes:?}");
+    }
+}

@@ -1,0 +1,194 @@
+//! What each limit can bear: the highest level of the ladder, and the words for it. Pure.
+
+use arrayvec::ArrayVec;
+
+use super::{AHEAD_S, Governor, MARGIN, Unreachable};
+use crate::budget::costs::Costs;
+use crate::budget::ladder::{energy_at, level_of_energy, level_of_power};
+use crate::budget::standing::{Because, Why};
+use crate::engine::{EngineIdx, MAX_ENGINES};
+use crate::telemetry::{Sample, Zone};
+use crate::units::Celsius;
+
+/// The governor aims this far below a ceiling: what is left of a sensor's noise after smoothing.
+const AIM_BELOW_C: f64 = 0.2;
+/// It aims at this share of a power cap.
+const AIM_AT: f64 = 0.995;
+/// A reading that a limit needs is gone if it has been missing for this long, s.
+const GONE_S: f64 = 5.0;
+/// The correction of the cap for what the average over the window lacks: at most this share of it.
+const MOST_TRIM: f64 = 0.03;
+/// A zone that cannot be read matters if it was this close to its ceiling, °C.
+const CLOSE_C: f64 = 10.0;
+
+/// What one limit can bear.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    pub level: f64,
+    pub because: Because,
+}
+
+impl Governor {
+    /// The lowest of what the limits can bear.
+    pub(super) fn goal(&mut self, energies: &[f64], sample: &Sample, costs: &Costs) -> Bound {
+        let top = self.ladder.len() as f64;
+        let mut goal = Bound { level: top, because: Because::default() };
+        let bounds = [
+            self.events.bound(sample),
+            self.temperature(energies),
+            self.power_cap(energies),
+            self.energy_day(energies),
+            self.energy_frame(energies, costs),
+        ];
+        let mut blind = false;
+        for bound in bounds.into_iter().flatten() {
+            blind |= bound.because.why == Why::Blind;
+            if bound.level < goal.level {
+                goal = bound;
+            }
+        }
+        if blind && goal.because.why == Why::Free {
+            goal.because.why = Why::Blind;
+        }
+        goal
+    }
+
+    /// The level stays where it is for want of a reading; `known` is false if it never was there: then the cheapest engine is what is safe.
+    fn blind(&self, gone: bool, known: bool) -> Bound {
+        let level = if known { self.wanted } else { self.wanted.min(1.0) };
+        let why = if gone { Why::Blind } else { self.standing.because.why };
+        Bound { level, because: Because { why, ..Because::default() } }
+    }
+
+    fn temperature(&self, energies: &[f64]) -> Option<Bound> {
+        let zones = self.thermal.zones();
+        if zones.is_empty() {
+            return self.limits.ceiling.map(|_| self.blind(true, false));
+        }
+        let (drawn, beside) = self.power();
+        let mut lowest: Option<Bound> = None;
+        let (mut readable, mut hold) = (false, false);
+        for zone in zones {
+            let Some(now) = zone.now() else { continue };
+            if zone.unread_s() > GONE_S {
+                hold |= now > zone.ceiling - CLOSE_C;
+                continue;
+            }
+            readable = true;
+            let Some(affordable) = zone.affordable(AHEAD_S, zone.ceiling - AIM_BELOW_C, drawn) else { continue };
+            let mut level = level_of_power(energies, self.rates(), affordable - beside);
+            if now > zone.ceiling {
+                // Whatever the model says: too hot is not the moment to stay.
+                level = level.min(self.wanted - 0.05);
+            }
+            if lowest.is_none_or(|lowest| level < lowest.level) {
+                let expected = zone.expected(AHEAD_S, drawn).map(|expected| expected as f32);
+                let (limit, zone) = (Some(zone.ceiling as f32), u8::try_from(zone.zone).ok());
+                lowest = Some(Bound {
+                    level: level.max(-1.0),
+                    because: Because { why: Why::Temperature, value: expected, limit, zone },
+                });
+            }
+        }
+        if hold || !readable {
+            let held = self.blind(true, self.limits.ceiling.is_none() || zones.iter().any(|zone| zone.now().is_some()));
+            return Some(lowest.filter(|lowest| lowest.level < held.level).unwrap_or(held));
+        }
+        lowest
+    }
+
+    fn power_cap(&mut self, energies: &[f64]) -> Option<Bound> {
+        let power = self.limits.power.as_ref()?;
+        let (drawn, beside) = self.power();
+        let Some(rail) = self.rail.value else { return Some(self.blind(true, false)) };
+        if self.rail.missing_s > 0.0 {
+            return Some(self.blind(self.rail.missing_s > GONE_S, true));
+        }
+        let cap = f64::from(power.cap.0) / 1000.0;
+        let mean = self.window.mean().unwrap_or(rail);
+        if self.standing.because.why == Why::Power {
+            let lacks = (cap * AIM_AT - mean) / cap.max(0.001);
+            let share = 0.5 / power.window.as_secs_f64().max(10.0) * 0.5;
+            self.trim = (self.trim + lacks * share).clamp(-MOST_TRIM, MOST_TRIM);
+        }
+        // A rail that is a part of the board: its share of the board's power stays as it is.
+        let scale = if self.capped == self.total { 1.0 } else { drawn / rail.max(0.01) };
+        let target = cap * (AIM_AT + self.trim) * scale;
+        let level = level_of_power(energies, self.rates(), target - beside).max(0.0);
+        Some(Bound {
+            level,
+            because: Because { why: Why::Power, value: Some((mean * 1000.0) as f32), limit: Some(power.cap.0), zone: None },
+        })
+    }
+
+    fn energy_day(&self, energies: &[f64]) -> Option<Bound> {
+        let (day, limit) = (self.day.as_ref()?, self.limits.energy_per_day_wh?);
+        if self.board.missing_s > 0.0 {
+            return Some(self.blind(self.board.missing_s > GONE_S, self.board_read));
+        }
+        let (_, beside) = self.power();
+        let level = level_of_power(energies, self.rates(), day.affordable_w() - beside).max(0.0);
+        let value = Some((day.spent_j() / 3600.0) as f32);
+        Some(Bound { level, because: Because { why: Why::EnergyDay, value, limit: Some(limit as f32), zone: None } })
+    }
+
+    fn energy_frame(&self, energies: &[f64], costs: &Costs) -> Option<Bound> {
+        let limit = self.limits.energy_per_frame?;
+        if self.ladder.tops().all(|engine| costs.energy(engine).is_none()) {
+            return Some(self.blind(true, false));
+        }
+        let level = level_of_energy(energies, limit.0 / 1000.0);
+        let value = Some((energy_at(energies, self.given) * 1000.0) as f32);
+        Some(Bound { level, because: Because { why: Why::EnergyFrame, value, limit: Some(limit.0 as f32), zone: None } })
+    }
+
+    /// Limits that the cheapest engine at the least rate would exceed.
+    pub(super) fn find_unreachable(&self, costs: &Costs) -> ArrayVec<Unreachable, 5> {
+        let mut found = ArrayVec::new();
+        let energies = self.ladder.energies(costs);
+        let Some(cheapest) = energies.first().copied() else { return found };
+        let mut tell = |why: Why, expected: f64, limit: f64, slack: f64| {
+            if expected > limit * slack {
+                found.push(Unreachable { why, expected: expected as f32, limit: limit as f32 });
+            }
+        };
+        let idle = costs.idle().map(|idle| f64::from(idle.0) / 1000.0);
+        if let (Some(idle), true) = (idle, self.rate.is_some()) {
+            let least = idle + cheapest * self.rates().least;
+            for zone in self.thermal.zones() {
+                if let Some(settles) = zone.settles(least).filter(|settles| *settles > zone.ceiling) {
+                    tell(Why::Temperature, settles, zone.ceiling, 1.0);
+                    break;
+                }
+            }
+            if let Some(power) = self.limits.power.as_ref().filter(|_| self.capped == self.total) {
+                tell(Why::Power, least * 1000.0, f64::from(power.cap.0), 1.03);
+            }
+            if let Some(limit) = self.limits.energy_per_day_wh {
+                tell(Why::EnergyDay, least * 24.0, limit, 1.03);
+            }
+        }
+        let known = self.ladder.tops().next().is_some_and(|engine| costs.energy(engine).is_some());
+        if let Some(limit) = self.limits.energy_per_frame.filter(|_| known) {
+            tell(Why::EnergyFrame, cheapest * 1000.0, limit.0, 1.0);
+        }
+        if let Some(limit) = self.limits.latency {
+            let quickest = (0..MAX_ENGINES as u8).filter(|at| self.crew >> at & 1 == 1);
+            let quickest = quickest.filter_map(|at| costs.p95(EngineIdx(at))).min();
+            if let Some(quickest) = quickest {
+                tell(Why::Latency, quickest.as_secs_f64() * 1000.0, limit.as_secs_f64() * 1000.0, 1.0);
+            }
+        }
+        found
+    }
+}
+
+/// Ceiling of a zone, °C: the user's, but never where the board would throttle; without the user's the board's own less [`MARGIN`].
+pub(super) fn ceiling_of(zone: &Zone, explicit: Option<Celsius>) -> Option<f64> {
+    let throttle = zone.throttle_at.map(|at| f64::from(at.0)).filter(|at| at.is_finite());
+    match (explicit, throttle) {
+        (Some(ceiling), Some(throttle)) => Some(f64::from(ceiling.0).min(throttle - 1.0)),
+        (Some(ceiling), None) => Some(f64::from(ceiling.0)),
+        (None, throttle) => throttle.map(|at| at - f64::from(MARGIN.0)),
+    }
+}

@@ -1,0 +1,240 @@
+//! What was learned, as a value that outlives a restart: versioned, and good only for the engines and the board it was learned with. Pure.
+//!
+//! Who reads and writes the file is elsewhere. Kept are the costs of the engines, the fit of the zones and what frames cost on each rung; not
+//! the level or the standing, which belong to the moment.
+
+use serde::{Deserialize, Serialize};
+
+use super::costs::Costs;
+use super::governor::Governor;
+use super::latency::Learned;
+use crate::engine::MAX_ENGINES;
+use crate::telemetry::MAX_ZONES;
+
+/// The version that is written and read.
+const VERSION: u32 = 1;
+/// Longest text that is read, bytes.
+pub const MAX_TEXT: usize = 64 * 1024;
+/// Longest id, sha256 or board name that is read, characters.
+const MAX_NAME: usize = 256;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Kept {
+    v: u32,
+    /// As the board calls itself.
+    board: Option<String>,
+    /// The shared slow-down at the reference clocks and its growth with the inverse GPU and CPU clock.
+    slow_down: [f32; 3],
+    /// The reference clocks, GPU and CPU, MHz.
+    reference_mhz: [Option<f32>; 2],
+    engines: Vec<KeptEngine>,
+    zones: Vec<KeptZone>,
+    /// Energy of a frame on each rung against a look of its dearest engine.
+    rungs: Vec<f32>,
+}
+
+/// One engine, in the order of their indices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct KeptEngine {
+    id: String,
+    sha256: String,
+    correction: f32,
+    spread: f32,
+    watts: Option<f32>,
+}
+
+/// One governing zone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct KeptZone {
+    index: u8,
+    celsius_per_watt: f32,
+    tau_s: f32,
+}
+
+/// Whom a kept state belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// As the board calls itself, [`crate::telemetry::Inventory::board`].
+    pub board: Option<&'a str>,
+    /// Id and sha256 of each engine in use, in the order of their indices.
+    pub engines: &'a [(&'a str, &'a str)],
+}
+
+/// Why a kept state is of no use. The caller goes on without it and says so.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptError {
+    /// Too long to be one.
+    #[error("{origin}: {bytes} bytes, a kept state has at most {MAX_TEXT}")]
+    TooLong {
+        /// The file.
+        origin: String,
+        /// Its length.
+        bytes: usize,
+    },
+    /// Not the right JSON.
+    #[error("{origin}: {reason}")]
+    Json {
+        /// The file.
+        origin: String,
+        /// What is wrong, with line and column.
+        reason: serde_json::Error,
+    },
+    /// Written by another version.
+    #[error("{origin}: v = {found}, only {VERSION} is read; it will be learned anew")]
+    Version {
+        /// The file.
+        origin: String,
+        /// Its version.
+        found: u32,
+    },
+    /// A value that cannot be.
+    #[error("{origin}: {key} = {value}, allowed is {low} to {high}")]
+    Range {
+        /// The file.
+        origin: String,
+        /// Which.
+        key: String,
+        /// What it says.
+        value: f64,
+        /// Least.
+        low: f64,
+        /// Most.
+        high: f64,
+    },
+    /// Learned with other engines or on another board.
+    #[error("learned with {what} {kept}, here it is {here}; it will be learned anew")]
+    Other {
+        /// What differs.
+        what: &'static str,
+        /// What it was learned with.
+        kept: String,
+        /// What is here.
+        here: String,
+    },
+}
+
+impl Kept {
+    /// What `costs` and `governor` know now. Engines of `owner` without costs are left out of the learning, not of the list.
+    pub fn of(owner: &Owner, costs: &Costs, governor: &Governor) -> Self {
+        let (slow_down, reference) = costs.latencies.shared();
+        let engines = owner.engines.iter().take(MAX_ENGINES).enumerate().map(|(at, (id, sha256))| {
+            let learned = costs.latencies.learned(at).unwrap_or(Learned { correction: 1.0, spread: 0.1 });
+            let (watts, known) = costs.energies.watts(at);
+            let (id, sha256) = ((*id).to_owned(), (*sha256).to_owned());
+            let (correction, spread) = (learned.correction as f32, learned.spread as f32);
+            KeptEngine { id, sha256, correction, spread, watts: known.then_some(watts as f32) }
+        });
+        let zones = governor.thermal().zones().iter().filter(|zone| zone.now().is_some()).filter_map(|zone| {
+            let (celsius_per_watt, tau_s) = zone.fitted();
+            let (celsius_per_watt, tau_s) = (celsius_per_watt as f32, tau_s as f32);
+            Some(KeptZone { index: u8::try_from(zone.zone).ok()?, celsius_per_watt, tau_s })
+        });
+        Self {
+            v: VERSION,
+            board: owner.board.map(str::to_owned),
+            slow_down: slow_down.map(|value| value as f32),
+            reference_mhz: reference.map(|mhz| mhz.map(|mhz| mhz as f32)),
+            engines: engines.collect(),
+            zones: zones.collect(),
+            rungs: governor.ratios().map(|ratio| ratio as f32).collect(),
+        }
+    }
+
+    /// As JSON, one line.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("plain numbers and texts")
+    }
+
+    /// Reads what [`Self::to_json`] wrote. `origin` is the file's name for the errors. Untrusted: everything is checked.
+    pub fn from_json(text: &str, origin: &str) -> Result<Self, KeptError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+        let origin = || origin.to_owned();
+        if text.len() > MAX_TEXT {
+            return Err(KeptError::TooLong { origin: origin(), bytes: text.len() });
+        }
+        let json = |reason| KeptError::Json { origin: origin(), reason };
+        match serde_json::from_str::<Versioned>(text).map_err(json)?.v {
+            VERSION => (),
+            found => return Err(KeptError::Version { origin: origin(), found }),
+        }
+        let kept: Self = serde_json::from_str(text).map_err(json)?;
+        kept.check().map_err(|(key, value, (low, high))| KeptError::Range { origin: origin(), key, value, low, high })?;
+        Ok(kept)
+    }
+
+    fn check(&self) -> Result<(), (String, f64, (f64, f64))> {
+        let within = |key: String, value: f32, range: (f64, f64)| {
+            let value = f64::from(value);
+            if value.is_finite() && value >= range.0 && value <= range.1 { Ok(()) } else { Err((key, value, range)) }
+        };
+        within("number of engines".into(), self.engines.len() as f32, (0.0, MAX_ENGINES as f64))?;
+        within("number of zones".into(), self.zones.len() as f32, (0.0, MAX_ZONES as f64))?;
+        within("number of rungs".into(), self.rungs.len() as f32, (0.0, MAX_ENGINES as f64))?;
+        within("length of board".into(), self.board.as_ref().map_or(0, String::len) as f32, (0.0, MAX_NAME as f64))?;
+        for (at, share) in self.slow_down.iter().enumerate() {
+            within(format!("slow-down[{at}]"), *share, (0.0, 100.0))?;
+        }
+        for mhz in self.reference_mhz.iter().flatten() {
+            within("reference-mhz".into(), *mhz, (1.0, 100_000.0))?;
+        }
+        for (at, engine) in self.engines.iter().enumerate() {
+            within(format!("engines[{at}]: length of id"), engine.id.len() as f32, (0.0, MAX_NAME as f64))?;
+            within(format!("engines[{at}]: length of sha256"), engine.sha256.len() as f32, (0.0, MAX_NAME as f64))?;
+            within(format!("engines[{at}].correction"), engine.correction, (0.01, 100.0))?;
+            within(format!("engines[{at}].spread"), engine.spread, (0.0, 1.0))?;
+            within(format!("engines[{at}].watts"), engine.watts.unwrap_or(0.0), (0.0, 500.0))?;
+        }
+        for (at, zone) in self.zones.iter().enumerate() {
+            within(format!("zones[{at}].celsius-per-watt"), zone.celsius_per_watt, (0.1, 20.0))?;
+            within(format!("zones[{at}].tau-s"), zone.tau_s, (5.0, 1200.0))?;
+        }
+        self.rungs.iter().enumerate().try_for_each(|(at, ratio)| within(format!("rungs[{at}]"), *ratio, (0.0, 10.0)))
+    }
+
+    /// Lets `costs` go on from here; to be called before the governor is made, whose rungs follow the costs. `Other` if it was learned with
+    /// other engines, in another order, or on another board; then `costs` stay as they are.
+    pub fn resume(&self, owner: &Owner, costs: &mut Costs) -> Result<(), KeptError> {
+        let other = |what, kept: &dyn ToString, here: &dyn ToString| {
+            Err(KeptError::Other { what, kept: kept.to_string(), here: here.to_string() })
+        };
+        if self.board.as_deref() != owner.board {
+            return other("the board", &self.board.as_deref().unwrap_or("(unnamed)"), &owner.board.unwrap_or("(unnamed)"));
+        }
+        if self.engines.len() != owner.engines.len() {
+            return other("a number of engines of", &self.engines.len(), &owner.engines.len());
+        }
+        for (kept, (id, sha256)) in self.engines.iter().zip(owner.engines) {
+            if kept.id != *id {
+                return other("engine", &kept.id, id);
+            }
+            if kept.sha256 != *sha256 {
+                return other("an engine whose sha256 is", &kept.sha256, sha256);
+            }
+        }
+        costs.latencies.resume(self.slow_down.map(f64::from), self.reference_mhz.map(|mhz| mhz.map(f64::from)));
+        for (at, engine) in self.engines.iter().enumerate() {
+            costs.latencies.relearn(at, Learned { correction: f64::from(engine.correction), spread: f64::from(engine.spread) });
+            if let Some(watts) = engine.watts {
+                costs.energies.resume(at, f64::from(watts));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a governor go on from here, made with the same engines on the same board: after [`Self::resume`] said so.
+    pub fn resume_governor(&self, governor: &mut Governor) {
+        let zones =
+            self.zones.iter().map(|zone| (usize::from(zone.index), f64::from(zone.celsius_per_watt), f64::from(zone.tau_s)));
+        governor.resume(zones, self.rungs.iter().copied().map(f64::from));
+    }
+}
+
+#[cfg(test)]
+mod tests;
