@@ -246,6 +246,9 @@ pub struct DoctorArgs {
     /// JSON
     #[arg(long)]
     pub json: bool,
+    /// Tell of the sensors below this folder only, a tree with `sys`, `proc` and `etc` copied from another machine
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
 }
 
 impl Common {

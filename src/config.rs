@@ -11,6 +11,7 @@ mod overrides;
 mod problem;
 mod raw;
 mod read;
+mod spending;
 mod suggest;
 mod values;
 
@@ -27,6 +28,7 @@ use crate::source::SourceSpec;
 pub use folders::{Folders, find_folder};
 pub use overrides::Overrides;
 pub use problem::{ConfigError, ConfigProblem};
+pub use spending::{Budget, Tegrastats, Telemetry};
 
 /// Longest configuration file, bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -177,6 +179,10 @@ pub struct Config {
     pub output: Output,
     /// Where the daemon is asked and told at run time.
     pub control: Control,
+    /// What looking may cost.
+    pub budget: Budget,
+    /// Where readings of the board come from.
+    pub telemetry: Telemetry,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: log::LevelFilter,
 }

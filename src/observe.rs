@@ -4,6 +4,7 @@
 //! Every frame is counted exactly once: by [`Counters::note`] if a report of it went out, by [`Counters::note_drop`] if not. The
 //! drops inside a report repeat what `note_drop` was told; they are for the record's readers and are not counted again.
 
+mod board;
 mod counted;
 pub mod metrics;
 mod state;
@@ -17,6 +18,7 @@ use crate::policy::Code;
 use crate::report::{DropReason, Drops, Outcome, Report};
 use crate::stats::Histogram;
 
+pub use board::{BoardState, BudgetState, RailState, ZoneState};
 pub use counted::{Buckets, Count, Counted, EngineCount, LIMITS, Looks};
 pub use state::{
     CameraPhase, CameraState, EngineHealth, EngineState, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State,

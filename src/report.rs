@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::engine::Labels;
+use crate::engine::{EngineIdx, Labels};
 use crate::features::Features;
-use crate::policy::{Journey, Reason};
+use crate::policy::{Grant, Journey, Reason};
 
 /// Version of the record schema, see docs/records.md.
 pub const RECORD_VERSION: u32 = 1;
@@ -144,6 +144,10 @@ pub struct Report {
     pub outcome: Outcome,
     /// Why it ended so.
     pub verdict: Reason,
+    /// What the budget granted the frame at the last decision.
+    pub grant: Grant,
+    /// The engine that would have looked, had the budget not withheld it; the last one if there were several.
+    pub withheld: Option<EngineIdx>,
     /// Names of the classes.
     pub labels: Arc<Labels>,
     /// Ids of the engines, by index.

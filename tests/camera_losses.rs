@@ -19,7 +19,7 @@ use fakes::{Act, CLASSES, FakeLook};
 use squint::engine::{EngineIdx, Label, Labels};
 use squint::frame::{CameraId, Framing};
 use squint::pipeline::clock::{MachineClock, Stop};
-use squint::pipeline::{self, CameraSetup, Crew, Listener};
+use squint::pipeline::{self, CameraSetup, Crew, Listener, Tuning};
 use squint::policy::confidence::{Confidence, Score, Stage};
 use squint::policy::{Plan, Policy};
 use squint::report::Report;
@@ -70,6 +70,7 @@ fn crew() -> Crew {
         engines: vec![("fake".into(), loader)],
         labels: Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() }),
         deadline: pipeline::ENGINE_DEADLINE,
+        budget: None,
     }
 }
 
@@ -97,11 +98,13 @@ fn lossy(stop: &Stop, measured: crossbeam_channel::Sender<Held>) -> CameraSetup 
         live: true,
         lossless: false,
         framing: Framing::default(),
-        deadline: Duration::from_millis(500),
-        stale_after: Duration::from_millis(1000),
-        stall_after: Duration::from_secs(10),
-        retry_cap: Duration::from_millis(1),
-        reuse: None,
+        tuning: Tuning {
+            deadline: Duration::from_millis(500),
+            stale_after: Duration::from_millis(1000),
+            stall_after: Duration::from_secs(10),
+            retry_cap: Duration::from_millis(1),
+            reuse: None,
+        },
         frame_limit: None,
     }
 }
@@ -111,7 +114,9 @@ fn lose() {
     let (stop, begun) = (Stop::new(), Instant::now());
     let (sender, measured) = crossbeam_channel::unbounded();
     let camera = lossy(&stop, sender);
-    let tally = pipeline::run(crew(), vec![camera], Ear::default(), 16, Arc::new(MachineClock), &stop, begun).unwrap();
+    let (tally, broken) =
+        pipeline::run_out(crew(), vec![camera], Ear::default(), 16, Arc::new(MachineClock), &stop, begun).unwrap();
+    assert!(broken.is_none(), "{broken:?}");
     let (_, offered, drops) = &tally.cameras[0];
     assert_eq!(*offered, tally.listener.told + drops.total(), "the law of frames, {drops:?}");
     assert!(*offered > COUNTED / 2, "the camera delivered in between: {offered} frames");

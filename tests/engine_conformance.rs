@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
 
+#[path = "common/allocations.rs"]
+mod allocations;
 #[path = "common/fakes.rs"]
 #[allow(dead_code)]
 mod fakes;
@@ -13,12 +15,11 @@ mod onnx_model;
 #[allow(dead_code)]
 mod shelf;
 
-use std::alloc::{GlobalAlloc, Layout as Size, System};
-use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use allocations::allocations;
 use fakes::{Act, FakeLook};
 use onnx_model::{Finish, Model};
 use shelf::{Shelf, runtime};
@@ -226,34 +227,6 @@ fn a_fake_engine_is_as_bad_as_it_is_told() {
         next(&mut answer).unwrap();
         assert_eq!(answer.margin, 0.0);
     }
-}
-
-struct Counting;
-
-thread_local! {
-    static COUNTED: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed on to the system's allocator; only a thread-local number is kept.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, size: Size) -> *mut u8 {
-        COUNTED.with(|counted| counted.set(counted.get() + 1));
-        unsafe { System.alloc(size) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, size: Size) {
-        unsafe { System.dealloc(place, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = COUNTED.get();
-    work();
-    COUNTED.get() - before
 }
 
 #[test]

@@ -103,10 +103,10 @@ fn cameras_whose_driver_hangs_are_opened_again_until_too_many_hang_and_then_the_
 }
 
 #[test]
-fn a_driver_that_hangs_while_it_opens_is_given_up_after_ten_seconds_and_keeps_neither_the_others_nor_the_end() {
+fn a_driver_that_hangs_while_it_is_made_or_opens_is_given_up_after_ten_seconds_and_keeps_neither_the_others_nor_the_end() {
     let standin = Standin::new();
     let hang = ["csi:0", "csi:1", "csi:2", "csi:3"].map(|source| (source.strip_prefix("csi:").unwrap(), source, CSI));
-    let mut scene = standin.scene(&[&hang[..], &[("door", HEALTHY, "")]].concat(), "0:open 1:open 2:open 3:open");
+    let mut scene = standin.scene(&[&hang[..], &[("door", HEALTHY, "")]].concat(), "0:open 1:open 2:make 3:make");
     // Another one is told to stop in the middle of it, with a second camera that hangs when it is closed.
     let mut stopped = standin.scene(&[("0", "csi:0", CSI), ("1", "csi:1", CSI), ("door", HEALTHY, "")], "0:open 1:close");
     stopped.more("1", 2);

@@ -12,7 +12,7 @@ use fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
 use squint::engine::{EngineError, EngineIdx, Label, Labels, Look};
 use squint::frame::Framing;
 use squint::pipeline::clock::{MachineClock, Stop};
-use squint::pipeline::{self, CameraSetup, Crew, Listener, PipelineError, Tally};
+use squint::pipeline::{self, CameraSetup, Crew, Listener, PipelineError, Tally, Tuning};
 use squint::policy::confidence::{Confidence, Score, Stage};
 use squint::policy::{Code, Plan, Policy, Reuse};
 use squint::report::{DropReason, Outcome, Report};
@@ -70,6 +70,7 @@ fn crew(policy: Policy, looks: Vec<Box<dyn Look>>) -> Crew {
         engines: engines.collect(),
         labels: Arc::new(Labels { classes, sha256: "0".into() }),
         deadline: pipeline::ENGINE_DEADLINE,
+        budget: None,
     }
 }
 
@@ -82,17 +83,15 @@ fn camera(name: &str, lossless: bool, script: Vec<Shot>) -> CameraSetup {
         live: false,
         lossless,
         framing: Framing::default(),
-        deadline: MS(500),
-        stale_after: MS(1000),
-        stall_after: MS(200),
-        retry_cap: MS(5),
-        reuse: None,
+        tuning: Tuning { deadline: MS(500), stale_after: MS(1000), stall_after: MS(200), retry_cap: MS(5), reuse: None },
         frame_limit: None,
     }
 }
 
 fn run(crew: Crew, cameras: Vec<CameraSetup>, notes: Notes, stop: &Stop) -> Tally<Notes> {
-    pipeline::run(crew, cameras, notes, 16, Arc::new(MachineClock), stop, Instant::now()).expect("the pipeline runs")
+    let (tally, broken) = run_out(crew, cameras, notes, stop);
+    assert!(broken.is_none(), "{broken:?}");
+    tally
 }
 
 fn run_out(crew: Crew, cameras: Vec<CameraSetup>, notes: Notes, stop: &Stop) -> (Tally<Notes>, Option<PipelineError>) {
@@ -183,9 +182,9 @@ fn when_every_engine_fails_the_frame_is_reported_as_failed() {
 fn no_camera_starves_beside_a_faster_one() {
     let looks = vec![FakeLook::boxed(MS(10), &Arc::default(), |_| Act::Answer(1, 0.9))];
     let mut slow = camera("slow", false, frames(40, MS(20)));
-    slow.deadline = MS(900);
+    slow.tuning.deadline = MS(900);
     let mut fast = camera("fast", false, frames(400, MS(2)));
-    fast.deadline = MS(100);
+    fast.tuning.deadline = MS(100);
     let tally = run(crew(cascade(&[]), looks), vec![slow, fast], Notes::default(), &Stop::new());
     assert_every_frame_is_accounted_for(&tally);
     let answered = |name: &str| tally.listener.reports.iter().filter(|report| &*report.camera == name).count();
@@ -204,7 +203,7 @@ fn an_unchanged_scene_gets_the_last_answer_and_a_changed_one_a_new_look() {
         let greys = [10, 10, 11, 10, 90, 90, 91, 10];
         let script = greys.iter().map(|grey| Shot::Frame(*grey, MS(0))).collect();
         let mut camera = camera("a", true, script);
-        camera.reuse = own;
+        camera.tuning.reuse = own;
         let policy = cascade(&[]).with_reuse(policys);
         let tally = run(crew(policy, looks), vec![camera], Notes::default(), &Stop::new());
         let classes: Vec<_> =
@@ -235,7 +234,7 @@ fn a_lost_camera_is_opened_again_and_its_numbers_go_on() {
     let mut opened = 0;
     let mut lossy = camera("a", true, vec![]);
     lossy.live = true;
-    lossy.stall_after = MS(10);
+    lossy.tuning.stall_after = MS(10);
     lossy.opener = Box::new(move || {
         opened += 1;
         let end = match opened % 3 {
@@ -293,7 +292,7 @@ fn an_engine_that_cannot_be_loaded_is_an_error_at_start() {
     let mut crew = crew(cascade(&[]), vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))]);
     crew.engines[0].1 =
         Box::new(|| Err(EngineError::Model { id: "fake".into(), path: "a.onnx".into(), reason: "truncated".into() }));
-    let begun = pipeline::run(
+    let begun = pipeline::run_out(
         crew,
         vec![camera("a", true, frames(1, MS(0)))],
         Notes::default(),
@@ -321,7 +320,8 @@ fn a_listener_that_panics_ends_the_run_with_an_error() {
     let looks = vec![FakeLook::boxed(MS(0), &Arc::default(), |_| Act::Answer(1, 0.9))];
     let notes = Notes { panics: true, ..Notes::default() };
     let cameras = vec![camera("a", true, frames(1_000_000, MS(0))), camera("b", false, frames(1_000_000, MS(1)))];
-    let ended = pipeline::run(crew(cascade(&[]), looks), cameras, notes, 16, Arc::new(MachineClock), &Stop::new(), Instant::now());
+    let ended =
+        pipeline::run_out(crew(cascade(&[]), looks), cameras, notes, 16, Arc::new(MachineClock), &Stop::new(), Instant::now());
     assert!(matches!(ended.err(), Some(PipelineError::Panicked { name }) if name == "sink"));
 }
 
@@ -408,7 +408,7 @@ fn a_listener_with_nothing_to_hear_is_called_now_and_then_and_silent_cameras_are
     let stop = Stop::new();
     let notes = Notes { stop_when_idle: Some(stop.clone()), ..Notes::default() };
     let mut silent = camera("silent", false, vec![Shot::Stall]);
-    silent.stall_after = Duration::from_secs(60);
+    silent.tuning.stall_after = Duration::from_secs(60);
     let tally = run(crew(cascade(&[]), looks), vec![camera("a", true, frames(3, MS(0))), silent], notes, &stop);
     assert_eq!((tally.listener.idle, tally.listener.reports.len(), tally.ready), (1, 3, None));
 }

@@ -15,7 +15,7 @@ use squint::engine::{EngineIdx, Label, Labels};
 use squint::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
 use squint::observe::Counters;
 use squint::pipeline::clock::{MachineClock, Stop};
-use squint::pipeline::{self, CameraSetup, Crew, Listener, Opener};
+use squint::pipeline::{self, CameraSetup, Crew, Listener, Opener, Tuning};
 use squint::policy::confidence::{Confidence, Score, Stage};
 use squint::policy::{Plan, Policy, Reuse};
 use squint::report::Report;
@@ -87,11 +87,13 @@ fn setup(name: &str, lossless: bool, opener: Opener) -> CameraSetup {
         live: false,
         lossless,
         framing: Framing::default(),
-        deadline: Duration::from_millis(500),
-        stale_after: Duration::from_millis(500),
-        stall_after: Duration::from_secs(5),
-        retry_cap: Duration::from_secs(1),
-        reuse: (!lossless).then_some(Reuse { max_change: 0.01, max_age: Duration::from_millis(5) }),
+        tuning: Tuning {
+            deadline: Duration::from_millis(500),
+            stale_after: Duration::from_millis(500),
+            stall_after: Duration::from_secs(5),
+            retry_cap: Duration::from_secs(1),
+            reuse: (!lossless).then_some(Reuse { max_change: 0.01, max_age: Duration::from_millis(5) }),
+        },
         frame_limit: None,
     }
 }
@@ -155,8 +157,10 @@ fn run(cameras: Vec<CameraSetup>, counted: u64) -> Reader {
         last: 0,
         stop: stop.clone(),
     };
-    let crew = Crew { policy, engines, labels, deadline: pipeline::ENGINE_DEADLINE };
-    let tally = pipeline::run(crew, cameras, reader, 16, Arc::new(MachineClock), &stop, Instant::now()).expect("the pipeline runs");
+    let crew = Crew { policy, engines, labels, deadline: pipeline::ENGINE_DEADLINE, budget: None };
+    let (clock, begun) = (Arc::new(MachineClock), Instant::now());
+    let (tally, broken) = pipeline::run_out(crew, cameras, reader, 16, clock, &stop, begun).expect("the pipeline runs");
+    assert!(broken.is_none(), "{broken:?}");
     let reader = tally.listener;
     assert!(reader.heard >= WARM + counted && reader.escalated > counted / 10, "every path is taken");
     assert!(reader.first > 0, "the allocator counts");

@@ -1,52 +1,14 @@
 //! Rendering a record and counting a report allocate nothing once warm; an allocator that counts holds us to it.
-#![allow(unsafe_code)] // GlobalAlloc is an unsafe trait; there is no other way to see allocations
 
+#[path = "common/allocations.rs"]
+mod allocations;
 #[path = "common/reports.rs"]
 mod reports;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use allocations::allocations;
 use squint::observe::Counters;
 use squint::report::DropReason;
 use squint::sink::{Aside, Publisher, StdoutJson, write_record, write_record_with_features};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is handed on unchanged to the system's allocator; counting touches only a thread-local without a destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn allocations(mut act: impl FnMut()) -> u64 {
-    let before = ALLOCATIONS.get();
-    act();
-    ALLOCATIONS.get() - before
-}
-
-#[test]
-fn the_allocator_counts() {
-    assert!(allocations(|| drop(std::hint::black_box(vec![0_u8; 1000]))) > 0);
-}
 
 #[test]
 fn a_record_allocates_nothing_once_the_buffer_is_warm() {

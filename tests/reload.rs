@@ -56,6 +56,7 @@ fn crew(name: &str, look: Box<dyn Look>) -> Crew {
         engines: vec![(name.into(), loader)],
         labels: Arc::new(Labels { classes, sha256: "0".into() }),
         deadline: pipeline::ENGINE_DEADLINE,
+        budget: None,
     }
 }
 
@@ -72,11 +73,7 @@ fn camera(name: &str, lossless: bool, pause: Duration) -> CameraSetup {
         live: false,
         lossless,
         framing: Framing::default(),
-        deadline: MS(5000),
-        stale_after: MS(5000),
-        stall_after: MS(5000),
-        retry_cap: MS(5),
-        reuse: None,
+        tuning: Tuning { deadline: MS(5000), stale_after: MS(5000), stall_after: MS(5000), retry_cap: MS(5), reuse: None },
         frame_limit: None,
     }
 }
@@ -85,7 +82,7 @@ fn camera(name: &str, lossless: bool, pause: Duration) -> CameraSetup {
 fn beside(act: impl FnOnce(&Remote, &AtomicU64)) -> Ear {
     let stop = Stop::new();
     let surroundings =
-        Surroundings { clock: Arc::new(MachineClock), stop: stop.clone(), started: Instant::now(), vitals: Arc::default() };
+        Surroundings { clock: Arc::new(MachineClock), stop: stop.clone(), started: Instant::now(), vitals: Arc::default(), gauge: None };
     let cameras = vec![camera("live", false, MS(2)), camera("every", true, MS(1))];
     let ear = Ear::default();
     let heard = Arc::clone(&ear.heard);

@@ -299,6 +299,9 @@ fn a_fifo_may_change_its_writer() {
     write("VDD_IN 3/1\n").join().unwrap();
     eventually("the second writer", || total(&mut telemetry) == Some(3.0));
     assert_eq!(telemetry.losses(), 0);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "VDD_IN 4/1\n").unwrap();
+    eventually("a file in its place", || total(&mut telemetry) == Some(4.0));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use squint::engine::{EngineIdx, Label, Labels, Look};
 use squint::frame::{Frame, Framing};
 use squint::pipeline::clock::{Clock, MachineClock, Stop};
 use squint::pipeline::pulse::{Beat, Doing};
-use squint::pipeline::{self, CameraSetup, Crew, Listener, Opener, Surroundings, Vitals};
+use squint::pipeline::{self, CameraSetup, Crew, Listener, Opener, Surroundings, Tuning, Vitals};
 use squint::policy::{Plan, Policy};
 use squint::report::Report;
 use squint::source::{FrameSource, SourceError, Stopper};
@@ -99,6 +99,7 @@ fn crew(gate: Gate) -> Crew {
         engines: vec![("a".into(), loader)],
         labels: Arc::new(Labels { classes, sha256: "0".into() }),
         deadline: pipeline::ENGINE_DEADLINE,
+        budget: None,
     }
 }
 
@@ -117,7 +118,7 @@ fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
     let (stop, heard) = (Stop::new(), Arc::new(Mutex::new(0)));
     let vitals = Arc::new(Vitals { hang_after: MS(300), ..Vitals::default() });
     let clock = Arc::new(Stuck(gates.clock.0, gates.clock.1.clone()));
-    let surroundings = Surroundings { clock, stop: stop.clone(), started: Instant::now(), vitals: Arc::clone(&vitals) };
+    let surroundings = Surroundings { clock, stop: stop.clone(), started: Instant::now(), vitals: Arc::clone(&vitals), gauge: None };
     let (deaf, shut) = (gates.camera.clone(), gates.opener.clone());
     let opener: Opener = Box::new(move || {
         shut.pass();
@@ -131,11 +132,7 @@ fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
         live: true,
         lossless: false,
         framing: Framing::default(),
-        deadline: MS(100),
-        stale_after: MS(1000),
-        stall_after: MS(200),
-        retry_cap: MS(5),
-        reuse: None,
+        tuning: Tuning { deadline: MS(100), stale_after: MS(1000), stall_after: MS(200), retry_cap: MS(5), reuse: None },
         frame_limit: None,
     };
     let ear = Ear(gates.listener.clone(), Arc::clone(&heard));

@@ -198,9 +198,8 @@ impl Kept {
         self.rungs.iter().enumerate().try_for_each(|(at, ratio)| within(format!("rungs[{at}]"), *ratio, (0.0, 10.0)))
     }
 
-    /// Lets `costs` go on from here; to be called before the governor is made, whose rungs follow the costs. `Other` if it was learned with
-    /// other engines, in another order, or on another board; then `costs` stay as they are.
-    pub fn resume(&self, owner: &Owner, costs: &mut Costs) -> Result<(), KeptError> {
+    /// `Other` if it was learned with other engines, in another order, or on another board.
+    pub fn belongs_to(&self, owner: &Owner) -> Result<(), KeptError> {
         let other = |what, kept: &dyn ToString, here: &dyn ToString| {
             Err(KeptError::Other { what, kept: kept.to_string(), here: here.to_string() })
         };
@@ -218,6 +217,13 @@ impl Kept {
                 return other("an engine whose sha256 is", &kept.sha256, sha256);
             }
         }
+        Ok(())
+    }
+
+    /// Lets `costs` go on from here; to be called before the governor is made, whose rungs follow the costs. Errors as [`Self::belongs_to`];
+    /// then `costs` stay as they are.
+    pub fn resume(&self, owner: &Owner, costs: &mut Costs) -> Result<(), KeptError> {
+        self.belongs_to(owner)?;
         costs.latencies.resume(self.slow_down.map(f64::from), self.reference_mhz.map(|mhz| mhz.map(f64::from)));
         for (at, engine) in self.engines.iter().enumerate() {
             costs.latencies.relearn(at, Learned { correction: f64::from(engine.correction), spread: f64::from(engine.spread) });

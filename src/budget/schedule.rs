@@ -67,6 +67,18 @@ pub enum ChosenBy {
     Config,
 }
 
+impl ChosenBy {
+    /// The word in status and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::PowerMode => "power-mode",
+            Self::Time => "time",
+            Self::Config => "config",
+        }
+    }
+}
+
 impl Schedule {
     /// `configured` holds when nothing else does. The first matching entry of a list counts. Errors with more than [`MAX_ENTRIES`] in a list.
     pub fn new(configured: Mode, times: Vec<(Span, Mode)>, power_modes: Vec<(PowerMode, Mode)>) -> Result<Self, TooMany> {
@@ -128,6 +140,15 @@ impl PowerMode {
         match self {
             Self::Number(wanted) => *wanted == number,
             Self::Name(wanted) => inventory.power_modes.iter().any(|(at, name)| *at == number && name.eq_ignore_ascii_case(wanted)),
+        }
+    }
+}
+
+impl fmt::Display for PowerMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Name(name) => f.write_str(name),
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::cli::ClassifyArgs;
 use crate::config::{Overrides, Stdout};
 use crate::error::Error;
 use crate::frame::{CameraId, Framing};
-use crate::pipeline::CameraSetup;
 use crate::pipeline::clock::Stop;
+use crate::pipeline::{CameraSetup, Tuning};
 use crate::sink::Opening;
 use crate::source::{self, Secret};
 
@@ -36,12 +36,14 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
         live: false,
         lossless: true,
         framing: Framing::default(),
-        // One picture at a time, and nobody waits for the next: the strongest engine always has time to answer.
-        deadline: Duration::from_secs(3600),
-        stale_after: Duration::MAX,
-        stall_after: Duration::from_secs(60),
-        retry_cap: Duration::from_secs(1),
-        reuse: None,
+        tuning: Tuning {
+            // One picture at a time, and nobody waits for the next: the strongest engine always has time to answer.
+            deadline: Duration::from_secs(3600),
+            stale_after: Duration::MAX,
+            stall_after: Duration::from_secs(60),
+            retry_cap: Duration::from_secs(1),
+            reuse: None,
+        },
         frame_limit: None,
     };
     let total = u64::try_from(args.images.len()).ok();
@@ -52,6 +54,7 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
         allocations: None,
         opening: Opening { total, ..Opening::here(false, None) },
         daemon: None,
+        gauge: None,
     };
     let (summary, outcome) = session.go(&kit, crew, vec![camera])?;
     outcome?;

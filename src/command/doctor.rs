@@ -1,7 +1,10 @@
 //! `squint doctor`: what this machine has, and what is missing for what. Finds out, changes nothing.
 
+mod sensors;
+
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -12,9 +15,13 @@ use crate::engine::catalog::Catalog;
 use crate::engine::onnx::OnnxRuntime;
 use crate::error::Error;
 use crate::source::{self, ElementCheck};
+use crate::telemetry::{self, Sample, Sources, Telemetry};
+use sensors::Page;
 
 /// Cameras that the kernel knows.
 const CAMERAS: &str = "V4L2 cameras";
+/// Time between the two samples that load and energy counters need.
+const BETWEEN_SAMPLES: Duration = Duration::from_millis(200);
 
 /// One thing that was looked for.
 struct Finding {
@@ -27,7 +34,18 @@ struct Finding {
 }
 
 /// Prints what was found. Fails if Squint cannot look at anything on this machine.
+///
+/// With a root of its own only the sensors below it are told of: the rest would be about another machine.
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
+    if let Some(root) = &args.root {
+        let mut out = std::io::stdout().lock();
+        if !root.is_dir() {
+            return Err(Error::Usage(format!("--root: {} is not a folder; name one with `sys` and `proc` in it", root.display())));
+        }
+        let page = sensors(root);
+        let told = if args.json { writeln!(out, "{:#}", page.json()) } else { page.text(&mut out) };
+        return told.map_err(Error::io("standard output"));
+    }
     let source = args.common.config.is_none().then(|| "test".into());
     let config = configuration(args.common.config.as_deref(), &Overrides { source, ..args.common.overrides() })?;
     let mut findings = Vec::new();
@@ -68,7 +86,9 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
         note("GStreamer", false, format!("{error}; run `make deps`"), "every source but images");
     }
     let elements = elements.unwrap_or_default();
-    if args.json { json(&findings, &elements) } else { text(&findings, &elements) }.map_err(Error::io("standard output"))?;
+    let sensors = sensors(Path::new("/"));
+    if args.json { json(&findings, &elements, &sensors) } else { text(&findings, &elements, &sensors) }
+        .map_err(Error::io("standard output"))?;
     if runs && usable > 0 {
         Ok(())
     } else {
@@ -94,14 +114,25 @@ fn cameras() -> Vec<PathBuf> {
     found
 }
 
-fn json(findings: &[Finding], elements: &[ElementCheck]) -> std::io::Result<()> {
-    let told = |Finding { subject, there, detail, needed_for }: &Finding| json!({"subject": subject, "found": there, "detail": detail, "needed_for": needed_for});
-    let all: Vec<Value> = findings.iter().map(told).chain(elements.iter().map(|check| told(&element(check)))).collect();
-    writeln!(std::io::stdout().lock(), "{:#}", json!({"version": env!("CARGO_PKG_VERSION"), "findings": all}))
+/// What the machine below `root` says of itself now.
+fn sensors(root: &Path) -> Page {
+    let begun = Instant::now();
+    let mut board = telemetry::open(Sources::below(root), Duration::ZERO);
+    std::thread::sleep(BETWEEN_SAMPLES);
+    let mut sample = Sample::default();
+    board.sample(begun.elapsed(), &mut sample);
+    Page { inventory: board.inventory().clone(), sample, doubts: board.doubts() }
 }
 
-/// One line a finding, then one line a kind of source.
-fn text(findings: &[Finding], elements: &[ElementCheck]) -> std::io::Result<()> {
+fn json(findings: &[Finding], elements: &[ElementCheck], sensors: &Page) -> std::io::Result<()> {
+    let told = |Finding { subject, there, detail, needed_for }: &Finding| json!({"subject": subject, "found": there, "detail": detail, "needed_for": needed_for});
+    let all: Vec<Value> = findings.iter().map(told).chain(elements.iter().map(|check| told(&element(check)))).collect();
+    let told = json!({"version": env!("CARGO_PKG_VERSION"), "findings": all, "sensors": sensors.json()});
+    writeln!(std::io::stdout().lock(), "{told:#}")
+}
+
+/// One line a finding, then one line a kind of source, then the sensors.
+fn text(findings: &[Finding], elements: &[ElementCheck], sensors: &Page) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     for Finding { subject, there, detail, .. } in findings {
         let mark = match (there, subject.as_str()) {
@@ -125,5 +156,6 @@ fn text(findings: &[Finding], elements: &[ElementCheck]) -> std::io::Result<()> 
             (false, _) => writeln!(out, "{:<8} {source:<14} lacks {needed}", "no")?,
         }
     }
-    writeln!(out, "{:<8} images", "ok")
+    writeln!(out, "{:<8} images\n", "ok")?;
+    sensors.text(&mut out)
 }

@@ -1,37 +1,24 @@
-//! Energy of this machine from the kernel's RAPL counters, where it has them. Absent is absent: never 0.
+//! Energy that looks took, above what the machine uses idle, for the lab's profiles. Absent is absent: never 0.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
+
+use crate::telemetry::sysfs::rapl::{Counter, Domain, Rapl};
 
 /// The counters of all processor packages.
 pub(super) struct Meter {
-    packages: Vec<Package>,
+    packages: Vec<Counter>,
     idle_mw: f64,
-}
-
-struct Package {
-    file: PathBuf,
-    /// Where the counter starts again at 0, uJ.
-    range: u64,
 }
 
 /// One reading, uJ a package.
 pub(super) struct Reading(Vec<u64>);
 
 impl Meter {
-    /// The counters under `root` (`/sys`); `None` if there are none that may be read.
-    pub(super) fn open(root: &Path) -> Option<Self> {
-        let entries = fs::read_dir(root.join("class/powercap")).ok()?.flatten();
-        let is_package = |name: &str| name.strip_prefix("intel-rapl:").is_some_and(|rest| rest.parse::<u32>().is_ok());
-        let folders = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_package)).map(|entry| entry.path());
-        let mut packages: Vec<Package> = folders
-            .filter_map(|folder| {
-                Some(Package { range: number(&folder.join("max_energy_range_uj"))?, file: folder.join("energy_uj") })
-            })
-            .filter(|package| number(&package.file).is_some())
-            .collect();
-        packages.sort_by(|a, b| a.file.cmp(&b.file));
+    /// The counters under `sys` (`/sys`); `None` if there are none that may be read.
+    pub(super) fn open(sys: &Path) -> Option<Self> {
+        let mut packages = Rapl::open(sys).counters;
+        packages.retain(|counter| counter.domain == Domain::Package);
         (!packages.is_empty()).then_some(Self { packages, idle_mw: 0.0 })
     }
 
@@ -42,7 +29,7 @@ impl Meter {
 
     /// The counters now.
     pub(super) fn read(&self) -> Option<Reading> {
-        self.packages.iter().map(|package| number(&package.file)).collect::<Option<_>>().map(Reading)
+        self.packages.iter().map(Counter::count).collect::<Option<_>>().map(Reading)
     }
 
     /// Energy between two readings above idle, mJ; `None` if it does not stand out.
@@ -50,23 +37,18 @@ impl Meter {
         self.used(before, after).map(|used| used - self.idle_mw * time.as_secs_f64()).filter(|used| *used > 0.0)
     }
 
-    /// All energy between two readings, mJ. A counter that went back has started again once.
+    /// All energy between two readings, mJ.
     fn used(&self, before: &Reading, after: &Reading) -> Option<f64> {
         let pairs = self.packages.iter().zip(before.0.iter().zip(&after.0));
-        let used = pairs.map(|(package, (was, is))| match is.checked_sub(*was) {
-            Some(used) => Some(used),
-            None => package.range.checked_sub(*was).map(|left| left + is),
-        });
+        let used = pairs.map(|(package, (was, is))| package.used(*was, *is));
         used.sum::<Option<u64>>().map(|micro| micro as f64 / 1000.0)
     }
 }
 
-fn number(file: &Path) -> Option<u64> {
-    fs::read_to_string(file).ok()?.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

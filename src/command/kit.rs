@@ -83,7 +83,7 @@ impl Kit {
                 Ok((id.as_str().into(), loader))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Crew { policy, engines, labels, deadline: self.config.engines.deadline })
+        Ok(Crew { policy, engines, labels, deadline: self.config.engines.deadline, budget: None })
     }
 
     /// One engine, loaded on this thread.

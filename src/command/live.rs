@@ -14,7 +14,7 @@ use crate::frame::{CameraId, Framing};
 use crate::lab::profile::Profile;
 use crate::lab::replay::Walk;
 use crate::pipeline::clock::{MachineClock, Stop};
-use crate::pipeline::{self, CameraSetup, Listener, Tally};
+use crate::pipeline::{self, CameraSetup, Listener, Tally, Tuning};
 use crate::policy::file::PolicyFile;
 use crate::report::{Outcome, Report};
 use crate::source;
@@ -71,11 +71,7 @@ pub(crate) fn walks(kit: &Kit, file: &PolicyFile, profile: &Profile, folder: &Pa
         live: false,
         lossless: true,
         framing: Framing::default(),
-        deadline: NO_HURRY,
-        stale_after: NO_HURRY,
-        stall_after: NO_HURRY,
-        retry_cap: NO_HURRY,
-        reuse: None,
+        tuning: Tuning { deadline: NO_HURRY, stale_after: NO_HURRY, stall_after: NO_HURRY, retry_cap: NO_HURRY, reuse: None },
         frame_limit: None,
     };
     let ear = Ear { walks: HashMap::new(), places };

@@ -1,6 +1,7 @@
 //! What each subcommand does: fetches the pieces from the rooms, puts them together, prints.
 
 pub(crate) mod bench;
+mod board;
 pub(crate) mod check;
 pub(crate) mod classify;
 pub(crate) mod control;

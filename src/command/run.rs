@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
+use super::board::Board;
 use super::kit::Kit;
 use super::steward::Steward;
 use super::truth::Truth;
@@ -19,7 +20,7 @@ use crate::events;
 use crate::frame::CameraId;
 use crate::observe::{Counters, Facts, Summary, Watch};
 use crate::pipeline::clock::{MachineClock, Stop};
-use crate::pipeline::{self, CameraSetup, Crew, Listener, Remote, Surroundings, Tally, Vitals};
+use crate::pipeline::{self, CameraSetup, Crew, Gauge, Listener, Remote, Surroundings, Tally, Tuning, Vitals};
 use crate::report::{DropReason, Report};
 use crate::service::warden::{self, Warden};
 use crate::service::{self, notify};
@@ -76,18 +77,21 @@ fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>,
     let summary_file = args.summary.as_deref().map(|path| create(path).map(|file| (path, file))).transpose()?;
     let truth = args.labels.as_deref().map(Truth::read).transpose()?;
     let file = kit.policy_file()?;
-    let crew = kit.crew(&file)?;
+    let mut crew = kit.crew(&file)?;
+    let (board, telemetry) = Board::open(&kit.config.telemetry, steward.started().elapsed())?;
+    crew.budget = Some(board.budget(&kit, crew.engines.iter().map(|(id, _)| &**id))?);
+    let gauge = Some(board.gauge(telemetry, kit.config.budget.state_file.clone()));
     let names: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
     info!(event = events::POLICY; "policy {} over {}", crew.policy.name(), names.join(", "));
     let cameras = &kit.config.cameras;
     let opening = Opening::here(is_live(cameras), total(cameras, args.frames));
 
-    steward.begin(&kit.config, &crew.policy);
+    steward.begin(&kit.config, &crew.policy, board);
     let cameras = cameras.iter().enumerate().map(|(index, camera)| setup(index, camera, args.frames)).collect();
     let allocations = args.count_allocations.then(Allocations::default);
     let started = steward.started();
     let daemon = Some(Daemon { steward, vitals });
-    let session = Session { stop: stop.clone(), started, truth, allocations, opening, daemon };
+    let session = Session { stop: stop.clone(), started, truth, allocations, opening, daemon, gauge };
     let (summary, outcome) = session.go(&kit, crew, cameras)?;
     if let Some((path, mut file)) = summary_file {
         file.set_len(0).and_then(|()| file.write_all(summary.to_json().as_bytes())).map_err(Error::io(path.display()))?;
@@ -122,11 +126,7 @@ fn setup(index: usize, camera: &Camera, frame_limit: Option<u64>) -> CameraSetup
         live: camera.source.is_live(),
         lossless: camera.pace == Pace::Fast,
         framing: camera.framing,
-        deadline: camera.deadline,
-        stale_after: camera.stale_after,
-        stall_after: camera.stall_after,
-        retry_cap: camera.retry_cap,
-        reuse: camera.reuse,
+        tuning: Tuning::from(camera),
         frame_limit,
     }
 }
@@ -140,6 +140,8 @@ pub(super) struct Session<'a> {
     pub(super) opening: Opening,
     /// Present for what runs for long and may be spoken to.
     pub(super) daemon: Option<Daemon<'a>>,
+    /// What reads the board, if it is of interest.
+    pub(super) gauge: Option<Gauge>,
 }
 
 /// What speaks to systemd and to whoever asks.
@@ -194,6 +196,7 @@ impl Session<'_> {
             stop: self.stop.clone(),
             started: self.started,
             vitals: self.daemon.as_ref().map(|daemon| Arc::clone(&daemon.vitals)).unwrap_or_default(),
+            gauge: self.gauge,
         };
         let (running, remote) = pipeline::start(crew, cameras, ear, kit.config.output.queue, surroundings)?;
         let attendants = self.daemon.as_ref().map(|daemon| daemon.attend(kit, &remote, &watch, &self.stop)).transpose();

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{LevelFilter, debug, error, info, warn};
 
+use super::board::Board;
 use super::kit::Kit;
-use crate::config::{self, Camera, Config, Overrides};
+use crate::config::{self, Config, Overrides};
 use crate::control::{Setting, Steering};
 use crate::error::Error;
 use crate::events;
@@ -57,6 +58,8 @@ pub(crate) struct Steward {
     /// Set once the pipeline runs.
     remote: OnceLock<Remote>,
     watch: OnceLock<Arc<Watch>>,
+    /// What reads the board; set before the pipeline runs.
+    board: OnceLock<Arc<Board>>,
     now: Mutex<Now>,
 }
 
@@ -85,6 +88,7 @@ impl Steward {
             findings: Arc::default(),
             remote: OnceLock::new(),
             watch: OnceLock::new(),
+            board: OnceLock::new(),
             now: Mutex::default(),
         })
     }
@@ -112,7 +116,8 @@ impl Steward {
     }
 
     /// This is in force from the start.
-    pub(crate) fn begin(&self, config: &Config, policy: &Policy) {
+    pub(crate) fn begin(&self, config: &Config, policy: &Policy, board: Arc<Board>) {
+        let _ = self.board.set(board);
         let mut now = self.now();
         (now.config, now.policy) = (Some(config.clone()), described(policy));
     }
@@ -214,12 +219,15 @@ impl Steward {
                 return Err(Error::Usage(format!("{} cannot change while Squint runs: restart it for that", fixed.join(", "))));
             }
         }
-        let crew = kit.crew(&kit.policy_file()?)?;
+        let mut crew = kit.crew(&kit.policy_file()?)?;
         let policy = described(&crew.policy);
         let engines: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
+        if let Some(board) = self.board.get() {
+            crew.budget = Some(board.budget(&kit, engines.iter().map(String::as_str))?);
+        }
         remote.relieve(crew)?;
         for (index, camera) in kit.config.cameras.iter().enumerate() {
-            remote.tune(index, &tuning(camera));
+            remote.tune(index, &Tuning::from(camera));
         }
         log::set_max_level(kit.config.log_level);
         let mut now = self.now();
@@ -245,6 +253,9 @@ impl Steward {
         let drops: u64 = state.cameras.iter().map(|camera| camera.drops.total()).sum();
         parts.push(format!("{drops} dropped"));
         parts.push(format!("mode {}", state.mode.name()));
+        if let Some(budget) = state.budget.as_ref().filter(|budget| budget.because != "free") {
+            parts.push(format!("budget held by {}", budget.because));
+        }
         let mut line = parts.join("; ");
         for complaint in state.complaints.iter().chain(&state.degraded) {
             line.push_str("; ");
@@ -256,12 +267,6 @@ impl Steward {
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How a camera of the configuration wants its frames treated.
-fn tuning(camera: &Camera) -> Tuning {
-    let Camera { deadline, stale_after, stall_after, retry_cap, reuse, .. } = camera;
-    Tuning { deadline: *deadline, stale_after: *stale_after, stall_after: *stall_after, retry_cap: *retry_cap, reuse: *reuse }
 }
 
 fn described(policy: &Policy) -> PolicyState {
@@ -285,7 +290,16 @@ impl Steering for Steward {
             degraded.push(format!("the last reload was refused: {message}"));
         }
         let complaints = self.findings.troubles();
+        let (board, budget) = self.board.get().map(|board| board.state()).unwrap_or_default();
+        if let Some(budget) = &budget {
+            degraded.extend(budget.unreachable.iter().cloned());
+        }
+        if let Some(board) = &board {
+            degraded.extend(board.doubts.iter().map(|doubt| format!("sensor {} is left out: {}", doubt.sensor, doubt.why)));
+        }
         State {
+            board,
+            budget,
             v: STATE_VERSION,
             version: env!("CARGO_PKG_VERSION").into(),
             pid: process::id(),
@@ -336,8 +350,16 @@ impl Steering for Steward {
 }
 
 fn engine_state(engine: crate::pipeline::EngineState) -> EngineState {
-    let since_s = engine.since.as_secs_f64();
-    EngineState { id: engine.id.to_string(), state: engine.health, since_s, failures: u64::from(engine.failures) }
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    EngineState {
+        id: engine.id.to_string(),
+        state: engine.health,
+        since_s: engine.since.as_secs_f64(),
+        failures: u64::from(engine.failures),
+        p50_ms: engine.cost.map(|(p50, ..)| ms(p50)),
+        p95_ms: engine.cost.map(|(_, p95, _)| ms(p95)),
+        energy_mj: engine.cost.and_then(|(.., energy)| energy).map(|energy| energy.0),
+    }
 }
 
 fn camera_state(camera: crate::pipeline::CameraState) -> CameraState {

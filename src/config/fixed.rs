@@ -21,6 +21,7 @@ impl Config {
             ("engines.onnxruntime", self.engines.onnxruntime != next.engines.onnxruntime),
             ("control.socket", self.control.socket != next.control.socket),
             ("control.http-port", self.control.http_port != next.control.http_port),
+            ("telemetry", self.telemetry != next.telemetry),
             ("output.stdout", output.stdout != next.output.stdout),
             ("output.summary", output.summary != next.output.summary),
             ("output.file", output.file != next.output.file),
@@ -68,6 +69,7 @@ mod tests {
             ("\"default\"", "\"accurate\""),
             ("threads = 1", "threads = 2\ndeadline-ms = 500\nfolder = \"elsewhere\""),
             ("deadline-ms = 100", "deadline-ms = 50\nstale-after-ms = 70\nstall-after-ms = 900\nretry-cap-ms = 800"),
+            ("[output]", "[budget]\npower-mw = 7500\ntemperature-c = 70\nmode = \"saver\"\nstate-file = \"s\"\n[output]"),
             ("deadline-ms = 100", "reuse = { max-change = 0.1, max-age-ms = 100 }"),
             ("policy", "log-level = \"debug\"\ncalibration = \"x\"\npolicy"),
         ];
@@ -87,6 +89,7 @@ mod tests {
             ("threads = 1", "onnxruntime = \"/x.so\"", "engines.onnxruntime"),
             ("[output]", "[control]\nsocket = \"/c\"\n[output]", "control.socket"),
             ("[output]", "[control]\nhttp-port = 9000\n[output]", "control.http-port"),
+            ("[output]", "[telemetry]\nnvml = false\n[output]", "telemetry"),
             ("queue = 16", "queue = 17", "output.queue"),
             ("queue = 16", "queue = 16\nsocket = \"/s\"", "output.socket"),
             ("queue = 16", "queue = 16\nsummary = false", "output.summary"),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::{scrubbed, shown};
 use super::read::Reading;
+use super::spending::{RawBudget, RawTelemetry};
 use super::{Camera, Config, Control, Engines, Folders, Output, OutputFile, Pace, Stdout};
 use crate::frame::{Fit, Framing, Roi, Rotation};
 use crate::policy::Reuse;
@@ -31,6 +32,8 @@ pub(super) struct RawConfig {
     engines: RawEngines,
     output: RawOutput,
     control: RawControl,
+    budget: RawBudget,
+    telemetry: RawTelemetry,
     #[serde(default)]
     camera: Vec<RawCamera>,
 }
@@ -117,6 +120,7 @@ impl RawConfig {
         let calibration = self.calibration.unwrap_or_else(|| folders.calibration.clone());
         let output = self.output.resolve(reading);
         let control = self.control.resolve(&output, reading);
+        let (budget, telemetry) = (self.budget.resolve(reading), self.telemetry.resolve(reading));
         if self.camera.is_empty() {
             let hint = "add a [[camera]] table with a source, or give --source".to_owned();
             reading.problem("camera", None, "is missing: there is nothing to look at", Some(hint));
@@ -135,6 +139,8 @@ impl RawConfig {
             calibration,
             output,
             control,
+            budget,
+            telemetry,
             log_level: self.log_level.parse().unwrap_or(log::LevelFilter::Info),
         }
     }
@@ -374,6 +380,8 @@ impl RawConfig {
                 }),
             },
             control: RawControl { socket: config.control.socket.clone(), http_port: config.control.http_port },
+            budget: RawBudget::from_config(&config.budget),
+            telemetry: RawTelemetry::from_config(&config.telemetry),
             camera: config.cameras.iter().map(camera).collect(),
         }
     }

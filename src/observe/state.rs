@@ -6,8 +6,9 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Counted;
+use super::{BoardState, BudgetState, Counted};
 use super::summary::dropped;
+use crate::budget;
 use crate::report::{DropReason, Drops};
 
 /// Version of the status schema, see docs/control.md. Fields may be added without a new one.
@@ -59,6 +60,27 @@ words! {
         Eco "eco",
         /// Engines rest; every frame is abstained.
         Paused "paused",
+        /// The budget mode [`budget::Mode::Saver`], whatever configuration and schedule say.
+        Saver "saver",
+        /// Likewise [`budget::Mode::Balanced`].
+        Balanced "balanced",
+        /// Likewise [`budget::Mode::Performance`].
+        Performance "performance",
+        /// Likewise [`budget::Mode::Unlimited`].
+        Unlimited "unlimited",
+    }
+}
+
+impl Mode {
+    /// The mode of the budget that it commands; `None`: as configured.
+    pub fn budget(self) -> Option<budget::Mode> {
+        match self {
+            Self::Auto | Self::Eco | Self::Paused => None,
+            Self::Saver => Some(budget::Mode::Saver),
+            Self::Balanced => Some(budget::Mode::Balanced),
+            Self::Performance => Some(budget::Mode::Performance),
+            Self::Unlimited => Some(budget::Mode::Unlimited),
+        }
     }
 }
 
@@ -128,6 +150,10 @@ pub struct State {
     pub cameras: Vec<CameraState>,
     /// Squint's threads, as the watchdog sees them.
     pub threads: Vec<ThreadState>,
+    /// What the board reads; `null` before the first reading.
+    pub board: Option<BoardState>,
+    /// What the budget allows; `null` before the first reading.
+    pub budget: Option<BudgetState>,
     /// What was counted, see [`super::Reading::counted`].
     pub counted: Counted,
 }
@@ -178,6 +204,12 @@ pub struct EngineState {
     pub since_s: f64,
     /// How often it failed or got stuck.
     pub failures: u64,
+    /// Median time of a look now, ms, as the cost model has it.
+    pub p50_ms: Option<f64>,
+    /// 95th percentile of a look now, ms.
+    pub p95_ms: Option<f64>,
+    /// Energy of a look beyond idle, mJ, where rails or a profile tell.
+    pub energy_mj: Option<f64>,
 }
 
 /// One camera.

@@ -22,7 +22,7 @@ use super::clock::{Clock, Stop};
 use super::dispatch::Dispatcher;
 use super::job::{Job, Ledger};
 use super::pulse::{Doing, Pulse};
-use super::{CAMERA_LIMIT, Opener};
+use super::{CAMERA_LIMIT, Opener, Tuning};
 
 /// What may be changed while a camera runs.
 pub(super) struct Knobs {
@@ -32,14 +32,15 @@ pub(super) struct Knobs {
 }
 
 impl Knobs {
-    pub(super) fn new(stall_after: Duration, stale_after: Duration, retry_cap: Duration) -> Self {
+    pub(super) fn new(tuning: &Tuning) -> Self {
         let knobs = Self { stall_after: AtomicU64::new(0), stale_after: AtomicU64::new(0), retry_cap: AtomicU64::new(0) };
-        knobs.set(stall_after, stale_after, retry_cap);
+        knobs.set(tuning);
         knobs
     }
 
     /// From the next frame, or the next pause, on.
-    pub(super) fn set(&self, stall_after: Duration, stale_after: Duration, retry_cap: Duration) {
+    pub(super) fn set(&self, tuning: &Tuning) {
+        let Tuning { stall_after, stale_after, retry_cap, .. } = *tuning;
         for (knob, value) in [(&self.stall_after, stall_after), (&self.stale_after, stale_after), (&self.retry_cap, retry_cap)] {
             knob.store(u64::try_from(value.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }

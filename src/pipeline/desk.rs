@@ -4,54 +4,30 @@
 //! camera has at most one frame waiting for its first engine (a newer one takes its place *and its rank*, see [`Rank`]), a camera
 //! that must not lose frames has one frame at the engines at a time and the rest in line.
 
+mod camera;
 mod hands;
+mod purse;
 mod seat;
 mod shift;
+mod steer;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::{Answer, EngineError, EngineIdx};
 use crate::observe::Mode;
-use crate::policy::{self, Choice, Code, LastAnswer, Past, Reason, Reuse, Situation, Verdict};
+use crate::policy::{self, Choice, Code, Reason, Situation, Verdict};
 use crate::report::{DropReason, Outcome};
 
 use super::job::{Job, Rank, Task};
+use camera::Camera;
+pub(crate) use camera::Terminal;
 pub use hands::EngineState;
 pub(crate) use hands::{Hands, News};
+pub use purse::{Budget, Member, Stepped};
 use seat::Seat;
 pub(crate) use shift::{Shift, ShiftId};
 
-/// How one camera wants its frames treated.
-pub(crate) struct Terminal {
-    /// Latest moment for an answer: after capture, or, for a camera that must not lose frames, after the frame's turn came.
-    pub(crate) deadline: Duration,
-    /// True if every frame is worth waiting for.
-    pub(crate) lossless: bool,
-    /// Whether the last answer may be given again.
-    pub(crate) reuse: Option<Reuse>,
-    /// Most jobs the camera has.
-    pub(crate) jobs: usize,
-}
-
-struct Camera {
-    terminal: Terminal,
-    past: Past,
-    last: Answer,
-    /// Jobs at an engine, or waiting for a second one.
-    active: usize,
-    /// Frames that no engine has seen yet.
-    fresh: VecDeque<Box<Job>>,
-    done: bool,
-}
-
-impl Camera {
-    /// False while a camera that must not lose frames has one at the engines.
-    fn is_at_turn(&self) -> bool {
-        !self.terminal.lossless || self.active == 0
-    }
-}
+const ON_DUTY: &str = "a shift is on duty from the start, and the last one never leaves";
 
 /// True for a frame whose time has not begun to run: that of a camera that must not lose frames runs from the first look.
 fn is_idle(job: &Job) -> bool {
@@ -77,17 +53,9 @@ impl Desk {
     pub(crate) fn new(shift: Shift, terminals: Vec<Terminal>, start: Instant) -> Self {
         let jobs = terminals.iter().map(|terminal| terminal.jobs).sum();
         let classes = shift.labels.classes.len();
-        let camera = |terminal: Terminal| Camera {
-            past: Past::default(),
-            last: Answer::with_classes(classes),
-            active: 0,
-            fresh: VecDeque::with_capacity(terminal.jobs + 1),
-            done: false,
-            terminal,
-        };
         Self {
             start,
-            cameras: terminals.into_iter().map(camera).collect(),
+            cameras: terminals.into_iter().map(|terminal| Camera::new(terminal, classes)).collect(),
             shifts: vec![shift],
             mode: Mode::default(),
             escalated: Vec::with_capacity(jobs),
@@ -95,47 +63,8 @@ impl Desk {
         }
     }
 
-    /// From now on `shift` is asked, in mode [`Mode::Auto`]. Frames that have been shown to an engine stay with the shift that they are
-    /// with; what cameras remember of earlier answers is forgotten, since it may mean something else now.
-    pub(crate) fn relieve(&mut self, mut shift: Shift, now: Instant, hands: &mut impl Hands) {
-        // The same names need not be kept twice: hundreds of jobs remember those of the frame that they had last.
-        if shift.labels.sha256 == self.on_duty().labels.sha256 {
-            shift.labels = Arc::clone(&self.on_duty().labels);
-        }
-        self.shifts.push(shift);
-        self.mode = Mode::default();
-        for camera in &mut self.cameras {
-            camera.past = Past::default();
-        }
-        self.pump(now, hands);
-    }
-
-    /// How hard to look from now on.
-    pub(crate) fn set_mode(&mut self, mode: Mode, now: Instant, hands: &mut impl Hands) {
-        self.mode = mode;
-        self.pump(now, hands);
-    }
-
-    /// How hard it looks.
-    pub(crate) fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    /// How a camera wants its frames treated from now on: deadline and reuse.
-    pub(crate) fn tune(&mut self, camera: usize, deadline: Duration, reuse: Option<Reuse>) {
-        if let Some(camera) = self.cameras.get_mut(camera) {
-            (camera.terminal.deadline, camera.terminal.reuse) = (deadline, reuse);
-        }
-    }
-
-    /// The engines on duty.
-    pub(crate) fn engines(&self, now: Instant) -> Vec<EngineState> {
-        let on_duty = self.on_duty();
-        on_duty.seats.iter().map(|seat| seat.state(on_duty.begun, now)).collect()
-    }
-
     fn on_duty(&self) -> &Shift {
-        self.shifts.last().expect("a shift is on duty from the start, and the last one never leaves")
+        self.shifts.last().expect(ON_DUTY)
     }
 
     /// The shift that a frame is with.
@@ -146,6 +75,7 @@ impl Desk {
 
     /// A frame has been measured.
     pub(crate) fn sighting(&mut self, mut job: Box<Job>, now: Instant, hands: &mut impl Hands) {
+        self.shifts.last_mut().expect(ON_DUTY).purse.frame();
         let camera = &mut self.cameras[job.camera];
         let Terminal { deadline, lossless, .. } = camera.terminal;
         job.rank = Rank { patient: true, due: if lossless { now } else { job.captured } + deadline, since: now };
@@ -165,13 +95,17 @@ impl Desk {
         let Task { shift, engine, ticket, frame, own, begun_at, result, .. } = task;
         drop(frame); // before the job is closed, so that the picture goes back to its camera
         let Some(at) = self.shifts.iter().position(|on| on.id == shift) else { return };
-        let seat = &mut self.shifts[at].seats[usize::from(engine.0)];
+        let Shift { seats, purse, .. } = &mut self.shifts[at];
+        let others = seats.iter().any(|seat| seat.index != engine && seat.held().is_some());
+        let seat = &mut seats[usize::from(engine.0)];
         match seat.give_back(ticket) {
             Some(mut job) => {
                 (job.own, job.begun_at) = (own, begun_at);
                 match &result {
                     Ok(times) => {
-                        let failures = seat.answered(times.preprocess + times.run + times.rank, now);
+                        let cost = times.preprocess + times.run + times.rank;
+                        purse.looked(engine, cost, others || job.crowded);
+                        let failures = seat.answered(cost, now);
                         if failures > 0 {
                             hands.tell(engine, &seat.id, News::Recovered { failures });
                         }
@@ -211,30 +145,6 @@ impl Desk {
                 self.escalated.push(job);
             }
         }
-    }
-
-    /// A camera will send no more frames.
-    pub(crate) fn ended(&mut self, camera: usize) {
-        self.cameras[camera].done = true;
-    }
-
-    /// True once every camera has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.cameras.iter().all(|camera| camera.done)
-    }
-
-    /// Squint stops: frames that no engine has seen are given up, the others go their way.
-    pub(crate) fn stop(&mut self, hands: &mut impl Hands) {
-        for camera in &mut self.cameras {
-            for job in camera.fresh.drain(..) {
-                hands.give_up(job, DropReason::Stopped);
-            }
-        }
-    }
-
-    /// True once every camera has ended and nothing is on its way.
-    pub(crate) fn is_done(&self) -> bool {
-        self.escalated.is_empty() && self.cameras.iter().all(|camera| camera.done && camera.active == 0 && camera.fresh.is_empty())
     }
 
     /// When [`Desk::pump`] must be called though nothing happened: what waits would be decided otherwise then, or an engine returns.
@@ -315,11 +225,16 @@ impl Desk {
         if fresh {
             self.on_duty().take_over(&mut job);
         }
+        let turn = self.cameras[job.camera].next_look.filter(|_| !job.lossless);
         let (mode, id) = (self.mode, job.shift);
         let shift = self.shift(id);
-        let allowance = shift.allowance(mode, reuse, left, is_idle(&job), now);
+        let grant = shift.purse.grant(job.report.sequence, turn, job.captured);
+        let allowance = shift.allowance(mode, grant, reuse, left, is_idle(&job), now);
+        job.report.grant = grant;
         if !fresh {
-            return match policy::after(&shift.policy, &job.report.journey, &allowance) {
+            let bound = policy::after_within(&shift.policy, &job.report.journey, &allowance);
+            job.report.withheld = bound.withheld.or(job.report.withheld);
+            return match bound.decision {
                 Verdict::Escalate(engine, why) => self.ask(engine, why, job, now, hands),
                 verdict @ Verdict::Accept(why) => {
                     self.accept(&job, verdict.is_sure());
@@ -332,6 +247,7 @@ impl Desk {
             };
         }
         if left.is_some_and(|left| left.is_zero()) && !job.lossless {
+            self.shift(id).purse.settled(now.saturating_duration_since(job.captured), true);
             hands.give_up(job, DropReason::Late);
             return None;
         }
@@ -347,7 +263,9 @@ impl Desk {
             glimpse: &job.glimpse,
             past: &camera.past,
         };
-        match policy::first(&self.on_duty().policy, &situation, &allowance) {
+        let bound = policy::first_within(&self.on_duty().policy, &situation, &allowance);
+        job.report.withheld = bound.withheld;
+        match bound.decision {
             Choice::Ask(engine, why) => self.ask(engine, why, job, now, hands),
             Choice::Reuse(why) => {
                 job.report.journey.answer.clone_from(&camera.last);
@@ -369,7 +287,11 @@ impl Desk {
         }
         seat.latest = Some(job.rank.since);
         if job.report.journey.steps.is_empty() {
-            self.cameras[job.camera].active += 1;
+            let turn = self.cameras[job.camera].next_look;
+            let turn = self.shift(id).purse.next_turn(turn, job.captured);
+            let camera = &mut self.cameras[job.camera];
+            camera.active += 1;
+            camera.next_look = Some(turn);
             job.report.times.dispatch = now.saturating_duration_since(job.sighted);
         }
         self.forgive(&job, why, now);
@@ -378,6 +300,7 @@ impl Desk {
         let mut task = job.task(engine, now);
         let shift = self.shift(id);
         let limit = shift.limit;
+        job.crowded = shift.seats.iter().any(|seat| seat.held().is_some());
         let seat = &mut shift.seats[usize::from(engine.0)];
         task.ticket = seat.hold(job, limit, now);
         if let Some(job) = seat.held() {
@@ -401,6 +324,9 @@ impl Desk {
         }
         self.forgive(&job, why, now);
         job.settle(outcome, why, now);
+        let late = job.report.late || why.code == Code::OutOfTime;
+        let age = job.report.times.age;
+        self.shift(job.shift).purse.settled(age, late);
         hands.publish(job);
         None
     }
@@ -423,25 +349,8 @@ impl Desk {
             return; // classes and engines may have other numbers by now
         }
         let reuse = self.on_duty().policy.reuse();
-        let camera = &mut self.cameras[job.camera];
-        let report = &job.report;
-        if camera.past.last.is_some_and(|last| last.sequence >= report.sequence) {
-            return;
-        }
-        let answer = &report.journey.answer;
-        camera.past.last = Some(LastAnswer {
-            top: answer.top[0],
-            margin: answer.margin,
-            entropy: answer.entropy,
-            engine: job.asked.0,
-            sure,
-            glimpse: job.glimpse,
-            sequence: report.sequence,
-            captured: job.captured.saturating_duration_since(self.start),
-        });
-        if camera.terminal.reuse.or(reuse).is_some() {
-            camera.last.clone_from(answer);
-        }
+        let captured = job.captured.saturating_duration_since(self.start);
+        self.cameras[job.camera].remember(job, captured, sure, reuse);
     }
 }
 

@@ -6,42 +6,21 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use log::{error, info, warn};
 
+use crate::budget::Kept;
 use crate::engine::EngineIdx;
 use crate::events;
 use crate::observe::Mode;
 use crate::policy::Reuse;
 use crate::report::DropReason;
+use crate::telemetry::Sample;
 
-use super::camera::Knobs;
 use super::clock::{Clock, Stop};
-use super::desk::{Desk, EngineState, Hands, News, Shift, ShiftId};
-use super::job::{Job, Ledger, Task};
+use super::desk::{Desk, EngineState, Hands, News, Shift, ShiftId, Stepped};
+use super::job::{Job, Task};
 use super::outbox::Outbox;
+use super::pool::Pool;
 use super::pulse::{Doing, Pulse};
 use super::{DRAIN_LIMIT, STOP_LIMIT, Vitals};
-
-/// Where a camera's jobs go back to, and its counts.
-pub(super) struct Pool {
-    pub(super) name: Arc<str>,
-    pub(super) source: Arc<str>,
-    pub(super) recycle: Sender<Box<Job>>,
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) knobs: Arc<Knobs>,
-}
-
-impl Pool {
-    /// Takes a job back; there is always room, since it came from here.
-    pub(super) fn take_back(&self, mut job: Box<Job>) {
-        job.empty();
-        let _ = self.recycle.try_send(job);
-    }
-
-    /// Takes back the job of a frame of which there will be no report.
-    pub(super) fn give_up(&self, job: Box<Job>, why: DropReason) {
-        self.ledger.lose(why, 1);
-        self.take_back(job);
-    }
-}
 
 /// A worker that has news and no task.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time, and a box would be made for every look")]
@@ -156,6 +135,17 @@ impl Dispatcher {
     pub(super) fn open(&self, desk: Desk, hands: Doer) {
         let heard = self.clock.now();
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open { desk, hands, alarm: None, heard });
+    }
+
+    /// A step of the budget: readings of the board, the local minute of the day. `None` once the dispatcher is gone.
+    pub(super) fn budget(&self, at: Duration, sample: &Sample, minute: Option<u16>) -> Option<Stepped> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_mut().map(|open| open.desk.budget(at, sample, minute))
+    }
+
+    /// What the budget has learned.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.desk.kept()
     }
 
     /// A frame has been measured. Gives the job back if the dispatcher is gone.

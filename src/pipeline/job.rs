@@ -1,7 +1,7 @@
 //! One frame's travel bag: the frame itself, its report in the making, and the buffers that engines write to.
 //!
-//! A camera owns a fixed number of jobs; they go round (feature thread, dispatcher, worker, dispatcher, sink, back), so the
-//! number of jobs bounds every queue and no frame allocates.
+//! A camera owns so many jobs; they go round (feature thread, dispatcher, worker, dispatcher, sink, back), so the number of jobs
+//! bounds every queue and no frame allocates. Only a reload to a larger crew makes more of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -11,10 +11,13 @@ use crate::engine::{Answer, EngineError, EngineIdx, Labels, LookTimes};
 use crate::features::{self, Features, Glimpse};
 use crate::frame::{Frame, Framing};
 use crate::observe::CameraPhase;
-use crate::policy::{Code, Journey, Reason};
+use crate::policy::{Code, Grant, Journey, Reason};
 use crate::report::{DropReason, Drops, Outcome, Report, Times};
 
 use super::desk::ShiftId;
+
+/// Of a job that no shift has had yet: whoever is on duty makes it its own.
+const NO_SHIFT: ShiftId = ShiftId::MAX;
 
 /// What a frame carries along.
 pub(crate) struct Job {
@@ -44,6 +47,8 @@ pub(crate) struct Job {
     pub(crate) asked: (EngineIdx, Reason),
     /// The shift whose engines look at it.
     pub(crate) shift: ShiftId,
+    /// True if other engines were at work when it was asked.
+    pub(crate) crowded: bool,
     /// When that engine was asked.
     pub(crate) asked_at: Instant,
     /// When that engine began.
@@ -115,7 +120,8 @@ impl Job {
             review: now,
             glimpse: [0; features::GLIMPSE_WIDTH * features::GLIMPSE_HEIGHT],
             asked: (EngineIdx(0), nothing),
-            shift: 0,
+            shift: NO_SHIFT,
+            crowded: false,
             asked_at: now,
             begun_at: now,
             own: Answer::with_classes(classes),
@@ -130,6 +136,8 @@ impl Job {
                 journey: Journey { answer: Answer::with_classes(classes), ..Journey::default() },
                 outcome: Outcome::Abstained,
                 verdict: nothing,
+                grant: Grant::FREE,
+                withheld: None,
                 labels: Arc::clone(&origin.labels),
                 engines: Arc::clone(&origin.engines),
                 times: Times::default(),
@@ -149,6 +157,7 @@ impl Job {
         report.journey.steps.clear();
         report.journey.answer.clear();
         report.late = false;
+        (report.grant, report.withheld) = (Grant::FREE, None);
         report.times = Times {
             wait: taken.saturating_duration_since(frame.captured),
             features: now.saturating_duration_since(taken),

@@ -19,8 +19,10 @@ mod camera;
 pub mod clock;
 mod desk;
 mod dispatch;
+mod gauge;
 mod job;
 mod outbox;
+mod pool;
 pub mod pulse;
 mod remote;
 mod tell;
@@ -36,24 +38,24 @@ use log::error;
 use crate::engine::{EngineError, Labels, Look};
 use crate::events;
 use crate::frame::Framing;
-use crate::policy::{Policy, Reuse};
+use crate::policy::Policy;
 use crate::report::{DropReason, Drops, Report};
 use crate::source::{Backoff, FrameSource, SourceError};
 
 use camera::{CameraThread, Knobs};
 use clock::{Clock, Stop};
 use desk::{Desk, Shift, Terminal};
-use dispatch::{Dispatcher, Doer, Pool, Taker};
-use job::{Job, Ledger, Origin};
+use gauge::GaugeThread;
+use dispatch::{Dispatcher, Doer, Taker};
 use outbox::Outbox;
+use pool::{LOSSLESS_JOBS, Owner, Pool};
 use thread::Thread;
 use worker::{House, dismiss, hire};
 
-pub use desk::EngineState;
+pub use desk::{Budget, EngineState, Member, Stepped};
+pub use gauge::Gauge;
 pub use remote::{CameraState, Remote, Tuning};
 
-/// Jobs of a camera that must not lose frames: one at the engines, one in line, two on their way to or from the sink.
-const LOSSLESS_JOBS: usize = 4;
 /// How long an engine may keep silent after the last camera has ended. What hangs longer is left behind.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// How long an engine may keep silent after a stop, and the listener may take over a report then. All limits of a stop together stay
@@ -99,16 +101,8 @@ pub struct CameraSetup {
     pub lossless: bool,
     /// Which part of the picture counts.
     pub framing: Framing,
-    /// Latest moment for an answer: after capture; for lossless cameras after the frame's turn came.
-    pub deadline: Duration,
-    /// Frames older than this on arrival are dropped; not for lossless cameras.
-    pub stale_after: Duration,
-    /// Silence after which the source counts as lost.
-    pub stall_after: Duration,
-    /// Longest pause between two tries.
-    pub retry_cap: Duration,
-    /// Whether the last answer may be given again.
-    pub reuse: Option<Reuse>,
+    /// How its frames are treated; what can change while it runs.
+    pub tuning: Tuning,
     /// Stop after so many frames.
     pub frame_limit: Option<u64>,
 }
@@ -127,6 +121,8 @@ pub struct Crew {
     /// How long a look may take before the engine counts as stuck and its frame goes to another; never less than four times what the
     /// engine usually takes.
     pub deadline: Duration,
+    /// What the engines may spend; `None`: whatever they like.
+    pub budget: Option<Budget>,
 }
 
 /// Hears of every report, on the sink thread.
@@ -191,23 +187,8 @@ impl PipelineError {
 }
 
 /// Runs until every source has ended or `stop` says so; then drains in frame order. `queue`: reports of live cameras that may wait for
-/// the listener. `started`: when the process began, for the ready time.
-pub fn run<L: Listener + 'static>(
-    crew: Crew,
-    cameras: Vec<CameraSetup>,
-    listener: L,
-    queue: usize,
-    clock: Arc<dyn Clock>,
-    stop: &Stop,
-    started: Instant,
-) -> Result<Tally<L>, PipelineError> {
-    match run_out(crew, cameras, listener, queue, clock, stop, started)? {
-        (tally, None) => Ok(tally),
-        (_, Some(broken)) => Err(broken),
-    }
-}
-
-/// As [`run`], but a thread that died or was left behind does not take the tally with it: its frames count as stopped.
+/// the listener. `started`: when the process began, for the ready time. A thread that died or was left behind does not take the tally
+/// with it: its frames count as stopped, and it is named beside the tally.
 pub fn run_out<L: Listener + 'static>(
     crew: Crew,
     cameras: Vec<CameraSetup>,
@@ -217,12 +198,11 @@ pub fn run_out<L: Listener + 'static>(
     stop: &Stop,
     started: Instant,
 ) -> Result<(Tally<L>, Option<PipelineError>), PipelineError> {
-    let surroundings = Surroundings { clock, stop: stop.clone(), started, vitals: Arc::default() };
+    let surroundings = Surroundings { clock, stop: stop.clone(), started, vitals: Arc::default(), gauge: None };
     start(crew, cameras, listener, queue, surroundings)?.0.see_out()
 }
 
 /// What a pipeline runs in.
-#[derive(Clone)]
 pub struct Surroundings {
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -232,6 +212,8 @@ pub struct Surroundings {
     pub started: Instant,
     /// Where its threads show what they do.
     pub vitals: Arc<Vitals>,
+    /// What reads the board, if anything does.
+    pub gauge: Option<Gauge>,
 }
 
 /// Loads the engines, then starts the cameras. Returns as soon as all run: what has to be seen out, and what steers it meanwhile. An
@@ -252,6 +234,7 @@ pub struct Running<L> {
     cameras: Vec<Thread<Result<(), SourceError>>>,
     dispatcher: Thread<()>,
     sink: Thread<L>,
+    gauge: Option<GaugeThread>,
     outbox: Arc<Outbox>,
     pools: Arc<[Pool]>,
     ready: Receiver<Duration>,
@@ -266,8 +249,7 @@ fn set_up<L: Listener + 'static>(
     queue: usize,
     surroundings: Surroundings,
 ) -> Result<(Running<L>, Remote), PipelineError> {
-    let Surroundings { clock, stop, started, vitals } = surroundings;
-    let seats = crew.engines.len();
+    let Surroundings { clock, stop, started, vitals, gauge } = surroundings;
     let engines: Arc<[Arc<str>]> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
     let dispatcher = Dispatcher::new(&clock, &stop, &vitals);
     let house =
@@ -275,36 +257,32 @@ fn set_up<L: Listener + 'static>(
     let (workers, windows) = hire(crew.engines, &house, false)?;
 
     let lossless_jobs = cameras.iter().filter(|setup| setup.lossless).count() * LOSSLESS_JOBS;
-    let outbox = Arc::new(Outbox::new(queue.max(1), lossless_jobs));
+    let queue = queue.max(1);
+    let outbox = Arc::new(Outbox::new(queue, lossless_jobs));
     let now = clock.now();
     let mut pools = Vec::new();
     let mut terminals = Vec::new();
     let mut threads = Vec::new();
     for (index, setup) in cameras.into_iter().enumerate() {
-        let count = jobs_of(&setup, queue, seats);
-        let (recycle, free) = bounded(count);
-        let origin = Origin {
+        let knobs = Arc::new(Knobs::new(&setup.tuning));
+        let owner = Owner {
             camera: index,
+            name: Arc::clone(&setup.name),
+            source: setup.source,
             lossless: setup.lossless,
-            name: Arc::clone(&setup.name),
-            source: Arc::clone(&setup.source),
             framing: setup.framing,
-            labels: Arc::clone(&crew.labels),
-            engines: Arc::clone(&engines),
+            queue,
         };
-        for _ in 0..count {
-            let _ = recycle.try_send(Job::new(&origin, now));
-        }
-        let ledger = Arc::new(Ledger::default());
-        terminals.push(Terminal { deadline: setup.deadline, lossless: setup.lossless, reuse: setup.reuse, jobs: count });
-        let knobs = Arc::new(Knobs::new(setup.stall_after, setup.stale_after, setup.retry_cap));
-        pools.push(Pool {
-            name: Arc::clone(&setup.name),
-            source: Arc::clone(&setup.source),
-            recycle: recycle.clone(),
-            ledger: Arc::clone(&ledger),
-            knobs: Arc::clone(&knobs),
+        let (pool, free) = Pool::new(owner, Arc::clone(&knobs));
+        pool.fill(&engines, &crew.labels, now);
+        let (recycle, ledger) = (pool.recycle.clone(), Arc::clone(&pool.ledger));
+        terminals.push(Terminal {
+            deadline: setup.tuning.deadline,
+            lossless: setup.lossless,
+            reuse: setup.tuning.reuse,
+            jobs: pool.most(),
         });
+        pools.push(pool);
         let pulse = vitals.board.pulse(&thread_of(&setup.name));
         threads.push(CameraThread {
             index,
@@ -327,7 +305,7 @@ fn set_up<L: Listener + 'static>(
         });
     }
     let pools: Arc<[Pool]> = pools.into();
-    let shift = Shift::new(0, crew.policy, engines, windows, crew.labels, crew.deadline, now);
+    let shift = Shift::new(0, crew.policy, engines, windows, crew.labels, crew.deadline, now).under(crew.budget, pools.len());
     let desk = Desk::new(shift, terminals, now);
     let hands =
         Doer { tasks: vec![(0, workers.tasks)], taker: Taker::Nobody, outbox: Arc::clone(&outbox), pools: Arc::clone(&pools) };
@@ -343,8 +321,9 @@ fn set_up<L: Listener + 'static>(
         .into_iter()
         .map(|thread| Thread::spawn(&thread_of(&thread.name), &stop, move || thread.run()))
         .collect::<Result<_, _>>()?;
+    let gauge = gauge.map(|gauge| GaugeThread::start(gauge, &house, started)).transpose()?;
     let remote = Remote::new(house, Arc::clone(&pools), workers.threads);
-    Ok((Running { cameras, dispatcher, sink, outbox, pools, ready, remote: remote.clone(), stop }, remote))
+    Ok((Running { cameras, dispatcher, sink, gauge, outbox, pools, ready, remote: remote.clone(), stop }, remote))
 }
 
 /// Name of a camera's thread.
@@ -355,7 +334,7 @@ fn thread_of(camera: &str) -> String {
 impl<L: Listener + 'static> Running<L> {
     /// Waits until all is over, in frame order.
     pub fn see_out(self) -> Result<(Tally<L>, Option<PipelineError>), PipelineError> {
-        let Self { cameras, dispatcher, sink, outbox, pools, ready, remote, stop } = self;
+        let Self { cameras, dispatcher, sink, gauge, outbox, pools, ready, remote, stop } = self;
         let stop = &stop;
         let (mut failure, mut broken, mut limit) = (None, None, CAMERA_STOP_LIMIT);
         for thread in cameras {
@@ -375,6 +354,10 @@ impl<L: Listener + 'static> Running<L> {
         if let Err(error) = dispatcher.join(stop, 2 * DRAIN_LIMIT) {
             broken.get_or_insert(error);
         }
+        if let Some(Err(error)) = gauge.map(GaugeThread::end) {
+            error!(event = events::LEFT_BEHIND; "{error}");
+            broken.get_or_insert(error);
+        }
         let limit = if stop.is_stopped() { STOP_LIMIT } else { DRAIN_LIMIT };
         if let Some(error) = dismiss(remote.close(), limit) {
             broken.get_or_insert(error);
@@ -389,12 +372,7 @@ impl<L: Listener + 'static> Running<L> {
         if broken.is_some() {
             pools.iter().for_each(|pool| pool.ledger.settle());
         }
-        let cameras = pools.iter().map(|pool| (Arc::clone(&pool.name), pool.ledger.offered(), pool.ledger.drops())).collect();
+        let cameras = pools.iter().map(|pool| (Arc::clone(&pool.owner.name), pool.ledger.offered(), pool.ledger.drops())).collect();
         Ok((Tally { listener, cameras, ready: ready.try_recv().ok(), failure }, broken))
     }
-}
-
-/// Jobs of one camera: enough that a full sink queue and busy engines leave one for the next frame.
-fn jobs_of(setup: &CameraSetup, queue: usize, engines: usize) -> usize {
-    if setup.lossless { LOSSLESS_JOBS } else { queue.max(1) + engines + 3 }
 }

@@ -32,11 +32,13 @@ pub enum Doing {
     Looking,
     /// Hands a report to the sinks.
     Publishing,
+    /// Reads the board's sensors.
+    Reading,
 }
 
 impl Doing {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Idle,
         Self::Opening,
         Self::Awaiting,
@@ -47,6 +49,7 @@ impl Doing {
         Self::Loading,
         Self::Looking,
         Self::Publishing,
+        Self::Reading,
     ];
 
     /// The word used in status and log.
@@ -62,6 +65,7 @@ impl Doing {
             Self::Loading => "loading",
             Self::Looking => "looking",
             Self::Publishing => "publishing",
+            Self::Reading => "reading sensors",
         }
     }
 }

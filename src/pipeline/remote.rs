@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use log::error;
 
+use crate::config::Camera;
 use crate::events;
 use crate::observe::{CameraPhase, Mode};
 use crate::policy::Reuse;
 use crate::report::Drops;
 
 use super::desk::{EngineState, Shift, ShiftId};
-use super::dispatch::Pool;
+use super::pool::Pool;
 use super::thread::Thread;
 use super::worker::{House, dismiss, hire};
 use super::{Crew, DRAIN_LIMIT, PipelineError};
@@ -22,9 +23,9 @@ use super::{Crew, DRAIN_LIMIT, PipelineError};
 /// How one camera wants its frames treated, as far as that can change while it runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuning {
-    /// Latest moment for an answer.
+    /// Latest moment for an answer: after capture; for lossless cameras after the frame's turn came.
     pub deadline: Duration,
-    /// Frames older than this on arrival are dropped.
+    /// Frames older than this on arrival are dropped; not for lossless cameras.
     pub stale_after: Duration,
     /// Silence after which the source counts as lost.
     pub stall_after: Duration,
@@ -32,6 +33,14 @@ pub struct Tuning {
     pub retry_cap: Duration,
     /// Whether the last answer may be given again.
     pub reuse: Option<Reuse>,
+}
+
+impl From<&Camera> for Tuning {
+    /// As the configuration says.
+    fn from(camera: &Camera) -> Self {
+        let Camera { deadline, stale_after, stall_after, retry_cap, reuse, .. } = *camera;
+        Self { deadline, stale_after, stall_after, retry_cap, reuse }
+    }
 }
 
 /// One camera, as it is now.
@@ -88,7 +97,7 @@ impl Remote {
     /// Puts another crew on duty, between two frames: loads and warms up all of its engines beside the ones that work, then hands over
     /// and sees the old ones off. On an error nothing has changed.
     pub fn relieve(&self, crew: Crew) -> Result<(), PipelineError> {
-        let Inner { house, workers, next, relieving, .. } = &*self.0;
+        let Inner { house, pools, workers, next, relieving } = &*self.0;
         let _one_at_a_time = relieving.lock().unwrap_or_else(PoisonError::into_inner);
         let engines: Arc<[Arc<str>]> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
         let (hired, windows) = hire(crew.engines, house, true)?;
@@ -104,7 +113,9 @@ impl Remote {
                 }
             }
         };
-        let shift = Shift::new(id, crew.policy, engines, windows, crew.labels, crew.deadline, house.clock.now());
+        let now = house.clock.now();
+        pools.iter().for_each(|pool| pool.fill(&engines, &crew.labels, now));
+        let shift = Shift::new(id, crew.policy, engines, windows, crew.labels, crew.deadline, now).under(crew.budget, pools.len());
         if !house.dispatcher.relieve(shift, hired.tasks) {
             return Err(PipelineError::Over);
         }
@@ -146,7 +157,7 @@ impl Remote {
     /// How the camera at `index` wants its frames treated from now on.
     pub fn tune(&self, index: usize, tuning: &Tuning) {
         let Some(pool) = self.0.pools.get(index) else { return };
-        pool.knobs.set(tuning.stall_after, tuning.stale_after, tuning.retry_cap);
+        pool.knobs.set(tuning);
         self.0.house.dispatcher.tune(index, tuning.deadline, tuning.reuse);
     }
 
@@ -162,8 +173,8 @@ impl Remote {
             // What has ended first: a frame that ends in between counts as under way.
             let (told, drops) = (pool.ledger.told(), pool.ledger.drops());
             CameraState {
-                name: Arc::clone(&pool.name),
-                source: Arc::clone(&pool.source),
+                name: Arc::clone(&pool.owner.name),
+                source: Arc::clone(&pool.owner.source),
                 phase,
                 since,
                 next_try,

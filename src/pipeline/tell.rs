@@ -8,8 +8,8 @@ use crossbeam_channel::Sender;
 use crate::mailbox::Taken;
 use crate::report::{DropReason, Drops};
 
-use super::dispatch::Pool;
 use super::outbox::Outbox;
+use super::pool::Pool;
 use super::pulse::{Doing, Pulse};
 use super::{Listener, Vitals};
 

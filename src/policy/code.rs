@@ -4,7 +4,7 @@ use super::Code;
 
 impl Code {
     /// Every code, in the order of docs/records.md.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Fixed,
         Self::Entry,
         Self::Premodel,
@@ -23,6 +23,7 @@ impl Code {
         Self::Abstained,
         Self::EngineFailed,
         Self::Paused,
+        Self::Budget,
     ];
 
     /// The word used in records and metrics; kebab-case. A new variant belongs in [`Code::ALL`] too.
@@ -46,6 +47,7 @@ impl Code {
             Self::Abstained => "abstained",
             Self::EngineFailed => "engine-failed",
             Self::Paused => "paused",
+            Self::Budget => "budget",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! frame. Clocks, queues and files are elsewhere; [`file`] parses policy files that others have read. This file holds the words of
 //! the decisions, [`decide`] makes them, and each kind of policy has a file of its own.
 
+mod bound;
 pub mod chain;
 pub mod clues;
 pub mod confidence;
@@ -12,12 +13,14 @@ pub mod file;
 pub mod hybrid;
 pub mod random;
 
+pub use bound::{Bound, after_within, first_within};
 pub use decide::{Plan, Policy, after, first};
 
 mod code;
 
 use std::time::Duration;
 
+use crate::budget::{Because, Standing};
 use crate::engine::{Answer, EngineIdx, LookTimes, MAX_ENGINES, Top};
 use crate::features::{Features, Glimpse};
 use arrayvec::ArrayVec;
@@ -36,8 +39,7 @@ pub struct Terms {
     pub p95: Duration,
 }
 
-/// What the moment allows: time left, which engines may be asked and what they cost. Filled by the dispatcher; later also by the
-/// power and thermal budget.
+/// What the moment allows: time left, which engines may be asked and what they cost, and what the budget grants. Filled by the dispatcher.
 #[derive(Clone, Debug, Default)]
 pub struct Allowance {
     /// Time left before the frame's deadline; `None` without a deadline.
@@ -46,12 +48,15 @@ pub struct Allowance {
     pub engines: [Option<Terms>; MAX_ENGINES],
     /// Whether and when the last answer may be given again.
     pub reuse: Option<Reuse>,
+    /// What the power and thermal budget grants this frame.
+    pub grant: Grant,
 }
 
 impl Allowance {
     /// What `engine` costs; `None` if it must not be asked now.
     pub fn terms(&self, engine: EngineIdx) -> Option<Terms> {
-        self.engines.get(usize::from(engine.0)).copied().flatten()
+        let granted = self.grant.engines.checked_shr(u32::from(engine.0)).is_some_and(|bits| bits & 1 == 1);
+        self.engines.get(usize::from(engine.0)).copied().flatten().filter(|_| granted)
     }
 
     /// True if `engine` may be asked and the time left covers its wait and its 95th percentile.
@@ -61,6 +66,42 @@ impl Allowance {
             (Some(terms), Some(left)) => terms.wait.saturating_add(terms.p95) <= left,
             (None, _) => false,
         }
+    }
+}
+
+/// What the budget grants one frame: a [`Standing`] seen from there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grant {
+    /// Engines that may look, a bit each by [`EngineIdx`].
+    pub engines: u32,
+    /// False if no second engine may look.
+    pub escalation: bool,
+    /// True if it is not this camera's turn: no engine may look, whatever `engines` says.
+    pub rests: bool,
+    /// What holds the budget down.
+    pub because: Because,
+}
+
+impl Grant {
+    /// Everything.
+    pub const FREE: Self = Self { engines: u32::MAX, escalation: true, rests: false, because: Standing::FREE.because };
+
+    /// What `standing` grants frame number `sequence` of a camera; `rests` if the camera's last look is not long enough ago.
+    pub fn of(standing: &Standing, sequence: u64, rests: bool) -> Self {
+        let Standing { escalation, because, .. } = *standing;
+        Self { engines: standing.engines_for(sequence), escalation, rests, because }
+    }
+
+    /// True if nothing that `engines` engines could do is withheld.
+    pub fn is_free(&self, engines: usize) -> bool {
+        let all = u32::MAX.checked_shr(32 - engines.min(32) as u32).unwrap_or(0);
+        self.engines & all == all && self.escalation && !self.rests
+    }
+}
+
+impl Default for Grant {
+    fn default() -> Self {
+        Self::FREE
     }
 }
 
@@ -169,6 +210,9 @@ pub enum Code {
     EngineFailed,
     /// `paused`: the engines rest because somebody said so; no answer.
     Paused,
+    /// `budget`: power, heat or another limit of the budget let it be otherwise than it would have been (value and limit: those of the
+    /// limit that holds the budget down, in its unit).
+    Budget,
 }
 
 /// A code with the figures behind it.

@@ -2,8 +2,8 @@
 //!
 //! GStreamer's streaming thread puts each sample into a one-slot mailbox and goes on; the owner of the source maps it. Errors
 //! and the end arrive in the bus's handler, in the thread that posts them, and close the mailbox, so a waiting `next` wakes
-//! at once and no main loop is needed. Starting and stopping a pipeline can hang in a driver, so both happen on a thread of
-//! GStreamer's own pool and are waited for with a limit.
+//! at once and no main loop is needed. Making, starting and stopping a pipeline can hang in a driver, so all of that happens on a
+//! thread of GStreamer's own pool and is waited for with a limit.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -111,22 +111,11 @@ impl Stream {
             )));
         }
         spare::descriptors().map_err(failed)?;
-        if let SourceSpec::File { path } = source {
-            std::fs::File::open(path).map_err(|e| failed(format!("cannot be opened: {e}")))?;
-        }
-        if let Some(instruction) = launch::missing(source, &installed) {
-            return Err(failed(instruction));
-        }
-        let text = launch::pipeline_text(request, &installed);
-        log::debug!("{origin}: {text}");
-        let mut context = gst::ParseContext::new();
-        let pipeline = gst::parse::launch_full(text.reveal(), Some(&mut context), gst::ParseFlags::FATAL_ERRORS)
-            .map_err(|e| failed(fault::explain_parse(source, &e, &context.missing_elements())))?
-            .downcast::<gst::Pipeline>()
-            .map_err(|_| failed("the text is not a pipeline".into()))?;
-        if let (Some(element), Some((property, value))) = (pipeline.by_name(launch::FROM), launch::from_setting(source)) {
-            element.set_property(property, value);
-        }
+        let until = Instant::now() + START_LIMIT;
+        let asked = request.clone();
+        // There is no pipeline yet: an empty one lends its thread.
+        let built = within(START_LIMIT, &gst::Pipeline::new(), move |_| build(&asked));
+        let (pipeline, farewell) = built.ok_or_else(|| failed(silent())).and_then(|built| built.map_err(failed))?;
         let sink = pipeline.by_name(launch::SINK).and_then(|sink| sink.downcast::<app::AppSink>().ok());
         let sink =
             sink.ok_or_else(|| failed(format!("`{}` names another element of the pipeline: rename that one", launch::SINK)))?;
@@ -136,25 +125,22 @@ impl Stream {
         let ended = Some(collect_samples(&sink, request, shared.clone()));
         accept_padded_buffers(&sink);
         let live = source.is_live();
-        let farewell = text.reveal().contains("nvarguscamerasrc");
         let layouts = Layouts::default();
         let (origin, camera) = (origin.clone(), request.camera);
         let mut stream = Self { origin, camera, live, farewell, pipeline, shared, ended, hangs: false, layouts };
-        stream.start()?;
+        stream.start(until.saturating_duration_since(Instant::now()))?;
         Ok(stream)
     }
 
-    fn start(&mut self) -> Result<(), SourceError> {
-        let started = within(START_LIMIT, &self.pipeline, |pipeline| pipeline.set_state(gst::State::Playing).is_ok());
+    /// Within what is left of [`START_LIMIT`].
+    fn start(&mut self, left: Duration) -> Result<(), SourceError> {
+        let started = within(left, &self.pipeline, |pipeline| pipeline.set_state(gst::State::Playing).is_ok());
         self.hangs = started.is_none();
         match (started, lock(&self.shared.end).clone()) {
             (Some(true), _) => Ok(()),
             (Some(false), Some(End::Failed(reason))) => Err(self.failed(reason)),
             (Some(false), _) => Err(self.failed("the pipeline does not start and does not say why; GST_DEBUG=3 shows more".into())),
-            (None, _) => Err(self.failed(format!(
-                "the driver has not answered for {} s; CSI cameras recover by: systemctl restart nvargus-daemon",
-                START_LIMIT.as_secs()
-            ))),
+            (None, _) => Err(self.failed(silent())),
         }
     }
 
@@ -231,6 +217,34 @@ impl Drop for Stream {
             log::warn!(event = events::SOURCE_STUCK; "{}: the driver does not let go within {STOP_LIMIT:?}; its pipeline is left to itself", self.origin);
         }
     }
+}
+
+/// What is said of a driver that is given up while it is opened.
+fn silent() -> String {
+    format!("the driver has not answered for {} s; CSI cameras recover by: systemctl restart nvargus-daemon", START_LIMIT.as_secs())
+}
+
+/// Makes the pipeline of `request`, not started yet; and whether its driver wants to be told before it is shut down. Elements may ask
+/// their driver while they are made or their properties are set, and a file may lie on a disk that is not there: this can hang.
+fn build(request: &OpenRequest) -> Result<(gst::Pipeline, bool), String> {
+    let source = &request.source;
+    if let SourceSpec::File { path } = source {
+        std::fs::File::open(path).map_err(|e| format!("cannot be opened: {e}"))?;
+    }
+    if let Some(instruction) = launch::missing(source, &installed) {
+        return Err(instruction);
+    }
+    let text = launch::pipeline_text(request, &installed);
+    log::debug!("{source}: {text}");
+    let mut context = gst::ParseContext::new();
+    let pipeline = gst::parse::launch_full(text.reveal(), Some(&mut context), gst::ParseFlags::FATAL_ERRORS)
+        .map_err(|e| fault::explain_parse(source, &e, &context.missing_elements()))?
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| "the text is not a pipeline")?;
+    if let (Some(element), Some((property, value))) = (pipeline.by_name(launch::FROM), launch::from_setting(source)) {
+        element.set_property(property, value);
+    }
+    Ok((pipeline, text.reveal().contains("nvarguscamerasrc")))
 }
 
 /// Runs `act` on a thread of GStreamer's pool and waits for it. `None` if it takes longer; then the pipeline is counted as stuck until

@@ -43,7 +43,7 @@ pub fn power_rails(why: &str) -> Missing {
 
 /// A sensor beyond the number that is kept.
 pub fn too_many(name: &str, most: usize) -> Missing {
-    missing(name, format!("no more than {most} of its kind are read"), "nothing else")
+    missing(name, format!("no more than {most} of its kind are read"), "nothing but its own line")
 }
 
 /// The word under which a source lists a value in [`Inventory::others`], for each of the words above that is such a value.

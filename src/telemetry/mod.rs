@@ -5,8 +5,11 @@
 //! silent, stuck or beyond belief reads `None`, and [`Telemetry::doubts`] says why.
 
 mod cost;
+pub mod merged;
 pub mod missing;
 pub mod nvml;
+mod open;
+pub mod procfs;
 pub mod recorded;
 mod sample;
 pub mod sysfs;
@@ -14,6 +17,7 @@ pub mod tegrastats;
 pub mod trust;
 
 pub use cost::Cost;
+pub use open::{Sources, open};
 pub use sample::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Missing, Rail, Sample, Trip, TripKind, Zone};
 
 use std::time::Duration;

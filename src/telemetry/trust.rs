@@ -63,12 +63,12 @@ impl Trust {
             governs,
             sums: inventory.rails.iter().enumerate().filter_map(sum).collect(),
             others: [
-                other("GPU clock", " MHz", (0.0, 10_000.0)),
-                other("processor clock", " MHz", (0.0, 10_000.0)),
-                other("GPU load", "", share),
-                other("processor load", "", share),
-                other("processor pressure", "", share),
-                other("available memory", " MiB", (0.0, 1e9)),
+                other("gpu-clock", " MHz", (0.0, 10_000.0)),
+                other("cpu-clock", " MHz", (0.0, 10_000.0)),
+                other("gpu-load", "", share),
+                other("cpu-load", "", share),
+                other("cpu-pressure", "", share),
+                other("memory-available", " MiB", (0.0, 1e9)),
             ],
             at: Duration::ZERO,
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use squint::engine::{Answer, EngineIdx, Label, Labels, LookTimes, Top};
 use squint::features::{COUNT, Features};
-use squint::policy::{Code, Journey, Reason, Step};
+use squint::policy::{Grant, Code, Journey, Reason, Step};
 use squint::report::{DropReason, Drops, Outcome, Report, Times};
 
 pub fn micros(count: u64) -> Duration {
@@ -62,6 +62,8 @@ pub fn answered() -> Report {
         journey,
         outcome: Outcome::Answered,
         verdict: why(Code::Sure, Some(0.83), Some(0.62)),
+        grant: Grant::FREE,
+        withheld: None,
         labels: labels(&["tandem", "mountain bike", "unicycle", "moped", "crash helmet"]),
         engines: engines(),
         times: Times { wait: micros(410), features: micros(620), dispatch: micros(25), age: micros(12_400), overhead: micros(680) },

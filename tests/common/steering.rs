@@ -72,7 +72,15 @@ pub fn state() -> State {
         reports::every_kind().iter().for_each(|report| counters.note(report));
     }
     assert!(watch.publish(&counters, start + Duration::from_secs(5)));
-    let engine = |(id, state): (&Arc<str>, EngineHealth)| EngineState { id: id.to_string(), state, since_s: 61.0, failures: 25 };
+    let engine = |(id, state): (&Arc<str>, EngineHealth)| EngineState {
+        id: id.to_string(),
+        state,
+        since_s: 61.0,
+        failures: 25,
+        p50_ms: Some(2.5),
+        p95_ms: Some(4.0),
+        energy_mj: None,
+    };
     let health = [EngineHealth::Ready, EngineHealth::Aside, EngineHealth::Stuck];
     let mut bikes = CameraState {
         name: "bikes".into(),
@@ -116,6 +124,8 @@ pub fn state() -> State {
         engines: reports::engines().iter().zip(health).map(engine).collect(),
         cameras: vec![bikes, door],
         threads: vec![ThreadState { name: "sink".into(), doing: "waiting for a report".into(), since_s: 0.1, overdue: false }],
+        board: None,
+        budget: None,
         counted: watch.read(start + Duration::from_secs(5)).counted(),
     }
 }

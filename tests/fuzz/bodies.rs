@@ -167,7 +167,7 @@ fn decide(policy: &Policy, seed: u64) {
     let glimpse = [seed as u8; GLIMPSE_WIDTH * GLIMPSE_HEIGHT];
     let terms = Terms { wait: Duration::ZERO, p50: Duration::from_millis(1), p95: Duration::from_millis(2 + seed) };
     let remaining = seed.is_multiple_of(2).then_some(Duration::from_millis(5));
-    let allowance = Allowance { remaining, engines: [Some(terms); MAX_ENGINES], reuse: None };
+    let allowance = Allowance { remaining, engines: [Some(terms); MAX_ENGINES], ..Allowance::default() };
     let situation =
         Situation { sequence: seed, camera: 0, captured: Duration::ZERO, features: &features, glimpse: &glimpse, past: &past };
     let Choice::Ask(mut engine, mut why) = first(policy, &situation, &allowance) else { return };

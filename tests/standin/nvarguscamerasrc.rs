@@ -26,6 +26,8 @@ use gstreamer_base as gst_base;
 /// What a sensor may do instead of delivering.
 #[derive(Clone, Copy, PartialEq)]
 enum What {
+    /// `make`: hangs while it is made, when it is told which sensor it is.
+    Make,
     /// `open`: hangs in the change of state that opens it.
     Open,
     /// `close`: hangs in the change of state that closes it.
@@ -41,7 +43,8 @@ enum What {
 }
 
 impl What {
-    const ALL: [(&str, Self); 6] = [
+    const ALL: [(&str, Self); 7] = [
+        ("make", Self::Make),
         ("open", Self::Open),
         ("close", Self::Close),
         ("create", Self::Create),
@@ -130,7 +133,12 @@ impl ObjectImpl for Camera {
     fn set_property(&self, _: usize, value: &glib::Value, property: &glib::ParamSpec) {
         let number = value.get().expect("GObject has looked at its type");
         match property.name() {
-            "sensor-id" => self.state().sensor = number,
+            "sensor-id" => {
+                self.state().sensor = number;
+                if self.is_due(What::Make) {
+                    hang();
+                }
+            }
             _ => self.state().timeout = number,
         }
     }

@@ -7,6 +7,7 @@ use crate::engine::{EngineError, EngineIdx};
 use crate::observe::EngineHealth;
 use crate::pipeline::job::{Job, Task};
 use crate::report::DropReason;
+use crate::units::Millijoules;
 
 use super::ShiftId;
 
@@ -37,7 +38,7 @@ pub(crate) enum News<'a> {
 }
 
 /// An engine of the policy in force, as it is now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EngineState {
     /// Id.
     pub id: Arc<str>,
@@ -47,4 +48,6 @@ pub struct EngineState {
     pub since: Duration,
     /// Failures in a row.
     pub failures: u32,
+    /// What a look costs now: median, 95th percentile, and energy beyond idle where it is known; `None` if it could not be loaded.
+    pub cost: Option<(Duration, Duration, Option<Millijoules>)>,
 }

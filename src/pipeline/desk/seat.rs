@@ -151,7 +151,7 @@ impl Seat {
             () => EngineHealth::Ready,
         };
         let since = now.saturating_duration_since(self.changed.unwrap_or(begun));
-        EngineState { id: Arc::clone(&self.id), health, since, failures: self.failures }
+        EngineState { id: Arc::clone(&self.id), health, since, failures: self.failures, cost: None }
     }
 
     /// It has answered after `cost`; returns how often in a row it had failed before.

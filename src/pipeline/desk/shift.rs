@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::budget::{Costs, Prior};
 use crate::engine::{EngineIdx, Labels, LookTimes, MAX_ENGINES, score};
 use crate::observe::Mode;
-use crate::policy::{Allowance, Policy, Reuse, Step};
+use crate::policy::{Allowance, Grant, Policy, Reuse, Step};
 use crate::stats::LatencyWindow;
 
+use super::purse::{Budget, Purse};
 use super::{Job, Seat};
 
 /// Number of a shift, in the order in which they came.
@@ -21,6 +23,7 @@ pub(crate) struct Shift {
     pub(crate) id: ShiftId,
     pub(super) policy: Policy,
     pub(super) seats: Vec<Seat>,
+    pub(super) purse: Purse,
     /// Ids of the engines, by index.
     pub(crate) engines: Arc<[Arc<str>]>,
     pub(crate) labels: Arc<Labels>,
@@ -42,15 +45,24 @@ impl Shift {
         limit: Duration,
         begun: Instant,
     ) -> Self {
+        let prior = |window: &LatencyWindow| Prior { p50: window.p50(), p95: window.p95(), energy: None };
+        let costs = Costs::new(&windows.iter().map(|window| window.as_ref().map(prior)).collect::<Vec<_>>());
         let seats = windows.into_iter().zip(&*engines).zip(0..);
         let seats = seats.map(|((window, id), index)| Seat::new(EngineIdx(index), Arc::clone(id), window)).collect();
-        Self { id, policy, seats, engines, labels, limit, begun }
+        Self { id, policy, seats, purse: Purse::new(costs, None, 1), engines, labels, limit, begun }
+    }
+
+    /// The same under a budget, which is what the engines cost now against what may be spent; `cameras` share it.
+    pub(crate) fn under(mut self, budget: Option<Budget>, cameras: usize) -> Self {
+        self.purse = Purse::new(self.purse.costs().clone(), budget, cameras);
+        self
     }
 
     /// What the moment allows.
     pub(super) fn allowance(
         &self,
         mode: Mode,
+        grant: Grant,
         reuse: Option<Reuse>,
         remaining: Option<Duration>,
         idle: bool,
@@ -70,7 +82,7 @@ impl Shift {
                 *slot = slot.take_if(|terms| Some(terms.p50) == cheapest && std::mem::take(&mut left));
             }
         }
-        Allowance { remaining, engines, reuse }
+        Allowance { remaining, engines, reuse, grant }
     }
 
     /// Makes a frame that no engine has seen its own.

@@ -5,6 +5,8 @@ mod shifts;
 mod stuck;
 mod whatever;
 
+use crate::policy::Reuse;
+
 use super::*;
 use office::{Office, live, lossless, ms};
 

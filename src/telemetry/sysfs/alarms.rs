@@ -81,8 +81,8 @@ fn shows(kind: &str) -> bool {
 
 /// Over-current events.
 pub(super) struct OverCurrent {
-    /// Counters of events.
-    counters: Vec<(Node, Option<i64>)>,
+    /// Counters of events, and what they said before.
+    counters: Vec<(Node, Option<u64>)>,
     /// Alarms that are 1 as long as a current is too high.
     alarms: Vec<(Node, bool)>,
     events: u64,
@@ -113,17 +113,17 @@ impl OverCurrent {
     pub(super) fn read(&mut self) -> Option<u64> {
         let mut answers = false;
         for (node, before) in &mut self.counters {
-            let Some(count) = node.integer() else { continue };
+            let Some(count) = node.integer().and_then(|count| u64::try_from(count).ok()) else { continue };
             answers = true;
             // A counter that went back began again at 0.
-            let new = before.map_or(0, |before| if count >= before { count - before } else { count });
-            self.events = self.events.saturating_add(u64::try_from(new).unwrap_or(0));
+            let new = before.map_or(0, |before| count.checked_sub(before).unwrap_or(count));
+            self.events = self.events.saturating_add(new);
             *before = Some(count);
         }
         for (node, on) in &mut self.alarms {
             let Some(alarm) = node.integer() else { continue };
             answers = true;
-            self.events += u64::from(alarm > 0 && !*on);
+            self.events = self.events.saturating_add(u64::from(alarm > 0 && !*on));
             *on = alarm > 0;
         }
         answers.then_some(self.events)

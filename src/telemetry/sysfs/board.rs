@@ -72,7 +72,7 @@ pub(super) struct PowerMode(Option<Node>);
 impl PowerMode {
     /// Under `root`; and where it is read, if anywhere.
     pub(super) fn open(root: &Path) -> (Self, Option<String>) {
-        let node = Node::reopened(root.join("var/lib/nvpmodel/status"));
+        let node = Node::open(root.join("var/lib/nvpmodel/status"));
         let origin = node.as_ref().map(|node| node.path().display().to_string());
         (Self(node), origin)
     }

@@ -137,12 +137,10 @@ pub(super) fn throttles(device: &str) -> bool {
 
 fn throttle_at(trips: &[Trip]) -> Option<Celsius> {
     let slows = |trip: &&Trip| trip.kind == TripKind::Passive && trip.binds.iter().any(|device| throttles(device));
-    let passive = trips.iter().find(slows).map(|trip| trip.at);
-    let critical = trips.iter().find(|trip| trip.kind == TripKind::Critical).map(|trip| Celsius(trip.at.0 - BELOW_CRITICAL));
-    match (passive, critical) {
-        (Some(passive), Some(critical)) if critical < passive => Some(critical),
-        (passive, critical) => passive.or(critical),
-    }
+    let critical = trips.iter().find(|trip| trip.kind == TripKind::Critical).map(|trip| trip.at.0);
+    // A throttle above the critical trip comes too late to be one.
+    let passive = trips.iter().find(slows).map(|trip| trip.at.0).filter(|at| critical.is_none_or(|critical| *at < critical));
+    passive.or(critical.map(|critical| critical - BELOW_CRITICAL)).map(Celsius)
 }
 
 /// Gives a zone of a TX2 whose device tree has no trips those of its thermal design guide, and says so.
@@ -171,8 +169,8 @@ mod tests {
         assert_eq!(throttle_at(&[fan.clone(), critical.clone()]), Some(Celsius(91.0)));
         let clock = trip(TripKind::Passive, 90.0, &["pwm-fan", "thermal-cpufreq-0"]);
         assert_eq!(throttle_at(&[fan.clone(), clock.clone(), critical]), Some(Celsius(90.0)));
-        let low = trip(TripKind::Critical, 93.0, &[]);
-        assert_eq!(throttle_at(&[clock, low]), Some(Celsius(87.5)), "the board is gone before the clocks fall");
+        let low = trip(TripKind::Critical, 89.0, &[]);
+        assert_eq!(throttle_at(&[clock, low]), Some(Celsius(83.5)), "the board is gone before the clocks fall");
         assert_eq!(throttle_at(&[fan]), None);
     }
 

@@ -54,7 +54,7 @@ impl Sysfs {
         lacking.extend(no_heat);
         let has = |key: &str| others.iter().any(|(other, _)| other == key);
         lacking.extend(expected(board.tegra).into_iter().filter(|(key, _)| !has(key)).map(|(_, missing)| missing));
-        let inventory = Inventory {
+        let mut inventory = Inventory {
             board: board.name,
             release: board.release,
             rails: found.rails,
@@ -64,6 +64,10 @@ impl Sysfs {
             others,
             missing: lacking,
         };
+        let rails_of = inventory.rails.iter_mut().map(|rail| &mut rail.origin);
+        let zones_of = inventory.zones.iter_mut().map(|zone| &mut zone.origin);
+        let others_of = inventory.others.iter_mut().map(|(_, origin)| origin);
+        rails_of.chain(zones_of).chain(others_of).for_each(|origin| node::on_board(root, origin));
         let trust = Trust::new(&inventory);
         Self { inventory, rails, heat, clocks, throttles, over_current, power_mode, trust }
     }
@@ -178,6 +182,23 @@ mod tests {
     }
 
     #[test]
+    fn a_monitor_that_only_the_class_lists_is_found_too() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), "sys/bus/i2c/devices/1-0040/name", "ina3221\n"); // no driver bound
+        put(root.path(), "sys/class/hwmon/hwmon2/name", "ina3221\n");
+        for (file, text) in [("in1_label", "VDD_IN"), ("in1_input", "5000"), ("curr1_input", "600"), ("curr1_crit_alarm", "0")] {
+            put(root.path(), &format!("sys/class/hwmon/hwmon2/{file}"), text);
+        }
+        let mut sysfs = Sysfs::open(root.path());
+        let mut sample = Sample::default();
+        sysfs.sample(Duration::ZERO, &mut sample);
+        assert_eq!((sample.rails.as_slice(), sample.over_current), ([Some(Milliwatts(3000.0))].as_slice(), Some(0)));
+        put(root.path(), "sys/class/hwmon/hwmon2/curr1_crit_alarm", "1");
+        sysfs.sample(Duration::from_secs(1), &mut sample);
+        assert_eq!(sample.over_current, Some(1), "the alarm of a monitor is an over-current event");
+    }
+
+    #[test]
     fn a_board_without_a_total_gets_a_sum_that_is_marked_and_unknown_if_a_part_is() {
         let root = tempfile::tempdir().unwrap();
         let device = "sys/bus/i2c/devices/1-0040/iio:device0";
@@ -194,9 +215,10 @@ mod tests {
         assert_eq!(sample.rails[2], Some(Milliwatts(3000.0)));
         fs::remove_file(root.path().join(device).join("in_power1_input")).unwrap();
         sysfs.sample(Duration::from_secs(1), &mut sample);
-        assert_eq!(sample.rails[2], Some(Milliwatts(3000.0)), "an open file lives on");
+        assert_eq!(sample.rails.as_slice(), [Some(Milliwatts(1500.0)), None, None], "a part is gone");
+        put(root.path(), &format!("{device}/in_power1_input"), "500\n");
         put(root.path(), &format!("{device}/in_power0_input"), "no number\n");
         sysfs.sample(Duration::from_secs(2), &mut sample);
-        assert_eq!((sample.rails[0], sample.rails[2]), (None, None));
+        assert_eq!(sample.rails.as_slice(), [None, Some(Milliwatts(500.0)), None]);
     }
 }

@@ -1,11 +1,11 @@
 //! One file of sysfs or /proc that is read again and again: held open, read from its beginning into a buffer on the stack. An edge room.
 //!
-//! Reading allocates nothing. A file that cannot be read any more (its driver was unloaded, it was replaced) is opened anew at the next
-//! reading, so that a sensor which comes back is read again.
+//! Reading allocates nothing. A file that is gone (its driver was unloaded, a program replaced it by another) is opened anew at the next
+//! reading, so that a sensor which comes back is read again and an old file is never taken for a sensor that stands still.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Most of a one-value file that is read.
@@ -20,8 +20,6 @@ const MAX_TEXT: u64 = 65_536;
 pub struct Node {
     path: PathBuf,
     file: Option<File>,
-    /// True if the file is an ordinary one that may be replaced by another of the same name.
-    replaced: bool,
 }
 
 impl Node {
@@ -37,18 +35,13 @@ impl Node {
     pub fn try_open(path: PathBuf) -> std::io::Result<Self> {
         let file = File::open(&path)?;
         file.read_at(&mut [0; VALUE_BYTES], 0)?;
-        Ok(Self { path, file: Some(file), replaced: false })
+        Ok(Self { path, file: Some(file) })
     }
 
     /// A file whose sensor may be silent at the moment (zones that are off answer with an error): `None` only if it is not there.
     pub fn open_silent(path: PathBuf) -> Option<Self> {
         let file = File::open(&path).ok()?;
-        Some(Self { path, file: Some(file), replaced: false })
-    }
-
-    /// The same for a file that programs replace: it is opened for each reading.
-    pub fn reopened(path: PathBuf) -> Option<Self> {
-        Self::open(path).map(|node| Self { replaced: true, ..node })
+        Some(Self { path, file: Some(file) })
     }
 
     /// Where it is.
@@ -58,7 +51,9 @@ impl Node {
 
     /// The beginning of its content, as much as fits into `buffer`; `None` if it cannot be read.
     pub fn read<'a>(&mut self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-        if self.replaced || self.file.is_none() {
+        // Only ordinary files lose their last name while they are open; sysfs refuses to be read instead.
+        let named = |file: &File| file.metadata().is_ok_and(|facts| facts.nlink() > 0);
+        if !self.file.as_ref().is_some_and(named) {
             self.file = File::open(&self.path).ok();
         }
         match self.file.as_ref()?.read_at(buffer, 0) {
@@ -68,6 +63,13 @@ impl Node {
             }
             Ok(count) => buffer.get(..count),
         }
+    }
+
+    /// The same as [`Node::integer`] without opening the file anew if it was lost.
+    pub fn peek(&self) -> Option<i64> {
+        let mut buffer = [0; VALUE_BYTES];
+        let count = self.file.as_ref()?.read_at(&mut buffer, 0).ok()?;
+        integer(buffer.get(..count)?)
     }
 
     /// Its content as a whole number, sign allowed; `None` if it cannot be read or is none.
@@ -108,6 +110,14 @@ pub fn entries(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     found
 }
 
+/// Writes `origin`, a path below `root`, as the machine itself would write it.
+pub fn on_board(root: &Path, origin: &mut String) {
+    let root = root.display().to_string();
+    if let Some(rest) = origin.strip_prefix(root.trim_end_matches('/')).filter(|rest| rest.starts_with('/')) {
+        *origin = rest.to_owned();
+    }
+}
+
 /// The last part of a path.
 pub fn name(path: &Path) -> &str {
     path.file_name().and_then(OsStr::to_str).unwrap_or_default()
@@ -137,21 +147,15 @@ mod tests {
         assert_eq!(node.integer(), None);
         fs::write(&path, "").unwrap();
         assert_eq!(node.integer(), None, "says nothing");
+        fs::write(&path, "6").unwrap();
+        assert_eq!(node.integer(), Some(6), "the same file");
         fs::remove_file(&path).unwrap();
-        assert_eq!(node.integer(), None, "gone");
+        assert_eq!(node.integer(), None, "gone, and not the 6 of a file without a name");
         fs::write(&path, "7").unwrap();
         assert_eq!(node.integer(), Some(7), "back, as another file");
-    }
-
-    #[test]
-    fn a_file_that_programs_replace_is_read_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("status");
-        fs::write(&path, "1").unwrap();
-        let mut node = Node::reopened(path.clone()).unwrap();
-        fs::write(folder.path().join("new"), "2").unwrap();
+        fs::write(folder.path().join("new"), "8").unwrap();
         fs::rename(folder.path().join("new"), &path).unwrap();
-        assert_eq!(node.integer(), Some(2));
+        assert_eq!(node.integer(), Some(8), "replaced");
     }
 
     #[test]

@@ -51,12 +51,17 @@ impl Rails {
     pub(super) fn open(root: &Path) -> (Self, Found) {
         let mut rails = Self { meters: Vec::new(), summed: ArrayVec::new(), alarms: Vec::new() };
         let mut found = Found::default();
-        let chips = chips(&root.join("sys"));
-        for chip in &chips {
-            rails.monitor(chip, &mut found);
+        let sys = root.join("sys");
+        let mut no_monitors = true;
+        // On the bus, or else wherever the class lists them.
+        for chips in [chips(&sys.join("bus/i2c/devices"), ""), chips(&sys.join("class/hwmon"), "hwmon")] {
+            if found.rails.is_empty() {
+                no_monitors &= chips.is_empty();
+                chips.iter().for_each(|chip| rails.monitor(chip, &mut found));
+            }
         }
         if found.rails.is_empty() {
-            rails.processors(&root.join("sys"), chips.is_empty(), &mut found);
+            rails.processors(&sys, no_monitors, &mut found);
         }
         rails.total(&mut found);
         (rails, found)
@@ -99,7 +104,8 @@ impl Rails {
         for counter in rapl.counters {
             let (rail, origin) = (counter.name.clone(), counter.path().to_owned());
             let summed = matches!(counter.domain, Domain::Package | Domain::Memory);
-            if counter.domain == Domain::Platform && found.total.is_none() {
+            // Some makers leave the platform's counter unconnected.
+            if counter.domain == Domain::Platform && found.total.is_none() && counter.count().is_some_and(|count| count > 0) {
                 found.total = Some(found.rails.len());
             }
             self.add(rail, &origin, Meter::Energy(counter), summed, found);
@@ -166,11 +172,10 @@ impl Rails {
     }
 }
 
-/// Folders of the INA3221 monitors, whichever way they are shown, each once.
-fn chips(sys: &Path) -> Vec<PathBuf> {
+/// Those entries of `folder` that begin with `prefix` and are INA3221 monitors.
+fn chips(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let is_monitor = |folder: &PathBuf| text(&folder.join("name")).is_some_and(|name| name.starts_with("ina3221"));
-    let on_bus: Vec<PathBuf> = entries(&sys.join("bus/i2c/devices"), "").into_iter().filter(is_monitor).collect();
-    if on_bus.is_empty() { entries(&sys.join("class/hwmon"), "hwmon").into_iter().filter(is_monitor).collect() } else { on_bus }
+    entries(folder, prefix).into_iter().filter(is_monitor).collect()
 }
 
 /// The name in `label`, unless the channel is not connected or is the sum that the monitor makes of its own shunts.

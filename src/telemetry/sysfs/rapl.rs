@@ -89,8 +89,8 @@ impl Counter {
     }
 
     /// What it counts now, µJ.
-    pub fn read(&mut self) -> Option<u64> {
-        self.node.integer().and_then(|count| u64::try_from(count).ok())
+    pub fn count(&self) -> Option<u64> {
+        self.node.peek().and_then(|count| u64::try_from(count).ok())
     }
 
     /// Energy between two readings, µJ. A counter that went back has started again once; `None` if it was beyond its range.
@@ -101,7 +101,7 @@ impl Counter {
     /// Average power since the call before, mW, at `at`, time since start. `None` the first time, without a reading, within the same
     /// moment, and while the counter stands still, which no processor does.
     pub fn milliwatts(&mut self, at: Duration) -> Option<f32> {
-        let count = self.read();
+        let count = self.node.integer().and_then(|count| u64::try_from(count).ok());
         let before = self.before;
         self.before = count.map(|count| (at, count));
         let ((then, was), is) = (before?, count?);

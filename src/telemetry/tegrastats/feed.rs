@@ -228,7 +228,7 @@ fn follow_file(path: &Path, shared: &Shared, wake: &PipeReader) -> io::Result<En
         if count > 0 {
             let age = if at <= old { age } else { Duration::ZERO };
             shared.take(&mut lines, &chunk[..count], Instant::now().checked_sub(age));
-        } else if !is_pipe && let Some(why) = moved_away(&file, path, at) {
+        } else if let Some(why) = moved_away(&file, path, if is_pipe { 0 } else { at }) {
             return Ok(End::Lost(why));
         }
         if !wait(wake, if count == CHUNK { BREATH } else { LOOK }) {

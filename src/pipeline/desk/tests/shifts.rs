@@ -1,6 +1,7 @@
 //! Another crew on duty, and other modes, between two frames.
 
 use crate::observe::EngineHealth;
+use crate::policy::Reuse;
 
 use super::super::*;
 use super::office::{LIMIT, Office, live, lossless, ms, shift};

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use crate::policy::Reuse;
+
 use super::super::*;
 use super::office::{Office, live, lossless, ms};
 

@@ -1,0 +1,371 @@
+//! The board beside the running pipeline: opens the telemetry, makes a budget for a crew, tells the log what the budget decides, and keeps what
+//! was learned. Nothing is decided here.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use log::{Level, info, log, warn};
+
+use super::kit::Kit;
+use crate::bounded;
+use crate::budget::{Because, Kept, MAX_TEXT, Schedule, Standing, Why};
+use crate::config::{self, Tegrastats};
+use crate::engine::MAX_ENGINES;
+use crate::error::Error;
+use crate::events;
+use crate::observe::{BoardState, BudgetState, RailState, ZoneState};
+use crate::pipeline::{Budget, Gauge, Member, Stepped};
+use crate::telemetry::recorded::Recorded;
+use crate::telemetry::tegrastats::{self, Feed, Patience};
+use crate::telemetry::{self, Doubt, Inventory, Sample, Sources, Telemetry, nvml};
+
+/// A clock before this moment (2020-01-01) has not been set since the board was switched on.
+const CLOCK_SET: Duration = Duration::from_secs(1_577_836_800);
+
+/// What is known of the board. Shared by the telemetry thread, which writes, and whoever asks.
+pub(crate) struct Board {
+    inventory: Arc<Inventory>,
+    latest: Mutex<Option<Latest>>,
+}
+
+/// What was read and decided last.
+struct Latest {
+    sample: Sample,
+    stepped: Stepped,
+    doubts: Vec<Doubt>,
+    samples: u64,
+    cost: Duration,
+}
+
+impl Board {
+    /// Opens the sources that `config` names. `at` is time since start. Errors if a recorded file cannot be read; a board without any sensor is
+    /// no error.
+    pub(crate) fn open(config: &config::Telemetry, at: Duration) -> Result<(Arc<Self>, Box<dyn Telemetry>), Error> {
+        let telemetry: Box<dyn Telemetry> = match &config.recorded {
+            Some(path) => Box::new(Recorded::open(path).map_err(|error| Error::Usage(error.to_string()))?),
+            None => Box::new(telemetry::open(Sources { others: others(config), ..Sources::of_this_machine() }, at)),
+        };
+        let inventory = Arc::new(telemetry.inventory().clone());
+        Ok((Arc::new(Self { inventory, latest: Mutex::new(None) }), telemetry))
+    }
+
+    /// The budget of a crew made of these engines.
+    pub(crate) fn budget<'a>(&self, kit: &Kit, engines: impl Iterator<Item = &'a str>) -> Result<Budget, Error> {
+        let config = &kit.config.budget;
+        let member = |id: &str| Member {
+            id: id.to_owned(),
+            sha256: kit.catalog.fingerprint(id).unwrap_or_default(),
+            accuracy: kit.catalog.get(id).and_then(|manifest| manifest.accuracy.first()).map(|measured| measured.top1 as f32),
+        };
+        let schedule = Schedule::new(config.mode, config.times.clone(), config.power_modes.clone());
+        let mut budget = Budget {
+            limits: config.limits.clone(),
+            schedule: schedule.map_err(|error| Error::Usage(format!("budget.schedule: {error}")))?,
+            inventory: Arc::clone(&self.inventory),
+            engines: engines.map(member).collect(),
+            kept: None,
+        };
+        if let Some(rail) = config.limits.power.as_ref().and_then(|power| power.rail.as_deref())
+            && !self.inventory.rails.iter().any(|known| &*known.name == rail)
+        {
+            let names: Vec<_> = self.inventory.rails.iter().map(|rail| rail.name.as_str()).collect();
+            let there = if names.is_empty() { "none".into() } else { names.join(", ") };
+            return Err(Error::Usage(format!("budget.power-rail: there is no rail `{rail}` on this board; there are: {there}")));
+        }
+        if let Some(file) = &config.state_file {
+            budget.kept = kept(file, &budget);
+        }
+        Ok(budget)
+    }
+
+    /// What the telemetry thread does with what it reads. `state_file`: where what was learned is kept.
+    pub(crate) fn gauge(self: &Arc<Self>, telemetry: Box<dyn Telemetry>, state_file: Option<PathBuf>) -> Gauge {
+        let board = Arc::clone(self);
+        let mut teller = Teller::default();
+        let keep = state_file.map(|file| {
+            let mut failed = false;
+            let keep: Box<dyn FnMut(&Kept) + Send> = Box::new(move |kept| match write(&file, &kept.to_json()) {
+                Ok(()) => failed = false,
+                // Once; the next time is ten minutes away, and a read-only disk stays one.
+                Err(error) if !std::mem::replace(&mut failed, true) => {
+                    warn!(event = events::STATE_NOT_KEPT; "{}: {error}; what is learned will be lost with a restart", file.display());
+                }
+                Err(_) => (),
+            });
+            keep
+        });
+        Gauge {
+            telemetry,
+            minute: Box::new(minute_of_day),
+            hear: Box::new(move |sample, stepped, doubts| {
+                teller.tell(&board.inventory, stepped, doubts);
+                board.note(sample, stepped, doubts);
+            }),
+            keep,
+        }
+    }
+
+    fn note(&self, sample: &Sample, stepped: &Stepped, doubts: &[Doubt]) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        match latest.as_mut() {
+            Some(latest) => {
+                latest.sample.clone_from(sample);
+                latest.stepped.clone_from(stepped);
+                latest.doubts.clear();
+                latest.doubts.extend_from_slice(doubts);
+                latest.samples += 1;
+                latest.cost += sample.cost;
+            }
+            None => {
+                let (sample, cost) = (sample.clone(), sample.cost);
+                *latest = Some(Latest { sample, stepped: stepped.clone(), doubts: doubts.to_vec(), samples: 1, cost });
+            }
+        }
+    }
+
+    /// For status and metrics; nothing before the first reading.
+    pub(crate) fn state(&self) -> (Option<BoardState>, Option<BudgetState>) {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(latest) = latest.as_ref() else { return (None, None) };
+        (Some(self.board_state(latest)), budget_state(&self.inventory, &latest.stepped))
+    }
+
+    fn board_state(&self, latest: &Latest) -> BoardState {
+        let (inventory, sample) = (&self.inventory, &latest.sample);
+        let rail = |(index, rail): (usize, &telemetry::Rail)| RailState {
+            name: rail.name.clone(),
+            mw: sample.rails.get(index).copied().flatten().map(|power| power.0),
+            total: inventory.total == Some(index),
+        };
+        let zone = |(index, zone): (usize, &telemetry::Zone)| ZoneState {
+            name: zone.name.clone(),
+            celsius: sample.temperatures.get(index).copied().flatten().map(|temperature| temperature.0),
+            throttle_at: zone.throttle_at.map(|at| at.0),
+            governs: zone.governs,
+        };
+        let power_mode = |number: u32| {
+            let known = inventory.power_modes.iter().find(|(at, _)| *at == number);
+            known.map_or_else(|| number.to_string(), |(_, name)| name.clone())
+        };
+        BoardState {
+            name: inventory.board.clone(),
+            rails: inventory.rails.iter().enumerate().map(rail).collect(),
+            zones: inventory.zones.iter().enumerate().map(zone).collect(),
+            gpu_clock_mhz: sample.gpu_clock.map(|clock| clock.0),
+            gpu_load: sample.gpu_load,
+            cpu_clock_mhz: sample.cpu_clock.map(|clock| clock.0),
+            cpu_load: sample.cpu_load,
+            memory_available_mib: sample.memory_available_mib,
+            throttling: sample.throttling,
+            over_current: sample.over_current,
+            power_mode: sample.power_mode.map(power_mode),
+            doubts: latest.doubts.clone(),
+            samples: latest.samples,
+            sampling_cpu_s: latest.cost.as_secs_f64(),
+        }
+    }
+}
+
+/// Sources beside the kernel's files; those that are not there are a normal state.
+fn others(config: &config::Telemetry) -> Vec<Box<dyn Telemetry>> {
+    let mut others: Vec<Box<dyn Telemetry>> = Vec::new();
+    if config.nvml
+        && let Ok(gpus) = nvml::open(0)
+    {
+        others.push(Box::new(gpus));
+    }
+    let feed = config.tegrastats.as_ref().map(|from| match from {
+        Tegrastats::File(path) => Feed::Follow(path.clone()),
+        Tegrastats::Command(words) => Feed::Command(words.clone()),
+    });
+    match feed.map(|feed| tegrastats::Tegrastats::open(feed, Patience::default())) {
+        Some(Ok(lines)) => others.push(Box::new(lines)),
+        Some(Err(missing)) => {
+            warn!(event = events::SENSOR_DOUBTED, reason = missing.why; "tegrastats cannot be used: {}", missing.why);
+        }
+        None => (),
+    }
+    others
+}
+
+/// The local minute of the day, unless the clock has obviously not been set.
+fn minute_of_day() -> Option<u16> {
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).ok().filter(|since| *since >= CLOCK_SET)?;
+    let local = jiff::Timestamp::try_from(now).ok()?.to_zoned(jiff::tz::TimeZone::system());
+    u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).ok()
+}
+
+/// What was kept, if it is of use here; the log says why not.
+fn kept(file: &Path, budget: &Budget) -> Option<Kept> {
+    let text = match bounded::text(file, MAX_TEXT as u64) {
+        Ok(text) => text,
+        Err(_) if !file.exists() => return None, // the first start
+        Err(reason) => {
+            warn!(event = events::STATE_NOT_KEPT; "{}: {reason}; starting without what was learned", file.display());
+            return None;
+        }
+    };
+    let kept = Kept::from_json(&text, &file.display().to_string()).and_then(|kept| budget.check(&kept).map(|()| kept));
+    match kept {
+        Ok(kept) => Some(kept),
+        Err(error) => {
+            info!(event = events::STATE_FILE; "{}: {error}", file.display());
+            None
+        }
+    }
+}
+
+/// Writes beside it, syncs, renames: a reader finds the old text or the new one, whole, even after a power cut.
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut new = file.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let mut out = File::create(&new)?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()?;
+    drop(out);
+    fs::rename(&new, file)?;
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Remembers what was told, so that only changes are.
+#[derive(Default)]
+struct Teller {
+    said: Option<(Standing, String)>,
+    mode: Option<String>,
+    doubts: BTreeSet<String>,
+    unreachable: BTreeSet<&'static str>,
+}
+
+impl Teller {
+    fn tell(&mut self, inventory: &Inventory, stepped: &Stepped, doubts: &[Doubt]) {
+        if let Some((mode, by)) = stepped.mode {
+            let text = format!("{} ({})", mode.name(), by.name());
+            if self.mode.as_ref().is_some_and(|said| *said != text) {
+                info!(event = events::BUDGET_MODE; "budget mode {text}");
+            }
+            self.mode = Some(text);
+        }
+        let differs = |said: &Standing, is: &Standing| {
+            let state = |at: &Standing| (at.admissible, at.reach, at.escalation, !at.interval.is_zero(), at.because.why);
+            state(said) != state(is)
+        };
+        if self.said.as_ref().is_none_or(|(said, _)| differs(said, &stepped.is)) {
+            let line = sentence(inventory, stepped);
+            // What is free from the start is not worth a line.
+            let level = if self.said.is_none() && stepped.is.because.why == Why::Free { Level::Debug } else { Level::Info };
+            if self.said.as_ref().is_none_or(|(_, said)| *said != line) {
+                log!(level, event = events::BUDGET_CHANGED, reason = stepped.is.because.why.name(); "{line}");
+            }
+            self.said = Some((stepped.is, line));
+        }
+        for limit in &stepped.unreachable {
+            if self.unreachable.insert(limit.why.name()) {
+                warn!(event = events::LIMIT_UNREACHABLE, reason = limit.why.name(); "{}", unreachable(limit));
+            }
+        }
+        for doubt in doubts {
+            if !self.doubts.contains(&doubt.sensor) {
+                warn!(event = events::SENSOR_DOUBTED, reason = doubt.why; "sensor {} is left out: {}", doubt.sensor, doubt.why);
+            }
+        }
+        if !self.doubts.is_empty() || !doubts.is_empty() {
+            let now: BTreeSet<String> = doubts.iter().map(|doubt| doubt.sensor.clone()).collect();
+            for sensor in self.doubts.difference(&now) {
+                info!(event = events::SENSOR_TRUSTED; "sensor {sensor} is believed again");
+            }
+            self.doubts = now;
+        }
+    }
+}
+
+fn unreachable(limit: &crate::budget::Unreachable) -> String {
+    let (unit, key) = unit(limit.why);
+    format!(
+        "{key}: {:.1} {unit} cannot be kept: with the cheapest engine at the least frame rate it is {:.1} {unit}",
+        limit.limit, limit.expected
+    )
+}
+
+/// Unit and configuration key of a limit.
+fn unit(why: Why) -> (&'static str, &'static str) {
+    match why {
+        Why::Temperature => ("°C", "budget.temperature-c"),
+        Why::Power => ("mW", "budget.power-mw"),
+        Why::EnergyDay => ("Wh", "budget.energy-wh-per-day"),
+        Why::EnergyFrame => ("mJ", "budget.energy-mj-per-frame"),
+        Why::Latency => ("ms", "budget.latency-ms"),
+        Why::Free | Why::Throttling | Why::OverCurrent | Why::Blind => ("", ""),
+    }
+}
+
+/// The standing in one line.
+fn sentence(inventory: &Inventory, stepped: &Stepped) -> String {
+    let Standing { admissible, reach, stretch, escalation, interval, because } = stepped.is;
+    let Because { why, value, limit, zone } = because;
+    let held = match why {
+        Why::Free => return "budget: everything is allowed".into(),
+        Why::Temperature => {
+            let name = zone.and_then(|zone| inventory.zones.get(usize::from(zone))).map_or("a zone", |zone| zone.name.as_str());
+            format!("{name} is or will be too hot")
+        }
+        Why::Throttling => "the board slows itself down".into(),
+        Why::OverCurrent => "an over-current event".into(),
+        Why::Power => "the power".into(),
+        Why::EnergyDay => "the energy of the day".into(),
+        Why::EnergyFrame => "the energy of a frame".into(),
+        Why::Latency => "the latency".into(),
+        Why::Blind => "the readings that a limit needs are gone".into(),
+    };
+    let figures = match (value, limit) {
+        (Some(value), Some(limit)) => format!(" ({value:.1} of {limit:.1} {})", unit(why).0),
+        _ => String::new(),
+    };
+    let named = names(stepped, admissible);
+    let mut allowed = if named.is_empty() { "no engine may look".into() } else { format!("allowed: {}", named.join(", ")) };
+    let further = names(stepped, reach & !admissible);
+    if !further.is_empty() {
+        allowed.push_str(&format!("; for {:.0} % of the frames {}", stretch * 100.0, further.join(", ")));
+    }
+    if !escalation {
+        allowed.push_str("; one engine a frame");
+    }
+    if !interval.is_zero() {
+        allowed.push_str(&format!("; a frame every {:.0} ms", interval.as_secs_f64() * 1000.0));
+    }
+    format!("budget: {held}{figures}; {allowed}")
+}
+
+/// Ids of the engines in a set.
+fn names(stepped: &Stepped, set: u32) -> Vec<String> {
+    let known = stepped.engines.iter().take(MAX_ENGINES).enumerate();
+    known.filter(|(index, _)| set >> index & 1 == 1).map(|(_, id)| id.to_string()).collect()
+}
+
+fn budget_state(inventory: &Inventory, stepped: &Stepped) -> Option<BudgetState> {
+    let (mode, by) = stepped.mode?;
+    let Standing { admissible, reach, stretch, escalation, interval, because } = stepped.is;
+    Some(BudgetState {
+        mode: mode.name().into(),
+        chosen_by: by.name().into(),
+        because: because.why.name().into(),
+        value: because.value,
+        limit: because.limit,
+        zone: because.zone.and_then(|zone| inventory.zones.get(usize::from(zone))).map(|zone| zone.name.clone()),
+        engines: names(stepped, admissible),
+        reach: names(stepped, reach),
+        stretch,
+        escalation,
+        interval_s: interval.as_secs_f64(),
+        changes: stepped.changes,
+        unreachable: stepped.unreachable.iter().map(unreachable).collect(),
+    })
+}

@@ -1,0 +1,80 @@
+//! One camera at the desk: what it wants, what of it waits, and what it remembers of earlier answers. Pure.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::engine::Answer;
+use crate::policy::{LastAnswer, Past, Reuse};
+
+use super::Job;
+
+/// How one camera wants its frames treated.
+pub(crate) struct Terminal {
+    /// Latest moment for an answer: after capture, or, for a camera that must not lose frames, after the frame's turn came.
+    pub(crate) deadline: Duration,
+    /// True if every frame is worth waiting for.
+    pub(crate) lossless: bool,
+    /// Whether the last answer may be given again.
+    pub(crate) reuse: Option<Reuse>,
+    /// Most jobs the camera has.
+    pub(crate) jobs: usize,
+}
+
+/// One camera, as the desk knows it.
+pub(super) struct Camera {
+    pub(super) terminal: Terminal,
+    pub(super) past: Past,
+    /// The answer that may be given again.
+    pub(super) last: Answer,
+    /// Jobs at an engine, or waiting for a second one.
+    pub(super) active: usize,
+    /// Frames that no engine has seen yet.
+    pub(super) fresh: VecDeque<Box<Job>>,
+    /// It will send no more frames.
+    pub(super) done: bool,
+    /// When the budget lets an engine look at it again.
+    pub(super) next_look: Option<Instant>,
+}
+
+impl Camera {
+    /// One that has sent nothing yet; engines tell `classes` classes apart.
+    pub(super) fn new(terminal: Terminal, classes: usize) -> Self {
+        Self {
+            past: Past::default(),
+            last: Answer::with_classes(classes),
+            active: 0,
+            fresh: VecDeque::with_capacity(terminal.jobs + 1),
+            done: false,
+            next_look: None,
+            terminal,
+        }
+    }
+
+    /// False while a camera that must not lose frames has one at the engines.
+    pub(super) fn is_at_turn(&self) -> bool {
+        !self.terminal.lossless || self.active == 0
+    }
+
+    /// Remembers the answer of a frame that was `captured` after the start, unless a newer frame's is already remembered. `sure`: as
+    /// the verdict says. `reuse`: what the policy allows a camera that does not say itself.
+    pub(super) fn remember(&mut self, job: &Job, captured: Duration, sure: bool, reuse: Option<Reuse>) {
+        let report = &job.report;
+        if self.past.last.is_some_and(|last| last.sequence >= report.sequence) {
+            return;
+        }
+        let answer = &report.journey.answer;
+        self.past.last = Some(LastAnswer {
+            top: answer.top[0],
+            margin: answer.margin,
+            entropy: answer.entropy,
+            engine: job.asked.0,
+            sure,
+            glimpse: job.glimpse,
+            sequence: report.sequence,
+            captured,
+        });
+        if self.terminal.reuse.or(reuse).is_some() {
+            self.last.clone_from(answer);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The telemetry thread: reads the board twice a second and lets the budget take a step.
+//!
+//! It decides nothing: the board is [`crate::telemetry`]'s, the step is the desk's. What was read and what came of it is told to whoever
+//! asked to hear of it. A board without a single sensor is read as well; there the frames' own times are what the budget has.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::budget::Kept;
+use crate::telemetry::{Doubt, Sample, Telemetry};
+
+use super::clock::{Clock, Stop};
+use super::dispatch::Dispatcher;
+use super::pulse::{Doing, Pulse};
+use super::thread::Thread;
+use super::worker::House;
+use super::{PipelineError, STOP_LIMIT, Stepped};
+
+/// Between two readings.
+const EVERY: Duration = Duration::from_millis(500);
+/// Before what was learned is kept for the first time, and from then on; a memory card does not take more for years.
+const KEEP_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
+/// Of the thread.
+const NAME: &str = "telemetry";
+
+/// What reads the board, and who hears of it.
+pub struct Gauge {
+    /// The board.
+    pub telemetry: Box<dyn Telemetry>,
+    /// The local minute of the day, 0..1440; `None` if the clock is not to be trusted.
+    pub minute: Box<dyn FnMut() -> Option<u16> + Send>,
+    /// Hears of every step: the readings, what the budget made of them, and the sensors that are left out.
+    pub hear: Box<dyn FnMut(&Sample, &Stepped, &[Doubt]) + Send>,
+    /// Keeps what was learned, now and then; absent if nobody wants it.
+    pub keep: Option<Box<dyn FnMut(&Kept) + Send>>,
+}
+
+/// The thread, from outside.
+pub(super) struct GaugeThread {
+    thread: Thread<()>,
+    /// Ends it: the board is read until the last frame has gone its way.
+    over: Stop,
+}
+
+impl GaugeThread {
+    /// Starts it.
+    pub(super) fn start(gauge: Gauge, house: &House, started: Instant) -> Result<Self, PipelineError> {
+        let over = Stop::new();
+        let reader = Reader {
+            gauge,
+            dispatcher: Arc::clone(&house.dispatcher),
+            pulse: house.vitals.board.pulse(NAME),
+            started,
+            limit: house.vitals.hang_after,
+            clock: Arc::clone(&house.clock),
+            over: over.clone(),
+        };
+        Ok(Self { thread: Thread::spawn(NAME, &house.stop, move || reader.run())?, over })
+    }
+
+    /// Ends it; a sensor that hangs is left behind, which is the error.
+    pub(super) fn end(self) -> Result<(), PipelineError> {
+        self.over.stop();
+        self.thread.join_within(STOP_LIMIT)
+    }
+}
+
+/// The thread, from inside.
+struct Reader {
+    gauge: Gauge,
+    dispatcher: Arc<Dispatcher>,
+    pulse: Arc<Pulse>,
+    started: Instant,
+    limit: Duration,
+    clock: Arc<dyn Clock>,
+    over: Stop,
+}
+
+impl Reader {
+    fn run(mut self) {
+        let mut sample = Sample::default();
+        let mut next = self.clock.now();
+        let mut keep_at = next + KEEP_AFTER[0];
+        loop {
+            self.pulse.begin(Doing::Reading, self.limit);
+            let at = self.clock.now().saturating_duration_since(self.started);
+            self.gauge.telemetry.sample(at, &mut sample);
+            let Some(stepped) = self.dispatcher.budget(at, &sample, (self.gauge.minute)()) else { break };
+            (self.gauge.hear)(&sample, &stepped, &self.gauge.telemetry.doubts());
+            if let Some(keep) = self.gauge.keep.as_mut().filter(|_| self.clock.now() >= keep_at) {
+                self.dispatcher.kept().iter().for_each(keep);
+                keep_at = self.clock.now() + KEEP_AFTER[1];
+            }
+            self.pulse.idle();
+            // In step with the clock, but after a delay not in a hurry.
+            let now = self.clock.now();
+            next = (next + EVERY).max(now + EVERY / 2);
+            if !self.clock.sleep(next.saturating_duration_since(now), &self.over) {
+                break;
+            }
+        }
+        self.pulse.end();
+    }
+}
