@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::budget::{Look, Standing, Tally, Why};
 use crate::engine::{EngineIdx, LookTimes, MAX_ENGINES};
 use crate::features::{COUNT, Features};
-use crate::policy::{self, Allowance, Choice, Journey, LastAnswer, Past, Policy, Reason, Situation, Step, Terms, Verdict};
+use crate::policy::{self, Allowance, Choice, Grant, Journey, LastAnswer, Past, Policy, Reason, Situation, Step, Terms, Verdict};
 use crate::stats::LatencyWindow;
 use crate::telemetry::Sample;
 
@@ -92,7 +92,7 @@ struct Run<'a> {
     past_power: Vec<(f64, f64)>,
     past: Past,
     stands: Option<u32>,
-    last_looked: f64,
+    turn: Option<f64>,
     course: Course,
 }
 
@@ -133,7 +133,7 @@ pub fn run_with<'a>(
         past_power: Vec::new(),
         past: Past::default(),
         stands: None,
-        last_looked: f64::NEG_INFINITY,
+        turn: None,
         course: Course { steer: steer.name(), explains: steer.explains(), ..Course::default() },
         steer,
         sense,
@@ -242,12 +242,7 @@ impl Run<'_> {
     fn frame(&mut self, shot: &Shot, at: f64, every: f64) {
         self.course.frames += 1;
         self.moment.frames += 1;
-        let now = self.plant.now();
-        let left_out = at - self.last_looked < self.standing.interval.as_secs_f64() - every * 0.01;
-        if left_out {
-            return self.judge(shot);
-        }
-        if now >= at + every {
+        if self.plant.now() >= at + every {
             return self.judge(shot); // a newer frame is there already: superseded
         }
         self.tally.frames += 1;
@@ -262,7 +257,7 @@ impl Run<'_> {
                 glimpse: &shot.glimpse,
                 past: &self.past,
             };
-            policy::first(self.policy, &situation, &self.allowance(shot.sequence, at))
+            policy::first_within(self.policy, &situation, &self.allowance(shot.sequence, at, self.rests(at))).decision
         };
         let (mut engine, mut why) = match choice {
             Choice::Ask(engine, why) => (engine, why),
@@ -270,17 +265,17 @@ impl Run<'_> {
                 self.answered(at);
                 return self.judge(shot);
             }
+            Choice::Abstain(_) if self.rests(at) => return self.judge(shot),
             Choice::Abstain(_) => {
                 self.late(at);
                 self.stands = None;
                 return self.judge(shot);
             }
         };
-        self.last_looked = at;
+        self.next_turn(at);
         let verdict = loop {
             self.look(engine, why, shot, &mut journey);
-            let allowance = if self.standing.escalation { self.allowance(shot.sequence, at) } else { Allowance::default() };
-            match policy::after(self.policy, &journey, &allowance) {
+            match policy::after_within(self.policy, &journey, &self.allowance(shot.sequence, at, false)).decision {
                 Verdict::Escalate(next, reason) => (engine, why) = (next, reason),
                 end => break end,
             }
@@ -328,16 +323,28 @@ impl Run<'_> {
     }
 
     /// What is allowed for a frame captured at `at`.
-    fn allowance(&self, sequence: u64, at: f64) -> Allowance {
-        let mask = self.standing.engines_for(sequence);
-        let mut allowance = Allowance { reuse: self.policy.reuse(), ..Allowance::default() };
+    fn allowance(&self, sequence: u64, at: f64, rests: bool) -> Allowance {
+        let grant = Grant::of(&self.standing, sequence, rests);
+        let mut allowance = Allowance { reuse: self.policy.reuse(), grant, ..Allowance::default() };
         let spent = Duration::from_secs_f64((self.plant.now() - at).max(0.0));
         allowance.remaining = self.scenario.limits.latency.map(|limit| limit.saturating_sub(spent));
-        for (place, (window, _)) in self.windows.iter().enumerate().filter(|(place, _)| mask >> place & 1 == 1) {
+        for (place, (window, _)) in self.windows.iter().enumerate() {
             let engine = EngineIdx(place as u8);
             allowance.engines[place] = Some(self.steer.terms(engine).unwrap_or_else(|| terms_of(window)));
         }
         allowance
+    }
+
+    /// True if it is not yet the turn of a frame captured at `at`.
+    fn rests(&self, at: f64) -> bool {
+        !self.standing.interval.is_zero() && self.turn.is_some_and(|turn| at < turn - 1e-9)
+    }
+
+    /// The frame captured at `at` is looked at. Turns keep their rhythm, as the daemon's do.
+    fn next_turn(&mut self, at: f64) {
+        let interval = self.standing.interval.as_secs_f64();
+        let rhythm = self.turn.map_or(at, |turn| turn + interval);
+        self.turn = Some(rhythm.clamp(at + interval / 2.0, at + interval));
     }
 
     fn answered(&mut self, at: f64) {
