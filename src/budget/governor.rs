@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use self::bounds::{Bound, ceiling_of};
+use self::bounds::{AIM_AT, Bound, MOST_OWED, ceiling_of};
 use self::events::Events;
 use self::lateness::Lateness;
 use super::costs::Costs;
-use super::ladder::{Ability, Ladder, Rates, power_at, rate_at};
+use super::ladder::{Ability, Ladder, Rates, rate_at};
 use super::meter::{Day, Window};
 use super::pair::Pair;
 use super::standing::{Because, Limits, Standing, Tally, Why};
@@ -30,15 +30,18 @@ use crate::units::Celsius;
 pub const AHEAD_S: f64 = 30.0;
 /// A ceiling that nobody gave is this far below where the board throttles.
 pub const MARGIN: Celsius = Celsius(5.0);
-/// Readings of power are smoothed over this long, s.
-const SMOOTH_S: f64 = 3.0;
+/// Readings of power are smoothed over this long, s: scenes come and go by the second.
+const SMOOTH_S: f64 = 10.0;
+/// What a frame costs on a rung is learned over this long, s.
+const LEARN_S: f64 = 60.0;
 /// The rate of frames is smoothed over this long, s.
 const RATE_S: f64 = 5.0;
-/// The level rises by no more than this a second; half of it under a ceiling.
-const RISE: f64 = 0.1;
-/// The level follows its goal over this long, s; a goal lower by `LEAP` is followed at once.
+/// The level rises by no more than this a second.
+const RISE: f64 = 0.15;
+/// The level follows its goal over this long, s, unless it hurries.
 const FOLLOW_S: f64 = 4.0;
-const LEAP: f64 = 0.25;
+/// What is held when a reading goes is the level smoothed over this long, s.
+const HELD_S: f64 = 30.0;
 /// Longest and shortest time between steps that is believed, s.
 const STEP_S: (f64, f64) = (0.001, 10.0);
 /// Fewest frames a second and camera that are worth a look; below, answers are reused only.
@@ -66,13 +69,18 @@ pub struct Governor {
     /// The level wanted, and the one that is given.
     wanted: f64,
     given: f64,
+    /// The level given, smoothed; and the one held for each of power and temperature since a reading went.
+    usual: f64,
+    held: [Option<f64>; 3],
     rate: Option<f64>,
     /// The board's power, measured or reckoned; `missing_s` says which.
     board: Smooth,
     board_read: bool,
     rail: Smooth,
-    modelled: Smooth,
-    trim: f64,
+    /// Power above idle that the looks should have drawn.
+    looked: Smooth,
+    /// What was drawn less than the cap lately, J; it leaks over the window.
+    owed_j: f64,
     standing: Standing,
     changes: u64,
     unreachable: ArrayVec<Unreachable, 5>,
@@ -129,12 +137,14 @@ impl Governor {
             last: None,
             wanted: top,
             given: top,
+            usual: top,
+            held: [None; 3],
             rate: None,
             board: Smooth::default(),
             board_read: false,
             rail: Smooth::default(),
-            modelled: Smooth::default(),
-            trim: 0.0,
+            looked: Smooth::default(),
+            owed_j: 0.0,
             standing: Standing::FREE,
             changes: 0,
             unreachable: ArrayVec::new(),
@@ -169,7 +179,7 @@ impl Governor {
         }
         if limits.power != self.limits.power {
             self.window = Window::new(limits.power.as_ref().map_or(1.0, |power| power.window.as_secs_f64()));
-            self.trim = 0.0;
+            self.owed_j = 0.0;
             self.rail = Smooth::default();
         }
         if limits.energy_per_day_wh != self.limits.energy_per_day_wh {
@@ -242,9 +252,9 @@ impl Governor {
         self.read(dt_s, sample, tally, costs);
         let energies = self.ladder.energies(costs);
         let goal = self.goal(&energies, sample, costs);
-        let urgent = matches!(goal.because.why, Why::Temperature | Why::Throttling | Why::OverCurrent);
-        self.move_level(dt_s, &goal, urgent);
-        self.given = self.pair.step(dt_s, self.wanted, urgent);
+        self.move_level(dt_s, &goal);
+        self.given = self.pair.step(dt_s, self.wanted, goal.urgent);
+        self.usual += (self.given - self.usual) * (1.0 - exp(-dt_s / HELD_S));
         self.lateness.step(dt_s, self.limits.latency, tally, costs, self.crew);
 
         let standing = self.stand(&goal, costs);
@@ -275,16 +285,22 @@ impl Governor {
         self.board.missing_s = if board.is_some() { 0.0 } else { missing_s + dt_s };
         self.board_read |= board.is_some();
         self.rail.add(dt_s, rail);
+        if let (Some(power), Some(rail)) = (&self.limits.power, rail) {
+            let window_s = power.window.as_secs_f64().max(1.0);
+            let lacks = f64::from(power.cap.0) / 1000.0 * AIM_AT - rail;
+            let most = MOST_OWED * f64::from(power.cap.0) / 1000.0 * window_s;
+            self.owed_j = (self.owed_j * exp(-dt_s / window_s) + lacks * dt_s).clamp(-most, most);
+        }
         self.window.add(dt_s, rail);
         if let Some(day) = &mut self.day {
             day.add(dt_s, board);
         }
-        if tally.frames > 0 {
-            let joules = looked_w(dt_s, tally, costs) * dt_s / f64::from(tally.frames);
-            self.ladder.learn(self.given, joules, (dt_s / 10.0).min(0.5), costs);
+        let looked = looked_w(dt_s, tally, costs);
+        self.looked.add(dt_s, Some(looked));
+        let rate = if self.given >= 1.0 { f64::from(tally.frames) / dt_s } else { rate_at(self.rates(), self.given) };
+        if rate > 0.0 {
+            self.ladder.learn(self.given.max(1.0), looked / rate, (dt_s / LEARN_S).min(0.5), costs);
         }
-        let modelled = power_at(&self.ladder.energies(costs), self.rates(), self.given);
-        self.modelled.add(dt_s, Some(modelled));
         self.thermal.step(dt_s, sample, board.unwrap_or(reckoned));
         self.events.step(dt_s, sample, self.given, self.ladder.len() as f64);
     }
@@ -297,18 +313,17 @@ impl Governor {
     /// Power that the board draws now, and what of it the looks do not account for, W.
     fn power(&self) -> (f64, f64) {
         let drawn = self.board.value.unwrap_or(0.0);
-        (drawn, drawn - self.modelled.value.unwrap_or(0.0))
+        (drawn, drawn - self.looked.value.unwrap_or(0.0))
     }
 
-    /// Down at once if it hurries or is far, else gently; up slowly.
-    fn move_level(&mut self, dt_s: f64, goal: &Bound, urgent: bool) {
+    /// Down at once if it hurries, else gently, so that what varies by the second is averaged and not followed; up slowly.
+    fn move_level(&mut self, dt_s: f64, goal: &Bound) {
         let off = goal.level - self.wanted;
         let follow = off * (dt_s / FOLLOW_S).min(1.0);
         if off <= 0.0 {
-            self.wanted = if urgent || off < -LEAP { goal.level } else { self.wanted + follow };
+            self.wanted = if goal.urgent { goal.level } else { self.wanted + follow };
         } else {
-            let rise = if urgent { 0.5 * RISE } else { RISE };
-            self.wanted += follow.max(0.25 * rise * dt_s).min(rise * dt_s).min(off);
+            self.wanted += follow.max(0.1 * RISE * dt_s).min(RISE * dt_s).min(off);
         }
         self.wanted = self.wanted.clamp(-1.0, self.ladder.len() as f64);
     }

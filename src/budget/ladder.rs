@@ -168,6 +168,7 @@ pub(super) fn rate_at(rates: Rates, level: f64) -> f64 {
 }
 
 /// Watts that the looks draw at `level`.
+#[cfg(test)]
 pub(super) fn power_at(energies: &[f64], rates: Rates, level: f64) -> f64 {
     energy_at(energies, level) * rate_at(rates, level)
 }

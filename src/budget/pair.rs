@@ -2,14 +2,14 @@
 //!
 //! The level moves all the time; the sets of engines should not. A pair `j` covers levels `j..=j + 1` and the level is held at its end
 //! until there is enough evidence, rungs times seconds, that the next pair is wanted. Each time a step up had to be taken back, the next
-//! one needs six times the evidence.
+//! one needs ten times the evidence.
 
 /// Evidence for a step up at first, and at most.
-const UP: (f64, f64) = (0.5, 1000.0);
+const UP: (f64, f64) = (4.0, 2000.0);
 /// How much dearer a step up becomes after one was taken back.
-const DEARER: f64 = 6.0;
+const DEARER: f64 = 10.0;
 /// Evidence for a step down that does not hurry.
-const DOWN: f64 = 0.1;
+const DOWN: f64 = 2.0;
 /// No step up sooner than this after any step.
 const DWELL_S: f64 = 10.0;
 /// A step down within this time of a step up takes it back.

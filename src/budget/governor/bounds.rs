@@ -13,11 +13,19 @@ use crate::units::Celsius;
 /// The governor aims this far below a ceiling: what is left of a sensor's noise after smoothing.
 const AIM_BELOW_C: f64 = 0.2;
 /// It aims at this share of a power cap.
-const AIM_AT: f64 = 0.995;
+pub(super) const AIM_AT: f64 = 0.99;
 /// A reading that a limit needs is gone if it has been missing for this long, s.
 const GONE_S: f64 = 5.0;
-/// The correction of the cap for what the average over the window lacks: at most this share of it.
-const MOST_TRIM: f64 = 0.03;
+/// What the average over the window lacks or exceeds is made up for over a third of the window: no more of it than this share of the window's energy.
+pub(super) const MOST_OWED: f64 = 0.05;
+/// A power beyond the cap by this share is no passing scene.
+const FAR: f64 = 1.1;
+/// A zone expected above its ceiling by this much cannot wait, °C.
+const OVERSHOT_C: f64 = 0.5;
+/// Places of the levels that are held.
+const HEAT: usize = 0;
+const POWER: usize = 1;
+const DAY: usize = 2;
 /// A zone that cannot be read matters if it was this close to its ceiling, °C.
 const CLOSE_C: f64 = 10.0;
 
@@ -25,6 +33,8 @@ const CLOSE_C: f64 = 10.0;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound {
     pub level: f64,
+    /// The level must be reached at once.
+    pub urgent: bool,
     pub because: Because,
 }
 
@@ -32,7 +42,7 @@ impl Governor {
     /// The lowest of what the limits can bear.
     pub(super) fn goal(&mut self, energies: &[f64], sample: &Sample, costs: &Costs) -> Bound {
         let top = self.ladder.len() as f64;
-        let mut goal = Bound { level: top, because: Because::default() };
+        let mut goal = Bound { level: top, urgent: false, because: Because::default() };
         let bounds = [
             self.events.bound(sample),
             self.temperature(energies),
@@ -53,17 +63,19 @@ impl Governor {
         goal
     }
 
-    /// The level stays where it is for want of a reading; `known` is false if it never was there: then the cheapest engine is what is safe.
-    fn blind(&self, gone: bool, known: bool) -> Bound {
-        let level = if known { self.wanted } else { self.wanted.min(1.0) };
+    /// A limit has no reading: no higher than what was usual when it went, for the same `limit` each time. `known` is false if there never
+    /// was one: then the cheapest engine is what is safe.
+    fn blind(&mut self, limit: usize, gone: bool, known: bool) -> Bound {
+        let safe = if known { self.usual } else { 1.0 };
+        let level = *self.held[limit].get_or_insert(safe);
         let why = if gone { Why::Blind } else { self.standing.because.why };
-        Bound { level, because: Because { why, ..Because::default() } }
+        Bound { level, urgent: !known, because: Because { why, ..Because::default() } }
     }
 
-    fn temperature(&self, energies: &[f64]) -> Option<Bound> {
+    fn temperature(&mut self, energies: &[f64]) -> Option<Bound> {
         let zones = self.thermal.zones();
         if zones.is_empty() {
-            return self.limits.ceiling.map(|_| self.blind(true, false));
+            return self.limits.ceiling.map(|_| self.blind(HEAT, true, false));
         }
         let (drawn, beside) = self.power();
         let mut lowest: Option<Bound> = None;
@@ -77,69 +89,77 @@ impl Governor {
             readable = true;
             let Some(affordable) = zone.affordable(AHEAD_S, zone.ceiling - AIM_BELOW_C, drawn) else { continue };
             let mut level = level_of_power(energies, self.rates(), affordable - beside);
+            let expected = zone.expected(AHEAD_S, drawn).unwrap_or(now);
+            let mut urgent = expected > zone.ceiling + OVERSHOT_C;
             if now > zone.ceiling {
                 // Whatever the model says: too hot is not the moment to stay.
-                level = level.min(self.wanted - 0.05);
+                (level, urgent) = (level.min(self.wanted - 0.02), urgent || now > zone.ceiling + 0.5 * OVERSHOT_C);
             }
             if lowest.is_none_or(|lowest| level < lowest.level) {
-                let expected = zone.expected(AHEAD_S, drawn).map(|expected| expected as f32);
                 let (limit, zone) = (Some(zone.ceiling as f32), u8::try_from(zone.zone).ok());
                 lowest = Some(Bound {
                     level: level.max(-1.0),
-                    because: Because { why: Why::Temperature, value: expected, limit, zone },
+                    urgent,
+                    because: Because { why: Why::Temperature, value: Some(expected as f32), limit, zone },
                 });
             }
         }
         if hold || !readable {
-            let held = self.blind(true, self.limits.ceiling.is_none() || zones.iter().any(|zone| zone.now().is_some()));
+            let known = self.limits.ceiling.is_none() || zones.iter().any(|zone| zone.now().is_some());
+            let held = self.blind(HEAT, true, known);
             return Some(lowest.filter(|lowest| lowest.level < held.level).unwrap_or(held));
         }
+        self.held[HEAT] = None;
         lowest
     }
 
     fn power_cap(&mut self, energies: &[f64]) -> Option<Bound> {
-        let power = self.limits.power.as_ref()?;
+        let power = self.limits.power.clone()?;
         let (drawn, beside) = self.power();
-        let Some(rail) = self.rail.value else { return Some(self.blind(true, false)) };
+        let Some(rail) = self.rail.value else { return Some(self.blind(POWER, true, false)) };
         if self.rail.missing_s > 0.0 {
-            return Some(self.blind(self.rail.missing_s > GONE_S, true));
+            return Some(self.blind(POWER, self.rail.missing_s > GONE_S, true));
         }
+        self.held[POWER] = None;
         let cap = f64::from(power.cap.0) / 1000.0;
         let mean = self.window.mean().unwrap_or(rail);
-        if self.standing.because.why == Why::Power {
-            let lacks = (cap * AIM_AT - mean) / cap.max(0.001);
-            let share = 0.5 / power.window.as_secs_f64().max(10.0) * 0.5;
-            self.trim = (self.trim + lacks * share).clamp(-MOST_TRIM, MOST_TRIM);
-        }
         // A rail that is a part of the board: its share of the board's power stays as it is.
         let scale = if self.capped == self.total { 1.0 } else { drawn / rail.max(0.01) };
-        let target = cap * (AIM_AT + self.trim) * scale;
+        let made_up = self.owed_j / (0.3 * power.window.as_secs_f64().max(30.0));
+        let target = (cap * AIM_AT + made_up) * scale;
         let level = level_of_power(energies, self.rates(), target - beside).max(0.0);
         Some(Bound {
             level,
+            urgent: rail > cap * FAR,
             because: Because { why: Why::Power, value: Some((mean * 1000.0) as f32), limit: Some(power.cap.0), zone: None },
         })
     }
 
-    fn energy_day(&self, energies: &[f64]) -> Option<Bound> {
-        let (day, limit) = (self.day.as_ref()?, self.limits.energy_per_day_wh?);
+    fn energy_day(&mut self, energies: &[f64]) -> Option<Bound> {
+        self.day.as_ref()?;
         if self.board.missing_s > 0.0 {
-            return Some(self.blind(self.board.missing_s > GONE_S, self.board_read));
+            return Some(self.blind(DAY, self.board.missing_s > GONE_S, self.board_read));
         }
+        self.held[DAY] = None;
+        let (day, limit) = (self.day.as_ref()?, self.limits.energy_per_day_wh?);
         let (_, beside) = self.power();
         let level = level_of_power(energies, self.rates(), day.affordable_w() - beside).max(0.0);
         let value = Some((day.spent_j() / 3600.0) as f32);
-        Some(Bound { level, because: Because { why: Why::EnergyDay, value, limit: Some(limit as f32), zone: None } })
+        Some(Bound { level, urgent: false, because: Because { why: Why::EnergyDay, value, limit: Some(limit as f32), zone: None } })
     }
 
     fn energy_frame(&self, energies: &[f64], costs: &Costs) -> Option<Bound> {
         let limit = self.limits.energy_per_frame?;
         if self.ladder.tops().all(|engine| costs.energy(engine).is_none()) {
-            return Some(self.blind(true, false));
+            return Some(Bound { level: 1.0, urgent: false, because: Because { why: Why::Blind, ..Because::default() } });
         }
         let level = level_of_energy(energies, limit.0 / 1000.0);
         let value = Some((energy_at(energies, self.given) * 1000.0) as f32);
-        Some(Bound { level, because: Because { why: Why::EnergyFrame, value, limit: Some(limit.0 as f32), zone: None } })
+        Some(Bound {
+            level,
+            urgent: false,
+            because: Because { why: Why::EnergyFrame, value, limit: Some(limit.0 as f32), zone: None },
+        })
     }
 
     /// Limits that the cheapest engine at the least rate would exceed.

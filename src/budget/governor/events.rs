@@ -58,7 +58,10 @@ impl Events {
     /// What the events leave.
     pub fn bound(&self, sample: &Sample) -> Option<Bound> {
         let value = if self.why == Why::OverCurrent { sample.over_current.map(|count| count as f32) } else { None };
-        (self.why != Why::Free)
-            .then_some(Bound { level: self.level, because: Because { why: self.why, value, limit: None, zone: None } })
+        (self.why != Why::Free).then_some(Bound {
+            level: self.level,
+            urgent: true,
+            because: Because { why: self.why, value, limit: None, zone: None },
+        })
     }
 }
