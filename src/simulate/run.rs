@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::budget::{Look, Standing, Tally, Why};
 use crate::engine::{EngineIdx, LookTimes, MAX_ENGINES};
 use crate::features::{COUNT, Features};
-use crate::policy::{self, Allowance, Choice, Grant, Journey, LastAnswer, Past, Policy, Reason, Situation, Step, Terms, Verdict};
+use crate::policy::{
+    self, Allowance, Choice, Code, Grant, Journey, LastAnswer, Past, Policy, Reason, Situation, Step, Terms, Verdict,
+};
 use crate::stats::LatencyWindow;
 use crate::telemetry::Sample;
 
@@ -23,8 +25,6 @@ use super::steer::{Steer, View};
 
 /// How often the controller is asked, s.
 pub const PERIOD_S: f64 = 0.5;
-/// An engine that has not looked for so long is forgotten a little at each period, s.
-const FORGET_S: f64 = 5.0;
 
 /// One period, as it truly was.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,7 +84,7 @@ struct Run<'a> {
     next_step: f64,
     standing: Standing,
     sample: Sample,
-    windows: Vec<(LatencyWindow, f64)>,
+    windows: Vec<LatencyWindow>,
     tally: Tally,
     looks: Vec<Look>,
     moment: Moment,
@@ -125,7 +125,7 @@ pub fn run_with<'a>(
         next_step: 0.0,
         standing: Standing::FREE,
         sample: Sample::default(),
-        windows: pool.iter().map(|spec| (window_of(spec), 0.0)).collect(),
+        windows: pool.iter().map(window_of).collect(),
         tally: Tally::default(),
         looks: Vec::new(),
         moment: Moment::default(),
@@ -187,12 +187,7 @@ impl Run<'_> {
         self.close_moment(now);
         let readings = self.meter.read(&mut self.plant);
         (self.sense)(&readings, Duration::from_secs_f64(now), &mut self.sample);
-        for (window, last) in &mut self.windows {
-            if now - *last > FORGET_S {
-                window.ease();
-            }
-        }
-        let terms: Vec<Terms> = self.windows.iter().map(|(window, _)| terms_of(window)).collect();
+        let terms: Vec<Terms> = self.windows.iter().map(terms_of).collect();
         let window_mw = self.window_mw(now);
         let view = View {
             now: Duration::from_secs_f64(now),
@@ -266,7 +261,8 @@ impl Run<'_> {
                 return self.judge(shot);
             }
             Choice::Abstain(_) if self.rests(at) => return self.judge(shot),
-            Choice::Abstain(_) => {
+            Choice::Abstain(why) => {
+                self.forgive(why, at, &journey);
                 self.late(at);
                 self.stands = None;
                 return self.judge(shot);
@@ -280,6 +276,8 @@ impl Run<'_> {
                 end => break end,
             }
         };
+        let (Verdict::Accept(end) | Verdict::Abstain(end) | Verdict::Escalate(_, end)) = verdict;
+        self.forgive(end, at, &journey);
         self.stands = match verdict {
             Verdict::Accept(_) if journey.answer.ranked > 0 => Some(journey.answer.top[0].class),
             _ => None,
@@ -303,9 +301,7 @@ impl Run<'_> {
         let seconds = self.plant.look(&self.pool[place]);
         let time = Duration::from_secs_f64(seconds);
         self.judges.look(place, shot, &mut journey.answer);
-        let (window, last) = &mut self.windows[place];
-        window.add(time);
-        *last = self.plant.now();
+        self.windows[place].add(time);
         self.tally.looks[place] += 1;
         self.tally.busy[place] += time;
         self.looks.push(Look { engine, time, crowded: false });
@@ -322,15 +318,25 @@ impl Run<'_> {
         });
     }
 
+    /// Engines that were turned down for being too slow are let forget a little, as the daemon's are.
+    fn forgive(&mut self, why: Reason, at: f64, journey: &Journey) {
+        let (Code::OutOfTime | Code::Cheaper, Some(limit)) = (why.code, self.scenario.limits.latency) else { return };
+        let left = limit.saturating_sub(Duration::from_secs_f64((self.plant.now() - at).max(0.0)));
+        for (place, window) in self.windows.iter_mut().enumerate() {
+            if window.p95() > left && !journey.asked(EngineIdx(place as u8)) {
+                window.ease();
+            }
+        }
+    }
+
     /// What is allowed for a frame captured at `at`.
     fn allowance(&self, sequence: u64, at: f64, rests: bool) -> Allowance {
         let grant = Grant::of(&self.standing, sequence, rests);
         let mut allowance = Allowance { reuse: self.policy.reuse(), grant, ..Allowance::default() };
         let spent = Duration::from_secs_f64((self.plant.now() - at).max(0.0));
         allowance.remaining = self.scenario.limits.latency.map(|limit| limit.saturating_sub(spent));
-        for (place, (window, _)) in self.windows.iter().enumerate() {
-            let engine = EngineIdx(place as u8);
-            allowance.engines[place] = Some(self.steer.terms(engine).unwrap_or_else(|| terms_of(window)));
+        for (terms, window) in allowance.engines.iter_mut().zip(&self.windows) {
+            *terms = Some(terms_of(window));
         }
         allowance
     }

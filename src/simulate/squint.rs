@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::budget::{Ability, Costs, Governor, Prior, Standing};
 use crate::engine::EngineIdx;
-use crate::policy::Terms;
 use crate::telemetry::Inventory;
 use crate::units::Millijoules;
 
@@ -63,9 +62,5 @@ impl Steer for Squint {
         view.looks.iter().for_each(|look| self.costs.look(look));
         self.costs.step(view.now, view.sample, self.governor.rail(), view.tally);
         self.governor.step(view.now, view.sample, view.tally, &self.costs)
-    }
-
-    fn terms(&self, engine: EngineIdx) -> Option<Terms> {
-        Some(Terms { wait: Duration::ZERO, p50: self.costs.p50(engine)?, p95: self.costs.p95(engine)? })
     }
 }

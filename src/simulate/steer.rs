@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::budget::{Because, Look, Standing, Tally, Why};
-use crate::engine::EngineIdx;
 use crate::policy::Terms;
 use crate::telemetry::Sample;
 
@@ -37,11 +36,6 @@ pub trait Steer {
 
     /// What is allowed from now on.
     fn step(&mut self, view: &View) -> Standing;
-
-    /// What a look of `engine` costs now, if the controller has a model of its own.
-    fn terms(&self, _engine: EngineIdx) -> Option<Terms> {
-        None
-    }
 
     /// True if it says itself which limit holds it down ([`Standing::because`]).
     fn explains(&self) -> bool {
