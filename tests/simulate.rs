@@ -6,10 +6,11 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
+use squint::simulate::course::Course;
 use squint::simulate::oracle::{Oracle, Trials};
 use squint::simulate::plant::meter::{Fault, Meter, RAILS, Readings, ZONES};
 use squint::simulate::plant::{Plant, Surroundings};
-use squint::simulate::run::{Course, run, run_with};
+use squint::simulate::run::{run, run_with};
 use squint::simulate::scenario::Scenario;
 use squint::simulate::squint::Squint;
 use squint::simulate::tree::Tree;

@@ -2,9 +2,11 @@
 //! knows the board and against simpler ways. docs/simulate.md has the model, its sources and the format of scenarios.
 //!
 //! Pure but for [`tree`], which writes a board's readings into files as sysfs has them. A [`scenario`] says what happens; [`frames`] says what
-//! the camera sees and who is right; [`plant`] is the board; [`run`] lets a [`steer::Steer`] drive it; [`score`] judges, [`table`] and
+//! the camera sees and who is right; [`plant`] is the board; [`run`] lets a [`steer::Steer`] drive it,
+//! which leaves a [`course`]; [`score`] judges, [`table`] and
 //! [`plot`] show.
 
+pub mod course;
 pub mod engines;
 pub mod frames;
 pub mod oracle;

@@ -4,15 +4,15 @@
 use crate::lab::page::chart::{Chart, Scale};
 use crate::stats::{mean, quantile};
 
+use super::course::{Course, Moment};
 use super::engines::POOL;
 use super::plant::meter::ceiling_c;
-use super::run::{Course, Moment};
 use super::scenario::Scenario;
 use super::versus::Match;
 
 /// Size of a panel and the place of its axes, pixels.
 const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 190.0;
+const HEIGHT: f64 = 200.0;
 const AREA: [f64; 4] = [56.0, 34.0, 940.0, 150.0];
 /// Points of a line.
 const POINTS: usize = 300;
@@ -123,7 +123,9 @@ fn power(scenario: &Scenario, own: &Course, oracle: &Course) -> String {
 fn engines(scenario: &Scenario, own: &Course) -> String {
     let mut chart = panel(scenario, 0.0, 1.0, "frames by the last engine asked", &[]);
     for (place, name) in POOL.iter().enumerate() {
-        chart.text(&format!("key-e e{place}"), 330.0 + 155.0 * place as f64, AREA[1] - 12.0, name);
+        let at = 330.0 + 155.0 * place as f64;
+        chart.text(&format!("key e{place}"), at - 16.0, AREA[1] - 12.0, "■");
+        chart.text("", at, AREA[1] - 12.0, name);
     }
     let ended = |moment: &Moment, place: usize| {
         let later = moment.looks.get(place + 1).copied().unwrap_or(0);

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use crate::budget::{Look, Standing, Tally, Why};
-use crate::engine::{EngineIdx, LookTimes, MAX_ENGINES};
+use crate::budget::{Look, Standing, Tally};
+use crate::engine::{EngineIdx, LookTimes};
 use crate::features::{COUNT, Features};
 use crate::policy::{
     self, Allowance, Choice, Code, Grant, Journey, LastAnswer, Past, Policy, Reason, Situation, Step, Terms, Verdict,
@@ -16,7 +16,8 @@ use crate::policy::{
 use crate::stats::LatencyWindow;
 use crate::telemetry::Sample;
 
-use super::engines::{self, PREPROCESS_MS, Spec};
+use super::course::{Course, Moment};
+use super::engines::{PREPROCESS_MS, Spec};
 use super::frames::{Camera, Judges, Shot};
 use super::plant::meter::{Meter, Readings};
 use super::plant::{Account, Plant};
@@ -25,50 +26,6 @@ use super::steer::{Steer, View};
 
 /// How often the controller is asked, s.
 pub const PERIOD_S: f64 = 0.5;
-
-/// One period, as it truly was.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Moment {
-    /// Its end, s.
-    pub at: f64,
-    /// Hottest zone, °C.
-    pub hottest: f64,
-    /// Mean power of the board, mW.
-    pub board_mw: f64,
-    /// Mean power over the window of the power limit, once that has passed, mW.
-    pub window_mw: Option<f64>,
-    /// GPU clock, MHz.
-    pub clock: f64,
-    /// Frames that came.
-    pub frames: u32,
-    /// Frames answered rightly.
-    pub right: u32,
-    /// Looks by engine.
-    pub looks: [u32; MAX_ENGINES],
-    /// What was allowed during it.
-    pub standing: Standing,
-}
-
-/// What came of a run.
-#[derive(Clone, Debug, Default)]
-pub struct Course {
-    /// Name of the controller.
-    pub steer: String,
-    /// True if its standings say which limit holds it down.
-    pub explains: bool,
-    /// Periods in order.
-    pub moments: Vec<Moment>,
-    /// Time from capture to answer of each frame that was to be looked at, with its time of capture, s; `None` was late or never.
-    pub latencies: Vec<(f64, Option<f64>)>,
-    /// Frames in all.
-    pub frames: u64,
-    /// Frames answered rightly.
-    pub right: u64,
-    /// Energy and time.
-    pub total: Account,
-    /// How long heat held the clock down, s.
-    pub throttled_s: f64,
-}
 
 /// A run under way.
 struct Run<'a> {
@@ -379,25 +336,6 @@ impl Run<'_> {
 
 fn terms_of(window: &LatencyWindow) -> Terms {
     Terms { wait: Duration::ZERO, p50: window.p50(), p95: window.p95() }
-}
-
-/// The scenario as it is at one moment, for ever: no events, cool air, the same limits.
-pub fn still(scenario: &Scenario, at_s: f64, duration_s: f64) -> Scenario {
-    let mut begin = scenario.surroundings(at_s);
-    (begin.ambient_c, begin.sink_c_per_w) = (20.0, super::plant::heat::FAN_C_PER_W);
-    Scenario { begin, events: Vec::new(), duration_s, ..scenario.clone() }
-}
-
-/// True if the standing keeps some engine of the pool from some frames, or leaves frames out.
-pub fn gives_up(standing: &Standing) -> bool {
-    let all = (1u32 << engines::POOL.len()) - 1;
-    let every_frame = standing.reach & all == all && (standing.stretch >= 1.0 || standing.admissible & all == all);
-    !every_frame || !standing.interval.is_zero() || !standing.escalation
-}
-
-/// True if power is what holds the controller down.
-pub fn for_power(standing: &Standing) -> bool {
-    standing.because.why == Why::Power && gives_up(standing)
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //!
 //! The format is in docs/simulate.md; those shipped are in `scenarios/` beside this file and built in.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -230,6 +229,12 @@ impl Scenario {
         around
     }
 
+    /// The scenario as it is at `at_s`, for `duration_s`: no events, cool air, the same limits.
+    pub fn still(&self, at_s: f64, duration_s: f64) -> Self {
+        let begin = Surroundings { ambient_c: 20.0, sink_c_per_w: FAN_C_PER_W, ..self.surroundings(at_s) };
+        Self { begin, events: Vec::new(), duration_s, ..self.clone() }
+    }
+
     /// True if nothing has changed for `calm_s` seconds at `at_s`.
     pub fn is_steady(&self, at_s: f64, calm_s: f64) -> bool {
         at_s >= calm_s && !self.events.iter().any(|event| at_s >= event.at_s && at_s < event.at_s + event.over_s + calm_s)
@@ -315,11 +320,6 @@ impl Check<'_> {
         let value = self.within(key, value, range)?;
         if value.fract() == 0.0 { Ok(value as usize) } else { Err(self.refuse(key, value, "a whole number".into())) }
     }
-}
-
-/// The rail that a scenario's power limit stands for, by name.
-pub fn capped_rail(limits: &Limits) -> Option<Arc<str>> {
-    limits.power.as_ref().map(|cap| cap.rail.clone().unwrap_or_else(|| "VDD_IN".into()))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::stats::{mean, quantile};
 
+use super::course::{Course, Moment, for_power};
 use super::plant::meter::ceiling_c;
-use super::run::{Course, Moment, for_power};
 use super::scenario::Scenario;
 
 /// Windows of the latency limit, s.

@@ -4,10 +4,11 @@ use serde::Serialize;
 
 use crate::policy::Policy;
 
+use super::course::Course;
 use super::engines::Spec;
 use super::oracle::{Oracle, Trials};
 use super::rivals::{Ladder, Quick, fixed};
-use super::run::{Course, run};
+use super::run::run;
 use super::scenario::Scenario;
 use super::score::{Over, Score, met, score, together};
 use super::steer::Steer;
