@@ -21,7 +21,7 @@ use crate::observe::{BoardState, BudgetState, RailState, ZoneState};
 use crate::pipeline::{Budget, Gauge, Member, Stepped};
 use crate::telemetry::recorded::Recorded;
 use crate::telemetry::tegrastats::{self, Feed, Patience};
-use crate::telemetry::{self, Doubt, Inventory, Sample, Sources, Telemetry, nvml};
+use crate::telemetry::{self, Doubt, Inventory, Missing, Sample, Sources, Telemetry, nvml};
 
 /// A clock before this moment (2020-01-01) has not been set since the board was switched on.
 const CLOCK_SET: Duration = Duration::from_secs(1_577_836_800);
@@ -47,7 +47,14 @@ impl Board {
     pub(crate) fn open(config: &config::Telemetry, at: Duration) -> Result<(Arc<Self>, Box<dyn Telemetry>), Error> {
         let telemetry: Box<dyn Telemetry> = match &config.recorded {
             Some(path) => Box::new(Recorded::open(path).map_err(|error| Error::Usage(error.to_string()))?),
-            None => Box::new(telemetry::open(Sources { others: others(config), ..Sources::of_this_machine() }, at)),
+            None => {
+                let (others, absent) = others(config);
+                // Whoever asked for lines of tegrastats must hear that there are none; NVML is asked wherever it is.
+                for missing in absent.iter().filter(|missing| config.tegrastats.is_some() && missing.what != nvml::NAME) {
+                    warn!(event = events::SENSOR_DOUBTED, reason = missing.why; "{} cannot be used: {}", missing.what, missing.why);
+                }
+                Box::new(telemetry::open(Sources { others, ..Sources::of_this_machine() }, at))
+            }
         };
         let inventory = Arc::new(telemetry.inventory().clone());
         Ok((Arc::new(Self { inventory, latest: Mutex::new(None) }), telemetry))
@@ -170,13 +177,14 @@ impl Board {
     }
 }
 
-/// Sources beside the kernel's files; those that are not there are a normal state.
-fn others(config: &config::Telemetry) -> Vec<Box<dyn Telemetry>> {
-    let mut others: Vec<Box<dyn Telemetry>> = Vec::new();
-    if config.nvml
-        && let Ok(gpus) = nvml::open(0)
-    {
-        others.push(Box::new(gpus));
+/// Sources beside the kernel's files, and those that are not there, which is a normal state.
+pub(super) fn others(config: &config::Telemetry) -> (Vec<Box<dyn Telemetry>>, Vec<Missing>) {
+    let (mut others, mut absent): (Vec<Box<dyn Telemetry>>, _) = (Vec::new(), Vec::new());
+    if config.nvml {
+        match nvml::open(0) {
+            Ok(gpus) => others.push(Box::new(gpus)),
+            Err(missing) => absent.push(missing),
+        }
     }
     let feed = config.tegrastats.as_ref().map(|from| match from {
         Tegrastats::File(path) => Feed::Follow(path.clone()),
@@ -184,12 +192,10 @@ fn others(config: &config::Telemetry) -> Vec<Box<dyn Telemetry>> {
     });
     match feed.map(|feed| tegrastats::Tegrastats::open(feed, Patience::default())) {
         Some(Ok(lines)) => others.push(Box::new(lines)),
-        Some(Err(missing)) => {
-            warn!(event = events::SENSOR_DOUBTED, reason = missing.why; "tegrastats cannot be used: {}", missing.why);
-        }
+        Some(Err(missing)) => absent.push(missing),
         None => (),
     }
-    others
+    (others, absent)
 }
 
 /// The local minute of the day, unless the clock has obviously not been set.
@@ -332,7 +338,7 @@ fn sentence(inventory: &Inventory, stepped: &Stepped) -> String {
     let named = names(stepped, admissible);
     let mut allowed = if named.is_empty() { "no engine may look".into() } else { format!("allowed: {}", named.join(", ")) };
     let further = names(stepped, reach & !admissible);
-    if !further.is_empty() {
+    if !further.is_empty() && stretch > 0.0 {
         allowed.push_str(&format!("; for {:.0} % of the frames {}", stretch * 100.0, further.join(", ")));
     }
     if !escalation {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::board;
 use super::kit::{configuration, policies, probe};
 use crate::cli::DoctorArgs;
 use crate::config::Overrides;
@@ -15,7 +16,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::onnx::OnnxRuntime;
 use crate::error::Error;
 use crate::source::{self, ElementCheck};
-use crate::telemetry::{self, Sample, Sources, Telemetry};
+use crate::telemetry::{self, Missing, Sample, Sources, Telemetry};
 use sensors::Page;
 
 /// Cameras that the kernel knows.
@@ -42,7 +43,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
         if !root.is_dir() {
             return Err(Error::Usage(format!("--root: {} is not a folder; name one with `sys` and `proc` in it", root.display())));
         }
-        let page = sensors(root);
+        let page = sensors(root, (Vec::new(), Vec::new()));
         let told = if args.json { writeln!(out, "{:#}", page.json()) } else { page.text(&mut out) };
         return told.map_err(Error::io("standard output"));
     }
@@ -86,7 +87,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
         note("GStreamer", false, format!("{error}; run `make deps`"), "every source but images");
     }
     let elements = elements.unwrap_or_default();
-    let sensors = sensors(Path::new("/"));
+    let sensors = sensors(Path::new("/"), board::others(&config.telemetry));
     if args.json { json(&findings, &elements, &sensors) } else { text(&findings, &elements, &sensors) }
         .map_err(Error::io("standard output"))?;
     if runs && usable > 0 {
@@ -114,14 +115,16 @@ fn cameras() -> Vec<PathBuf> {
     found
 }
 
-/// What the machine below `root` says of itself now.
-fn sensors(root: &Path) -> Page {
+/// What the machine below `root` says of itself now, and what other sources add; the second list is of those that are not there.
+fn sensors(root: &Path, (others, absent): (Vec<Box<dyn Telemetry>>, Vec<Missing>)) -> Page {
     let begun = Instant::now();
-    let mut board = telemetry::open(Sources::below(root), Duration::ZERO);
+    let mut board = telemetry::open(Sources { others, ..Sources::below(root) }, Duration::ZERO);
     std::thread::sleep(BETWEEN_SAMPLES);
     let mut sample = Sample::default();
     board.sample(begun.elapsed(), &mut sample);
-    Page { inventory: board.inventory().clone(), sample, doubts: board.doubts() }
+    let mut inventory = board.inventory().clone();
+    inventory.missing.extend(absent);
+    Page { inventory, sample, doubts: board.doubts() }
 }
 
 fn json(findings: &[Finding], elements: &[ElementCheck], sensors: &Page) -> std::io::Result<()> {

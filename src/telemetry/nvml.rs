@@ -35,6 +35,9 @@ pub struct Nvml<D: Driver = Library> {
     refused: [u32; 2],
 }
 
+/// As it is called where it is missing.
+pub const NAME: &str = "NVML";
+
 /// Loads the library and finds out what the GPUs can tell. `worker` is the number of the GPU that engines run on, whose load and clock are
 /// read.
 pub fn open(worker: u32) -> Result<Nvml, Missing> {
@@ -42,7 +45,7 @@ pub fn open(worker: u32) -> Result<Nvml, Missing> {
 }
 
 fn nothing(why: &str) -> Missing {
-    missing::missing("NVML", why, "nothing that sysfs has")
+    missing::missing(NAME, why, "nothing that sysfs has")
 }
 
 impl<D: Driver> Nvml<D> {
