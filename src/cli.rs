@@ -4,6 +4,7 @@ mod control;
 mod gather;
 mod lab;
 mod published;
+mod simulate;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -21,6 +22,7 @@ pub use control::{At, SetArgs, SettingWord, StatusArgs};
 pub use gather::GatherArgs;
 pub use lab::{EvaluateArgs, ObjectiveWord, ProfileArgs, TrainArgs};
 pub use published::{ChainArgs, CriterionWord, KindWord, MethodWord, OnNoneWord};
+pub use simulate::SimulateArgs;
 
 /// Heading of the flags that most commands know.
 const COMMON: &str = "Most commands";
@@ -70,6 +72,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Judge engines, the published method and policies on a profile
     Evaluate(EvaluateArgs),
+    /// Drive the budget over a simulated TX2 and compare it with an oracle and with simpler ways
+    Simulate(SimulateArgs),
     /// Print a completion script for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -275,7 +279,7 @@ impl Command {
             Self::Profile(args) => Some(&mut args.common),
             Self::Evaluate(args) => Some(&mut args.common),
             Self::Train(_) | Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
-            Self::Status(_) | Self::Reload(_) | Self::Set(_) => None,
+            Self::Status(_) | Self::Reload(_) | Self::Set(_) | Self::Simulate(_) => None,
         }
     }
 }
@@ -316,6 +320,7 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
         Command::Profile(args) => command::profile::profile(&args),
         Command::Train(args) => command::train::train(&args),
         Command::Evaluate(args) => command::evaluate::evaluate(&args),
+        Command::Simulate(args) => command::simulate::simulate(&args),
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { out } => command::shell::man(out.as_deref()),
     }

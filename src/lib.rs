@@ -8,7 +8,8 @@
 //! Beside the path: [`telemetry`] reads the board, in [`units`], and [`budget`] turns readings into what may be done; [`observe`] counts,
 //! [`stats`] does all sums, [`service`] knows systemd, signals and the log, [`config`] is what the user typed, [`cli`] and [`command`] are
 //! how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, [`control`] is how the daemon is asked and told at
-//! run time, [`socket`] listens at a path, and [`lab`] sends photos down the same path to earn the files under `calibration/`.
+//! run time, [`socket`] listens at a path, [`lab`] sends photos down the same path to earn the files under
+//! `calibration/`, and [`simulate`] is a board to drive the budget over without a board.
 
 mod bounded;
 pub mod budget;
@@ -27,6 +28,7 @@ pub mod policy;
 pub mod premodel;
 pub mod report;
 pub mod service;
+pub mod simulate;
 pub mod sink;
 pub mod socket;
 pub mod source;

@@ -3,10 +3,12 @@
 //! Pure. [`window`] keeps the last few latencies for decisions that are due now, [`histogram`] sums up millions for the report, [`normal`]
 //! is the normal distribution with the same bits everywhere.
 
+pub mod draws;
 pub mod histogram;
 pub mod normal;
 pub mod window;
 
+pub use draws::{normal_draw, normal_quantile};
 pub use histogram::{Histogram, Summary};
 pub use normal::{Z95_ONE_SIDED, exp, normal_cdf};
 pub use window::LatencyWindow;

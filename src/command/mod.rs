@@ -15,6 +15,7 @@ mod live;
 pub(crate) mod profile;
 pub(crate) mod run;
 pub(crate) mod shell;
+pub(crate) mod simulate;
 mod steward;
 mod thumbnails;
 pub(crate) mod train;

@@ -6,7 +6,7 @@ use super::markup::{number, px, text};
 
 /// From values to pixels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     log: bool,
     low: f64,
     high: f64,
@@ -16,20 +16,20 @@ pub(super) struct Scale {
 
 impl Scale {
     /// `low` to `high` on the pixels `from` to `to`. An empty or broken range becomes a small one that works.
-    pub(super) fn linear(low: f64, high: f64, from: f64, to: f64) -> Self {
+    pub(crate) fn linear(low: f64, high: f64, from: f64, to: f64) -> Self {
         let (low, high) = if low.is_finite() && high.is_finite() { (low, high) } else { (0.0, 1.0) };
         Self { log: false, low, high: if high > low { high } else { low + 1.0 }, from, to }
     }
 
     /// Equal ratios are equally far apart. Both ends must be above 0, else as for `linear`.
-    pub(super) fn log(low: f64, high: f64, from: f64, to: f64) -> Self {
+    pub(crate) fn log(low: f64, high: f64, from: f64, to: f64) -> Self {
         let usable = low.is_finite() && high.is_finite() && low > 0.0;
         let (low, high) = if usable { (low, high) } else { (1.0, 10.0) };
         Self { log: true, low, high: if high > low { high } else { low * 2.0 }, from, to }
     }
 
     /// The pixel of `value`; values outside are held at the edge.
-    pub(super) fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         let value = if value.is_nan() { self.low } else { value.clamp(self.low, self.high) };
         let share = if self.log {
             (value / self.low).ln() / (self.high / self.low).ln()
@@ -40,12 +40,12 @@ impl Scale {
     }
 
     /// True if `value` lies on the scale.
-    pub(super) fn holds(&self, value: f64) -> bool {
+    pub(crate) fn holds(&self, value: f64) -> bool {
         value >= self.low && value <= self.high
     }
 
     /// Round values to mark, about `wanted` of them.
-    pub(super) fn ticks(&self, wanted: usize) -> Vec<f64> {
+    pub(crate) fn ticks(&self, wanted: usize) -> Vec<f64> {
         if self.log {
             let steps: [&[f64]; 3] = [
                 &[1.0, 2.0, 5.0],
@@ -70,23 +70,23 @@ impl Scale {
 }
 
 /// A drawing under way.
-pub(super) struct Chart {
-    pub(super) width: f64,
-    pub(super) height: f64,
-    pub(super) x: Scale,
-    pub(super) y: Scale,
+pub(crate) struct Chart {
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+    pub(crate) x: Scale,
+    pub(crate) y: Scale,
     /// Left, top, right and bottom of the area between the axes, pixels.
-    pub(super) area: [f64; 4],
+    pub(crate) area: [f64; 4],
     body: String,
 }
 
 impl Chart {
-    pub(super) fn new(width: f64, height: f64, area: [f64; 4], x: Scale, y: Scale) -> Self {
+    pub(crate) fn new(width: f64, height: f64, area: [f64; 4], x: Scale, y: Scale) -> Self {
         Self { width, height, x, y, area, body: String::new() }
     }
 
     /// Grid, ticks and the names of the axes.
-    pub(super) fn axes(&mut self, x_name: &str, y_name: &str, x_ticks: usize, y_ticks: usize) {
+    pub(crate) fn axes(&mut self, x_name: &str, y_name: &str, x_ticks: usize, y_ticks: usize) {
         let [left, top, right, bottom] = self.area;
         for tick in self.y.ticks(y_ticks) {
             let y = self.y.at(tick);
@@ -103,20 +103,20 @@ impl Chart {
         self.text("name", 0.0, top - 12.0, y_name);
     }
 
-    pub(super) fn segment(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
+    pub(crate) fn segment(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         let ends = [from.0, from.1, to.0, to.1].map(px);
         self.body +=
             &format!("<line class=\"{class}\" x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\"/>\n", ends[0], ends[1], ends[2], ends[3]);
     }
 
     /// A line through values.
-    pub(super) fn line(&mut self, class: &str, values: &[(f64, f64)], tip: &str) {
+    pub(crate) fn line(&mut self, class: &str, values: &[(f64, f64)], tip: &str) {
         let path = self.pixels(values);
         self.body += &format!("<polyline class=\"{class}\" points=\"{path}\"><title>{}</title></polyline>\n", text(tip));
     }
 
     /// The area between two lines of values.
-    pub(super) fn band(&mut self, class: &str, lower: &[(f64, f64)], upper: &[(f64, f64)]) {
+    pub(crate) fn band(&mut self, class: &str, lower: &[(f64, f64)], upper: &[(f64, f64)]) {
         let around: Vec<(f64, f64)> = lower.iter().chain(upper.iter().rev()).copied().collect();
         self.body += &format!("<polygon class=\"{class}\" points=\"{}\"/>\n", self.pixels(&around));
     }
@@ -127,14 +127,14 @@ impl Chart {
     }
 
     /// An upright interval with caps.
-    pub(super) fn interval(&mut self, class: &str, x: f64, low: f64, high: f64) {
+    pub(crate) fn interval(&mut self, class: &str, x: f64, low: f64, high: f64) {
         let (x, low, high) = (self.x.at(x), self.y.at(low), self.y.at(high));
         let path = [x, low, high].map(px);
         self.body += &format!("<path class=\"{class}\" d=\"M{0} {1}V{2}m-4 0h8M{0} {1}m-4 0h8\"/>\n", path[0], path[1], path[2]);
     }
 
     /// A mark at a pixel, with a tip that appears under the pointer.
-    pub(super) fn mark(&mut self, shape: Shape, class: &str, (x, y): (f64, f64), size: f64, tip: &str) {
+    pub(crate) fn mark(&mut self, shape: Shape, class: &str, (x, y): (f64, f64), size: f64, tip: &str) {
         let at = format!("{} {}", px(x), px(y));
         let (s, d) = (px(size), px(size * 2.0));
         let path = match shape {
@@ -148,12 +148,12 @@ impl Chart {
         self.body += &format!("<path class=\"{class}\" d=\"{path}\"><title>{}</title></path>\n", text(tip));
     }
 
-    pub(super) fn text(&mut self, class: &str, x: f64, y: f64, words: &str) {
+    pub(crate) fn text(&mut self, class: &str, x: f64, y: f64, words: &str) {
         self.body += &format!("<text class=\"{class}\" x=\"{}\" y=\"{}\">{}</text>\n", px(x), px(y), text(words));
     }
 
     /// The drawing; `label` says to those who cannot see it what it shows.
-    pub(super) fn finish(self, class: &str, label: &str) -> String {
+    pub(crate) fn finish(self, class: &str, label: &str) -> String {
         format!(
             "<svg class=\"{class}\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n{}</svg>\n",
             px(self.width),
@@ -166,7 +166,7 @@ impl Chart {
 
 /// Forms of marks; they tell kinds apart where colours cannot.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     Circle,
     Square,
     Diamond,
@@ -176,7 +176,7 @@ pub(super) enum Shape {
 }
 
 /// A mark alone, for a legend.
-pub(super) fn swatch(shape: Shape, class: &str) -> String {
+pub(crate) fn swatch(shape: Shape, class: &str) -> String {
     let scale = Scale::linear(0.0, 1.0, 0.0, 1.0);
     let mut chart = Chart::new(16.0, 16.0, [0.0; 4], scale, scale);
     chart.mark(shape, class, (8.0, 8.0), if shape == Shape::Star { 4.5 } else { 5.0 }, "");
@@ -184,7 +184,7 @@ pub(super) fn swatch(shape: Shape, class: &str) -> String {
 }
 
 /// A line alone, for a legend.
-pub(super) fn stroke(class: &str) -> String {
+pub(crate) fn stroke(class: &str) -> String {
     format!(
         "<svg class=\"swatch long\" viewBox=\"0 0 32 16\" aria-hidden=\"true\"><line class=\"{class}\" x1=\"1\" y1=\"8\" x2=\"31\" y2=\"8\"/></svg>"
     )

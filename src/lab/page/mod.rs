@@ -4,7 +4,7 @@
 //! Every word that comes from outside (names of files, classes, engines, policies) goes through [`markup::text`].
 
 mod bars;
-mod chart;
+pub(crate) mod chart;
 mod errors;
 mod gain;
 mod labels;
