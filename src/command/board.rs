@@ -18,7 +18,7 @@ use crate::engine::MAX_ENGINES;
 use crate::error::Error;
 use crate::events;
 use crate::observe::{BoardState, BudgetState, RailState, ZoneState};
-use crate::pipeline::{Budget, Gauge, Member, Stepped};
+use crate::pipeline::{Budget, Gauge, Keep, Member, Stepped};
 use crate::telemetry::recorded::Recorded;
 use crate::telemetry::tegrastats::{self, Feed, Patience};
 use crate::telemetry::{self, Doubt, Inventory, Missing, Sample, Sources, Telemetry, nvml};
@@ -96,7 +96,7 @@ impl Board {
         let mut teller = Teller::default();
         let keep = state_file.map(|file| {
             let mut failed = false;
-            let keep: Box<dyn FnMut(&Kept) + Send> = Box::new(move |kept| match write(&file, &kept.to_json()) {
+            let keep: Keep = Box::new(move |kept| match write(&file, &kept.to_json()) {
                 Ok(()) => failed = false,
                 // Once; the next time is ten minutes away, and a read-only disk stays one.
                 Err(error) if !std::mem::replace(&mut failed, true) => {

@@ -23,16 +23,21 @@ const KEEP_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(
 /// Of the thread.
 const NAME: &str = "telemetry";
 
+/// Hears of a step: the readings, what the budget made of them, and the sensors that are left out.
+pub type Hear = Box<dyn FnMut(&Sample, &Stepped, &[Doubt]) + Send>;
+/// Keeps what was learned.
+pub type Keep = Box<dyn FnMut(&Kept) + Send>;
+
 /// What reads the board, and who hears of it.
 pub struct Gauge {
     /// The board.
     pub telemetry: Box<dyn Telemetry>,
     /// The local minute of the day, 0..1440; `None` if the clock is not to be trusted.
     pub minute: Box<dyn FnMut() -> Option<u16> + Send>,
-    /// Hears of every step: the readings, what the budget made of them, and the sensors that are left out.
-    pub hear: Box<dyn FnMut(&Sample, &Stepped, &[Doubt]) + Send>,
+    /// Hears of every step.
+    pub hear: Hear,
     /// Keeps what was learned, now and then; absent if nobody wants it.
-    pub keep: Option<Box<dyn FnMut(&Kept) + Send>>,
+    pub keep: Option<Keep>,
 }
 
 /// The thread, from outside.

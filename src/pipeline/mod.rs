@@ -53,7 +53,7 @@ use thread::Thread;
 use worker::{House, dismiss, hire};
 
 pub use desk::{Budget, EngineState, Member, Stepped};
-pub use gauge::Gauge;
+pub use gauge::{Gauge, Hear, Keep};
 pub use remote::{CameraState, Remote, Tuning};
 
 /// How long an engine may keep silent after the last camera has ended. What hangs longer is left behind.
