@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use squint::config::Control;
 use squint::control::Server;
-use squint::observe::State;
+use squint::observe::{BoardState, BudgetState, State};
 use squint::pipeline::clock::Stop;
 use squint_cli::*;
 use steering::Fake;
@@ -64,6 +64,14 @@ fn a_person_sees_everything_on_one_narrow_page_without_colours_in_a_pipe() {
         "mode auto, policy default (confidence), log level info",
         "100 frames: answered 25.0 %, reused 25.0 %, abstained 25.0 %, failed 25.0 %",
         "20.0 frames/s over 10 s",
+        "budget saver (by power-mode): held by power, 6480.0 of 6000.0 mW",
+        "  allowed: lite0-160; for 40 % of the frames lite2-260; one engine a frame; a",
+        "Jetson TX2: VDD_IN 6.48 W, VDD_SYS_GPU 1.25 W, GPU-therm 64.5 of 80.0 °C",
+        "board slows down at 95.5 °C)",
+        "GPU 854 MHz 62 % busy",
+        "power mode MAXQ",
+        "over-current events",
+        "  a look now: p50 2.5 ms, p95 4.0 ms, 12.5 mJ\n",
         "bikes                  delivering    1h 2m",
         "dropped 9.1 %: superseded 9, sink-full 1",
         "door                   retrying       12 s",
@@ -77,6 +85,35 @@ fn a_person_sees_everything_on_one_narrow_page_without_colours_in_a_pipe() {
     }
     assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
     assert!(!page.contains('\x1b'));
+    assert!(!page.contains("VDD_SYS_SOC") && !page.contains("slows itself down"), "what is unknown is not told");
+}
+
+#[test]
+fn a_board_without_sensors_and_a_free_budget_are_told_in_a_line_each() {
+    let house = House::open();
+    {
+        let mut state = house.fake.state.lock().unwrap();
+        state.board = Some(BoardState::default());
+        let because = "free".into();
+        state.budget = Some(BudgetState {
+            because,
+            value: None,
+            limit: None,
+            mode: "performance".into(),
+            chosen_by: "config".into(),
+            ..steering::budget()
+        });
+        state.engines.iter_mut().for_each(|engine| (engine.p50_ms, engine.p95_ms, engine.energy_mj) = (None, None, None));
+    }
+    let page = house.ask(&["status"]).ends(0).out;
+    assert!(page.contains("\nbudget performance (by config): nothing holds it down\nboard: no sensor reads anything;"), "{page}");
+    assert!(!page.contains("allowed:") && !page.contains("a look now") && !page.contains(" W,"), "{page}");
+    {
+        let mut state = house.fake.state.lock().unwrap();
+        (state.board, state.budget) = (None, None);
+    }
+    let page = house.ask(&["status"]).ends(0).out;
+    assert!(!page.contains("budget") && !page.contains("board"), "{page}");
 }
 
 #[test]
@@ -119,6 +156,7 @@ fn watching_goes_on_until_the_daemon_stops_and_says_that_it_has() {
     let told = plain.ends_within(SOON).ends(69);
     let line = told.out.lines().next().unwrap();
     assert!(line.starts_with("running 1d 2h, ready, mode auto, policy default, 1 of 2 cameras deliver, 20.0 fps"), "{line}");
+    assert!(line.contains(" dropped, budget saver held by power, 6.48 W, 64.5 °C; "), "{line}");
 }
 
 #[test]
@@ -156,7 +194,7 @@ fn settings_reach_the_daemon_and_wrong_ones_are_usage() {
     house.ask(&["set", "policy", "/etc/squint/night.policy.toml"]).ends(0);
     assert_eq!(house.fake.told(), ["log-level debug", "mode eco", "policy /etc/squint/night.policy.toml"]);
     let told = house.ask(&["set", "mode", "sleepy"]).ends(64);
-    assert!(told.err.contains("allowed: auto, eco, paused"), "{}", told.err);
+    assert!(told.err.contains("allowed: auto, eco, paused, saver, balanced, performance, unlimited"), "{}", told.err);
     assert!(house.ask(&["set", "colour", "red"]).ends(64).err.contains("log-level, policy, mode"));
 }
 

@@ -119,11 +119,30 @@ fn figures_are_those_of_the_state() {
         "squint_engine_run_seconds_sum{engine=\"lite0-160\"} 0.115",
         "squint_frame_age_seconds_count{camera=\"bikes\"} 100",
         "squint_stage_seconds_count{stage=\"run\"} 50",
+        "squint_engine_expected_seconds{engine=\"lite0-160\",percentile=\"95\"} 0.004",
+        "squint_engine_energy_joules{engine=\"lite0-160\"} 0.0125",
+        "squint_budget_mode{mode=\"saver\"} 1",
+        "squint_budget_mode{mode=\"unlimited\"} 0",
+        "squint_budget_held{because=\"power\"} 1",
+        "squint_budget_held{because=\"free\"} 0",
+        "squint_budget_interval_seconds 0.25",
+        "squint_budget_changes_total 3",
+        "squint_board_power_watts{rail=\"VDD_IN\"} 6.48",
+        "squint_board_temperature_celsius{zone=\"GPU-therm\"} 64.5",
+        "squint_board_ceiling_celsius{zone=\"GPU-therm\"} 80",
+        "squint_board_throttling 0",
+        "squint_board_gpu_clock_hertz 854250000",
+        "squint_board_gpu_load_ratio 0.625",
+        "squint_sensors_doubted 1",
+        "squint_telemetry_cpu_seconds_total 0.75",
         "squint_thread_overdue{thread=\"sink\"} 0",
         "process_resident_memory_bytes 50000000",
         "process_cpu_seconds_total 12.5",
     ] {
         assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+    }
+    for unknown in ["VDD_SYS_SOC", "zone=\"Tdiode_tegra", "squint_engine_energy_joules{engine=\"lite2-260"] {
+        assert!(!text.contains(unknown), "{unknown} reads nothing, so there is no line of it\n{text}");
     }
     assert_eq!(text.matches("le=\"0.0001\"").count(), text.matches("le=\"+Inf\"").count());
     assert_eq!(LIMITS.map(|limit| limit.as_secs_f64()).last(), Some(&5.0));

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use schema::{Schema, example, unseen, words};
 use serde_json::Value;
+use squint::budget::Why;
 use squint::engine::{Label, Labels};
 use squint::observe::{Accuracy, Counters, Facts, Stage, Summary};
 use squint::policy::Code;
@@ -57,7 +58,7 @@ fn summary() -> Summary {
 fn every_field_of_a_record_is_documented_and_every_documented_field_occurs() {
     let schema = Schema::read(DOC, "## Record");
     let mut seen = BTreeSet::new();
-    for report in reports::every_kind() {
+    for report in reports::every_kind().into_iter().chain([reports::held()]) {
         schema.check(&parsed(&report), &mut seen);
         let mut buffer = Vec::new();
         write_record_with_features(&report, &mut buffer);
@@ -82,6 +83,7 @@ fn the_words_of_the_code_are_those_of_the_page() {
     assert_eq!(words(DOC, "## Codes"), Code::ALL.map(Code::name));
     assert_eq!(words(DOC, "## Drops"), DropReason::ALL.map(DropReason::name));
     assert_eq!(words(DOC, "### Stages"), Stage::ALL.map(Stage::name));
+    assert_eq!(words(DOC, "## Limits"), Why::ALL.map(Why::name));
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn drop_times(value: &mut Value) {
 #[test]
 fn the_golden_record_has_not_moved() {
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/record.jsonl");
-    let now: String = reports::every_kind().iter().map(line).collect();
+    let now: String = reports::every_kind().iter().chain([&reports::held()]).map(line).collect();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(golden, &now).unwrap();
     }
@@ -169,6 +171,19 @@ fn a_report_with_indexes_out_of_range_still_makes_a_record() {
     assert_eq!(record["top"].as_array().unwrap().len(), 5);
     assert_eq!(record["engines"][0]["id"], "?");
     assert!(record["top"][0].get("name").is_none());
+}
+
+#[test]
+fn a_record_names_the_limit_and_the_engine_it_withheld_and_only_then() {
+    let free = parsed(&reports::answered());
+    assert_eq!(free["budget"], serde_json::json!({"because": "free"}));
+    let mut report = reports::held();
+    let held = parsed(&report);
+    assert_eq!(held["budget"], serde_json::json!({"because": "power", "value": 6480.0, "limit": 6000.0, "withheld": "lite2-260"}));
+    assert_eq!(held["engines"][0]["why"]["code"], "budget");
+    report.withheld = None;
+    report.grant.because.value = Some(f32::NAN);
+    assert_eq!(parsed(&report)["budget"], serde_json::json!({"because": "power", "limit": 6000.0}));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use squint::sink::{Aside, Publisher, StdoutJson, write_record, write_record_with
 #[test]
 fn a_record_allocates_nothing_once_the_buffer_is_warm() {
     let mut reports = reports::every_kind();
+    reports.push(reports::held());
     reports[0].camera = "quoted \" name \n".into();
     reports[0].journey.answer.top[0].probability = f32::NAN;
     let mut buffer = Vec::new();

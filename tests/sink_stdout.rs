@@ -122,6 +122,13 @@ fn colours_come_only_when_asked_for() {
 }
 
 #[test]
+fn a_line_names_the_engine_that_the_budget_withheld_and_why() {
+    let line = lines(Style::default(), &[reports::held()]);
+    assert!(line.contains("(budget 6480.0/6000.0 → sure 0.83≥0.62)  no lite2-260: power\n"), "{line}");
+    assert!(!lines(Style::default(), &reports::every_kind()).contains("  no lite"));
+}
+
+#[test]
 fn the_status_line_renews_itself_on_a_terminal_only() {
     let (pipe, start) = (Pipe::default(), Instant::now());
     let style = Style { terminal: true, colour: false, total: Some(100) };

@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 
 use clap::Parser;
 use squint::cli::{Cli, Command as Sub};
+use squint::config::keys::KEYS;
+use squint::config::{self, Folders, Overrides};
 use squint::error::Kind;
 
 /// Directives in use that systemd 237 (Ubuntu 18.04, JetPack 4) does not know, and the version that brought each.
@@ -201,6 +203,37 @@ fn the_unit_says_what_the_program_understands_and_means() {
     let shipped: toml::Table = source("systemd/squint.toml").parse().unwrap();
     let socket = shipped["output"]["socket"].as_str().unwrap();
     assert!(socket.starts_with(&format!("/run/{}/", value(&unit, "RuntimeDirectory"))), "{socket}");
+}
+
+#[test]
+fn the_budget_of_the_shipped_configuration_holds_with_all_its_examples_and_keeps_what_it_learns_where_the_unit_allows_it() {
+    let (unit, shipped) = (unit(), source("systemd/squint.toml"));
+    let state = shipped.parse::<toml::Table>().unwrap()["budget"]["state-file"].as_str().unwrap().to_owned();
+    assert!(state.starts_with(&format!("/var/lib/{}/", value(&unit, "StateDirectory"))), "{state}");
+    // With every example of the two sections taken in.
+    let (before, rest) = shipped.split_once("[budget]").unwrap();
+    let (sections, after) = rest.split_once("[output]").unwrap();
+    let text = format!("{before}[budget]{}[output]{after}", sections.replace("\n#", "\n"));
+    let folders = Folders { engines: "engines".into(), calibration: "calibration".into() };
+    let config = config::resolve(Some(("squint.toml", &text)), [], &Overrides::default(), &folders)
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.budget.limits.power.and_then(|power| power.rail).as_deref(), Some("VDD_IN"));
+    assert!(config.budget.limits.latency.is_some() && config.telemetry.tegrastats.is_some());
+    // Every key of the section is shown, so that nobody has to look for one.
+    for key in KEYS.iter().filter(|key| key.section() == "budget") {
+        let name = key.path.split('.').next_back().unwrap();
+        assert!(sections.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{name} = "))), "{name}");
+    }
+}
+
+#[test]
+fn what_telemetry_reads_stays_within_reach() {
+    let unit = unit();
+    // /proc/stat, /proc/meminfo, /proc/pressure; the kernel's files of sensors; discrete GPUs.
+    for hides in ["ProcSubset", "InaccessiblePaths", "TemporaryFileSystem", "RootDirectory", "RootImage", "MountAPIVFS"] {
+        assert!(!directives(&unit).iter().any(|(name, _)| *name == hides), "{hides}= hides readings of the board");
+    }
+    assert!(unit.contains("\nDeviceAllow=char-nvidia* rw\n") && value(&unit, "ProtectKernelTunables") == "yes");
 }
 
 #[test]

@@ -37,8 +37,8 @@ pub struct SetArgs {
     /// What to set
     #[arg(value_name = "WHAT", value_enum)]
     pub what: SettingWord,
-    /// log-level: error, warn, info, debug or trace. policy: a name or a file, as in the configuration. mode: auto, eco (only the cheapest
-    /// engine looks) or paused (none looks)
+    /// log-level: error, warn, info, debug or trace. policy: a name or a file, as in the configuration. mode: auto (as configured),
+    /// saver, balanced, performance or unlimited (of the budget), eco (only the cheapest engine looks) or paused (none looks)
     #[arg(value_name = "VALUE")]
     pub value: String,
     #[command(flatten)]

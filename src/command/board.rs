@@ -12,7 +12,7 @@ use log::{Level, info, log, warn};
 
 use super::kit::Kit;
 use crate::bounded;
-use crate::budget::{Because, Kept, MAX_TEXT, Schedule, Standing, Why};
+use crate::budget::{Because, Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
 use crate::config::{self, Tegrastats};
 use crate::engine::MAX_ENGINES;
 use crate::error::Error;
@@ -135,6 +135,12 @@ impl Board {
         }
     }
 
+    /// The mode of the budget that held at the last reading.
+    pub(crate) fn mode(&self) -> Option<Mode> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.as_ref().and_then(|latest| latest.stepped.mode).map(|(mode, _)| mode)
+    }
+
     /// For status and metrics; nothing before the first reading.
     pub(crate) fn state(&self) -> (Option<BoardState>, Option<BudgetState>) {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,6 +160,7 @@ impl Board {
             celsius: sample.temperatures.get(index).copied().flatten().map(|temperature| temperature.0),
             throttle_at: zone.throttle_at.map(|at| at.0),
             governs: zone.governs,
+            ceiling: latest.stepped.ceilings.iter().find(|(at, _)| *at == index).map(|(_, ceiling)| ceiling.0),
         };
         let power_mode = |number: u32| {
             let known = inventory.power_modes.iter().find(|(at, _)| *at == number);

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
     let vitals = Arc::new(Vitals { hang_after: warden::hang_after(), ..Vitals::default() });
     let steward = Steward::new(args.common.config.clone(), flags.clone(), &stop, started, Arc::clone(&vitals));
     let hearing = Arc::clone(&steward);
-    service::heed_signals(&stop, move || hearing.reload_soon()).map_err(Error::io("signal handlers"))?;
+    service::heed_signals(&stop, move |wish| hearing.hear(wish)).map_err(Error::io("signal handlers"))?;
     notify::status("starting: reading configuration, loading engines");
     let outcome = serve(args, &flags, &stop, &steward, vitals);
     match &outcome {

@@ -27,8 +27,8 @@ use crate::observe::{
 use crate::pipeline::clock::Stop;
 use crate::pipeline::{Remote, Tuning, Vitals};
 use crate::policy::Policy;
-use crate::service::notify;
 use crate::service::warden::Findings;
+use crate::service::{Wish, notify};
 use crate::sink::Stamp;
 
 /// Orders that may wait; a signal that finds no room changes nothing, since everything will be read again anyway.
@@ -150,6 +150,28 @@ impl Steward {
             if let Some(reply) = reply {
                 let _ = reply.send(outcome);
             }
+        }
+    }
+
+    /// A signal.
+    pub(crate) fn hear(&self, wish: Wish) {
+        match wish {
+            Wish::Reload => self.reload_soon(),
+            Wish::Thriftier => self.shift_mode(false),
+            Wish::MoreGenerous => self.shift_mode(true),
+        }
+    }
+
+    /// SIGUSR1 and SIGUSR2.
+    fn shift_mode(&self, generous: bool) {
+        let Some((mode, _)) = self.remote.get().and_then(Remote::engines) else {
+            return info!("told to change the mode while starting or stopping: nothing has changed");
+        };
+        let holds = self.board.get().and_then(|board| board.mode()).unwrap_or_default();
+        match mode.next(holds, generous) {
+            // It logs what it did, and cannot fail with a known mode of a running pipeline.
+            Some(next) => drop(self.set(Setting::Mode, next.name())),
+            None => info!("told to change the mode: there is none beyond {}", if generous { "unlimited" } else { mode.name() }),
         }
     }
 

@@ -1,5 +1,7 @@
 //! A state as a page for people: 80 columns, what is wrong in plain words, colours only where they are welcome. Pure.
 
+mod standing;
+
 use std::fmt::{Display, Write};
 
 use crate::observe::{CameraPhase, CameraState, Count, EngineCount, EngineHealth, EngineState, Mode, State};
@@ -22,6 +24,8 @@ pub fn page(state: &State, colour: bool) -> String {
     let mut page = Page { text: String::new(), colour };
     page.head(state);
     page.frames(state);
+    page.budget(state);
+    page.board(state);
     page.cameras(state);
     page.engines(state);
     page.trouble(state);
@@ -45,6 +49,7 @@ pub fn line(state: &State) -> String {
         all.age_us.map_or("-".into(), |age| millis(age.p95)),
         state.cameras.iter().map(|camera| camera.drops.total()).sum::<u64>(),
     );
+    line.push_str(&standing::brief(state));
     for complaint in wrong(state) {
         let _ = write!(line, "; {}", Tame(&complaint));
     }
@@ -171,6 +176,9 @@ impl Page {
             share(count.and_then(|count| count.run_share)),
             engine.failures,
         ));
+        if let Some(cost) = standing::cost(engine) {
+            self.indented("  ", &cost, DIM);
+        }
     }
 
     fn trouble(&mut self, state: &State) {
@@ -198,7 +206,7 @@ impl Page {
 
     /// A sentence broken into lines of [`WIDTH`], the first with `mark` before it.
     fn indented(&mut self, mark: &str, sentence: &str, colour: &str) {
-        let room = WIDTH - mark.len();
+        let room = WIDTH - mark.len().max(2);
         let tame = Tame(sentence).to_string();
         let mut lines = vec![String::new()];
         for word in tame.split(' ') {

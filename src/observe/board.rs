@@ -62,8 +62,30 @@ pub struct ZoneState {
     pub celsius: Option<f32>,
     /// From here on the board slows itself down, °C.
     pub throttle_at: Option<f32>,
-    /// True if the ceiling holds for it.
+    /// True if the budget looks after it.
     pub governs: bool,
+    /// The ceiling that the budget keeps it under in the mode that holds, °C.
+    pub ceiling: Option<f32>,
+}
+
+impl BoardState {
+    /// The rail that stands for the whole board, if it reads anything.
+    pub fn total_mw(&self) -> Option<f32> {
+        self.rails.iter().find(|rail| rail.total).and_then(|rail| rail.mw)
+    }
+
+    /// Of the zones that the budget looks after the one that is closest to its ceiling, or to where the board slows itself down; without either
+    /// the hottest.
+    pub fn closest(&self) -> Option<&ZoneState> {
+        let room = |zone: &ZoneState| match (zone.celsius, zone.ceiling.or(zone.throttle_at)) {
+            (Some(celsius), Some(limit)) => limit - celsius,
+            // Behind all that have a limit.
+            (Some(celsius), None) => 1e6 - celsius,
+            (None, _) => f32::INFINITY,
+        };
+        let read = self.zones.iter().filter(|zone| zone.governs && zone.celsius.is_some());
+        read.min_by(|a, b| room(a).total_cmp(&room(b)))
+    }
 }
 
 /// What the budget allows.
@@ -96,4 +118,36 @@ pub struct BudgetState {
     pub changes: u64,
     /// Limits that cannot be kept even with the least, a sentence each.
     pub unreachable: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_zone_closest_to_its_limit_is_told_and_one_that_reads_nothing_never() {
+        let zone = |name: &str, celsius, ceiling, governs| ZoneState {
+            name: name.into(),
+            celsius,
+            ceiling,
+            governs,
+            ..ZoneState::default()
+        };
+        let mut board = BoardState {
+            zones: vec![
+                zone("silent", None, Some(40.0), true),
+                zone("battery", Some(99.0), Some(60.0), false),
+                zone("bare", Some(98.0), None, true),
+                zone("cool", Some(50.0), Some(90.0), true),
+                zone("near", Some(48.0), Some(60.0), true),
+            ],
+            ..BoardState::default()
+        };
+        let names = |board: &BoardState| board.closest().map(|zone| zone.name.clone());
+        assert_eq!(names(&board).as_deref(), Some("near"));
+        board.zones.truncate(3);
+        assert_eq!(names(&board).as_deref(), Some("bare"));
+        board.zones.truncate(2);
+        assert_eq!(names(&board), None);
+    }
 }

@@ -6,7 +6,8 @@
 
 use std::fmt::{Display, Write};
 
-use super::{Buckets, CameraPhase, EngineHealth, LIMITS, Mode, State};
+use super::{Buckets, CameraPhase, EngineHealth, EngineState, LIMITS, Mode, State};
+use crate::budget;
 use crate::report::{DropReason, Outcome};
 
 /// What a metric is.
@@ -88,6 +89,23 @@ families! {
     RUNS Counter "squint_engine_runs_total" ["camera", "engine"] "Frames that the engine was shown."
     FAILURES Counter "squint_engine_failures_total" ["camera", "engine"] "Frames that the engine was shown and failed at."
     RUN Histogram "squint_engine_run_seconds" ["engine"] "Time of the engine's network where it answered."
+    EXPECTED Gauge "squint_engine_expected_seconds" ["engine", "percentile"] "What a look of the engine is expected to take now: the 50th and the 95th percentile."
+    ENERGY Gauge "squint_engine_energy_joules" ["engine"] "What a look of the engine is expected to need now, beyond what the board draws anyway."
+    BUDGET_MODE Gauge "squint_budget_mode" ["mode"] "1 for the mode of the budget that holds, 0 for the others."
+    HELD Gauge "squint_budget_held" ["because"] "1 for what holds the budget down, 0 for the others."
+    INTERVAL Gauge "squint_budget_interval_seconds" [] "Least time between two frames of a camera that are looked at; 0: every frame."
+    CHANGES Counter "squint_budget_changes_total" [] "How often the set of engines that may look has changed."
+    UNREACHABLE Gauge "squint_budget_limits_unreachable" [] "Limits that cannot be kept even with the least; squint status names them."
+    POWER Gauge "squint_board_power_watts" ["rail"] "What the rail reads."
+    TEMPERATURE Gauge "squint_board_temperature_celsius" ["zone"] "What the thermal zone reads."
+    CEILING Gauge "squint_board_ceiling_celsius" ["zone"] "The ceiling that the budget keeps the zone under."
+    THROTTLING Gauge "squint_board_throttling" [] "1 while the board slows itself down."
+    OVER_CURRENT Counter "squint_board_over_current_events_total" [] "Over-current events."
+    GPU_CLOCK Gauge "squint_board_gpu_clock_hertz" [] "Clock of the GPU."
+    GPU_LOAD Gauge "squint_board_gpu_load_ratio" [] "Share of the time of the GPU that is used by everybody, 0 to 1."
+    DOUBTED Gauge "squint_sensors_doubted" [] "Sensors that are left out; squint status names them."
+    SAMPLES Counter "squint_telemetry_samples_total" [] "How often the board was read."
+    TELEMETRY_CPU Counter "squint_telemetry_cpu_seconds_total" [] "CPU time that reading the board has cost."
     OVERDUE Gauge "squint_thread_overdue" ["thread"] "1 while the thread takes longer than it may at what it does."
     MEMORY Gauge "process_resident_memory_bytes" [] "Resident memory."
     DESCRIPTORS Gauge "process_open_fds" [] "Open file descriptors."
@@ -101,6 +119,8 @@ pub fn render(state: &State, process: &Process) -> String {
     about_squint(&mut page, state);
     about_frames(&mut page, state);
     about_engines(&mut page, state);
+    about_budget(&mut page, state);
+    about_board(&mut page, state);
     page.family(&OVERDUE);
     for thread in &state.threads {
         page.sample(&OVERDUE, &[&thread.name], u8::from(thread.overdue));
@@ -188,6 +208,42 @@ fn about_engines(page: &mut Page, state: &State) {
     state.counted.engines.iter().for_each(|engine| page.histogram(&RUN, &engine.id, &engine.run));
 }
 
+fn about_budget(page: &mut Page, state: &State) {
+    let told = |value: &dyn Fn(&EngineState) -> Option<f64>| state.engines.iter().any(|engine| value(engine).is_some());
+    let percentiles: [(&str, fn(&EngineState) -> Option<f64>); 2] =
+        [("50", |engine| engine.p50_ms), ("95", |engine| engine.p95_ms)];
+    if percentiles.iter().any(|(_, value)| told(value)) {
+        page.family(&EXPECTED);
+    }
+    for engine in &state.engines {
+        for (percentile, value) in percentiles {
+            value(engine).iter().for_each(|ms| page.sample(&EXPECTED, &[&engine.id, percentile], ms / 1000.0));
+        }
+    }
+    page.named(&ENERGY, state.engines.iter().map(|engine| (engine.id.as_str(), engine.energy_mj.map(|mj| mj / 1000.0))));
+    let Some(budget) = &state.budget else { return };
+    page.named(&BUDGET_MODE, budget::Mode::ALL.iter().map(|mode| (mode.name(), Some(u8::from(mode.name() == budget.mode)))));
+    page.named(&HELD, budget::Why::ALL.iter().map(|why| (why.name(), Some(u8::from(why.name() == budget.because)))));
+    page.single(&INTERVAL, Some(budget.interval_s));
+    page.single(&CHANGES, Some(budget.changes));
+    page.single(&UNREACHABLE, Some(budget.unreachable.len()));
+}
+
+/// What is unknown has no line.
+fn about_board(page: &mut Page, state: &State) {
+    let Some(board) = &state.board else { return };
+    page.named(&POWER, board.rails.iter().map(|rail| (rail.name.as_str(), rail.mw.map(|mw| f64::from(mw) / 1000.0))));
+    page.named(&TEMPERATURE, board.zones.iter().map(|zone| (zone.name.as_str(), zone.celsius)));
+    page.named(&CEILING, board.zones.iter().map(|zone| (zone.name.as_str(), zone.ceiling)));
+    page.single(&THROTTLING, board.throttling.map(u8::from));
+    page.single(&OVER_CURRENT, board.over_current);
+    page.single(&GPU_CLOCK, board.gpu_clock_mhz.map(|mhz| f64::from(mhz) * 1e6));
+    page.single(&GPU_LOAD, board.gpu_load);
+    page.single(&DOUBTED, Some(board.doubts.len()));
+    page.single(&SAMPLES, Some(board.samples));
+    page.single(&TELEMETRY_CPU, Some(board.sampling_cpu_s));
+}
+
 /// The text so far.
 struct Page(String);
 
@@ -203,6 +259,19 @@ impl Page {
         if let Some(value) = value {
             self.family(family);
             self.sample(family, &[], value);
+        }
+    }
+
+    /// A family with one label; not told at all if there is no value. Of two of one name, which a scraper would refuse, the first is told.
+    fn named<'a>(&mut self, family: &Family, values: impl Iterator<Item = (&'a str, Option<impl Display>)>) {
+        let mut told: Vec<&str> = Vec::new();
+        for (name, value) in values {
+            let Some(value) = value.filter(|_| !told.contains(&name)) else { continue };
+            if told.is_empty() {
+                self.family(family);
+            }
+            self.sample(family, &[name], value);
+            told.push(name);
         }
     }
 
@@ -258,7 +327,7 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
-    use super::super::CameraState;
+    use super::super::{BoardState, CameraState, RailState};
     use super::*;
 
     #[test]
@@ -266,6 +335,17 @@ mod tests {
         let camera = CameraState { name: "a\"b\\c\nd".into(), losses: 3, ..CameraState::default() };
         let text = render(&State { cameras: vec![camera], ..State::default() }, &Process::default());
         assert!(text.contains("\nsquint_camera_losses_total{camera=\"a\\\"b\\\\c\\nd\"} 3\n"), "{text}");
+    }
+
+    #[test]
+    fn what_the_board_does_not_tell_is_missing_and_a_name_comes_once() {
+        let rail = |name: &str, mw| RailState { name: name.into(), mw, total: false };
+        let rails = vec![rail("VDD_IN", Some(6480.0)), rail("VDD_CPU", None), rail("VDD_IN", Some(1.0))];
+        let board = BoardState { rails, throttling: None, ..BoardState::default() };
+        let text = render(&State { board: Some(board), ..State::default() }, &Process::default());
+        let told: Vec<_> = text.lines().filter(|line| line.starts_with("squint_board")).collect();
+        assert_eq!(told, ["squint_board_power_watts{rail=\"VDD_IN\"} 6.48"], "{text}");
+        assert!(!text.contains("squint_budget") && !text.contains("squint_engine_energy"));
     }
 
     #[test]

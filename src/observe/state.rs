@@ -82,6 +82,19 @@ impl Mode {
             Self::Unlimited => Some(budget::Mode::Unlimited),
         }
     }
+
+    /// The next mode that is more generous or, if not `generous`, thriftier, see [`budget::Mode::ALL`]. `holds` is the budget's mode now, which
+    /// `auto` does not tell. `eco` and `paused` lie below all of them. `None`: there is none beyond.
+    pub fn next(self, holds: budget::Mode, generous: bool) -> Option<Self> {
+        const MODES: [Mode; 4] = [Mode::Saver, Mode::Balanced, Mode::Performance, Mode::Unlimited];
+        let from = match self {
+            Self::Eco | Self::Paused => return generous.then_some(MODES[0]),
+            _ => self.budget().unwrap_or(holds),
+        };
+        let at = MODES.iter().position(|mode| mode.budget() == Some(from))?;
+        let next = if generous { at.checked_add(1)? } else { at.checked_sub(1)? };
+        MODES.get(next).copied()
+    }
 }
 
 words! {
@@ -273,6 +286,18 @@ mod tests {
         assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
         let newer = json.replacen('{', "{\"news\":[1,2],", 1).replace("\"late\":0", "\"bored\":3");
         assert_eq!(serde_json::from_str::<State>(&newer).unwrap(), state, "what a newer daemon adds is left out");
+    }
+
+    #[test]
+    fn modes_follow_each_other_from_thrifty_to_generous() {
+        let holds = budget::Mode::Performance;
+        let row = |start: Mode, generous| {
+            std::iter::successors(Some(start), |mode| mode.next(holds, generous)).map(Mode::name).collect::<Vec<_>>()
+        };
+        assert_eq!(row(Mode::Auto, false), ["auto", "balanced", "saver"]);
+        assert_eq!(row(Mode::Auto, true), ["auto", "unlimited"]);
+        assert_eq!(row(Mode::Saver, true), ["saver", "balanced", "performance", "unlimited"]);
+        assert_eq!((row(Mode::Paused, false), row(Mode::Eco, true)[1]), (vec!["paused"], "saver"));
     }
 
     #[test]

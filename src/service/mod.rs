@@ -17,7 +17,7 @@ use std::backtrace::BacktraceStatus;
 use std::path::Path;
 
 use log::LevelFilter;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::events;
@@ -73,22 +73,36 @@ pub fn log_panics() {
 
 /// Makes SIGTERM and SIGINT stop Squint in good order; a second one ends it at once.
 pub fn stop_on_signals(stop: &Stop) -> std::io::Result<()> {
-    heed(&[SIGTERM, SIGINT], stop, || ())
+    heed(&[SIGTERM, SIGINT], stop, |_| ())
 }
 
-/// As [`stop_on_signals`]; SIGHUP calls `reload`, on the thread that waits for signals: it must not take its time.
-pub fn heed_signals(stop: &Stop, reload: impl Fn() + Send + 'static) -> std::io::Result<()> {
-    heed(&[SIGTERM, SIGINT, SIGHUP], stop, reload)
+/// What a signal asks of a daemon that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// SIGHUP: read everything again.
+    Reload,
+    /// SIGUSR1: the next thriftier mode.
+    Thriftier,
+    /// SIGUSR2: the next more generous mode.
+    MoreGenerous,
 }
 
-fn heed(signals: &[i32], stop: &Stop, reload: impl Fn() + Send + 'static) -> std::io::Result<()> {
+/// As [`stop_on_signals`]; other signals call `hear`, on the thread that waits for signals: it must not take its time. The system makes one
+/// of several signals of a kind that come at once.
+pub fn heed_signals(stop: &Stop, hear: impl Fn(Wish) + Send + 'static) -> std::io::Result<()> {
+    heed(&[SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2], stop, hear)
+}
+
+fn heed(signals: &[i32], stop: &Stop, hear: impl Fn(Wish) + Send + 'static) -> std::io::Result<()> {
     let mut signals = Signals::new(signals)?;
     let stop = stop.clone();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut stopping = false;
         for signal in signals.forever() {
             match signal {
-                SIGHUP => reload(),
+                SIGHUP => hear(Wish::Reload),
+                SIGUSR1 => hear(Wish::Thriftier),
+                SIGUSR2 => hear(Wish::MoreGenerous),
                 _ if !stopping => {
                     stopping = true;
                     // First of all: everything else may take a moment.

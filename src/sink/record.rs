@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::stamp::Stamp;
-use crate::engine::{Labels, TOP};
+use crate::engine::{EngineIdx, Labels, TOP};
 use crate::features;
 use crate::policy::{Reason, Step};
 use crate::report::{DropReason, Drops, Outcome, RECORD_VERSION, Report};
@@ -41,6 +41,7 @@ fn write(report: &Report, with_features: bool, buffer: &mut Vec<u8>) {
         top: Tops(report),
         engines: Steps(report),
         verdict: report.verdict.into(),
+        budget: Held::of(report),
         times: Times {
             wait_us: micros(report.times.wait),
             features_us: micros(report.times.features),
@@ -71,6 +72,7 @@ struct Record<'a> {
     top: Tops<'a>,
     engines: Steps<'a>,
     verdict: Why,
+    budget: Held<'a>,
     times: Times,
     drops: Dropped<'a>,
 }
@@ -96,6 +98,35 @@ impl From<Reason> for Why {
     fn from(reason: Reason) -> Self {
         Self { code: reason.code.name(), value: reason.value.and_then(finite), limit: reason.limit.and_then(finite) }
     }
+}
+
+/// What holds the budget down, and whom it withheld.
+#[derive(Serialize)]
+struct Held<'a> {
+    because: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withheld: Option<&'a str>,
+}
+
+impl<'a> Held<'a> {
+    fn of(report: &'a Report) -> Self {
+        let because = report.grant.because;
+        Self {
+            because: because.why.name(),
+            value: because.value.and_then(finite),
+            limit: because.limit.and_then(finite),
+            withheld: report.withheld.map(|engine| id(report, engine)),
+        }
+    }
+}
+
+/// An engine's id.
+fn id(report: &Report, engine: EngineIdx) -> &str {
+    report.engines.get(usize::from(engine.0)).map_or("?", |id| id)
 }
 
 /// The final answer's classes; none unless there is an answer.
@@ -179,7 +210,7 @@ impl Looked {
 impl Serialize for Steps<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.journey.steps.iter().map(|step| Asked {
-            id: self.0.engines.get(usize::from(step.engine.0)).map_or("?", |id| id),
+            id: id(self.0, step.engine),
             why: step.why.into(),
             answered: step.answered,
             look: Looked::of(step),

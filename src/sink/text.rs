@@ -109,6 +109,11 @@ impl<W: Write + Send> Text<W> {
         reasons(&mut self.cell, report)?;
         write!(self.line, "{}", style.paint("2", &self.cell))?;
         self.cell.clear();
+        if let Some(engine) = report.withheld {
+            let id = report.engines.get(usize::from(engine.0)).map_or("?", |id| id);
+            let text = format_args!("  no {}: {}", Tame(id), report.grant.because.why.name());
+            write!(self.line, "{}", style.paint("33", text))?;
+        }
         for why in DropReason::ALL.into_iter().filter(|why| report.drops.get(*why) > 0) {
             let text = format_args!("  −{} {}", report.drops.get(why), why.name());
             write!(self.line, "{}", style.paint("33", text))?;
@@ -232,6 +237,7 @@ fn reason(cell: &mut String, why: Reason) -> fmt::Result {
     cell.push_str(why.code.name());
     match (why.value, why.limit, why.code) {
         (Some(value), Some(limit), Code::OutOfTime) => write!(cell, " {value:.0}<{limit:.0} ms"),
+        (Some(value), Some(limit), Code::Budget) => write!(cell, " {value:.1}/{limit:.1}"),
         (Some(value), Some(limit), _) => {
             let sign = if value < limit { '<' } else { '≥' };
             write!(cell, " {value:.2}{sign}{limit:.2}")

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use squint::budget::{Because, Why};
 use squint::engine::{Answer, EngineIdx, Label, Labels, LookTimes, Top};
 use squint::features::{COUNT, Features};
 use squint::policy::{Code, Grant, Journey, Reason, Step};
@@ -104,6 +105,19 @@ pub fn failed() -> Report {
     report.journey.steps.push(failed_step(1, why(Code::EngineFailed, None, None)));
     report.outcome = Outcome::Failed;
     report.verdict = why(Code::EngineFailed, None, None);
+    report.drops = Drops::default();
+    report
+}
+
+/// The engine wanted drew too much power: a cheaper one answered, and no second one was asked.
+pub fn held() -> Report {
+    let mut report = answered();
+    report.journey.steps.truncate(1);
+    let because = Because { why: Why::Power, value: Some(6480.0), limit: Some(6000.0), zone: None };
+    report.journey.steps[0].why = why(Code::Budget, because.value, because.limit);
+    report.verdict = why(Code::Sure, Some(0.83), Some(0.62));
+    report.grant = Grant { engines: 1, escalation: false, because, ..Grant::FREE };
+    report.withheld = Some(EngineIdx(1));
     report.drops = Drops::default();
     report
 }

@@ -52,7 +52,7 @@ impl Schema {
                 always: cells[last] == "never",
             }
         };
-        let lists = ["## Outcomes", "## Codes", "## Drops", "### Stages"];
+        let lists = ["## Outcomes", "## Codes", "## Drops", "### Stages", "## Limits"];
         let words = lists.map(|heading| (heading.trim_start_matches(['#', ' ']).to_lowercase(), words(doc, heading)));
         Self { rows: cells(doc, heading).into_iter().map(row).collect(), words: words.into() }
     }

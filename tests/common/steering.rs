@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use squint::control::{Setting, Steering};
 use squint::observe::{
-    CameraPhase, CameraState, Counters, EngineHealth, EngineState, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State,
-    ThreadState, Watch,
+    BoardState, BudgetState, CameraPhase, CameraState, Counters, EngineHealth, EngineState, Mode, Phase, PolicyState, RailState,
+    Reload, Reloads, STATE_VERSION, State, ThreadState, Watch, ZoneState,
 };
 use squint::report::DropReason;
+use squint::telemetry::Doubt;
 
 use super::reports;
 
@@ -79,7 +80,7 @@ pub fn state() -> State {
         failures: 25,
         p50_ms: Some(2.5),
         p95_ms: Some(4.0),
-        energy_mj: None,
+        energy_mj: (state == EngineHealth::Ready).then_some(12.5),
     };
     let health = [EngineHealth::Ready, EngineHealth::Aside, EngineHealth::Stuck];
     let mut bikes = CameraState {
@@ -124,8 +125,53 @@ pub fn state() -> State {
         engines: reports::engines().iter().zip(health).map(engine).collect(),
         cameras: vec![bikes, door],
         threads: vec![ThreadState { name: "sink".into(), doing: "waiting for a report".into(), since_s: 0.1, overdue: false }],
-        board: None,
-        budget: None,
+        board: Some(board()),
+        budget: Some(budget()),
         counted: watch.read(start + Duration::from_secs(5)).counted(),
+    }
+}
+
+/// A TX2 that draws more than it should; one of its rails is silent.
+pub fn board() -> BoardState {
+    let rail = |name: &str, mw, total| RailState { name: name.into(), mw, total };
+    let zone = |name: &str, celsius, governs| ZoneState {
+        name: name.into(),
+        celsius,
+        throttle_at: Some(95.5),
+        governs,
+        ceiling: governs.then_some(80.0),
+    };
+    BoardState {
+        name: Some("Jetson TX2".into()),
+        rails: vec![rail("VDD_SYS_GPU", Some(1250.0), false), rail("VDD_SYS_SOC", None, false), rail("VDD_IN", Some(6480.0), true)],
+        zones: vec![zone("BCPU-therm", Some(61.0), true), zone("GPU-therm", Some(64.5), true), zone("Tdiode_tegra", None, false)],
+        gpu_clock_mhz: Some(854.25),
+        gpu_load: Some(0.625),
+        throttling: Some(false),
+        over_current: Some(2),
+        power_mode: Some("MAXQ".into()),
+        doubts: vec![Doubt { sensor: "Tdiode_tegra".into(), why: "has stood still for 60 s".into() }],
+        samples: 1200,
+        sampling_cpu_s: 0.75,
+        ..BoardState::default()
+    }
+}
+
+/// A budget that is held down by the power.
+pub fn budget() -> BudgetState {
+    BudgetState {
+        mode: "saver".into(),
+        chosen_by: "power-mode".into(),
+        because: "power".into(),
+        value: Some(6480.0),
+        limit: Some(6000.0),
+        zone: None,
+        engines: vec!["lite0-160".into()],
+        reach: vec!["lite0-160".into(), "lite2-260".into()],
+        stretch: 0.4,
+        escalation: false,
+        interval_s: 0.25,
+        changes: 3,
+        unreachable: Vec::new(),
     }
 }

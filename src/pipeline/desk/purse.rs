@@ -12,8 +12,8 @@ use crate::budget::{
 };
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::policy::Grant;
-use crate::telemetry::{Inventory, Sample};
-use crate::units::Millijoules;
+use crate::telemetry::{Inventory, MAX_ZONES, Sample};
+use crate::units::{Celsius, Millijoules};
 
 /// Most limits that are told to be out of reach.
 pub const MOST_UNREACHABLE: usize = 8;
@@ -173,6 +173,7 @@ impl Purse {
             mode: ruler.map(|ruler| ruler.mode),
             unreachable: unreachable.unwrap_or_default(),
             changes: ruler.map_or(0, |ruler| ruler.governor.changes()),
+            ceilings: ruler.map(|ruler| ceilings(&ruler.governor)).unwrap_or_default(),
             engines: Arc::clone(engines),
             tally,
         }
@@ -208,8 +209,15 @@ pub struct Stepped {
     pub unreachable: ArrayVec<Unreachable, MOST_UNREACHABLE>,
     /// How often the set of engines that may look has changed.
     pub changes: u64,
+    /// The zones that a ceiling holds for, by index, and the ceiling.
+    pub ceilings: ArrayVec<(usize, Celsius), MAX_ZONES>,
     /// Ids of the engines, by index.
     pub engines: Arc<[Arc<str>]>,
     /// What was done in between.
     pub tally: Tally,
+}
+
+fn ceilings(governor: &Governor) -> ArrayVec<(usize, Celsius), MAX_ZONES> {
+    let zones = governor.thermal().zones().iter().take(MAX_ZONES);
+    zones.map(|zone| (zone.zone, Celsius(zone.ceiling as f32))).collect()
 }
