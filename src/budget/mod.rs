@@ -14,6 +14,7 @@ mod modes;
 mod pair;
 mod schedule;
 mod standing;
+mod tell;
 mod thermal;
 
 pub use costs::{Costs, Prior};
