@@ -10,8 +10,11 @@ use super::latency::Latencies;
 use super::standing::{Look, Tally};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::telemetry::Sample;
-use crate::units::{Megahertz, Millijoules, Milliwatts};
+use crate::units::{Millijoules, Milliwatts};
 
+/// What is usual is the mean of so many looks; an engine that is not asked goes with the others over this long, s.
+const USUAL_LOOKS: f64 = 100.0;
+const USUAL_S: f64 = 300.0;
 /// Longest step that is believed; a longer gap counts as this much.
 const LONGEST_STEP_S: f64 = 10.0;
 
@@ -32,12 +35,49 @@ pub struct Costs {
     pub(super) latencies: Latencies,
     pub(super) energies: Energies,
     last: Option<Duration>,
+    usual: Usual,
+}
+
+/// How long looks usually take against their profile, whatever the clock is at this moment: what energies are reckoned with. A clock that
+/// follows the load changes by the second.
+#[derive(Clone, Debug)]
+struct Usual {
+    prior_s: [f64; MAX_ENGINES],
+    ratios: [f64; MAX_ENGINES],
+    shared: f64,
+}
+
+impl Usual {
+    fn new(priors: &[Option<Prior>]) -> Self {
+        let mut prior_s = [0.0; MAX_ENGINES];
+        for (seconds, prior) in prior_s.iter_mut().zip(priors) {
+            *seconds = prior.map_or(0.0, |prior| prior.p50.as_secs_f64().max(1e-6));
+        }
+        Self { prior_s, ratios: [1.0; MAX_ENGINES], shared: 1.0 }
+    }
+
+    fn pass(&mut self, dt_s: f64, tally: &Tally) {
+        for at in 0..MAX_ENGINES {
+            let looks = f64::from(tally.looks[at]);
+            if looks > 0.0 && self.prior_s[at] > 0.0 {
+                let ratio = (tally.busy[at].as_secs_f64() / looks / self.prior_s[at]).clamp(0.02, 100.0);
+                self.ratios[at] += (ratio - self.ratios[at]) * looks / (looks + USUAL_LOOKS);
+                self.shared += (ratio - self.shared) * looks / (looks + 2.0 * USUAL_LOOKS);
+            } else {
+                self.ratios[at] += (self.shared - self.ratios[at]) * (dt_s / USUAL_S).min(1.0);
+            }
+        }
+    }
+
+    fn seconds(&self, at: usize) -> Option<f64> {
+        Some(self.prior_s.get(at)? * self.ratios.get(at)?).filter(|seconds| *seconds > 0.0)
+    }
 }
 
 impl Costs {
     /// By [`EngineIdx`]; `None` is an engine that is not there. Those beyond [`MAX_ENGINES`] are left out.
     pub fn new(priors: &[Option<Prior>]) -> Self {
-        Self { latencies: Latencies::new(priors), energies: Energies::new(priors), last: None }
+        Self { latencies: Latencies::new(priors), energies: Energies::new(priors), last: None, usual: Usual::new(priors) }
     }
 
     /// Learns from a look. Looks of engines that are not there are left out.
@@ -49,14 +89,17 @@ impl Costs {
     /// is the index of the rail that stands for the board, [`crate::telemetry::Inventory::total`].
     pub fn step(&mut self, now: Duration, sample: &Sample, rail: Option<usize>, tally: &Tally) {
         let was = self.last.replace(now);
-        let mhz = |clock: Option<Megahertz>| clock.map(|clock| f64::from(clock.0));
-        self.latencies.clocks([mhz(sample.gpu_clock), mhz(sample.cpu_clock)], [mhz(sample.gpu_clock_cap), None]);
-        let Some(dt_s) = was.map(|was| now.saturating_sub(was).as_secs_f64()).filter(|dt| *dt > 0.0) else { return };
+        let dt_s = was.map_or(0.5, |was| now.saturating_sub(was).as_secs_f64());
+        self.latencies.clock_cap(sample.gpu_clock_cap.map(|clock| f64::from(clock.0)));
+        if was.is_none() || dt_s <= 0.0 {
+            return;
+        }
         let power = rail.and_then(|rail| sample.rails.get(rail).copied().flatten()).map(|power| f64::from(power.0) / 1000.0);
         let mut busy = [0.0; MAX_ENGINES];
         for (share, time) in busy.iter_mut().zip(&tally.busy) {
             *share = time.as_secs_f64() / dt_s;
         }
+        self.usual.pass(dt_s.min(LONGEST_STEP_S), tally);
         self.latencies.pass(dt_s.min(LONGEST_STEP_S));
         self.energies.pass(dt_s.min(LONGEST_STEP_S), power, &busy);
     }
@@ -86,7 +129,7 @@ impl Costs {
     /// Energy of a look above idle, with five watts assumed where nothing is known; `None` if the engine is not there.
     pub fn energy_or_guess(&self, engine: EngineIdx) -> Option<Millijoules> {
         let at = usize::from(engine.0);
-        Some(Millijoules(self.energies.watts(at).0 * self.latencies.p50(at)? * 1000.0))
+        Some(Millijoules(self.energies.watts(at).0 * self.usual.seconds(at)? * 1000.0))
     }
 
     /// Power above idle while the engine looks; `None` if nothing is known.

@@ -17,7 +17,7 @@ use self::bounds::{AIM_AT, Bound, MOST_OWED, ceiling_of};
 use self::events::Events;
 use self::lateness::Lateness;
 use super::costs::Costs;
-use super::ladder::{Ability, Ladder, Rates, rate_at};
+use super::ladder::{Ability, Ladder, Rates, power_at, rate_at};
 use super::meter::{Day, Window};
 use super::pair::Pair;
 use super::standing::{Because, Limits, Standing, Tally, Why};
@@ -32,6 +32,8 @@ pub const AHEAD_S: f64 = 30.0;
 pub const MARGIN: Celsius = Celsius(5.0);
 /// Readings of power are smoothed over this long, s: scenes come and go by the second.
 const SMOOTH_S: f64 = 10.0;
+/// How dear frames have been lately is the mean over this long, s.
+const LATELY_S: f64 = 30.0;
 /// What a frame costs on a rung is learned over this long, s.
 const LEARN_S: f64 = 60.0;
 /// The rate of frames is smoothed over this long, s.
@@ -77,8 +79,10 @@ pub struct Governor {
     board: Smooth,
     board_read: bool,
     rail: Smooth,
-    /// Power above idle that the looks should have drawn.
+    /// Power above idle that the looks should have drawn; and over a longer time, with what the ladder had expected at the level given.
     looked: Smooth,
+    lately: Smooth,
+    expected: Smooth,
     /// What was drawn less than the cap lately, J; it leaks over the window.
     owed_j: f64,
     standing: Standing,
@@ -97,7 +101,7 @@ pub struct Unreachable {
     pub limit: f32,
 }
 
-/// A reading smoothed over [`SMOOTH_S`], and for how long it has been missing.
+/// A smoothed reading, and for how long it has been missing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Smooth {
     value: Option<f64>,
@@ -105,11 +109,11 @@ struct Smooth {
 }
 
 impl Smooth {
-    fn add(&mut self, dt_s: f64, reading: Option<f64>) {
+    fn add(&mut self, dt_s: f64, over_s: f64, reading: Option<f64>) {
         match reading {
             Some(reading) => {
                 let was = self.value.unwrap_or(reading);
-                *self = Self { value: Some(was + (reading - was) * (1.0 - exp(-dt_s / SMOOTH_S))), missing_s: 0.0 };
+                *self = Self { value: Some(was + (reading - was) * (1.0 - exp(-dt_s / over_s))), missing_s: 0.0 };
             }
             None => self.missing_s += dt_s,
         }
@@ -144,6 +148,8 @@ impl Governor {
             board_read: false,
             rail: Smooth::default(),
             looked: Smooth::default(),
+            lately: Smooth::default(),
+            expected: Smooth::default(),
             owed_j: 0.0,
             standing: Standing::FREE,
             changes: 0,
@@ -250,7 +256,9 @@ impl Governor {
         let dt_s = dt_s.min(STEP_S.1);
 
         self.read(dt_s, sample, tally, costs);
-        let energies = self.ladder.energies(costs);
+        let mut energies = self.ladder.energies(costs);
+        let dearness = self.dearness();
+        energies.iter_mut().for_each(|energy| *energy *= dearness);
         let goal = self.goal(&energies, sample, costs);
         self.move_level(dt_s, &goal);
         self.given = self.pair.step(dt_s, self.wanted, goal.urgent);
@@ -281,22 +289,25 @@ impl Governor {
         // Without a reading what the looks should have drawn stands for it: heat follows that as well.
         let reckoned = costs.idle().map_or(0.0, |idle| f64::from(idle.0) / 1000.0) + looked_w(dt_s, tally, costs);
         let missing_s = self.board.missing_s;
-        self.board.add(dt_s, Some(board.unwrap_or(reckoned)));
+        self.board.add(dt_s, SMOOTH_S, Some(board.unwrap_or(reckoned)));
         self.board.missing_s = if board.is_some() { 0.0 } else { missing_s + dt_s };
         self.board_read |= board.is_some();
-        self.rail.add(dt_s, rail);
+        self.rail.add(dt_s, SMOOTH_S, rail);
         if let (Some(power), Some(rail)) = (&self.limits.power, rail) {
             let window_s = power.window.as_secs_f64().max(1.0);
             let lacks = f64::from(power.cap.0) / 1000.0 * AIM_AT - rail;
-            let most = MOST_OWED * f64::from(power.cap.0) / 1000.0 * window_s;
-            self.owed_j = (self.owed_j * exp(-dt_s / window_s) + lacks * dt_s).clamp(-most, most);
+            let whole = f64::from(power.cap.0) / 1000.0 * window_s;
+            self.owed_j = (self.owed_j * exp(-dt_s / window_s) + lacks * dt_s).clamp(-MOST_OWED.0 * whole, MOST_OWED.1 * whole);
         }
         self.window.add(dt_s, rail);
         if let Some(day) = &mut self.day {
             day.add(dt_s, board);
         }
         let looked = looked_w(dt_s, tally, costs);
-        self.looked.add(dt_s, Some(looked));
+        self.looked.add(dt_s, SMOOTH_S, Some(looked));
+        self.lately.add(dt_s, LATELY_S, Some(looked));
+        let expected = power_at(&self.ladder.energies(costs), self.rates(), self.given);
+        self.expected.add(dt_s, LATELY_S, Some(expected));
         let rate = if self.given >= 1.0 { f64::from(tally.frames) / dt_s } else { rate_at(self.rates(), self.given) };
         if rate > 0.0 {
             self.ladder.learn(self.given.max(1.0), looked / rate, (dt_s / LEARN_S).min(0.5), costs);
@@ -308,6 +319,14 @@ impl Governor {
     fn rates(&self) -> Rates {
         let full = self.rate.unwrap_or(0.0);
         Rates { full, least: (f64::from(self.limits.min_fps).max(0.0) * self.cameras).min(full) }
+    }
+
+    /// How much more frames cost lately than the ladder thought: the scenes of the last seconds.
+    fn dearness(&self) -> f64 {
+        match (self.lately.value, self.expected.value) {
+            (Some(looked), Some(expected)) if looked > 0.0 && expected > 0.0 => (looked / expected).clamp(0.2, 4.0),
+            _ => 1.0,
+        }
     }
 
     /// Power that the board draws now, and what of it the looks do not account for, W.

@@ -25,10 +25,10 @@ pub struct Kept {
     v: u32,
     /// As the board calls itself.
     board: Option<String>,
-    /// The shared slow-down at the reference clocks and its growth with the inverse GPU and CPU clock.
-    slow_down: [f32; 3],
-    /// The reference clocks, GPU and CPU, MHz.
-    reference_mhz: [Option<f32>; 2],
+    /// The shared slow-down at the reference clock and its growth with the inverse of the GPU's clock.
+    slow_down: [f32; 2],
+    /// The reference clock, MHz.
+    reference_mhz: Option<f32>,
     engines: Vec<KeptEngine>,
     zones: Vec<KeptZone>,
     /// Energy of a frame on each rung against a look of its dearest engine.
@@ -137,7 +137,7 @@ impl Kept {
             v: VERSION,
             board: owner.board.map(str::to_owned),
             slow_down: slow_down.map(|value| value as f32),
-            reference_mhz: reference.map(|mhz| mhz.map(|mhz| mhz as f32)),
+            reference_mhz: reference.map(|mhz| mhz as f32),
             engines: engines.collect(),
             zones: zones.collect(),
             rungs: governor.ratios().map(|ratio| ratio as f32).collect(),
@@ -181,7 +181,7 @@ impl Kept {
         for (at, share) in self.slow_down.iter().enumerate() {
             within(format!("slow-down[{at}]"), *share, (0.0, 100.0))?;
         }
-        for mhz in self.reference_mhz.iter().flatten() {
+        if let Some(mhz) = &self.reference_mhz {
             within("reference-mhz".into(), *mhz, (1.0, 100_000.0))?;
         }
         for (at, engine) in self.engines.iter().enumerate() {
@@ -224,7 +224,7 @@ impl Kept {
     /// then `costs` stay as they are.
     pub fn resume(&self, owner: &Owner, costs: &mut Costs) -> Result<(), KeptError> {
         self.belongs_to(owner)?;
-        costs.latencies.resume(self.slow_down.map(f64::from), self.reference_mhz.map(|mhz| mhz.map(f64::from)));
+        costs.latencies.resume(self.slow_down.map(f64::from), self.reference_mhz.map(f64::from));
         for (at, engine) in self.engines.iter().enumerate() {
             costs.latencies.relearn(at, Learned { correction: f64::from(engine.correction), spread: f64::from(engine.spread) });
             if let Some(watts) = engine.watts {

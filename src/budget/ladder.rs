@@ -120,6 +120,22 @@ impl Ladder {
                 rung.ratio = (rung.ratio + weight.clamp(0.0, 1.0) * off * part / norm / look).clamp(0.02, 8.0);
             }
         }
+        self.yield_to(low, high, costs);
+    }
+
+    /// Rungs below the ones in use cannot be dearer, those above not cheaper: what was seen counts more than what was thought.
+    fn yield_to(&mut self, low: usize, high: usize, costs: &Costs) {
+        let look = |rung: &Rung| costs.energy_or_guess(rung.top).map_or(0.0, |energy| energy.0 / 1000.0).max(1e-9);
+        for at in (0..low).rev() {
+            let most = 0.95 * self.rungs[at + 1].ratio * look(&self.rungs[at + 1]);
+            let own = look(&self.rungs[at]);
+            self.rungs[at].ratio = self.rungs[at].ratio.min(most / own);
+        }
+        for at in high + 1..self.rungs.len() {
+            let least = 1.05 * self.rungs[at - 1].ratio * look(&self.rungs[at - 1]);
+            let own = look(&self.rungs[at]);
+            self.rungs[at].ratio = self.rungs[at].ratio.max(least / own);
+        }
     }
 
     /// The learned ratios, for keeping.
@@ -168,7 +184,6 @@ pub(super) fn rate_at(rates: Rates, level: f64) -> f64 {
 }
 
 /// Watts that the looks draw at `level`.
-#[cfg(test)]
 pub(super) fn power_at(energies: &[f64], rates: Rates, level: f64) -> f64 {
     energy_at(energies, level) * rate_at(rates, level)
 }

@@ -2,7 +2,7 @@
 //!
 //! The idea is ALERT's (Wan et al., USENIX ATC 2020): the time of every look, divided by what the profile says, is a measurement of one
 //! factor that a Kalman filter follows, so that one engine's slow look tells about all the others; the process noise grows with the
-//! surprises. Added here: the factor is a line in the inverse clocks (t = a + b/f, which fits the published tables of the TX2 within
+//! surprises. Added here: the factor is a line in the inverse clock (t = a + b/f, which fits the published tables of the TX2 within
 //! 5 %), each engine has a slow correction of its own profile, and a single outlier is clipped.
 
 use std::time::Duration;
@@ -11,14 +11,14 @@ use arrayvec::ArrayVec;
 
 use super::costs::Prior;
 use crate::engine::MAX_ENGINES;
-use crate::stats::{Z95_ONE_SIDED, normal_cdf};
+use crate::stats::{Z95_ONE_SIDED, exp, normal_cdf};
 
-/// State of the shared filter: the slow-down at the reference clocks, and how it grows with the inverse GPU and CPU clock.
-const STATES: usize = 3;
-/// Where the clocks' shares start: the GPU's 0.5 of a look's time, the processor's 0.2, both uncertain.
-const START: [f64; STATES] = [1.0, 0.5, 0.2];
+/// State of the shared filter: the slow-down at the reference clock, and how it grows with the inverse of the GPU's clock.
+const STATES: usize = 2;
+/// Where they start: half of a look's time goes with the GPU's clock, give or take a quarter.
+const START: [f64; STATES] = [1.0, 0.5];
 /// Variances to start from.
-const START_VARIANCE: [f64; STATES] = [0.01, 0.0625, 0.04];
+const START_VARIANCE: [f64; STATES] = [0.01, 0.0625];
 /// Least process noise of the slow-down, a look.
 const LEAST_NOISE: f64 = 1e-5;
 /// How much of the process noise stays from look to look (ALERT's alpha).
@@ -31,8 +31,9 @@ const LASTING: u32 = 3;
 const CORRECTION_VARIANCE: f64 = 0.0025;
 /// Least and greatest relative spread of the looks of an engine, one standard deviation.
 const SPREAD: (f64, f64) = (0.02, 0.5);
-/// A correction returns to the profile with this time constant while its engine is not asked.
-const EASE_S: f64 = 120.0;
+/// While an engine is not asked, its correction and what the others say of it return to the profile with this time constant: on a clock that
+/// follows the load short looks say little of long ones, and nothing else would ever show that it has become quick again.
+const EASE_S: f64 = 60.0;
 /// The shared slow-down returns to 1 with this one while no engine at all is asked.
 const EASE_ALL_S: f64 = 600.0;
 /// An engine counts as not asked after this long.
@@ -44,9 +45,9 @@ pub(super) struct Latencies {
     state: [f64; STATES],
     covariance: [[f64; STATES]; STATES],
     noise: f64,
-    /// Inverse clocks against the reference, less one: 0 at the reference, 1 at half of it.
-    slower: [f64; 2],
-    reference: [Option<f64>; 2],
+    /// Inverse clock against the reference, less one: 0 at the reference, 1 at half of it.
+    slower: f64,
+    reference: Option<f64>,
     unasked_s: f64,
     normal_looks: u64,
     engines: ArrayVec<Option<Engine>, MAX_ENGINES>,
@@ -85,25 +86,23 @@ impl Latencies {
             state: START,
             covariance,
             noise: LEAST_NOISE,
-            slower: [0.0; 2],
-            reference: [None; 2],
+            slower: 0.0,
+            reference: None,
             unasked_s: 0.0,
             normal_looks: 0,
             engines,
         }
     }
 
-    /// The clocks as they are now, MHz; the first known ones are the reference, `cap` before `now`.
-    pub fn clocks(&mut self, now: [Option<f64>; 2], cap: [Option<f64>; 2]) {
-        for which in 0..2 {
-            let usable = |clock: Option<f64>| clock.filter(|mhz| mhz.is_finite() && *mhz >= 1.0);
-            let Some(mhz) = usable(now[which]) else {
-                self.slower[which] = 0.0;
-                continue;
-            };
-            let reference = *self.reference[which].get_or_insert(usable(cap[which]).unwrap_or(mhz));
-            self.slower[which] = (reference / mhz - 1.0).clamp(-0.9, 20.0);
-        }
+    /// The highest clock that the GPU may take now, MHz; the first known one is the reference. The clock of the moment says nothing: one that
+    /// follows the load is low between looks and rises for them.
+    pub fn clock_cap(&mut self, mhz: Option<f64>) {
+        let Some(mhz) = mhz.filter(|mhz| mhz.is_finite() && *mhz >= 1.0) else {
+            self.slower = 0.0;
+            return;
+        };
+        let reference = *self.reference.get_or_insert(mhz);
+        self.slower = (reference / mhz - 1.0).clamp(-0.9, 20.0);
     }
 
     /// Time passes: what is not asked returns to what the profile says.
@@ -202,14 +201,14 @@ impl Latencies {
     }
 
     fn regressors(&self) -> [f64; STATES] {
-        [1.0, self.slower[0], self.slower[1]]
+        [1.0, self.slower]
     }
 
     /// Expected time of a look in seconds and its relative spread.
     fn expected(&self, at: usize) -> Option<(f64, f64)> {
         let engine = self.engines.get(at)?.as_ref()?;
         let h = self.regressors();
-        let shared = dot(&h, &self.state).max(0.05);
+        let shared = engine.believed(dot(&h, &self.state).max(0.05));
         let unknown = dot(&h, &times(&self.covariance, &h)).max(0.0) / (shared * shared);
         let own = engine.variance / (engine.correction * engine.correction);
         Some((engine.prior_s * engine.correction * shared, (engine.spread2 + unknown + own).sqrt().min(SPREAD.1)))
@@ -236,12 +235,12 @@ impl Latencies {
     }
 
     /// The shared state, for keeping.
-    pub fn shared(&self) -> ([f64; STATES], [Option<f64>; 2]) {
+    pub fn shared(&self) -> ([f64; STATES], Option<f64>) {
         (self.state, self.reference)
     }
 
     /// Goes on from a kept state.
-    pub fn resume(&mut self, state: [f64; STATES], reference: [Option<f64>; 2]) {
+    pub fn resume(&mut self, state: [f64; STATES], reference: Option<f64>) {
         (self.state, self.reference) = (state, reference);
         self.bound();
     }
@@ -263,6 +262,12 @@ impl Latencies {
 }
 
 impl Engine {
+    /// What is believed of the slow-down that the others see.
+    fn believed(&self, shared: f64) -> f64 {
+        let away_s = (self.unasked_s - UNASKED_S).max(0.0);
+        1.0 + (shared - 1.0) * exp(-away_s / EASE_S)
+    }
+
     fn new(prior: &Prior) -> Self {
         let prior_s = prior.p50.as_secs_f64().max(1e-6);
         let spread = ((prior.p95.as_secs_f64() / prior_s - 1.0) / Z95_ONE_SIDED).clamp(SPREAD.0, SPREAD.1);
@@ -280,9 +285,9 @@ impl Engine {
 }
 
 fn dot(a: &[f64; STATES], b: &[f64; STATES]) -> f64 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    a[0] * b[0] + a[1] * b[1]
 }
 
 fn times(matrix: &[[f64; STATES]; STATES], vector: &[f64; STATES]) -> [f64; STATES] {
-    [dot(&matrix[0], vector), dot(&matrix[1], vector), dot(&matrix[2], vector)]
+    [dot(&matrix[0], vector), dot(&matrix[1], vector)]
 }

@@ -15,6 +15,7 @@ mod pair;
 mod prior;
 mod schedule;
 mod standing;
+mod tell;
 mod thermal;
 
 pub use costs::{Costs, Prior};

@@ -3,6 +3,7 @@
 use super::*;
 use crate::budget::standing::{Look, Tally};
 use crate::stats::{splitmix64, unit};
+use crate::units::Megahertz;
 use arrayvec::ArrayVec;
 
 const CHEAP: EngineIdx = EngineIdx(0);
@@ -130,7 +131,7 @@ fn an_engine_that_is_not_asked_returns_to_its_profile() {
 fn sampled(gpu_mhz: f32, power_mw: Option<f32>) -> Sample {
     let mut rails = ArrayVec::new();
     rails.push(power_mw.map(Milliwatts));
-    Sample { rails, gpu_clock: Some(Megahertz(gpu_mhz)), gpu_clock_cap: Some(Megahertz(1300.0)), ..Sample::default() }
+    Sample { rails, gpu_clock: Some(Megahertz(gpu_mhz)), gpu_clock_cap: Some(Megahertz(gpu_mhz)), ..Sample::default() }
 }
 
 #[test]
@@ -139,13 +140,14 @@ fn the_clock_tells_the_time_before_a_look_does() {
     // 2.45 + 20.67 / f of the published ResNet-50, scaled to 10 ms at 1300 MHz.
     let time = |mhz: f64| 10.0 * (2.45 + 20.67e3 / mhz) / (2.45 + 20.67 / 1.3);
     let clocks = [1300.0, 854.0, 522.0, 1122.0, 420.0, 1300.0, 624.0];
-    for at in 0..140 {
-        let mhz = clocks[at / 4 % clocks.len()];
+    for at in 0..1400 {
+        let mhz = clocks[at / 100 % clocks.len()];
         costs.step(Duration::from_millis(500 * at as u64), &sampled(mhz, None), None, &Tally::default());
         look(&mut costs, CHEAP, time(f64::from(mhz)), 1);
     }
-    costs.step(Duration::from_secs(100), &sampled(522.0, None), None, &Tally::default());
-    near(costs.p50(CHEAP), time(522.0), 0.1);
+    costs.step(Duration::from_secs(701), &sampled(522.0, None), None, &Tally::default());
+    near(costs.p50(CHEAP), time(522.0), 0.15);
+    costs.look(&Look { engine: DEAR, time: ms(5.0 * time(522.0)), crowded: false });
     near(costs.p50(DEAR), 5.0 * time(522.0), 0.15);
 }
 

