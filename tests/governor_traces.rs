@@ -25,7 +25,7 @@ fn limits(text: &str) -> Limits {
     let pairs = text.lines().filter_map(|line| line.strip_prefix('#')?.split_once('='));
     let (mut cap, mut window) = (None, Duration::from_secs(60));
     for (key, value) in pairs {
-        let value: f32 = value.trim().parse().unwrap();
+        let value: f32 = value.trim().parse().expect("a limit is a number");
         match key.trim() {
             "ceiling-c" => limits.ceiling = Some(Celsius(value)),
             "power-mw" => cap = Some(Milliwatts(value)),
@@ -62,7 +62,7 @@ impl Desk {
 }
 
 fn follow(path: &Path) {
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = std::fs::read_to_string(path).expect("a trace that was listed");
     let inventory = Inventory {
         rails: vec![Rail { name: "VDD_IN".into(), origin: "trace".into(), sum: false }],
         total: Some(0),
@@ -85,9 +85,9 @@ fn follow(path: &Path) {
     let (mut at_s, mut was) = (0.0, [None, None]);
     let mut rows = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
     for (row, line) in rows.records().enumerate() {
-        let line = line.unwrap();
+        let line = line.expect("as many columns as the head");
         let number = |column: usize| line[column].parse::<f64>().ok();
-        let (until_s, fps, goal) = (number(0).unwrap(), number(5).unwrap(), [number(1), number(2)]);
+        let (until_s, fps, goal) = (number(0).expect("until_s"), number(5).expect("fps"), [number(1), number(2)]);
         let throttling = match &line[3] {
             "" => None,
             word => Some(word == "yes"),
@@ -110,7 +110,7 @@ fn follow(path: &Path) {
         was = [goal[0].or(was[0]), goal[1].or(was[1])];
         let standing = governor.standing();
         let got = (governor.level().floor(), standing.because.why.name());
-        let wanted = (line[6].parse::<f64>().unwrap(), &line[7]);
+        let wanted = (line[6].parse::<f64>().expect("rung"), &line[7]);
         assert_eq!(got, wanted, "{}, row {}, after {at_s} s at level {}: {standing:?}", path.display(), row + 1, governor.level());
     }
 }

@@ -373,14 +373,13 @@ impl Governor {
         } else {
             Because::default()
         };
-        if let Some((slow, late)) = self.lateness.verdict(self.limits.latency, costs) {
-            if reach & self.crew & slow != 0 {
-                let fastest = self.lateness.fastest(costs, self.crew);
-                let quick = |set: u32| if set & self.crew & !slow != 0 { set & !slow } else { fastest };
-                (admissible, reach) = if reach == 0 { (0, 0) } else { (quick(admissible), quick(reach) | quick(admissible)) };
-                if matches!(because.why, Why::Free | Why::Blind) {
-                    because = late;
-                }
+        let verdict = self.lateness.verdict(self.limits.latency, costs);
+        if let Some((slow, late)) = verdict.filter(|(slow, _)| reach & self.crew & slow != 0) {
+            let fastest = self.lateness.fastest(costs, self.crew);
+            let quick = |set: u32| if set & self.crew & !slow != 0 { set & !slow } else { fastest };
+            (admissible, reach) = (quick(admissible), quick(reach) | quick(admissible));
+            if matches!(because.why, Why::Free | Why::Blind) {
+                because = late;
             }
         }
         Standing { admissible, reach, stretch: stretch as f32, escalation: !self.lateness.too_late(), interval, because }

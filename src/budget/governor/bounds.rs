@@ -64,10 +64,10 @@ impl Governor {
         goal
     }
 
-    /// A limit has no reading: no higher than what was usual when it went, for the same `limit` each time. `known` is false if there never
+    /// A limit has no reading: no higher than what was given, and usual, when it went, for the same `limit` each time. `known` is false if there never
     /// was one: then the cheapest engine is what is safe.
     fn blind(&mut self, limit: usize, gone: bool, known: bool) -> Bound {
-        let safe = if known { self.usual } else { 1.0 };
+        let safe = if known { self.usual.min(self.given) } else { 1.0 };
         let level = *self.held[limit].get_or_insert(safe);
         let why = if gone { Why::Blind } else { self.standing.because.why };
         Bound { level, urgent: !known, because: Because { why, ..Because::default() } }
