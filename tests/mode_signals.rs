@@ -8,7 +8,6 @@ mod onnx_model;
 #[allow(dead_code, unused_imports)]
 #[path = "common/shelf.rs"]
 mod shelf;
-#[allow(dead_code)]
 #[path = "common/squint.rs"]
 mod squint_cli;
 #[allow(dead_code)]

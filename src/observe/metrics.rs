@@ -209,15 +209,13 @@ fn about_engines(page: &mut Page, state: &State) {
 }
 
 fn about_budget(page: &mut Page, state: &State) {
-    let told = |value: &dyn Fn(&EngineState) -> Option<f64>| state.engines.iter().any(|engine| value(engine).is_some());
-    let percentiles: [(&str, fn(&EngineState) -> Option<f64>); 2] =
-        [("50", |engine| engine.p50_ms), ("95", |engine| engine.p95_ms)];
-    if percentiles.iter().any(|(_, value)| told(value)) {
+    let times = |engine: &EngineState| [("50", engine.p50_ms), ("95", engine.p95_ms)];
+    if state.engines.iter().flat_map(times).any(|(_, ms)| ms.is_some()) {
         page.family(&EXPECTED);
     }
     for engine in &state.engines {
-        for (percentile, value) in percentiles {
-            value(engine).iter().for_each(|ms| page.sample(&EXPECTED, &[&engine.id, percentile], ms / 1000.0));
+        for (percentile, ms) in times(engine) {
+            ms.iter().for_each(|ms| page.sample(&EXPECTED, &[&engine.id, percentile], ms / 1000.0));
         }
     }
     page.named(&ENERGY, state.engines.iter().map(|engine| (engine.id.as_str(), engine.energy_mj.map(|mj| mj / 1000.0))));
