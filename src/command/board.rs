@@ -12,7 +12,7 @@ use log::{Level, info, log, warn};
 
 use super::kit::Kit;
 use crate::bounded;
-use crate::budget::{Because, Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
+use crate::budget::{Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
 use crate::config::{self, Tegrastats};
 use crate::engine::MAX_ENGINES;
 use crate::error::Error;
@@ -324,25 +324,9 @@ fn unit(why: Why) -> (&'static str, &'static str) {
 /// The standing in one line.
 fn sentence(inventory: &Inventory, stepped: &Stepped) -> String {
     let Standing { admissible, reach, stretch, escalation, interval, because } = stepped.is;
-    let Because { why, value, limit, zone } = because;
-    let held = match why {
-        Why::Free => return "budget: everything is allowed".into(),
-        Why::Temperature => {
-            let name = zone.and_then(|zone| inventory.zones.get(usize::from(zone))).map_or("a zone", |zone| zone.name.as_str());
-            format!("{name} is or will be too hot")
-        }
-        Why::Throttling => "the board slows itself down".into(),
-        Why::OverCurrent => "an over-current event".into(),
-        Why::Power => "the power".into(),
-        Why::EnergyDay => "the energy of the day".into(),
-        Why::EnergyFrame => "the energy of a frame".into(),
-        Why::Latency => "the latency".into(),
-        Why::Blind => "the readings that a limit needs are gone".into(),
-    };
-    let figures = match (value, limit) {
-        (Some(value), Some(limit)) => format!(" ({value:.1} of {limit:.1} {})", unit(why).0),
-        _ => String::new(),
-    };
+    if because.why == Why::Free {
+        return "budget: everything is allowed".into();
+    }
     let named = names(stepped, admissible);
     let mut allowed = if named.is_empty() { "no engine may look".into() } else { format!("allowed: {}", named.join(", ")) };
     let further = names(stepped, reach & !admissible);
@@ -355,7 +339,7 @@ fn sentence(inventory: &Inventory, stepped: &Stepped) -> String {
     if !interval.is_zero() {
         allowed.push_str(&format!("; a frame every {:.0} ms", interval.as_secs_f64() * 1000.0));
     }
-    format!("budget: {held}{figures}; {allowed}")
+    format!("budget: {}; {allowed}", because.tell(inventory))
 }
 
 /// Ids of the engines in a set.
