@@ -49,7 +49,9 @@ impl Pair {
         }
         let wanted = (level.max(0.0).floor() as usize).min(self.rungs);
         if wanted > self.at {
-            let beyond = level - (self.at + 1) as f64 + 0.05;
+            // At the top there is no beyond that would show how much is wanted.
+            let spare = if wanted == self.rungs { 0.3 } else { 0.05 };
+            let beyond = level - (self.at + 1) as f64 + spare;
             self.up += (beyond + 4.0 * beyond * beyond) * dt_s;
             self.down = 0.0;
             if self.up >= self.price && self.since_step_s >= DWELL_S {
