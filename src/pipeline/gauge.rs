@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::Kept;
 use crate::telemetry::{Doubt, Sample, Telemetry};
+use crate::trace::Tape;
 
 use super::clock::{Clock, Stop};
 use super::dispatch::Dispatcher;
@@ -33,6 +34,8 @@ pub struct Gauge {
     pub hear: Box<dyn FnMut(&Sample, &Stepped, &[Doubt]) + Send>,
     /// Keeps what was learned, now and then; absent if nobody wants it.
     pub keep: Option<Box<dyn FnMut(&Kept) + Send>>,
+    /// Where the desk writes down everything that decides; absent if nobody wants it.
+    pub tape: Option<Tape>,
 }
 
 /// The thread, from outside.

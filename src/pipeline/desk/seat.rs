@@ -94,6 +94,11 @@ impl Seat {
         (self.aside_until.is_none() && self.stuck_since.is_none() && !self.unusable).then_some(terms)
     }
 
+    /// Median and 95th percentile that it is expected to take; `None` if it could not be loaded.
+    pub(super) fn expected(&self) -> Option<(Duration, Duration)> {
+        (!self.unusable).then(|| (self.window.p50(), self.window.p95()))
+    }
+
     /// True if a frame could be given to it at once.
     pub(super) fn is_free(&self) -> bool {
         self.held.is_none() && self.aside_until.is_none() && self.stuck_since.is_none() && !self.unusable
