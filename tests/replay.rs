@@ -53,7 +53,8 @@ fn config(folder: &Path, name: &str, power_mw: u32) -> PathBuf {
 fn recorded(folder: &Path) -> PathBuf {
     let (trace, policy) = (folder.join("run.trace"), confidence_policy(folder, 0.99));
     let config = config(folder, "low.toml", 8000);
-    let args = ["run", "--config", text(&config), "--policy", text(&policy), "--frames", FRAMES, "--quiet", "--record", text(&trace)];
+    let args =
+        ["run", "--config", text(&config), "--policy", text(&policy), "--frames", FRAMES, "--quiet", "--record", text(&trace)];
     ask(args).ends(0);
     trace
 }
@@ -73,16 +74,21 @@ fn every_decision_of_a_run_under_a_cap_is_made_again_to_the_last_bit() {
     let told = ask(["replay", text(&trace), "--json"]).ends(0).json();
     assert_eq!((&told["identical"], &told["whole"], &told["missing"]), (&true.into(), &true.into(), &0.into()), "{told}");
     for what in ["decisions", "grants", "steps"] {
-        assert!(count(&told, [what, "all"]) > 2 && count(&told, [what, "all"]) == count(&told, [what, "identical"]), "{what}: {told}");
+        assert!(
+            count(&told, [what, "all"]) > 2 && count(&told, [what, "all"]) == count(&told, [what, "identical"]),
+            "{what}: {told}"
+        );
     }
     let lines = std::fs::read_to_string(&trace).unwrap();
     assert!(lines.contains(r#""why":"power""#), "the cap holds: else nothing is tried");
 
     // One bit of one reading, one figure of one decision: each is found, at its line.
     for (from, line) in [(r#""value":"#, "decision"), (r#""stretch":"#, "step")] {
-        let at = lines.lines().position(|it| it.contains(from) && it.contains(if line == "step" { "{\"step\"" } else { "{\"after\"" }));
+        let at =
+            lines.lines().position(|it| it.contains(from) && it.contains(if line == "step" { "{\"step\"" } else { "{\"after\"" }));
         let at = at.unwrap_or_else(|| panic!("no {from}"));
-        let changed: Vec<_> = lines.lines().enumerate().map(|(number, it)| if number == at { tampered(it, from) } else { it.to_owned() }).collect();
+        let changed: Vec<_> =
+            lines.lines().enumerate().map(|(number, it)| if number == at { tampered(it, from) } else { it.to_owned() }).collect();
         let other = write(folder.path().join("other.trace"), changed.join("\n") + "\n");
         let told = ask(["replay", text(&other), "--json"]).ends(1).json();
         assert_eq!((&told["differences"][0]["line"], &told["differences"][0]["what"]), (&(at + 1).into(), &line.into()), "{told}");

@@ -62,13 +62,9 @@ pub struct Papers {
     pub kept: Option<String>,
 }
 
-/// A line after the first.
+/// A line after the first. Of a fixed size, up to three kilobytes, so that it stands in a slot that was made before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "they stand in the slots of a queue that was made before; a box would be made for each"
-)]
 pub enum Event {
     /// A crew is on duty from now on.
     Crew(Box<OnDuty>),
@@ -522,5 +518,32 @@ impl After {
     /// Whom the frame was shown to.
     pub fn journey(&self) -> Journey {
         Journey { steps: self.steps.iter().map(Look1::from).collect(), answer: (&self.answer).into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_fits_into_its_slot() {
+        assert!(size_of::<Event>() <= 3072, "{} bytes", size_of::<Event>());
+    }
+
+    #[test]
+    fn what_is_no_number_and_what_is_minus_zero_are_read_as_they_were_written() {
+        let told =
+            Told { top: [Likely(7, f32::NAN), Likely(8, -0.0)].into_iter().collect(), margin: f32::INFINITY, entropy: 1e-45 };
+        let text = serde_json::to_string(&told).unwrap();
+        let again: Told = serde_json::from_str(&text).unwrap();
+        assert!(again.top[0].1.is_nan() && again.top[1].1.is_sign_negative() && again.margin.is_nan(), "{text}");
+        assert_eq!(again.entropy.to_bits(), told.entropy.to_bits());
+    }
+
+    #[test]
+    fn decisions_differ_by_the_last_bit_of_a_figure() {
+        let decision = Decision::new(Act::Accept, None, Reason::with(Code::Sure, 0.9, 0.5), None);
+        let next = Decision { value: Some(f32::from_bits(0.9f32.to_bits() + 1)), ..decision };
+        assert!(decision == decision.clone() && decision != next);
     }
 }

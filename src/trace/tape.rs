@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::event::{End, Event, Gap, OnDuty, Papers};
 
-/// Events that may wait for the disk: some seconds of two cameras. A slot is of some three kilobytes.
+/// Events that may wait for the disk: some seconds of two cameras. A slot has at most three kilobytes.
 const SLOTS: usize = 512;
 /// How long the last line may wait for a slot.
 const PATIENCE: Duration = Duration::from_secs(1);

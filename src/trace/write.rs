@@ -99,3 +99,41 @@ fn put(out: &mut impl Write, line: &mut Vec<u8>, value: &impl Serialize) -> io::
     line.push(b'\n');
     out.write_all(line)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::DropReason;
+    use crate::trace::event::{FrameNumber, Lost};
+
+    #[test]
+    fn a_disk_that_fills_up_ends_the_recording_and_nobody_is_waited_for() {
+        let Ok(full) = File::create("/dev/full") else { return eprintln!("skipped: there is no /dev/full") };
+        let (tape, from) = Tape::with_slots(4);
+        let lost = Event::Lost(Lost { frame: FrameNumber(0, 1), why: DropReason::Busy });
+        tape.put(lost.clone());
+        let writer =
+            std::thread::spawn(move || write(BufWriter::with_capacity(16, full), Vec::new(), &from, Path::new("/dev/full")));
+        assert_eq!(writer.join().unwrap(), None);
+        (0..9).for_each(|_| tape.put(lost.clone()));
+        assert!(!tape.end() && tape.missing() == 0, "what nobody would write is not counted as missing");
+    }
+
+    #[test]
+    fn a_recording_that_is_finished_is_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.trace");
+        let head = Head {
+            v: crate::trace::VERSION,
+            squint: "test".into(),
+            schema: "s".into(),
+            inventory: Default::default(),
+            cameras: vec!["c".into()],
+        };
+        Recorder::start(&path, &head).unwrap().finish();
+        let mut reader = crate::trace::Reader::open(&path).unwrap();
+        assert_eq!(reader.head(), &head);
+        assert!(matches!(reader.next_event(), Ok(Some(Event::End(_)))));
+        assert!(matches!(reader.next_event(), Ok(None)) && reader.has_ended());
+    }
+}
