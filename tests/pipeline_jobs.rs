@@ -102,13 +102,8 @@ fn chain(count: u8, first: &Arc<AtomicU64>, free: &Arc<AtomicBool>) -> Crew {
 /// Frames that a camera can have under way with four engines and a listener that takes nothing, if the first crew has `begin` engines.
 fn under_way(begin: u8) -> u64 {
     let (stop, looks, free) = (Stop::new(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
-    let surroundings = Surroundings {
-        clock: Arc::new(MachineClock),
-        stop: stop.clone(),
-        started: Instant::now(),
-        vitals: Arc::default(),
-        gauge: None,
-    };
+    let surroundings =
+        Surroundings { clock: Arc::new(MachineClock), stop: stop.clone(), started: Instant::now(), vitals: Arc::default(), gauge: None };
     let (asked, over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     let source = (Arc::clone(&asked), Arc::clone(&over));
     let opener = move || {

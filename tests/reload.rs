@@ -81,13 +81,8 @@ fn camera(name: &str, lossless: bool, pause: Duration) -> CameraSetup {
 /// Runs `act` beside a pipeline of two cameras; returns what was heard, after checking that no frame is missing.
 fn beside(act: impl FnOnce(&Remote, &AtomicU64)) -> Ear {
     let stop = Stop::new();
-    let surroundings = Surroundings {
-        clock: Arc::new(MachineClock),
-        stop: stop.clone(),
-        started: Instant::now(),
-        vitals: Arc::default(),
-        gauge: None,
-    };
+    let surroundings =
+        Surroundings { clock: Arc::new(MachineClock), stop: stop.clone(), started: Instant::now(), vitals: Arc::default(), gauge: None };
     let cameras = vec![camera("live", false, MS(2)), camera("every", true, MS(1))];
     let ear = Ear::default();
     let heard = Arc::clone(&ear.heard);

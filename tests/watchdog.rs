@@ -118,8 +118,7 @@ fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
     let (stop, heard) = (Stop::new(), Arc::new(Mutex::new(0)));
     let vitals = Arc::new(Vitals { hang_after: MS(300), ..Vitals::default() });
     let clock = Arc::new(Stuck(gates.clock.0, gates.clock.1.clone()));
-    let surroundings =
-        Surroundings { clock, stop: stop.clone(), started: Instant::now(), vitals: Arc::clone(&vitals), gauge: None };
+    let surroundings = Surroundings { clock, stop: stop.clone(), started: Instant::now(), vitals: Arc::clone(&vitals), gauge: None };
     let (deaf, shut) = (gates.camera.clone(), gates.opener.clone());
     let opener: Opener = Box::new(move || {
         shut.pass();

@@ -143,16 +143,20 @@ impl RawBudget {
 }
 
 /// `KEY MODE, KEY MODE`; what is none of that is a problem of `place`.
-fn entries<K>(place: &str, text: &str, example: &str, key: impl Fn(&str) -> Option<K>, reading: &mut Reading) -> Vec<(K, Mode)> {
+fn entries<K>(
+    place: &str,
+    text: &str,
+    example: &str,
+    key: impl Fn(&str) -> Option<K>,
+    reading: &mut Reading,
+) -> Vec<(K, Mode)> {
     let mut found = Vec::new();
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
         let pair = entry.split_once(char::is_whitespace).and_then(|(word, mode)| Some((key(word)?, mode.trim().parse().ok()?)));
         match pair {
             Some(pair) => found.push(pair),
             None => {
-                let what = format!(
-                    "must be entries like `{example}`, separated by commas; modes are saver, balanced, performance and unlimited"
-                );
+                let what = format!("must be entries like `{example}`, separated by commas; modes are saver, balanced, performance and unlimited");
                 reading.problem(place, Some(format!("\"{}\"", shown(entry))), &what, None);
             }
         }

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::summary::dropped;
 use super::{BoardState, BudgetState, Counted};
+use super::summary::dropped;
 use crate::budget;
 use crate::report::{DropReason, Drops};
 

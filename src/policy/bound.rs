@@ -92,13 +92,15 @@ mod tests {
     }
 
     fn first_of(allowance: &Allowance) -> Bound<Choice> {
-        let (features, glimpse, past) = (
-            Features { values: [0.0; crate::features::COUNT] },
-            [0; crate::features::GLIMPSE_WIDTH * crate::features::GLIMPSE_HEIGHT],
-            Past::default(),
-        );
-        let situation =
-            Situation { sequence: 1, camera: 0, captured: Duration::ZERO, features: &features, glimpse: &glimpse, past: &past };
+        let (features, glimpse, past) = (Features { values: [0.0; crate::features::COUNT] }, [0; crate::features::GLIMPSE_WIDTH * crate::features::GLIMPSE_HEIGHT], Past::default());
+        let situation = Situation {
+            sequence: 1,
+            camera: 0,
+            captured: Duration::ZERO,
+            features: &features,
+            glimpse: &glimpse,
+            past: &past,
+        };
         first_within(&policy(), &situation, allowance)
     }
 

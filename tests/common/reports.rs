@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use squint::engine::{Answer, EngineIdx, Label, Labels, LookTimes, Top};
 use squint::features::{COUNT, Features};
-use squint::policy::{Code, Grant, Journey, Reason, Step};
+use squint::policy::{Grant, Code, Journey, Reason, Step};
 use squint::report::{DropReason, Drops, Outcome, Report, Times};
 
 pub fn micros(count: u64) -> Duration {
