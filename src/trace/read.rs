@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::VERSION;
 use super::event::{Allowed, Decision, Event, Head, OnDuty, Papers};
-use crate::budget::{Standing, Tally};
+use crate::budget::{Because, Standing, Tally};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::features::COUNT;
 use crate::policy::file::MAX_BYTES;
@@ -224,6 +224,7 @@ fn check(event: &Event, head: &Head) -> Result<(), String> {
             if first.features.len() != COUNT {
                 return refused("features", format!("a list of {}", first.features.len()), COUNT);
             }
+            first.features.iter().try_for_each(|value| finite("features", *value))?;
             if let Some(past) = &first.past {
                 engine("past.engine", past.engine)?;
                 time("past.captured", past.captured)?;
@@ -292,12 +293,22 @@ fn engine(key: &str, engine: EngineIdx) -> Result<(), String> {
 
 fn check_decision(allowed: &Allowed, decision: &Decision) -> Result<(), String> {
     decision.engine.into_iter().chain(decision.withheld).try_for_each(|asked| engine("decision.engine", asked))?;
+    decision.value.into_iter().chain(decision.limit).try_for_each(|figure| finite("decision", figure))?;
+    check_because("allowance.because", &allowed.because)?;
     allowed.left.into_iter().try_for_each(|left| time("allowance.left", left))?;
     allowed.engines.iter().flatten().flatten().try_for_each(|terms| time("allowance.engines", *terms))?;
     match allowed.reuse {
         Some((change, _)) if !(0.0..=1.0).contains(&change) => refused("allowance.reuse", change, "a change of 0 to 1"),
         _ => Ok(()),
     }
+}
+
+fn check_because(key: &str, because: &Because) -> Result<(), String> {
+    because.value.into_iter().chain(because.limit).try_for_each(|figure| finite(key, figure))
+}
+
+fn finite(key: &str, value: f32) -> Result<(), String> {
+    if value.is_finite() { Ok(()) } else { refused(key, value, "a finite number") }
 }
 
 fn check_tally(tally: &Tally) -> Result<(), String> {
@@ -311,6 +322,7 @@ fn check_standing(standing: &Standing) -> Result<(), String> {
     if !(0.0..=1.0).contains(&standing.stretch) {
         return refused("standing.stretch", standing.stretch, "0 to 1");
     }
+    check_because("standing.because", &standing.because)?;
     if standing.interval > MOST_BUSY {
         return refused("standing.interval", format!("{:?}", standing.interval), "up to a day");
     }
