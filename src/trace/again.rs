@@ -1,4 +1,5 @@
-//! Makes every decision of a trace again, and every step of the budget, with the very code that made them, and compares to the last bit. Pure.
+//! Makes every decision of a trace again, and every step of the budget, with the very code that made them, and compares to the
+//! last bit. Pure.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -159,7 +160,8 @@ fn budget_of(text: &str, origin: &str) -> Result<config::Budget, String> {
     config::resolve(Some((&name, text)), [], &flags, &folders).map(|config| config.budget).map_err(|error| error.to_string())
 }
 
-/// Replays everything that `reader` holds; with a `change`, what would have been is reckoned beside it. `zero` stands for the start.
+/// Replays everything that `reader` holds; with a `change`, what would have been is reckoned beside it. `zero` stands for the
+/// start.
 pub fn replay<R: std::io::BufRead>(reader: &mut Reader<R>, change: Option<Change>, zero: Instant) -> Result<Replayed, ReplayError> {
     let mut again = Again { crews: Vec::new(), standing: None, sure: true, replayed: Replayed::default() };
     let mut supposition = change.map(|change| Supposition::new(change, zero));

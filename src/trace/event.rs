@@ -1,6 +1,7 @@
 //! The lines of a trace. Pure data.
 //!
-//! What the desk hands over while it decides is of a fixed size and made without allocating; times are whole nanoseconds, figures are written in the
+//! What the desk hands over while it decides is of a fixed size and made without allocating; times are whole nanoseconds,
+//! figures are written in the
 //! shortest form that reads back to the same bits.
 
 use std::time::Duration;

@@ -128,7 +128,8 @@ impl<R: BufRead> Reader<R> {
         self.ended
     }
 
-    /// The next event; `None` at the end. A last line that was cut off counts as the end, since a recording may be cut off anywhere.
+    /// The next event; `None` at the end. A last line that was cut off counts as the end, since a recording may be cut off
+    /// anywhere.
     pub fn next_event(&mut self) -> Result<Option<Event>, TraceError> {
         if !self.next_line()? {
             return Ok(None);

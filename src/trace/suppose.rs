@@ -1,7 +1,9 @@
 //! What would have been with another policy or other limits, reckoned from a trace. Pure.
 //!
-//! First decisions are made with what the frame knew, later ones with the answers that were given. An answer that was never made is not
-//! invented: the frame counts as unknown from there on, and what the look would have cost as expected then. The readings of the board are those of the
+//! First decisions are made with what the frame knew, later ones with the answers that were given. An answer that was never made
+//! is not
+//! invented: the frame counts as unknown from there on, and what the look would have cost as expected then. The readings of the
+//! board are those of the
 //! recording; only the rail that stands for the board is corrected by what the looks draw more or less. Temperatures are not.
 
 use std::collections::BTreeMap;
@@ -324,7 +326,8 @@ fn would_be(crew: &Crew, pending: &Pending, averaged: bool) -> Way {
     way
 }
 
-/// What came of showing the frame to `engine`, and the answer so far then; `None` if it was not shown to it, or if the answer is not to be had
+/// What came of showing the frame to `engine`, and the answer so far then; `None` if it was not shown to it, or if the answer is
+/// not to be had
 /// from what was recorded. No answer is that of an engine that failed.
 fn known(
     engine: EngineIdx,

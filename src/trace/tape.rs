@@ -1,6 +1,7 @@
 //! The desk's end of a recording: hands events to a queue of prepared slots and never waits.
 //!
-//! What finds no slot is counted, and the count goes into the trace as soon as there is one. Once the writer is gone (the disk is full)
+//! What finds no slot is counted, and the count goes into the trace as soon as there is one. Once the writer is gone (the disk
+//! is full)
 //! nothing more is handed over. Nothing here allocates, apart from a crew that comes on duty.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,5 @@
-//! The minutes of the desk: hands everything that decides to a recording, if there is one. Decides nothing, waits for nothing. Pure.
+//! The minutes of the desk: hands everything that decides to a recording, if there is one. Decides nothing, waits for nothing.
+//! Pure.
 //!
 //! A decision that has to wait for a busy engine is made again when that is free; only the one that is acted on is written down.
 
