@@ -74,6 +74,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Drive the budget over a simulated TX2 and compare it with an oracle and with simpler ways
     Simulate(SimulateArgs),
+    /// Make every decision of a recording again, or say what another policy or other limits would have decided
+    Replay(ReplayArgs),
     /// Print a completion script for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -156,9 +158,32 @@ pub struct RunArgs {
     /// Stop each camera after so many frames
     #[arg(long, value_name = "N")]
     pub frames: Option<u64>,
+    /// Write everything that decides (features, readings, allowance, decisions; no pictures) into this file, for `squint replay`
+    #[arg(long, value_name = "TRACE")]
+    pub record: Option<PathBuf>,
     /// Count what Squint allocates on the heap for each frame, and add it to the summary
     #[arg(long, hide = true)]
     pub count_allocations: bool,
+}
+
+/// `squint replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// What `squint run --record` wrote
+    #[arg(value_name = "TRACE")]
+    pub trace: PathBuf,
+    /// What if this policy had decided: a name or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub policy: Option<String>,
+    /// What if the section [budget] of this configuration had held
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of the policies
+    #[arg(long, value_name = "DIR")]
+    pub calibration: Option<PathBuf>,
+    /// JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `squint classify`.
@@ -278,7 +303,7 @@ impl Command {
             Self::Doctor(args) => Some(&mut args.common),
             Self::Profile(args) => Some(&mut args.common),
             Self::Evaluate(args) => Some(&mut args.common),
-            Self::Train(_) | Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
+            Self::Train(_) | Self::Replay(_) | Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
             Self::Status(_) | Self::Reload(_) | Self::Set(_) | Self::Simulate(_) => None,
         }
     }
@@ -321,6 +346,7 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
         Command::Train(args) => command::train::train(&args),
         Command::Evaluate(args) => command::evaluate::evaluate(&args),
         Command::Simulate(args) => command::simulate::simulate(&args),
+        Command::Replay(args) => command::replay::replay(&args, started),
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { out } => command::shell::man(out.as_deref()),
     }

@@ -3,6 +3,7 @@
 //! | code | kind | what the caller may do |
 //! |---|---|---|
 //! | 0 | | it worked |
+//! | 1 | [`Kind::Differs`] | see what turned out otherwise |
 //! | 64 | [`Kind::Usage`] | type another command line |
 //! | 69 | [`Kind::Missing`] | install or connect what is named |
 //! | 70 | [`Kind::Bug`] | tell us |
@@ -26,6 +27,8 @@ use crate::source::SourceError;
 /// What sort of failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
+    /// What was compared is not the same.
+    Differs,
     /// The command line is wrong.
     Usage,
     /// A camera, a library, a device or a service is not there.
@@ -42,6 +45,7 @@ impl Kind {
     /// The exit code.
     pub const fn code(self) -> u8 {
         match self {
+            Self::Differs => 1,
             Self::Usage => 64,
             Self::Missing => 69,
             Self::Bug => 70,
@@ -54,6 +58,7 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Differs => "differs",
             Self::Usage => "usage",
             Self::Missing => "missing",
             Self::Bug => "bug",

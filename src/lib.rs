@@ -34,6 +34,7 @@ pub mod socket;
 pub mod source;
 pub mod stats;
 pub mod telemetry;
+pub mod trace;
 pub mod units;
 
 pub mod cli;

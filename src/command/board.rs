@@ -22,6 +22,7 @@ use crate::pipeline::{Budget, Gauge, Keep, Member, Stepped};
 use crate::telemetry::recorded::Recorded;
 use crate::telemetry::tegrastats::{self, Feed, Patience};
 use crate::telemetry::{self, Doubt, Inventory, Missing, Sample, Sources, Telemetry, nvml};
+use crate::trace::Tape;
 
 /// A clock before this moment (2020-01-01) has not been set since the board was switched on.
 const CLOCK_SET: Duration = Duration::from_secs(1_577_836_800);
@@ -90,8 +91,14 @@ impl Board {
         Ok(budget)
     }
 
-    /// What the telemetry thread does with what it reads. `state_file`: where what was learned is kept.
-    pub(crate) fn gauge(self: &Arc<Self>, telemetry: Box<dyn Telemetry>, state_file: Option<PathBuf>) -> Gauge {
+    /// What it has.
+    pub(crate) fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// What the telemetry thread does with what it reads. `state_file`: where what was learned is kept; `tape`: where everything that decides is
+    /// written down.
+    pub(crate) fn gauge(self: &Arc<Self>, telemetry: Box<dyn Telemetry>, state_file: Option<PathBuf>, tape: Option<Tape>) -> Gauge {
         let board = Arc::clone(self);
         let mut teller = Teller::default();
         let keep = state_file.map(|file| {
@@ -114,6 +121,7 @@ impl Board {
                 board.note(sample, stepped, doubts);
             }),
             keep,
+            tape,
         }
     }
 

@@ -110,15 +110,19 @@ pub(crate) fn probe(runtime: &OnnxRuntime) -> Result<String, Error> {
 
 /// Reads and parses the configured policy file.
 pub(crate) fn read_policy(config: &Config) -> Result<PolicyFile, Error> {
+    Ok(PolicyFile::parse(&policy_text(config)?, &config.policy)?)
+}
+
+/// Reads the configured policy file.
+pub(crate) fn policy_text(config: &Config) -> Result<String, Error> {
     let path = &config.policy;
-    let text = bounded::text(path, MAX_BYTES as u64).map_err(|reason| Error::File {
+    bounded::text(path, MAX_BYTES as u64).map_err(|reason| Error::File {
         path: path.clone(),
         reason: match reason.kind() {
             std::io::ErrorKind::NotFound => format!("there is no such policy; {}", policies(&config.calibration)),
             _ => format!("the policy cannot be read: {reason}"),
         },
-    })?;
-    Ok(PolicyFile::parse(&text, path)?)
+    })
 }
 
 /// Which policies there are to choose from, as an advice.

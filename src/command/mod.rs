@@ -13,6 +13,8 @@ pub(crate) mod features;
 mod kit;
 mod live;
 pub(crate) mod profile;
+mod record;
+pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod shell;
 pub(crate) mod simulate;

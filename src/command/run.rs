@@ -10,6 +10,7 @@ use log::{info, warn};
 
 use super::board::Board;
 use super::kit::Kit;
+use super::record;
 use super::steward::Steward;
 use super::truth::Truth;
 use crate::cli::RunArgs;
@@ -26,6 +27,7 @@ use crate::service::warden::{self, Warden};
 use crate::service::{self, notify};
 use crate::sink::{self, Opening, Publisher};
 use crate::source::{self, OpenRequest, Secret};
+use crate::trace::write::Recorder;
 
 const NOTHING_TO_LOOK_AT: &str = "nothing to look at: name a source, such as `squint run --source v4l2:/dev/video0` or `--source test`, \
                                   or a configuration file with `--config FILE`; `squint run --help` lists the sources";
@@ -80,7 +82,10 @@ fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>,
     let mut crew = kit.crew(&file)?;
     let (board, telemetry) = Board::open(&kit.config.telemetry, steward.started().elapsed())?;
     crew.budget = Some(board.budget(&kit, crew.engines.iter().map(|(id, _)| &**id))?);
-    let gauge = Some(board.gauge(telemetry, kit.config.budget.state_file.clone()));
+    let recorder = args.record.as_deref().map(|path| record::start(path, &kit, &board, &crew)).transpose()?;
+    let tape = recorder.as_ref().map(|recorder| recorder.tape().clone());
+    steward.record(tape.clone());
+    let gauge = Some(board.gauge(telemetry, kit.config.budget.state_file.clone(), tape));
     let names: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
     info!(event = events::POLICY; "policy {} over {}", crew.policy.name(), names.join(", "));
     let cameras = &kit.config.cameras;
@@ -92,7 +97,9 @@ fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>,
     let started = steward.started();
     let daemon = Some(Daemon { steward, vitals });
     let session = Session { stop: stop.clone(), started, truth, allocations, opening, daemon, gauge };
-    let (summary, outcome) = session.go(&kit, crew, cameras)?;
+    let gone = session.go(&kit, crew, cameras);
+    recorder.into_iter().for_each(Recorder::finish);
+    let (summary, outcome) = gone?;
     if let Some((path, mut file)) = summary_file {
         file.set_len(0).and_then(|()| file.write_all(summary.to_json().as_bytes())).map_err(Error::io(path.display()))?;
     }

@@ -16,6 +16,7 @@ use log::{LevelFilter, debug, error, info, warn};
 
 use super::board::Board;
 use super::kit::Kit;
+use super::record;
 use crate::config::{self, Config, Overrides};
 use crate::control::{Setting, Steering};
 use crate::error::Error;
@@ -30,6 +31,7 @@ use crate::policy::Policy;
 use crate::service::warden::Findings;
 use crate::service::{Wish, notify};
 use crate::sink::Stamp;
+use crate::trace::Tape;
 
 /// Orders that may wait; a signal that finds no room changes nothing, since everything will be read again anyway.
 const WAITING: usize = 4;
@@ -60,6 +62,8 @@ pub(crate) struct Steward {
     watch: OnceLock<Arc<Watch>>,
     /// What reads the board; set before the pipeline runs.
     board: OnceLock<Arc<Board>>,
+    /// Where everything that decides is written down, if anybody wants it; likewise.
+    tape: OnceLock<Tape>,
     now: Mutex<Now>,
 }
 
@@ -89,6 +93,7 @@ impl Steward {
             remote: OnceLock::new(),
             watch: OnceLock::new(),
             board: OnceLock::new(),
+            tape: OnceLock::new(),
             now: Mutex::default(),
         })
     }
@@ -120,6 +125,13 @@ impl Steward {
         let _ = self.board.set(board);
         let mut now = self.now();
         (now.config, now.policy) = (Some(config.clone()), described(policy));
+    }
+
+    /// Crews that come on duty are announced to `tape`.
+    pub(crate) fn record(&self, tape: Option<Tape>) {
+        tape.into_iter().for_each(|tape| {
+            let _ = self.tape.set(tape);
+        });
     }
 
     /// The pipeline runs; takes orders from now on, until told to stop.
@@ -246,6 +258,9 @@ impl Steward {
         let engines: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
         if let Some(board) = self.board.get() {
             crew.budget = Some(board.budget(&kit, engines.iter().map(String::as_str))?);
+        }
+        if let Some(tape) = self.tape.get() {
+            tape.announce(record::papers(&kit, &crew)?);
         }
         remote.relieve(crew)?;
         for (index, camera) in kit.config.cameras.iter().enumerate() {

@@ -6,6 +6,7 @@
 
 mod camera;
 mod hands;
+mod minutes;
 mod purse;
 mod seat;
 mod shift;
@@ -17,12 +18,14 @@ use crate::engine::{Answer, EngineError, EngineIdx};
 use crate::observe::Mode;
 use crate::policy::{self, Choice, Code, Reason, Situation, Verdict};
 use crate::report::{DropReason, Outcome};
+use crate::trace::Tape;
 
 use super::job::{Job, Rank, Task};
 use camera::Camera;
 pub(crate) use camera::Terminal;
 pub use hands::EngineState;
 pub(crate) use hands::{Hands, News};
+pub(crate) use purse::Purse;
 pub use purse::{Budget, Member, Stepped};
 use seat::Seat;
 pub(crate) use shift::{Shift, ShiftId};
@@ -46,6 +49,8 @@ pub(crate) struct Desk {
     escalated: Vec<Box<Job>>,
     /// Room for going through what waits, kept.
     round: Vec<Box<Job>>,
+    /// Where everything that decides is written down, if somebody wants it.
+    tape: Option<Tape>,
 }
 
 impl Desk {
@@ -60,6 +65,7 @@ impl Desk {
             mode: Mode::default(),
             escalated: Vec::with_capacity(jobs),
             round: Vec::with_capacity(jobs),
+            tape: None,
         }
     }
 
@@ -83,6 +89,7 @@ impl Desk {
             job.due = Some(job.captured + deadline);
             if let Some(older) = camera.fresh.pop_front() {
                 job.rank = older.rank;
+                minutes::lost(self.tape.as_ref(), &older, DropReason::Busy);
                 hands.give_up(older, DropReason::Busy);
             }
         }
@@ -104,7 +111,9 @@ impl Desk {
                 match &result {
                     Ok(times) => {
                         let cost = times.preprocess + times.run + times.rank;
-                        purse.looked(engine, cost, others || job.crowded);
+                        let crowded = others || job.crowded;
+                        purse.looked(engine, cost, crowded);
+                        minutes::look(self.tape.as_ref(), shift, engine, cost, crowded);
                         let failures = seat.answered(cost, now);
                         if failures > 0 {
                             hands.tell(engine, &seat.id, News::Recovered { failures });
@@ -233,6 +242,9 @@ impl Desk {
         job.report.grant = grant;
         if !fresh {
             let bound = policy::after_within(&shift.policy, &job.report.journey, &allowance);
+            if !matches!(bound.decision, Verdict::Escalate(engine, _) if shift.is_busy(engine)) {
+                minutes::after(self.tape.as_ref(), &job, &allowance, bound);
+            }
             job.report.withheld = bound.withheld.or(job.report.withheld);
             return match bound.decision {
                 Verdict::Escalate(engine, why) => self.ask(engine, why, job, now, hands),
@@ -248,6 +260,7 @@ impl Desk {
         }
         if left.is_some_and(|left| left.is_zero()) && !job.lossless {
             self.shift(id).purse.settled(now.saturating_duration_since(job.captured), true);
+            minutes::lost(self.tape.as_ref(), &job, DropReason::Late);
             hands.give_up(job, DropReason::Late);
             return None;
         }
@@ -264,6 +277,9 @@ impl Desk {
             past: &camera.past,
         };
         let bound = policy::first_within(&self.on_duty().policy, &situation, &allowance);
+        if !matches!(bound.decision, Choice::Ask(engine, _) if self.on_duty().is_busy(engine)) {
+            minutes::first(self.tape.as_ref(), &job, &situation, &allowance, bound);
+        }
         job.report.withheld = bound.withheld;
         match bound.decision {
             Choice::Ask(engine, why) => self.ask(engine, why, job, now, hands),
@@ -327,6 +343,7 @@ impl Desk {
         let late = job.report.late || (outcome == Outcome::Abstained && why.code == Code::OutOfTime);
         let age = job.report.times.age;
         self.shift(job.shift).purse.settled(age, late);
+        minutes::done(self.tape.as_ref(), &job);
         hands.publish(job);
         None
     }

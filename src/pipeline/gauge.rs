@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::Kept;
 use crate::telemetry::{Doubt, Sample, Telemetry};
+use crate::trace::Tape;
 
 use super::clock::{Clock, Stop};
 use super::dispatch::Dispatcher;
@@ -38,6 +39,8 @@ pub struct Gauge {
     pub hear: Hear,
     /// Keeps what was learned, now and then; absent if nobody wants it.
     pub keep: Option<Keep>,
+    /// Where the desk writes down everything that decides; absent if nobody wants it.
+    pub tape: Option<Tape>,
 }
 
 /// The thread, from outside.

@@ -52,6 +52,7 @@ use pool::{LOSSLESS_JOBS, Owner, Pool};
 use thread::Thread;
 use worker::{House, dismiss, hire};
 
+pub(crate) use desk::Purse;
 pub use desk::{Budget, EngineState, Member, Stepped};
 pub use gauge::{Gauge, Hear, Keep};
 pub use remote::{CameraState, Remote, Tuning};
@@ -306,7 +307,8 @@ fn set_up<L: Listener + 'static>(
     }
     let pools: Arc<[Pool]> = pools.into();
     let shift = Shift::new(0, crew.policy, engines, windows, crew.labels, crew.deadline, now).under(crew.budget, pools.len());
-    let desk = Desk::new(shift, terminals, now);
+    let mut desk = Desk::new(shift, terminals, now);
+    desk.record(gauge.as_ref().and_then(|gauge| gauge.tape.clone()));
     let hands =
         Doer { tasks: vec![(0, workers.tasks)], taker: Taker::Nobody, outbox: Arc::clone(&outbox), pools: Arc::clone(&pools) };
     dispatcher.open(desk, hands);

@@ -118,7 +118,7 @@ impl Recorded {
 }
 
 /// Without the line number, for to the parser every line is the first.
-fn words(error: &serde_json::Error) -> String {
+pub(crate) fn words(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
     format!("{what}, at column {}", error.column())
@@ -131,6 +131,12 @@ fn head(line: &[u8]) -> Result<Inventory, String> {
         return Err(format!("version {v}, and this Squint reads {VERSION}"));
     }
     let inventory = inventory.into_owned();
+    sound(&inventory)?;
+    Ok(inventory)
+}
+
+/// An inventory within its limits.
+pub(crate) fn sound(inventory: &Inventory) -> Result<(), String> {
     let lists = [inventory.power_modes.len(), inventory.others.len(), inventory.missing.len()];
     let trips = inventory.zones.iter().map(|zone| zone.trips.len()).max().unwrap_or(0);
     if inventory.rails.len() > MAX_RAILS || inventory.zones.len() > MAX_ZONES {
@@ -146,11 +152,11 @@ fn head(line: &[u8]) -> Result<Inventory, String> {
     if bounds.into_iter().any(|bound| !bound.0.is_finite()) {
         return Err("a trip point is not a finite number".into());
     }
-    Ok(inventory)
+    Ok(())
 }
 
 /// A sample as `inventory` has it, after `before`.
-fn fits(sample: &Sample, inventory: &Inventory, before: Option<&Sample>) -> Result<(), String> {
+pub(crate) fn fits(sample: &Sample, inventory: &Inventory, before: Option<&Sample>) -> Result<(), String> {
     let counts =
         [("rails", sample.rails.len(), inventory.rails.len()), ("temperatures", sample.temperatures.len(), inventory.zones.len())];
     if let Some((what, got, wanted)) = counts.into_iter().find(|(_, got, wanted)| got != wanted) {

@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use squint::command::truth::{self, Truth};
 use squint::config::{self, Folders, Overrides};
@@ -24,6 +24,9 @@ use squint::stats::{splitmix64, unit};
 use squint::telemetry::recorded::{Recorded, RecordedWriter};
 use squint::telemetry::tegrastats::{Board, NAME_LIMIT, Token, scan};
 use squint::telemetry::{Inventory, Sample, Telemetry};
+use squint::trace::again::replay;
+use squint::trace::suppose::Change;
+use squint::trace::{Event, Reader};
 
 /// A body of a target: true if the parser took the bytes for good.
 pub type Body = fn(&[u8]) -> bool;
@@ -40,6 +43,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("recorded", recorded),
     ("stream", stream),
     ("tegrastats", tegrastats),
+    ("trace", trace),
 ];
 
 /// A refusal is for people: it says something, and not endlessly much. False, for the body to return.
@@ -324,4 +328,32 @@ fn scratch_file(bytes: &[u8], purpose: &str) -> PathBuf {
     let path = folder.join(format!("squint-fuzz-{}-{purpose}", std::process::id()));
     std::fs::write(&path, bytes).expect("room for a scratch file");
     path
+}
+
+/// A trace: what is read is written and read again as the very same, and is replayed to its end, with and without a supposition.
+pub fn trace(bytes: &[u8]) -> bool {
+    let open = || Reader::new("x.trace", bytes);
+    let mut reader = match open() {
+        Ok(reader) => reader,
+        Err(error) => return check_refusal(&error),
+    };
+    loop {
+        match reader.next_event() {
+            Ok(Some(event)) => {
+                let text = serde_json::to_string(&event).expect("plain data");
+                let again: Event =
+                    serde_json::from_str(&text).unwrap_or_else(|error| panic!("written and refused: {error}\n{text}"));
+                assert_eq!(text, serde_json::to_string(&again).expect("plain data"));
+            }
+            Ok(None) => break,
+            Err(error) => return check_refusal(&error),
+        }
+    }
+    for change in [None, Some(Change::default())] {
+        let mut reader = open().expect("it was read before");
+        if let Err(error) = replay(&mut reader, change, Instant::now()) {
+            return check_refusal(&error);
+        }
+    }
+    true
 }

@@ -60,7 +60,9 @@ impl Budget {
 }
 
 /// See the module.
-pub(super) struct Purse {
+pub(crate) struct Purse {
+    /// What the costs began with.
+    priors: Vec<Option<Prior>>,
     costs: Costs,
     ruler: Option<Ruler>,
     standing: Standing,
@@ -104,35 +106,35 @@ impl Ruler {
 
 impl Purse {
     /// `measured`: what each engine cost when it was loaded. Without a `budget` everything is allowed.
-    pub(super) fn new(measured: &[Option<Prior>], budget: Option<Budget>, cameras: usize) -> Self {
+    pub(crate) fn new(measured: &[Option<Prior>], budget: Option<Budget>, cameras: usize) -> Self {
         let told: Vec<_> = budget.iter().flat_map(|budget| &budget.engines).map(|member| member.told).collect();
         let priors = if told.len() == measured.len() { tempered(measured, &told) } else { measured.to_vec() };
         let mut costs = Costs::new(&priors);
         let ruler = budget.map(|budget| Ruler::new(budget, cameras, &mut costs));
-        Self { costs, ruler, standing: Standing::FREE, tally: Tally::default() }
+        Self { priors, costs, ruler, standing: Standing::FREE, tally: Tally::default() }
     }
 
     /// What it grants frame number `sequence` of a camera whose next look is due at `next`.
-    pub(super) fn grant(&self, sequence: u64, next: Option<Instant>, captured: Instant) -> Grant {
+    pub(crate) fn grant(&self, sequence: u64, next: Option<Instant>, captured: Instant) -> Grant {
         Grant::of(&self.standing, sequence, !self.standing.interval.is_zero() && next.is_some_and(|next| captured < next))
     }
 
     /// When a camera whose frame of `captured` is looked at may be looked at again; its turn was at `due`. Turns keep their rhythm: a frame that
     /// comes a little late does not put off all that follow.
-    pub(super) fn next_turn(&self, due: Option<Instant>, captured: Instant) -> Instant {
+    pub(crate) fn next_turn(&self, due: Option<Instant>, captured: Instant) -> Instant {
         let interval = self.standing.interval;
         let rhythm = due.map_or(captured, |due| due + interval);
         rhythm.clamp(captured + interval / 2, captured + interval)
     }
 
     /// A frame came to its first decision.
-    pub(super) fn frame(&mut self) {
+    pub(crate) fn frame(&mut self) {
         self.tally.frames = self.tally.frames.saturating_add(1);
     }
 
     /// A frame was settled at this age, `late` if past its deadline, or was given up for want of time. Where the user limits the latency, that
     /// is what it is held against.
-    pub(super) fn settled(&mut self, age: Duration, late: bool) {
+    pub(crate) fn settled(&mut self, age: Duration, late: bool) {
         let limit = self.governor().and_then(|governor| governor.limits().latency);
         let late = late || limit.is_some_and(|limit| age > limit);
         let count = if late { &mut self.tally.late } else { &mut self.tally.in_time };
@@ -140,7 +142,7 @@ impl Purse {
     }
 
     /// An engine has looked for so long; `crowded` if others looked meanwhile.
-    pub(super) fn looked(&mut self, engine: EngineIdx, time: Duration, crowded: bool) {
+    pub(crate) fn looked(&mut self, engine: EngineIdx, time: Duration, crowded: bool) {
         self.costs.look(&Look { engine, time, crowded });
         if let Some(looks) = self.tally.looks.get_mut(usize::from(engine.0)) {
             *looks = looks.saturating_add(1);
@@ -150,7 +152,7 @@ impl Purse {
 
     /// Half a second or so later: the readings of the board and what was done since become the next standing. `command` is a mode that
     /// somebody ordered, `minute` the local one of the day.
-    pub(super) fn step(
+    pub(crate) fn step(
         &mut self,
         now: Duration,
         sample: &Sample,
@@ -159,11 +161,25 @@ impl Purse {
         engines: &Arc<[Arc<str>]>,
     ) -> Stepped {
         let tally = std::mem::take(&mut self.tally);
+        self.step_if(now, (sample, &tally), (sample, &tally), command, minute, engines)
+    }
+
+    /// The same from a tally of others: the costs learn from what was `seen`, the governor goes by what is `supposed`. Both are the same unless somebody
+    /// asks what would have been.
+    pub(crate) fn step_if(
+        &mut self,
+        now: Duration,
+        seen: (&Sample, &Tally),
+        supposed: (&Sample, &Tally),
+        command: Option<Mode>,
+        minute: Option<u16>,
+        engines: &Arc<[Arc<str>]>,
+    ) -> Stepped {
         let was = self.standing;
         if let Some(ruler) = &mut self.ruler {
-            ruler.switch(command, minute, sample.power_mode);
-            self.costs.step(now, sample, ruler.governor.rail(), &tally);
-            self.standing = ruler.governor.step(now, sample, &tally, &self.costs);
+            ruler.switch(command, minute, seen.0.power_mode);
+            self.costs.step(now, seen.0, ruler.governor.rail(), seen.1);
+            self.standing = ruler.governor.step(now, supposed.0, supposed.1, &self.costs);
         }
         let ruler = self.ruler.as_ref();
         let unreachable = ruler.map(|ruler| ruler.governor.unreachable().iter().copied().take(MOST_UNREACHABLE).collect());
@@ -175,23 +191,38 @@ impl Purse {
             changes: ruler.map_or(0, |ruler| ruler.governor.changes()),
             ceilings: ruler.map(|ruler| ceilings(&ruler.governor)).unwrap_or_default(),
             engines: Arc::clone(engines),
-            tally,
+            tally: *seen.1,
         }
     }
 
+    /// What is allowed.
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing
+    }
+
     /// What was learned so far; `None` without a budget.
-    pub(super) fn kept(&self) -> Option<Kept> {
+    pub(crate) fn kept(&self) -> Option<Kept> {
         let Ruler { governor, inventory, engines, .. } = self.ruler.as_ref()?;
         Some(Budget::with_owner(inventory, engines, |owner| Kept::of(owner, &self.costs, governor)))
     }
 
+    /// What the costs began with, by engine.
+    pub(crate) fn priors(&self) -> &[Option<Prior>] {
+        &self.priors
+    }
+
+    /// What the engines cost.
+    pub(crate) fn costs(&self) -> &Costs {
+        &self.costs
+    }
+
     /// What a look of `engine` costs now: median, 95th percentile, energy beyond idle; `None` if it could not be loaded.
-    pub(super) fn cost(&self, engine: EngineIdx) -> Option<(Duration, Duration, Option<Millijoules>)> {
+    pub(crate) fn cost(&self, engine: EngineIdx) -> Option<(Duration, Duration, Option<Millijoules>)> {
         Some((self.costs.p50(engine)?, self.costs.p95(engine)?, self.costs.energy(engine)))
     }
 
     /// Who rules over it.
-    pub(super) fn governor(&self) -> Option<&Governor> {
+    pub(crate) fn governor(&self) -> Option<&Governor> {
         self.ruler.as_ref().map(|ruler| &ruler.governor)
     }
 }

@@ -119,6 +119,11 @@ impl Shift {
         journey.steps.push(step);
     }
 
+    /// True if `engine` looks, so that who wants it has to wait.
+    pub(super) fn is_busy(&self, engine: EngineIdx) -> bool {
+        self.seats.get(usize::from(engine.0)).is_some_and(|seat| seat.busy_until.is_some())
+    }
+
     /// True if none of its engines looks at a frame that is waited for.
     pub(super) fn is_through(&self) -> bool {
         self.seats.iter().all(|seat| seat.held().is_none())

@@ -8,8 +8,9 @@ use crate::observe::Mode;
 use crate::policy::{Past, Reuse};
 use crate::report::DropReason;
 use crate::telemetry::Sample;
+use crate::trace::Tape;
 
-use super::{Desk, EngineState, Hands, ON_DUTY, Shift, Stepped};
+use super::{Desk, EngineState, Hands, ON_DUTY, Shift, Stepped, minutes};
 
 impl Desk {
     /// From now on `shift` is asked, in mode [`Mode::Auto`]. Frames that have been shown to an engine stay with the shift that they are
@@ -24,6 +25,7 @@ impl Desk {
         for camera in &mut self.cameras {
             camera.past = Past::default();
         }
+        minutes::on_duty(self.tape.as_ref(), self.on_duty());
         self.pump(now, hands);
     }
 
@@ -42,7 +44,15 @@ impl Desk {
     pub(crate) fn budget(&mut self, at: Duration, sample: &Sample, minute: Option<u16>) -> Stepped {
         let command = self.mode.budget();
         let Shift { purse, engines, .. } = self.shifts.last_mut().expect(ON_DUTY);
-        purse.step(at, sample, command, minute, engines)
+        let stepped = purse.step(at, sample, command, minute, engines);
+        minutes::step(self.tape.as_ref(), at, sample, command, minute, &stepped);
+        stepped
+    }
+
+    /// Everything that decides is handed to `tape` from now on; to be called before the first frame comes.
+    pub(crate) fn record(&mut self, tape: Option<Tape>) {
+        self.tape = tape;
+        minutes::on_duty(self.tape.as_ref(), self.on_duty());
     }
 
     /// What the budget has learned.
@@ -77,6 +87,7 @@ impl Desk {
     pub(crate) fn stop(&mut self, hands: &mut impl Hands) {
         for camera in &mut self.cameras {
             for job in camera.fresh.drain(..) {
+                minutes::lost(self.tape.as_ref(), &job, DropReason::Stopped);
                 hands.give_up(job, DropReason::Stopped);
             }
         }

@@ -1,0 +1,550 @@
+//! The lines of a trace. Pure data.
+//!
+//! What the desk hands over while it decides is of a fixed size and made without allocating; times are whole nanoseconds,
+//! figures are written in the
+//! shortest form that reads back to the same bits.
+
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
+
+use super::form;
+use crate::budget::{Because, ChosenBy, Look, Mode, Standing, Tally};
+use crate::engine::{Answer, EngineIdx, KEPT, LookTimes, MAX_ENGINES, Top};
+use crate::features::{COUNT, Features, Glimpse};
+use crate::policy::{
+    Allowance, Bound, Choice, Code, Grant, Journey, LastAnswer, MAX_STEPS, Past, Reason, Reuse, Step as Look1, Terms, Verdict,
+};
+use crate::report::{DropReason, Outcome};
+use crate::telemetry::{Inventory, Sample};
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// [`super::VERSION`].
+    pub v: u32,
+    /// Version of the Squint that wrote it.
+    pub squint: String,
+    /// Schema of the features.
+    pub schema: String,
+    /// What the board has.
+    pub inventory: Inventory,
+    /// Names of the cameras, in the order of their numbers.
+    pub cameras: Vec<String>,
+}
+
+/// An engine, as a crew has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enlisted {
+    /// Its id.
+    pub id: String,
+    /// Of its model, hex.
+    pub sha256: String,
+    /// Of its labels, hex.
+    pub labels_sha256: String,
+    /// Share of right answers, 0..=1, as far as it is known.
+    pub accuracy: Option<f32>,
+}
+
+/// What a crew works by, as read from files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Papers {
+    /// The policy file.
+    pub policy: String,
+    /// The engines, in the order of their numbers.
+    pub engines: Vec<Enlisted>,
+    /// The section `[budget]` of the configuration, TOML.
+    pub budget: String,
+    /// What was learned before, as the state file has it; absent if nothing was.
+    pub kept: Option<String>,
+}
+
+/// A line after the first. Of a fixed size, up to three kilobytes, so that it stands in a slot that was made before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A crew is on duty from now on.
+    Crew(Box<OnDuty>),
+    /// The budget took a step.
+    Step(Step),
+    /// The first decision about a frame.
+    First(First),
+    /// The decision after a look.
+    After(After),
+    /// An engine is through with a look: what the budget learns from.
+    Look(Looked),
+    /// A frame is settled.
+    Done(Done),
+    /// A frame was given up.
+    Lost(Lost),
+    /// Events are missing here: the disk was too slow.
+    Gap(Gap),
+    /// The last line.
+    End(End),
+}
+
+/// See [`Event::Crew`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnDuty {
+    /// Its number.
+    pub shift: u32,
+    /// By engine: median and 95th percentile of a look when it came, ns; `null` for one that could not be loaded.
+    pub priors: Vec<Option<[u64; 2]>>,
+    /// What it works by.
+    pub papers: Papers,
+}
+
+/// See [`Event::Step`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Time since start, ns.
+    pub at: u64,
+    /// The mode that somebody ordered.
+    pub command: Option<Mode>,
+    /// The local minute of the day.
+    pub minute: Option<u16>,
+    /// The readings.
+    pub sample: Sample,
+    /// What was done since the step before.
+    pub tally: Tally,
+    /// What is allowed from now on.
+    pub standing: Standing,
+    /// The mode that holds, and who chose it.
+    pub mode: Option<(Mode, ChosenBy)>,
+}
+
+/// See [`Event::First`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct First {
+    /// The crew.
+    pub shift: u32,
+    /// The frame.
+    pub frame: FrameNumber,
+    /// When it was captured, ns since start.
+    pub captured: u64,
+    /// True for a camera that must not lose frames.
+    pub lossless: bool,
+    /// Measured on it.
+    pub features: ArrayVec<f32, COUNT>,
+    /// Measured on it.
+    #[serde(with = "form::glimpse")]
+    pub glimpse: Glimpse,
+    /// What the camera remembers.
+    pub past: Option<Remembered>,
+    /// What the moment allowed.
+    pub allowance: Allowed,
+    /// What was decided.
+    pub decision: Decision,
+}
+
+/// See [`Event::After`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    /// The crew.
+    pub shift: u32,
+    /// The frame.
+    pub frame: FrameNumber,
+    /// Who was asked, in order, and what each answered.
+    pub steps: ArrayVec<Asked, MAX_STEPS>,
+    /// The answer so far.
+    pub answer: Told,
+    /// What the moment allowed.
+    pub allowance: Allowed,
+    /// What was decided.
+    pub decision: Decision,
+}
+
+/// See [`Event::Look`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Looked {
+    /// The crew.
+    pub shift: u32,
+    /// Who, for how long.
+    pub look: Look,
+}
+
+/// See [`Event::Done`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Done {
+    /// The frame.
+    pub frame: FrameNumber,
+    /// How it ended.
+    #[serde(with = "form::word")]
+    pub outcome: Outcome,
+    /// Why.
+    #[serde(with = "form::word")]
+    pub code: Code,
+    /// From capture to the end, ns.
+    pub age: u64,
+    /// True if that was past the deadline.
+    pub late: bool,
+}
+
+/// See [`Event::Lost`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lost {
+    /// The frame.
+    pub frame: FrameNumber,
+    /// Why.
+    #[serde(with = "form::word")]
+    pub why: DropReason,
+}
+
+/// See [`Event::Gap`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// How many.
+    pub missing: u64,
+}
+
+/// See [`Event::End`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// Events missing in all.
+    pub missing: u64,
+}
+
+/// Which frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FrameNumber(
+    /// Number of the camera.
+    pub u16,
+    /// Number of the frame within it.
+    pub u64,
+);
+
+/// A [`LastAnswer`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "as in LastAnswer")]
+pub struct Remembered {
+    pub top: Likely,
+    #[serde(with = "form::figure")]
+    pub margin: f32,
+    #[serde(with = "form::figure")]
+    pub entropy: f32,
+    pub engine: EngineIdx,
+    pub sure: bool,
+    #[serde(with = "form::glimpse")]
+    pub glimpse: Glimpse,
+    pub sequence: u64,
+    pub captured: u64,
+}
+
+/// A [`Top`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Likely(
+    /// Class.
+    pub u32,
+    /// Probability.
+    #[serde(with = "form::figure")]
+    pub f32,
+);
+
+/// One engine that was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "as in policy::Step; `took` is the time of the look without waiting, ns")]
+pub struct Asked {
+    pub engine: EngineIdx,
+    pub answered: bool,
+    pub took: u64,
+    pub top: Likely,
+    #[serde(with = "form::figure")]
+    pub margin: f32,
+    #[serde(with = "form::figure")]
+    pub entropy: f32,
+}
+
+/// An [`Answer`], without the probabilities that no decision looks at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "as in Answer")]
+pub struct Told {
+    pub top: ArrayVec<Likely, KEPT>,
+    #[serde(with = "form::figure")]
+    pub margin: f32,
+    #[serde(with = "form::figure")]
+    pub entropy: f32,
+}
+
+/// An [`Allowance`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allowed {
+    /// Time left, ns.
+    pub left: Option<u64>,
+    /// By engine: wait, median, 95th percentile, ns; `null` for one that must not be asked. Further ones must not either.
+    pub engines: ArrayVec<Option<[u64; 3]>, MAX_ENGINES>,
+    /// Largest change, and longest age in ns.
+    pub reuse: Option<(f32, u64)>,
+    /// Engines that the budget grants, a bit each.
+    pub grant: u32,
+    /// False if no second engine may look.
+    pub escalation: bool,
+    /// True if it is not the camera's turn.
+    pub rests: bool,
+    /// What holds the budget down.
+    pub because: Because,
+}
+
+/// What a decision comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// Show the frame to an engine, first or further.
+    Ask,
+    /// Give the last answer again.
+    Reuse,
+    /// The answer stands.
+    Accept,
+    /// No answer.
+    Abstain,
+}
+
+/// A [`Bound`] decision.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// What is done.
+    pub act: Act,
+    /// Whom to ask.
+    pub engine: Option<EngineIdx>,
+    /// Why.
+    #[serde(with = "form::word")]
+    pub code: Code,
+    /// The figure that decided.
+    pub value: Option<f32>,
+    /// What it was held against.
+    pub limit: Option<f32>,
+    /// Who would have looked had the budget granted everything.
+    pub withheld: Option<EngineIdx>,
+}
+
+impl PartialEq for Decision {
+    /// To the last bit.
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |it: &Self| (it.value.map(f32::to_bits), it.limit.map(f32::to_bits));
+        (self.act, self.engine, self.code, self.withheld) == (other.act, other.engine, other.code, other.withheld)
+            && bits(self) == bits(other)
+    }
+}
+
+/// Nanoseconds; what is longer than 584 years is that long.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Decision {
+    fn new(act: Act, engine: Option<EngineIdx>, why: Reason, withheld: Option<EngineIdx>) -> Self {
+        Self { act, engine, code: why.code, value: why.value, limit: why.limit, withheld }
+    }
+
+    /// Why.
+    pub fn why(&self) -> Reason {
+        Reason { code: self.code, value: self.value, limit: self.limit }
+    }
+}
+
+impl From<Bound<Choice>> for Decision {
+    fn from(bound: Bound<Choice>) -> Self {
+        match bound.decision {
+            Choice::Ask(engine, why) => Self::new(Act::Ask, Some(engine), why, bound.withheld),
+            Choice::Reuse(why) => Self::new(Act::Reuse, None, why, bound.withheld),
+            Choice::Abstain(why) => Self::new(Act::Abstain, None, why, bound.withheld),
+        }
+    }
+}
+
+impl From<Bound<Verdict>> for Decision {
+    fn from(bound: Bound<Verdict>) -> Self {
+        match bound.decision {
+            Verdict::Escalate(engine, why) => Self::new(Act::Ask, Some(engine), why, bound.withheld),
+            Verdict::Accept(why) => Self::new(Act::Accept, None, why, bound.withheld),
+            Verdict::Abstain(why) => Self::new(Act::Abstain, None, why, bound.withheld),
+        }
+    }
+}
+
+impl From<&Allowance> for Allowed {
+    fn from(allowance: &Allowance) -> Self {
+        let Grant { engines: grant, escalation, rests, because } = allowance.grant;
+        let known = allowance.engines.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let terms = |terms: &Option<Terms>| terms.map(|terms| [terms.wait, terms.p50, terms.p95].map(nanos));
+        Self {
+            left: allowance.remaining.map(nanos),
+            engines: allowance.engines[..known].iter().map(terms).collect(),
+            reuse: allowance.reuse.map(|reuse| (reuse.max_change, nanos(reuse.max_age))),
+            grant,
+            escalation,
+            rests,
+            because,
+        }
+    }
+}
+
+impl Allowed {
+    /// What it grants.
+    pub fn granted(&self) -> Grant {
+        Grant { engines: self.grant, escalation: self.escalation, rests: self.rests, because: self.because }
+    }
+}
+
+impl From<&Allowed> for Allowance {
+    fn from(allowed: &Allowed) -> Self {
+        let mut engines = [None; MAX_ENGINES];
+        for (slot, terms) in engines.iter_mut().zip(&allowed.engines) {
+            *slot = terms.map(|terms| {
+                let [wait, p50, p95] = terms.map(Duration::from_nanos);
+                Terms { wait, p50, p95 }
+            });
+        }
+        Self {
+            remaining: allowed.left.map(Duration::from_nanos),
+            engines,
+            reuse: allowed.reuse.map(|(max_change, age)| Reuse { max_change, max_age: Duration::from_nanos(age) }),
+            grant: allowed.granted(),
+        }
+    }
+}
+
+impl From<Top> for Likely {
+    fn from(top: Top) -> Self {
+        Self(top.class, top.probability)
+    }
+}
+
+impl From<Likely> for Top {
+    fn from(likely: Likely) -> Self {
+        Self { class: likely.0, probability: likely.1 }
+    }
+}
+
+impl From<&LastAnswer> for Remembered {
+    fn from(last: &LastAnswer) -> Self {
+        let LastAnswer { top, margin, entropy, engine, sure, glimpse, sequence, captured } = *last;
+        Self { top: top.into(), margin, entropy, engine, sure, glimpse, sequence, captured: nanos(captured) }
+    }
+}
+
+impl First {
+    /// What the camera remembers.
+    pub fn past(&self) -> Past {
+        let last = self.past.map(|last| {
+            let Remembered { top, margin, entropy, engine, sure, glimpse, sequence, captured } = last;
+            LastAnswer {
+                top: top.into(),
+                margin,
+                entropy,
+                engine,
+                sure,
+                glimpse,
+                sequence,
+                captured: Duration::from_nanos(captured),
+            }
+        });
+        Past { last }
+    }
+
+    /// What was measured.
+    pub fn measured(&self) -> Features {
+        let mut features = Features { values: [0.0; COUNT] };
+        features.values.iter_mut().zip(&self.features).for_each(|(slot, value)| *slot = *value);
+        features
+    }
+}
+
+impl From<&Answer> for Told {
+    fn from(answer: &Answer) -> Self {
+        let ranked = answer.ranked.min(KEPT);
+        Self {
+            top: answer.top[..ranked].iter().copied().map(Likely::from).collect(),
+            margin: answer.margin,
+            entropy: answer.entropy,
+        }
+    }
+}
+
+impl From<&Told> for Answer {
+    fn from(told: &Told) -> Self {
+        let mut answer = Self { ranked: told.top.len(), margin: told.margin, entropy: told.entropy, ..Self::default() };
+        answer.top.iter_mut().zip(&told.top).for_each(|(slot, likely)| *slot = (*likely).into());
+        answer
+    }
+}
+
+impl From<&Look1> for Asked {
+    fn from(step: &Look1) -> Self {
+        let LookTimes { preprocess, run, rank } = step.times;
+        Self {
+            engine: step.engine,
+            answered: step.answered,
+            took: nanos(preprocess + run + rank),
+            top: step.top.into(),
+            margin: step.margin,
+            entropy: step.entropy,
+        }
+    }
+}
+
+impl From<&Asked> for Look1 {
+    fn from(asked: &Asked) -> Self {
+        Self {
+            engine: asked.engine,
+            why: Reason::bare(Code::Entry), // no decision asks why one before fell
+            answered: asked.answered,
+            queued: Duration::ZERO,
+            times: LookTimes { run: Duration::from_nanos(asked.took), ..LookTimes::default() },
+            top: asked.top.into(),
+            margin: asked.margin,
+            entropy: asked.entropy,
+        }
+    }
+}
+
+impl After {
+    /// Whom the frame was shown to.
+    pub fn journey(&self) -> Journey {
+        Journey { steps: self.steps.iter().map(Look1::from).collect(), answer: (&self.answer).into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_fits_into_its_slot() {
+        assert!(size_of::<Event>() <= 3072, "{} bytes", size_of::<Event>());
+    }
+
+    #[test]
+    fn what_is_no_number_and_what_is_minus_zero_are_read_as_they_were_written() {
+        let told =
+            Told { top: [Likely(7, f32::NAN), Likely(8, -0.0)].into_iter().collect(), margin: f32::INFINITY, entropy: 1e-45 };
+        let text = serde_json::to_string(&told).unwrap();
+        let again: Told = serde_json::from_str(&text).unwrap();
+        assert!(again.top[0].1.is_nan() && again.top[1].1.is_sign_negative() && again.margin.is_nan(), "{text}");
+        assert_eq!(again.entropy.to_bits(), told.entropy.to_bits());
+    }
+
+    #[test]
+    fn decisions_differ_by_the_last_bit_of_a_figure() {
+        let decision = Decision::new(Act::Accept, None, Reason::with(Code::Sure, 0.9, 0.5), None);
+        let next = Decision { value: Some(f32::from_bits(0.9f32.to_bits() + 1)), ..decision };
+        assert!(decision == decision.clone() && decision != next);
+    }
+}

@@ -1,0 +1,139 @@
+//! The thread that writes a trace. An edge room; it decides nothing.
+//!
+//! A disk that fails or is full ends the recording with one warning, never the run.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use log::{info, warn};
+use serde::Serialize;
+
+use super::event::{Event, Head};
+use super::tape::Tape;
+use crate::events;
+
+/// What was written is with the file system after this long, if nothing follows.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// How long the end of a trace may take to be written.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Of the thread.
+const NAME: &str = "recorder";
+
+/// A recording under way.
+#[derive(Debug)]
+pub struct Recorder {
+    tape: Tape,
+    path: PathBuf,
+    thread: JoinHandle<Option<u64>>,
+}
+
+impl Recorder {
+    /// Begins a trace in `path`, which is overwritten. Errors if that cannot be written to, or if there can be no thread.
+    pub fn start(path: &Path, head: &Head) -> io::Result<Self> {
+        let mut out = BufWriter::with_capacity(1 << 16, File::create(path)?);
+        let mut line = Vec::with_capacity(1 << 14);
+        put(&mut out, &mut line, head)?;
+        out.flush()?;
+        let (tape, from) = Tape::new();
+        let shown = path.to_owned();
+        let thread = std::thread::Builder::new().name(NAME.into()).spawn(move || write(out, line, &from, &shown))?;
+        Ok(Self { tape, path: path.to_owned(), thread })
+    }
+
+    /// Where events are handed over.
+    pub fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
+    /// Ends it: what waits is written, if the disk takes it, and the log hears how much it was.
+    pub fn finish(self) {
+        let path = self.path.display();
+        self.tape.end();
+        let until = Instant::now() + PATIENCE;
+        while !self.thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if !self.thread.is_finished() {
+            warn!(event = events::RECORDING_ENDED; "{path}: the disk does not keep up; the end of the trace is missing");
+            return;
+        }
+        if let Ok(Some(lines)) = self.thread.join() {
+            let missing = self.tape.missing();
+            info!(event = events::RECORDED; "{path}: {lines} events recorded, {missing} left out because the disk was too slow");
+        }
+    }
+}
+
+/// Until the last line, an error, or nobody can hand over any more. The number of events; `None` after an error.
+fn write(mut out: BufWriter<File>, mut line: Vec<u8>, from: &Receiver<Event>, path: &Path) -> Option<u64> {
+    let mut lines = 0;
+    loop {
+        let done = match from.recv_timeout(FLUSH_AFTER) {
+            Ok(event) => {
+                lines += 1;
+                let last = matches!(event, Event::End(_));
+                put(&mut out, &mut line, &event).and_then(|()| if last { out.flush() } else { Ok(()) }).map(|()| last)
+            }
+            Err(RecvTimeoutError::Timeout) => out.flush().map(|()| false),
+            Err(RecvTimeoutError::Disconnected) => out.flush().map(|()| true),
+        };
+        match done {
+            Ok(true) => return Some(lines),
+            Ok(false) => (),
+            Err(error) => {
+                let _ = out.into_parts(); // it must not try again while it is dropped
+                warn!(event = events::RECORDING_ENDED; "{}: {error}; nothing more is recorded, the run goes on", path.display());
+                return None;
+            }
+        }
+    }
+}
+
+fn put(out: &mut impl Write, line: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
+    line.clear();
+    serde_json::to_writer(&mut *line, value)?;
+    line.push(b'\n');
+    out.write_all(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::DropReason;
+    use crate::trace::event::{FrameNumber, Lost};
+
+    #[test]
+    fn a_disk_that_fills_up_ends_the_recording_and_nobody_is_waited_for() {
+        let Ok(full) = File::create("/dev/full") else { return eprintln!("skipped: there is no /dev/full") };
+        let (tape, from) = Tape::with_slots(4);
+        let lost = Event::Lost(Lost { frame: FrameNumber(0, 1), why: DropReason::Busy });
+        tape.put(lost.clone());
+        let writer =
+            std::thread::spawn(move || write(BufWriter::with_capacity(16, full), Vec::new(), &from, Path::new("/dev/full")));
+        assert_eq!(writer.join().unwrap(), None);
+        (0..9).for_each(|_| tape.put(lost.clone()));
+        assert!(!tape.end() && tape.missing() == 0, "what nobody would write is not counted as missing");
+    }
+
+    #[test]
+    fn a_recording_that_is_finished_is_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.trace");
+        let head = Head {
+            v: crate::trace::VERSION,
+            squint: "test".into(),
+            schema: "s".into(),
+            inventory: Default::default(),
+            cameras: vec!["c".into()],
+        };
+        Recorder::start(&path, &head).unwrap().finish();
+        let mut reader = crate::trace::Reader::open(&path).unwrap();
+        assert_eq!(reader.head(), &head);
+        assert!(matches!(reader.next_event(), Ok(Some(Event::End(_)))));
+        assert!(matches!(reader.next_event(), Ok(None)) && reader.has_ended());
+    }
+}
