@@ -545,6 +545,6 @@ mod tests {
     fn decisions_differ_by_the_last_bit_of_a_figure() {
         let decision = Decision::new(Act::Accept, None, Reason::with(Code::Sure, 0.9, 0.5), None);
         let next = Decision { value: Some(f32::from_bits(0.9f32.to_bits() + 1)), ..decision };
-        assert!(decision == decision.clone() && decision != next);
+        assert!(decision == { decision } && decision != next);
     }
 }
