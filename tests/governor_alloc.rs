@@ -1,23 +1,15 @@
 //! A step of the governor, and the learning before it, allocate nothing; an allocator that counts holds us to it.
-//!
-//! One test in a program of its own: the allocator counts all threads, and a second test would be counted too.
 
-use std::alloc::System;
+#[path = "common/allocations.rs"]
+mod allocations;
+
 use std::time::Duration;
 
+use allocations::allocations;
 use squint::budget::{Ability, Costs, Governor, Limits, Look, PowerCap, Prior, Tally};
 use squint::engine::{EngineIdx, MAX_ENGINES};
 use squint::telemetry::{Inventory, Rail, Sample, Zone};
 use squint::units::{Celsius, Megahertz, Millijoules, Milliwatts};
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-fn allocations() -> usize {
-    let now = INSTRUMENTED_SYSTEM.stats();
-    now.allocations + now.reallocations
-}
 
 #[test]
 fn a_step_allocates_nothing() {
@@ -50,25 +42,26 @@ fn a_step_allocates_nothing() {
     let mut costs = Costs::new(&(0..MAX_ENGINES).map(prior).collect::<Vec<_>>());
     let mut governor = Governor::new(limits, &inventory, &crew, 4, &costs);
 
-    let before = allocations();
-    for at in 0..2000u32 {
-        let now = ms(500 * (at as usize + 1));
-        let engine = at as usize % MAX_ENGINES;
-        let mut tally = Tally { frames: 7, in_time: 6, late: 1, ..Tally::default() };
-        (tally.looks[engine], tally.busy[engine]) = (7, ms(150));
-        costs.look(&Look { engine: EngineIdx(engine as u8), time: ms(10 + engine), crowded: at % 3 == 0 });
-        let mut sample = Sample {
-            gpu_clock: Some(Megahertz(800.0 + (at % 5) as f32)),
-            over_current: Some(u64::from(at / 700)),
-            ..Sample::default()
-        };
-        sample.rails.push(Some(Milliwatts(6000.0 + (at % 30) as f32 * 100.0)).filter(|_| at % 11 != 0));
-        sample
-            .temperatures
-            .extend((0..9).map(|zone| Some(Celsius(50.0 + (at / 100) as f32 + zone as f32 / 2.0)).filter(|_| at % 13 != 0)));
-        costs.step(now, &sample, governor.rail(), &tally);
-        governor.step(now, &sample, &tally, &costs);
-    }
-    assert_eq!(allocations() - before, 0, "2000 steps");
+    let count = allocations(|| {
+        for at in 0..2000u32 {
+            let now = ms(500 * (at as usize + 1));
+            let engine = at as usize % MAX_ENGINES;
+            let mut tally = Tally { frames: 7, in_time: 6, late: 1, ..Tally::default() };
+            (tally.looks[engine], tally.busy[engine]) = (7, ms(150));
+            costs.look(&Look { engine: EngineIdx(engine as u8), time: ms(10 + engine), crowded: at % 3 == 0 });
+            let mut sample = Sample {
+                gpu_clock: Some(Megahertz(800.0 + (at % 5) as f32)),
+                over_current: Some(u64::from(at / 700)),
+                ..Sample::default()
+            };
+            sample.rails.push(Some(Milliwatts(6000.0 + (at % 30) as f32 * 100.0)).filter(|_| at % 11 != 0));
+            sample
+                .temperatures
+                .extend((0..9).map(|zone| Some(Celsius(50.0 + (at / 100) as f32 + zone as f32 / 2.0)).filter(|_| at % 13 != 0)));
+            costs.step(now, &sample, governor.rail(), &tally);
+            governor.step(now, &sample, &tally, &costs);
+        }
+    });
+    assert_eq!(count, 0, "2000 steps");
     assert!(governor.changes() > 0, "nothing was decided: {:?}", governor.standing());
 }
