@@ -104,7 +104,8 @@ fn the_scanner_of_tegrastats_reads_the_simulated_boards_lines() {
 
 #[test]
 fn the_governor_steers_through_files_as_it_does_without_them() {
-    let scenario = Scenario::parse(SMALL, "small.toml").unwrap();
+    // Long enough that the first minutes, in which the costs are learned, weigh little.
+    let scenario = Scenario::parse(&SMALL.replace("duration-s = 300", "duration-s = 1500"), "small.toml").unwrap();
     let (policy, pool) = (engines::policy(), engines::pool());
     let direct = run(&scenario, 2, &policy, &pool, &mut Squint::new(&scenario, &pool));
 
@@ -118,11 +119,8 @@ fn the_governor_steers_through_files_as_it_does_without_them() {
         telemetry.sample(at, sample);
     });
     let mean = |course: &Course| course.total.board_mj / course.total.seconds;
-    // Files round to millivolts and milliamperes, and small differences grow in a loop: each holds the cap by itself, and they stay together.
-    for mean in [mean(&through), mean(&direct)] {
-        assert!((0.93..1.03).contains(&(mean / 4500.0)), "{mean} mW of 4500 mW");
-    }
-    assert!((mean(&through) / mean(&direct) - 1.0).abs() < 0.06, "{} {}", mean(&through), mean(&direct));
+    assert!((mean(&through) / mean(&direct) - 1.0).abs() < 0.02, "{} {}", mean(&through), mean(&direct));
+    assert!(mean(&through) < 4500.0 * 1.03);
     assert_eq!(through.frames, direct.frames);
 }
 
