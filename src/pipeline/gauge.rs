@@ -19,7 +19,7 @@ use super::{PipelineError, STOP_LIMIT, Stepped};
 
 /// Between two readings.
 const EVERY: Duration = Duration::from_millis(500);
-/// Before what was learned is kept for the first time, and from then on; a memory card does not take more for years.
+/// Before what was learned is kept for the first time, and from then on, besides at the end; a memory card does not take more for years.
 const KEEP_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 /// Of the thread.
 const NAME: &str = "telemetry";
@@ -106,6 +106,10 @@ impl Reader {
             if !self.clock.sleep(next.saturating_duration_since(now), &self.over) {
                 break;
             }
+        }
+        // Telemetry outlives the dispatcher, so this is all that there was to learn.
+        if let Some(keep) = &mut self.gauge.keep {
+            self.dispatcher.kept().iter().for_each(keep);
         }
         self.pulse.end();
     }
