@@ -176,19 +176,22 @@ fn a_score_that_is_not_finite_is_an_error_and_the_next_frame_is_answered() {
 }
 
 #[test]
-fn tensors_of_the_wrong_length_are_refused_and_the_engine_goes_on() {
+fn room_for_the_wrong_number_of_scores_is_refused_and_the_engine_goes_on() {
     let shelf = Shelf::new();
     shelf.network("small", &Model::brightest(4, 2));
     let catalog = open(shelf.path());
     let mut engine = runtime().load(catalog.get("small").unwrap()).unwrap();
-    let (input, mut scores) = ([0.5; 24], [0.0; 3]);
-    assert!(matches!(engine.run(&input[..23], &mut scores), Err(EngineError::Shape { want: 24, got: 23, .. })));
-    assert!(matches!(engine.run(&input, &mut scores[..2]), Err(EngineError::Shape { want: 3, got: 2, .. })));
-    engine.run(&input, &mut scores).unwrap();
+    let mut scores = [0.0; 3];
+    assert_eq!(engine.input().len(), 24);
+    engine.input().fill(0.5);
+    assert!(matches!(engine.run(&mut scores[..2]), Err(EngineError::Shape { want: 3, got: 2, .. })));
+    engine.run(&mut scores).unwrap();
     assert_eq!(scores, [0.5; 3]);
-    let bad = [f32::NAN; 24];
-    assert!(matches!(engine.run(&bad, &mut scores), Err(EngineError::NotFinite { class: 0, .. })));
-    engine.run(&input, &mut scores).unwrap();
+    assert_eq!(engine.input(), [0.5; 24], "a run leaves it as it is");
+    engine.input().fill(f32::NAN);
+    assert!(matches!(engine.run(&mut scores), Err(EngineError::NotFinite { class: 0, .. })));
+    engine.input().fill(0.5);
+    engine.run(&mut scores).unwrap();
     assert_eq!(scores, [0.5; 3]);
 }
 
@@ -268,9 +271,13 @@ fn nothing_is_allocated_once_warm() {
         assert_eq!(allocations(|| frames.iter().rev().for_each(|frame| all(std::slice::from_ref(frame)))), 0);
     }
     let mut engine = runtime().load(catalog.get("nchw").unwrap()).unwrap();
-    let (input, mut scores) = (vec![0.5; network.input.values()], vec![0.0; 3]);
-    engine.run(&input, &mut scores).unwrap();
-    assert_eq!(allocations(|| engine.run(&input, &mut scores).unwrap()), 0, "Squint's own; the runtime's are its own affair");
+    let mut scores = vec![0.0; 3];
+    let mut run = || {
+        engine.input().fill(0.5);
+        engine.run(&mut scores).unwrap();
+    };
+    run();
+    assert_eq!(allocations(run), 0, "Squint's own; the runtime's are its own affair");
     let (mut answer, mut mean) = (Answer::default(), Answer::default());
     score::fill(&mut answer, &scores, Scores::Logits);
     score::absorb(&mut mean, &answer, 1);

@@ -94,6 +94,8 @@ pub struct LookTimes {
     pub run: Duration,
     /// Softmax, ranking, averaging.
     pub rank: Duration,
+    /// Of `run`, what devices with a clock of their own say they took, copies included; `None` without such a device.
+    pub device: Option<Duration>,
 }
 
 /// The classes an engine tells apart.
@@ -126,10 +128,13 @@ pub trait Backend: Send + Sync {
 
 /// One loaded network. Used by one thread at a time, not always the same.
 pub trait Engine: Send {
-    /// `input`: the tensor as the manifest says (NCHW or NHWC float32, one picture); `output`: raw scores, one a class.
-    /// Errors with [`EngineError::Shape`] on other lengths and [`EngineError::NotFinite`] on NaN or infinite scores; after an
-    /// error the engine can be run again. No allocation of Squint's own once warm.
-    fn run(&mut self, input: &[f32], output: &mut [f32]) -> Result<(), EngineError>;
+    /// The engine's own input memory, to be written to: the tensor as the manifest says (NCHW or NHWC float32, one picture). A run
+    /// leaves it as it is.
+    fn input(&mut self) -> &mut [f32];
+    /// Runs on what stands in [`Engine::input`]; `output`: raw scores, one a class. Returns how long the device took, by its own
+    /// clock, if it has one. Errors with [`EngineError::Shape`] on another length and [`EngineError::NotFinite`] on NaN or infinite
+    /// scores; after an error the engine can be run again. No allocation of Squint's own once warm.
+    fn run(&mut self, output: &mut [f32]) -> Result<Option<Duration>, EngineError>;
 }
 
 /// One engine of the catalogue as the pipeline uses it: preprocessing, network(s), softmax, ranking.

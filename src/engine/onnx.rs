@@ -7,6 +7,7 @@ mod library;
 mod scan;
 
 use std::path::Path;
+use std::time::Duration;
 
 use ort::memory::Allocator;
 use ort::session::builder::GraphOptimizationLevel;
@@ -87,10 +88,11 @@ impl Backend for OnnxRuntime {
         check_input(&session, network).map_err(|reason| refuse(&reason))?;
         let (output, shape) = check_output(&session, network).map_err(|reason| refuse(&reason))?;
         let mut engine = OnnxEngine::new(id, session, network, &output, &shape).map_err(|error| refuse(&plain(&error)))?;
-        let (blank, mut scores) = (vec![0.0; network.input.values()], vec![0.0; network.classes]);
+        engine.input().fill(0.0);
+        let mut scores = vec![0.0; network.classes];
         for _ in 0..WARM_UP {
-            match engine.run(&blank, &mut scores) {
-                Ok(()) | Err(EngineError::NotFinite { .. }) => {}
+            match engine.run(&mut scores) {
+                Ok(_) | Err(EngineError::NotFinite { .. }) => {}
                 Err(error) => return Err(refuse(&format!("a first run on a black picture failed: {error}"))),
             }
         }
@@ -184,7 +186,6 @@ struct OnnxEngine {
     session: Session,
     input: Tensor<f32>,
     options: RunOptions<HasSelectedOutputs>,
-    values: usize,
     classes: usize,
 }
 
@@ -195,20 +196,20 @@ impl OnnxEngine {
         let scores = Tensor::<f32>::new(&allocator, shape.to_vec())?;
         let selector = OutputSelector::no_default().with(output).preallocate(output, scores);
         let options = RunOptions::new()?.with_outputs(selector);
-        let (values, classes) = (network.input.values(), network.classes);
-        Ok(Self { id: id.to_owned(), session, input, options, values, classes })
+        Ok(Self { id: id.to_owned(), session, input, options, classes: network.classes })
     }
 }
 
 impl Engine for OnnxEngine {
-    fn run(&mut self, input: &[f32], output: &mut [f32]) -> Result<(), EngineError> {
-        for (want, got) in [(self.values, input.len()), (self.classes, output.len())] {
-            if want != got {
-                return Err(EngineError::Shape { id: self.id.clone(), want, got });
-            }
+    fn input(&mut self) -> &mut [f32] {
+        self.input.extract_tensor_mut().1
+    }
+
+    fn run(&mut self, output: &mut [f32]) -> Result<Option<Duration>, EngineError> {
+        if output.len() != self.classes {
+            return Err(EngineError::Shape { id: self.id.clone(), want: self.classes, got: output.len() });
         }
         let failed = |error: ort::Error| EngineError::Run { id: self.id.clone(), reason: plain(&error) };
-        self.input.extract_tensor_mut().1.copy_from_slice(input);
         let outputs = self.session.run_with_options(ort::inputs![&self.input], &self.options).map_err(failed)?;
         let (_, scores) = outputs[0].try_extract_tensor::<f32>().map_err(failed)?;
         if scores.len() != self.classes {
@@ -217,7 +218,7 @@ impl Engine for OnnxEngine {
         output.copy_from_slice(scores);
         match output.iter().position(|score| !score.is_finite()) {
             Some(class) => Err(EngineError::NotFinite { id: self.id.clone(), class }),
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 }
