@@ -5,13 +5,16 @@
 
 pub mod catalog;
 mod fields;
+mod fit;
 pub(crate) mod hash;
 mod labels;
 pub mod looker;
 pub mod manifest;
 pub mod onnx;
+mod places;
 pub mod preprocess;
 pub mod score;
+pub mod tensorrt;
 
 use std::time::Duration;
 
