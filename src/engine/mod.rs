@@ -121,7 +121,7 @@ pub struct Label {
 
 /// A way to run networks.
 pub trait Backend: Send + Sync {
-    /// `onnxruntime`, ...
+    /// `onnxruntime`, `tensorrt`.
     fn name(&self) -> &'static str;
     /// Cheap and harmless: says which version is there, or why it cannot be used.
     fn probe(&self) -> Result<String, EngineError>;

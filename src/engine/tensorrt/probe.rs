@@ -68,7 +68,7 @@ pub fn in_child(program: &Path, options: &Options, limit: Duration) -> Found {
 
 /// What comes from the child.
 enum Heard {
-    /// Its first line, without the end.
+    /// Its answer.
     Line(Vec<u8>),
     /// It ended without one.
     End,
@@ -92,9 +92,10 @@ fn listen(child: &mut Child, limit: Duration) -> Heard {
         }
         let Some(count) = stdout.read(&mut piece).ok().filter(|count| *count > 0) else { return Heard::End };
         answer.extend_from_slice(&piece[..count]);
-        if let Some(end) = answer.iter().position(|byte| *byte == b'\n') {
-            answer.truncate(end);
-            return Heard::Line(answer);
+        // Libraries may have something to say too; only the answer begins like this.
+        let mut lines = answer.split_inclusive(|byte| *byte == b'\n');
+        if let Some(line) = lines.find(|line| line.starts_with(b"{") && line.ends_with(b"\n")) {
+            return Heard::Line(line.to_vec());
         }
         if answer.len() > LONGEST {
             return Heard::Nothing;
@@ -126,7 +127,7 @@ mod tests {
         assert!(hung.contains("did not end"), "{hung}");
         let crashed = asked(&script("crashes", "kill -SEGV $$"), LIMIT);
         assert!(crashed.contains("signal 11"), "{crashed}");
-        let known = script("answers", "echo '{\"cuda\":\"10.2\",\"gpus\":[]}'; exec sleep 600");
+        let known = script("answers", "echo hello; echo '{\"cuda\":\"10.2\",\"gpus\":[]}'; exec sleep 600");
         assert_eq!(in_child(Path::new(&known), &Options::default(), LIMIT).cuda.as_deref(), Some("10.2"));
     }
 }

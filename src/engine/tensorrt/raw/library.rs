@@ -25,7 +25,10 @@ unsafe impl Sync for Entry {}
 impl Library {
     /// Opens `name`: a path, or a bare name for the system's loader. Errors are the loader's words.
     pub(in super::super) fn open(name: &Path) -> Result<Self, String> {
-        let library = open(name.as_os_str()).map_err(|error| error.to_string())?;
+        let library = open(name.as_os_str()).map_err(|error| {
+            // The crate's own words are "dlopen failed"; the loader's are behind them.
+            std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
+        })?;
         Ok(Self { handle: Box::leak(Box::new(library)), name: name.to_path_buf() })
     }
 
