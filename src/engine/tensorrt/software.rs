@@ -116,8 +116,8 @@ pub(super) struct Software {
     runtime: Mutex<Option<Runtime>>,
 }
 
-/// What has been opened in this process, and by which wishes.
-static OPENED: Mutex<Vec<(Options, &'static Software)>> = Mutex::new(Vec::new());
+/// What has been opened in this process, by which wishes, and what was found on the way.
+static OPENED: Mutex<Vec<(Options, Found, &'static Software)>> = Mutex::new(Vec::new());
 
 /// Where the shim for `major` is looked for without a wish: beside the program, in a checkout (`target/shims/`), or in an installation.
 pub fn shim_places(major: u32) -> Vec<PathBuf> {
@@ -127,13 +127,14 @@ pub fn shim_places(major: u32) -> Vec<PathBuf> {
 /// Opens what is not open yet. `found` tells how far it went.
 pub(super) fn open(options: &Options, found: &mut Found) -> Result<&'static Software, Missing> {
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, software)) = opened.iter().find(|(known, _)| known == options) {
+    if let Some((_, known, software)) = opened.iter().find(|(known, _, _)| known == options) {
+        found.clone_from(known);
         return Ok(software);
     }
     let software = steps(options, found)?;
     let (version, gpu) = (software.version, &software.gpu);
     log::info!(event = events::RUNTIME_LOADED; "TensorRT {version} on {} (compute capability {})", gpu.name, gpu.capability);
-    opened.push((options.clone(), software));
+    opened.push((options.clone(), found.clone(), software));
     Ok(software)
 }
 
