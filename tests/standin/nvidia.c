@@ -15,7 +15,6 @@
 #define _GNU_SOURCE
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +57,7 @@ static int told(const char* name) {
     if ((code >= 700 && code < 720) || code == 999) sticky = code;
     pthread_mutex_unlock(&lock);
     if (code == -1) for (;;) pause();
-    if (code == -2) raise(SIGSEGV);
+    if (code == -2) *(volatile int*)8 = 0; // raised, Rust's handler would return from it
     return code;
 }
 
