@@ -3,6 +3,7 @@
 mod control;
 mod gather;
 mod lab;
+mod probe;
 mod published;
 mod simulate;
 
@@ -21,6 +22,7 @@ use crate::error::Error;
 pub use control::{At, SetArgs, SettingWord, StatusArgs};
 pub use gather::GatherArgs;
 pub use lab::{EvaluateArgs, ObjectiveWord, ProfileArgs, TrainArgs};
+pub use probe::ProbeArgs;
 pub use published::{ChainArgs, CriterionWord, KindWord, MethodWord, OnNoneWord};
 pub use simulate::SimulateArgs;
 
@@ -76,6 +78,9 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Make every decision of a recording again, or say what another policy or other limits would have decided
     Replay(ReplayArgs),
+    /// Open the driver and TensorRT and say what is there; a process of its own, so that it may crash
+    #[command(name = "probe-tensorrt", hide = true)]
+    ProbeTensorRt(ProbeArgs),
     /// Print a completion script for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -304,7 +309,7 @@ impl Command {
             Self::Profile(args) => Some(&mut args.common),
             Self::Evaluate(args) => Some(&mut args.common),
             Self::Train(_) | Self::Replay(_) | Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
-            Self::Status(_) | Self::Reload(_) | Self::Set(_) | Self::Simulate(_) => None,
+            Self::Status(_) | Self::Reload(_) | Self::Set(_) | Self::Simulate(_) | Self::ProbeTensorRt(_) => None,
         }
     }
 }
@@ -347,6 +352,7 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
         Command::Evaluate(args) => command::evaluate::evaluate(&args),
         Command::Simulate(args) => command::simulate::simulate(&args),
         Command::Replay(args) => command::replay::replay(&args, started),
+        Command::ProbeTensorRt(args) => command::probe::probe(&args),
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { out } => command::shell::man(out.as_deref()),
     }

@@ -144,7 +144,7 @@ impl From<&Told> for Answer {
 
 impl From<&Look1> for Asked {
     fn from(step: &Look1) -> Self {
-        let LookTimes { preprocess, run, rank } = step.times;
+        let LookTimes { preprocess, run, rank, .. } = step.times;
         Self {
             engine: step.engine,
             answered: step.answered,

@@ -1,0 +1,74 @@
+//! Versions of TensorRT as its libraries count them, and which shim serves which.
+//!
+//! Pure.
+
+use std::fmt;
+
+/// A version of TensorRT or TensorRT-RTX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// Major; 1 is TensorRT-RTX.
+    pub major: u32,
+    /// Minor.
+    pub minor: u32,
+    /// Patch.
+    pub patch: u32,
+}
+
+impl Version {
+    /// From `getInferLibVersion` or `NV_TENSORRT_VERSION`: 1000 * major + 100 * minor + patch up to 9, 10 000 * major + 100 * minor +
+    /// patch from 10 on and for RTX. `None` for what is neither.
+    pub fn from_number(number: i32) -> Option<Self> {
+        let number = u32::try_from(number).ok().filter(|number| (5_000..1_000_000).contains(number))?;
+        let unit = if number < 10_000 { 1_000 } else { 10_000 };
+        Some(Self { major: number / unit, minor: number % unit / 100, patch: number % 100 })
+    }
+
+    /// Which shim serves it: the `N` in `libsquint-trtN.so`. The class layouts of RTX from 1.6 on are those of 11.
+    pub fn shim(self) -> Option<u32> {
+        match (self.major, self.minor) {
+            (8, _) => Some(8),
+            (10, _) => Some(10),
+            (11, _) | (1, 6..) => Some(11),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { major, minor, patch } = self;
+        if *major == 1 { write!(f, "RTX {major}.{minor}.{patch}") } else { write!(f, "{major}.{minor}.{patch}") }
+    }
+}
+
+/// "10.2" from what `cuDriverGetVersion` says.
+pub(super) fn cuda(number: i32) -> String {
+    format!("{}.{}", number / 1000, number % 1000 / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_of_counting_is_understood() {
+        for (number, text, shim) in [
+            (8201, "8.2.1", Some(8)),
+            (8601, "8.6.1", Some(8)),
+            (7103, "7.1.3", None),
+            (100_304, "10.3.4", Some(10)),
+            (101_601, "10.16.1", Some(10)),
+            (110_400, "11.4.0", Some(11)),
+            (10_701, "RTX 1.7.1", Some(11)),
+            (10_300, "RTX 1.3.0", None),
+        ] {
+            let version = Version::from_number(number).unwrap();
+            assert_eq!((version.to_string().as_str(), version.shim()), (text, shim), "{number}");
+        }
+        for number in [i32::MIN, -1, 0, 1, 4_999, 1_000_000, i32::MAX] {
+            assert_eq!(Version::from_number(number), None, "{number}");
+        }
+        assert_eq!((cuda(10_020), cuda(13_000)), ("10.2".into(), "13.0".into()));
+    }
+}
