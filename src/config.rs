@@ -114,6 +114,8 @@ pub struct Engines {
     pub deadline: Duration,
     /// Path of libonnxruntime.so, if the user names one.
     pub onnxruntime: Option<PathBuf>,
+    /// Folder of what TensorRT built here.
+    pub plans: PathBuf,
 }
 
 /// Where reports go, resolved.

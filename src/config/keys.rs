@@ -236,6 +236,15 @@ pub const KEYS: &[Key] = &[
         "The ONNX Runtime library.",
     ),
     key(
+        "engines.plans",
+        Kind::Path,
+        "",
+        Unset::Text("/var/lib/squint/plans"),
+        "\"/data/squint/plans\"",
+        "Folder of the engines that TensorRT built on this machine, see [engines.md](engines.md). Nobody but root and Squint's user may be able to \
+         write there.",
+    ),
+    key(
         "output.stdout",
         Kind::Word(&["auto", "text", "json", "none"]),
         "",

@@ -82,6 +82,7 @@ struct RawEngines {
     deadline_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     onnxruntime: Option<PathBuf>,
+    plans: PathBuf,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -134,6 +135,7 @@ impl RawConfig {
                 threads: self.engines.threads,
                 deadline: Duration::from_millis(self.engines.deadline_ms),
                 onnxruntime: self.engines.onnxruntime,
+                plans: self.engines.plans,
             },
             policy: policy_path(&self.policy, &calibration),
             calibration,
@@ -367,6 +369,7 @@ impl RawConfig {
                 threads: config.engines.threads,
                 deadline_ms: ms(config.engines.deadline),
                 onnxruntime: config.engines.onnxruntime.clone(),
+                plans: config.engines.plans.clone(),
             },
             output: RawOutput {
                 stdout: config.output.stdout.as_str().into(),

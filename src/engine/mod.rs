@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod onnx;
 pub mod preprocess;
 pub mod score;
+pub mod tensorrt;
 
 use std::time::Duration;
 
