@@ -68,7 +68,7 @@ pub(super) fn show(cache: &Cache, catalog: &Catalog, to: &mut impl Write) -> Res
         for failed in &failed {
             let failure = &failed.failure;
             let target = failure.target.key.stem();
-            writeln!(to, "{model:<26} FAILED {} times: {target}: {}", failure.times, failure.cause).map_err(out)?;
+            writeln!(to, "{model:<26} FAILED (tries: {}) {target}: {}", failure.times, failure.cause).map_err(out)?;
         }
         for broken in &broken {
             writeln!(to, "{model:<26} DOES NOT COUNT: {}", broken.why).map_err(out)?;

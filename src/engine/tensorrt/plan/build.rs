@@ -144,14 +144,14 @@ impl Host {
             return Err(BuildError::Unfit(what.to_owned()));
         }
         let source = network.sha256.parse().map_err(|odd| BuildError::Unfit(format!("model.sha256: {odd}")))?;
-        let [_, rest @ ..] = network.input.shape().map(|dim| u32::try_from(dim).unwrap_or(u32::MAX));
-        let [channels, height, width] = rest;
+        let mut input = network.input.shape().map(|dim| u32::try_from(dim).unwrap_or(u32::MAX));
+        input[0] = u32::from(options.batch);
         let calibration = calibration.filter(|_| precision == Precision::Int8 && !brings_scales).map(Sha256::of);
         let Options { batch, device, workspace_mib, .. } = *options;
         let (tensorrt, capability) = (self.tensorrt, self.capability);
         Ok(Target {
             key: Key { source, tensorrt, capability, precision, batch, device, calibration },
-            input: [u32::from(batch), channels, height, width],
+            input,
             gpu: self.gpu.clone(),
             driver: self.driver.clone(),
             flags: workspace_mib.map(|mib| format!("workspace-{mib}-mib")).into_iter().collect(),
