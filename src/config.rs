@@ -118,6 +118,8 @@ pub struct Engines {
     pub tensorrt: Option<PathBuf>,
     /// Path of the shim for it, if the user names one.
     pub tensorrt_shim: Option<PathBuf>,
+    /// Folder of what TensorRT built here.
+    pub plans: PathBuf,
 }
 
 /// Where reports go, resolved.

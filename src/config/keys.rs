@@ -252,6 +252,15 @@ pub const KEYS: &[Key] = &[
         "What stands between Squint and TensorRT, one for each of its majors; `scripts/shims` builds it.",
     ),
     key(
+        "engines.plans",
+        Kind::Path,
+        "",
+        Unset::Text("/var/lib/squint/plans"),
+        "\"/data/squint/plans\"",
+        "Folder of the engines that TensorRT built on this machine, see [engines.md](engines.md). Nobody but root and Squint's user may be able to \
+         write there.",
+    ),
+    key(
         "output.stdout",
         Kind::Word(&["auto", "text", "json", "none"]),
         "",

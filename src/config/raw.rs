@@ -86,6 +86,7 @@ struct RawEngines {
     tensorrt: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tensorrt_shim: Option<PathBuf>,
+    plans: PathBuf,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -140,6 +141,7 @@ impl RawConfig {
                 onnxruntime: self.engines.onnxruntime,
                 tensorrt: self.engines.tensorrt,
                 tensorrt_shim: self.engines.tensorrt_shim,
+                plans: self.engines.plans,
             },
             policy: policy_path(&self.policy, &calibration),
             calibration,
@@ -375,6 +377,7 @@ impl RawConfig {
                 onnxruntime: config.engines.onnxruntime.clone(),
                 tensorrt: config.engines.tensorrt.clone(),
                 tensorrt_shim: config.engines.tensorrt_shim.clone(),
+                plans: config.engines.plans.clone(),
             },
             output: RawOutput {
                 stdout: config.output.stdout.as_str().into(),

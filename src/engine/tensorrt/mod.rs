@@ -3,11 +3,14 @@
 //!
 //! An edge room. [`probe`] and [`software`] find out what is there, an engine loads a plan and runs it ([`TensorRt`]), [`version`] and
 //! [`error`] put names to numbers. All `unsafe` is in `raw`, and all of NVIDIA's class layouts are in the shim, `squint_trt.h`, of which
-//! there is one build for each major. Where plans come from is told by [`Plans`]; building them is not this backend's work.
+//! there is one build for each major. Where plans come from is told by [`Plans`]: [`plan`] is what was built on this machine and how building
+//! goes, [`calibration`] what int8 needs beforehand; neither touches a vendor library.
 
+pub mod calibration;
 mod engine;
 pub mod error;
 mod log;
+pub mod plan;
 pub mod probe;
 mod raw;
 pub mod software;
@@ -111,7 +114,7 @@ impl Backend for TensorRt {
 
     fn probe(&self) -> Result<String, EngineError> {
         let Software { version, gpu, .. } = self.software("*")?;
-        Ok(format!("TensorRT {version} on {} (compute capability {})", gpu.name, gpu.capability))
+        Ok(format!("{} on {} (compute capability {})", version.title(), gpu.name, gpu.capability))
     }
 
     fn load(&self, manifest: &Manifest) -> Result<Box<dyn Engine>, EngineError> {

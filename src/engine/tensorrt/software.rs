@@ -133,7 +133,7 @@ pub(super) fn open(options: &Options, found: &mut Found) -> Result<&'static Soft
     }
     let software = steps(options, found)?;
     let (version, gpu) = (software.version, &software.gpu);
-    log::info!(event = events::RUNTIME_LOADED; "TensorRT {version} on {} (compute capability {})", gpu.name, gpu.capability);
+    log::info!(event = events::RUNTIME_LOADED; "{} on {} (compute capability {})", version.title(), gpu.name, gpu.capability);
     opened.push((options.clone(), found.clone(), software));
     Ok(software)
 }

@@ -5,14 +5,14 @@
 use std::fmt;
 
 /// A version of TensorRT or TensorRT-RTX.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version {
     /// Major; 1 is TensorRT-RTX.
-    pub major: u32,
+    pub major: u16,
     /// Minor.
-    pub minor: u32,
+    pub minor: u16,
     /// Patch.
-    pub patch: u32,
+    pub patch: u16,
 }
 
 impl Version {
@@ -21,7 +21,8 @@ impl Version {
     pub fn from_number(number: i32) -> Option<Self> {
         let number = u32::try_from(number).ok().filter(|number| (5_000..1_000_000).contains(number))?;
         let unit = if number < 10_000 { 1_000 } else { 10_000 };
-        Some(Self { major: number / unit, minor: number % unit / 100, patch: number % 100 })
+        let part = |value: u32| u16::try_from(value).ok();
+        Some(Self { major: part(number / unit)?, minor: part(number % unit / 100)?, patch: part(number % 100)? })
     }
 
     /// Which shim serves it: the `N` in `libsquint-trtN.so`. The class layouts of RTX from 1.6 on are those of 11.
@@ -33,12 +34,17 @@ impl Version {
             _ => None,
         }
     }
+
+    /// For people: `TensorRT 8.2.1`, `TensorRT-RTX 1.7.1`.
+    pub fn title(self) -> String {
+        format!("TensorRT{} {self}", if self.major == 1 { "-RTX" } else { "" })
+    }
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { major, minor, patch } = self;
-        if *major == 1 { write!(f, "RTX {major}.{minor}.{patch}") } else { write!(f, "{major}.{minor}.{patch}") }
+        write!(f, "{major}.{minor}.{patch}")
     }
 }
 
@@ -60,8 +66,8 @@ mod tests {
             (100_304, "10.3.4", Some(10)),
             (101_601, "10.16.1", Some(10)),
             (110_400, "11.4.0", Some(11)),
-            (10_701, "RTX 1.7.1", Some(11)),
-            (10_300, "RTX 1.3.0", None),
+            (10_701, "1.7.1", Some(11)),
+            (10_300, "1.3.0", None),
         ] {
             let version = Version::from_number(number).unwrap();
             assert_eq!((version.to_string().as_str(), version.shim()), (text, shim), "{number}");
@@ -69,6 +75,7 @@ mod tests {
         for number in [i32::MIN, -1, 0, 1, 4_999, 1_000_000, i32::MAX] {
             assert_eq!(Version::from_number(number), None, "{number}");
         }
+        assert_eq!(Version::from_number(10_701).unwrap().title(), "TensorRT-RTX 1.7.1");
         assert_eq!((cuda(10_020), cuda(13_000)), ("10.2".into(), "13.0".into()));
     }
 }
