@@ -25,8 +25,8 @@ typedef struct SquintTrtRuntime SquintTrtRuntime;
 typedef struct SquintTrtEngine SquintTrtEngine;
 typedef struct SquintTrtContext SquintTrtContext;
 
-// Severity as TensorRT counts: 0 internal error, 1 error, 2 warning, 3 info, 4 verbose. May come from any thread; `text` is the caller's again
-// when the call returns.
+// Severity as TensorRT counts: 0 internal error, 1 error, 2 warning, 3 info, 4 verbose. May come from any thread; `text` is the caller's
+// again when the call returns.
 typedef void (*SquintTrtLog)(void* who, int32_t severity, const char* text);
 
 // Element types, as Squint counts them.
@@ -66,7 +66,8 @@ int32_t squint_trt_enqueue(SquintTrtContext* context, void* stream);            
 typedef int32_t (*SquintTrtFeed)(void* who, float* host, size_t values);
 // Hands out bytes that are the callee's to copy; 1, or 0 to give up.
 typedef int32_t (*SquintTrtBytes)(void* who, const void* bytes, size_t length);
-// Progress within one phase: steps done of `steps` (0 if unknown). 1 to go on, 0 to give up (heeded where TensorRT has a monitor: 8.6 and later).
+// Progress within one phase: steps done of `steps` (0 if unknown). 1 to go on, 0 to give up: heeded
+// before each phase by TensorRT 8, within the phases from 10 on.
 typedef int32_t (*SquintTrtProgress)(void* who, const char* phase, int32_t done, int32_t steps);
 
 typedef struct {
