@@ -1,1 +1,1 @@
-// Empty: TensorRT's older headers include it, the shim uses nothing of it.
+// Stands in for a header that TensorRT's plugin headers name and the shim does not need.
