@@ -8,11 +8,11 @@ DESTDIR ?=
 ORT := $(CURDIR)/.deps/onnxruntime/libonnxruntime.so
 export ORT_DYLIB_PATH ?= $(ORT)
 
-.PHONY: help deps build demo test test-systemd test-v4l2 fuzz lint bench soak install uninstall clean
+.PHONY: help deps build demo test test-systemd test-v4l2 shims test-tensorrt fuzz lint bench soak install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## fetch what is missing: GStreamer, ONNX Runtime, a demo clip (scripts/deps says what and why)
 	@scripts/deps
@@ -40,6 +40,14 @@ test-v4l2: build ## a real V4L2 device, in a virtual machine; as root, slow (doc
 	@scripts/deps rust build run onnxruntime
 	@scripts/deps v4l2 || true # where that cannot be had, the test says that it is skipped
 	@scripts/test-v4l2
+
+shims: ## what Squint needs to drive TensorRT, for each TensorRT whose headers are found (docs/tensorrt.md)
+	@scripts/shims
+
+test-tensorrt: ## the real builder and parser of TensorRT-RTX, without a GPU (x86_64; fetches 190 MB; docs/tensorrt.md)
+	@scripts/deps rust tensorrt-headers tensorrt-rtx
+	@scripts/shims --require
+	$(CARGO) test --locked --test tensorrt_shim -- --nocapture
 
 fuzz: ## every fuzz target for EACH seconds, 60 if not given (docs/fuzzing.md)
 	@scripts/deps rust build fuzz

@@ -1,6 +1,7 @@
 // What Squint needs of TensorRT, as plain C: the one seam between Rust (raw.rs) and a TensorRT major.
 //
-// squint_trt.cpp implements it once for each major, against that major's headers, as libsquint-trt8.so, -trt10.so and -trt11.so. The
+// squint_trt.cpp and squint_trt_build.cpp implement it once for each major, against that major's headers, as libsquint-trt8.so, -trt10.so
+// and -trt11.so (and, for tests without a GPU, -trt-rtx1.so). The
 // objects link neither TensorRT nor CUDA: the entry points of libnvinfer and libnvonnxparser are handed in. Rules for all functions:
 // nothing throws; a pointer below 4096 that a library returns counts as failure; NULL or 0 means failure, and the library has said why to
 // the log. Objects go in the order context, engine, runtime, logger. One object is used by one thread at a time.
@@ -66,7 +67,8 @@ int32_t squint_trt_enqueue(SquintTrtContext* context, void* stream);            
 typedef int32_t (*SquintTrtFeed)(void* who, float* host, size_t values);
 // Hands out bytes that are the callee's to copy; 1, or 0 to give up.
 typedef int32_t (*SquintTrtBytes)(void* who, const void* bytes, size_t length);
-// Progress within one phase: steps done of `steps` (0 if unknown). 1 to go on, 0 to give up (heeded where TensorRT has a monitor: 8.6 and later).
+// Progress within one phase: steps done of `steps` (0 if unknown). 1 to go on, 0 to give up. TensorRT has a monitor from 10 on;
+// for 8 there are only our own phases, "parse" and "build", and giving up is heeded between them. May come from any thread, one at a time.
 typedef int32_t (*SquintTrtProgress)(void* who, const char* phase, int32_t done, int32_t steps);
 
 typedef struct {

@@ -1,0 +1,1 @@
+// Stands in for a header that TensorRT's plugin headers name and the shim does not need.
