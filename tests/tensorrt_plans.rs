@@ -37,7 +37,7 @@ fn refusal(model: &Model, spoil: impl FnOnce(&Shelf)) -> String {
 fn a_plan_that_does_not_fit_its_manifest_is_refused_with_the_difference() {
     let good = Model::brightest(12, 8);
     let edited = |from: &'static str, to: &'static str| move |shelf: &Shelf| shelf.edit("odd", from, to);
-    let cases: [(Model, Option<(&str, &str)>, &str); 7] = [
+    let cases = [
         (
             good.clone(),
             Some(("width = 12", "width = 13")),

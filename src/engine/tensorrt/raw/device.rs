@@ -4,7 +4,7 @@
 //! every engine in it is lost, and only a new one helps. To make it new is to pull memory from under whoever still has something there,
 //! so nobody may be at work meanwhile: who touches memory of the context holds a [`Turn`], and a context is made anew only when there is
 //! none. What was made in a context that is lost is forgotten, not given back: the driver has it already, and vendor code that gives back
-//! what is no more has been seen to end the process.
+//! what is no more may end the process.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
