@@ -11,18 +11,30 @@ use squint::engine::tensorrt::{PlanFiles, TensorRt};
 use crate::onnx_model::{Finish, Model};
 use crate::shelf::Shelf;
 
+/// With this variable set, the driver is the machine's own and not the made-up one.
+pub(crate) const REAL_CUDA: &str = "SQUINT_TEST_REAL_CUDA";
+
 /// Driver, TensorRT and shim in one file, built by the C compiler that Rust links with, unless a newer one is there.
 pub(crate) fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/standin/nvidia.c");
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nvidia-standin.so");
+        let is_real = std::env::var_os(REAL_CUDA).is_some();
+        let library =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(if is_real { "nvidia-without-driver.so" } else { "nvidia-standin.so" });
         let made = |path: &Path| path.metadata().and_then(|facts| facts.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         if made(&library) <= made(&source) {
             let new = library.with_extension(std::process::id().to_string());
             let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
             let flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-o"];
-            let ended = Command::new(&compiler).args(flags).arg(&new).arg(&source).arg("-lm").status().unwrap();
+            let ended = Command::new(&compiler)
+                .args(flags)
+                .arg(&new)
+                .arg(&source)
+                .args(["-lm", "-ldl"])
+                .args(is_real.then_some("-DREAL_CUDA"))
+                .status()
+                .unwrap();
             assert!(ended.success(), "{compiler:?} does not build {}", source.display());
             std::fs::rename(&new, &library).unwrap();
         }
@@ -33,7 +45,8 @@ pub(crate) fn library() -> &'static Path {
 /// All three from that file.
 pub(crate) fn options() -> Options {
     let all = library().to_path_buf();
-    Options { cuda: all.clone(), library: Some(all.clone()), shim: Some(all) }
+    let cuda = if std::env::var_os(REAL_CUDA).is_some() { "libcuda.so.1".into() } else { all.clone() };
+    Options { cuda, library: Some(all.clone()), shim: Some(all) }
 }
 
 /// The backend with them; plans are the manifests' own files.

@@ -87,7 +87,7 @@ pub enum Missing {
     #[error("no TensorRT: {0}; install it, or name its library with `engines.tensorrt`")]
     Library(String),
     /// TensorRT is of a version that no shim serves.
-    #[error("TensorRT {0} is not supported; 8, 10, 11 and RTX from 1.6 on are")]
+    #[error("TensorRT {0} is not supported; 8, 10, 11 and RTX from 1.5 on are")]
     Version(String),
     /// There is no shim for this TensorRT.
     #[error("no TensorRT shim for {library} ({reason}): build it with scripts/shims")]
@@ -119,9 +119,9 @@ pub(super) struct Software {
 /// What has been opened in this process, by which wishes, and what was found on the way.
 static OPENED: Mutex<Vec<(Options, Found, &'static Software)>> = Mutex::new(Vec::new());
 
-/// Where the shim for `major` is looked for without a wish: beside the program, in a checkout (`target/shims/`), or in an installation.
-pub fn shim_places(major: u32) -> Vec<PathBuf> {
-    near("target/shims", &format!("libsquint-trt{major}.so"))
+/// Where a shim ([`Version::shim`]) is looked for without a wish: beside the program, in a checkout (`target/shims/`), or in an installation.
+pub fn shim_places(shim: &str) -> Vec<PathBuf> {
+    near("target/shims", &format!("libsquint-{shim}.so"))
 }
 
 /// Opens what is not open yet. `found` tells how far it went.
@@ -160,15 +160,15 @@ fn steps(options: &Options, found: &mut Found) -> Result<&'static Software, Miss
     let number = library.nvinfer_version().map_err(Missing::Library)?;
     let version = Version::from_number(number).ok_or_else(|| Missing::Version(number.to_string()))?;
     found.version = Some(version.to_string());
-    let major = version.shim().ok_or_else(|| Missing::Version(version.to_string()))?;
+    let wanted = version.shim().ok_or_else(|| Missing::Version(version.to_string()))?;
     let create = library.entry("createInferRuntime_INTERNAL").map_err(Missing::Library)?;
 
     let no_shim = |reason| Missing::Shim { library: library.name.display().to_string(), reason };
     let place = match &options.shim {
         Some(place) => place.clone(),
         None => {
-            let places = shim_places(major);
-            let absent = || no_shim(format!("libsquint-trt{major}.so is not there"));
+            let places = shim_places(wanted);
+            let absent = || no_shim(format!("libsquint-{wanted}.so is not there"));
             places.into_iter().find(|place| place.is_file()).ok_or_else(absent)?
         }
     };
@@ -177,7 +177,7 @@ fn steps(options: &Options, found: &mut Found) -> Result<&'static Software, Miss
     found.shim = Some(place);
     let headers = Version::from_number(shim.headers);
     found.headers = headers.map(|version| version.to_string());
-    if headers.and_then(Version::shim) != Some(major) {
+    if headers.and_then(Version::shim) != Some(wanted) {
         let built = headers.map_or_else(|| shim.headers.to_string(), |version| version.to_string());
         return Err(no_shim(format!("the one that is there was built with the headers of {built}, this is {version}")));
     }

@@ -25,12 +25,13 @@ impl Version {
         Some(Self { major: part(number / unit)?, minor: part(number % unit / 100)?, patch: part(number % 100)? })
     }
 
-    /// Which shim serves it: the `N` in `libsquint-trtN.so`. The class layouts of RTX from 1.6 on are those of 11.
-    pub fn shim(self) -> Option<u32> {
+    /// Which shim serves it, as `scripts/shims` names it: the `trt8` in `libsquint-trt8.so`.
+    pub fn shim(self) -> Option<&'static str> {
         match (self.major, self.minor) {
-            (8, _) => Some(8),
-            (10, _) => Some(10),
-            (11, _) | (1, 6..) => Some(11),
+            (8, _) => Some("trt8"),
+            (10, _) => Some("trt10"),
+            (11, _) => Some("trt11"),
+            (1, 5..) => Some("trt-rtx1"),
             _ => None,
         }
     }
@@ -60,13 +61,13 @@ mod tests {
     #[test]
     fn every_way_of_counting_is_understood() {
         for (number, text, shim) in [
-            (8201, "8.2.1", Some(8)),
-            (8601, "8.6.1", Some(8)),
+            (8201, "8.2.1", Some("trt8")),
+            (8601, "8.6.1", Some("trt8")),
             (7103, "7.1.3", None),
-            (100_304, "10.3.4", Some(10)),
-            (101_601, "10.16.1", Some(10)),
-            (110_400, "11.4.0", Some(11)),
-            (10_701, "1.7.1", Some(11)),
+            (100_304, "10.3.4", Some("trt10")),
+            (101_601, "10.16.1", Some("trt10")),
+            (110_400, "11.4.0", Some("trt11")),
+            (10_701, "1.7.1", Some("trt-rtx1")),
             (10_300, "1.3.0", None),
         ] {
             let version = Version::from_number(number).unwrap();
