@@ -2,6 +2,8 @@
 //!
 //! The engines are fakes: they prove the arithmetic, nothing of TensorRT's calibration.
 
+#![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -60,8 +62,8 @@ fn network() -> Network {
 /// 100 plain photos from black to white.
 fn photos() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for at in 0..100_u8 {
-        let grey = image::Rgb([at * 5 / 2; 3]);
+    for at in 0..100_u16 {
+        let grey = image::Rgb([(at * 5 / 2) as u8; 3]);
         image::RgbImage::from_pixel(6, 5, grey).save(folder.path().join(format!("{at:03}.png"))).unwrap();
     }
     folder

@@ -9,7 +9,7 @@ mod onnx_model;
 #[allow(dead_code)]
 mod shelf;
 #[path = "common/squint.rs"]
-mod squint_program;
+mod squint_cli;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use squint::engine::tensorrt::plan::cache::Cache;
 use squint::engine::tensorrt::plan::failure::Failure;
 use squint::engine::tensorrt::plan::name::{Key, Precision, Sha256};
 use squint::engine::tensorrt::plan::sidecar::{Measured, Sidecar, Target};
-use squint_program::{Told, ask};
+use squint_cli::{Told, ask};
 
 /// One engine, `mine`, and a folder for plans.
 struct Desk {
@@ -148,6 +148,18 @@ fn the_list_shows_what_was_built_and_what_failed_beside_each_engine() {
     assert_eq!((&plan["tensorrt"], &plan["capability"], &plan["batch"]), (&"8.2.1".into(), &"6.2".into(), &1.into()));
     assert_eq!((&plan["p50_ms"], &plan["build_s"]), (&4.56.into(), &83.0.into()));
     assert_eq!(built["failed"][0]["cause"], "no kernel for node 7");
+}
+
+#[test]
+fn a_folder_that_is_not_trusted_is_named_and_hides_no_engine() {
+    let desk = Desk::new();
+    desk.keep("mine", &desk.model(), 1, 10);
+    std::fs::set_permissions(desk.plans.path().join("mine"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let text = desk.ask(&["list"]).ends(0).out;
+    assert!(text.contains("made for a test") && text.contains("what TensorRT built is not shown: "), "{text}");
+    let built = desk.ask(&["list", "--json"]).ends(0).json()[0]["built"].clone();
+    assert!(built["broken"][0].as_str().unwrap().contains("can be written by others (mode 777)"), "{built}");
+    desk.ask(&["verify"]).ends(78);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! Whoever builds is a fake here, and plans are any bytes: this proves how Squint keeps them, nothing of TensorRT.
 
+#![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
+
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -11,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use squint::engine::tensorrt::calibration::pictures::Feed;
-use squint::engine::tensorrt::plan::build::{BuildError, Builder, Built, Progress, Request, make};
+use squint::engine::tensorrt::plan::build::{BuildError, Builder, Built, Progress, Request, make, remember};
 use squint::engine::tensorrt::plan::cache::{Best, Cache, CacheError, Entry};
 use squint::engine::tensorrt::plan::child::{Build, Outcome, Program};
 use squint::engine::tensorrt::plan::name::{Key, Precision, Sha256};
@@ -231,6 +233,21 @@ fn a_failed_build_is_remembered_until_something_changes_or_somebody_insists() {
 }
 
 #[test]
+fn a_crash_is_remembered_by_whoever_saw_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::new(folder.path());
+    let crash = Build::start(&script("kill -SEGV $$")).unwrap().outcome().unwrap();
+    let Outcome::Crashed(cause) = crash else { panic!("{crash:?}") };
+    for _ in 0..2 {
+        remember(&cache.writer().unwrap(), MODEL, &target(), &cause).unwrap();
+    }
+    let building = Fake::new(|| Ok(b"plan".to_vec()));
+    let error = build(&cache, &building, target(), false).0.unwrap_err().to_string();
+    assert!(error.starts_with("failed 2 times, and nothing has changed since: the build was ended by signal 11"), "{error}");
+    assert_eq!(building.builds.get(), 0);
+}
+
+#[test]
 fn what_passes_is_not_remembered_and_what_cannot_be_is_refused_before_it_begins() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::new(folder.path());
@@ -318,8 +335,8 @@ const PROGRESS: &str = r#"echo '{"progress":{"phase":"tactics","done":1,"steps":
 fn a_child_tells_its_progress_and_its_plan_and_other_words_are_passed_over() {
     let text = format!(r#"echo 'hello from a vendor'; {PROGRESS} echo '{{"other":1}}'; echo '{{"built":{{"plan":"abc"}}}}'"#);
     let mut build = Build::start(&script(&text)).unwrap();
-    assert_eq!(build.next(), Some(Progress { phase: "tactics".into(), done: 1, steps: 2 }));
-    assert_eq!(build.next(), None);
+    assert_eq!(build.hear(), Some(Progress { phase: "tactics".into(), done: 1, steps: 2 }));
+    assert_eq!(build.hear(), None);
     assert_eq!(build.outcome().unwrap(), Outcome::Built("abc".into()));
 }
 
@@ -345,7 +362,7 @@ fn each_way_a_child_may_end_is_told_apart() {
 fn a_child_runs_at_the_lowest_priority_and_is_killed_with_its_owner() {
     let text = r#"echo "{\"progress\":{\"phase\":\"nice $(nice)\",\"done\":0,\"steps\":0}}"; exec sleep 600"#;
     let mut build = Build::start(&script(text)).unwrap();
-    assert_eq!(build.next().unwrap().phase, "nice 19");
+    assert_eq!(build.hear().unwrap().phase, "nice 19");
     let process = PathBuf::from(format!("/proc/{}", build.id()));
     assert!(process.exists());
     let begun = Instant::now();

@@ -64,7 +64,7 @@ pub struct BuildArgs {
     pub plans: PlanArgs,
     /// Engines; all networks without any
     #[arg(value_name = "ID")]
-    pub engines: Vec<String>,
+    pub ids: Vec<String>,
     /// fp32, fp16 or int8: what may be computed in; by default int8 for int8 models, else fp16 where the GPU has it
     #[arg(long, value_name = "WORD")]
     pub precision: Option<Precision>,
@@ -99,7 +99,7 @@ pub struct CalibrateArgs {
     pub plans: PlanArgs,
     /// The engine, float32
     #[arg(value_name = "ID")]
-    pub engine: String,
+    pub id: String,
     /// Folder of pictures of what the camera sees, or a text file that lists them; 500 to 1000, at least 100, labels are not needed
     #[arg(long, value_name = "DIR|FILE")]
     pub pictures: PathBuf,

@@ -63,10 +63,10 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
     if as_json {
         let engines = manifests.iter().map(|manifest| {
             let mut engine = describe(catalog, manifest);
-            engine["built"] = plans::describe(&cache, &manifest.id)?;
-            Ok(engine)
+            engine["built"] = plans::describe(&cache, &manifest.id);
+            engine
         });
-        let engines = engines.collect::<Result<Vec<_>, Error>>()?;
+        let engines: Vec<_> = engines.collect();
         return writeln!(stdout, "{:#}", json!(engines)).map_err(out);
     }
     writeln!(stdout, "{:<26} {:>9} {:>10} {:>16} {:>6} {:>9}  what it is", "engine", "precision", "top-1", "95 %", "n", "ms")

@@ -66,7 +66,7 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Error> {
         tie()?;
     }
     let kit = kit(&args.plans)?;
-    let networks = networks(&kit, &args.engines)?;
+    let networks = networks(&kit, &args.ids)?;
     let scales = args.calibration_cache.as_deref().map(scales).transpose()?;
     if scales.is_some() && networks.len() != 1 {
         return Err(Error::Usage("--calibration-cache is for one engine; name it".into()));

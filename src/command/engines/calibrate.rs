@@ -22,7 +22,7 @@ use crate::whole;
 /// Learns scales. Everything that needs no TensorRT is checked before it is asked for.
 pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
     let kit = kit(&args.plans)?;
-    let id = args.engine.as_str();
+    let id = args.id.as_str();
     let manifest = kit.catalog.get(id).ok_or_else(|| Error::Usage(kit.catalog.unknown(id)))?;
     let Kind::Network(network) = &manifest.kind else {
         return Err(Error::Usage(format!("`{id}` is averaged from others; calibrate those")));

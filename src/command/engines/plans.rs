@@ -44,17 +44,24 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// The part of the list for people: nothing if nothing was ever built.
+/// The part of the list for people: nothing if nothing was ever built. A folder that cannot be used is a line, for the engines are there all
+/// the same.
 pub(super) fn show(cache: &Cache, catalog: &Catalog, to: &mut impl Write) -> Result<(), Error> {
+    let lines = cache.models().and_then(|models| {
+        let listings = models.into_iter().map(|model| Ok((cache.list(&model)?, model)));
+        listings.collect::<Result<Vec<_>, CacheError>>()
+    });
+    let listings = match lines {
+        Ok(listings) => listings,
+        Err(error) => return writeln!(to, "\nwhat TensorRT built is not shown: {error}").map_err(out),
+    };
     let installed = installed(catalog);
-    let mut is_first = true;
-    for model in cache.models()? {
-        let Listing { plans, failed, broken } = cache.list(&model)?;
-        if std::mem::take(&mut is_first) {
-            let folder = cache.folder().display();
-            writeln!(to, "\nbuilt by TensorRT, in {folder}\n{:<26} {:<24} {:>8} {:>9}  ", "engine", "for", "MB", "p50, ms")
-                .map_err(out)?;
-        }
+    if !listings.is_empty() {
+        let folder = cache.folder().display();
+        writeln!(to, "\nbuilt by TensorRT, in {folder}\n{:<26} {:<24} {:>8} {:>9}", "engine", "for", "MB", "p50, ms")
+            .map_err(out)?;
+    }
+    for (Listing { plans, failed, broken }, model) in listings {
         for entry in &plans {
             let p50 = entry.sidecar.measured.map_or("-".into(), |measured| format!("{:.2}", millis(measured.p50)));
             let note = match installed.get(&model) {
@@ -78,8 +85,11 @@ pub(super) fn show(cache: &Cache, catalog: &Catalog, to: &mut impl Write) -> Res
 }
 
 /// What was built of an engine, for programs.
-pub(super) fn describe(cache: &Cache, model: &str) -> Result<Value, Error> {
-    let Listing { plans, failed, broken } = cache.list(model)?;
+pub(super) fn describe(cache: &Cache, model: &str) -> Value {
+    let (Listing { plans, failed, mut broken }, error) = match cache.list(model) {
+        Ok(listing) => (listing, None),
+        Err(error) => (Listing::default(), Some(error)),
+    };
     let plan = |entry: &Entry| {
         let sidecar = &entry.sidecar;
         let key = &sidecar.target.key;
@@ -107,14 +117,23 @@ pub(super) fn describe(cache: &Cache, model: &str) -> Result<Value, Error> {
             json!({"for": failure.target.key.stem(), "cause": failure.cause, "at_unix_s": failure.at_s, "times": failure.times})
         })
         .collect();
-    let broken: Vec<String> = broken.iter().map(|broken| broken.why.to_string()).collect();
-    Ok(json!({"plans": plans.iter().map(plan).collect::<Vec<_>>(), "failed": failed, "broken": broken}))
+    let broken: Vec<String> = broken.drain(..).map(|broken| broken.why).chain(error).map(|why| why.to_string()).collect();
+    json!({"plans": plans.iter().map(plan).collect::<Vec<_>>(), "failed": failed, "broken": broken})
 }
 
 /// Reads every plan and holds it against its sidecar, a line each; how many do not count, and of how many.
 pub(super) fn verify(cache: &Cache, to: &mut impl Write) -> Result<(usize, usize), Error> {
     let (mut bad, mut good) = (0, 0);
-    for model in cache.models()? {
+    let models = match cache.models() {
+        // Not a fault of theirs: whoever asks may not look.
+        Err(CacheError::Io { reason, .. }) if reason.kind() == std::io::ErrorKind::PermissionDenied => {
+            let folder = cache.folder().display();
+            writeln!(to, "--   plans are not verified: {folder}: {reason}").map_err(out)?;
+            return Ok((0, 0));
+        }
+        models => models?,
+    };
+    for model in models {
         let Listing { plans, broken, .. } = cache.list_whole(&model)?;
         (bad, good) = (bad + broken.len(), good + plans.len());
         for entry in &plans {

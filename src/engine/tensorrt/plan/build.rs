@@ -174,6 +174,12 @@ pub trait Builder {
     ) -> Result<(Built, Vec<u8>), BuildError>;
 }
 
+/// Remembers a build that ended in a way that the child could not tell of itself: a crash, seen by whoever started it.
+pub fn remember(writer: &Writer, model: &str, target: &Target, cause: &str) -> Result<(), CacheError> {
+    let listing = writer.cache().list(model)?;
+    writer.fail(&Failure::after(listing.failure(target), model, target, cause, now_s()))
+}
+
 /// Builds, keeps, remembers. With `again`, a build that failed before is tried all the same.
 pub fn make(
     builder: &dyn Builder,
@@ -189,8 +195,7 @@ pub fn make(
         return Err(BuildError::OtherModel { asked: target.key.source.clone(), found });
     }
     let listing = writer.cache().list(model)?;
-    let before = listing.failure(target);
-    if let Some(failure) = before.filter(|_| !again) {
+    if let Some(failure) = listing.failure(target).filter(|_| !again) {
         return Err(BuildError::FailedBefore(Box::new(failure.clone())));
     }
     let begun = Instant::now();
@@ -219,7 +224,7 @@ pub fn make(
         }
         Err(error) => {
             if error.will_last() {
-                writer.fail(&Failure::after(before, model, target, &error.to_string(), now_s()))?;
+                remember(writer, model, target, &error.to_string())?;
             }
             Err(error)
         }

@@ -88,7 +88,7 @@ impl Build {
 
     /// Waits for the next word; `None` when there is no more, then [`Self::outcome`] has it. Lines that are none of ours (vendor code likes
     /// to print) are passed over.
-    pub fn next(&mut self) -> Option<Progress> {
+    pub fn hear(&mut self) -> Option<Progress> {
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -107,7 +107,7 @@ impl Build {
 
     /// Waits for its end. What it said counts only if it also ended as one does who says so.
     pub fn outcome(mut self) -> io::Result<Outcome> {
-        while self.next().is_some() {}
+        while self.hear().is_some() {}
         let status = self.child.wait()?;
         let said = self.err.take().and_then(|reader| reader.join().ok()).unwrap_or_default();
         Ok(match self.ended.take() {
