@@ -3,6 +3,7 @@
 //! runs on a GPU (docs/tensorrt.md). `make test-tensorrt` fetches the libraries; where they are not, these tests say so and pass.
 //!
 //! A program of its own calls the shim (tests/vendor/drive.c): a vendor's library may crash.
+#![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -6,9 +6,9 @@
 // An ONNX file is anything that begins with byte 8, as real ones do, and then is a network from `images` (1 3 224 224) to `scores`
 // (1 1000); or text `FAKEONNX` and lines `tensor ...` as above.
 //
-// FAKE_TRT_FAIL and FAKE_TRT_FAIL_FILE hold plans of faults (fake_faults.h) for: createRuntime deserialize createContext setAddress
-// enqueue createBuilder createNetwork createConfig createParser parse build step timing serialize. 1 fails, another number below 4096 is
-// returned in place of a pointer (552 is the 0x228 of real ones), from 700 on `enqueue` goes well and breaks the context of fake_cuda.c.
+// FAKE_TRT_FAIL and FAKE_TRT_FAIL_FILE hold plans of faults (fake_faults.h) for: createRuntime deserialize format createContext
+// setAddress enqueue createBuilder createNetwork createConfig createParser parse build step timing serialize. 1 fails, another number below 4096 is
+// returned in place of a pointer or a format (552 is the 0x228 of real ones), from 700 on `enqueue` goes well and breaks the context of fake_cuda.c.
 // FAKE_TRT_THREAD set: a line from another thread comes with each plan. fake_trt_fail(plan) and fake_trt_calls(call): in one process.
 #include "fake_objects.hpp"
 
@@ -73,7 +73,8 @@ bool set_address(Rest* self, const char* name, void* address) {
 // ---- engine ----
 int32_t count(Rest* self) { return static_cast<int32_t>(self->tensors.size()); }
 size_t device_bytes(Rest*) { return 1 << 20; }
-int32_t plain_format(Rest*) { return 0; }
+int32_t zero(Rest*) { return 0; } // kDEVICE
+int32_t format(Rest*) { return faults_call("format"); } // 0: kLINEAR
 const Tensor* named(Rest* self, const char* name) {
     for (const Tensor& tensor : self->tensors)
         if (tensor.name == name) return &tensor;
@@ -123,11 +124,11 @@ const Table& engine_methods() {
         Table table;
 #if FAKE_MAJOR == 8
         table.at(&V::getNbBindings, &count).at(&V::getBindingName, &name_of).at(&V::getBindingDimensions, &dims_at);
-        table.at(&V::bindingIsInput, &is_input_at).at(&V::getBindingDataType, &type_at).at(&V::getBindingFormat, &plain_format);
+        table.at(&V::bindingIsInput, &is_input_at).at(&V::getBindingDataType, &type_at).at(&V::getBindingFormat, &format);
 #else
         table.at(&V::getNbIOTensors, &count).at(&V::getIOTensorName, &name_of).at(&V::getTensorShape, &dims_named);
         table.at(&V::getTensorIOMode, &mode_named).at(&V::getTensorDataType, &type_named);
-        table.at(&V::getTensorFormat, &plain_format).at(&V::getTensorLocation, &plain_format); // kLINEAR and kDEVICE are 0
+        table.at(&V::getTensorFormat, &format).at(&V::getTensorLocation, &zero);
 #endif
 #if FAKE_MAJOR == 11
         table.at(&V::getDeviceMemorySizeV2, &device_bytes);

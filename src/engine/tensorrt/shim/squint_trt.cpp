@@ -104,8 +104,12 @@ static int32_t count(const ICudaEngine& engine) noexcept
 
 int32_t squint_trt_tensors(SquintTrtEngine* engine) { return engine != nullptr ? count(*engine->engine) : 0; }
 
-static int32_t element(nvinfer1::DataType type) noexcept
+// `plain`: on the device, one value after the other. What is not is nothing that Squint can fill or read.
+static int32_t element(nvinfer1::DataType type, bool plain) noexcept
 {
+    if (!plain) {
+        return SQUINT_TRT_OTHER;
+    }
     switch (type) {
     case nvinfer1::DataType::kFLOAT: return SQUINT_TRT_FLOAT32;
     case nvinfer1::DataType::kHALF: return SQUINT_TRT_FLOAT16;
@@ -138,10 +142,12 @@ int32_t squint_trt_tensor(SquintTrtEngine* engine, int32_t index, SquintTrtTenso
     nvinfer1::Dims dims = asked.getBindingDimensions(index);
     bool input = asked.bindingIsInput(index);
     nvinfer1::DataType type = asked.getBindingDataType(index);
+    bool plain = asked.getBindingFormat(index) == nvinfer1::TensorFormat::kLINEAR;
 #else
     nvinfer1::Dims dims = asked.getTensorShape(name);
     bool input = asked.getTensorIOMode(name) == nvinfer1::TensorIOMode::kINPUT;
     nvinfer1::DataType type = asked.getTensorDataType(name);
+    bool plain = asked.getTensorFormat(name) == nvinfer1::TensorFormat::kLINEAR && asked.getTensorLocation(name) == nvinfer1::TensorLocation::kDEVICE;
 #endif
     if (dims.nbDims < 0 || dims.nbDims > SQUINT_TRT_RANK) {
         engine->logger->say("tensor %s has %d dimensions", name, static_cast<int>(dims.nbDims));
@@ -150,7 +156,7 @@ int32_t squint_trt_tensor(SquintTrtEngine* engine, int32_t index, SquintTrtTenso
     memset(tensor, 0, sizeof *tensor);
     memcpy(tensor->name, name, length + 1);
     tensor->is_input = input;
-    tensor->type = element(type);
+    tensor->type = element(type, plain);
     tensor->rank = dims.nbDims;
     for (int32_t axis = 0; axis < dims.nbDims; axis++) {
         tensor->dims[axis] = dims.d[axis];
@@ -241,6 +247,12 @@ int32_t squint_trt_enqueue(SquintTrtContext* context, void* stream)
     cudaStream_t queue = static_cast<cudaStream_t>(stream);
 #if SQUINT_API == 8
     const char* call = "enqueueV2";
+    for (int32_t index = 0; index < context->tensors; index++) {
+        if (context->bindings[index] == nullptr) { // it would be written to; enqueueV3 looks by itself
+            context->logger->say("tensor %d has no memory yet", index);
+            return 0;
+        }
+    }
     bool taken = context->context->enqueueV2(context->bindings, queue, nullptr);
 #else
     const char* call = "enqueueV3";

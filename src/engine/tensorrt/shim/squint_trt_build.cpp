@@ -159,6 +159,7 @@ struct Calibrator final : FromMalloc, nvinfer1::IInt8EntropyCalibrator2 {
         size_t bytes = static_cast<size_t>(build_.batch) * build_.values * sizeof(float);
         if (build_.copy_to_device(build_.who, build_.device_batch, batch_, bytes) == 0) {
             build_.logger->say("the calibration batch could not be copied to the device");
+            failed_ = true;
             return false;
         }
         bindings[0] = build_.device_batch;
@@ -175,12 +176,17 @@ struct Calibrator final : FromMalloc, nvinfer1::IInt8EntropyCalibrator2 {
     {
         if (build_.calibrated != nullptr && build_.calibrated(build_.who, cache, length) == 0) {
             build_.logger->say("the calibration cache was not taken");
+            failed_ = true;
         }
     }
+
+    // TensorRT takes an early end for the last picture, and would build from what it has seen.
+    bool failed() const noexcept { return failed_; }
 
 private:
     const SquintTrtBuild& build_;
     float* batch_;
+    bool failed_ = false;
 };
 
 #endif
@@ -289,6 +295,20 @@ static bool configure(const SquintTrtBuild& build, IBuilder& builder, IBuilderCo
     return true;
 }
 
+// A timing cache that the configuration takes: the caller's, or an empty one where that is of another TensorRT or GPU. NULL: there is none.
+static nvinfer1::ITimingCache* timing_cache(const SquintTrtBuild& build, IBuilderConfig& config) noexcept
+{
+    if (build.timing_cache != nullptr) {
+        Owned<nvinfer1::ITimingCache> given(sound(config.createTimingCache(build.timing_cache, build.timing_cache_length), "createTimingCache", build.logger));
+        if (given && config.setTimingCache(*given, false)) {
+            return given.release();
+        }
+        build.logger->say("the timing cache was made elsewhere and is not used");
+    }
+    Owned<nvinfer1::ITimingCache> empty(sound(config.createTimingCache(nullptr, 0), "createTimingCache", build.logger));
+    return empty && config.setTimingCache(*empty, false) ? empty.release() : nullptr;
+}
+
 int32_t squint_trt_build(const SquintTrtBuild* wanted)
 {
     if (wanted == nullptr || wanted->logger == nullptr) {
@@ -353,13 +373,8 @@ int32_t squint_trt_build(const SquintTrtBuild* wanted)
         config->setProgressMonitor(&progress);
     }
 #endif
-    Owned<nvinfer1::ITimingCache> timing(nullptr);
-    if (build.timing_cache != nullptr || build.timed != nullptr) {
-        timing.object = config->createTimingCache(build.timing_cache, build.timing_cache != nullptr ? build.timing_cache_length : 0);
-        if (timing && !config->setTimingCache(*timing, false)) {
-            logger->say("the timing cache was made elsewhere and is not used");
-        }
-    }
+    bool timing = build.timing_cache != nullptr || build.timed != nullptr;
+    Owned<nvinfer1::ITimingCache> timings(timing ? timing_cache(build, *config) : nullptr); // must outlive the build
 
     if (!progress.tell("build", 0, 1)) {
         return 0;
@@ -369,12 +384,17 @@ int32_t squint_trt_build(const SquintTrtBuild* wanted)
         logger->say("the build was given up, as told");
         return 0;
     }
+#if SQUINT_API != 11
+    if (calibrator.failed()) {
+        return 0;
+    }
+#endif
     plan.object = sound(plan.object, "buildSerializedNetwork", logger);
     if (!plan || !progress.tell("build", 1, 1)) {
         return 0;
     }
-    if (build.timed != nullptr && timing && config->getTimingCache() != nullptr) {
-        Owned<nvinfer1::IHostMemory> cache(config->getTimingCache()->serialize());
+    if (build.timed != nullptr && timings) {
+        Owned<nvinfer1::IHostMemory> cache(sound(timings->serialize(), "the timing cache's serialize", logger));
         if (!cache || build.timed(build.who, cache->data(), cache->size()) == 0) {
             logger->say("the timing cache was not taken");
         }

@@ -87,6 +87,12 @@ struct Owned {
     explicit operator bool() const noexcept { return object != nullptr; }
     T* operator->() const noexcept { return object; }
     T& operator*() const noexcept { return *object; }
+    T* release() noexcept
+    {
+        T* given = object;
+        object = nullptr;
+        return given;
+    }
 };
 
 // createInferRuntime_INTERNAL and createInferBuilder_INTERNAL.
