@@ -3,8 +3,9 @@
 //!
 //! An edge room. [`probe`] and [`software`] find out what is there, an engine loads a plan and runs it ([`TensorRt`]), [`version`] and
 //! [`error`] put names to numbers. All `unsafe` is in `raw`, and all of NVIDIA's class layouts are in the shim, `squint_trt.h`, of which
-//! there is one build for each major. Where plans come from is told by [`Plans`]; building them is not this backend's work.
+//! there is one build for each major. Where plans come from is told by [`Plans`]; [`build`] makes them, slowly and elsewhere.
 
+pub mod build;
 mod engine;
 pub mod error;
 mod log;
