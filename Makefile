@@ -47,7 +47,7 @@ shims: ## what Squint needs to drive TensorRT, for each TensorRT whose headers a
 test-tensorrt: ## the real builder and parser of TensorRT-RTX, without a GPU (x86_64; fetches 190 MB; docs/tensorrt.md)
 	@scripts/deps rust tensorrt-headers tensorrt-rtx
 	@scripts/shims --require
-	$(CARGO) test --locked --test tensorrt_shim -- --nocapture
+	$(CARGO) test --locked --test tensorrt_rtx -- --nocapture
 
 fuzz: ## every fuzz target for EACH seconds, 60 if not given (docs/fuzzing.md)
 	@scripts/deps rust build fuzz

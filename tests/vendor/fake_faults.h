@@ -3,7 +3,8 @@
 // A plan is a list of rules, divided by commas or line ends:   FUNCTION:N=WHAT   or   FUNCTION:N+=WHAT
 //   FUNCTION  as in the fake's list of calls, or * for all of them
 //   N         the N-th call of it since the plan was set, from 1; with + that call and all after it
-//   WHAT      an error number, or `hang`: the call returns (as if well) only when another plan is set; or `slow-MS`: it takes that long
+//   WHAT      an error number; `hang`: the call returns (as if well) only when another plan is set; `slow-MS`: it takes that long;
+//             `crash`: the process ends by SIGSEGV, as it does when a vendor's library stumbles
 // `FUNCTION=WHAT` means from the first call on. Examples: cuMemAlloc_v2:3=2   enqueue:5=1   cuStreamSynchronize:10=hang   *:1+=100
 //
 // A plan comes from the variable FAULTS_VARIABLE when the library is opened, from the file named in FAULTS_FILE_VARIABLE (looked at on
@@ -11,6 +12,7 @@
 #ifndef FAKE_FAULTS_H
 #define FAKE_FAULTS_H
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +26,7 @@
 struct faults_rule {
     char name[48];
     unsigned long from;
-    int onwards, code, hang, slow_ms;
+    int onwards, code, hang, crash, slow_ms;
 };
 
 static struct {
@@ -41,7 +43,7 @@ static struct {
     struct timespec file_time;
     long file_size;
     int opened;
-} faults = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} faults; // all zero, and a mutex of zeros is an open one here (Linux)
 
 static void faults_sleep_ms(int ms) {
     struct timespec pause = {ms / 1000, (long)(ms % 1000) * 1000000};
@@ -55,11 +57,13 @@ static void faults_set_locked(const char* plan) {
     for (int i = 0; i < faults.names; i++) faults.calls[i].since_plan = 0;
     snprintf(copy, sizeof copy, "%s", plan ? plan : "");
     while ((word = strsep(&rest, ",\n")) != NULL) {
-        struct faults_rule rule = {{0}, 1, 1, 0, 0, 0};
+        struct faults_rule rule;
         char *what = strchr(word, '='), *number;
+        memset(&rule, 0, sizeof rule);
+        rule.from = 1, rule.onwards = 1;
         if (!what || faults.many == FAULTS_RULES) continue;
         *what++ = 0;
-        if (what[-2] == '+') what[-2] = 0;
+        if (what - word >= 2 && what[-2] == '+') what[-2] = 0;
         else if (strchr(word, ':')) rule.onwards = 0;
         if ((number = strchr(word, ':')) != NULL) {
             *number++ = 0;
@@ -67,6 +71,7 @@ static void faults_set_locked(const char* plan) {
         }
         snprintf(rule.name, sizeof rule.name, "%s", word);
         if (strcmp(what, "hang") == 0) rule.hang = 1;
+        else if (strcmp(what, "crash") == 0) rule.crash = 1;
         else if (strncmp(what, "slow-", 5) == 0) rule.slow_ms = atoi(what + 5);
         else rule.code = atoi(what);
         faults.rules[faults.many++] = rule;
@@ -94,7 +99,7 @@ static void faults_look_at_file_locked(void) {
 
 // Counts a call of `name`; the error number it is to give, or 0.
 static int faults_call(const char* name) {
-    int code = 0, hang = 0, slow_ms = 0, at;
+    int code = 0, hang = 0, crash = 0, slow_ms = 0, at;
     unsigned long nth, plan;
     pthread_mutex_lock(&faults.lock);
     if (!faults.opened) {
@@ -113,10 +118,11 @@ static int faults_call(const char* name) {
         const struct faults_rule* rule = &faults.rules[i];
         if (strcmp(rule->name, name) != 0 && strcmp(rule->name, "*") != 0) continue;
         if (nth != rule->from && !(rule->onwards && nth > rule->from)) continue;
-        code = rule->code, hang = rule->hang, slow_ms = rule->slow_ms;
+        code = rule->code, hang = rule->hang, crash = rule->crash, slow_ms = rule->slow_ms;
         break;
     }
     pthread_mutex_unlock(&faults.lock);
+    if (crash) raise(SIGSEGV);
     if (slow_ms) faults_sleep_ms(slow_ms);
     while (hang) {
         faults_sleep_ms(2);
