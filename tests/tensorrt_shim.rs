@@ -65,7 +65,10 @@ fn benches() -> Vec<Bench> {
 
 impl Bench {
     fn plan(&self) -> String {
-        format!("FAKEPLAN 1\nmajor {}\ncapability 86\ntensor images in float 1 3 4 4\ntensor scores out float 1 5\nend\n", self.trt.major)
+        format!(
+            "FAKEPLAN 1\nmajor {}\ncapability 86\ntensor images in float 1 3 4 4\ntensor scores out float 1 5\nend\n",
+            self.trt.major
+        )
     }
 
     fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
@@ -157,7 +160,11 @@ fn an_engine_tells_its_tensors_and_computes_frame_after_frame() {
         assert_eq!(scores, ["[1,2,3,4,5]", "[2,4,6,8,10]", "[3,6,9,12,15]"]);
         assert_eq!(told.number("device_bytes"), 1 << 20);
         assert_eq!(told.number("live"), 0, "all memory of the device is given back");
-        println!("TensorRT {}: {} ns for an enqueue through the shim, the fake's work included", bench.trt.major, told.number("ns_per_enqueue"));
+        println!(
+            "TensorRT {}: {} ns for an enqueue through the shim, the fake's work included",
+            bench.trt.major,
+            told.number("ns_per_enqueue")
+        );
     }
 }
 
@@ -302,7 +309,10 @@ fn a_timing_cache_from_elsewhere_is_told_of_and_the_build_goes_on() {
             let told = bench.build("", NETWORK, &[&format!("timing={file}")]);
             assert!(told.worked(), "{:?}", told.log());
             told.assert_says(words);
-            assert!(bench.built("timing").is_some_and(|own| own == format!("FAKETIMING {}\n", bench.trt.major)), "a fresh one comes out");
+            assert!(
+                bench.built("timing").is_some_and(|own| own == format!("FAKETIMING {}\n", bench.trt.major)),
+                "a fresh one comes out"
+            );
         }
     }
 }

@@ -118,7 +118,10 @@ fn compiled(folder_name: &str, name: &str, source: &str, extra: &[OsString]) -> 
     }
     let (compiler, standard) = if source.ends_with(".c") { ("cc", "-std=gnu11") } else { ("c++", "-std=gnu++14") };
     let mut command = Command::new(compiler);
-    command.args([standard, "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-o"]).arg(&own).arg(vendor.join(source));
+    command
+        .args([standard, "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-o"])
+        .arg(&own)
+        .arg(vendor.join(source));
     command.args(extra).arg("-lpthread");
     let built = match command.output() {
         Ok(built) => built,
