@@ -11,23 +11,26 @@ use squint::engine::tensorrt::{PlanFiles, TensorRt};
 use crate::onnx_model::{Finish, Model};
 use crate::shelf::Shelf;
 
-/// Driver, TensorRT and shim in one file, built by the C compiler that Rust links with, unless a newer one is there.
+/// Driver, TensorRT and shim in one file.
 pub(crate) fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/standin/nvidia.c");
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nvidia-standin.so");
-        let made = |path: &Path| path.metadata().and_then(|facts| facts.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        if made(&library) <= made(&source) {
-            let new = library.with_extension(std::process::id().to_string());
-            let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-            let flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-o"];
-            let ended = Command::new(&compiler).args(flags).arg(&new).arg(&source).arg("-lm").status().unwrap();
-            assert!(ended.success(), "{compiler:?} does not build {}", source.display());
-            std::fs::rename(&new, &library).unwrap();
-        }
-        library
-    })
+    LIBRARY.get_or_init(|| built("nvidia"))
+}
+
+/// tests/standin/`name`.c, built by the C compiler that Rust links with, unless a newer one is there.
+pub(crate) fn built(name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/standin/{name}.c"));
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-standin.so"));
+    let made = |path: &Path| path.metadata().and_then(|facts| facts.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    if made(&library) <= made(&source) {
+        let new = library.with_extension(std::process::id().to_string());
+        let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+        let flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-o"];
+        let ended = Command::new(&compiler).args(flags).arg(&new).arg(&source).args(["-lm", "-ldl"]).status().unwrap();
+        assert!(ended.success(), "{compiler:?} does not build {}", source.display());
+        std::fs::rename(&new, &library).unwrap();
+    }
+    library
 }
 
 /// All three from that file.
