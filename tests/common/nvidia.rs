@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use squint::engine::tensorrt::software::Options;
@@ -19,6 +19,9 @@ pub(crate) fn library() -> &'static Path {
 
 /// tests/standin/`name`.c, built by the C compiler that Rust links with, unless a newer one is there.
 pub(crate) fn built(name: &str) -> PathBuf {
+    /// One at a time in this process; others write files of their own and rename them.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/standin/{name}.c"));
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-standin.so"));
     let made = |path: &Path| path.metadata().and_then(|facts| facts.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
