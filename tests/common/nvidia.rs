@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use squint::engine::tensorrt::software::Options;
@@ -11,42 +11,35 @@ use squint::engine::tensorrt::{PlanFiles, TensorRt};
 use crate::onnx_model::{Finish, Model};
 use crate::shelf::Shelf;
 
-/// With this variable set, the driver is the machine's own and not the made-up one.
-pub(crate) const REAL_CUDA: &str = "SQUINT_TEST_REAL_CUDA";
-
-/// Driver, TensorRT and shim in one file, built by the C compiler that Rust links with, unless a newer one is there.
+/// Driver, TensorRT and shim in one file.
 pub(crate) fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/standin/nvidia.c");
-        let is_real = std::env::var_os(REAL_CUDA).is_some();
-        let library =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(if is_real { "nvidia-without-driver.so" } else { "nvidia-standin.so" });
-        let made = |path: &Path| path.metadata().and_then(|facts| facts.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        if made(&library) <= made(&source) {
-            let new = library.with_extension(std::process::id().to_string());
-            let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-            let flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-o"];
-            let ended = Command::new(&compiler)
-                .args(flags)
-                .arg(&new)
-                .arg(&source)
-                .args(["-lm", "-ldl"])
-                .args(is_real.then_some("-DREAL_CUDA"))
-                .status()
-                .unwrap();
-            assert!(ended.success(), "{compiler:?} does not build {}", source.display());
-            std::fs::rename(&new, &library).unwrap();
-        }
-        library
-    })
+    LIBRARY.get_or_init(|| built("nvidia"))
+}
+
+/// tests/standin/`name`.c, built by the C compiler that Rust links with, unless a newer one is there.
+pub(crate) fn built(name: &str) -> PathBuf {
+    /// One at a time in this process; others write files of their own and rename them.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/standin/{name}.c"));
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-standin.so"));
+    let made = |path: &Path| path.metadata().and_then(|facts| facts.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    if made(&library) <= made(&source) {
+        let new = library.with_extension(std::process::id().to_string());
+        let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+        let flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-o"];
+        let ended = Command::new(&compiler).args(flags).arg(&new).arg(&source).args(["-lm", "-ldl"]).status().unwrap();
+        assert!(ended.success(), "{compiler:?} does not build {}", source.display());
+        std::fs::rename(&new, &library).unwrap();
+    }
+    library
 }
 
 /// All three from that file.
 pub(crate) fn options() -> Options {
     let all = library().to_path_buf();
-    let cuda = if std::env::var_os(REAL_CUDA).is_some() { "libcuda.so.1".into() } else { all.clone() };
-    Options { cuda, library: Some(all.clone()), shim: Some(all) }
+    Options { cuda: all.clone(), library: Some(all.clone()), shim: Some(all) }
 }
 
 /// The backend with them; plans are the manifests' own files.

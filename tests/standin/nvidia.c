@@ -10,13 +10,9 @@
 //
 // With FAKE_NVIDIA_LIVE=FILE, the number of things made and not given back stands in FILE.
 //
-// Built with -DREAL_CUDA it leaves out the driver, for a machine that has one: its networks then reckon on the host with what they fetch from
-// the device and put back there. Calls of the driver cannot be told to fail then.
-//
 // A plan is text: "FAKEPLAN <rank> <dims> <name> <rank> <dims> <name> <element> <nhwc> <finish> <channels> <classes> <weights>"; it averages
 // each channel and multiplies, as the ONNX models of tests/common/onnx_model.rs do; finish is 0 none, 1 softmax, 2 square root.
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -31,7 +27,8 @@
 enum { WORKS = -1000, SMALL = -1001, NOT_A_NUMBER = -1002 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int generation = 1, sticky, live;
+static int generation = 1, sticky, retained, live;
+static __thread int current; // generation of the context that is current here
 
 static struct { char name[64]; int left; int code; } rules[16];
 static int ruled = -1;
@@ -97,10 +94,6 @@ static void give_back(void* place) {
     free(thing(place));
     count(-1);
 }
-
-#ifndef REAL_CUDA
-static int retained;
-static __thread int current; // generation of the context that is current here
 
 // The beginning of every call that needs a context.
 #define IN_CONTEXT(name)                                     \
@@ -172,37 +165,6 @@ PUBLIC int cuEventSynchronize(void* event) { (void)event; IN_CONTEXT("cuEventSyn
 PUBLIC int cuEventElapsedTime(float* ms, void* begun, void* ended) { IN_CONTEXT("cuEventElapsedTime"); *ms = (float)(thing(ended)->at - thing(begun)->at); return 0; }
 PUBLIC int cuEventDestroy_v2(void* event) { give_back(event); return 0; }
 
-static float* fetched(float* device, size_t* bytes, void* stream) {
-    (void)stream;
-    *bytes = (size_t)thing(device)->size;
-    return device;
-}
-static void put_back(float* device, float* host, size_t bytes) { (void)device, (void)host, (void)bytes; }
-#else
-static void* driver(const char* name) {
-    void* library = dlopen("libcuda.so.1", RTLD_NOW);
-    void* function = library ? dlsym(library, name) : NULL;
-    if (!function) abort();
-    return function;
-}
-// What lies at an address of the device, in memory of the host, once the stream is through.
-static float* fetched(float* device, size_t* bytes, void* stream) {
-    unsigned long long start;
-    int (*wait)(void*) = driver("cuStreamSynchronize");
-    int (*range)(unsigned long long*, size_t*, unsigned long long) = driver("cuMemGetAddressRange_v2");
-    int (*fetch)(void*, unsigned long long, size_t) = driver("cuMemcpyDtoH_v2");
-    if (wait(stream) || range(&start, bytes, (size_t)device)) abort();
-    float* host = malloc(*bytes);
-    if (fetch(host, (size_t)device, *bytes)) abort();
-    return host;
-}
-static void put_back(float* device, float* host, size_t bytes) {
-    int (*put)(unsigned long long, const void*, size_t) = driver("cuMemcpyHtoD_v2");
-    if (put((size_t)device, host, bytes)) abort();
-    free(host);
-}
-#endif
-
 PUBLIC int getInferLibVersion(void) { int code = told("getInferLibVersion"); return code == WORKS ? 8201 : code; }
 PUBLIC void* createInferRuntime_INTERNAL(void* logger, int version) { (void)version; return logger; }
 
@@ -233,10 +195,7 @@ PUBLIC SquintTrtLogger* squint_trt_logger_new(SquintTrtLog log, void* who) {
 }
 PUBLIC SquintTrtRuntime* squint_trt_runtime_new(void* create, SquintTrtLogger* logger) {
     POINTER("squint_trt_runtime_new", logger);
-#ifndef REAL_CUDA
-    if (!current) abort();
-#endif
-    if (!create) abort();
+    if (!create || !current) abort();
     SquintTrtRuntime* runtime = malloc(sizeof *runtime);
     runtime->logger = logger;
     return runtime;
@@ -309,36 +268,29 @@ PUBLIC int32_t squint_trt_bind(SquintTrtContext* context, int32_t index, void* d
     return 1;
 }
 PUBLIC int32_t squint_trt_enqueue(SquintTrtContext* context, void* stream) {
+    (void)stream;
     SquintTrtEngine* engine = context->engine;
     int code = told("squint_trt_enqueue");
     if (code != WORKS && code != NOT_A_NUMBER) {
         say(engine->logger, 1, "told to fail at squint_trt_enqueue");
         return 0;
     }
-#ifndef REAL_CUDA
     if (sticky || current != generation) return 0;
-#endif
-    size_t in_bytes, out_bytes;
-    float *input = fetched(context->input, &in_bytes, stream), *output = fetched(context->output, &out_bytes, stream);
-    int channels = engine->channels, pixels = (int)(in_bytes / 4) / channels;
-    for (int class = 0; class < engine->classes; class++) output[class] = 0;
+    int channels = engine->channels, pixels = (int)(thing(context->input)->size / 4) / channels;
+    for (int class = 0; class < engine->classes; class++) context->output[class] = 0;
     for (int channel = 0; channel < channels; channel++) {
         double sum = 0;
-        for (int at = 0; at < pixels; at++) sum += input[engine->nhwc ? at * channels + channel : channel * pixels + at];
-        for (int class = 0; class < engine->classes; class++) output[class] += (float)(sum / pixels) * engine->weights[channel * engine->classes + class];
+        for (int at = 0; at < pixels; at++) sum += context->input[engine->nhwc ? at * channels + channel : channel * pixels + at];
+        for (int class = 0; class < engine->classes; class++) context->output[class] += (float)(sum / pixels) * engine->weights[channel * engine->classes + class];
     }
     double total = 0;
     for (int class = 0; class < engine->classes; class++) {
-        if (engine->finish == 2) output[class] = sqrtf(output[class]);
-        if (engine->finish == 1) total += exp(output[class]);
+        if (engine->finish == 2) context->output[class] = sqrtf(context->output[class]);
+        if (engine->finish == 1) total += exp(context->output[class]);
     }
     for (int class = 0; class < engine->classes; class++) {
-        if (engine->finish == 1) output[class] = (float)(exp(output[class]) / total);
-        if (code == NOT_A_NUMBER) output[class] = NAN;
+        if (engine->finish == 1) context->output[class] = (float)(exp(context->output[class]) / total);
+        if (code == NOT_A_NUMBER) context->output[class] = NAN;
     }
-#ifdef REAL_CUDA
-    free(input);
-#endif
-    put_back(context->output, output, out_bytes);
     return 1;
 }

@@ -3,9 +3,10 @@
 //!
 //! An edge room. [`probe`] and [`software`] find out what is there, an engine loads a plan and runs it ([`TensorRt`]), [`version`] and
 //! [`error`] put names to numbers. All `unsafe` is in `raw`, and all of NVIDIA's class layouts are in the shim, `squint_trt.h`, of which
-//! there is one build for each major. Where plans come from is told by [`Plans`]: [`plan`] is what was built on this machine and how building
-//! goes, [`calibration`] what int8 needs beforehand; neither touches a vendor library.
+//! there is one build for each major. Where plans come from is told by [`Plans`]: [`build`] makes them, slowly and elsewhere, [`plan`] is what
+//! was built on this machine, [`calibration`] what int8 needs beforehand.
 
+pub mod build;
 pub mod calibration;
 mod engine;
 pub mod error;

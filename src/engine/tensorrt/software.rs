@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::places::near;
 use super::log::Log;
+use super::raw::build::Builder;
 use super::raw::cuda::Driver;
 use super::raw::device::{Device, Turn};
 use super::raw::library::{Entry, Library};
@@ -111,6 +112,10 @@ pub(super) struct Software {
     pub(super) gpu: Gpu,
     pub(super) version: Version,
     pub(super) log: &'static Log,
+    /// TensorRT's library as it was opened.
+    pub(super) library: PathBuf,
+    opened: Library,
+    shim_library: Library,
     shim: &'static Shim,
     create: Entry,
     runtime: Mutex<Option<Runtime>>,
@@ -173,7 +178,8 @@ fn steps(options: &Options, found: &mut Found) -> Result<&'static Software, Miss
         }
     };
     let log: &'static Log = Box::leak(Box::new(Log::new()));
-    let shim = Library::open(&place).and_then(|library| Shim::of(&library, log)).map_err(no_shim)?;
+    let shim_library = Library::open(&place).map_err(no_shim)?;
+    let shim = Shim::of(&shim_library, log).map_err(no_shim)?;
     found.shim = Some(place);
     let headers = Version::from_number(shim.headers);
     found.headers = headers.map(|version| version.to_string());
@@ -182,7 +188,18 @@ fn steps(options: &Options, found: &mut Found) -> Result<&'static Software, Miss
         return Err(no_shim(format!("the one that is there was built with the headers of {built}, this is {version}")));
     }
 
-    let software = Software { device, gpu, version, log, shim, create, runtime: Mutex::new(None) };
+    let software = Software {
+        device,
+        gpu,
+        version,
+        log,
+        library: library.name.clone(),
+        opened: library,
+        shim_library,
+        shim,
+        create,
+        runtime: Mutex::new(None),
+    };
     let turn = device.enter().map_err(broken)?;
     drop(software.runtime(&turn).map_err(Missing::Refused)?);
     drop(turn);
@@ -210,6 +227,11 @@ fn nvinfer(named: Option<&Path>) -> Result<Library, Missing> {
 }
 
 impl Software {
+    /// What builds plans; a lean runtime has none.
+    pub(super) fn builder(&self) -> Result<Builder, String> {
+        Builder::of(&self.shim_library, self.shim, self.opened.entry("createInferBuilder_INTERNAL")?)
+    }
+
     /// The runtime of the context in which `turn` is, made if there is none; locked, for it serves one at a time, and so that the log says
     /// whom it is about. The error is what the log says.
     pub(super) fn runtime(&self, turn: &Turn) -> Result<MutexGuard<'_, Option<Runtime>>, String> {

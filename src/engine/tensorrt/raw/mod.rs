@@ -3,13 +3,14 @@
 //!
 //! An edge room without decisions: what to open, in which order, and what to do about a failure is told by the rooms around it.
 //! [`library`] opens shared objects, [`cuda`] is the driver's C interface, [`device`] one GPU and its context, [`memory`] what lies
-//! there, [`shim`] is `squint_trt.h`, and [`session`] holds what one network needs, in the order in which it must go.
+//! there, [`shim`] and [`build`] are `squint_trt.h`, and [`session`] holds what one network needs, in the order in which it must go.
 //!
 //! Rules: a library that was opened is never closed, so what comes out of it is `'static`. A pointer that it hands out is checked
 //! before it is believed: without a driver some of them answer 0x228 in place of NULL. No panic crosses into C.
 
 #![allow(unsafe_code, reason = "C interfaces opened at run time; each block says what the other side promises")]
 
+pub(super) mod build;
 pub(super) mod cuda;
 pub(super) mod device;
 pub(super) mod library;

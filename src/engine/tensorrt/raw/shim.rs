@@ -102,6 +102,10 @@ impl Shim {
         Ok(Box::leak(Box::new(Self { functions, logger, headers })))
     }
 
+    pub(super) fn logger(&self) -> *mut c_void {
+        self.logger.as_ptr()
+    }
+
     /// A runtime, by the library's `createInferRuntime_INTERNAL`. `None`: the log may say why.
     pub(in super::super) fn runtime(&'static self, create: Entry, turn: &Turn) -> Option<Runtime> {
         // SAFETY: `create` is that function of a library of this shim's major; the logger outlives the runtime; the driver works and the
