@@ -1,7 +1,8 @@
 //! Building a plan: what is asked, what is said on the way, what comes of it, and keeping it.
 //!
-//! The seam to TensorRT: whoever can build is a [`Builder`] and is handed in. [`make`] lets it build, checks nothing of the bytes and keeps
-//! them with all that is known, or remembers the failure. An edge room: it reads the clock and writes through the cache.
+//! The seam to TensorRT: whoever can build is a [`Builder`] and is handed in. [`make`] lets it build, checks nothing of the bytes
+//! and keeps them with all that is known, or remembers the failure. An edge room: it reads the clock and writes through the
+//! cache.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -124,7 +125,8 @@ pub struct Options {
 }
 
 impl Host {
-    /// What an engine is built in if nobody says: int8 if its model brings scales along, else half precision where the GPU has it.
+    /// What an engine is built in if nobody says: int8 if its model brings scales along, else half precision where the GPU has
+    /// it.
     pub fn usual(&self, weights: WeightPrecision) -> Precision {
         match weights {
             WeightPrecision::Int8 => Precision::Int8,
@@ -133,8 +135,8 @@ impl Host {
         }
     }
 
-    /// What a plan of `network` is built for here. `calibration`: the cache that scales come from. Refused as in [`hardware::check`]; also
-    /// int8 without any scales.
+    /// What a plan of `network` is built for here. `calibration`: the cache that scales come from. Refused as in
+    /// [`hardware::check`]; also int8 without any scales.
     pub fn target(&self, network: &Network, options: &Options, calibration: Option<&[u8]>) -> Result<Target, BuildError> {
         let precision = options.precision.unwrap_or_else(|| self.usual(network.precision));
         hardware::check(precision, self.capability)?;
