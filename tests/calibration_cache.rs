@@ -1,4 +1,5 @@
-//! From a folder of photos to a verdict on int8: what is fed, what is held out, what two engines say of it, what TensorRT's file holds.
+//! From a folder of photos to a verdict on int8: what is fed, what is held out, what two engines say of it, what TensorRT's file
+//! holds.
 //!
 //! The engines are fakes: they prove the arithmetic, nothing of TensorRT's calibration.
 

@@ -285,11 +285,12 @@ fn the_last_good_plan_serves_where_it_still_runs() {
 fn writes_plans_until_it_is_killed() {
     let Some(folder) = std::env::var_os("SQUINT_TEST_PLANS") else { return };
     let writer = Cache::new(Path::new(&folder)).writer().unwrap();
-    println!("begun");
     for round in 0_u32.. {
-        let plan = vec![round as u8; 40_000];
+        // Of one length, and never the same twice, in no process: only the sum tells two plans apart.
+        let plan = format!("{:>20} {round:>19}", std::process::id()).repeat(1000).into_bytes();
         let mut target = target();
         target.key.batch = 1 + (round % 3) as u16;
+        println!("begins");
         writer.keep(&sidecar(target, &plan), &plan).unwrap();
     }
 }
@@ -307,10 +308,12 @@ fn a_kill_at_any_moment_leaves_only_plans_that_are_whole() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.map_while(Result::ok).any(|line| line.ends_with("begun")), "it never began");
-        // Any moment is a good one; these are spread over some plans.
-        std::thread::sleep(Duration::from_micros(round * 397));
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        // In the middle of the first to the fifth plan.
+        let plan = 1 + round as usize % 5;
+        assert_eq!(lines.filter(|line| line.ends_with("begins")).take(plan).count(), plan, "it ended by itself");
+        // Any moment is a good one; these are spread over what one plan takes.
+        std::thread::sleep(Duration::from_micros(round * 97));
         child.kill().unwrap();
         child.wait().unwrap();
         let listing = cache.list(MODEL).unwrap();

@@ -100,7 +100,8 @@ pub struct CalibrateArgs {
     /// The engine, float32
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Folder of pictures of what the camera sees, or a text file that lists them; 500 to 1000, at least 100, labels are not needed
+    /// Folder of pictures of what the camera sees, or a text file that lists them; 500 to 1000, at least 100, labels are not
+    /// needed
     #[arg(long, value_name = "DIR|FILE")]
     pub pictures: PathBuf,
     /// Where the scales go; by default beside the policies

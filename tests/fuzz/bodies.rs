@@ -281,8 +281,8 @@ pub fn calibration_cache(bytes: &[u8]) -> bool {
     }
 }
 
-/// What lies beside a plan, its sidecar or the memory of a failed build: what is read is written and read again as the very same, and has
-/// a file name that is read again.
+/// What lies beside a plan, its sidecar or the memory of a failed build: what is read is written and read again as the very same,
+/// and has a file name that is read again.
 pub fn sidecar(bytes: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(bytes) else { return false };
     let sidecar = Sidecar::from_json(text, "x.json").map(|sidecar| {

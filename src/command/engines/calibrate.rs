@@ -1,4 +1,5 @@
-//! `squint engines calibrate`: from pictures to the scales that an int8 build needs, kept only if the int8 engine still answers as before.
+//! `squint engines calibrate`: from pictures to the scales that an int8 build needs, kept only if the int8 engine still answers
+//! as before.
 
 use std::io::Write;
 

@@ -44,8 +44,8 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// The part of the list for people: nothing if nothing was ever built. A folder that cannot be used is a line, for the engines are there all
-/// the same.
+/// The part of the list for people: nothing if nothing was ever built. A folder that cannot be used is a line, for the engines
+/// are there all the same.
 pub(super) fn show(cache: &Cache, catalog: &Catalog, to: &mut impl Write) -> Result<(), Error> {
     let lines = cache.models().and_then(|models| {
         let listings = models.into_iter().map(|model| Ok((cache.list(&model)?, model)));

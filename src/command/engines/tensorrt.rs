@@ -1,4 +1,5 @@
-//! The seam to TensorRT for `squint engines`: what is here, and who builds. One function, so that the backend has one place to come in.
+//! The seam to TensorRT for `squint engines`: what is here, and who builds. One function, so that the backend has one place to
+//! come in.
 
 use std::path::Path;
 

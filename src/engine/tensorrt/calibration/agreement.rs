@@ -1,8 +1,8 @@
 //! Does the int8 engine still answer as the float32 one does? Judged on photos that calibration never saw. Pure.
 //!
-//! Labels are not needed: what is asked is whether quantising changed the answers, not whether they were right. The rule has two limits, both
-//! chosen here and not measured on a board: the lower end of the 95 % interval of the share of equal first classes, and how far the
-//! probability of the float32 engine's class moved on average.
+//! Labels are not needed: what is asked is whether quantising changed the answers, not whether they were right. The rule has two
+//! limits, both chosen here and not measured on a board: the lower end of the 95 % interval of the share of equal first classes,
+//! and how far the probability of the float32 engine's class moved on average.
 
 use std::fmt;
 

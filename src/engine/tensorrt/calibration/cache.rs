@@ -1,8 +1,8 @@
 //! TensorRT's calibration cache: one scale a tensor, as text. Pure: reads and writes bytes that others keep.
 //!
-//! First line `TRT-<version>-<algorithm>`, such as `TRT-8201-EntropyCalibration2`; then `name: hhhhhhhh` a tensor, the scale as IEEE-754 single,
-//! eight hex digits, most significant first. Names may hold blanks, colons and brackets, so a line is split at its last `": "`. Good for one
-//! network and one TensorRT, on any GPU. What is read and written again is the same, byte for byte.
+//! First line `TRT-<version>-<algorithm>`, such as `TRT-8201-EntropyCalibration2`; then `name: hhhhhhhh` a tensor, the scale as
+//! IEEE-754 single, eight hex digits, most significant first. Names may hold blanks, colons and brackets, so a line is split at
+//! its last `": "`. Good for one network and one TensorRT, on any GPU. What is read and written again is the same, byte for byte.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -151,8 +151,8 @@ impl CalibrationCache {
         &self.scales
     }
 
-    /// Refuses a cache that TensorRT `here` would not take. TensorRT reads those of its own release only, and silently calibrates anew
-    /// (or fails) with others; from 10 on Squint asks for Q/DQ nodes in the model.
+    /// Refuses a cache that another TensorRT made: scales belong to the network as that release fused it. From 10 on Squint asks for Q/DQ
+    /// nodes in the model.
     pub fn check(&self, here: Version) -> Result<(), CalibrationError> {
         if here.major >= 10 {
             Err(CalibrationError::NotTaken { here })
@@ -270,7 +270,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_cache_survives_being_written(scales in prop::collection::btree_map("[ -~]{1,40}", 1..0x7f80_0000_u32, 1..20), kind in 0..4_usize) {
+        fn every_cache_survives_being_written(
+            scales in prop::collection::btree_map("[ -~]{1,40}", 1..0x7f80_0000_u32, 1..20),
+            kind in 0..4_usize,
+        ) {
             let body: String = scales.iter().map(|(tensor, bits)| format!("{tensor}: {bits:08x}\n")).collect();
             let text = format!("TRT-8601-{}\n{body}", Algorithm::ALL[kind].name());
             let cache = CalibrationCache::parse(text.as_bytes()).unwrap();

@@ -1,7 +1,7 @@
 //! The photos that int8 is calibrated with: found, split, and turned into tensors exactly as the daemon turns frames.
 //!
-//! An edge room: lists folders and decodes photos, through the same code as every other photo. Every fifth photo is held out: it is never fed
-//! to TensorRT, and what came of the calibration is judged on those ([`super::agreement`]).
+//! An edge room: lists folders and decodes photos, through the same code as every other photo. Every fifth photo is held out: it
+//! is never fed to TensorRT, and what came of the calibration is judged on those ([`super::agreement`]).
 
 use std::fs;
 use std::io;
@@ -73,8 +73,8 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// The photos of a folder, sub-folders included, sorted by path; or those that a text file lists, one a line, relative to the file's own
-    /// folder, `#` before what is no photo. Refused below [`LEAST`].
+    /// The photos of a folder, sub-folders included, sorted by path; or those that a text file lists, one a line, relative to the
+    /// file's own folder, `#` before what is no photo. Refused below [`LEAST`].
     pub fn gather(place: &Path) -> Result<Self, PicturesError> {
         let mut all = Vec::new();
         if place.is_dir() {
@@ -160,8 +160,8 @@ impl<'a> Feed<'a> {
         self.preprocessor.values()
     }
 
-    /// Fills `tensor` with the next photo's; false when there are no more. A photo that cannot be read is passed over and noted, and
-    /// so is every photo if `tensor` has another length than [`Self::values`].
+    /// Fills `tensor` with the next photo's; false when there are no more. A photo that cannot be read is passed over and noted,
+    /// and so is every photo if `tensor` has another length than [`Self::values`].
     pub fn next_into(&mut self, tensor: &mut [f32]) -> bool {
         for path in &mut self.paths {
             let prepared = decode_image(path).map_err(|error| error.to_string()).and_then(|frame| {

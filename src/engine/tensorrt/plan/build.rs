@@ -1,7 +1,8 @@
 //! Building a plan: what is asked, what is said on the way, what comes of it, and keeping it.
 //!
-//! The seam to TensorRT: whoever can build is a [`Builder`] and is handed in. [`make`] lets it build, checks nothing of the bytes and keeps
-//! them with all that is known, or remembers the failure. An edge room: it reads the clock and writes through the cache.
+//! The seam to TensorRT: whoever can build is a [`Builder`] and is handed in. [`make`] lets it build, checks nothing of the bytes
+//! and keeps them with all that is known, or remembers the failure. An edge room: it reads the clock and writes through the
+//! cache.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -125,7 +126,8 @@ pub struct Options {
 }
 
 impl Host {
-    /// What an engine is built in if nobody says: int8 if its model brings scales along, else half precision where the GPU has it.
+    /// What an engine is built in if nobody says: int8 if its model brings scales along, else half precision where the GPU has
+    /// it.
     pub fn usual(&self, weights: WeightPrecision) -> Precision {
         match weights {
             WeightPrecision::Int8 => Precision::Int8,
@@ -134,8 +136,8 @@ impl Host {
         }
     }
 
-    /// What a plan of `network` is built for here. `calibration`: the cache that scales come from. Refused as in [`hardware::check`]; also
-    /// int8 without any scales.
+    /// What a plan of `network` is built for here. `calibration`: the cache that scales come from. Refused as in
+    /// [`hardware::check`]; also int8 without any scales.
     pub fn target(&self, network: &Network, options: &Options, calibration: Option<&[u8]>) -> Result<Target, BuildError> {
         let precision = options.precision.unwrap_or_else(|| self.usual(network.precision));
         hardware::check(precision, self.capability)?;
@@ -234,4 +236,65 @@ pub fn make(
 /// Seconds since 1970.
 fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::engine::manifest::{self, Kind};
+
+    fn network(precision: &str, layout: &str) -> Network {
+        let text = format!(
+            "format = 1\nid = \"mine\"\nruntime = \"onnxruntime\"\n\
+             [model]\nfile = \"m.onnx\"\nsha256 = \"{}\"\nprecision = \"{precision}\"\nlicence = \"MIT\"\norigin = \"a test\"\n\
+             [input]\nwidth = 32\nheight = 16\nlayout = \"{layout}\"\nchannels = \"rgb\"\nmean = [0, 0, 0]\nstd = [1, 1, 1]\n\
+             [output]\nkind = \"logits\"\nlabels = \"two.txt\"\n",
+            "a".repeat(64)
+        );
+        match manifest::parse(&text, Path::new("mine/engine.toml")).unwrap().kind {
+            Kind::Network(network) => *network,
+            Kind::Ensemble(_) => panic!("a network"),
+        }
+    }
+
+    fn host(capability: &str) -> Host {
+        let (tensorrt, capability) = ("8.2.1".parse().unwrap(), capability.parse().unwrap());
+        Host { tensorrt, capability, gpu: "a GPU".into(), driver: None }
+    }
+
+    const OPTIONS: Options = Options { precision: None, batch: 2, device: Device::Gpu, workspace_mib: Some(256) };
+
+    #[test]
+    fn without_a_wish_an_engine_is_built_in_the_best_that_gpu_and_model_have() {
+        let usual = |capability, precision| {
+            host(capability).target(&network(precision, "nchw"), &OPTIONS, None).map(|target| target.key.precision)
+        };
+        assert_eq!(usual("6.2", "float32").unwrap(), Precision::Fp16);
+        assert_eq!(usual("6.1", "float32").unwrap(), Precision::Fp32);
+        assert_eq!(usual("8.7", "int8").unwrap(), Precision::Int8);
+        let refused = usual("6.2", "int8").unwrap_err().to_string();
+        assert_eq!(refused, "int8 is not available on sm_62 (Jetson TX2); use fp16");
+    }
+
+    #[test]
+    fn a_target_has_the_inputs_shape_and_every_option() {
+        let target = host("8.7").target(&network("float32", "nchw"), &OPTIONS, None).unwrap();
+        assert_eq!((target.input, target.flags.as_slice()), ([2, 3, 16, 32], &["workspace-256-mib".to_owned()][..]));
+        let target = host("8.7").target(&network("float32", "nhwc"), &OPTIONS, None).unwrap();
+        assert_eq!(target.input, [2, 16, 32, 3]);
+    }
+
+    #[test]
+    fn int8_asks_for_scales_unless_the_model_brings_them() {
+        let int8 = Options { precision: Some(Precision::Int8), ..OPTIONS };
+        let target = |weights, scales| host("8.7").target(&network(weights, "nchw"), &int8, scales);
+        let refused = target("float32", None).unwrap_err().to_string();
+        assert_eq!(refused, "int8 needs scales: make them with `squint engines calibrate`, or use fp16");
+        assert_eq!(target("float32", Some(b"scales")).unwrap().key.calibration, Some(Sha256::of(b"scales")));
+        assert_eq!(target("int8", Some(b"scales")).unwrap().key.calibration, None);
+        let fp16 = host("8.7").target(&network("float32", "nchw"), &OPTIONS, Some(b"scales")).unwrap();
+        assert_eq!(fp16.key.calibration, None, "scales mean nothing to fp16");
+    }
 }

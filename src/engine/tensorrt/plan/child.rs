@@ -1,8 +1,8 @@
 //! A build in a process of its own: `squint engines build`, at the lowest priority, watched through its standard output.
 //!
-//! An edge room. Building inside the daemon would let a crash of vendor code end it, and TensorRT never gives back all it took. The child
-//! tells its progress as JSON, a line each ([`Line`]); it is killed when its owner goes, and ends by itself when its standard input closes,
-//! so that it does not outlive a killed daemon either.
+//! An edge room. Building inside the daemon would let a crash of vendor code end it, and TensorRT never gives back all it took.
+//! The child tells its progress as JSON, a line each ([`Line`]); it is killed when its owner goes, and ends by itself when its
+//! standard input closes, so that it does not outlive a killed daemon either.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read};
@@ -86,8 +86,8 @@ impl Build {
         self.child.id()
     }
 
-    /// Waits for the next word; `None` when there is no more, then [`Self::outcome`] has it. Lines that are none of ours (vendor code likes
-    /// to print) are passed over.
+    /// Waits for the next word; `None` when there is no more, then [`Self::outcome`] has it. Lines that are none of ours (vendor
+    /// code likes to print) are passed over.
     pub fn hear(&mut self) -> Option<Progress> {
         let mut line = Vec::new();
         loop {

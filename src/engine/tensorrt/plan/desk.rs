@@ -1,7 +1,8 @@
-//! Whose plan is built next, who serves meanwhile, and what to say about it. Pure: moments are handed in, builds are somebody else's.
+//! Whose plan is built next, who serves meanwhile, and what to say about it. Pure: moments are handed in, builds are somebody
+//! else's.
 //!
-//! One build at a time, for it takes all there is of a GPU. Engines without any plan come before those whose plan still serves; among
-//! equals the order is the caller's. A build that failed is not tried again here: only a change makes a new desk.
+//! One build at a time, for it takes all there is of a GPU. Engines without any plan come before those whose plan still serves;
+//! among equals the order is the caller's. A build that failed is not tried again here: only a change makes a new desk.
 
 use std::time::Duration;
 
@@ -98,7 +99,8 @@ impl Desk {
         Self { seats: wants.into_iter().map(seat).collect() }
     }
 
-    /// Whose plan is to be built now, and why if an older one is there; `None` while one is being built, and when nothing is left to do.
+    /// Whose plan is to be built now, and why if an older one is there; `None` while one is being built, and when nothing is left
+    /// to do.
     pub fn next(&self) -> Option<(&str, Option<&str>)> {
         if self.seats.iter().any(|seat| matches!(seat.state, State::Builds { .. })) {
             return None;
@@ -141,8 +143,8 @@ impl Desk {
         }
     }
 
-    /// How long the builds that are left take, roughly: from what earlier ones took, for the others their mean. `None` if nothing is known,
-    /// or nothing left.
+    /// How long the builds that are left take, roughly: from what earlier ones took, for the others their mean. `None` if nothing
+    /// is known, or nothing left.
     pub fn left(&self, at: Duration) -> Option<Duration> {
         let known: Vec<Duration> = self.seats.iter().filter_map(|seat| seat.usual).collect();
         let mean = known.iter().sum::<Duration>().checked_div(u32::try_from(known.len()).ok()?)?;

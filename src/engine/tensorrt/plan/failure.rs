@@ -1,7 +1,7 @@
 //! The memory of a build that failed, so that it is not tried for ever. Pure.
 //!
-//! Lies where the plan would, as `.failed.json`. It holds until something that may matter changes: the model, TensorRT, the GPU, its driver,
-//! the precision, the calibration or an option. Then, or when a person asks for it, the build is tried again.
+//! Lies where the plan would, as `.failed.json`. It holds until something that may matter changes: the model, TensorRT, the GPU,
+//! its driver, the precision, the calibration or an option. Then, or when a person asks for it, the build is tried again.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! What a plan is built for, as a [`Key`], and the file name that tells it. Pure.
 //!
-//! `0a1b2c3d4e5f-trt8.2.1-sm62-fp16-b1-gpu.engine`: the first 12 hex digits of the model's sha256, TensorRT, compute capability, precision,
-//! batch, device. The name is for people and for finding files; what counts is the sidecar beside it ([`super::sidecar`]), which holds
-//! the whole sha256 and the calibration.
+//! `0a1b2c3d4e5f-trt8.2.1-sm62-fp16-b1-gpu.engine`: the first 12 hex digits of the model's sha256, TensorRT, compute capability,
+//! precision, batch, device. The name is for people and for finding files; what counts is the sidecar beside it
+//! ([`super::sidecar`]), which holds the whole sha256 and the calibration.
 
 use std::fmt;
 use std::str::FromStr;
@@ -107,7 +107,8 @@ impl fmt::Display for Capability {
     }
 }
 
-/// What TensorRT may compute in, beside float32. Not [`crate::engine::manifest::Precision`], which is that of the weights in the model.
+/// What TensorRT may compute in, beside float32. Not [`crate::engine::manifest::Precision`], which is that of the weights in the
+/// model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Precision {
     /// Nothing else.

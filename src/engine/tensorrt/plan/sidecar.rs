@@ -1,7 +1,7 @@
 //! All that is known of a plan, as a JSON file beside it, and what keeps a plan from being used here. Pure.
 //!
-//! TensorRT takes a plan for granted, so everything is checked against this before a byte reaches it. Who reads and writes the files is
-//! [`super::cache`]. Versioned; read strictly, for the folder may be anybody's.
+//! TensorRT takes a plan for granted, so everything is checked against this before a byte reaches it. Who reads and writes the
+//! files is [`super::cache`]. Versioned; read strictly, for the folder may be anybody's.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What the JSON files beside plans have in common: limits, a version, and errors that name file, key, value and what is allowed. Pure.
+//! What the JSON files beside plans have in common: limits, a version, and errors that name file, key, value and what is allowed.
+//! Pure.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
