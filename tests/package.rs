@@ -1,5 +1,5 @@
-//! What is handed on: the program asks nothing of a board that the oldest one lacks, and the Debian package holds what `make install`
-//! installs. Installing it on a bare system is `make test-deb`, the aarch64 build `make cross`.
+//! What is handed on: the program asks nothing that the oldest board lacks, and the Debian package holds what `make install`
+//! installs. Installing it on a bare system is `make test-deb`, the build for aarch64 `make cross`.
 
 #![allow(clippy::unwrap_used)] // also in functions beside the tests
 
