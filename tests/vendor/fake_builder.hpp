@@ -200,7 +200,10 @@ inline bool parse(Parser* self, const char* bytes, size_t length, const char*) {
     self->failed = false;
     return true;
 }
-inline void destroy_parser(Parser* self) { delete self; }
+inline void destroy_parser(Parser* self) {
+    live_objects--;
+    delete self;
+}
 
 inline void* create_parser(void* network, ILogger* logger) {
     static const Table methods = [] {
@@ -212,6 +215,7 @@ inline void* create_parser(void* network, ILogger* logger) {
     }();
     int fault = faults_call("createParser");
     if (fault) return fault == 1 ? nullptr : reinterpret_cast<void*>(static_cast<uintptr_t>(fault));
+    live_objects++;
     return new Parser{methods.places, &rest(network), logger, false};
 }
 

@@ -9,7 +9,8 @@
 // FAKE_TRT_FAIL and FAKE_TRT_FAIL_FILE hold plans of faults (fake_faults.h) for: createRuntime deserialize format createContext
 // setAddress enqueue createBuilder createNetwork createConfig createParser parse build step timing serialize. 1 fails, another number below 4096 is
 // returned in place of a pointer or a format (552 is the 0x228 of real ones), from 700 on `enqueue` goes well and breaks the context of fake_cuda.c.
-// FAKE_TRT_THREAD set: a line from another thread comes with each plan. fake_trt_fail(plan) and fake_trt_calls(call): in one process.
+// FAKE_TRT_THREAD set: a line from another thread comes with each plan. In one process: fake_trt_fail(plan), fake_trt_calls(call),
+// fake_trt_live(): objects that were made and not deleted; the parser's library counts its own.
 #include "fake_objects.hpp"
 
 #include "fake_builder.hpp"
@@ -201,4 +202,5 @@ OUT void* createNvOnnxParser_INTERNAL(void* network, void* logger, int) FAKE_NOE
 #endif
 
 OUT void fake_trt_fail(const char* plan) { faults_set(plan); }
+OUT long fake_trt_live() { return __atomic_load_n(&fake::live_objects, __ATOMIC_RELAXED); }
 OUT unsigned long fake_trt_calls(const char* call) { return faults_count(call); }

@@ -90,9 +90,12 @@ struct Rest {
     std::vector<Object*> inputs; // of a network, as ITensor
     bool fp16, int8;
     void *calibrator, *monitor, *timing;
+    long* live; // the count of the library that made it
 };
+static long live_objects; // made and not deleted
 
 inline void destroy(Object* object) {
+    __atomic_fetch_sub(object->implementation->live, 1, __ATOMIC_RELAXED);
     for (Object* input : object->implementation->inputs) destroy(input);
     delete object->implementation;
     delete object;
@@ -107,6 +110,8 @@ inline void* make(const Table& methods, nvinfer1::ILogger* logger, int fault = 0
     rest->methods = methods.places;
     rest->logger = logger;
     rest->object = new Object{destructors, rest};
+    rest->live = &live_objects;
+    __atomic_fetch_add(rest->live, 1, __ATOMIC_RELAXED);
     return rest->object;
 }
 inline Rest& rest(void* object) { return *static_cast<Object*>(object)->implementation; }
