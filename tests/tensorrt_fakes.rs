@@ -120,10 +120,51 @@ fn a_plan_is_built_through_the_real_shim_and_runs() {
         };
         let built = build::build(&options, &wanted, heard).unwrap();
         assert!(phases.iter().any(|phase| phase == "parse") && phases.iter().any(|phase| phase == "build"), "{phases:?}");
+        let tensors: Vec<_> =
+            built.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.is_input, tensor.dims.as_slice())).collect();
+        assert_eq!(tensors, [("images", true, &[1, 3, 2, 4][..]), ("scores", false, &[1, 3][..])]);
+        assert_eq!(built.calibration, None);
         let (mut engine, _shelf) = load(&options, std::str::from_utf8(&built.bytes).unwrap()).unwrap();
         run(engine.as_mut(), 2.0).unwrap();
         let panicked = build::build(&options, &wanted, &mut |_, _, _| panic!("told to panic")).unwrap_err().to_string();
         assert!(panicked.contains("makes no plan of it"), "a panic gives up: {panicked}");
+    }
+}
+
+#[test]
+fn scales_are_learned_from_pictures_where_tensorrt_has_that_and_refused_where_not() {
+    for major in vendor::MAJORS {
+        let Some(options) = options(major, vendor::fake_cuda()) else { continue };
+        let onnx = b"FAKEONNX\ntensor images in float 1 3 2 4\ntensor scores out float 1 3\n";
+        let wanted = build::Wanted {
+            onnx,
+            workspace: None,
+            fp16: false,
+            int8: true,
+            dla_core: None,
+            capability: None,
+            timing: None,
+            calibration: None,
+            batch: 1,
+            values: 24,
+        };
+        let mut fed = 0;
+        let feed = &mut |tensor: &mut [f32]| {
+            assert_eq!(tensor.len(), 24);
+            tensor.fill(fed as f32);
+            fed += 1;
+            fed <= 5
+        };
+        let made = build::calibrate(&options, &wanted, feed, &mut |_, _, _| true);
+        if major == 11 {
+            let refused = made.unwrap_err().to_string();
+            assert!(refused.contains("calibrates no networks"), "{refused}");
+            continue;
+        }
+        assert!(made.unwrap().calibration.unwrap().starts_with(b"TRT-"), "TensorRT {major}");
+        assert_eq!(fed, 6, "five pictures and the end");
+        let without = build::calibrate(&options, &wanted, &mut |_| false, &mut |_, _, _| true).unwrap_err().to_string();
+        assert!(without.contains("without a picture"), "{without}");
     }
 }
 

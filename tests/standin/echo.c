@@ -1,6 +1,6 @@
-// A TensorRT and its shim in one shared object, for a machine with a real NVIDIA driver: every "network" copies the first values of its input
-// to its output, on the device, by the driver itself. So the CUDA layer can be tried on a GPU for which no TensorRT is at hand. Proves
-// nothing about TensorRT. Built and used by tests/tensorrt_gpu.rs.
+// A TensorRT and its shim in one shared object, for a machine with a real NVIDIA driver: every "network" copies the first values of
+// its input to its output, on the device, by the driver itself. So the CUDA layer can be tried on a GPU for which no TensorRT is at
+// hand. Proves nothing about TensorRT. Built and used by tests/tensorrt_gpu.rs.
 //
 // A plan is text: "ECHOPLAN <height> <width> <classes>", for three planes in, one row of scores out.
 #include <dlfcn.h>
@@ -69,4 +69,9 @@ PUBLIC int32_t squint_trt_enqueue(SquintTrtContext* context, void* stream) {
     return copy && copy((size_t)context->places[1], (size_t)context->places[0], bytes, stream) == 0;
 }
 PUBLIC int32_t squint_trt_build(const SquintTrtBuild* build) { (void)build; return 0; }
-PUBLIC int32_t squint_trt_platform(void* create, SquintTrtLogger* logger, SquintTrtPlatform* platform) { (void)create; (void)logger; (void)platform; return 0; }
+PUBLIC int32_t squint_trt_platform(void* create, SquintTrtLogger* logger, SquintTrtPlatform* platform) {
+    (void)create;
+    (void)logger;
+    (void)platform;
+    return 0;
+}

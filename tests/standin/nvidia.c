@@ -1,17 +1,18 @@
-// A driver, a TensorRT and a shim in one shared object, for tests of the Rust side: everything of libcuda and of squint_trt.h that Squint
-// calls, over malloc and memcpy. It proves our own logic and nothing about NVIDIA's libraries. Holds nothing of NVIDIA's; built by
-// tests/common/nvidia.rs with the system's C compiler.
+// A driver, a TensorRT and a shim in one shared object, for tests of the Rust side: everything of libcuda and of squint_trt.h
+// that Squint calls, over malloc and memcpy. It proves our own logic and nothing about NVIDIA's libraries. Holds nothing of
+// NVIDIA's; built by tests/common/nvidia.rs with the system's C compiler.
 //
-// As bad as the real thing: a call can be told to fail by the variable FAKE_NVIDIA, a list like "cuMemAlloc_v2:3=2,squint_trt_enqueue:5=0":
-// the third call of the one answers 2, the fifth of the other 0. In place of a number: "hang", "crash", "small" (the pointer 0x228),
-// "nan" (an enqueue that answers NaN). Codes 700 to 719 and 999 are sticky: every call in the context fails from then on, until it is reset.
-// What was made in a context that was reset or is beyond help must not be given back: doing so ends the process, as TensorRT's own
-// destructors may.
+// As bad as the real thing: a call can be told to fail by the variable FAKE_NVIDIA, a list like
+// "cuMemAlloc_v2:3=2,squint_trt_enqueue:5=0": the third call of the one answers 2, the fifth of the other 0. In place of a
+// number: "hang", "crash", "small" (the pointer 0x228), "nan" (an enqueue that answers NaN). Codes 700 to 719 and 999 are sticky:
+// every call in the context fails from then on, until it is reset. What was made in a context that was reset or is beyond help
+// must not be given back: doing so ends the process, as TensorRT's own destructors may.
 //
 // With FAKE_NVIDIA_LIVE=FILE, the number of things made and not given back stands in FILE.
 //
-// A plan is text: "FAKEPLAN <rank> <dims> <name> <rank> <dims> <name> <element> <nhwc> <finish> <channels> <classes> <weights>"; it averages
-// each channel and multiplies, as the ONNX models of tests/common/onnx_model.rs do; finish is 0 none, 1 softmax, 2 square root.
+// A plan is text: "FAKEPLAN <rank> <dims> <name> <rank> <dims> <name> <element> <nhwc> <finish> <channels> <classes> <weights>";
+// it averages each channel and multiplies, as the ONNX models of tests/common/onnx_model.rs do; finish is 0 none, 1 softmax, 2
+// square root.
 #define _GNU_SOURCE
 #include <math.h>
 #include <pthread.h>
@@ -43,7 +44,12 @@ static void read_rules(void) {
         int nth = 0;
         if (sscanf(rule, "%63[^:]:%d=%31s", rules[ruled].name, &nth, what) != 3) abort();
         rules[ruled].left = nth;
-        rules[ruled++].code = !strcmp(what, "hang") ? -1 : !strcmp(what, "crash") ? -2 : !strcmp(what, "small") ? SMALL : !strcmp(what, "nan") ? NOT_A_NUMBER : atoi(what);
+        int code = atoi(what);
+        if (!strcmp(what, "hang")) code = -1;
+        if (!strcmp(what, "crash")) code = -2;
+        if (!strcmp(what, "small")) code = SMALL;
+        if (!strcmp(what, "nan")) code = NOT_A_NUMBER;
+        rules[ruled++].code = code;
     }
 }
 
@@ -118,8 +124,18 @@ PUBLIC int cuDeviceGetCount(int* count) {
     return 0;
 }
 PUBLIC int cuDeviceGet(int* device, int number) { ANSWER("cuDeviceGet"); *device = number; return number ? 101 : 0; }
-PUBLIC int cuDeviceGetName(char* name, int room, int device) { (void)device; ANSWER("cuDeviceGetName"); snprintf(name, (size_t)room, "Fake GPU"); return 0; }
-PUBLIC int cuDeviceGetAttribute(int* value, int which, int device) { (void)device; ANSWER("cuDeviceGetAttribute"); *value = which == 75 ? 6 : which == 76 ? 2 : 1; return 0; }
+PUBLIC int cuDeviceGetName(char* name, int room, int device) {
+    (void)device;
+    ANSWER("cuDeviceGetName");
+    snprintf(name, (size_t)room, "Fake GPU");
+    return 0;
+}
+PUBLIC int cuDeviceGetAttribute(int* value, int which, int device) {
+    (void)device;
+    ANSWER("cuDeviceGetAttribute");
+    *value = which == 75 ? 6 : which == 76 ? 2 : 1;
+    return 0;
+}
 PUBLIC int cuDevicePrimaryCtxRetain(void** context, int device) {
     (void)device;
     ANSWER("cuDevicePrimaryCtxRetain");
@@ -128,12 +144,37 @@ PUBLIC int cuDevicePrimaryCtxRetain(void** context, int device) {
     *context = (void*)(size_t)(4096 * (size_t)generation);
     return 0;
 }
-PUBLIC int cuDevicePrimaryCtxRelease(int device) { (void)device; ANSWER("cuDevicePrimaryCtxRelease"); retained = 0; return sticky; }
-PUBLIC int cuDevicePrimaryCtxReset(int device) { (void)device; ANSWER("cuDevicePrimaryCtxReset"); sticky = 0; generation++; return 0; }
-PUBLIC int cuCtxSetCurrent(void* context) { ANSWER("cuCtxSetCurrent"); if (sticky) return sticky; current = (int)((size_t)context / 4096); return current == generation ? 0 : 201; }
-PUBLIC int cuMemAlloc_v2(unsigned long long* address, size_t bytes) { IN_CONTEXT("cuMemAlloc_v2"); *address = (size_t)make(bytes); return 0; }
+PUBLIC int cuDevicePrimaryCtxRelease(int device) {
+    (void)device;
+    ANSWER("cuDevicePrimaryCtxRelease");
+    retained = 0;
+    return sticky;
+}
+PUBLIC int cuDevicePrimaryCtxReset(int device) {
+    (void)device;
+    ANSWER("cuDevicePrimaryCtxReset");
+    sticky = 0;
+    generation++;
+    return 0;
+}
+PUBLIC int cuCtxSetCurrent(void* context) {
+    ANSWER("cuCtxSetCurrent");
+    if (sticky) return sticky;
+    current = (int)((size_t)context / 4096);
+    return current == generation ? 0 : 201;
+}
+PUBLIC int cuMemAlloc_v2(unsigned long long* address, size_t bytes) {
+    IN_CONTEXT("cuMemAlloc_v2");
+    *address = (size_t)make(bytes);
+    return 0;
+}
 PUBLIC int cuMemFree_v2(unsigned long long address) { give_back((void*)(size_t)address); return 0; }
-PUBLIC int cuMemHostAlloc(void** place, size_t bytes, unsigned flags) { (void)flags; IN_CONTEXT("cuMemHostAlloc"); *place = make(bytes); return 0; }
+PUBLIC int cuMemHostAlloc(void** place, size_t bytes, unsigned flags) {
+    (void)flags;
+    IN_CONTEXT("cuMemHostAlloc");
+    *place = make(bytes);
+    return 0;
+}
 PUBLIC int cuMemFreeHost(void* place) { give_back(place); return 0; }
 PUBLIC int cuMemcpyHtoDAsync_v2(unsigned long long to, const void* from, size_t bytes, void* stream) {
     (void)stream;
@@ -149,7 +190,12 @@ PUBLIC int cuMemcpyDtoHAsync_v2(void* to, unsigned long long from, size_t bytes,
     memcpy(to, (void*)(size_t)from, bytes);
     return 0;
 }
-PUBLIC int cuStreamCreate(void** stream, unsigned flags) { (void)flags; IN_CONTEXT("cuStreamCreate"); *stream = make(0); return 0; }
+PUBLIC int cuStreamCreate(void** stream, unsigned flags) {
+    (void)flags;
+    IN_CONTEXT("cuStreamCreate");
+    *stream = make(0);
+    return 0;
+}
 PUBLIC int cuStreamSynchronize(void* stream) { (void)stream; IN_CONTEXT("cuStreamSynchronize"); return 0; }
 PUBLIC int cuStreamDestroy_v2(void* stream) { give_back(stream); return 0; }
 PUBLIC int cuEventCreate(void** event, unsigned flags) { (void)flags; IN_CONTEXT("cuEventCreate"); *event = make(0); return 0; }
@@ -162,7 +208,11 @@ PUBLIC int cuEventRecord(void* event, void* stream) {
     return 0;
 }
 PUBLIC int cuEventSynchronize(void* event) { (void)event; IN_CONTEXT("cuEventSynchronize"); return 0; }
-PUBLIC int cuEventElapsedTime(float* ms, void* begun, void* ended) { IN_CONTEXT("cuEventElapsedTime"); *ms = (float)(thing(ended)->at - thing(begun)->at); return 0; }
+PUBLIC int cuEventElapsedTime(float* ms, void* begun, void* ended) {
+    IN_CONTEXT("cuEventElapsedTime");
+    *ms = (float)(thing(ended)->at - thing(begun)->at);
+    return 0;
+}
 PUBLIC int cuEventDestroy_v2(void* event) { give_back(event); return 0; }
 
 PUBLIC int getInferLibVersion(void) { int code = told("getInferLibVersion"); return code == WORKS ? 8201 : code; }
@@ -170,7 +220,12 @@ PUBLIC void* createInferRuntime_INTERNAL(void* logger, int version) { (void)vers
 
 struct SquintTrtLogger { SquintTrtLog log; void* who; };
 struct SquintTrtRuntime { SquintTrtLogger* logger; };
-struct SquintTrtEngine { SquintTrtLogger* logger; SquintTrtTensor tensors[2]; int nhwc, finish, channels, classes, contexts; float weights[256]; };
+struct SquintTrtEngine {
+    SquintTrtLogger* logger;
+    SquintTrtTensor tensors[2];
+    int nhwc, finish, channels, classes, contexts;
+    float weights[256];
+};
 struct SquintTrtContext { SquintTrtEngine* engine; float *input, *output; };
 
 static void say(SquintTrtLogger* logger, int severity, const char* text) { logger->log(logger->who, severity, text); }
@@ -223,10 +278,12 @@ PUBLIC SquintTrtEngine* squint_trt_engine_new(SquintTrtRuntime* runtime, const v
     SquintTrtTensor *input = &engine->tensors[0], *output = &engine->tensors[1];
     int used = 0, element = 0;
     int whole = !strncmp(copy, "FAKEPLAN", 8) && sides(&text, input) && sides(&text, output)
-        && sscanf(text, "%d %d %d %d %d%n", &element, &engine->nhwc, &engine->finish, &engine->channels, &engine->classes, &used) == 5
+        && sscanf(text, "%d %d %d %d %d%n", &element, &engine->nhwc, &engine->finish, &engine->channels, &engine->classes, &used)
+            == 5
         && engine->channels * engine->classes <= 256;
     text += used;
-    for (int at = 0; whole && at < engine->channels * engine->classes; at++, text += used) whole = sscanf(text, "%f%n", &engine->weights[at], &used) == 1;
+    for (int at = 0; whole && at < engine->channels * engine->classes; at++, text += used)
+        whole = sscanf(text, "%f%n", &engine->weights[at], &used) == 1;
     if (!whole) {
         say(runtime->logger, 2, "an idle warning");
         say(runtime->logger, 1, "magic tag does not match");
@@ -242,7 +299,11 @@ PUBLIC void squint_trt_engine_delete(SquintTrtEngine* engine) {
     if (engine->contexts) abort(); // they go first
     give_back(engine);
 }
-PUBLIC int32_t squint_trt_tensors(SquintTrtEngine* engine) { (void)engine; int code = told("squint_trt_tensors"); return code == WORKS ? 2 : code; }
+PUBLIC int32_t squint_trt_tensors(SquintTrtEngine* engine) {
+    (void)engine;
+    int code = told("squint_trt_tensors");
+    return code == WORKS ? 2 : code;
+}
 PUBLIC int32_t squint_trt_tensor(SquintTrtEngine* engine, int32_t index, SquintTrtTensor* tensor) {
     int code = told("squint_trt_tensor");
     if (code != WORKS) return code;
@@ -281,7 +342,8 @@ PUBLIC int32_t squint_trt_enqueue(SquintTrtContext* context, void* stream) {
     for (int channel = 0; channel < channels; channel++) {
         double sum = 0;
         for (int at = 0; at < pixels; at++) sum += context->input[engine->nhwc ? at * channels + channel : channel * pixels + at];
-        for (int class = 0; class < engine->classes; class++) context->output[class] += (float)(sum / pixels) * engine->weights[channel * engine->classes + class];
+        for (int class = 0; class < engine->classes; class++)
+            context->output[class] += (float)(sum / pixels) * engine->weights[channel * engine->classes + class];
     }
     double total = 0;
     for (int class = 0; class < engine->classes; class++) {

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::raw::build::Order;
+use super::raw::build::{Feed, Order};
 use super::raw::library::Library;
 use super::software::{self, Found, Missing, Options, or};
 
@@ -41,6 +41,21 @@ pub struct Plan {
     pub bytes: Vec<u8>,
     /// What was measured of kernels, for the next build.
     pub timing: Option<Vec<u8>>,
+    /// The calibration cache, as TensorRT wrote it, if scales were learned.
+    pub calibration: Option<Vec<u8>>,
+    /// Its inputs and outputs; empty if it is for another GPU than this machine's.
+    pub tensors: Vec<Tensor>,
+}
+
+/// An input or output of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its name.
+    pub name: String,
+    /// Input or output.
+    pub is_input: bool,
+    /// Its sides, -1 where open.
+    pub dims: Vec<i64>,
 }
 
 /// What this machine's GPU and TensorRT can do.
@@ -105,10 +120,30 @@ pub fn build(
     wanted: &Wanted<'_>,
     heard: &mut (dyn FnMut(&str, i32, i32) -> bool + Send),
 ) -> Result<Plan, NoPlan> {
+    made(options, wanted, None, heard)
+}
+
+/// Builds for int8 with scales that are learned from pictures: `feed` fills the tensor of the next one, as preprocessing makes it, and is
+/// false when there are no more. TensorRT 11 and RTX have no such thing and say so.
+pub fn calibrate(
+    options: &Options,
+    wanted: &Wanted<'_>,
+    feed: &mut (dyn FnMut(&mut [f32]) -> bool + Send),
+    heard: &mut (dyn FnMut(&str, i32, i32) -> bool + Send),
+) -> Result<Plan, NoPlan> {
+    made(options, wanted, Some(feed), heard)
+}
+
+fn made(
+    options: &Options,
+    wanted: &Wanted<'_>,
+    feed: Option<Feed<'_>>,
+    heard: &mut (dyn FnMut(&str, i32, i32) -> bool + Send),
+) -> Result<Plan, NoPlan> {
     let software = software::open(options, &mut Found::default())?;
     let version = software.version.to_string();
     let unable = |reason| NoPlan::Unable { version: version.clone(), reason };
-    let _turn = software.device.enter().map_err(|error| unable(error.to_string()))?;
+    let turn = software.device.enter().map_err(|error| unable(error.to_string()))?;
     let builder = software.builder().map_err(&unable)?;
     let parser = Library::open(&parser_of(&software.library)).and_then(|library| library.entry("createNvOnnxParser_INTERNAL"));
     let parser = parser.map_err(|reason| unable(format!("no ONNX parser: {reason}")))?;
@@ -125,10 +160,25 @@ pub fn build(
         values: wanted.values,
     };
     software.log.drain();
-    let product = builder.build(parser, &order, heard);
+    let product = builder.build(&turn, parser, &order, feed, heard).map_err(|error| unable(error.to_string()))?;
     let said = software.log.drain();
-    let product = product.ok_or_else(|| NoPlan::Refused { version, reason: or(said, "it does not say why") })?;
-    Ok(Plan { bytes: product.plan, timing: Some(product.timing).filter(|timing| !timing.is_empty()) })
+    let refused = |reason| NoPlan::Refused { version: version.clone(), reason };
+    let product = product.ok_or_else(|| refused(or(said, "it does not say why")))?;
+    let some = |bytes: Vec<u8>| Some(bytes).filter(|bytes| !bytes.is_empty());
+    // What the runtime will make of it; one that was built for another GPU cannot be asked.
+    let mut runtime = software.runtime(&turn).map_err(&unable)?;
+    let tensors = match runtime.as_mut().and_then(|runtime| runtime.plan(&product.plan)) {
+        Some(mut plan) => plan.tensors().map_err(&refused)?,
+        None if wanted.capability.is_some() => Vec::new(),
+        None => return Err(refused(format!("its own plan does not load: {}", or(software.log.drain(), "it does not say why")))),
+    };
+    let tensors = tensors.into_iter().map(|tensor| Tensor { name: tensor.name, is_input: tensor.is_input, dims: tensor.dims });
+    Ok(Plan {
+        bytes: product.plan,
+        timing: some(product.timing),
+        calibration: some(product.calibration),
+        tensors: tensors.collect(),
+    })
 }
 
 #[cfg(test)]

@@ -4,12 +4,19 @@ use std::ffi::{c_char, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::{Mutex, PoisonError};
 
+use super::super::error::CudaError;
 use super::believed;
+use super::cuda::checked;
+use super::device::Turn;
 use super::library::{Entry, Library, functions, said};
+use super::memory::{DeviceMemory, Stream};
 use super::shim::Shim;
 
 /// Told of each step: phase, steps done, steps in all (0: unknown); false gives up. May be called from any thread, one at a time.
 pub(in super::super) type Listener<'a> = &'a mut (dyn FnMut(&str, i32, i32) -> bool + Send);
+
+/// Fills the tensor of the next picture; false when there are no more. One call at a time.
+pub(in super::super) type Feed<'a> = &'a mut (dyn FnMut(&mut [f32]) -> bool + Send);
 
 /// `SquintTrtBuild`.
 #[repr(C)]
@@ -83,6 +90,8 @@ pub(in super::super) struct Product {
     pub(in super::super) plan: Vec<u8>,
     /// What was measured of kernels; empty if it was not handed out.
     pub(in super::super) timing: Vec<u8>,
+    /// The calibration cache; empty if nothing was calibrated.
+    pub(in super::super) calibration: Vec<u8>,
 }
 
 /// What the machine can do, as far as TensorRT says.
@@ -94,9 +103,13 @@ pub(in super::super) struct Platform {
 }
 
 /// Who listens during a build. Behind locks, because nothing promises that threads of the library keep out of each other's way.
-struct Ears<'a> {
-    listener: Mutex<Listener<'a>>,
+struct Ears<'l, 'f, 'r> {
+    listener: Mutex<Listener<'l>>,
     product: Mutex<Product>,
+    feed: Mutex<Option<Feed<'f>>>,
+    turn: &'r Turn,
+    /// What batches are copied over on, if there are any.
+    stream: Option<&'r Stream>,
 }
 
 /// The building half of an opened shim.
@@ -109,9 +122,9 @@ pub(in super::super) struct Builder {
 /// # Safety
 ///
 /// `who` must be the `Ears` of a build that is under way.
-unsafe fn ears<'a>(who: *mut c_void) -> &'a Ears<'a> {
+unsafe fn ears<'a>(who: *mut c_void) -> &'a Ears<'a, 'a, 'a> {
     // SAFETY: the caller's promise; only shared references are ever made.
-    unsafe { &*who.cast_const().cast::<Ears<'a>>() }
+    unsafe { &*who.cast_const().cast::<Ears<'a, 'a, 'a>>() }
 }
 
 extern "C" fn progress(who: *mut c_void, phase: *const c_char, done: i32, steps: i32) -> i32 {
@@ -154,6 +167,38 @@ extern "C" fn timed(who: *mut c_void, bytes: *const c_void, length: usize) -> i3
     unsafe { take(who, bytes, length, |product| &mut product.timing) }
 }
 
+extern "C" fn calibrated(who: *mut c_void, bytes: *const c_void, length: usize) -> i32 {
+    // SAFETY: as above.
+    unsafe { take(who, bytes, length, |product| &mut product.calibration) }
+}
+
+extern "C" fn feed(who: *mut c_void, host: *mut f32, values: usize) -> i32 {
+    if believed(host).is_none() {
+        return 0;
+    }
+    // SAFETY: squint_trt.h, `SquintTrtFeed`: `values` floats at `host`, zero or of an earlier picture, that are ours until this returns.
+    let (ears, tensor) = unsafe { (ears(who), std::slice::from_raw_parts_mut(host, values)) };
+    let next = || {
+        let mut feed = ears.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        feed.as_mut().is_some_and(|feed| feed(tensor))
+    };
+    // After a panic there are no more pictures.
+    i32::from(std::panic::catch_unwind(std::panic::AssertUnwindSafe(next)).unwrap_or(false))
+}
+
+extern "C" fn copy_to_device(who: *mut c_void, device: *mut c_void, host: *const c_void, bytes: usize) -> i32 {
+    // SAFETY: `who` comes from `Builder::build`, which is under way.
+    let ears = unsafe { ears(who) };
+    let Some(stream) = ears.stream else { return 0 };
+    let done = ears.turn.make_current().and_then(|()| {
+        // SAFETY: squint_trt.h: `bytes` of the batch at `host`, to the device memory that the build was given for one batch; both stay
+        // until the stream has been waited for.
+        let copy = unsafe { (ears.turn.home().driver().functions.to_device)(device.addr() as u64, host, bytes, stream.handle) };
+        checked("cuMemcpyHtoDAsync_v2", copy).and_then(|()| stream.wait())
+    });
+    i32::from(done.is_ok())
+}
+
 impl Builder {
     /// `library` is the shim's, `create_builder` the `createInferBuilder_INTERNAL` of a TensorRT of its major.
     pub(in super::super) fn of(library: &Library, shim: &'static Shim, create_builder: Entry) -> Result<Self, String> {
@@ -176,8 +221,28 @@ impl Builder {
 
     /// Builds; takes seconds to many minutes. `None`: the log says why. `create_parser` is `createNvOnnxParser_INTERNAL` of a parser of the
     /// same version.
-    pub(in super::super) fn build(&self, create_parser: Entry, order: &Order<'_>, listener: Listener<'_>) -> Option<Product> {
-        let ears = Ears { listener: Mutex::new(listener), product: Mutex::default() };
+    /// With a `feed`, scales for int8 are learned from its pictures; TensorRT 11 has no such thing.
+    pub(in super::super) fn build(
+        &self,
+        turn: &Turn,
+        create_parser: Entry,
+        order: &Order<'_>,
+        feeding: Option<Feed<'_>>,
+        listener: Listener<'_>,
+    ) -> Result<Option<Product>, CudaError> {
+        let batch = order.batch.max(1);
+        let room = match feeding.is_some() {
+            true => Some((Stream::new(turn)?, DeviceMemory::new(turn, order.values * batch.unsigned_abs() as usize)?)),
+            false => None,
+        };
+        let (device_batch, is_fed) = (room.as_ref().map(|(_, memory)| memory.address), room.is_some());
+        let ears = Ears {
+            listener: Mutex::new(listener),
+            product: Mutex::default(),
+            feed: Mutex::new(feeding),
+            turn,
+            stream: room.as_ref().map(|(stream, _)| stream),
+        };
         let bytes = |bytes: Option<&[u8]>| bytes.map_or((null(), 0), |bytes| (bytes.as_ptr().cast(), bytes.len()));
         let ((timing_cache, timing_cache_length), (calibration, calibration_length)) =
             (bytes(order.timing), bytes(order.calibration));
@@ -196,12 +261,13 @@ impl Builder {
             timing_cache_length,
             calibration,
             calibration_length,
-            batch: order.batch.max(1),
+            batch,
             values: order.values,
-            device_batch: null_mut(),
-            copy_to_device: None,
-            feed: None,
-            calibrated: None,
+            // An address of the device's own, never read here.
+            device_batch: device_batch.map_or(null_mut(), |address| std::ptr::without_provenance_mut(address as usize)),
+            copy_to_device: is_fed.then_some(copy_to_device as _),
+            feed: is_fed.then_some(feed as _),
+            calibrated: is_fed.then_some(calibrated as _),
             timed: Some(timed),
             plan: Some(plan),
             progress: Some(progress),
@@ -210,6 +276,6 @@ impl Builder {
         // SAFETY: `raw` has the layout of `SquintTrtBuild`; all it points to outlives the call, and no callback comes after it.
         let built = unsafe { (self.functions.build)(&raw const raw) } == 1;
         let product = ears.product.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Some(product).filter(|product| built && !product.plan.is_empty())
+        Ok(Some(product).filter(|product| built && !product.plan.is_empty()))
     }
 }
