@@ -32,7 +32,7 @@ pub const AHEAD_S: f64 = 30.0;
 pub const MARGIN: Celsius = Celsius(5.0);
 /// Readings of power are smoothed over this long, s: scenes come and go by the second.
 const SMOOTH_S: f64 = 10.0;
-/// How dear frames have been lately is the mean over this long, s; over the window of a power cap, if that is longer.
+/// How dear frames have been lately is the mean over this long, s; over two windows of a power cap, if that is longer.
 const LATELY_S: f64 = 30.0;
 /// What a frame costs on a rung is learned over this long, s; over the window of a power cap, if that is longer.
 const LEARN_S: f64 = 60.0;
@@ -305,7 +305,7 @@ impl Governor {
         }
         let looked = looked_w(dt_s, tally, costs);
         self.looked.add(dt_s, SMOOTH_S, Some(looked));
-        let (lately_s, learn_s) = (LATELY_S.max(self.window_s()), LEARN_S.max(self.window_s()));
+        let (lately_s, learn_s) = (LATELY_S.max(2.0 * self.window_s()), LEARN_S.max(self.window_s()));
         self.lately.add(dt_s, lately_s, Some(looked));
         let expected = power_at(&self.ladder.energies(costs), self.rates(), self.given);
         self.expected.add(dt_s, lately_s, Some(expected));
