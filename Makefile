@@ -8,7 +8,7 @@ DESTDIR ?=
 ORT := $(CURDIR)/.deps/onnxruntime/libonnxruntime.so
 export ORT_DYLIB_PATH ?= $(ORT)
 
-.PHONY: help deps build demo test test-systemd test-v4l2 shims test-tensorrt fuzz lint bench soak install uninstall clean
+.PHONY: help deps build demo test test-systemd test-v4l2 shims test-tensorrt fuzz lint bench soak cross deb deb-arm64 test-deb install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -64,6 +64,25 @@ bench: build ## what Squint costs here, in turns with OpenCV and ONNX Runtime's 
 soak: build ## a run of 100000 frames: memory, threads and descriptors must stay flat (docs/soak.md)
 	@scripts/deps rust build run onnxruntime
 	@scripts/soak
+
+cross: ## for a Jetson: aarch64, glibc 2.27, on x86-64; checks what it asks of the board and tries it under emulation (docs/setup.md)
+	@scripts/deps rust build cross
+	@scripts/deps --arch aarch64 onnxruntime
+	@scripts/cross
+
+deb: build ## a Debian package for this machine in target/debian, held against lintian
+	@scripts/deps rust build onnxruntime
+	@scripts/deps package || true # where lintian cannot be had, that is said
+	@scripts/package $$(dpkg --print-architecture)
+
+deb-arm64: ## the same for a Jetson, of what `make cross` built
+	@scripts/deps rust cross
+	@scripts/deps --arch aarch64 onnxruntime
+	@scripts/deps package || true
+	@scripts/package arm64
+
+test-deb: deb ## the package on a bare Debian 12 of its own: install, start, upgrade, purge; as root (docs/setup.md)
+	@scripts/test-deb
 
 install: ## the built program, engines, unit, man pages, completions; PREFIX=/usr, DESTDIR= (docs/service.md)
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SQUINT='$(SQUINT)' scripts/install install

@@ -25,7 +25,7 @@ def main():
     with open(os.path.join(work, "squint.toml"), "w") as file:
         file.write(f'[control]\nsocket = "{control}"\n[output]\nstdout = "json"\nsummary = false\n[[camera]]\nname = "a"\n'
                    'source = "pipeline:videotestsrc is-live=true pattern=black ! video/x-raw,format=RGB,width=640,height=480,framerate=30/1"\n')
-    environment = dict(os.environ, MALLOC_ARENA_MAX="2", MALLOC_TRIM_THRESHOLD_="131072")
+    environment = dict(os.environ, MALLOC_ARENA_MAX="1", MALLOC_TRIM_THRESHOLD_="131072")
     environment.setdefault("ORT_DYLIB_PATH", os.path.join(ROOT, ".deps/onnxruntime/libonnxruntime.so"))
     process = subprocess.Popen([SQUINT, "run", "--config", f"{work}/squint.toml"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True)
     captured = []  # seconds, of answered frames
@@ -50,14 +50,23 @@ def main():
             assert b" 200 " in answer.split(b"\r\n")[0], answer
 
     if many:
-        print(f"{'reloads':>8} {'rss_kB':>8} {'threads':>8} {'fds':>8}")
-        for done in range(rounds + 1):
-            if done in (0, 10, 50) or done % 100 == 0:
-                with open(f"/proc/{process.pid}/status") as file:
+        # One reading scatters by several MB with where ONNX Runtime's blocks happen to lie: each reload is read, each hundred summed up.
+        print(f"{'reloads':>11} {'least':>8} {'median':>8} {'most':>8}  RSS, kB    {'threads':>8} {'fds':>8}")
+        status = f"/proc/{process.pid}/status"
+        medians = []
+        for first in range(0, rounds, 100):
+            readings = []
+            for _ in range(min(100, rounds - first)):
+                reload_now()
+                with open(status) as file:
                     text = file.read()
-                rss, threads = (re.search(rf"^{key}:\s+(\d+)", text, re.M)[1] for key in ("VmRSS", "Threads"))
-                print(f"{done:8} {rss:>8} {threads:>8} {len(os.listdir(f'/proc/{process.pid}/fd')):8}", flush=True)
-            reload_now()
+                rss, threads = (int(re.search(rf"^{key}:\s+(\d+)", text, re.M)[1]) for key in ("VmRSS", "Threads"))
+                readings.append(rss)
+            medians.append(statistics.median(readings))
+            span = f"{first + 1}-{first + len(readings)}"
+            print(f"{span:>11} {min(readings):8} {medians[-1]:8.0f} {max(readings):8}  {'':9}  {threads:8} {len(os.listdir(f'/proc/{process.pid}/fd')):8}", flush=True)
+        if len(medians) > 10:
+            print(f"median of the hundred 1,000 reloads after the second: {(medians[min(len(medians) - 1, 11)] - medians[1]) / 1000:+.2f} MB")
         process.terminate()
         process.wait(10)
         return

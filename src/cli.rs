@@ -1,8 +1,10 @@
 //! The command line: what can be typed, and which command it means. No logic: each arm calls into [`crate::command`].
 
 mod control;
+mod engines;
 mod gather;
 mod lab;
+mod probe;
 mod published;
 mod simulate;
 
@@ -19,8 +21,10 @@ use crate::config::Overrides;
 use crate::error::Error;
 
 pub use control::{At, SetArgs, SettingWord, StatusArgs};
+pub use engines::{BuildArgs, CalibrateArgs, EnginesCommand, PlanArgs, PruneArgs};
 pub use gather::GatherArgs;
 pub use lab::{EvaluateArgs, ObjectiveWord, ProfileArgs, TrainArgs};
+pub use probe::ProbeArgs;
 pub use published::{ChainArgs, CriterionWord, KindWord, MethodWord, OnNoneWord};
 pub use simulate::SimulateArgs;
 
@@ -59,7 +63,7 @@ pub enum Command {
     Features(FeaturesArgs),
     /// Check configuration, engines and policy; list all problems at once
     Check(CheckArgs),
-    /// List or verify the installed engines
+    /// List, verify, build for this machine's GPU, calibrate or clear up the installed engines
     #[command(subcommand)]
     Engines(EnginesCommand),
     /// Measure what Squint costs on this machine
@@ -76,6 +80,9 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Make every decision of a recording again, or say what another policy or other limits would have decided
     Replay(ReplayArgs),
+    /// Open the driver and TensorRT and say what is there; a process of its own, so that it may crash
+    #[command(name = "probe-tensorrt", hide = true)]
+    ProbeTensorRt(ProbeArgs),
     /// Print a completion script for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -225,26 +232,6 @@ pub struct CheckArgs {
     pub print: bool,
 }
 
-/// `squint engines`.
-#[derive(Debug, Subcommand)]
-pub enum EnginesCommand {
-    /// List the engines with what was measured of them
-    List {
-        #[command(flatten)]
-        #[allow(missing_docs)]
-        common: Common,
-        /// JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Check every file against its sha256, load every engine and look at a test picture
-    Verify {
-        #[command(flatten)]
-        #[allow(missing_docs)]
-        common: Common,
-    },
-}
-
 /// `squint bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
@@ -298,13 +285,13 @@ impl Command {
             Self::Run(args) => Some(&mut args.common),
             Self::Classify(args) => Some(&mut args.common),
             Self::Check(args) => Some(&mut args.common),
-            Self::Engines(EnginesCommand::List { common, .. } | EnginesCommand::Verify { common }) => Some(common),
+            Self::Engines(command) => Some(command.common()),
             Self::Bench(args) => Some(&mut args.common),
             Self::Doctor(args) => Some(&mut args.common),
             Self::Profile(args) => Some(&mut args.common),
             Self::Evaluate(args) => Some(&mut args.common),
             Self::Train(_) | Self::Replay(_) | Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
-            Self::Status(_) | Self::Reload(_) | Self::Set(_) | Self::Simulate(_) => None,
+            Self::Status(_) | Self::Reload(_) | Self::Set(_) | Self::Simulate(_) | Self::ProbeTensorRt(_) => None,
         }
     }
 }
@@ -338,8 +325,7 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
         Command::Classify(args) => command::classify::classify(&args, started),
         Command::Features(args) => command::features::features(&args),
         Command::Check(args) => command::check::check(&args),
-        Command::Engines(EnginesCommand::List { common, json }) => command::engines::list(&common, json),
-        Command::Engines(EnginesCommand::Verify { common }) => command::engines::verify(&common),
+        Command::Engines(engines) => command::engines::engines(&engines),
         Command::Bench(args) => command::bench::bench(&args),
         Command::Doctor(args) => command::doctor::doctor(&args),
         Command::Profile(args) => command::profile::profile(&args),
@@ -347,6 +333,7 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
         Command::Evaluate(args) => command::evaluate::evaluate(&args),
         Command::Simulate(args) => command::simulate::simulate(&args),
         Command::Replay(args) => command::replay::replay(&args, started),
+        Command::ProbeTensorRt(args) => command::probe::probe(&args),
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { out } => command::shell::man(out.as_deref()),
     }

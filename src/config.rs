@@ -114,6 +114,12 @@ pub struct Engines {
     pub deadline: Duration,
     /// Path of libonnxruntime.so, if the user names one.
     pub onnxruntime: Option<PathBuf>,
+    /// Path or name of TensorRT's library, if the user names one.
+    pub tensorrt: Option<PathBuf>,
+    /// Path of the shim for it, if the user names one.
+    pub tensorrt_shim: Option<PathBuf>,
+    /// Folder of what TensorRT built here.
+    pub plans: PathBuf,
 }
 
 /// Where reports go, resolved.

@@ -36,6 +36,7 @@ pub mod stats;
 pub mod telemetry;
 pub mod trace;
 pub mod units;
+mod whole;
 
 pub mod cli;
 pub mod command;

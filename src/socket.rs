@@ -1,13 +1,15 @@
 //! A unix socket that listens at a path: who may have the path, who may connect, and who takes it away again.
 //!
 //! Used by the reports' socket ([`crate::sink`]) and the control socket ([`crate::control`]). A socket that a dead process left behind is
-//! replaced; anything else at the path is left alone. Only the owner and the group may connect. No thread, no waiting.
+//! replaced; anything else at the path is left alone. Only the owner and the group may connect. The path appears when it can be connected
+//! to, not before. No thread, no waiting.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A listening socket. Its file is removed at the end, if it is still this one.
 #[derive(Debug)]
@@ -47,6 +49,7 @@ impl Listening {
     /// Listens at `path`, for the owner and the group, without ever waiting in `accept`.
     pub fn open(path: &Path) -> Result<Self, ListenError> {
         let failed = |source| ListenError::Failed { path: path.into(), source };
+        SocketAddr::from_pathname(path).map_err(failed)?; // too long a path could be listened at, but not connected to
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => (),
             Err(error) => return Err(failed(error)),
@@ -57,18 +60,32 @@ impl Listening {
                 _ => return Err(ListenError::Taken { path: path.into() }),
             },
         }
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        let made = fs::symlink_metadata(path).map_err(failed)?;
-        let listening = Self { path: path.into(), listener, identity: (made.dev(), made.ino()) };
-        fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(failed)?;
-        listening.listener.set_nonblocking(true).map_err(failed)?;
-        Ok(listening)
+        // A socket has a name before it listens, and before its permissions are set: it gets the one that others know last.
+        let unfinished = unfinished(path);
+        let made = UnixListener::bind(&unfinished).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            fs::set_permissions(&unfinished, Permissions::from_mode(0o660))?;
+            let found = fs::symlink_metadata(&unfinished)?;
+            fs::hard_link(&unfinished, path)?; // fails if somebody else has it by now
+            Ok(Self { path: path.into(), listener, identity: (found.dev(), found.ino()) })
+        });
+        let _: io::Result<()> = fs::remove_file(&unfinished);
+        made.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => ListenError::Taken { path: path.into() },
+            _ => failed(error),
+        })
     }
 
     /// To accept from; not blocking.
     pub fn listener(&self) -> &UnixListener {
         &self.listener
     }
+}
+
+/// A name beside `path` that nobody else takes; short, for the system allows 107 bytes.
+fn unfinished(path: &Path) -> PathBuf {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    path.with_file_name(format!(".{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)))
 }
 
 impl Drop for Listening {

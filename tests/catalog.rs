@@ -105,7 +105,11 @@ fn a_wrong_manifest_is_refused_with_all_its_problems_at_once() {
     let cases = [
         ("format = 1", "format = 2", "`format` is 2; it must be a whole number, 1..=1"),
         ("id = \"one\"", "id = \"One!\"", "`id` is \"One!\"; allowed are 1 to 64 of a-z, 0-9"),
-        ("\"onnxruntime\"", "\"tensorflow\"", "`runtime` is \"tensorflow\"; it must be one of \"onnxruntime\", \"ensemble\""),
+        (
+            "\"onnxruntime\"",
+            "\"tensorflow\"",
+            "`runtime` is \"tensorflow\"; it must be one of \"onnxruntime\", \"tensorrt\", \"ensemble\"",
+        ),
         ("width = 4", "widht = 4", "`input.widht` is not a key that is known here; did you mean `width`?"),
         ("width = 4", "width = 0", "`input.width` is 0; it must be a whole number, 1..=4096"),
         ("width = 4", "width = \"4\"", "`input.width` is \"4\"; it must be a whole number"),

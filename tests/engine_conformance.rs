@@ -1,6 +1,7 @@
-//! What every engine owes the pipeline, whatever it is made of: small networks of each kind, ensembles, and the shipped ones.
+//! What every engine owes the pipeline, whatever it is made of and whatever runs it: small networks of each kind, ensembles, the shipped ones.
 //!
-//! Needs the ONNX Runtime library that `make deps` fetches, and nothing else: the small models are written by the test itself.
+//! Needs the ONNX Runtime library that `make deps` fetches, and nothing else: the small models are written by the test itself. TensorRT is the
+//! one of tests/standin/nvidia.c, which proves that our backend owes nothing and says nothing about NVIDIA's library.
 
 #![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
 
@@ -9,6 +10,9 @@ mod allocations;
 #[path = "common/fakes.rs"]
 #[allow(dead_code)]
 mod fakes;
+#[path = "common/nvidia.rs"]
+#[allow(dead_code)]
+mod nvidia;
 #[path = "common/onnx_model.rs"]
 mod onnx_model;
 #[path = "common/shelf.rs"]
@@ -26,7 +30,7 @@ use shelf::{Shelf, runtime};
 use squint::engine::catalog::Catalog;
 use squint::engine::manifest::{Area, InputSpec, Kind, Scores, TensorLayout, View};
 use squint::engine::preprocess::Preprocessor;
-use squint::engine::{Answer, Backend, EngineError, Look, looker, score};
+use squint::engine::{Answer, Backend, Engine, EngineError, Look, looker, score};
 use squint::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat, Rotation};
 
 fn filled(width: u32, height: u32, pixel: impl Fn(usize) -> u8) -> Frame {
@@ -42,18 +46,36 @@ fn noise(width: u32, height: u32) -> Frame {
     filled(width, height, |index| (index.wrapping_mul(2_654_435_761) >> 13) as u8)
 }
 
-/// One engine of every kind.
-fn every_kind() -> Shelf {
-    let shelf = Shelf::new();
-    let brightest = Model::brightest(12, 8);
-    shelf.network("nchw", &brightest);
-    shelf.network("nhwc", &Model { nhwc: true, ..brightest.clone() });
-    shelf.network("open-sides", &Model { symbolic: true, ..brightest.clone() });
-    shelf.network("probabilities", &Model { finish: Finish::Softmax, ..brightest.clone() });
-    shelf.network("gray", &Model::bright_or_dark(5, 7));
-    shelf.ensemble("pair", &["nchw", "probabilities"]);
-    shelf.ensemble("nested", &["pair", "nhwc"]);
-    shelf
+/// A backend, as far as the suite has to know: how an engine for it is put on a shelf.
+struct House {
+    name: &'static str,
+    add: fn(&Shelf, &str, &Model),
+    /// It takes models whose sides are open. A TensorRT plan has the sides it was built for.
+    open_sides: bool,
+}
+
+/// All backends.
+const HOUSES: [House; 2] = [
+    House { name: "onnxruntime", add: Shelf::network, open_sides: true },
+    House { name: "tensorrt", add: nvidia::add_plan, open_sides: false },
+];
+
+impl House {
+    /// One engine of every kind.
+    fn every_kind(&self) -> Shelf {
+        let shelf = Shelf::new();
+        let brightest = Model::brightest(12, 8);
+        (self.add)(&shelf, "nchw", &brightest);
+        (self.add)(&shelf, "nhwc", &Model { nhwc: true, ..brightest.clone() });
+        if self.open_sides {
+            (self.add)(&shelf, "open-sides", &Model { symbolic: true, ..brightest.clone() });
+        }
+        (self.add)(&shelf, "probabilities", &Model { finish: Finish::Softmax, ..brightest.clone() });
+        (self.add)(&shelf, "gray", &Model::bright_or_dark(5, 7));
+        shelf.ensemble("pair", &["nchw", "probabilities"]);
+        shelf.ensemble("nested", &["pair", "nhwc"]);
+        shelf
+    }
 }
 
 fn open(folder: &Path) -> Catalog {
@@ -63,7 +85,7 @@ fn open(folder: &Path) -> Catalog {
 }
 
 fn load(catalog: &Catalog, id: &str) -> Box<dyn Look> {
-    looker::load(catalog, id, &[&runtime()]).unwrap_or_else(|error| panic!("{id}: {error}"))
+    looker::load(catalog, id, &[&runtime(), &nvidia::backend()]).unwrap_or_else(|error| panic!("{id}: {error}"))
 }
 
 fn look(engine: &mut dyn Look, frame: &Frame) -> Answer {
@@ -110,11 +132,13 @@ fn owes(catalog: &Catalog, id: &str) {
 
 #[test]
 fn every_kind_of_engine_owes_the_same() {
-    let shelf = every_kind();
-    let catalog = open(shelf.path());
-    assert_eq!(catalog.ids().count(), 7);
-    for id in catalog.ids() {
-        owes(&catalog, id);
+    for house in HOUSES {
+        let shelf = house.every_kind();
+        let catalog = open(shelf.path());
+        assert_eq!(catalog.ids().count(), 6 + usize::from(house.open_sides), "{}", house.name);
+        for id in catalog.ids() {
+            owes(&catalog, id);
+        }
     }
 }
 
@@ -133,23 +157,57 @@ fn every_shipped_engine_owes_the_same() {
 
 #[test]
 fn networks_see_what_is_there() {
-    let shelf = every_kind();
-    let catalog = open(shelf.path());
-    for id in ["nchw", "nhwc", "open-sides", "probabilities", "pair", "nested"] {
-        let mut engine = load(&catalog, id);
-        for (class, pixel) in [[200, 20, 90], [20, 200, 90], [20, 90, 200]].into_iter().enumerate() {
-            let answer = look(engine.as_mut(), &colour(30, 20, pixel));
-            assert_eq!(answer.top[0].class as usize, class, "{id} on {pixel:?}");
+    for house in HOUSES {
+        let shelf = house.every_kind();
+        let catalog = open(shelf.path());
+        for id in catalog.ids().filter(|id| *id != "gray") {
+            let mut engine = load(&catalog, id);
+            for (class, pixel) in [[200, 20, 90], [20, 200, 90], [20, 90, 200]].into_iter().enumerate() {
+                let answer = look(engine.as_mut(), &colour(30, 20, pixel));
+                assert_eq!(answer.top[0].class as usize, class, "{}: {id} on {pixel:?}", house.name);
+            }
+        }
+        let mut gray = load(&catalog, "gray");
+        assert_eq!(look(gray.as_mut(), &colour(9, 9, [20, 20, 20])).top[0].class, 0);
+        assert_eq!(look(gray.as_mut(), &colour(9, 9, [230, 230, 230])).top[0].class, 1);
+    }
+}
+
+#[test]
+fn backends_agree_on_what_they_see() {
+    let shelves = HOUSES.map(|house| house.every_kind());
+    let [cpu, gpu] = shelves.each_ref().map(|shelf| open(shelf.path()));
+    let frame = noise(64, 48);
+    for id in gpu.ids() {
+        let [one, other] = [&cpu, &gpu].map(|catalog| look(load(catalog, id).as_mut(), &frame));
+        for (one, other) in one.probabilities.iter().zip(&other.probabilities) {
+            assert!((one - other).abs() < 1e-5, "{id}: {one} and {other}");
         }
     }
-    let mut gray = load(&catalog, "gray");
-    assert_eq!(look(gray.as_mut(), &colour(9, 9, [20, 20, 20])).top[0].class, 0);
-    assert_eq!(look(gray.as_mut(), &colour(9, 9, [230, 230, 230])).top[0].class, 1);
+}
+
+#[test]
+fn an_ensemble_may_have_members_on_cpu_and_gpu() {
+    let shelf = Shelf::new();
+    shelf.network("cpu", &Model::brightest(12, 8));
+    nvidia::add_plan(&shelf, "gpu", &Model { finish: Finish::Softmax, ..Model::brightest(8, 6) });
+    shelf.ensemble("mixed", &["cpu", "gpu"]);
+    let catalog = open(shelf.path());
+    owes(&catalog, "mixed");
+    let frame = colour(30, 20, [180, 120, 60]);
+    let [cpu, gpu, mixed] = ["cpu", "gpu", "mixed"].map(|id| look(load(&catalog, id).as_mut(), &frame));
+    for class in 0..3 {
+        let want = (cpu.probabilities[class] + gpu.probabilities[class]) / 2.0;
+        assert!((mixed.probabilities[class] - want).abs() < 1e-6);
+    }
+    let device = |id: &str| load(&catalog, id).look(&frame, &Framing::default(), &mut Answer::default()).unwrap().device;
+    assert_eq!(device("cpu"), None, "a CPU has no clock of its own");
+    assert!(device("gpu").is_some() && device("mixed").is_some());
 }
 
 #[test]
 fn an_ensemble_is_the_mean_of_its_members() {
-    let shelf = every_kind();
+    let shelf = HOUSES[0].every_kind();
     shelf.edit("pair", "members", "weights = [3.0, 1.0]\nmembers");
     let catalog = open(shelf.path());
     let frame = colour(30, 20, [180, 120, 60]);
@@ -164,51 +222,82 @@ fn an_ensemble_is_the_mean_of_its_members() {
 
 #[test]
 fn a_score_that_is_not_finite_is_an_error_and_the_next_frame_is_answered() {
-    let shelf = Shelf::new();
-    shelf.network("roots", &Model { finish: Finish::Root, ..Model::brightest(4, 4) });
-    let mut engine = load(&open(shelf.path()), "roots");
-    let mut answer = Answer::default();
-    for _ in 0..3 {
-        let error = engine.look(&colour(8, 8, [200, 10, 200]), &Framing::default(), &mut answer).unwrap_err();
-        assert!(matches!(&error, EngineError::NotFinite { id, class: 1 } if id == "roots"), "{error}");
-        assert_sound(&look(engine.as_mut(), &colour(8, 8, [200, 210, 220])), 3, "after the error");
+    for house in HOUSES {
+        let shelf = Shelf::new();
+        (house.add)(&shelf, "roots", &Model { finish: Finish::Root, ..Model::brightest(4, 4) });
+        let mut engine = load(&open(shelf.path()), "roots");
+        let mut answer = Answer::default();
+        for _ in 0..3 {
+            let error = engine.look(&colour(8, 8, [200, 10, 200]), &Framing::default(), &mut answer).unwrap_err();
+            assert!(matches!(&error, EngineError::NotFinite { id, class: 1 } if id == "roots"), "{}: {error}", house.name);
+            assert_sound(&look(engine.as_mut(), &colour(8, 8, [200, 210, 220])), 3, "after the error");
+        }
     }
 }
 
 #[test]
-fn tensors_of_the_wrong_length_are_refused_and_the_engine_goes_on() {
-    let shelf = Shelf::new();
-    shelf.network("small", &Model::brightest(4, 2));
-    let catalog = open(shelf.path());
-    let mut engine = runtime().load(catalog.get("small").unwrap()).unwrap();
-    let (input, mut scores) = ([0.5; 24], [0.0; 3]);
-    assert!(matches!(engine.run(&input[..23], &mut scores), Err(EngineError::Shape { want: 24, got: 23, .. })));
-    assert!(matches!(engine.run(&input, &mut scores[..2]), Err(EngineError::Shape { want: 3, got: 2, .. })));
-    engine.run(&input, &mut scores).unwrap();
+fn room_for_the_wrong_number_of_scores_is_refused_and_the_engine_goes_on() {
+    for house in HOUSES {
+        let shelf = Shelf::new();
+        (house.add)(&shelf, "small", &Model::brightest(4, 2));
+        let catalog = open(shelf.path());
+        refuses_the_wrong_number(bare(&catalog, "small").as_mut());
+    }
+}
+
+/// The bare network.
+fn bare(catalog: &Catalog, id: &str) -> Box<dyn Engine> {
+    let manifest = catalog.get(id).unwrap();
+    let Kind::Network(network) = &manifest.kind else { panic!("{id} is no network") };
+    if network.runtime == "tensorrt" { nvidia::backend().load(manifest) } else { runtime().load(manifest) }.unwrap()
+}
+
+fn refuses_the_wrong_number(engine: &mut dyn Engine) {
+    let mut scores = [0.0; 3];
+    assert_eq!(engine.input().len(), 24);
+    engine.input().fill(0.5);
+    assert!(matches!(engine.run(&mut scores[..2]), Err(EngineError::Shape { want: 3, got: 2, .. })));
+    engine.run(&mut scores).unwrap();
     assert_eq!(scores, [0.5; 3]);
-    let bad = [f32::NAN; 24];
-    assert!(matches!(engine.run(&bad, &mut scores), Err(EngineError::NotFinite { class: 0, .. })));
-    engine.run(&input, &mut scores).unwrap();
+    assert_eq!(engine.input(), [0.5; 24], "a run leaves it as it is");
+    engine.input().fill(f32::NAN);
+    assert!(matches!(engine.run(&mut scores), Err(EngineError::NotFinite { class: 0, .. })));
+    engine.input().fill(0.5);
+    engine.run(&mut scores).unwrap();
     assert_eq!(scores, [0.5; 3]);
 }
 
 #[test]
 fn engines_run_side_by_side_on_their_own_threads() {
-    let shelf = every_kind();
-    let catalog = open(shelf.path());
+    let shelves = HOUSES.map(|house| house.every_kind());
+    let catalogs = shelves.each_ref().map(|shelf| open(shelf.path()));
     let frame = noise(64, 48);
-    let wanted: Vec<Answer> = ["nchw", "gray"].map(|id| look(load(&catalog, id).as_mut(), &frame)).into();
     std::thread::scope(|scope| {
-        for (id, want) in ["nchw", "gray"].into_iter().zip(&wanted) {
-            let (catalog, frame) = (&catalog, &frame);
+        for (catalog, id) in catalogs.iter().flat_map(|catalog| ["nchw", "gray"].map(|id| (catalog, id))) {
+            let (frame, want) = (&frame, look(load(catalog, id).as_mut(), &frame));
             scope.spawn(move || {
                 let mut engine = load(catalog, id);
                 for _ in 0..200 {
-                    assert_eq!(&look(engine.as_mut(), frame), want);
+                    assert_eq!(look(engine.as_mut(), frame), want);
                 }
             });
         }
     });
+}
+
+#[test]
+fn an_engine_may_go_from_thread_to_thread() {
+    for house in HOUSES {
+        let shelf = house.every_kind();
+        let mut engine = load(&open(shelf.path()), "nchw");
+        let frame = noise(64, 48);
+        let want = look(engine.as_mut(), &frame);
+        for _ in 0..3 {
+            let (engine, frame) = (&mut engine, &frame);
+            let answer = std::thread::scope(|scope| scope.spawn(move || look(engine.as_mut(), frame)).join().unwrap());
+            assert_eq!(answer, want, "{}", house.name);
+        }
+    }
 }
 
 #[test]
@@ -231,7 +320,7 @@ fn a_fake_engine_is_as_bad_as_it_is_told() {
 
 #[test]
 fn nothing_is_allocated_once_warm() {
-    let shelf = every_kind();
+    let shelf = HOUSES[0].every_kind();
     let catalog = open(shelf.path());
     let Kind::Network(network) = &catalog.get("nchw").unwrap().kind else { panic!() };
     let formats = [
@@ -267,10 +356,17 @@ fn nothing_is_allocated_once_warm() {
         assert_eq!(allocations(|| all(&frames)), 0, "{layout:?} {view:?}");
         assert_eq!(allocations(|| frames.iter().rev().for_each(|frame| all(std::slice::from_ref(frame)))), 0);
     }
-    let mut engine = runtime().load(catalog.get("nchw").unwrap()).unwrap();
-    let (input, mut scores) = (vec![0.5; network.input.values()], vec![0.0; 3]);
-    engine.run(&input, &mut scores).unwrap();
-    assert_eq!(allocations(|| engine.run(&input, &mut scores).unwrap()), 0, "Squint's own; the runtime's are its own affair");
+    let mut scores = vec![0.0; 3];
+    for house in HOUSES {
+        let shelf = house.every_kind();
+        let mut engine = bare(&open(shelf.path()), "nchw");
+        let mut run = || {
+            engine.input().fill(0.5);
+            engine.run(&mut scores).unwrap();
+        };
+        run();
+        assert_eq!(allocations(run), 0, "{}: Squint's own; the runtime's are its own affair", house.name);
+    }
     let (mut answer, mut mean) = (Answer::default(), Answer::default());
     score::fill(&mut answer, &scores, Scores::Logits);
     score::absorb(&mut mean, &answer, 1);

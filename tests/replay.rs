@@ -101,6 +101,40 @@ fn every_decision_of_a_run_under_a_cap_is_made_again_to_the_last_bit() {
     assert_eq!(told["whole"], false);
 }
 
+#[test]
+fn a_run_that_begins_with_what_was_kept_and_is_reloaded_midway_is_decided_again_to_the_last_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trace, kept) = (folder.path().join("run.trace"), folder.path().join("budget.json"));
+    let policy = confidence_policy(folder.path(), 0.99);
+    let low = config(folder.path(), "low.toml", 8000);
+    let with_state =
+        std::fs::read_to_string(&low).unwrap().replace("[budget]\n", &format!("[budget]\nstate-file = \"{}\"\n", text(&kept)));
+    write(low.clone(), with_state);
+    let args = |more: &[&str]| {
+        let common = ["run", "--config", text(&low), "--policy", text(&policy)];
+        [&common, more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    ask(args(&["--frames", FRAMES, "--quiet"])).ends(0);
+    assert!(kept.exists(), "what was learned is kept at the end");
+
+    let mut daemon = Daemon::start(squint(args(&["--json", "--record", text(&trace)])));
+    daemon.until_records(10);
+    daemon.signal("HUP");
+    daemon.until_logged("in force");
+    let before = daemon.out().lines().count();
+    daemon.until_records(before + 10);
+    daemon.signal("TERM");
+    daemon.ends_within(SOON).ends(0);
+
+    let lines = std::fs::read_to_string(&trace).unwrap();
+    let crews: Vec<&str> = lines.lines().filter(|line| line.starts_with("{\"crew\"")).collect();
+    assert_eq!(crews.len(), 2, "the first crew and that of the reload");
+    assert!(!crews[0].contains("\"kept\":null"), "{}", crews[0]);
+    let told = ask(["replay", text(&trace), "--json"]).ends(0).json();
+    assert_eq!((&told["identical"], &told["whole"], &told["missing"]), (&true.into(), &true.into(), &0.into()), "{told}");
+    assert!(count(&told, ["decisions", "all"]) > 10 && count(&told, ["steps", "all"]) > 2, "{told}");
+}
+
 /// The last figure after `key`, another one.
 fn tampered(line: &str, key: &str) -> String {
     let at = line.rfind(key).unwrap() + key.len();

@@ -158,6 +158,29 @@ fn a_socket_that_somebody_listens_on_is_left_alone() {
 }
 
 #[test]
+fn whoever_sees_the_socket_can_connect_to_it() {
+    let (folder, path) = home();
+    for _ in 0..200 {
+        let waiting = {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                while !path.exists() {
+                    std::hint::spin_loop();
+                }
+                let mode = fs::metadata(&path).unwrap().permissions().mode();
+                (mode & 0o777, UnixStream::connect(&path).map(drop))
+            })
+        };
+        let socket = Socket::open(&path).unwrap();
+        let (mode, connected) = waiting.join().unwrap();
+        assert_eq!(mode, 0o660);
+        connected.unwrap();
+        drop(socket);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
 fn a_socket_left_behind_is_replaced() {
     let (_folder, path) = home();
     drop(UnixListener::bind(&path).unwrap());

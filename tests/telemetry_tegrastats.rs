@@ -1,9 +1,9 @@
 //! Readings from a shell script that poses as tegrastats and behaves as badly as a child can, and from files that somebody else writes.
-#![allow(unsafe_code)] // GlobalAlloc is an unsafe trait; there is no other way to see allocations
 #![allow(clippy::unwrap_used)] // also in functions beside the tests
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/allocations.rs"]
+mod allocations;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -11,36 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use allocations::allocations;
 use squint::telemetry::tegrastats::{Board, Feed, Patience, Tegrastats};
 use squint::telemetry::{Missing, Sample, Telemetry};
 use squint::units::{Celsius, Milliwatts};
 use tempfile::TempDir;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is handed on unchanged to the system's allocator; counting touches only a thread-local without a destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Far beyond what any of this takes, and short enough for a test that hangs.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -306,17 +281,12 @@ fn a_fifo_may_change_its_writer() {
 
 #[test]
 fn sampling_and_hearing_allocate_nothing_once_warm() {
-    let allocations = |act: &mut dyn FnMut()| {
-        let before = ALLOCATIONS.get();
-        act();
-        ALLOCATIONS.get() - before
-    };
     let script = Script::new(
         "while :; do echo 'RAM 1/9MB CPU [1%@5,off] VDD_IN 1/1 VDD_GPU 5/5 GPU@40C CV0@-256C PMIC@50C'; sleep 0.01; done",
     );
     let mut telemetry = script.open(patient()).unwrap();
     let mut sample = Sample::default();
-    let count = allocations(&mut || {
+    let count = allocations(|| {
         for second in 0..1000 {
             telemetry.sample(Duration::from_secs(second), &mut sample);
         }
@@ -326,8 +296,8 @@ fn sampling_and_hearing_allocate_nothing_once_warm() {
     let line = b"RAM 1/9MB VDD_IN 1/1 NC 0/0 VDD_IN 2/2 GPU@40C x ?? CPU [1%@5]";
     board.take(line);
     board.fix();
-    assert_eq!(allocations(&mut || (0..1000).for_each(|_| assert!(board.take(line)))), 0);
-    assert!(allocations(&mut || drop(board.inventory().clone())) > 0, "the allocator counts");
+    assert_eq!(allocations(|| (0..1000).for_each(|_| assert!(board.take(line)))), 0);
+    assert!(allocations(|| drop(board.inventory().clone())) > 0, "the allocator counts");
 }
 
 /// Not a check but a measurement: `cargo test --release --test telemetry_tegrastats -- --ignored --nocapture costs`.

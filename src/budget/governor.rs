@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use self::bounds::{AIM_AT, Bound, MOST_OWED, ceiling_of};
+use self::bounds::{Bound, MOST_OWED, ceiling_of};
 use self::events::Events;
 use self::lateness::Lateness;
 use super::costs::Costs;
@@ -32,9 +32,9 @@ pub const AHEAD_S: f64 = 30.0;
 pub const MARGIN: Celsius = Celsius(5.0);
 /// Readings of power are smoothed over this long, s: scenes come and go by the second.
 const SMOOTH_S: f64 = 10.0;
-/// How dear frames have been lately is the mean over this long, s.
+/// How dear frames have been lately is the mean over this long, s; over two windows of a power cap, if that is longer.
 const LATELY_S: f64 = 30.0;
-/// What a frame costs on a rung is learned over this long, s.
+/// What a frame costs on a rung is learned over this long, s; over the window of a power cap, if that is longer.
 const LEARN_S: f64 = 60.0;
 /// The rate of frames is smoothed over this long, s.
 const RATE_S: f64 = 5.0;
@@ -295,7 +295,7 @@ impl Governor {
         self.rail.add(dt_s, SMOOTH_S, rail);
         if let (Some(power), Some(rail)) = (&self.limits.power, rail) {
             let window_s = power.window.as_secs_f64().max(1.0);
-            let lacks = f64::from(power.cap.0) / 1000.0 * AIM_AT - rail;
+            let lacks = f64::from(power.cap.0) / 1000.0 - rail;
             let whole = f64::from(power.cap.0) / 1000.0 * window_s;
             self.owed_j = (self.owed_j * exp(-dt_s / window_s) + lacks * dt_s).clamp(-MOST_OWED.0 * whole, MOST_OWED.1 * whole);
         }
@@ -305,15 +305,21 @@ impl Governor {
         }
         let looked = looked_w(dt_s, tally, costs);
         self.looked.add(dt_s, SMOOTH_S, Some(looked));
-        self.lately.add(dt_s, LATELY_S, Some(looked));
+        let (lately_s, learn_s) = (LATELY_S.max(2.0 * self.window_s()), LEARN_S.max(self.window_s()));
+        self.lately.add(dt_s, lately_s, Some(looked));
         let expected = power_at(&self.ladder.energies(costs), self.rates(), self.given);
-        self.expected.add(dt_s, LATELY_S, Some(expected));
+        self.expected.add(dt_s, lately_s, Some(expected));
         let rate = if self.given >= 1.0 { f64::from(tally.frames) / dt_s } else { rate_at(self.rates(), self.given) };
         if rate > 0.0 {
-            self.ladder.learn(self.given.max(1.0), looked / rate, (dt_s / LEARN_S).min(0.5), costs);
+            self.ladder.learn(self.given.max(1.0), looked / rate, (dt_s / learn_s).min(0.5), costs);
         }
         self.thermal.step(dt_s, sample, board.unwrap_or(reckoned));
         self.events.step(dt_s, sample, self.given, self.ladder.len() as f64);
+    }
+
+    /// Length of the window of the power cap, s; 0 without one.
+    fn window_s(&self) -> f64 {
+        self.limits.power.as_ref().map_or(0.0, |power| power.window.as_secs_f64())
     }
 
     fn rates(&self) -> Rates {

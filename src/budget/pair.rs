@@ -2,7 +2,7 @@
 //!
 //! The level moves all the time; the sets of engines should not. A pair `j` covers levels `j..=j + 1` and the level is held at its end
 //! until there is enough evidence, rungs times seconds, that the next pair is wanted. Each time a step up had to be taken back, the next
-//! one needs ten times the evidence.
+//! one needs ten times the evidence. It goes up one pair at a time: what the next but one costs is only known from nearby.
 
 /// Evidence for a step up at first, and at most.
 const UP: (f64, f64) = (4.0, 2000.0);
@@ -55,7 +55,7 @@ impl Pair {
             self.up += (beyond + 4.0 * beyond * beyond) * dt_s;
             self.down = 0.0;
             if self.up >= self.price && self.since_step_s >= DWELL_S {
-                (self.at, self.up, self.since_step_s, self.since_up_s) = (wanted, 0.0, 0.0, 0.0);
+                (self.at, self.up, self.since_step_s, self.since_up_s) = (self.at + 1, 0.0, 0.0, 0.0);
             }
         } else if wanted < self.at {
             self.down += (self.at as f64 - level) * dt_s;

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::kit::machine;
 use super::kit::{Kit, probe};
 use crate::cli::{BenchArgs, Common};
+use crate::engine::Look;
 use crate::engine::manifest::{Channels, Filter, InputSpec, Kind, TensorLayout, View};
 use crate::engine::preprocess::Preprocessor;
-use crate::engine::{Backend, Look};
 use crate::error::Error;
 use crate::features::{self, Scratch};
 use crate::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
@@ -125,10 +125,13 @@ fn engines(kit: &Kit, frame: &Frame) -> Result<Vec<Value>, Error> {
         let mut bare = 0.0;
         for (manifest, _) in kit.catalog.networks(id) {
             let Kind::Network(network) = &manifest.kind else { continue };
-            let mut engine = kit.runtime.load(manifest)?;
-            let tensor: Vec<f32> = (0..network.input.values()).map(|at| ((at * 37 % 255) as f32 - 127.0) / 128.0).collect();
+            let mut engine = kit.network(manifest)?;
+            engine.input().iter_mut().enumerate().for_each(|(at, value)| *value = ((at * 37 % 255) as f32 - 127.0) / 128.0);
             let mut scores = vec![0.0; network.classes];
-            let times = measure(LOOKS, || Ok(engine.run(&tensor, &mut scores)?))?;
+            let times = measure(LOOKS, || {
+                engine.run(&mut scores)?;
+                Ok(())
+            })?;
             bare += stats::quantile(&times.cpu, 0.5).unwrap_or_default() / 1e6;
         }
         let mut look: Box<dyn Look> = kit.load(id)?;

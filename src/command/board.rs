@@ -2,8 +2,6 @@
 //! was learned. Nothing is decided here.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,6 +21,7 @@ use crate::telemetry::recorded::Recorded;
 use crate::telemetry::tegrastats::{self, Feed, Patience};
 use crate::telemetry::{self, Doubt, Inventory, Missing, Sample, Sources, Telemetry, nvml};
 use crate::trace::Tape;
+use crate::whole;
 
 /// A clock before this moment (2020-01-01) has not been set since the board was switched on.
 const CLOCK_SET: Duration = Duration::from_secs(1_577_836_800);
@@ -103,7 +102,7 @@ impl Board {
         let mut teller = Teller::default();
         let keep = state_file.map(|file| {
             let mut failed = false;
-            let keep: Keep = Box::new(move |kept| match write(&file, &kept.to_json()) {
+            let keep: Keep = Box::new(move |kept| match whole::write(&file, kept.to_json().as_bytes()) {
                 Ok(()) => failed = false,
                 // Once; the next time is ten minutes away, and a read-only disk stays one.
                 Err(error) if !std::mem::replace(&mut failed, true) => {
@@ -240,22 +239,6 @@ fn kept(file: &Path, budget: &Budget) -> Option<Kept> {
             None
         }
     }
-}
-
-/// Writes beside it, syncs, renames: a reader finds the old text or the new one, whole, even after a power cut.
-fn write(file: &Path, text: &str) -> std::io::Result<()> {
-    let mut new = file.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    let mut out = File::create(&new)?;
-    out.write_all(text.as_bytes())?;
-    out.sync_all()?;
-    drop(out);
-    fs::rename(&new, file)?;
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
 }
 
 /// Remembers what was told, so that only changes are.

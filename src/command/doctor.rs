@@ -1,6 +1,7 @@
 //! `squint doctor`: what this machine has, and what is missing for what. Finds out, changes nothing.
 
 mod sensors;
+mod tensorrt;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,11 +10,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::board;
-use super::kit::{configuration, policies, probe};
+use super::kit::{self, configuration, policies, probe};
 use crate::cli::DoctorArgs;
 use crate::config::Overrides;
 use crate::engine::catalog::Catalog;
 use crate::engine::onnx::OnnxRuntime;
+use crate::engine::tensorrt::software::Found;
 use crate::error::Error;
 use crate::source::{self, ElementCheck};
 use crate::telemetry::{self, Missing, Sample, Sources, Telemetry};
@@ -32,6 +34,8 @@ struct Finding {
     detail: String,
     /// What does not work without it.
     needed_for: String,
+    /// Not every machine needs one.
+    optional: bool,
 }
 
 /// Prints what was found. Fails if Squint cannot look at anything on this machine.
@@ -51,7 +55,8 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
     let config = configuration(args.common.config.as_deref(), &Overrides { source, ..args.common.overrides() })?;
     let mut findings = Vec::new();
     let mut note = |subject: &str, there: bool, detail: String, needed_for: &str| {
-        findings.push(Finding { subject: subject.into(), there, detail, needed_for: needed_for.into() });
+        let optional = subject == CAMERAS;
+        findings.push(Finding { subject: subject.into(), there, detail, needed_for: needed_for.into(), optional });
     };
 
     let runtime = probe(&OnnxRuntime::new(config.engines.onnxruntime.as_deref(), config.engines.threads));
@@ -86,9 +91,11 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
     if let Err(error) = &elements {
         note("GStreamer", false, format!("{error}; run `make deps`"), "every source but images");
     }
+    let nvidia = kit::tensorrt(&config).found();
+    findings.extend(tensorrt::findings(&nvidia));
     let elements = elements.unwrap_or_default();
     let sensors = sensors(Path::new("/"), board::others(&config.telemetry));
-    if args.json { json(&findings, &elements, &sensors) } else { text(&findings, &elements, &sensors) }
+    if args.json { json(&findings, &nvidia, &elements, &sensors) } else { text(&findings, &elements, &sensors) }
         .map_err(Error::io("standard output"))?;
     if runs && usable > 0 {
         Ok(())
@@ -106,7 +113,8 @@ fn element(check: &ElementCheck) -> Finding {
         Some(found) => format!("element {found}"),
         None => format!("in the package {}", check.package),
     };
-    Finding { subject: check.one_of.join(" or "), there: check.found.is_some(), detail, needed_for }
+    let (subject, there) = (check.one_of.join(" or "), check.found.is_some());
+    Finding { subject, there, detail, needed_for, optional: false }
 }
 
 fn cameras() -> Vec<PathBuf> {
@@ -127,21 +135,21 @@ fn sensors(root: &Path, (others, absent): (Vec<Box<dyn Telemetry>>, Vec<Missing>
     Page { inventory, sample, doubts: board.doubts() }
 }
 
-fn json(findings: &[Finding], elements: &[ElementCheck], sensors: &Page) -> std::io::Result<()> {
-    let told = |Finding { subject, there, detail, needed_for }: &Finding| json!({"subject": subject, "found": there, "detail": detail, "needed_for": needed_for});
+fn json(findings: &[Finding], nvidia: &Found, elements: &[ElementCheck], sensors: &Page) -> std::io::Result<()> {
+    let told = |Finding { subject, there, detail, needed_for, .. }: &Finding| json!({"subject": subject, "found": there, "detail": detail, "needed_for": needed_for});
     let all: Vec<Value> = findings.iter().map(told).chain(elements.iter().map(|check| told(&element(check)))).collect();
-    let told = json!({"version": env!("CARGO_PKG_VERSION"), "findings": all, "sensors": sensors.json()});
+    let told = json!({"version": env!("CARGO_PKG_VERSION"), "findings": all, "nvidia": nvidia, "sensors": sensors.json()});
     writeln!(std::io::stdout().lock(), "{told:#}")
 }
 
 /// One line a finding, then one line a kind of source, then the sensors.
 fn text(findings: &[Finding], elements: &[ElementCheck], sensors: &Page) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    for Finding { subject, there, detail, .. } in findings {
-        let mark = match (there, subject.as_str()) {
+    for Finding { subject, there, detail, optional, .. } in findings {
+        let mark = match (there, optional) {
             (true, _) => "ok",
-            (false, CAMERAS) => "none", // not every machine needs one
-            (false, _) => "MISSING",
+            (false, true) => "none",
+            (false, false) => "MISSING",
         };
         writeln!(out, "{mark:<8} {subject:<14} {detail}")?;
     }

@@ -1,4 +1,9 @@
-//! `squint engines`: what is installed, and whether it is whole.
+//! `squint engines`: what is installed, whether it is whole, and what TensorRT makes of it on this machine.
+
+mod build;
+mod calibrate;
+mod plans;
+mod tensorrt;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -8,11 +13,12 @@ use serde_json::json;
 
 use super::kit::{Kit, is_fatal, probe};
 use super::run::millis;
-use crate::cli::Common;
+use crate::cli::{Common, EnginesCommand, PlanArgs};
 use crate::config::Overrides;
 use crate::engine::Answer;
 use crate::engine::catalog::Catalog;
 use crate::engine::manifest::{Kind, Manifest};
+use crate::engine::tensorrt::plan::cache::Cache;
 use crate::error::Error;
 use crate::frame::{Frame, Framing};
 
@@ -29,15 +35,38 @@ fn out(error: std::io::Error) -> Error {
     Error::io("standard output")(error)
 }
 
-/// Prints one engine a line, cheapest first.
-pub(crate) fn list(common: &Common, as_json: bool) -> Result<(), Error> {
-    let kit = common.kit_without_camera()?;
+/// What was typed.
+pub(crate) fn engines(command: &EnginesCommand) -> Result<(), Error> {
+    match command {
+        EnginesCommand::List { plans, json } => list(plans, *json),
+        EnginesCommand::Verify { plans } => verify(plans),
+        EnginesCommand::Build(args) => build::build(args),
+        EnginesCommand::Calibrate(args) => calibrate::calibrate(args),
+        EnginesCommand::Prune(args) => plans::prune(args),
+    }
+}
+
+/// As [`Common::kit_without_camera`], with the folder of plans.
+fn kit(args: &PlanArgs) -> Result<Kit, Error> {
+    let source = args.common.config.is_none().then(|| "test".into());
+    Kit::open(args.common.config.as_deref(), &Overrides { source, plans: args.plans.clone(), ..args.common.overrides() })
+}
+
+/// Prints one engine a line, cheapest first; below, what TensorRT built.
+fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
+    let kit = kit(args)?;
+    let cache = Cache::new(&kit.config.engines.plans);
     let catalog = &kit.catalog;
     let mut manifests: Vec<&Manifest> = catalog.ids().filter_map(|id| catalog.get(id)).collect();
     manifests.sort_by_key(|manifest| catalog.prior(&manifest.id).map_or(std::time::Duration::MAX, |(p50, _)| p50));
     let mut stdout = std::io::stdout().lock();
     if as_json {
-        let engines: Vec<_> = manifests.iter().map(|manifest| describe(catalog, manifest)).collect();
+        let engines = manifests.iter().map(|manifest| {
+            let mut engine = describe(catalog, manifest);
+            engine["built"] = plans::describe(&cache, &manifest.id);
+            engine
+        });
+        let engines: Vec<_> = engines.collect();
         return writeln!(stdout, "{:#}", json!(engines)).map_err(out);
     }
     writeln!(stdout, "{:<26} {:>9} {:>10} {:>16} {:>6} {:>9}  what it is", "engine", "precision", "top-1", "95 %", "n", "ms")
@@ -58,7 +87,8 @@ pub(crate) fn list(common: &Common, as_json: bool) -> Result<(), Error> {
         "\ntop-1 and ms as written in the manifests, on the data and machine named there (see `squint engines list --json`); \
          `squint bench` measures here"
     )
-    .map_err(out)
+    .map_err(out)?;
+    plans::show(&cache, catalog, &mut stdout)
 }
 
 fn precision(manifest: &Manifest) -> String {
@@ -102,9 +132,9 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
     json!({"id": manifest.id, "description": manifest.description, "detail": detail, "accuracy": accuracy, "latency": latency})
 }
 
-/// Checks every file, loads every engine and lets it look at a grey picture. Fails if any of it fails.
-pub(crate) fn verify(common: &Common) -> Result<(), Error> {
-    let kit = common.kit_without_camera()?;
+/// Checks every file, loads every engine and lets it look at a grey picture; reads every plan. Fails if any of it fails.
+fn verify(args: &PlanArgs) -> Result<(), Error> {
+    let kit = kit(args)?;
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{}", probe(&kit.runtime)?).map_err(out)?;
     let (catalog, problems) = Catalog::open(kit.catalog.folder());
@@ -126,5 +156,10 @@ pub(crate) fn verify(common: &Common) -> Result<(), Error> {
             }
         }
     }
-    if bad == 0 { Ok(()) } else { Err(Error::Unfit(format!("{bad} of {} engines cannot be used", ids.len()))) }
+    let (bad_plans, plans) = plans::verify(&Cache::new(&kit.config.engines.plans), &mut stdout)?;
+    match (bad, bad_plans) {
+        (0, 0) => Ok(()),
+        (0, _) => Err(Error::Unfit(format!("{bad_plans} of {plans} plans do not count; `squint engines prune` removes them"))),
+        _ => Err(Error::Unfit(format!("{bad} of {} engines cannot be used", ids.len()))),
+    }
 }

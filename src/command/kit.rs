@@ -1,4 +1,4 @@
-//! What most commands need first: the configuration, the catalogue, the runtime, and the engines of a policy.
+//! What most commands need first: the configuration, the catalogue, the runtimes, and the engines of a policy.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,8 +8,11 @@ use log::{LevelFilter, warn};
 use crate::bounded;
 use crate::config::{self, Config, Overrides};
 use crate::engine::catalog::{Catalog, Level};
+use crate::engine::manifest::{Kind, Manifest};
 use crate::engine::onnx::OnnxRuntime;
-use crate::engine::{Backend, EngineError, EngineIdx, Look, looker};
+use crate::engine::tensorrt::software::Options;
+use crate::engine::tensorrt::{PlanFiles, TensorRt};
+use crate::engine::{Backend, Engine, EngineError, EngineIdx, Look, looker};
 use crate::error::Error;
 use crate::events;
 use crate::features;
@@ -17,11 +20,12 @@ use crate::pipeline::{Crew, Loader};
 use crate::policy::file::{EngineInfo, MAX_BYTES, PolicyFile};
 use crate::policy::{Plan, Policy};
 
-/// Configuration, catalogue and runtime.
+/// Configuration, catalogue and runtimes.
 pub(crate) struct Kit {
     pub(crate) config: Config,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) runtime: Arc<OnnxRuntime>,
+    tensorrt: Arc<TensorRt>,
 }
 
 impl Kit {
@@ -45,7 +49,8 @@ impl Kit {
             )));
         }
         let runtime = OnnxRuntime::new(config.engines.onnxruntime.as_deref(), config.engines.threads);
-        Ok(Self { config, catalog: Arc::new(catalog), runtime: Arc::new(runtime) })
+        let tensorrt = Arc::new(tensorrt(&config));
+        Ok(Self { config, catalog: Arc::new(catalog), runtime: Arc::new(runtime), tensorrt })
     }
 
     /// The configured policy file, parsed.
@@ -67,8 +72,12 @@ impl Kit {
     }
 
     fn hire(&self, ids: &[String], policy: Policy) -> Result<Crew, Error> {
-        // Once, here: a missing library is one clear line, not one for each engine.
-        probe(&self.runtime)?;
+        // Once, here: a missing library is one clear line, not one for each engine. A missing TensorRT is each engine's own affair: with
+        // others in the crew the work goes on without it.
+        let networks = ids.iter().flat_map(|id| self.catalog.networks(id));
+        if networks.into_iter().any(|(manifest, _)| is_run_by(manifest, self.runtime.as_ref())) {
+            probe(&self.runtime)?;
+        }
         let unknown = |id: &String| Error::Usage(self.catalog.unknown(id));
         let first = ids.first().ok_or_else(|| Error::Bug("a policy without engines".into()))?;
         let labels = self.catalog.labels(first).ok_or_else(|| unknown(first))?;
@@ -78,8 +87,9 @@ impl Kit {
                 if self.catalog.get(id).is_none() {
                     return Err(unknown(id));
                 }
-                let (catalog, runtime, engine) = (Arc::clone(&self.catalog), Arc::clone(&self.runtime), id.clone());
-                let loader: Loader = Box::new(move || looker::load(&catalog, &engine, &[runtime.as_ref()]));
+                let (catalog, engine) = (Arc::clone(&self.catalog), id.clone());
+                let (runtime, tensorrt) = (Arc::clone(&self.runtime), Arc::clone(&self.tensorrt));
+                let loader: Loader = Box::new(move || looker::load(&catalog, &engine, &[runtime.as_ref(), tensorrt.as_ref()]));
                 Ok((id.as_str().into(), loader))
             })
             .collect::<Result<_, _>>()?;
@@ -88,8 +98,28 @@ impl Kit {
 
     /// One engine, loaded on this thread.
     pub(crate) fn load(&self, id: &str) -> Result<Box<dyn Look>, Error> {
-        Ok(looker::load(&self.catalog, id, &[self.runtime.as_ref()])?)
+        Ok(looker::load(&self.catalog, id, &self.backends())?)
     }
+
+    fn backends(&self) -> [&dyn Backend; 2] {
+        [self.runtime.as_ref(), self.tensorrt.as_ref()]
+    }
+
+    /// One bare network, loaded on this thread.
+    pub(crate) fn network(&self, manifest: &Manifest) -> Result<Box<dyn Engine>, Error> {
+        let backend = self.backends().into_iter().find(|backend| is_run_by(manifest, *backend));
+        Ok(backend.ok_or_else(|| Error::Bug(format!("no backend runs `{}`", manifest.id)))?.load(manifest)?)
+    }
+}
+
+fn is_run_by(manifest: &Manifest, backend: &dyn Backend) -> bool {
+    matches!(&manifest.kind, Kind::Network(network) if network.runtime == backend.name())
+}
+
+/// TensorRT as configured; a child of this program opens it first.
+pub(crate) fn tensorrt(config: &Config) -> TensorRt {
+    let (library, shim) = (config.engines.tensorrt.clone(), config.engines.tensorrt_shim.clone());
+    TensorRt::new(Options { library, shim, ..Options::default() }, Arc::new(PlanFiles)).behind(std::env::current_exe().ok())
 }
 
 /// Reads the configuration, and logs from then on as much as it says; without `--log`, a command that answers a question and ends

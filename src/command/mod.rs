@@ -12,6 +12,7 @@ pub(crate) mod evaluate;
 pub(crate) mod features;
 mod kit;
 mod live;
+pub(crate) mod probe;
 pub(crate) mod profile;
 mod record;
 pub(crate) mod replay;

@@ -4,6 +4,8 @@
 //! Changes of the crew are made one after the other on a thread of their own, since engines take their time to load; who asked waits for
 //! the answer, signals do not. Nothing here can hold up a frame.
 
+mod told;
+
 use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,10 +23,7 @@ use crate::config::{self, Config, Overrides};
 use crate::control::{Setting, Steering};
 use crate::error::Error;
 use crate::events;
-use crate::observe::{
-    CameraPhase, CameraState, EngineHealth, EngineState, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State,
-    ThreadState, Watch,
-};
+use crate::observe::{CameraPhase, EngineHealth, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State, Watch};
 use crate::pipeline::clock::Stop;
 use crate::pipeline::{Remote, Tuning, Vitals};
 use crate::policy::Policy;
@@ -315,7 +314,7 @@ impl Steering for Steward {
         let remote = self.remote.get();
         let (mode, engines) = remote.and_then(Remote::engines).unwrap_or_default();
         let cameras = remote.map(Remote::cameras).unwrap_or_default();
-        let engines: Vec<_> = engines.into_iter().map(engine_state).collect();
+        let engines: Vec<_> = engines.into_iter().map(told::engine).collect();
         let now = self.now();
         let mut degraded: Vec<_> = now.unusable.iter().map(|id| format!("engine {id} cannot be loaded")).collect();
         let unfit = |state| engines.iter().filter(move |engine| engine.state == state);
@@ -356,8 +355,8 @@ impl Steering for Steward {
             degraded,
             reload: now.reloads.clone(),
             engines,
-            cameras: cameras.into_iter().map(camera_state).collect(),
-            threads: self.vitals.board.beats().into_iter().map(thread_state).collect(),
+            cameras: cameras.into_iter().map(told::camera).collect(),
+            threads: self.vitals.board.beats().into_iter().map(told::thread).collect(),
             counted: self.watch.get().map(|watch| watch.read(Instant::now()).counted()).unwrap_or_default(),
         }
     }
@@ -383,41 +382,5 @@ impl Steering for Steward {
         // At warn: who reads the journal at night must see it even where info is not logged.
         warn!(event = events::SETTING_CHANGED; "{said}");
         Ok(said)
-    }
-}
-
-fn engine_state(engine: crate::pipeline::EngineState) -> EngineState {
-    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-    EngineState {
-        id: engine.id.to_string(),
-        state: engine.health,
-        since_s: engine.since.as_secs_f64(),
-        failures: u64::from(engine.failures),
-        p50_ms: engine.cost.map(|(p50, ..)| ms(p50)),
-        p95_ms: engine.cost.map(|(_, p95, _)| ms(p95)),
-        energy_mj: engine.cost.and_then(|(.., energy)| energy).map(|energy| energy.0),
-    }
-}
-
-fn camera_state(camera: crate::pipeline::CameraState) -> CameraState {
-    CameraState {
-        name: camera.name.to_string(),
-        source: camera.source.to_string(),
-        state: camera.phase,
-        since_s: camera.since.as_secs_f64(),
-        next_try_s: camera.next_try.map(|left| left.as_secs_f64()),
-        losses: camera.losses,
-        offered: camera.offered,
-        drops: camera.drops,
-    }
-}
-
-fn thread_state(beat: crate::pipeline::pulse::Beat) -> ThreadState {
-    let with = beat.engine.as_ref().map(|engine| format!(" with {engine}")).unwrap_or_default();
-    ThreadState {
-        name: beat.thread.to_string(),
-        doing: format!("{}{with}", beat.doing.name()),
-        since_s: beat.since.as_secs_f64(),
-        overdue: beat.is_overdue(),
     }
 }

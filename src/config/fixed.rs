@@ -19,6 +19,8 @@ impl Config {
         let output = &self.output;
         for (key, differs) in [
             ("engines.onnxruntime", self.engines.onnxruntime != next.engines.onnxruntime),
+            ("engines.tensorrt", self.engines.tensorrt != next.engines.tensorrt),
+            ("engines.tensorrt-shim", self.engines.tensorrt_shim != next.engines.tensorrt_shim),
             ("control.socket", self.control.socket != next.control.socket),
             ("control.http-port", self.control.http_port != next.control.http_port),
             ("telemetry", self.telemetry != next.telemetry),
@@ -87,6 +89,7 @@ mod tests {
             ("deadline-ms = 100", "rate-hz = 10", "camera[door].rate-hz"),
             ("\"yard\"", "\"garden\"", "camera (their number, names or order)"),
             ("threads = 1", "onnxruntime = \"/x.so\"", "engines.onnxruntime"),
+            ("threads = 1", "tensorrt = \"libx.so\"", "engines.tensorrt"),
             ("[output]", "[control]\nsocket = \"/c\"\n[output]", "control.socket"),
             ("[output]", "[control]\nhttp-port = 9000\n[output]", "control.http-port"),
             ("[output]", "[telemetry]\nnvml = false\n[output]", "telemetry"),

@@ -236,6 +236,31 @@ pub const KEYS: &[Key] = &[
         "The ONNX Runtime library.",
     ),
     key(
+        "engines.tensorrt",
+        Kind::Path,
+        "",
+        Unset::Nothing("the first of libnvinfer.so.8, .10 and .11 that the system has"),
+        "\"libtensorrt_rtx.so.1\"",
+        "The TensorRT library: libnvinfer, its lean runtime or TensorRT-RTX. Only engines with `runtime = \"tensorrt\"` need one.",
+    ),
+    key(
+        "engines.tensorrt-shim",
+        Kind::Path,
+        "",
+        Unset::Nothing("searched for, `squint doctor` shows where"),
+        "\"/usr/lib/squint/libsquint-trt8.so\"",
+        "What stands between Squint and TensorRT, one for each of its majors; `scripts/shims` builds it.",
+    ),
+    key(
+        "engines.plans",
+        Kind::Path,
+        "",
+        Unset::Text("/var/lib/squint/plans"),
+        "\"/data/squint/plans\"",
+        "Folder of the engines that TensorRT built on this machine, see [engines.md](engines.md). Nobody but root and Squint's user may be able to \
+         write there.",
+    ),
+    key(
         "output.stdout",
         Kind::Word(&["auto", "text", "json", "none"]),
         "",

@@ -31,6 +31,8 @@ pub struct Overrides {
     pub threads: Option<usize>,
     /// `--onnxruntime`.
     pub onnxruntime: Option<PathBuf>,
+    /// `--plans`.
+    pub plans: Option<PathBuf>,
     /// `--json`, `--text` or `--quiet`.
     pub stdout: Option<Stdout>,
     /// Set by commands that have no summary to show; there is no flag for it.
@@ -63,6 +65,7 @@ impl Overrides {
         set("--engines", "engines.folder", self.engines.as_ref().map(path));
         set("--threads", "engines.threads", self.threads.map(|threads| whole(threads as u64)));
         set("--onnxruntime", "engines.onnxruntime", self.onnxruntime.as_ref().map(path));
+        set("--plans", "engines.plans", self.plans.as_ref().map(path));
         let form = self.stdout.map_or("", |stdout| match stdout {
             Stdout::Json => "--json",
             Stdout::Text | Stdout::Auto => "--text",

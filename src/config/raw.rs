@@ -82,6 +82,11 @@ struct RawEngines {
     deadline_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     onnxruntime: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tensorrt: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tensorrt_shim: Option<PathBuf>,
+    plans: PathBuf,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -134,6 +139,9 @@ impl RawConfig {
                 threads: self.engines.threads,
                 deadline: Duration::from_millis(self.engines.deadline_ms),
                 onnxruntime: self.engines.onnxruntime,
+                tensorrt: self.engines.tensorrt,
+                tensorrt_shim: self.engines.tensorrt_shim,
+                plans: self.engines.plans,
             },
             policy: policy_path(&self.policy, &calibration),
             calibration,
@@ -367,6 +375,9 @@ impl RawConfig {
                 threads: config.engines.threads,
                 deadline_ms: ms(config.engines.deadline),
                 onnxruntime: config.engines.onnxruntime.clone(),
+                tensorrt: config.engines.tensorrt.clone(),
+                tensorrt_shim: config.engines.tensorrt_shim.clone(),
+                plans: config.engines.plans.clone(),
             },
             output: RawOutput {
                 stdout: config.output.stdout.as_str().into(),

@@ -1,9 +1,10 @@
 //! One engine of the catalogue as the pipeline owns it: from frame to answer, alone or as an ensemble.
 //!
 //! An edge room only because it reads the clock for [`LookTimes`]; the decisions are in [`super::preprocess`] and
-//! [`super::score`]. The members of an ensemble look one after the other, each with its own preprocessing.
+//! [`super::score`]. Preprocessing writes straight into the memory that an engine takes its input from. The members of an ensemble look
+//! one after the other, each with its own preprocessing.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::catalog::Catalog;
 use super::manifest::{Kind, Scores};
@@ -18,7 +19,6 @@ struct Part {
     engine: Box<dyn Engine>,
     kind: Scores,
     weight: f32,
-    tensor: Vec<f32>,
     scores: Vec<f32>,
 }
 
@@ -56,7 +56,6 @@ impl Looker {
                 engine: backend.load(manifest)?,
                 kind: network.scores,
                 weight,
-                tensor: vec![0.0; network.input.values()],
                 scores: vec![0.0; network.classes],
             });
         }
@@ -68,23 +67,26 @@ impl Looker {
 impl Part {
     fn look(&mut self, frame: &Frame, framing: &Framing, answer: &mut Answer, times: &mut LookTimes) -> Result<(), EngineError> {
         let start = Instant::now();
-        self.preprocessor.prepare(frame, framing, &mut self.tensor).map_err(|error| match error {
+        self.preprocessor.prepare(frame, framing, self.engine.input()).map_err(|error| match error {
             PreprocessError::Length { want, got } => EngineError::Shape { id: self.id.clone(), want, got },
         })?;
         let prepared = Instant::now();
-        self.engine.run(&self.tensor, &mut self.scores)?;
+        let device = self.engine.run(&mut self.scores)?;
         let ran = Instant::now();
         score::fill(answer, &self.scores, self.kind);
         times.preprocess += prepared - start;
         times.run += ran - prepared;
         times.rank += ran.elapsed();
+        if let Some(device) = device {
+            *times.device.get_or_insert_default() += device;
+        }
         Ok(())
     }
 }
 
 impl Look for Looker {
     fn look(&mut self, frame: &Frame, framing: &Framing, answer: &mut Answer) -> Result<LookTimes, EngineError> {
-        let mut times = LookTimes { preprocess: Duration::ZERO, run: Duration::ZERO, rank: Duration::ZERO };
+        let mut times = LookTimes::default();
         if let [only] = self.parts.as_mut_slice() {
             only.look(frame, framing, answer, &mut times)?;
             return Ok(times);

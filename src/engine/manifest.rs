@@ -41,7 +41,7 @@ pub enum Kind {
 /// One network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// Which backend runs it: `onnxruntime`.
+    /// Which backend runs it: `onnxruntime`, or `tensorrt`, whose `file` is a plan.
     pub runtime: &'static str,
     /// The model file. Joined with the engine's folder; once from a catalogue, canonical.
     pub file: PathBuf,

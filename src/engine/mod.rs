@@ -5,13 +5,16 @@
 
 pub mod catalog;
 mod fields;
+mod fit;
 pub(crate) mod hash;
 mod labels;
 pub mod looker;
 pub mod manifest;
 pub mod onnx;
+mod places;
 pub mod preprocess;
 pub mod score;
+pub mod tensorrt;
 
 use std::time::Duration;
 
@@ -94,6 +97,8 @@ pub struct LookTimes {
     pub run: Duration,
     /// Softmax, ranking, averaging.
     pub rank: Duration,
+    /// Of `run`, what devices with a clock of their own say they took, copies included; `None` without such a device.
+    pub device: Option<Duration>,
 }
 
 /// The classes an engine tells apart.
@@ -116,7 +121,7 @@ pub struct Label {
 
 /// A way to run networks.
 pub trait Backend: Send + Sync {
-    /// `onnxruntime`, ...
+    /// `onnxruntime`, `tensorrt`.
     fn name(&self) -> &'static str;
     /// Cheap and harmless: says which version is there, or why it cannot be used.
     fn probe(&self) -> Result<String, EngineError>;
@@ -126,10 +131,13 @@ pub trait Backend: Send + Sync {
 
 /// One loaded network. Used by one thread at a time, not always the same.
 pub trait Engine: Send {
-    /// `input`: the tensor as the manifest says (NCHW or NHWC float32, one picture); `output`: raw scores, one a class.
-    /// Errors with [`EngineError::Shape`] on other lengths and [`EngineError::NotFinite`] on NaN or infinite scores; after an
-    /// error the engine can be run again. No allocation of Squint's own once warm.
-    fn run(&mut self, input: &[f32], output: &mut [f32]) -> Result<(), EngineError>;
+    /// The engine's own input memory, to be written to: the tensor as the manifest says (NCHW or NHWC float32, one picture). A run
+    /// leaves it as it is.
+    fn input(&mut self) -> &mut [f32];
+    /// Runs on what stands in [`Engine::input`]; `output`: raw scores, one a class. Returns how long the device took, by its own
+    /// clock, if it has one. Errors with [`EngineError::Shape`] on another length and [`EngineError::NotFinite`] on NaN or infinite
+    /// scores; after an error the engine can be run again. No allocation of Squint's own once warm.
+    fn run(&mut self, output: &mut [f32]) -> Result<Option<Duration>, EngineError>;
 }
 
 /// One engine of the catalogue as the pipeline uses it: preprocessing, network(s), softmax, ranking.

@@ -7,6 +7,7 @@ mod library;
 mod scan;
 
 use std::path::Path;
+use std::time::Duration;
 
 use ort::memory::Allocator;
 use ort::session::builder::GraphOptimizationLevel;
@@ -14,6 +15,7 @@ use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::{Outlet, Tensor, TensorElementType};
 
 use super::catalog::{MAX_MODEL, mismatch};
+use super::fit::{self, Holds};
 use super::manifest::{Kind, Manifest, Network};
 use super::{Backend, Engine, EngineError, hash};
 use library::Loaded;
@@ -84,13 +86,16 @@ impl Backend for OnnxRuntime {
         scan::check(&bytes).map_err(|reason| refuse(&reason))?;
         let session = self.session(runtime, id, &bytes).map_err(|error| refuse(&plain(&error)))?;
         drop(bytes);
-        check_input(&session, network).map_err(|reason| refuse(&reason))?;
-        let (output, shape) = check_output(&session, network).map_err(|reason| refuse(&reason))?;
+        let inputs: Vec<_> = session.inputs().iter().map(tensor).collect();
+        fit::input(&inputs, network).map_err(|reason| refuse(&reason))?;
+        let outputs: Vec<_> = session.outputs().iter().map(tensor).collect();
+        let (output, shape) = fit::output(&outputs, network).map_err(|reason| refuse(&reason))?;
         let mut engine = OnnxEngine::new(id, session, network, &output, &shape).map_err(|error| refuse(&plain(&error)))?;
-        let (blank, mut scores) = (vec![0.0; network.input.values()], vec![0.0; network.classes]);
+        engine.input().fill(0.0);
+        let mut scores = vec![0.0; network.classes];
         for _ in 0..WARM_UP {
-            match engine.run(&blank, &mut scores) {
-                Ok(()) | Err(EngineError::NotFinite { .. }) => {}
+            match engine.run(&mut scores) {
+                Ok(_) | Err(EngineError::NotFinite { .. }) => {}
                 Err(error) => return Err(refuse(&format!("a first run on a black picture failed: {error}"))),
             }
         }
@@ -112,70 +117,15 @@ fn plain<T>(error: &ort::Error<T>) -> String {
     }
 }
 
-/// The outlet that the manifest names, or the only one.
-fn pick<'a>(outlets: &'a [Outlet], name: Option<&str>, what: &str) -> Result<&'a Outlet, String> {
-    let names = || outlets.iter().map(|outlet| format!("`{}`", outlet.name())).collect::<Vec<_>>().join(", ");
-    match (name, outlets) {
-        (Some(name), _) => outlets
-            .iter()
-            .find(|outlet| outlet.name() == name)
-            .ok_or_else(|| format!("`{what}.name` is \"{name}\", but the model's {what}s are {}", names())),
-        (None, [only]) => Ok(only),
-        (None, _) => Err(format!("the model has {} {what}s ({}); name one with `{what}.name`", outlets.len(), names())),
-    }
-}
-
-/// Dimensions of a float32 tensor; -1 where the model leaves them open.
-fn dims<'a>(outlet: &'a Outlet, what: &str) -> Result<&'a [i64], String> {
-    match (outlet.dtype().tensor_type(), outlet.dtype().tensor_shape()) {
-        (Some(TensorElementType::Float32), Some(shape)) => Ok(shape),
-        (Some(kind), _) => Err(format!("{what} `{}` holds {kind} values; only float32 is supported", outlet.name())),
-        _ => Err(format!("{what} `{}` is no tensor", outlet.name())),
-    }
-}
-
-fn check_input(session: &Session, network: &Network) -> Result<(), String> {
-    let inputs = session.inputs();
-    let outlet = pick(inputs, network.input.name.as_deref(), "input")?;
-    if inputs.len() != 1 {
-        return Err(format!("the model has {} inputs; only models with a single one are supported", inputs.len()));
-    }
-    let want = network.input.shape();
-    let have = dims(outlet, "input")?;
-    let fits = |(have, want): (&i64, &usize)| *have < 0 || usize::try_from(*have) == Ok(*want);
-    if have.len() != want.len() || !have.iter().zip(&want).all(fits) {
-        return Err(format!(
-            "input `{}` is {} and the manifest's [input] makes {} (batch, then `layout`)",
-            outlet.name(),
-            shown(have),
-            shown(&want.map(|side| side as i64))
-        ));
-    }
-    Ok(())
-}
-
-/// Name and shape of the output: one score a class, all other dimensions 1.
-fn check_output(session: &Session, network: &Network) -> Result<(String, Vec<usize>), String> {
-    let outlet = pick(session.outputs(), network.output.as_deref(), "output")?;
-    let (have, classes) = (dims(outlet, "output")?, network.classes);
-    let refused = || {
-        let name = outlet.name();
-        format!("output `{name}` is {}, which is not one score for each of the {classes} labels", shown(have))
+/// What ONNX Runtime tells of an input or output.
+fn tensor(outlet: &Outlet) -> fit::Tensor<'_> {
+    let kind = outlet.dtype();
+    let holds = match kind.tensor_type() {
+        Some(TensorElementType::Float32) => Holds::Float32,
+        Some(kind) => Holds::Other(kind.to_string()),
+        None => Holds::Nothing,
     };
-    // Open dimensions are the batch (1), except the last one that can hold the classes.
-    let place =
-        have.iter().rposition(|side| usize::try_from(*side) == Ok(classes)).or_else(|| have.iter().rposition(|side| *side < 0));
-    let place = place.ok_or_else(refused)?;
-    if have.iter().enumerate().any(|(index, side)| index != place && *side > 1 || *side == 0) {
-        return Err(refused());
-    }
-    let shape = (0..have.len()).map(|index| if index == place { classes } else { 1 }).collect();
-    Ok((outlet.name().to_owned(), shape))
-}
-
-fn shown(dims: &[i64]) -> String {
-    let sides: Vec<_> = dims.iter().map(|side| if *side < 0 { "?".to_owned() } else { side.to_string() }).collect();
-    format!("[{}]", sides.join(", "))
+    fit::Tensor { name: outlet.name(), holds, dims: kind.tensor_shape().map_or(&[][..], |shape| shape) }
 }
 
 /// One loaded model with its tensors.
@@ -184,7 +134,6 @@ struct OnnxEngine {
     session: Session,
     input: Tensor<f32>,
     options: RunOptions<HasSelectedOutputs>,
-    values: usize,
     classes: usize,
 }
 
@@ -195,20 +144,20 @@ impl OnnxEngine {
         let scores = Tensor::<f32>::new(&allocator, shape.to_vec())?;
         let selector = OutputSelector::no_default().with(output).preallocate(output, scores);
         let options = RunOptions::new()?.with_outputs(selector);
-        let (values, classes) = (network.input.values(), network.classes);
-        Ok(Self { id: id.to_owned(), session, input, options, values, classes })
+        Ok(Self { id: id.to_owned(), session, input, options, classes: network.classes })
     }
 }
 
 impl Engine for OnnxEngine {
-    fn run(&mut self, input: &[f32], output: &mut [f32]) -> Result<(), EngineError> {
-        for (want, got) in [(self.values, input.len()), (self.classes, output.len())] {
-            if want != got {
-                return Err(EngineError::Shape { id: self.id.clone(), want, got });
-            }
+    fn input(&mut self) -> &mut [f32] {
+        self.input.extract_tensor_mut().1
+    }
+
+    fn run(&mut self, output: &mut [f32]) -> Result<Option<Duration>, EngineError> {
+        if output.len() != self.classes {
+            return Err(EngineError::Shape { id: self.id.clone(), want: self.classes, got: output.len() });
         }
         let failed = |error: ort::Error| EngineError::Run { id: self.id.clone(), reason: plain(&error) };
-        self.input.extract_tensor_mut().1.copy_from_slice(input);
         let outputs = self.session.run_with_options(ort::inputs![&self.input], &self.options).map_err(failed)?;
         let (_, scores) = outputs[0].try_extract_tensor::<f32>().map_err(failed)?;
         if scores.len() != self.classes {
@@ -217,7 +166,7 @@ impl Engine for OnnxEngine {
         output.copy_from_slice(scores);
         match output.iter().position(|score| !score.is_finite()) {
             Some(class) => Err(EngineError::NotFinite { id: self.id.clone(), class }),
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 }

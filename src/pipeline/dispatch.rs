@@ -100,6 +100,8 @@ impl Hands for Doer {
 /// Nothing done under the lock waits for anybody.
 pub(super) struct Dispatcher {
     open: Mutex<Option<Open>>,
+    /// What the budget had learned when it closed.
+    kept: Mutex<Option<Kept>>,
     /// Wakes the minder, see [`Dispatcher::mind`]. One ring waits, more say nothing new.
     bell: (Sender<()>, Receiver<()>),
     clock: Arc<dyn Clock>,
@@ -123,6 +125,7 @@ impl Dispatcher {
     pub(super) fn new(clock: &Arc<dyn Clock>, stop: &Stop, vitals: &Vitals) -> Arc<Self> {
         Arc::new(Self {
             open: Mutex::new(None),
+            kept: Mutex::new(None),
             bell: bounded(1),
             clock: Arc::clone(clock),
             stop: stop.clone(),
@@ -143,9 +146,12 @@ impl Dispatcher {
         open.as_mut().map(|open| open.desk.budget(at, sample, minute))
     }
 
-    /// What the budget has learned.
+    /// What the budget has learned; after the end, what it had learned by then.
     pub(super) fn kept(&self) -> Option<Kept> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.desk.kept()
+        match self.open.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(open) => open.desk.kept(),
+            None => self.kept.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        }
     }
 
     /// A frame has been measured. Gives the job back if the dispatcher is gone.
@@ -298,6 +304,9 @@ struct Closing<'a>(&'a Dispatcher);
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
         let open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if !std::thread::panicking() {
+            *self.0.kept.lock().unwrap_or_else(PoisonError::into_inner) = open.as_ref().and_then(|open| open.desk.kept());
+        }
         drop(open);
     }
 }

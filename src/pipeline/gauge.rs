@@ -4,9 +4,13 @@
 //! asked to hear of it. A board without a single sensor is read as well; there the frames' own times are what the budget has.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use log::warn;
+
 use crate::budget::Kept;
+use crate::events;
 use crate::telemetry::{Doubt, Sample, Telemetry};
 use crate::trace::Tape;
 
@@ -19,7 +23,7 @@ use super::{PipelineError, STOP_LIMIT, Stepped};
 
 /// Between two readings.
 const EVERY: Duration = Duration::from_millis(500);
-/// Before what was learned is kept for the first time, and from then on; a memory card does not take more for years.
+/// Before what was learned is kept for the first time, and from then on, besides at the end; a memory card does not take more for years.
 const KEEP_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 /// Of the thread.
 const NAME: &str = "telemetry";
@@ -48,12 +52,14 @@ pub(super) struct GaugeThread {
     thread: Thread<()>,
     /// Ends it: the board is read until the last frame has gone its way.
     over: Stop,
+    /// It has read its last and keeps what was learned.
+    keeping: Arc<AtomicBool>,
 }
 
 impl GaugeThread {
     /// Starts it.
     pub(super) fn start(gauge: Gauge, house: &House, started: Instant) -> Result<Self, PipelineError> {
-        let over = Stop::new();
+        let (over, keeping) = (Stop::new(), Arc::default());
         let reader = Reader {
             gauge,
             dispatcher: Arc::clone(&house.dispatcher),
@@ -62,14 +68,22 @@ impl GaugeThread {
             limit: house.vitals.hang_after,
             clock: Arc::clone(&house.clock),
             over: over.clone(),
+            keeping: Arc::clone(&keeping),
         };
-        Ok(Self { thread: Thread::spawn(NAME, &house.stop, move || reader.run())?, over })
+        Ok(Self { thread: Thread::spawn(NAME, &house.stop, move || reader.run())?, over, keeping })
     }
 
-    /// Ends it; a sensor that hangs is left behind, which is the error.
+    /// Ends it; a sensor that hangs is left behind, which is the error. A disk that takes its time is not waited for: the old file is still
+    /// there, whole.
     pub(super) fn end(self) -> Result<(), PipelineError> {
         self.over.stop();
-        self.thread.join_within(STOP_LIMIT)
+        match self.thread.join_within(STOP_LIMIT) {
+            Err(_) if self.keeping.load(Ordering::SeqCst) => {
+                warn!(event = events::STATE_NOT_KEPT; "the disk has not taken the budget's state within {STOP_LIMIT:?}; what was learned since it was last written is lost");
+                Ok(())
+            }
+            ended => ended,
+        }
     }
 }
 
@@ -82,6 +96,7 @@ struct Reader {
     limit: Duration,
     clock: Arc<dyn Clock>,
     over: Stop,
+    keeping: Arc<AtomicBool>,
 }
 
 impl Reader {
@@ -106,6 +121,11 @@ impl Reader {
             if !self.clock.sleep(next.saturating_duration_since(now), &self.over) {
                 break;
             }
+        }
+        // Telemetry outlives the dispatcher, so this is all that there was to learn.
+        if let Some(keep) = &mut self.gauge.keep {
+            self.keeping.store(true, Ordering::SeqCst);
+            self.dispatcher.kept().iter().for_each(keep);
         }
         self.pulse.end();
     }

@@ -1,9 +1,10 @@
 //! The two decisions under a budget: what is decided within the grant, and what would have been decided without it.
 //!
 //! Pure. The decisions themselves are [`super::first`] and [`super::after`]; here they are made twice where the grant withholds something, and
-//! compared, so that every record can say what the budget cost.
+//! compared, so that every record can say what the budget cost. Where it withholds nothing, a last word that was not sure is not given again.
 
-use super::{Allowance, Choice, Code, Grant, Journey, Policy, Reason, Situation, Verdict, after, first};
+use super::confidence::Score;
+use super::{Allowance, Choice, Code, Grant, Journey, Plan, Policy, Reason, Situation, Verdict, after, first};
 use crate::engine::EngineIdx;
 
 /// A decision within the grant.
@@ -19,7 +20,13 @@ pub struct Bound<T> {
 pub fn first_within(policy: &Policy, situation: &Situation, allowance: &Allowance) -> Bound<Choice> {
     let free = || Allowance { grant: Grant::FREE, ..allowance.clone() };
     if allowance.grant.is_free(highest(policy)) {
-        return Bound { decision: first(policy, situation, allowance), withheld: None };
+        let reuse = allowance.reuse.filter(|_| !doubted(policy, situation));
+        let decision = if reuse == allowance.reuse {
+            first(policy, situation, allowance)
+        } else {
+            first(policy, situation, &Allowance { reuse, ..allowance.clone() })
+        };
+        return Bound { decision, withheld: None };
     }
     let wanted = first(policy, situation, &free());
     let Choice::Ask(engine, _) = wanted else {
@@ -55,6 +62,21 @@ pub fn after_within(policy: &Policy, journey: &Journey, allowance: &Allowance) -
     }
 }
 
+/// True if the answer that would be given again was the policy's last word, less sure than the stage before it has to be. One of the next
+/// frames of the same scene often settles what this one could not; that is worth a look while the budget has nothing against it.
+fn doubted(policy: &Policy, situation: &Situation) -> bool {
+    let (Plan::Confidence(confidence), Some(last)) = (policy.plan(), &situation.past.last) else { return false };
+    let score = match confidence.score {
+        Score::MaxSoftmax => last.top.probability,
+        Score::Margin => last.margin,
+        Score::Learned => return false, // its clues are not kept
+    };
+    let before =
+        confidence.stage_of(last.engine).and_then(|stage| stage.checked_sub(1)).and_then(|stage| confidence.stages.get(stage));
+    let is_last = confidence.stages.last().is_some_and(|stage| stage.engine == last.engine);
+    is_last && before.and_then(|stage| stage.accept_above).is_some_and(|sure| score < sure)
+}
+
 fn reason(grant: &Grant) -> Reason {
     let finite = |figure: Option<f32>| figure.filter(|figure| figure.is_finite());
     Reason { code: Code::Budget, value: finite(grant.because.value), limit: finite(grant.because.limit) }
@@ -71,10 +93,10 @@ mod tests {
 
     use super::*;
     use crate::budget::{Because, Why};
-    use crate::engine::Answer;
+    use crate::engine::{Answer, Top};
     use crate::features::Features;
     use crate::policy::confidence::{Confidence, Score, Stage};
-    use crate::policy::{Past, Plan, Step, Terms};
+    use crate::policy::{LastAnswer, Past, Reuse, Step, Terms};
 
     /// Three engines, asked in turn until the answer is sure.
     fn policy() -> Policy {
@@ -100,6 +122,28 @@ mod tests {
         let situation =
             Situation { sequence: 1, camera: 0, captured: Duration::ZERO, features: &features, glimpse: &glimpse, past: &past };
         first_within(&policy(), &situation, allowance)
+    }
+
+    /// The choice for the next frame of a scene whose last answer came from this engine with this probability.
+    fn next_of(engine: u8, probability: f32, allowance: &Allowance) -> Choice {
+        let (features, glimpse) = (
+            Features { values: [0.0; crate::features::COUNT] },
+            [0; crate::features::GLIMPSE_WIDTH * crate::features::GLIMPSE_HEIGHT],
+        );
+        let last = LastAnswer {
+            top: Top { class: 1, probability },
+            margin: 0.5,
+            entropy: 0.5,
+            engine: EngineIdx(engine),
+            sure: true,
+            glimpse,
+            sequence: 1,
+            captured: Duration::ZERO,
+        };
+        let (past, captured) = (Past { last: Some(last) }, Duration::from_millis(100));
+        let situation = Situation { sequence: 2, camera: 0, captured, features: &features, glimpse: &glimpse, past: &past };
+        let reuse = Some(Reuse { max_change: 0.1, max_age: Duration::from_secs(1) });
+        first_within(&policy(), &situation, &Allowance { reuse, ..allowance.clone() }).decision
     }
 
     fn unsure() -> Journey {
@@ -144,6 +188,17 @@ mod tests {
         }
         let bound = after_within(&policy(), &unsure(), &allowance(0b101, true, true));
         assert_eq!(bound, Bound { decision: Verdict::Escalate(EngineIdx(2), why), withheld: Some(EngineIdx(1)) });
+    }
+
+    #[test]
+    fn last_word_that_was_not_sure_is_given_again_only_while_the_budget_withholds_something() {
+        let given_again = |engine, probability, granted| {
+            matches!(next_of(engine, probability, &allowance(granted, true, false)), Choice::Reuse(_))
+        };
+        assert!(!given_again(2, 0.6, u32::MAX), "the last word, unsure");
+        assert!(given_again(2, 0.6, 0b011), "a weaker engine would look");
+        assert!(given_again(2, 0.9, u32::MAX), "the last word, as sure as the stage before has to be");
+        assert!(given_again(0, 0.9, u32::MAX), "an earlier stage that was sure");
     }
 
     #[test]

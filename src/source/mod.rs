@@ -31,6 +31,7 @@ pub use images::{DEFAULT_IMAGE_RATE_HZ, decode_image};
 pub use launch::{ElementCheck, elements, pipeline_text};
 pub use secret::{Secret, redact};
 pub use spec::SourceSpec;
+pub(crate) use spec::is_image;
 pub use stream::{MOST_STUCK, stuck};
 
 /// A GStreamer buffer mapped for reading; unmapped and given back to its pool when dropped.

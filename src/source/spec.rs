@@ -158,7 +158,7 @@ fn parse_path(text: &str, kind: Kind) -> Option<SourceSpec> {
 }
 
 /// True if the ending is one of [`IMAGE_ENDINGS`], in any case.
-pub(super) fn is_image(path: &Path) -> bool {
+pub(crate) fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     IMAGE_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
 }

@@ -7,6 +7,7 @@
 mod cost;
 pub mod merged;
 pub mod missing;
+mod names;
 pub mod nvml;
 mod open;
 pub mod procfs;

@@ -20,7 +20,7 @@ pub fn why(code: Code, value: Option<f32>, limit: Option<f32>) -> Reason {
 
 /// An engine that answered class 1 (`mountain bike`) with probability `p`.
 pub fn step(engine: u8, why: Reason, run_us: u64, p: f32) -> Step {
-    let times = LookTimes { preprocess: micros(850), run: micros(run_us), rank: micros(12) };
+    let times = LookTimes { preprocess: micros(850), run: micros(run_us), rank: micros(12), device: None };
     let (top, queued) = (Top { class: 1, probability: p }, micros(31));
     Step { engine: EngineIdx(engine), why, answered: true, queued, times, top, margin: 0.125, entropy: 0.25 }
 }

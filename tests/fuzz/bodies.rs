@@ -12,6 +12,10 @@ use squint::command::truth::{self, Truth};
 use squint::config::{self, Folders, Overrides};
 use squint::control::protocol::{self, BODY_LIMIT, HEAD_LIMIT, Parsed};
 use squint::engine::manifest::{self, Kind};
+use squint::engine::tensorrt::calibration::cache::CalibrationCache;
+use squint::engine::tensorrt::plan::failure::Failure;
+use squint::engine::tensorrt::plan::name::Name;
+use squint::engine::tensorrt::plan::sidecar::Sidecar;
 use squint::engine::{Answer, EngineIdx, KEPT, Labels, LookTimes, MAX_ENGINES, Top};
 use squint::features::{self, COUNT, Features, GLIMPSE_HEIGHT, GLIMPSE_WIDTH, Scratch};
 use squint::frame::Framing;
@@ -33,6 +37,7 @@ pub type Body = fn(&[u8]) -> bool;
 
 /// Every target: its name, which is that of its binary and of its folder under corpus/, and its body.
 pub const TARGETS: &[(&str, Body)] = &[
+    ("calibration-cache", calibration_cache),
     ("config", config),
     ("control", control),
     ("image", image),
@@ -41,6 +46,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("policy", policy),
     ("profile", profile),
     ("recorded", recorded),
+    ("sidecar", sidecar),
     ("stream", stream),
     ("tegrastats", tegrastats),
     ("trace", trace),
@@ -259,6 +265,38 @@ pub fn profile(bytes: &[u8]) -> bool {
             true
         }
         Err(error) => check_refusal(&error),
+    }
+}
+
+/// A calibration cache of TensorRT's: what is read is written again byte for byte, with scales that can be.
+pub fn calibration_cache(bytes: &[u8]) -> bool {
+    match CalibrationCache::parse(bytes) {
+        Ok(cache) => {
+            assert_eq!(cache.to_string().as_bytes(), bytes);
+            assert!(cache.scales().iter().all(|scale| scale.scale > 0.0 && scale.scale.is_finite() && !scale.tensor.is_empty()));
+            assert!(!cache.scales().is_empty() && cache.check(cache.version()).is_ok() == (cache.version().major < 10));
+            true
+        }
+        Err(error) => check_refusal(&error),
+    }
+}
+
+/// What lies beside a plan, its sidecar or the memory of a failed build: what is read is written and read again as the very same,
+/// and has a file name that is read again.
+pub fn sidecar(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
+    let sidecar = Sidecar::from_json(text, "x.json").map(|sidecar| {
+        assert_eq!(Sidecar::from_json(&sidecar.to_json(), "again.json").expect("written and refused"), sidecar);
+        assert!(sidecar.mismatches(&sidecar.target).is_empty());
+        assert!(sidecar.target.key.stem().parse::<Name>().is_ok(), "{}", sidecar.target.key.stem());
+    });
+    let failure = Failure::from_json(text, "x.failed.json").map(|failure| {
+        assert_eq!(Failure::from_json(&failure.to_json(), "again.json").expect("written and refused"), failure);
+        assert!(failure.holds(&failure.target));
+    });
+    match (sidecar, failure) {
+        (Err(one), Err(other)) => check_refusal(&one) || check_refusal(&other),
+        _ => true,
     }
 }
 

@@ -11,16 +11,15 @@ use crate::telemetry::{Sample, Zone};
 use crate::units::Celsius;
 
 /// The governor aims this far below a ceiling: what is left of a sensor's noise after smoothing.
-const AIM_BELOW_C: f64 = 0.2;
-/// It aims at this share of a power cap.
-pub(super) const AIM_AT: f64 = 0.985;
+const AIM_BELOW_C: f64 = 0.1;
 /// A reading that a limit needs is gone if it has been missing for this long, s.
 const GONE_S: f64 = 5.0;
-/// What the average over the window lacks or exceeds is made up for over half a window: no more of it than these shares of
-/// the window's energy; what was saved hardly counts, since it leaves the window in its turn.
-pub(super) const MOST_OWED: (f64, f64) = (0.04, 0.01);
-/// A power beyond the cap by this share is no passing scene.
-const FAR: f64 = 1.3;
+/// What the average over the window lacks or exceeds is made up for over this share of a window, soon enough for the same window...
+const MAKE_UP: f64 = 0.2;
+/// ... and no more of it than these shares of the window's energy: what was saved hardly counts, since it leaves the window in its turn.
+pub(super) const MOST_OWED: (f64, f64) = (0.1, 0.01);
+/// A power beyond the cap by this factor, once this share of the window's energy is owed, is no passing scene.
+const FAR: (f64, f64) = (1.3, 0.02);
 /// A zone expected above its ceiling by this much cannot wait, °C.
 const OVERSHOT_C: f64 = 0.5;
 /// Places of the levels that are held.
@@ -126,12 +125,13 @@ impl Governor {
         let mean = self.window.mean().unwrap_or(rail);
         // A rail that is a part of the board: its share of the board's power stays as it is.
         let scale = if self.capped == self.total { 1.0 } else { drawn / rail.max(0.01) };
-        let made_up = self.owed_j / (0.5 * power.window.as_secs_f64().max(20.0));
-        let target = (cap * AIM_AT + made_up) * scale;
+        let window_s = power.window.as_secs_f64();
+        let made_up = self.owed_j / (MAKE_UP * window_s).max(10.0);
+        let target = (cap + made_up) * scale;
         let level = level_of_power(energies, self.rates(), target - beside).max(0.0);
         Some(Bound {
             level,
-            urgent: rail > cap * FAR,
+            urgent: rail > cap * FAR.0 && self.owed_j < -FAR.1 * cap * window_s,
             because: Because { why: Why::Power, value: Some((mean * 1000.0) as f32), limit: Some(power.cap.0), zone: None },
         })
     }

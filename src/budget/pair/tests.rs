@@ -32,6 +32,20 @@ fn everything_is_allowed_again_after_a_while_at_the_top() {
 }
 
 #[test]
+fn it_goes_up_one_pair_at_a_time_whatever_is_wanted() {
+    let mut pair = Pair::new(4);
+    pair.step(0.5, 0.5, true);
+    let mut seen = vec![pair.at()];
+    for _ in 0..600 {
+        pair.step(0.5, 4.0, false);
+        if seen.last() != Some(&pair.at()) {
+            seen.push(pair.at());
+        }
+    }
+    assert_eq!(seen, [0, 1, 2, 3, 4]);
+}
+
+#[test]
 fn a_level_that_hovers_around_a_rung_changes_the_set_few_times_an_hour() {
     for width in [0.05, 0.2, 0.5] {
         let mut pair = Pair::new(3);

@@ -33,7 +33,7 @@ fn read(mut root: Fields<'_>, folder: &Path) -> Option<Manifest> {
         root.refuse("id", format_args!("is \"{id}\"; allowed are 1 to 64 of a-z, 0-9, `.`, `_`, `-`"));
     }
     let description = root.optional_text("description").unwrap_or_default();
-    let runtime = root.word("runtime", &[("onnxruntime", "onnxruntime"), ("ensemble", "ensemble")], None);
+    let runtime = root.word("runtime", &[("onnxruntime", "onnxruntime"), ("tensorrt", "tensorrt"), ("ensemble", "ensemble")], None);
     let (accuracy, latency) = root.section("measured").map(measured).unwrap_or_default();
     let kind = match runtime {
         Some("ensemble") => {
@@ -51,7 +51,7 @@ fn read(mut root: Fields<'_>, folder: &Path) -> Option<Manifest> {
         Some(runtime) => {
             let network = network(&mut root, runtime, folder);
             if root.section("ensemble").is_some() {
-                root.refuse("ensemble", "has no place beside runtime = \"onnxruntime\"");
+                root.refuse("ensemble", format_args!("has no place beside runtime = \"{runtime}\""));
             }
             network
         }

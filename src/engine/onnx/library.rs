@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
+use super::super::places::near;
 use crate::events;
 
 /// The library's file name.
@@ -28,17 +29,9 @@ static LOADING: Mutex<()> = Mutex::new(());
 /// `ORT_DYLIB_PATH`; for the program's folder, the current folder and all above each: `.deps/onnxruntime/` (a checkout after
 /// `make deps`) and `lib/squint/` (an installation); then `/usr/lib/squint/` and `/usr/local/lib/squint/`.
 pub fn places() -> Vec<PathBuf> {
-    let mut places: Vec<PathBuf> =
-        env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from).into_iter().collect();
-    let program = env::current_exe().ok().and_then(|path| path.parent().map(Path::to_path_buf));
-    for start in [program, env::current_dir().ok()].into_iter().flatten() {
-        for folder in start.ancestors() {
-            places.extend([".deps/onnxruntime", "lib/squint"].map(|below| folder.join(below).join(FILE)));
-        }
-    }
-    places.extend(["/usr/lib/squint", "/usr/local/lib/squint"].map(|folder| Path::new(folder).join(FILE)));
-    let mut seen = std::collections::HashSet::new();
-    places.retain(|place| seen.insert(place.clone()));
+    let named = env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let mut places: Vec<PathBuf> = named.into_iter().collect();
+    places.extend(near(".deps/onnxruntime", FILE));
     places.push(PathBuf::from(FILE));
     places
 }

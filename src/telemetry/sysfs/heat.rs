@@ -9,7 +9,7 @@ use arrayvec::ArrayVec;
 
 use super::node::{Node, entries, name, number, numbered, text};
 use crate::telemetry::missing::{HEAT_LIMIT, ZONES, missing, too_many};
-use crate::telemetry::{MAX_ZONES, Missing, Trip, TripKind, Zone};
+use crate::telemetry::{MAX_ZONES, Missing, Trip, TripKind, Zone, names};
 use crate::units::Celsius;
 
 /// From the critical trip down to where a board slows itself down, where nothing else is known: TX2 thermal design guide, 101 less 95.5 °C.
@@ -90,7 +90,7 @@ fn thermal_zone(folder: &Path) -> Option<(Zone, Node)> {
         })
         .collect();
     trips.sort_by(|a, b| a.at.0.total_cmp(&b.at.0));
-    let governs = zone_governs(&called);
+    let governs = names::zone_governs(&called);
     Some((Zone { throttle_at: throttle_at(&trips), governs, name: called, origin: node.path().display().to_string(), trips }, node))
 }
 
@@ -120,12 +120,6 @@ fn chip_temperatures(chip: &Path, called: &str) -> Vec<(Zone, Node)> {
         found.push((zone, node));
     }
     found
-}
-
-/// False for placeholders, estimates, and parts that do not cool down when Squint does less.
-fn zone_governs(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    !["pmic", "wifi", "iwl", "fan-est", "int3400", "battery"].iter().any(|part| name.contains(part))
 }
 
 /// True for cooling devices that slow a processor or the board down.

@@ -11,11 +11,8 @@ use arrayvec::ArrayVec;
 
 use super::node::{Node, entries, name, numbered, text};
 use super::rapl::{Counter, Domain, Rapl};
-use crate::telemetry::{MAX_RAILS, Missing, Rail, missing};
+use crate::telemetry::{MAX_RAILS, Missing, Rail, missing, names};
 use crate::units::Milliwatts;
-
-/// Names of the rail that feeds the whole module.
-const TOTALS: [&str; 2] = ["VDD_IN", "POM_5V_IN"];
 
 /// How a rail is read.
 enum Meter {
@@ -133,8 +130,7 @@ impl Rails {
 
     /// Finds the rail that stands for the board, or adds a sum.
     fn total(&mut self, found: &mut Found) {
-        let named = |rail: &Rail| TOTALS.iter().any(|total| rail.name.eq_ignore_ascii_case(total));
-        found.total = found.total.or_else(|| found.rails.iter().position(named));
+        found.total = found.total.or_else(|| names::total(found.rails.iter().map(|rail| rail.name.as_str())));
         let mut summed = (0..).zip(&self.summed).filter(|(_, summed)| **summed).map(|(index, _)| index);
         match (found.total, summed.next(), summed.next()) {
             (None, Some(only), None) => found.total = Some(only),

@@ -4,17 +4,13 @@
 //! read, and [`Board::doubts`] says so. Used by the live source, the simulator and the tests alike.
 
 use super::scan::{Token, scan};
-use crate::telemetry::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Rail, Sample, Zone, missing};
+use crate::telemetry::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Rail, Sample, Zone, missing, names};
 use crate::units::Milliwatts;
 
 /// Where readings come from, in the inventory.
 pub const ORIGIN: &str = "tegrastats";
 /// Name of the rail that is summed up where none stands for the whole board.
 const SUM: &str = "sum";
-/// Rails that feed all others, best first.
-const TOTALS: [&str; 3] = ["VDD_IN", "POM_5V_IN", "VIN"];
-/// Parts of zone names, in lower case, of placeholders and of parts that Squint cannot cool.
-const NOT_OURS: [&str; 6] = ["pmic", "wifi", "wlan", "nvme", "ath1", "mt79"];
 /// Most late names that are kept.
 const MOST_LATE: usize = 16;
 
@@ -94,7 +90,7 @@ impl Board {
         if std::mem::replace(&mut self.fixed, true) {
             return;
         }
-        let total = TOTALS.iter().find_map(|name| self.rails.iter().position(|rail| rail == name));
+        let total = names::total(self.rails.iter().map(String::as_str));
         let inventory = &mut self.inventory;
         inventory.total = total;
         if total.is_none() && !inventory.rails.is_empty() {
@@ -213,8 +209,7 @@ impl Board {
                 self.latest.rails.push(None);
             }
             Kind::Zone => {
-                let lower = name.to_ascii_lowercase();
-                let governs = !NOT_OURS.iter().any(|part| lower.contains(part));
+                let governs = names::zone_governs(&name);
                 self.inventory.zones.push(Zone { name, origin: ORIGIN.into(), trips: vec![], throttle_at: None, governs });
                 self.latest.temperatures.push(None);
             }

@@ -1,0 +1,163 @@
+//! `squint engines build`: finds model, options and scales, lets TensorRT build, says how far it is.
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use super::tensorrt::{self, TensorRt};
+use super::{kit, out};
+use crate::bounded;
+use crate::cli::BuildArgs;
+use crate::command::kit::Kit;
+use crate::engine::catalog::MAX_MODEL;
+use crate::engine::manifest::{Kind, Network};
+use crate::engine::tensorrt::calibration::cache::{self as calibration, CalibrationCache};
+use crate::engine::tensorrt::plan::build::{BuildError, Options, Progress, Request, make};
+use crate::engine::tensorrt::plan::cache::{Cache, Entry, Writer};
+use crate::engine::tensorrt::plan::child::Line;
+use crate::engine::tensorrt::plan::sidecar::Target;
+use crate::error::Error;
+
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Missing(what) => Self::Missing(what),
+            BuildError::Refused(_) => Self::Usage(error.to_string()),
+            BuildError::Cache(error) => error.into(),
+            other => Self::Unfit(other.to_string()),
+        }
+    }
+}
+
+/// The networks behind `ids`, each once; all of the catalogue without any.
+fn networks<'a>(kit: &'a Kit, ids: &'a [String]) -> Result<Vec<(&'a str, &'a Network)>, Error> {
+    let all: Vec<&str> = if ids.is_empty() { kit.catalog.ids().collect() } else { ids.iter().map(String::as_str).collect() };
+    let mut found: Vec<(&str, &Network)> = Vec::new();
+    for id in all {
+        let networks = kit.catalog.networks(id);
+        if networks.is_empty() {
+            return Err(Error::Usage(kit.catalog.unknown(id)));
+        }
+        for (manifest, _) in networks {
+            if let Kind::Network(network) = &manifest.kind
+                && !found.iter().any(|(known, _)| *known == manifest.id)
+            {
+                found.push((&manifest.id, network));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    bounded::bytes(path, limit).map_err(|error| Error::File { path: path.to_owned(), reason: format!("cannot be read: {error}") })
+}
+
+/// A calibration cache that is one.
+fn scales(path: &Path) -> Result<(CalibrationCache, Vec<u8>), Error> {
+    let bytes = read(path, calibration::MAX_BYTES as u64)?;
+    let cache =
+        CalibrationCache::parse(&bytes).map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })?;
+    Ok((cache, bytes))
+}
+
+/// Builds one engine after the other. One that fails does not keep the others from being built.
+pub(super) fn build(args: &BuildArgs) -> Result<(), Error> {
+    if args.tied {
+        tie()?;
+    }
+    let kit = kit(&args.plans)?;
+    let networks = networks(&kit, &args.ids)?;
+    let scales = args.calibration_cache.as_deref().map(scales).transpose()?;
+    if scales.is_some() && networks.len() != 1 {
+        return Err(Error::Usage("--calibration-cache is for one engine; name it".into()));
+    }
+    let here = tensorrt::find()?;
+    if let (Some((cache, _)), Some(path)) = (&scales, &args.calibration_cache) {
+        cache.check(here.host.tensorrt).map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
+    }
+    let BuildArgs { precision, device, batch, workspace_mib, .. } = *args;
+    let options = Options { precision, batch, device, workspace_mib };
+    let writer = Cache::new(&kit.config.engines.plans).writer()?;
+    let mut bad = 0;
+    for (id, network) in &networks {
+        let scales = scales.as_ref().map(|(_, bytes)| bytes.as_slice());
+        let built = build_one(&here, &writer, id, network, &options, scales, args);
+        bad += usize::from(built.is_err());
+        tell(id, &built, args.json)?;
+    }
+    if bad == 0 { Ok(()) } else { Err(Error::Unfit(format!("{bad} of {} engines were not built", networks.len()))) }
+}
+
+fn build_one(
+    here: &TensorRt,
+    writer: &Writer,
+    id: &str,
+    network: &Network,
+    options: &Options,
+    scales: Option<&[u8]>,
+    args: &BuildArgs,
+) -> Result<Entry, BuildError> {
+    let target = here.host.target(network, options, scales)?;
+    let request = request(writer, id, network, target, scales, options)?;
+    let mut progress = |progress: Progress| {
+        // Whoever listened may be gone; the plan is wanted all the same.
+        let _ = if args.json { line(&Line::Progress(progress)) } else { writeln!(std::io::stderr(), "{id}: {}", words(&progress)) };
+    };
+    make(here.builder.as_ref(), writer, &request, args.again, &mut progress)
+}
+
+pub(super) fn request(
+    writer: &Writer,
+    id: &str,
+    network: &Network,
+    target: Target,
+    scales: Option<&[u8]>,
+    options: &Options,
+) -> Result<Request, BuildError> {
+    let onnx = bounded::bytes(&network.file, MAX_MODEL);
+    Ok(Request {
+        model: id.to_owned(),
+        onnx: onnx.map_err(|error| BuildError::Unfit(format!("{}: {error}", network.file.display())))?,
+        workspace: options.workspace_mib.map(|mib| u64::from(mib) << 20),
+        calibration: scales.filter(|_| target.key.calibration.is_some()).map(<[u8]>::to_vec),
+        timing: writer.cache().timing(target.key.tensorrt, target.key.capability),
+        target,
+    })
+}
+
+pub(super) fn words(progress: &Progress) -> String {
+    match progress.steps {
+        0 => progress.phase.clone(),
+        steps => format!("{} {} of {steps}", progress.phase, progress.done),
+    }
+}
+
+fn line(line: &Line) -> std::io::Result<()> {
+    let text = serde_json::to_string(line)?;
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+fn tell(id: &str, built: &Result<Entry, BuildError>, as_json: bool) -> Result<(), Error> {
+    match (built, as_json) {
+        (Ok(entry), true) => line(&Line::Built { plan: entry.sidecar.target.key.stem() }).map_err(out),
+        (Err(error), true) => line(&Line::Failed { cause: error.to_string() }).map_err(out),
+        (Ok(entry), false) => {
+            let (seconds, path) = (entry.sidecar.build.as_secs_f64(), entry.path.display());
+            writeln!(std::io::stdout(), "ok   {id:<26} built in {seconds:.0} s: {path}").map_err(out)
+        }
+        (Err(error), false) => writeln!(std::io::stdout(), "BAD  {id:<26} {error}").map_err(out),
+    }
+}
+
+/// Ends this process when standard input closes: whoever started it is gone, and nobody waits for the plan.
+fn tie() -> Result<(), Error> {
+    let watch = || {
+        let mut piece = [0; 64];
+        while matches!(std::io::stdin().read(&mut piece), Ok(1..)) {}
+        // At once: TensorRT's own threads do not hear of anything gentler, and what is half written is swept away.
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    };
+    std::thread::Builder::new().name("tied".into()).spawn(watch).map(|_| ()).map_err(Error::io("a thread"))
+}
