@@ -41,13 +41,13 @@ test-v4l2: build ## a real V4L2 device, in a virtual machine; as root, slow (doc
 	@scripts/deps v4l2 || true # where that cannot be had, the test says that it is skipped
 	@scripts/test-v4l2
 
-shims: ## what Squint needs to drive TensorRT, for each TensorRT whose headers are found (docs/tensorrt.md)
+shims: ## what Squint needs to drive TensorRT, for each TensorRT whose headers are found (docs/tensorrt-shim.md)
 	@scripts/shims
 
-test-tensorrt: ## the real builder and parser of TensorRT-RTX, without a GPU (x86_64; fetches 190 MB; docs/tensorrt.md)
+test-tensorrt: ## the shim with fakes, and with the real builder of TensorRT-RTX, without a GPU (x86_64; fetches 190 MB)
 	@scripts/deps rust tensorrt-headers tensorrt-rtx
 	@scripts/shims --require
-	$(CARGO) test --locked --test tensorrt_rtx -- --nocapture
+	$(CARGO) test --locked --test tensorrt_shim --test tensorrt_shim_builds --test tensorrt_rtx -- --nocapture
 
 fuzz: ## every fuzz target for EACH seconds, 60 if not given (docs/fuzzing.md)
 	@scripts/deps rust build fuzz

@@ -1,9 +1,12 @@
 //! NVIDIA's own code, driven through our shim without a GPU: TensorRT-RTX's parser, builder and runtime, and the lean runtimes. It shows that
 //! the shim's calls land where the headers say, for TensorRT 11 and RTX; nothing here says that TensorRT 8 or 10 works, or that anything
-//! runs on a GPU (docs/tensorrt.md). `make test-tensorrt` fetches the libraries; where they are not, these tests say so and pass.
+//! runs on a GPU (docs/tensorrt-shim.md). `make test-tensorrt` fetches the libraries; where they are not, these tests say so and pass.
 //!
 //! A program of its own calls the shim (tests/vendor/drive.c): a vendor's library may crash.
 #![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
+
+#[path = "common/vendor.rs"]
+mod vendor;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -143,7 +146,7 @@ fn the_real_parser_refuses_the_shipped_int8_networks_and_names_the_node() {
     for name in int8 {
         let file = format!("engines/weights/{name}");
         let told = rtx(&["build", PARSER, &file, CAPABILITY, &scratch("int8.plan")]);
-        assert!(!told.worked(), "{name} is taken now: say so in docs/tensorrt.md");
+        assert!(!told.worked(), "{name} is taken now: say so in docs/tensorrt-shim.md");
         assert!(told.says("DequantizeLinear") && told.says("the ONNX file was not parsed"), "{name}: {:?}", told.log(1));
     }
 }
@@ -175,6 +178,25 @@ fn the_real_builder_stops_when_told_and_hands_out_no_plan() {
     assert_eq!(told.progress().len(), 20, "no report after the one that said stop");
     assert!(told.says("the build was given up, as told"), "{:?}", told.log(1));
     assert!(!Path::new(&plan).exists());
+}
+
+/// The exercise program says what a build hands out. Without a GPU nothing is timed, so the cache is an empty one, in TensorRT's own format.
+#[test]
+fn the_real_builder_hands_out_a_timing_cache_and_goes_on_without_one_that_is_none() {
+    let (Some((_, shims)), Some(exercise)) = (tools(), vendor::program("exercise")) else { return };
+    let noise = scratch("noise.timing");
+    std::fs::write(&noise, [0xa5; 172]).unwrap();
+    for (folder, earlier) in [("timed", None), ("timed-anew", Some(format!("timing={noise}")))] {
+        let folder = scratch(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut command = Command::new(&exercise);
+        command.current_dir(root()).arg(shims.join("libsquint-trt-rtx1.so")).args([RTX, "build", PARSER, FLOAT32, &folder]);
+        let output = command.arg(format!("capability={CAPABILITY}")).args(earlier).output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(told.ends_with("{\"result\":1}\n"), "{told}");
+        assert!(!std::fs::read(Path::new(&folder).join("timing")).unwrap().is_empty());
+        assert_eq!(told.contains("Failed to deserialize timing cache"), folder.ends_with("anew"), "{told}");
+    }
 }
 
 #[test]

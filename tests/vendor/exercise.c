@@ -58,18 +58,20 @@ static void on_log(void* who, int32_t severity, const char* text) {
 static char* read_file(const char* path, size_t* length) {
     FILE* file = fopen(path, "rb");
     if (!file) leave(path);
-    char* bytes = NULL;
-    size_t room = 0;
-    ssize_t got = getdelim(&bytes, &room, -1, file); // to the end: no byte is -1
-    *length = got < 0 ? 0 : (size_t)got;
+    fseek(file, 0, SEEK_END);
+    *length = (size_t)ftell(file);
+    rewind(file);
+    char* bytes = malloc(*length + 1);
+    if (!bytes || fread(bytes, 1, *length, file) != *length) leave(path);
     fclose(file);
     return bytes;
 }
 
 // ---- frames ----
 int cuInit(unsigned), cuDeviceGet(int*, int), cuDevicePrimaryCtxRetain(void**, int), cuDevicePrimaryCtxReset(int), cuCtxSetCurrent(void*);
-int cuMemAlloc_v2(uint64_t*, size_t), cuMemcpyHtoD_v2(uint64_t, const void*, size_t), cuMemcpyDtoH_v2(void*, uint64_t, size_t);
-int cuStreamCreate(void**, unsigned), cuStreamSynchronize(void*), cuStreamDestroy_v2(void*), cuMemFree_v2(uint64_t);
+int cuMemAlloc_v2(uint64_t*, size_t), cuMemFree_v2(uint64_t);
+int cuMemcpyHtoDAsync_v2(uint64_t, const void*, size_t, void*), cuMemcpyDtoHAsync_v2(void*, uint64_t, size_t, void*);
+int cuStreamCreate(void**, unsigned), cuStreamSynchronize(void*), cuStreamDestroy_v2(void*);
 unsigned long fake_cuda_live(void);
 
 static size_t values_of(const SquintTrtTensor* tensor) {
@@ -99,8 +101,8 @@ static int run(void* shim, void* nvinfer, SquintTrtLogger* logger, char** args) 
     IN(cuda, cuCtxSetCurrent);
     IN(cuda, cuMemAlloc_v2);
     IN(cuda, cuMemFree_v2);
-    IN(cuda, cuMemcpyHtoD_v2);
-    IN(cuda, cuMemcpyDtoH_v2);
+    IN(cuda, cuMemcpyHtoDAsync_v2);
+    IN(cuda, cuMemcpyDtoHAsync_v2);
     IN(cuda, cuStreamCreate);
     IN(cuda, cuStreamSynchronize);
     IN(cuda, cuStreamDestroy_v2);
@@ -140,7 +142,7 @@ static int run(void* shim, void* nvinfer, SquintTrtLogger* logger, char** args) 
         for (int32_t i = 0; i < many; i++) {
             if (!tensors[i].is_input) continue;
             for (size_t v = 0; v < values_of(&tensors[i]); v++) host[i][v] = (float)(frame + i);
-            p_cuMemcpyHtoD_v2(memory[i], host[i], values_of(&tensors[i]) * sizeof(float));
+            p_cuMemcpyHtoDAsync_v2(memory[i], host[i], values_of(&tensors[i]) * sizeof(float), stream);
         }
         int done = p_squint_trt_enqueue(context, stream), code = p_cuStreamSynchronize(stream);
         good += done && !code;
@@ -148,7 +150,7 @@ static int run(void* shim, void* nvinfer, SquintTrtLogger* logger, char** args) 
         printf("{\"frame\":%d,\"enqueued\":%d,\"code\":%d", frame, done, code);
         for (int32_t i = 0; i < many && done && !code; i++) {
             if (tensors[i].is_input) continue;
-            p_cuMemcpyDtoH_v2(host[i], memory[i], values_of(&tensors[i]) * sizeof(float));
+            p_cuMemcpyDtoHAsync_v2(host[i], memory[i], values_of(&tensors[i]) * sizeof(float), stream);
             printf(",\"%s\":[", tensors[i].name);
             for (size_t v = 0; v < values_of(&tensors[i]); v++) printf(v ? ",%g" : "%g", (double)host[i][v]);
             printf("]");

@@ -267,21 +267,14 @@ OUT int cuMemFree_v2(uint64_t device) {
     ENTER_CONTEXT("cuMemFree_v2");
     return leave(device ? take_away(MEMORY, (void*)(uintptr_t)device) : OK);
 }
-static int pinned(void** host, size_t bytes) {
+OUT int cuMemHostAlloc(void** host, size_t bytes, unsigned flags) {
+    ENTER_CONTEXT("cuMemHostAlloc");
     struct thing* thing;
+    (void)flags;
     if (!bytes) return leave(INVALID_VALUE);
     if (!(thing = add(PINNED, bytes))) return leave(NO_MEMORY);
     *host = thing->at;
     return leave(OK);
-}
-OUT int cuMemHostAlloc(void** host, size_t bytes, unsigned flags) {
-    ENTER_CONTEXT("cuMemHostAlloc");
-    (void)flags;
-    return pinned(host, bytes);
-}
-OUT int cuMemAllocHost_v2(void** host, size_t bytes) {
-    ENTER_CONTEXT("cuMemAllocHost_v2");
-    return pinned(host, bytes);
 }
 OUT int cuMemFreeHost(void* host) {
     ENTER_CONTEXT("cuMemFreeHost");
@@ -309,14 +302,6 @@ OUT int cuMemcpyDtoHAsync_v2(void* host, uint64_t device, size_t bytes, void* st
     ENTER_CONTEXT("cuMemcpyDtoHAsync_v2");
     return copy(host, (const void*)(uintptr_t)device, device, bytes, stream);
 }
-OUT int cuMemcpyHtoD_v2(uint64_t device, const void* host, size_t bytes) {
-    ENTER_CONTEXT("cuMemcpyHtoD_v2");
-    return copy((void*)(uintptr_t)device, host, device, bytes, NULL);
-}
-OUT int cuMemcpyDtoH_v2(void* host, uint64_t device, size_t bytes) {
-    ENTER_CONTEXT("cuMemcpyDtoH_v2");
-    return copy(host, (const void*)(uintptr_t)device, device, bytes, NULL);
-}
 
 // ---- streams and events ----
 static int fresh(int kind, void** out) {
@@ -335,14 +320,16 @@ OUT int cuStreamCreateWithPriority(void** stream, unsigned flags, int priority) 
     (void)flags, (void)priority;
     return fresh(STREAM, stream);
 }
-OUT int cuStreamSynchronize(void* stream) {
-    ENTER_CONTEXT("cuStreamSynchronize");
-    return leave(!stream || find(STREAM, stream) ? OK : INVALID_HANDLE);
-}
-OUT int cuStreamQuery(void* stream) {
-    ENTER_CONTEXT("cuStreamQuery");
-    return leave(!stream || find(STREAM, stream) ? OK : INVALID_HANDLE);
-}
+// Whether all work is done, which it always is.
+#define DONE(name, kind, null)                                                                                            \
+    OUT int name(void* handle) {                                                                                          \
+        ENTER_CONTEXT(#name);                                                                                             \
+        return leave((null && !handle) || find(kind, handle) ? OK : INVALID_HANDLE);                                      \
+    }
+DONE(cuStreamSynchronize, STREAM, 1)
+DONE(cuStreamQuery, STREAM, 1)
+DONE(cuEventSynchronize, EVENT, 0)
+DONE(cuEventQuery, EVENT, 0)
 OUT int cuStreamDestroy_v2(void* stream) {
     ENTER_CONTEXT("cuStreamDestroy_v2");
     return leave(take_away(STREAM, stream));
@@ -360,23 +347,13 @@ OUT int cuEventRecord(void* event, void* stream) {
     thing->recorded = 1;
     return leave(OK);
 }
-OUT int cuEventSynchronize(void* event) {
-    ENTER_CONTEXT("cuEventSynchronize");
-    return leave(find(EVENT, event) ? OK : INVALID_HANDLE);
-}
-OUT int cuEventQuery(void* event) {
-    ENTER_CONTEXT("cuEventQuery");
-    return leave(find(EVENT, event) ? OK : INVALID_HANDLE);
-}
-static int elapsed(float* ms, void* from, void* to) {
-    struct thing *start = find(EVENT, from), *end = find(EVENT, to);
+OUT int cuEventElapsedTime(float* ms, void* from, void* to) {
+    struct thing *start, *end;
+    ENTER_CONTEXT("cuEventElapsedTime");
+    start = find(EVENT, from), end = find(EVENT, to);
     if (!start || !end || !start->recorded || !end->recorded) return leave(INVALID_HANDLE);
     *ms = (float)(end->when.tv_sec - start->when.tv_sec) * 1e3f + (float)(end->when.tv_nsec - start->when.tv_nsec) / 1e6f;
     return leave(OK);
-}
-OUT int cuEventElapsedTime(float* ms, void* from, void* to) {
-    ENTER_CONTEXT("cuEventElapsedTime");
-    return elapsed(ms, from, to);
 }
 OUT int cuEventDestroy_v2(void* event) {
     ENTER_CONTEXT("cuEventDestroy_v2");
