@@ -18,7 +18,14 @@ use crate::whole::{self, UNFINISHED};
 #[derive(Debug)]
 pub struct Writer {
     cache: Cache,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Writer {
+    /// A child process between its birth and its program holds the lock, too, unless it is given up for all.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Cache {
@@ -33,7 +40,7 @@ impl Cache {
             Err(fs::TryLockError::WouldBlock) => return Err(CacheError::Busy { path: self.folder.clone() }),
             Err(fs::TryLockError::Error(reason)) => return Err(CacheError::Io { path, reason }),
         }
-        let writer = Writer { cache: self.clone(), _lock: lock };
+        let writer = Writer { cache: self.clone(), lock };
         writer.sweep()?;
         Ok(writer)
     }
