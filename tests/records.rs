@@ -58,7 +58,7 @@ fn summary() -> Summary {
 fn every_field_of_a_record_is_documented_and_every_documented_field_occurs() {
     let schema = Schema::read(DOC, "## Record");
     let mut seen = BTreeSet::new();
-    for report in reports::every_kind().into_iter().chain([reports::held()]) {
+    for report in reports::every_kind().into_iter().chain([reports::held(), reports::on_a_device()]) {
         schema.check(&parsed(&report), &mut seen);
         let mut buffer = Vec::new();
         write_record_with_features(&report, &mut buffer);
@@ -103,6 +103,12 @@ fn drop_times(value: &mut Value) {
         fields.remove("run_us");
         fields.values_mut().for_each(drop_times);
     }
+}
+
+#[test]
+fn what_a_device_says_it_took_is_told_where_it_has_a_clock() {
+    assert!(parsed(&reports::answered())["engines"][0].get("device_us").is_none());
+    assert_eq!(parsed(&reports::on_a_device())["engines"][0]["device_us"], 1700);
 }
 
 #[test]

@@ -181,6 +181,8 @@ struct Looked {
     queued_us: u64,
     preprocess_us: u64,
     run_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_us: Option<u64>,
     rank_us: u64,
     class: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,6 +200,7 @@ impl Looked {
             queued_us: micros(step.queued),
             preprocess_us: micros(step.times.preprocess),
             run_us: micros(step.times.run),
+            device_us: step.times.device.map(micros),
             rank_us: micros(step.times.rank),
             class: step.top.class,
             p: finite(step.top.probability),

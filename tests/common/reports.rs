@@ -109,6 +109,13 @@ pub fn failed() -> Report {
     report
 }
 
+/// As [`answered`], by an engine on a device with a clock of its own.
+pub fn on_a_device() -> Report {
+    let mut report = answered();
+    report.journey.steps[0].times.device = Some(micros(1700));
+    report
+}
+
 /// The engine wanted drew too much power: a cheaper one answered, and no second one was asked.
 pub fn held() -> Report {
     let mut report = answered();
