@@ -52,7 +52,7 @@ pub(super) struct GaugeThread {
     thread: Thread<()>,
     /// Ends it: the board is read until the last frame has gone its way.
     over: Stop,
-    /// It has read its last and keeps what was learned.
+    /// It writes down what was learned.
     keeping: Arc<AtomicBool>,
 }
 
@@ -110,8 +110,8 @@ impl Reader {
             self.gauge.telemetry.sample(at, &mut sample);
             let Some(stepped) = self.dispatcher.budget(at, &sample, (self.gauge.minute)()) else { break };
             (self.gauge.hear)(&sample, &stepped, &self.gauge.telemetry.doubts());
-            if let Some(keep) = self.gauge.keep.as_mut().filter(|_| self.clock.now() >= keep_at) {
-                self.dispatcher.kept().iter().for_each(keep);
+            if self.clock.now() >= keep_at {
+                self.keep();
                 keep_at = self.clock.now() + KEEP_AFTER[1];
             }
             self.pulse.idle();
@@ -123,10 +123,15 @@ impl Reader {
             }
         }
         // Telemetry outlives the dispatcher, so this is all that there was to learn.
+        self.keep();
+        self.pulse.end();
+    }
+
+    fn keep(&mut self) {
         if let Some(keep) = &mut self.gauge.keep {
             self.keeping.store(true, Ordering::SeqCst);
             self.dispatcher.kept().iter().for_each(keep);
+            self.keeping.store(false, Ordering::SeqCst);
         }
-        self.pulse.end();
     }
 }
