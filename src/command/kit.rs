@@ -101,6 +101,11 @@ impl Kit {
         Ok(looker::load(&self.catalog, id, &self.backends())?)
     }
 
+    /// TensorRT, whether it is there or not.
+    pub(crate) fn tensorrt(&self) -> &TensorRt {
+        &self.tensorrt
+    }
+
     fn backends(&self) -> [&dyn Backend; 2] {
         [self.runtime.as_ref(), self.tensorrt.as_ref()]
     }

@@ -71,7 +71,7 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Error> {
     if scales.is_some() && networks.len() != 1 {
         return Err(Error::Usage("--calibration-cache is for one engine; name it".into()));
     }
-    let here = tensorrt::find()?;
+    let here = tensorrt::find(&kit)?;
     if let (Some((cache, _)), Some(path)) = (&scales, &args.calibration_cache) {
         cache.check(here.host.tensorrt).map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
     }

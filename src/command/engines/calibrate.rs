@@ -37,7 +37,7 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
     if let Some(warning) = pictures.warning() {
         log::warn!("{}: {warning}", args.pictures.display());
     }
-    let here = tensorrt::find()?;
+    let here = tensorrt::find(&kit)?;
     let (scales, verdict) = learn(&kit, manifest, network, &here, &pictures)?;
     if !verdict.accepted() {
         return Err(Error::Unfit(format!("`{id}`: {verdict}")));
