@@ -8,7 +8,7 @@
 //! Beside the path: [`telemetry`] reads the board, in [`units`], and [`budget`] turns readings into what may be done; [`observe`] counts,
 //! [`stats`] does all sums, [`service`] knows systemd, signals and the log, [`config`] is what the user typed, [`cli`] and [`command`] are
 //! how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, [`control`] is how the daemon is asked and told at
-//! run time, [`socket`] listens at a path, [`lab`] sends photos down the same path to earn the files under
+//! run time, [`socket`] listens at a path, `whole` writes files that are never half there, [`versioned`] reads small ones of our own, [`lab`] sends photos down the same path to earn the files under
 //! `calibration/`, and [`simulate`] is a board to drive the budget over without a board.
 
 mod bounded;
@@ -36,6 +36,7 @@ pub mod stats;
 pub mod telemetry;
 pub mod trace;
 pub mod units;
+pub mod versioned;
 mod whole;
 
 pub mod cli;

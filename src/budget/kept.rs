@@ -10,6 +10,7 @@ use super::governor::Governor;
 use super::latency::Learned;
 use crate::engine::MAX_ENGINES;
 use crate::telemetry::MAX_ZONES;
+use crate::versioned::{self, VersionedError};
 
 /// The version that is written and read.
 const VERSION: u32 = 1;
@@ -67,30 +68,9 @@ pub struct Owner<'a> {
 /// Why a kept state is of no use. The caller goes on without it and says so.
 #[derive(Debug, thiserror::Error)]
 pub enum KeptError {
-    /// Too long to be one.
-    #[error("{origin}: {bytes} bytes, a kept state has at most {MAX_TEXT}")]
-    TooLong {
-        /// The file.
-        origin: String,
-        /// Its length.
-        bytes: usize,
-    },
-    /// Not the right JSON.
-    #[error("{origin}: {reason}")]
-    Json {
-        /// The file.
-        origin: String,
-        /// What is wrong, with line and column.
-        reason: serde_json::Error,
-    },
-    /// Written by another version.
-    #[error("{origin}: v = {found}, only {VERSION} is read; it will be learned anew")]
-    Version {
-        /// The file.
-        origin: String,
-        /// Its version.
-        found: u32,
-    },
+    /// Too long, no JSON, or of another version.
+    #[error(transparent)]
+    Text(#[from] VersionedError),
     /// A value that cannot be.
     #[error("{origin}: {key} = {value}, allowed is {low} to {high}")]
     Range {
@@ -151,21 +131,8 @@ impl Kept {
 
     /// Reads what [`Self::to_json`] wrote. `origin` is the file's name for the errors. Untrusted: everything is checked.
     pub fn from_json(text: &str, origin: &str) -> Result<Self, KeptError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            v: u32,
-        }
-        let origin = || origin.to_owned();
-        if text.len() > MAX_TEXT {
-            return Err(KeptError::TooLong { origin: origin(), bytes: text.len() });
-        }
-        let json = |reason| KeptError::Json { origin: origin(), reason };
-        match serde_json::from_str::<Versioned>(text).map_err(json)?.v {
-            VERSION => (),
-            found => return Err(KeptError::Version { origin: origin(), found }),
-        }
-        let kept: Self = serde_json::from_str(text).map_err(json)?;
-        kept.check().map_err(|(key, value, (low, high))| KeptError::Range { origin: origin(), key, value, low, high })?;
+        let kept: Self = versioned::read(text, origin, MAX_TEXT, VERSION)?;
+        kept.check().map_err(|(key, value, (low, high))| KeptError::Range { origin: origin.to_owned(), key, value, low, high })?;
         Ok(kept)
     }
 

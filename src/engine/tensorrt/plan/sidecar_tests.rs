@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::name::tests::keys;
 use super::*;
+use crate::versioned::VersionedError;
 
 /// A plan for a TX2.
 pub(crate) fn sidecar() -> Sidecar {
@@ -60,7 +61,7 @@ fn each_value_that_cannot_be_is_refused_by_file_key_value_and_what_is_allowed() 
         ("\"plan-bytes\": 4", "\"plan-bytes\": 0", "plan-bytes is \"0\", allowed is 1 to 4294967296"),
         ("\"p95-us\": 9900", "\"p95-us\": 9119", "measured.p95-us is \"9119\", allowed is 9120 to"),
         ("NVIDIA Tegra X2", "a\\nb", "target.gpu is \"a\\\\nb\", allowed is one line"),
-        ("\"v\": 1", "\"v\": 2", "v = 2, only 1 is read; the plan will be built anew"),
+        ("\"v\": 1", "\"v\": 2", "v = 2, only 1 is read; it will be made anew"),
         ("\"v\": 1,", "\"v\": 1, \"w\": 1,", "unknown field `w`"),
         ("\"v\": 1,", "\"v\": 1, \"cuda\": null,", "duplicate field `cuda`"),
         ("\"cuda\"", "\"cuda2\"", "unknown field `cuda2`"),
@@ -74,7 +75,7 @@ fn each_value_that_cannot_be_is_refused_by_file_key_value_and_what_is_allowed() 
         assert!(error.starts_with("x.json: ") && error.contains(words), "{error}");
     }
     let long = good.clone() + &" ".repeat(MAX_TEXT);
-    assert!(matches!(Sidecar::from_json(&long, "x.json"), Err(TextError::TooLong { .. })));
+    assert!(matches!(Sidecar::from_json(&long, "x.json"), Err(TextError::Text(VersionedError::TooLong { .. }))));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::name::{Key, MAX_BATCH, Odd};
 use super::sidecar::Target;
 use crate::engine::manifest::is_id;
+use crate::versioned::{self, VersionedError};
 
 /// The version that is written and read.
 pub(super) const VERSION: u32 = 1;
@@ -24,30 +25,9 @@ const MAX_FLAGS: usize = 32;
 /// Why a file beside a plan is of no use. The plan then does not count and is built anew.
 #[derive(Debug, thiserror::Error)]
 pub enum TextError {
-    /// Too long to be one.
-    #[error("{origin}: {bytes} bytes, such a file has at most {MAX_TEXT}")]
-    TooLong {
-        /// The file.
-        origin: String,
-        /// Its length.
-        bytes: usize,
-    },
-    /// Not the right JSON.
-    #[error("{origin}: {reason}")]
-    Json {
-        /// The file.
-        origin: String,
-        /// What is wrong, with line and column.
-        reason: serde_json::Error,
-    },
-    /// Written by another version of Squint.
-    #[error("{origin}: v = {found}, only {VERSION} is read; the plan will be built anew")]
-    Version {
-        /// The file.
-        origin: String,
-        /// Its version.
-        found: u32,
-    },
+    /// Too long, no JSON, or of another version.
+    #[error(transparent)]
+    Text(VersionedError),
     /// A value that cannot be.
     #[error("{origin}: {key} is {value:?}, allowed is {allowed}")]
     Value {
@@ -64,19 +44,7 @@ pub enum TextError {
 
 /// Reads `text` as a `T` of our version.
 pub(super) fn read<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, TextError> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        v: u32,
-    }
-    let origin = || origin.to_owned();
-    if text.len() > MAX_TEXT {
-        return Err(TextError::TooLong { origin: origin(), bytes: text.len() });
-    }
-    let json = |reason| TextError::Json { origin: origin(), reason };
-    match serde_json::from_str::<Versioned>(text).map_err(json)?.v {
-        VERSION => serde_json::from_str(text).map_err(json),
-        found => Err(TextError::Version { origin: origin(), found }),
-    }
+    versioned::read(text, origin, MAX_TEXT, VERSION).map_err(TextError::Text)
 }
 
 /// Checks the values of one file.
