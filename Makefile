@@ -56,6 +56,7 @@ fuzz: ## every fuzz target for EACH seconds, 60 if not given (docs/fuzzing.md)
 lint: deps ## rustfmt and clippy, warnings are errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fetch --locked --manifest-path tests/fuzz/Cargo.toml # its lock file still fits
 
 bench: build ## what Squint costs here, in turns with OpenCV and ONNX Runtime's Python binding
 	@scripts/deps run onnxruntime bench
