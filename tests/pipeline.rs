@@ -194,8 +194,8 @@ fn no_camera_starves_beside_a_faster_one() {
 
 #[test]
 fn an_unchanged_scene_gets_the_last_answer_and_a_changed_one_a_new_look() {
-    let narrow = Some(Reuse { max_change: 0.02, max_age: Duration::from_secs(60), sure_above: 0.0 });
-    let everything = Some(Reuse { max_change: 1.0, max_age: Duration::from_secs(60), sure_above: 0.0 });
+    let narrow = Some(Reuse { max_change: 0.02, max_age: Duration::from_secs(60) });
+    let everything = Some(Reuse { max_change: 1.0, max_age: Duration::from_secs(60) });
     // The camera's own setting, that of the policy where the camera has none; of both the camera's.
     for (own, policys) in [(narrow, None), (None, narrow), (narrow, everything)] {
         let looked = Arc::new(AtomicU64::new(0));

@@ -92,7 +92,7 @@ fn setup(name: &str, lossless: bool, opener: Opener) -> CameraSetup {
             stale_after: Duration::from_millis(500),
             stall_after: Duration::from_secs(5),
             retry_cap: Duration::from_secs(1),
-            reuse: (!lossless).then_some(Reuse { max_change: 0.01, max_age: Duration::from_millis(5), sure_above: 0.0 }),
+            reuse: (!lossless).then_some(Reuse { max_change: 0.01, max_age: Duration::from_millis(5) }),
         },
         frame_limit: None,
     }

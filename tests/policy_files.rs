@@ -169,7 +169,7 @@ fn hybrid_file_enters_where_it_promises_most_and_says_what_it_weighed() {
     let policy = bind("hybrid.policy.toml");
     assert_eq!((policy.kind(), policy.averages()), ("hybrid", true));
     assert_eq!(policy.engines(), [EngineIdx(2), EngineIdx(3), EngineIdx(0)]);
-    assert_eq!(policy.reuse(), Some(Reuse { max_change: 0.05, max_age: Duration::from_millis(1500), sure_above: 0.0 }));
+    assert_eq!(policy.reuse(), Some(Reuse { max_change: 0.05, max_age: Duration::from_millis(1500) }));
     // A plain scene: 0.88 for 0.06 by the small engine, 0.90 for 0.18 by the large one. A busy one: 0.5 for 0.1 by the small one.
     for (keypoints, engine, gain) in [(0.0, 2, 0.8808), (500.0, 0, 0.9002)] {
         match choose(&policy, &features([keypoints, 0.0, 0.0])) {

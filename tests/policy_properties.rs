@@ -119,7 +119,7 @@ fn allowance() -> impl Strategy<Value = Allowance> {
                 Terms { wait, p50, p95: p50.saturating_add(Duration::from_micros(more)) }
             });
         }
-        allowance.reuse = reuse.map(|(max_change, age)| Reuse { max_change, max_age: Duration::from_millis(age), sure_above: 0.2 });
+        allowance.reuse = reuse.map(|(max_change, age)| Reuse { max_change, max_age: Duration::from_millis(age) });
         allowance
     })
 }

@@ -39,9 +39,6 @@ pub struct GatherArgs {
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=3_600_000),
           requires = "reuse_max_change")]
     pub reuse_max_age_ms: u64,
-    /// Least probability of an answer's best class for which it is given again, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, requires = "reuse_max_change")]
-    pub reuse_sure_above: f32,
 }
 
 impl GatherArgs {
@@ -64,8 +61,7 @@ impl GatherArgs {
     /// When the last answer is given again, if it is.
     pub(crate) fn reuse(&self) -> Option<Reuse> {
         let max_change = self.reuse_max_change?;
-        let (max_age, sure_above) = (Duration::from_millis(self.reuse_max_age_ms), self.reuse_sure_above);
-        Some(Reuse { max_change, max_age, sure_above })
+        Some(Reuse { max_change, max_age: Duration::from_millis(self.reuse_max_age_ms) })
     }
 }
 

@@ -130,8 +130,7 @@ fn stages(policy: &Policy, profile: &Profile, say: &mut impl FnMut(String) -> Re
     let id = |engine: EngineIdx| profile.engines.get(usize::from(engine.0)).map_or("", |column| column.id.as_str());
     if let Some(reuse) = policy.reuse() {
         let (change, age) = (reuse.max_change, reuse.max_age.as_millis());
-        let sure = if reuse.sure_above > 0.0 { format!("sure above {:.2}", reuse.sure_above) } else { "sure".into() };
-        say(format!("     the last answer again, if it was {sure}, while no block changed by more than {change:.2}, for {age} ms"))?;
+        say(format!("     the last answer again, if it was sure, while no block changed by more than {change:.2}, for {age} ms"))?;
     }
     match policy.plan() {
         Plan::Confidence(confidence) => {

@@ -210,14 +210,6 @@ pub const KEYS: &[Key] = &[
     ),
     key("camera.reuse.max-age-ms", Kind::Integer(1, HOUR_MS), "ms", Unset::Integer(1000), "2000", "Longest time for which it is."),
     key(
-        "camera.reuse.sure-above",
-        Kind::Number(0.0, 1.0),
-        "probability",
-        Unset::Nothing("every answer that the policy is done with, be it its last word and unsure"),
-        "0.5",
-        "Least probability of an answer's best class for which it is.",
-    ),
-    key(
         "engines.folder",
         Kind::Path,
         "",

@@ -71,8 +71,6 @@ struct RawReuse {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_change: Option<f32>,
     max_age_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sure_above: Option<f32>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -262,9 +260,9 @@ impl RawCamera {
             stale_after: Duration::from_millis(self.stale_after_ms),
             stall_after: Duration::from_millis(self.stall_after_ms),
             retry_cap: Duration::from_millis(self.retry_cap_ms),
-            reuse: self.reuse.and_then(|RawReuse { max_change, max_age_ms, sure_above }| {
-                Some(Reuse { max_change: max_change?, max_age: Duration::from_millis(max_age_ms), sure_above: sure_above.unwrap_or(0.0) })
-            }),
+            reuse: self
+                .reuse
+                .and_then(|reuse| Some(Reuse { max_change: reuse.max_change?, max_age: Duration::from_millis(reuse.max_age_ms) })),
         };
         Some((index, camera))
     }
@@ -362,11 +360,7 @@ impl RawConfig {
             stale_after_ms: ms(camera.stale_after),
             stall_after_ms: ms(camera.stall_after),
             retry_cap_ms: ms(camera.retry_cap),
-            reuse: camera.reuse.map(|Reuse { max_change, max_age, sure_above }| RawReuse {
-                max_change: Some(max_change),
-                max_age_ms: ms(max_age),
-                sure_above: Some(sure_above).filter(|least| *least > 0.0),
-            }),
+            reuse: camera.reuse.map(|reuse| RawReuse { max_change: Some(reuse.max_change), max_age_ms: ms(reuse.max_age) }),
         };
         Self {
             // a path even if it has no folder, so that it is not taken for a name

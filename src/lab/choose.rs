@@ -131,10 +131,7 @@ pub struct Reusing {
 impl Learner for Reusing {
     fn name(&self) -> String {
         match self.reuse {
-            Some(Reuse { max_change, sure_above, .. }) if sure_above > 0.0 => {
-                format!("{}, again below {max_change:.2} if sure above {sure_above:.1}", self.inner.name())
-            }
-            Some(Reuse { max_change, .. }) => format!("{}, again below {max_change:.2}", self.inner.name()),
+            Some(reuse) => format!("{}, again below {:.2}", self.inner.name(), reuse.max_change),
             None => self.inner.name(),
         }
     }

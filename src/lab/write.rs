@@ -56,9 +56,6 @@ pub fn to_toml(policy: &Policy, profile: &Profile, provenance: &Provenance) -> R
     }
     if let Some(reuse) = policy.reuse() {
         line(format!("\n[reuse]\nmax-change = {:?}\nmax-age-ms = {}", reuse.max_change, reuse.max_age.as_millis()));
-        if reuse.sure_above > 0.0 {
-            line(format!("sure-above = {:?}", reuse.sure_above));
-        }
     }
     match policy.plan() {
         Plan::Fixed { engine, fallback } => {

@@ -259,7 +259,7 @@ fn pick(policy: &Policy, open: impl Fn(EngineIdx) -> bool, wanted: EngineIdx, al
 /// The last answer still holds if it was sure, is young enough and no block of the picture has changed much.
 fn unchanged(situation: &Situation, allowance: &Allowance) -> Option<Reason> {
     let reuse = allowance.reuse?;
-    let last = situation.past.last.as_ref().filter(|last| last.sure && last.top.probability >= reuse.sure_above)?;
+    let last = situation.past.last.as_ref().filter(|last| last.sure)?;
     let change = last.change(situation.glimpse);
     let age = situation.captured.saturating_sub(last.captured);
     (change <= reuse.max_change && age <= reuse.max_age).then(|| Reason::with(Code::Unchanged, change, reuse.max_change))

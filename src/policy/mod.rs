@@ -112,8 +112,6 @@ pub struct Reuse {
     pub max_change: f32,
     /// Longest time since that frame was captured.
     pub max_age: Duration,
-    /// Least probability of the answer's best class, 0..=1; 0 leaves it to the policy what is sure.
-    pub sure_above: f32,
 }
 
 /// The last frame of a camera that an engine looked at.

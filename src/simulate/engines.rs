@@ -74,7 +74,7 @@ pub fn policy() -> Policy {
         .map(|(place, accept_above)| Stage { engine: EngineIdx(place as u8), accept_above: *accept_above, chance: None })
         .collect();
     let plan = Plan::Confidence(Confidence { stages, average: false, score: Score::MaxSoftmax });
-    Policy::new("simulated chain", plan).with_reuse(Some(Reuse { max_change: 0.06, max_age: Duration::from_secs(1), sure_above: 0.0 }))
+    Policy::new("simulated chain", plan).with_reuse(Some(Reuse { max_change: 0.06, max_age: Duration::from_secs(1) }))
 }
 
 #[cfg(test)]

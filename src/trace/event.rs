@@ -292,9 +292,6 @@ pub struct Allowed {
     pub engines: ArrayVec<Option<[u64; 3]>, MAX_ENGINES>,
     /// Largest change, and longest age in ns.
     pub reuse: Option<(f32, u64)>,
-    /// Least probability for it; left out if there is none.
-    #[serde(default, skip_serializing_if = "is_nothing")]
-    pub reuse_sure_above: f32,
     /// Engines that the budget grants, a bit each.
     pub grant: u32,
     /// False if no second engine may look.
@@ -303,10 +300,6 @@ pub struct Allowed {
     pub rests: bool,
     /// What holds the budget down.
     pub because: Because,
-}
-
-fn is_nothing(figure: &f32) -> bool {
-    *figure == 0.0
 }
 
 /// What a decision comes to.

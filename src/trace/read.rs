@@ -298,10 +298,8 @@ fn check_decision(allowed: &Allowed, decision: &Decision) -> Result<(), String> 
     check_because("allowance.because", &allowed.because)?;
     allowed.left.into_iter().try_for_each(|left| time("allowance.left", left))?;
     allowed.engines.iter().flatten().flatten().try_for_each(|terms| time("allowance.engines", *terms))?;
-    let sure = allowed.reuse_sure_above;
     match allowed.reuse {
         Some((change, _)) if !(0.0..=1.0).contains(&change) => refused("allowance.reuse", change, "a change of 0 to 1"),
-        _ if !(0.0..=1.0).contains(&sure) => refused("allowance.reuse_sure_above", sure, "a probability of 0 to 1"),
         _ => Ok(()),
     }
 }

@@ -18,10 +18,8 @@ pub(super) const INNER_FOLDS: usize = 5;
 const MARGINS: [f64; 3] = [0.0, 0.5, 1.0];
 /// Features that a hybrid policy's first decision may look at: light, detail and sharpness, each for one.
 pub(in crate::command) const FEATURES: [&str; 4] = ["contrast", "n_keypoints", "edge_density", "sharpness"];
-/// Changes of the picture under which an answer is given again, tried on streams; 0 is never, and comes first as the simplest.
+/// Changes of the picture under which an answer is given again, tried on streams; 0 is never.
 const CHANGES: [f32; 5] = [0.0, 0.03, 0.06, 0.1, 0.15];
-/// Least probabilities for which it is.
-const SURE: [f32; 3] = [0.0, 0.4, 0.6];
 /// How much longer than the mean time asked for a look may take on streams.
 const STRETCHES: [f64; 3] = [1.0, 2.5, 5.0];
 /// Longest time for which it is.
@@ -148,14 +146,13 @@ pub(super) fn chooser(args: &TrainArgs, profile: &Profile, reference: usize, poo
     Ok((Chooser { candidates, objective, folds: INNER_FOLDS, seed: args.seed, reuse: None }, wanted))
 }
 
-/// The learner under every way of giving answers again; `only` the middle change, for all but the first few.
+/// The learner under every way of giving answers again; `only` the middle one, for all but the first few.
 fn reusing(inner: Box<dyn Learner>, only: bool) -> Vec<Box<dyn Learner>> {
     let inner: std::sync::Arc<dyn Learner> = inner.into();
-    let one = |reuse| Box::new(Reusing { inner: inner.clone(), reuse }) as Box<dyn Learner>;
     let changes = if only { &CHANGES[2..3] } else { &CHANGES[..] };
-    let never = changes.contains(&0.0).then(|| one(None));
-    let again = changes.iter().filter(|change| **change > 0.0).flat_map(|&max_change| {
-        SURE.iter().map(move |&sure_above| Reuse { max_change, max_age: AGE, sure_above }).collect::<Vec<_>>()
-    });
-    never.into_iter().chain(again.map(|reuse| one(Some(reuse)))).collect()
+    let one = |change: &f32| {
+        let reuse = (*change > 0.0).then_some(Reuse { max_change: *change, max_age: AGE });
+        Box::new(Reusing { inner: inner.clone(), reuse }) as Box<dyn Learner>
+    };
+    changes.iter().map(one).collect()
 }

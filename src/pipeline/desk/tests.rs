@@ -194,7 +194,7 @@ fn a_camera_that_loses_nothing_is_served_in_order_one_frame_at_a_time() {
 
 #[test]
 fn an_unchanged_scene_is_given_the_last_answer_by_number_not_by_arrival() {
-    let reuse = Some(Reuse { max_change: 0.02, max_age: ms(10_000), sure_above: 0.0 });
+    let reuse = Some(Reuse { max_change: 0.02, max_age: ms(10_000) });
     let mut office = Office::new(&[5, 10], false, vec![Terminal { reuse, ..live(1000) }]);
     office.send_grey(0, 0, 10);
     office.answer(0, 1, 0.5); // frame 0 goes on to engine 1

@@ -161,7 +161,7 @@ fn earlier_answer_stands_when_the_stronger_engine_fails() {
 #[test]
 fn unchanged_scene_gets_the_last_answer_while_it_is_young_and_was_sure() {
     let mut allowance = allowance(None);
-    allowance.reuse = Some(Reuse { max_change: 0.04, max_age: ms(500), sure_above: 0.0 });
+    allowance.reuse = Some(Reuse { max_change: 0.04, max_age: ms(500) });
     let last = LastAnswer {
         top: Top::default(),
         margin: 0.5,

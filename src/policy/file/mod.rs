@@ -111,12 +111,11 @@ impl PolicyFile {
 
     /// `[reuse]`: the last answer is given again, where a camera's own configuration says nothing of it.
     fn reuse(top: &mut Fields) -> Result<Option<Reuse>, PolicyError> {
-        let Some(mut table) = top.table("reuse", &["max-change", "max-age-ms", "sure-above"])? else { return Ok(None) };
+        let Some(mut table) = top.table("reuse", &["max-change", "max-age-ms"])? else { return Ok(None) };
         let allowed = "the largest change of a block of the picture, 0 to 1";
         let max_change = table.number("max-change", 0.0, 1.0)?.ok_or_else(|| table.missing("max-change", allowed))? as f32;
         let max_age = Duration::from_millis(table.count("max-age-ms", 1, HOUR_MS)?.unwrap_or(1000));
-        let sure_above = table.number("sure-above", 0.0, 1.0)?.unwrap_or(0.0) as f32;
-        Ok(Some(Reuse { max_change, max_age, sure_above }))
+        Ok(Some(Reuse { max_change, max_age }))
     }
 
     /// `[engines]`: id = "sha256". Kinds tuned on measured answers must pin every engine, the others may.

@@ -44,7 +44,6 @@ impl From<&Allowance> for Allowed {
             left: allowance.remaining.map(nanos),
             engines: allowance.engines[..known].iter().map(terms).collect(),
             reuse: allowance.reuse.map(|reuse| (reuse.max_change, nanos(reuse.max_age))),
-            reuse_sure_above: allowance.reuse.map_or(0.0, |reuse| reuse.sure_above),
             grant,
             escalation,
             rests,
@@ -72,11 +71,7 @@ impl From<&Allowed> for Allowance {
         Self {
             remaining: allowed.left.map(Duration::from_nanos),
             engines,
-            reuse: allowed.reuse.map(|(max_change, age)| Reuse {
-                max_change,
-                max_age: Duration::from_nanos(age),
-                sure_above: allowed.reuse_sure_above,
-            }),
+            reuse: allowed.reuse.map(|(max_change, age)| Reuse { max_change, max_age: Duration::from_nanos(age) }),
             grant: allowed.granted(),
         }
     }

@@ -49,7 +49,7 @@ fn a_stuck_engine_does_not_keep_its_shift_and_its_late_return_harms_nobody() {
 
 #[test]
 fn an_answer_of_the_old_shift_is_not_given_again_by_the_new() {
-    let reuse = Some(Reuse { max_change: 0.02, max_age: ms(10_000), sure_above: 0.0 });
+    let reuse = Some(Reuse { max_change: 0.02, max_age: ms(10_000) });
     let mut office = Office::new(&[5], false, vec![Terminal { reuse, ..live(1000) }]);
     office.send(0);
     office.answer(0, 1, 0.9);

@@ -35,7 +35,7 @@ proptest! {
         costs in prop::array::uniform3(0..60u64),
         average: bool,
     ) {
-        let reuse = Some(Reuse { max_change: 0.5, max_age: ms(50), sure_above: 0.3 });
+        let reuse = Some(Reuse { max_change: 0.5, max_age: ms(50) });
         let terminals = vec![live(100), Terminal { reuse, ..live(250) }, lossless(100)];
         let mut office = Office::new(&costs, average, terminals);
         let mut stopped = false;
