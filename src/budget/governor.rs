@@ -8,12 +8,13 @@
 mod bounds;
 mod events;
 mod lateness;
+mod spending;
 
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use self::bounds::{Bound, MOST_OWED, ceiling_of};
+use self::bounds::{Bound, ceiling_of};
 use self::events::Events;
 use self::lateness::Lateness;
 use super::costs::Costs;
@@ -74,6 +75,10 @@ pub struct Governor {
     /// The level given, smoothed; and the one held for each of power and temperature since a reading went.
     usual: f64,
     held: [Option<f64>; 3],
+    /// The level for now that keeps the mean over the power cap's window near the cap, if it is another one than the cap's own; and true
+    /// if the window is spent: nobody may look twice.
+    now: Option<f64>,
+    spent: bool,
     rate: Option<f64>,
     /// The board's power, measured or reckoned; `missing_s` says which.
     board: Smooth,
@@ -83,8 +88,6 @@ pub struct Governor {
     looked: Smooth,
     lately: Smooth,
     expected: Smooth,
-    /// What was drawn less than the cap lately, J; it leaks over the window.
-    owed_j: f64,
     standing: Standing,
     changes: u64,
     unreachable: ArrayVec<Unreachable, 5>,
@@ -143,6 +146,8 @@ impl Governor {
             given: top,
             usual: top,
             held: [None; 3],
+            now: None,
+            spent: false,
             rate: None,
             board: Smooth::default(),
             board_read: false,
@@ -150,7 +155,6 @@ impl Governor {
             looked: Smooth::default(),
             lately: Smooth::default(),
             expected: Smooth::default(),
-            owed_j: 0.0,
             standing: Standing::FREE,
             changes: 0,
             unreachable: ArrayVec::new(),
@@ -185,7 +189,6 @@ impl Governor {
         }
         if limits.power != self.limits.power {
             self.window = Window::new(limits.power.as_ref().map_or(1.0, |power| power.window.as_secs_f64()));
-            self.owed_j = 0.0;
             self.rail = Smooth::default();
         }
         if limits.energy_per_day_wh != self.limits.energy_per_day_wh {
@@ -261,7 +264,7 @@ impl Governor {
         energies.iter_mut().for_each(|energy| *energy *= dearness);
         let goal = self.goal(&energies, sample, costs);
         self.move_level(dt_s, &goal);
-        self.given = self.pair.step(dt_s, self.wanted, goal.urgent);
+        self.given = self.pair.step(dt_s, self.wanted, goal.urgent, self.now.unwrap_or(self.wanted));
         self.usual += (self.given - self.usual) * (1.0 - exp(-dt_s / HELD_S));
         self.lateness.step(dt_s, self.limits.latency, tally, costs, self.crew);
 
@@ -293,12 +296,6 @@ impl Governor {
         self.board.missing_s = if board.is_some() { 0.0 } else { missing_s + dt_s };
         self.board_read |= board.is_some();
         self.rail.add(dt_s, SMOOTH_S, rail);
-        if let (Some(power), Some(rail)) = (&self.limits.power, rail) {
-            let window_s = power.window.as_secs_f64().max(1.0);
-            let lacks = f64::from(power.cap.0) / 1000.0 - rail;
-            let whole = f64::from(power.cap.0) / 1000.0 * window_s;
-            self.owed_j = (self.owed_j * exp(-dt_s / window_s) + lacks * dt_s).clamp(-MOST_OWED.0 * whole, MOST_OWED.1 * whole);
-        }
         self.window.add(dt_s, rail);
         if let Some(day) = &mut self.day {
             day.add(dt_s, board);
@@ -388,7 +385,14 @@ impl Governor {
                 because = late;
             }
         }
-        Standing { admissible, reach, stretch: stretch as f32, escalation: !self.lateness.too_late(), interval, because }
+        Standing {
+            admissible,
+            reach,
+            stretch: stretch as f32,
+            escalation: !self.lateness.too_late() && !self.spent,
+            interval,
+            because,
+        }
     }
 }
 

@@ -42,10 +42,27 @@ impl Window {
         }
     }
 
+    /// Of what was read, joules and seconds that will still be in the window in `ahead_s`.
+    pub fn stays(&self, ahead_s: f64) -> (f64, f64) {
+        let leaving = (ahead_s / self.slot_s).clamp(0.0, (SLOTS - 1) as f64);
+        // From the oldest on: the one after the present one.
+        let of = |age: usize, slot: (f64, f64)| {
+            let share = (age as f64 + 1.0 - leaving).clamp(0.0, 1.0);
+            (slot.0 * share, slot.1 * share)
+        };
+        let oldest_first = (0..SLOTS).map(|age| of(age, self.slots[(self.at + 1 + age) % SLOTS]));
+        oldest_first.fold((0.0, 0.0), |sum, slot| (sum.0 + slot.0, sum.1 + slot.1))
+    }
+
     /// Mean, W; `None` without a reading in the window.
     pub fn mean(&self) -> Option<f64> {
         let (joules, seconds) = self.slots.iter().fold((0.0, 0.0), |sum, slot| (sum.0 + slot.0, sum.1 + slot.1));
         (seconds > 0.0).then(|| joules / seconds)
+    }
+
+    /// Energy of the window beyond what `watts` all the time would have been, J.
+    pub fn excess_j(&self, watts: f64) -> f64 {
+        self.slots.iter().map(|(joules, seconds)| joules - watts * seconds).sum()
     }
 }
 

@@ -14,6 +14,8 @@ const DOWN: f64 = 2.0;
 const DWELL_S: f64 = 10.0;
 /// A step down within this time of a step up takes it back.
 const TAKEN_BACK_S: f64 = 900.0;
+/// So near to the end of the pair the level must be for the level for the moment to speak for a step up.
+const NEAR: f64 = 0.2;
 /// After this long without a step the next one up is cheaper again.
 const FORGIVEN_S: f64 = 1800.0;
 
@@ -39,14 +41,16 @@ impl Pair {
         self.at
     }
 
-    /// Time passes with `level` wanted; `urgent` steps down without evidence. Returns the level that this pair can give.
-    pub fn step(&mut self, dt_s: f64, level: f64, urgent: bool) -> f64 {
+    /// Time passes with `level` wanted; `urgent` steps down without evidence. Returns the level that this pair can give of `now`, the level
+    /// for this moment: above `level` it speaks for a step up as well, below it it does not speak for one down, since it passes.
+    pub fn step(&mut self, dt_s: f64, level: f64, urgent: bool, now: f64) -> f64 {
         self.since_step_s += dt_s;
         self.since_up_s += dt_s;
         if self.since_step_s > FORGIVEN_S {
             self.since_step_s = DWELL_S;
             self.price = (self.price / DEARER).max(UP.0);
         }
+        let level = if level >= (self.at + 1) as f64 - NEAR { level.max(now) } else { level };
         let wanted = (level.max(0.0).floor() as usize).min(self.rungs);
         if wanted > self.at {
             // At the top there is no beyond that would show how much is wanted.
@@ -70,9 +74,9 @@ impl Pair {
             (self.up, self.down) = (0.0, 0.0);
         }
         match self.at {
-            0 => level.clamp(-1.0, 1.0),
+            0 => now.clamp(-1.0, 1.0),
             at if at == self.rungs => at as f64,
-            at => level.clamp(at as f64, (at + 1) as f64),
+            at => now.clamp(at as f64, (at + 1) as f64),
         }
     }
 }

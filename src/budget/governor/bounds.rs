@@ -2,9 +2,10 @@
 
 use arrayvec::ArrayVec;
 
+use super::spending::Room;
 use super::{AHEAD_S, Governor, MARGIN, Unreachable};
 use crate::budget::costs::Costs;
-use crate::budget::ladder::{energy_at, level_of_energy, level_of_power};
+use crate::budget::ladder::{energy_at, level_of_energy, level_of_power, power_at};
 use crate::budget::standing::{Because, Why};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::telemetry::{Sample, Zone};
@@ -14,11 +15,7 @@ use crate::units::Celsius;
 const AIM_BELOW_C: f64 = 0.1;
 /// A reading that a limit needs is gone if it has been missing for this long, s.
 const GONE_S: f64 = 5.0;
-/// What the average over the window lacks or exceeds is made up for over this share of a window, soon enough for the same window...
-const MAKE_UP: f64 = 0.2;
-/// ... and no more of it than these shares of the window's energy: what was saved hardly counts, since it leaves the window in its turn.
-pub(super) const MOST_OWED: (f64, f64) = (0.1, 0.01);
-/// A power beyond the cap by this factor, once this share of the window's energy is owed, is no passing scene.
+/// A power beyond the cap by this factor, once this share of the window's energy was drawn too much, is no passing scene.
 const FAR: (f64, f64) = (1.3, 0.02);
 /// A zone expected above its ceiling by this much cannot wait, °C.
 const OVERSHOT_C: f64 = 0.5;
@@ -57,16 +54,21 @@ impl Governor {
                 goal = bound;
             }
         }
+        if let Some(now) = self.now {
+            let others = bounds.iter().flatten().filter(|bound| bound.because.why != Why::Power).map(|bound| bound.level);
+            let others = others.fold(top, f64::min);
+            self.now = (now < goal.level || matches!(goal.because.why, Why::Power | Why::Free)).then_some(now.min(others));
+        }
         if blind && goal.because.why == Why::Free {
             goal.because.why = Why::Blind;
         }
         goal
     }
 
-    /// A limit has no reading: no higher than what was given, and usual, when it went, for the same `limit` each time. `known` is false if there never
+    /// A limit has no reading: no higher than what was wanted, and usually given, when it went, for the same `limit` each time. `known` is false if there never
     /// was one: then the cheapest engine is what is safe.
     fn blind(&mut self, limit: usize, gone: bool, known: bool) -> Bound {
-        let safe = if known { self.usual.min(self.given) } else { 1.0 };
+        let safe = if known { self.usual.min(self.wanted) } else { 1.0 };
         let level = *self.held[limit].get_or_insert(safe);
         let why = if gone { Why::Blind } else { self.standing.because.why };
         Bound { level, urgent: !known, because: Because { why, ..Because::default() } }
@@ -100,6 +102,7 @@ impl Governor {
                 lowest = Some(Bound {
                     level: level.max(-1.0),
                     urgent,
+
                     because: Because { why: Why::Temperature, value: Some(expected as f32), limit, zone },
                 });
             }
@@ -114,6 +117,7 @@ impl Governor {
     }
 
     fn power_cap(&mut self, energies: &[f64]) -> Option<Bound> {
+        (self.now, self.spent) = (None, false);
         let power = self.limits.power.clone()?;
         let (drawn, beside) = self.power();
         let Some(rail) = self.rail.value else { return Some(self.blind(POWER, true, false)) };
@@ -125,13 +129,19 @@ impl Governor {
         let mean = self.window.mean().unwrap_or(rail);
         // A rail that is a part of the board: its share of the board's power stays as it is.
         let scale = if self.capped == self.total { 1.0 } else { drawn / rail.max(0.01) };
+        let level_of = |rail_w: f64| level_of_power(energies, self.rates(), rail_w * scale - beside).max(0.0);
+        let level = level_of(cap);
         let window_s = power.window.as_secs_f64();
-        let made_up = self.owed_j / (MAKE_UP * window_s).max(10.0);
-        let target = (cap + made_up) * scale;
-        let level = level_of_power(energies, self.rates(), target - beside).max(0.0);
+        let room = Room::of(&self.window, window_s, cap);
+        let soon = cap.max(room.least).min(room.most);
+        let now = (soon != cap).then(|| level_of(soon));
+        let lowest = power_at(energies, self.rates(), self.given.floor()) + beside;
+        let spent = room.end.is_some_and(|end| lowest > end * scale);
+        let excess_j = self.window.excess_j(cap);
+        (self.now, self.spent) = (now, spent);
         Some(Bound {
             level,
-            urgent: rail > cap * FAR.0 && self.owed_j < -FAR.1 * cap * window_s,
+            urgent: rail > cap * FAR.0 && excess_j > FAR.1 * cap * window_s,
             because: Because { why: Why::Power, value: Some((mean * 1000.0) as f32), limit: Some(power.cap.0), zone: None },
         })
     }

@@ -106,7 +106,7 @@ impl Plant {
         unit(splitmix64(self.draw)) - 0.5
     }
 
-    /// Half a second: the dearest engine allowed looks at every frame that is due.
+    /// Half a second: the dearest engine allowed looks at every frame that is due, the cheapest if there is no second look.
     fn step(&mut self) -> Standing {
         let standing = self.governor.standing();
         let mut tally = Tally::default();
@@ -121,7 +121,10 @@ impl Plant {
             if reused {
                 continue;
             }
-            let Some(engine) = (0..3u8).rev().find(|engine| standing.admits(EngineIdx(*engine), self.frame)) else { continue };
+            let admitted = |engine: &u8| standing.admits(EngineIdx(*engine), self.frame);
+            // Who may not look twice asks the cheapest one.
+            let looks = if standing.escalation { (0..3u8).rev().find(admitted) } else { (0..3u8).find(admitted) };
+            let Some(engine) = looks else { continue };
             let time = ms(TIMES_MS[usize::from(engine)] * self.slow * (1.0 + 0.1 * self.random()));
             self.costs.look(&Look { engine: EngineIdx(engine), time, crowded: false });
             tally.looks[usize::from(engine)] += 1;
