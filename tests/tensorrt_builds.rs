@@ -74,7 +74,7 @@ fn without_a_runtime_nothing_is_remembered_and_a_plan_that_crashes_in_its_trial_
     let Some(machine) = Machine::with(&["mine"]) else { return };
     let told = tell(machine.squint(&["engines", "build", "mine"], "createRuntime:1=1")).ends(69);
     assert!(told.err.contains("TensorRT makes no runtime"), "{}", told.err);
-    let told = tell(machine.squint(&["engines", "build", "mine"], "enqueue:5=crash"));
+    let told = tell(machine.squint(&["engines", "build", "mine"], "enqueue:5+=crash"));
     assert_eq!(told.signal, Some(11), "{}", told.err);
     assert_eq!(machine.files(), [""; 0]);
 }
