@@ -70,6 +70,18 @@ fn scales(path: &Path) -> Result<(CalibrationCache, Vec<u8>), Error> {
 
 /// Builds one engine after the other. One that fails does not keep the others from being built.
 pub(super) fn build(args: &BuildArgs) -> Result<(), Error> {
+    let counts = build_all(args);
+    if let (Err(error), true) = (&counts, args.json) {
+        line(&Line::Failed { cause: error.to_string() }).map_err(out)?;
+    }
+    match counts? {
+        (0, _) => Ok(()),
+        (bad, all) => Err(Error::Unfit(format!("{bad} of {all} engines were not built"))),
+    }
+}
+
+/// How many were not built, and of how many.
+fn build_all(args: &BuildArgs) -> Result<(usize, usize), Error> {
     if args.tied {
         tie()?;
     }
@@ -93,7 +105,7 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Error> {
         bad += usize::from(built.is_err());
         tell(id, &built, args.json)?;
     }
-    if bad == 0 { Ok(()) } else { Err(Error::Unfit(format!("{bad} of {} engines were not built", networks.len()))) }
+    Ok((bad, networks.len()))
 }
 
 /// What came of it.

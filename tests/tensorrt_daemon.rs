@@ -1,0 +1,241 @@
+//! `squint run` on a machine with a GPU: frames are answered on the CPU first, plans are built by a child meanwhile, and then the GPU answers.
+//!
+//! The driver and TensorRT are the fakes of tests/vendor, the shim is the real one: this proves that the parts fit together, nothing of
+//! NVIDIA's. Without headers of TensorRT 11 it says so and passes.
+
+#![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
+
+#[path = "common/gpu_machine.rs"]
+mod gpu_machine;
+#[path = "common/onnx_model.rs"]
+#[allow(dead_code)]
+mod onnx_model;
+#[path = "common/shelf.rs"]
+#[allow(dead_code)]
+mod shelf;
+#[path = "common/squint.rs"]
+mod squint_program;
+#[path = "common/vendor.rs"]
+mod vendor;
+
+use std::fs;
+
+use gpu_machine::Machine;
+use serde_json::Value;
+use squint_program::{Daemon, SOON, Told, records, squint, tell, write};
+
+/// A daemon over the engines `one` and `two`, of which `one` answers.
+struct House {
+    machine: Machine,
+}
+
+impl House {
+    fn new() -> Option<Self> {
+        let machine = Machine::with(&["one", "two"])?;
+        let text = "format = 1\nname = \"one-first\"\nkind = \"fixed\"\n[engines]\none = \"any\"\ntwo = \"any\"\n\
+                    [fixed]\nengine = \"one\"\nfallback = \"two\"\n";
+        write(machine.folder.path().join("one-first.policy.toml"), text);
+        Some(Self { machine })
+    }
+
+    fn socket(&self) -> String {
+        self.machine.folder.path().join("control.sock").display().to_string()
+    }
+
+    fn start(&self, fails: &str, set: &[(&str, &str)]) -> Daemon {
+        let policy = self.machine.folder.path().join("one-first.policy.toml").display().to_string();
+        let args = ["run", "--json", "--source", "test", "--rate-hz", "20", "--deadline-ms", "5000", "--policy", &policy];
+        let mut command = self.machine.squint(&args, fails);
+        command.env("SQUINT_CONTROL__SOCKET", self.socket()).envs(set.iter().copied());
+        Daemon::start(command)
+    }
+
+    fn status(&self) -> Value {
+        tell(squint(["status", "--json", "--socket", &self.socket()])).ends(0).json()
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        self.status()["degraded"].as_array().unwrap().iter().map(|why| why.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The runtimes of both engines, as the status tells them.
+    fn runtimes(&self) -> [String; 2] {
+        let status = self.status();
+        [0, 1].map(|at: usize| status["engines"][at]["runtime"].as_str().unwrap_or_default().to_owned())
+    }
+
+    fn failures(&self) -> usize {
+        self.machine.files().iter().filter(|name| name.ends_with(".failed.json")).count()
+    }
+}
+
+/// True if a device answered.
+fn by_gpu(record: &Value) -> bool {
+    record["engines"].as_array().is_some_and(|engines| engines.iter().any(|engine| !engine["device_us"].is_null()))
+}
+
+fn gpu_answers(daemon: &Daemon) -> bool {
+    records(&daemon.out()).iter().any(by_gpu)
+}
+
+/// Stops it; every frame that came is a record or counted as dropped.
+fn stopped(daemon: Daemon) -> Told {
+    daemon.signal("TERM");
+    let told = daemon.ends_within(SOON).ends(0);
+    let records = records(&told.out);
+    let sequence = |record: &Value| record["sequence"].as_u64().unwrap_or_default();
+    assert!(records.windows(2).all(|pair| sequence(&pair[0]) < sequence(&pair[1])), "in order, none twice");
+    told
+}
+
+/// Processes below `parent` that run a build.
+fn builds_below(parent: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let words = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        if fields.split_whitespace().nth(1) == Some(&parent.to_string()) && words.contains("engines\0build") {
+            found.push(id);
+        }
+    }
+    found
+}
+
+#[test]
+fn the_cpu_answers_while_plans_are_built_and_then_the_gpu_does_and_at_the_next_start_without_a_build() {
+    let Some(house) = House::new() else { return };
+    let mut daemon = house.start("step:2=slow-1500", &[]);
+    daemon.until_logged("TensorRT builds engine one for ");
+    assert!(!records(&daemon.out()).is_empty(), "an answer came before");
+    daemon.until("degraded", |_| house.degraded().iter().any(|why| why == "degraded: 2 of 2 engines are being built"));
+    let page = tell(squint(["status", "--socket", &house.socket()])).ends(0).out;
+    assert!(page.contains("- degraded: ") && page.contains("by onnxruntime"), "{page}");
+    assert!(house.status()["ready"].as_bool().unwrap());
+    daemon.until("the GPU answers", gpu_answers);
+    daemon.until("both on the GPU", |_| house.runtimes() == ["tensorrt", "tensorrt"]);
+    daemon.until("nothing is degraded", |_| house.degraded().is_empty());
+    assert_eq!(house.status()["reload"]["count"], 0, "nobody asked for a reload");
+    let told = stopped(daemon);
+    let records = records(&told.out);
+    let first = records.iter().position(by_gpu).unwrap();
+    assert!(first > 0, "the CPU first");
+    assert!(records[first..].iter().all(by_gpu), "and nothing between");
+    assert!(records.iter().all(|record| record["outcome"] == "answered"), "{}", told.out);
+    for words in ["engine one is built, in ", "engine two is built, in ", "; by tensorrt: one, two"] {
+        assert!(told.err.contains(words), "{words} in {}", told.err);
+    }
+
+    let mut daemon = house.start("build:1=1", &[]);
+    daemon.until("the GPU answers", gpu_answers);
+    let told = stopped(daemon);
+    assert!(!told.err.contains("TensorRT builds engine"), "{}", told.err);
+    assert!(!by_gpu(&squint_program::records(&told.out)[0]), "the start waits for nothing");
+}
+
+#[test]
+fn what_cannot_be_built_is_said_and_remembered_and_the_cpu_goes_on() {
+    let Some(house) = House::new() else { return };
+    let mut daemon = house.start("step:2=1", &[]);
+    daemon.until("both failed", |_| {
+        house.degraded().iter().any(|why| why == "degraded: 2 of 2 could not be built (one, two)")
+    });
+    daemon.until_logged("engine two could not be built, the CPU answers: ");
+    let answered = daemon.out().lines().count();
+    daemon.until_records(answered + 5);
+    let told = stopped(daemon);
+    assert_eq!((told.err.matches("TensorRT builds engine one").count(), house.failures()), (1, 2), "{}", told.err);
+    assert!(records(&told.out).iter().all(|record| !by_gpu(record)));
+
+    let mut daemon = house.start("", &[]);
+    daemon.until("the memory is told", |_| house.degraded().iter().any(|why| why.contains("2 of 2 could not be built")));
+    let told = stopped(daemon);
+    assert!(!told.err.contains("TensorRT builds engine"), "{}", told.err);
+}
+
+#[test]
+fn a_build_that_crashes_is_tried_once_more_then_remembered_and_the_daemon_goes_on() {
+    let Some(house) = House::new() else { return };
+    let mut daemon = house.start("step:2+=crash", &[]);
+    daemon.until_logged("engine one could not be built, the CPU answers: the build was ended by signal 11");
+    daemon.until("it is remembered", |_| house.failures() >= 1);
+    let answered = daemon.out().lines().count();
+    daemon.until_records(answered + 5);
+    let told = stopped(daemon);
+    assert_eq!(told.err.matches("TensorRT builds engine one").count(), 2, "{}", told.err);
+}
+
+#[test]
+fn a_daemon_that_stops_while_a_build_hangs_ends_in_time_and_leaves_no_child() {
+    let Some(house) = House::new() else { return };
+    let mut daemon = house.start("step:2=hang", &[]);
+    let id = daemon.id();
+    daemon.until("a child builds", |_| !builds_below(id).is_empty());
+    let children = builds_below(id);
+    stopped(daemon);
+    for child in children {
+        assert!(!std::path::Path::new(&format!("/proc/{child}")).exists(), "{child} is still there");
+    }
+    assert_eq!(house.failures(), 0, "a build that was cut off is no failure");
+}
+
+#[test]
+fn a_plan_that_does_not_load_leaves_its_engine_on_the_cpu_with_the_reason() {
+    let Some(house) = House::new() else { return };
+    tell(house.machine.squint(&["engines", "build"], "")).ends(0);
+    let mut daemon = house.start("deserialize:1=1", &[]);
+    daemon.until_logged("; it runs on the CPU");
+    daemon.until("the other one is on the GPU", |_| {
+        let runtimes = house.runtimes();
+        runtimes.contains(&"tensorrt".to_owned()) && runtimes.contains(&"onnxruntime".to_owned())
+    });
+    assert!(house.degraded().iter().any(|why| why.contains(" runs on the CPU: ")), "{:?}", house.degraded());
+    tell(squint(["reload", "--socket", &house.socket()])).ends(0);
+    assert_eq!(house.runtimes(), ["tensorrt", "tensorrt"], "a reload tries once more");
+    stopped(daemon);
+}
+
+#[test]
+fn an_engine_that_fails_on_the_gpu_again_and_again_goes_to_the_cpu() {
+    let Some(house) = House::new() else { return };
+    tell(house.machine.squint(&["engines", "build"], "")).ends(0);
+    let mut daemon = house.start("enqueue:40+=1", &[]);
+    daemon.until_logged("goes from TensorRT to the CPU: it failed 5 times in a row");
+    daemon.until("the CPU answers", |daemon| records(&daemon.out()).last().is_some_and(|record| record["outcome"] == "answered" && !by_gpu(record)));
+    stopped(daemon);
+}
+
+#[test]
+fn on_the_cpu_alone_nothing_of_nvidias_is_looked_for_and_with_tensorrt_alone_an_engine_without_a_plan_is_left_out() {
+    let Some(house) = House::new() else { return };
+    let mut daemon = house.start("", &[("SQUINT_ENGINES__RUNTIME", "cpu")]);
+    daemon.until_records(20);
+    assert!(house.degraded().is_empty());
+    let told = stopped(daemon);
+    assert!(!told.err.contains("TensorRT") && house.machine.files().is_empty(), "{}", told.err);
+
+    tell(house.machine.squint(&["engines", "build", "one"], "")).ends(0);
+    let mut daemon = house.start("step:2=hang", &[("SQUINT_ENGINES__RUNTIME", "tensorrt")]);
+    daemon.until("the GPU answers", gpu_answers);
+    let told = stopped(daemon);
+    assert!(records(&told.out).iter().all(by_gpu), "{}", told.out);
+    assert!(told.err.contains("no plan was built here yet; `squint engines build two` builds one"), "{}", told.err);
+}
+
+#[test]
+fn on_a_machine_without_a_driver_a_run_says_nothing_of_it() {
+    let Some(house) = House::new() else { return };
+    let policy = house.machine.folder.path().join("one-first.policy.toml").display().to_string();
+    let args = ["run", "--json", "--source", "test", "--policy", &policy, "--deadline-ms", "5000", "--engines"];
+    let mut command = squint(args);
+    command.arg(house.machine.shelf.path()).env("SQUINT_ENGINES__PLANS", house.machine.plans());
+    command.env("SQUINT_CONTROL__SOCKET", house.socket()).env("SQUINT_LOG_LEVEL", "debug");
+    let mut daemon = Daemon::start(command);
+    daemon.until_logged("no engines are built for a GPU: ");
+    daemon.until_records(20);
+    assert!(house.degraded().is_empty());
+    let told = stopped(daemon);
+    let lines: Vec<_> = told.err.lines().filter(|line| line.contains("GPU") || line.contains("TensorRT")).collect();
+    assert!(lines.iter().all(|line| line.to_lowercase().contains("debug")), "{lines:?}");
+}
