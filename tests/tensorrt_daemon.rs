@@ -46,8 +46,11 @@ impl House {
         let policy = self.machine.folder.path().join("one-first.policy.toml").display().to_string();
         let args = ["run", "--json", "--source", "test", "--rate-hz", "20", "--deadline-ms", "5000", "--policy", &policy];
         let mut command = self.machine.squint(&args, fails);
+        command.arg("--summary").arg(self.machine.folder.path().join("summary.json"));
         command.env("SQUINT_CONTROL__SOCKET", self.socket()).envs(set.iter().copied());
-        Daemon::start(command)
+        let mut daemon = Daemon::start(command);
+        daemon.until_records(1);
+        daemon
     }
 
     fn status(&self) -> Value {
@@ -79,12 +82,17 @@ fn gpu_answers(daemon: &Daemon) -> bool {
 }
 
 /// Stops it; every frame that came is a record or counted as dropped.
-fn stopped(daemon: Daemon) -> Told {
+fn stopped(house: &House, daemon: Daemon) -> Told {
+    let summary = house.machine.folder.path().join("summary.json");
     daemon.signal("TERM");
     let told = daemon.ends_within(SOON).ends(0);
-    let records = records(&told.out);
-    let sequence = |record: &Value| record["sequence"].as_u64().unwrap_or_default();
-    assert!(records.windows(2).all(|pair| sequence(&pair[0]) < sequence(&pair[1])), "in order, none twice");
+    let frames: Vec<u64> = records(&told.out).iter().map(|record| record["frame"].as_u64().unwrap()).collect();
+    assert!(frames.is_sorted_by(|one, next| one < next), "in order, none twice");
+    let summary: Value = serde_json::from_str(&fs::read_to_string(summary).unwrap()).unwrap();
+    let count = |of: &Value| of.as_u64().unwrap();
+    let settled: u64 = ["answered", "reused", "abstained", "failed"].iter().map(|outcome| count(&summary[outcome])).sum();
+    let dropped: u64 = summary["dropped"].as_object().unwrap().values().map(count).sum();
+    assert_eq!((settled, count(&summary["frames"])), (frames.len() as u64, settled + dropped), "{summary:#}");
     told
 }
 
@@ -117,7 +125,7 @@ fn the_cpu_answers_while_plans_are_built_and_then_the_gpu_does_and_at_the_next_s
     daemon.until("both on the GPU", |_| house.runtimes() == ["tensorrt", "tensorrt"]);
     daemon.until("nothing is degraded", |_| house.degraded().is_empty());
     assert_eq!(house.status()["reload"]["count"], 0, "nobody asked for a reload");
-    let told = stopped(daemon);
+    let told = stopped(&house, daemon);
     let records = records(&told.out);
     let first = records.iter().position(by_gpu).unwrap();
     assert!(first > 0, "the CPU first");
@@ -129,7 +137,7 @@ fn the_cpu_answers_while_plans_are_built_and_then_the_gpu_does_and_at_the_next_s
 
     let mut daemon = house.start("build:1=1", &[]);
     daemon.until("the GPU answers", gpu_answers);
-    let told = stopped(daemon);
+    let told = stopped(&house, daemon);
     assert!(!told.err.contains("TensorRT builds engine"), "{}", told.err);
     assert!(!by_gpu(&squint_program::records(&told.out)[0]), "the start waits for nothing");
 }
@@ -144,13 +152,13 @@ fn what_cannot_be_built_is_said_and_remembered_and_the_cpu_goes_on() {
     daemon.until_logged("engine two could not be built, the CPU answers: ");
     let answered = daemon.out().lines().count();
     daemon.until_records(answered + 5);
-    let told = stopped(daemon);
+    let told = stopped(&house, daemon);
     assert_eq!((told.err.matches("TensorRT builds engine one").count(), house.failures()), (1, 2), "{}", told.err);
     assert!(records(&told.out).iter().all(|record| !by_gpu(record)));
 
     let mut daemon = house.start("", &[]);
     daemon.until("the memory is told", |_| house.degraded().iter().any(|why| why.contains("2 of 2 could not be built")));
-    let told = stopped(daemon);
+    let told = stopped(&house, daemon);
     assert!(!told.err.contains("TensorRT builds engine"), "{}", told.err);
 }
 
@@ -162,7 +170,7 @@ fn a_build_that_crashes_is_tried_once_more_then_remembered_and_the_daemon_goes_o
     daemon.until("it is remembered", |_| house.failures() >= 1);
     let answered = daemon.out().lines().count();
     daemon.until_records(answered + 5);
-    let told = stopped(daemon);
+    let told = stopped(&house, daemon);
     assert_eq!(told.err.matches("TensorRT builds engine one").count(), 2, "{}", told.err);
 }
 
@@ -173,7 +181,7 @@ fn a_daemon_that_stops_while_a_build_hangs_ends_in_time_and_leaves_no_child() {
     let id = daemon.id();
     daemon.until("a child builds", |_| !builds_below(id).is_empty());
     let children = builds_below(id);
-    stopped(daemon);
+    stopped(&house, daemon);
     for child in children {
         assert!(!std::path::Path::new(&format!("/proc/{child}")).exists(), "{child} is still there");
     }
@@ -193,7 +201,7 @@ fn a_plan_that_does_not_load_leaves_its_engine_on_the_cpu_with_the_reason() {
     assert!(house.degraded().iter().any(|why| why.contains(" runs on the CPU: ")), "{:?}", house.degraded());
     tell(squint(["reload", "--socket", &house.socket()])).ends(0);
     assert_eq!(house.runtimes(), ["tensorrt", "tensorrt"], "a reload tries once more");
-    stopped(daemon);
+    stopped(&house, daemon);
 }
 
 #[test]
@@ -203,7 +211,7 @@ fn an_engine_that_fails_on_the_gpu_again_and_again_goes_to_the_cpu() {
     let mut daemon = house.start("enqueue:40+=1", &[]);
     daemon.until_logged("goes from TensorRT to the CPU: it failed 5 times in a row");
     daemon.until("the CPU answers", |daemon| records(&daemon.out()).last().is_some_and(|record| record["outcome"] == "answered" && !by_gpu(record)));
-    stopped(daemon);
+    stopped(&house, daemon);
 }
 
 #[test]
@@ -212,13 +220,13 @@ fn on_the_cpu_alone_nothing_of_nvidias_is_looked_for_and_with_tensorrt_alone_an_
     let mut daemon = house.start("", &[("SQUINT_ENGINES__RUNTIME", "cpu")]);
     daemon.until_records(20);
     assert!(house.degraded().is_empty());
-    let told = stopped(daemon);
+    let told = stopped(&house, daemon);
     assert!(!told.err.contains("TensorRT") && house.machine.files().is_empty(), "{}", told.err);
 
     tell(house.machine.squint(&["engines", "build", "one"], "")).ends(0);
     let mut daemon = house.start("step:2=hang", &[("SQUINT_ENGINES__RUNTIME", "tensorrt")]);
     daemon.until("the GPU answers", gpu_answers);
-    let told = stopped(daemon);
+    let told = stopped(&house, daemon);
     assert!(records(&told.out).iter().all(by_gpu), "{}", told.out);
     assert!(told.err.contains("no plan was built here yet; `squint engines build two` builds one"), "{}", told.err);
 }
@@ -231,11 +239,12 @@ fn on_a_machine_without_a_driver_a_run_says_nothing_of_it() {
     let mut command = squint(args);
     command.arg(house.machine.shelf.path()).env("SQUINT_ENGINES__PLANS", house.machine.plans());
     command.env("SQUINT_CONTROL__SOCKET", house.socket()).env("SQUINT_LOG_LEVEL", "debug");
+    command.arg("--summary").arg(house.machine.folder.path().join("summary.json"));
     let mut daemon = Daemon::start(command);
     daemon.until_logged("no engines are built for a GPU: ");
     daemon.until_records(20);
     assert!(house.degraded().is_empty());
-    let told = stopped(daemon);
+    let told = stopped(&house, daemon);
     let lines: Vec<_> = told.err.lines().filter(|line| line.contains("GPU") || line.contains("TensorRT")).collect();
     assert!(lines.iter().all(|line| line.to_lowercase().contains("debug")), "{lines:?}");
 }

@@ -103,7 +103,7 @@ impl Workshop {
         progress(Progress { phase: "trial".into(), done: 0, steps: 0 });
         let measured = measure::measure(&self.options, &plan.bytes);
         if let Err(why) = &measured {
-            log::warn!("{}: its plan was not tried: {why}", request.model);
+            progress(Progress { phase: format!("trial failed: {why}"), done: 0, steps: 0 });
         }
         let tensor = |tensor: build::Tensor| Tensor { name: tensor.name, input: tensor.is_input, dims: tensor.dims };
         let mut found = Found::default();
