@@ -70,6 +70,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
         Ok(()) => (),
         Err(error) => notify::status(&format!("ended: {error}")),
     }
+    steward.finish();
     outcome
 }
 

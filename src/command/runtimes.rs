@@ -57,9 +57,8 @@ impl Runtimes {
                 let worth: Vec<_> = models.into_iter().filter(|(id, _)| !spared.contains(*id) && has_plan(id)).collect();
                 let found = (!worth.is_empty()).then(|| tensorrt.found()).filter(|found| found.missing.is_none());
                 let host = found.and_then(|found| builder::host(&found));
-                let runs = |(id, network): &(&str, &Network)| {
-                    host.as_ref().is_some_and(|host| built::is_there(cache, host, id, network))
-                };
+                let runs =
+                    |(id, network): &(&str, &Network)| host.as_ref().is_some_and(|host| built::is_there(cache, host, id, network));
                 worth.into_iter().filter(runs).map(|(id, _)| id.to_owned()).collect()
             }
         };

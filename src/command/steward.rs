@@ -138,6 +138,13 @@ impl Steward {
         Arc::clone(&self.findings)
     }
 
+    /// The pipeline has come to its end; so does everything beside it.
+    pub(crate) fn finish(&self) {
+        // A clip that ended by itself told nobody to stop.
+        self.stop.stop();
+        self.plans.see_off();
+    }
+
     /// This is in force from the start.
     pub(crate) fn begin(&self, kit: &Kit, crew: &Crew, board: Arc<Board>) {
         let _ = self.board.set(board);

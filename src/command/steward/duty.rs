@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use log::warn;
+use log::{error, warn};
 
 use super::super::kit::Kit;
 use super::super::record;
@@ -110,7 +110,7 @@ impl Steward {
         }
         self.now().duty.spared.extend(lost);
         if let Err(error) = self.renew() {
-            warn!(event = events::RELOAD_REFUSED; "nothing has changed: {error}");
+            error!(event = events::RELOAD_REFUSED; "nothing has changed: {error}");
         }
     }
 

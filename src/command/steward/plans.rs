@@ -5,13 +5,14 @@
 //! a child, and ends.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{bounded, select};
-use log::{debug, info, warn};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
+use log::{debug, error, info, warn};
 
 use super::super::kit;
 use super::{Steward, Wanted};
@@ -44,11 +45,21 @@ pub(super) struct Plans {
     at_work: AtomicBool,
     /// It is to look again before it ends.
     again: AtomicBool,
+    /// Disconnects when the latest thread is through.
+    gone: Mutex<Option<Receiver<Infallible>>>,
 }
 
 impl Plans {
     fn desk<T>(&self, with: impl FnOnce(&mut Desk) -> T) -> T {
         with(&mut self.desk.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits for the thread once Squint has been told to stop, so that a build is gone before the daemon is; not for long.
+    pub(super) fn see_off(&self) {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if gone.is_some_and(|gone| gone.recv_timeout(2 * END) == Err(RecvTimeoutError::Timeout)) {
+            debug!("the thread that looks after plans is left behind");
+        }
     }
 
     /// For readiness: what is not as it should be.
@@ -72,8 +83,11 @@ impl Steward {
         if self.plans.at_work.swap(true, Ordering::SeqCst) {
             return;
         }
+        let (alive, gone) = bounded(0);
+        *self.plans.gone.lock().unwrap_or_else(PoisonError::into_inner) = Some(gone);
         let steward = Arc::clone(self);
         let work = move || {
+            let _alive = alive;
             loop {
                 steward.plans.again.store(false, Ordering::SeqCst);
                 steward.look_after_plans();
@@ -259,7 +273,7 @@ impl Steward {
         match self.order(Wanted::Plans) {
             Ok(what) => info!(event = events::RELOADED; "{what}"),
             Err(_) if self.stop.is_stopped() => (),
-            Err(why) => warn!(event = events::RELOAD_REFUSED; "a plan is there but not on duty: {why}"),
+            Err(why) => error!(event = events::RELOAD_REFUSED; "a plan is there but not on duty: {why}"),
         }
     }
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
-use crate::budget::{Engine,
-    Ability, ChosenBy, Costs, Governor, Kept, Limits, Look, Mode, Owner, Prior, Schedule, Standing, Tally, Unreachable, tempered,
+use crate::budget::{
+    Ability, ChosenBy, Costs, Engine, Governor, Kept, Limits, Look, Mode, Owner, Prior, Schedule, Standing, Tally, Unreachable,
+    tempered,
 };
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::policy::Grant;
