@@ -195,8 +195,11 @@ fn tell(id: &str, built: &Result<Outcome, BuildError>, as_json: bool) -> Result<
     }
 }
 
-/// Ends this process when standard input closes: whoever started it is gone, and nobody waits for the plan.
+/// Ends this process when standard input closes: whoever started it is gone, and nobody waits for the plan. When memory runs out it is to
+/// go before its owner.
 fn tie() -> Result<(), Error> {
+    // Best effort: where /proc is not to be written the kernel chooses by size, and a build is large.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let watch = || {
         let mut piece = [0; 64];
         while matches!(std::io::stdin().read(&mut piece), Ok(1..)) {}
