@@ -12,8 +12,14 @@ use squint::config::{self, Folders, Overrides};
 use squint::error::Kind;
 
 /// Directives in use that systemd 237 (Ubuntu 18.04, JetPack 4) does not know, and the version that brought each.
-const NEWER_THAN_237: &[(&str, u32)] =
-    &[("OOMPolicy", 243), ("ProtectClock", 245), ("ProtectHostname", 242), ("ProtectKernelLogs", 244), ("ProtectProc", 247), ("RestrictSUIDSGID", 242)];
+const NEWER_THAN_237: &[(&str, u32)] = &[
+    ("OOMPolicy", 243),
+    ("ProtectClock", 245),
+    ("ProtectHostname", 242),
+    ("ProtectKernelLogs", 244),
+    ("ProtectProc", 247),
+    ("RestrictSUIDSGID", 242),
+];
 
 /// Directives in use that it knows.
 const KNOWN_TO_237: &[&str] = &[

@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Longest build that anybody has told of is below half an hour; what takes longer than this hangs.
 const LIMIT: Duration = Duration::from_secs(2 * 3600);
 /// How long a child that was let go of may take to end.
-const END: Duration = Duration::from_secs(1);
+const END: Duration = Duration::from_millis(500);
 
 /// What is known of the plans, for whoever asks.
 #[derive(Default)]
