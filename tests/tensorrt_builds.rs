@@ -20,7 +20,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use gpu_machine::Machine;
-use squint_program::{SOON, tell};
+use squint_program::{SOON, photo, tell};
 
 #[test]
 fn a_build_makes_plan_and_sidecar_with_how_fast_it_ran_and_a_second_one_says_that_it_is_there() {
@@ -127,4 +127,48 @@ fn what_is_a_plan_already_is_not_built_and_scales_are_refused_where_tensorrt_lea
     let args = ["engines", "calibrate", "mine", "--pictures", pictures.path().to_str().unwrap()];
     let told = tell(machine.squint(&args, ""));
     assert!(told.code != Some(0) && told.err.contains("calibrates no networks"), "{}", told.err);
+}
+
+#[test]
+fn whoever_asks_an_engine_asks_it_where_the_configuration_says() {
+    let Some(machine) = Machine::with(&["one", "two"]) else { return };
+    machine.shelf.ensemble("pair", &["one", "two"]);
+    tell(machine.squint(&["engines", "build", "one"], "")).ends(0);
+    let photo = photo("clock");
+    let classify = |id: &str, runtime: &str| {
+        let mut command = machine.squint(&["classify", "--json", "--engine", id, &photo], "");
+        command.env("SQUINT_ENGINES__RUNTIME", runtime);
+        tell(command)
+    };
+    let by_gpu = |id: &str, runtime: &str| !classify(id, runtime).ends(0).records()[0]["engines"][0]["device_us"].is_null();
+    assert!(by_gpu("one", "auto"), "there is a plan");
+    assert!(!by_gpu("two", "auto"), "there is none");
+    assert!(by_gpu("pair", "auto"), "one of each");
+    assert!(!by_gpu("one", "cpu"));
+    let told = classify("two", "tensorrt");
+    let words = "engine `two`: ";
+    assert!(told.code != Some(0) && told.err.contains(words) && told.err.contains("no plan was built here yet"), "{}", told.err);
+    let told = classify("one", "gpu");
+    assert!(told.code != Some(0) && told.err.contains("engines.runtime = \"gpu\" must be \"auto\" or \"cpu\" or"), "{}", told.err);
+}
+
+#[test]
+fn of_two_plans_that_run_here_the_newest_is_taken_and_one_that_is_not_whole_is_refused() {
+    let Some(machine) = Machine::with(&["mine"]) else { return };
+    for precision in ["fp16", "fp32"] {
+        tell(machine.squint(&["engines", "build", "mine", "--precision", precision], "")).ends(0);
+    }
+    let sidecar =
+        machine.plans().join("mine").join(machine.files().into_iter().find(|name| name.ends_with("fp32-b1-gpu.json")).unwrap());
+    let text = std::fs::read_to_string(&sidecar).unwrap();
+    let at = text.split("\"built-at-unix-s\": ").nth(1).unwrap().split(',').next().unwrap();
+    // Both may be of the same second.
+    std::fs::write(&sidecar, text.replace(at, &(at.parse::<u64>().unwrap() + 60).to_string())).unwrap();
+    let classify = || tell(machine.squint(&["classify", "--engine", "mine", &photo("clock")], ""));
+    classify().ends(0);
+    let plan = sidecar.with_extension("engine");
+    let bytes = std::fs::read_to_string(&plan).unwrap();
+    std::fs::write(&plan, bytes.replace("images", "Images")).unwrap();
+    let told = classify();
+    assert!(told.code != Some(0) && told.err.contains("fp32-b1-gpu.engine is not the plan that was built"), "{}", told.err);
 }

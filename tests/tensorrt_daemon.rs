@@ -121,7 +121,8 @@ fn builds_below(parent: u32) -> Vec<u32> {
 #[test]
 fn the_cpu_answers_while_plans_are_built_and_then_the_gpu_does_and_at_the_next_start_without_a_build() {
     let Some(house) = House::new() else { return };
-    let mut daemon = house.start("step:2=slow-1500", &[]);
+    let state = house.machine.folder.path().join("budget.json").display().to_string();
+    let mut daemon = house.start("step:2=slow-1500", &[("SQUINT_BUDGET__STATE_FILE", &state)]);
     daemon.until_logged("TensorRT builds engine one for ");
     assert!(!records(&daemon.out()).is_empty(), "an answer came before");
     daemon.until("degraded", |_| house.degraded().iter().any(|why| why == "degraded: 2 of 2 engines are being built"));
@@ -133,6 +134,8 @@ fn the_cpu_answers_while_plans_are_built_and_then_the_gpu_does_and_at_the_next_s
     daemon.until("nothing is degraded", |_| house.degraded().is_empty());
     assert_eq!(house.status()["reload"]["count"], 0, "nobody asked for a reload");
     let told = stopped(&house, daemon);
+    let kept = fs::read_to_string(format!("{state}.tensorrt")).unwrap();
+    assert!(kept.contains("\"runtime\":\"tensorrt\"") && !kept.contains("onnxruntime"), "{kept}");
     let records = records(&told.out);
     let first = records.iter().position(by_gpu).unwrap();
     assert!(first > 0, "the CPU first");
