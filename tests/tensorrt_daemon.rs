@@ -19,6 +19,8 @@ mod squint_program;
 mod vendor;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::{Duration, Instant};
 
 use gpu_machine::Machine;
@@ -183,9 +185,24 @@ fn a_build_that_crashes_is_tried_once_more_then_remembered_and_the_daemon_goes_o
 }
 
 #[test]
-fn a_daemon_that_stops_while_a_build_hangs_ends_in_time_and_leaves_no_child() {
+fn a_build_that_hangs_is_told_to_whoever_asks_and_when_the_daemon_stops_it_leaves_no_child() {
     let Some(house) = House::new() else { return };
-    let mut daemon = house.start("step:2=hang", &[]);
+    let notify = house.machine.folder.path().join("notify");
+    let systemd = UnixDatagram::bind(&notify).unwrap();
+    systemd.set_nonblocking(true).unwrap();
+    let mut daemon = house.start("step:2=hang", &[("NOTIFY_SOCKET", notify.to_str().unwrap())]);
+    let words = "degraded: 2 of 2 engines are being built";
+    let mut message = [0; 4096];
+    daemon.until("systemd hears it", |_| {
+        let heard = systemd.recv(&mut message).map(|length| String::from_utf8_lossy(&message[..length]).into_owned());
+        heard.is_ok_and(|said| said.contains("STATUS=") && said.contains(words))
+    });
+    let mut asker = UnixStream::connect(house.socket()).unwrap();
+    asker.set_read_timeout(Some(SOON)).unwrap();
+    asker.write_all(b"GET /readyz HTTP/1.1\r\nHost: squint\r\nContent-Length: 0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    asker.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&format!("ok; {words}\n")), "{answer}");
     let id = daemon.id();
     daemon.until("a child builds", |_| !builds_below(id).is_empty());
     let children = builds_below(id);

@@ -89,7 +89,7 @@ impl Runtimes {
     }
 
     fn name<'a>(&self, id: &str, network: &'a Network) -> &'a str {
-        if self.on_gpu.contains(id) { tensorrt::NAME } else { &network.runtime }
+        if self.on_gpu.contains(id) { tensorrt::NAME } else { network.runtime }
     }
 
     /// `onnxruntime`, `tensorrt`, or both with a `+` between them for a mixed ensemble.

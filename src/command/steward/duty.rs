@@ -13,6 +13,7 @@ use super::super::record;
 use super::super::runtimes::Gpu;
 use super::{Steward, described};
 use crate::config::{self, Config, Overrides, Runtime};
+use crate::engine::EngineError;
 use crate::engine::catalog::Catalog;
 use crate::engine::tensorrt;
 use crate::error::Error;
@@ -137,7 +138,14 @@ impl Steward {
                     if config.engines.runtime == Runtime::Auto && kit.runtimes().on_gpu().contains(error.id()) =>
                 {
                     warn!(event = events::ENGINE_ON_CPU, engine = *error.id(); "{error}; it runs on the CPU");
-                    spared.insert(error.id().to_owned(), error.to_string());
+                    let why = error.to_string();
+                    match &error {
+                        // No TensorRT is no one's fault, and the others would fail by it one after the other.
+                        EngineError::RuntimeMissing { .. } => {
+                            spared.extend(kit.runtimes().on_gpu().iter().map(|id| (id.clone(), why.clone())));
+                        }
+                        _ => drop(spared.insert(error.id().to_owned(), why)),
+                    }
                     continue;
                 }
                 outcome => outcome?,
