@@ -249,7 +249,7 @@ fn an_engine_that_fails_on_the_gpu_again_and_again_goes_to_the_cpu() {
 #[test]
 fn on_the_cpu_alone_nothing_of_nvidias_is_looked_for_and_with_tensorrt_alone_an_engine_without_a_plan_is_left_out() {
     let Some(house) = House::new() else { return };
-    let mut daemon = house.start("", &[("SQUINT_ENGINES__RUNTIME", "cpu")]);
+    let mut daemon = house.start("step:2=hang", &[("SQUINT_ENGINES__RUNTIME", "cpu")]);
     daemon.until_records(20);
     assert!(house.degraded().is_empty());
     let told = stopped(&house, daemon);
@@ -279,4 +279,21 @@ fn on_a_machine_without_a_driver_a_run_says_nothing_of_it() {
     let told = stopped(&house, daemon);
     let lines: Vec<_> = told.err.lines().filter(|line| line.contains("GPU") || line.contains("TensorRT")).collect();
     assert!(lines.iter().all(|line| line.to_lowercase().contains("debug")), "{lines:?}");
+}
+
+#[test]
+fn a_reload_that_sends_everything_to_the_cpu_ends_the_build_that_is_under_way() {
+    let Some(house) = House::new() else { return };
+    let file = house.machine.folder.path().join("squint.toml");
+    let config = |runtime: &str| format!("[engines]\nruntime = \"{runtime}\"\n[[camera]]\nname = \"camera\"\nsource = \"test\"\n");
+    write(file.clone(), config("auto"));
+    let mut daemon = house.start("step:2=hang", &[("SQUINT_CONFIG", file.to_str().unwrap())]);
+    let id = daemon.id();
+    daemon.until("a child builds", |_| !builds_below(id).is_empty());
+    write(file, config("cpu"));
+    tell(squint(["reload", "--socket", &house.socket()])).ends(0);
+    daemon.until("it is gone", |_| builds_below(id).is_empty());
+    daemon.until("nothing is degraded", |_| house.degraded().is_empty());
+    let told = stopped(&house, daemon);
+    assert!(!told.err.contains("could not be built") && house.failures() == 0, "{}", told.err);
 }

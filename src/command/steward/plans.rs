@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded, select};
 use log::{debug, error, info, warn};
 
 use super::super::kit;
@@ -38,15 +38,23 @@ const LIMIT: Duration = Duration::from_secs(2 * 3600);
 const END: Duration = Duration::from_millis(500);
 
 /// What is known of the plans, for whoever asks.
-#[derive(Default)]
 pub(super) struct Plans {
     desk: Mutex<Desk>,
     /// A thread is at it.
     at_work: AtomicBool,
     /// It is to look again before it ends.
     again: AtomicBool,
+    /// Wakes it for that while it waits for a build.
+    changed: (Sender<()>, Receiver<()>),
     /// Disconnects when the latest thread is through.
     gone: Mutex<Option<Receiver<Infallible>>>,
+}
+
+impl Default for Plans {
+    fn default() -> Self {
+        let (desk, at_work, again, gone) = Default::default();
+        Self { desk, at_work, again, changed: bounded(1), gone }
+    }
 }
 
 impl Plans {
@@ -81,6 +89,8 @@ impl Steward {
     pub(super) fn mind_plans(self: &Arc<Self>) {
         self.plans.again.store(true, Ordering::SeqCst);
         if self.plans.at_work.swap(true, Ordering::SeqCst) {
+            // Full: it is going to be woken anyway.
+            let _ = self.plans.changed.0.try_send(());
             return;
         }
         let (alive, gone) = bounded(0);
@@ -176,7 +186,7 @@ impl Steward {
         Some(Site { cache: Cache::new(&config.engines.plans), host: builder::host(&found)?, config, networks })
     }
 
-    /// One build, from the first word to the last; `None` if Squint stops.
+    /// One build, from the first word to the last; `None` if Squint stops or nobody wants it any more.
     fn build(&self, site: &Site, id: &str, why: Option<String>) -> Option<()> {
         let (_, network) = site.networks.iter().find(|(known, _)| known == id)?;
         let target = built::target(&site.host, network).ok()?;
@@ -225,7 +235,7 @@ impl Steward {
         Some(())
     }
 
-    /// `None` if Squint stops; the child has then been let go of.
+    /// `None` if Squint stops or nobody wants it any more; the child has then been let go of.
     fn in_child(&self, config: &Config, id: &str) -> Option<Outcome> {
         let started = self.program(config, id).and_then(|program| Build::start(&program));
         let mut build = match started {
@@ -243,17 +253,33 @@ impl Steward {
         if let Err(error) = std::thread::Builder::new().name("plan-build".into()).spawn(listen) {
             return Some(Outcome::Failed(format!("no thread to listen to it: {error}")));
         }
-        select! {
-            recv(heard) -> outcome => return outcome.ok(),
-            recv(self.stop.signal()) -> _ => {
-                drop(leash);
-                let _ = heard.recv_timeout(END);
-                return None;
+        let over = after(LIMIT);
+        let outcome = loop {
+            select! {
+                recv(heard) -> outcome => return outcome.ok(),
+                recv(self.stop.signal()) -> _ => break None,
+                recv(self.plans.changed.1) -> _ => {
+                    if !self.wants(id) {
+                        break None;
+                    }
+                }
+                recv(over) -> _ => {
+                    let hours = LIMIT.as_secs() / 3600;
+                    break Some(Outcome::Crashed(format!("it was not done within {hours} h and was ended")));
+                }
             }
-            default(LIMIT) => drop(leash),
-        }
+        };
+        drop(leash);
         let _ = heard.recv_timeout(END);
-        Some(Outcome::Crashed(format!("it was not done within {} h and was ended", LIMIT.as_secs() / 3600)))
+        outcome
+    }
+
+    /// True if somebody on duty would be run by TensorRT with a plan of `network`.
+    fn wants(&self, network: &str) -> bool {
+        let now = self.now();
+        let on_cpu = now.config.as_ref().is_none_or(|config| config.engines.runtime == Runtime::Cpu);
+        let networks = now.duty.engines.iter().flat_map(|engine| now.duty.catalog.networks(&engine.id));
+        !on_cpu && networks.into_iter().any(|(manifest, _)| manifest.id == network)
     }
 
     /// This program, with the configuration in force as far as a build depends on it.
