@@ -297,3 +297,16 @@ fn a_reload_that_sends_everything_to_the_cpu_ends_the_build_that_is_under_way() 
     let told = stopped(&house, daemon);
     assert!(!told.err.contains("could not be built") && house.failures() == 0, "{}", told.err);
 }
+
+#[test]
+fn a_plan_for_another_gpu_is_explained_and_built_anew_while_the_cpu_answers() {
+    let Some(house) = House::new() else { return };
+    let mut build = house.machine.squint(&["engines", "build", "one"], "");
+    build.env("FAKE_CUDA_CAPABILITY", "75");
+    tell(build).ends(0);
+    let mut daemon = house.start("", &[]);
+    daemon.until_logged("(built for compute capability 7.5, this GPU has 8.6); degraded: 2 of 2 engines are being built, about ");
+    daemon.until("the GPU answers", gpu_answers);
+    let told = stopped(&house, daemon);
+    assert!(!by_gpu(&records(&told.out)[0]), "the CPU first");
+}
