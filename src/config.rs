@@ -103,6 +103,18 @@ pub struct Camera {
     pub reuse: Option<Reuse>,
 }
 
+/// Who runs the ONNX models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runtime {
+    /// TensorRT those that it has a plan of here, ONNX Runtime the others.
+    #[default]
+    Auto,
+    /// ONNX Runtime, on the CPU; nothing of NVIDIA's is opened.
+    Cpu,
+    /// TensorRT; an engine without a plan is left out.
+    TensorRt,
+}
+
 /// Engines and their runtime, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engines {
@@ -112,6 +124,8 @@ pub struct Engines {
     pub threads: usize,
     /// How long a look may take before the engine counts as stuck.
     pub deadline: Duration,
+    /// Who runs the ONNX models.
+    pub runtime: Runtime,
     /// Path of libonnxruntime.so, if the user names one.
     pub onnxruntime: Option<PathBuf>,
     /// Path or name of TensorRT's library, if the user names one.
@@ -206,6 +220,17 @@ impl Config {
 
     fn printed(&self, secrets: bool) -> String {
         toml::to_string(&raw::RawConfig::from_config(self, secrets)).unwrap_or_else(|error| format!("# {error}\n"))
+    }
+}
+
+impl Runtime {
+    /// As in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::TensorRt => "tensorrt",
+        }
     }
 }
 

@@ -107,7 +107,11 @@ fn whoever_asks_is_told_the_same_at_both_doors() {
         assert!(told.2.contains("\nsquint_frames_total{camera=\"bikes\",outcome=\"answered\"} 25\n"), "{}", told.2);
     }
     assert_eq!(house.ask("GET", "/healthz", "").2, "ok\n");
+    house.fake.state.lock().unwrap().degraded.clear();
     assert_eq!(house.ask_port("GET", "/readyz", "").2, "ok\n");
+    house.fake.state.lock().unwrap().degraded = vec!["degraded: 2 of 5 engines are being built".into(), "camera\ndoor".into()];
+    let (status, _, told) = house.ask_port("GET", "/readyz", "");
+    assert_eq!((status, told.as_str()), (200, "ok; degraded: 2 of 5 engines are being built; camera door\n"), "it answers");
 }
 
 #[test]

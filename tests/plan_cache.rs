@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use squint::engine::tensorrt::calibration::pictures::Feed;
-use squint::engine::tensorrt::plan::build::{BuildError, Builder, Built, Progress, Request, make, remember};
+use squint::engine::tensorrt::plan::build::{BuildError, Builder, Built, Hear, Progress, Request, make, remember};
 use squint::engine::tensorrt::plan::cache::{Best, Cache, CacheError, Entry};
 use squint::engine::tensorrt::plan::child::{Build, Outcome, Program};
 use squint::engine::tensorrt::plan::name::{Key, Precision, Sha256};
@@ -89,19 +89,20 @@ impl Fake {
 }
 
 impl Builder for Fake {
-    fn build(&self, request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Built, BuildError> {
+    fn build(&self, request: &Request, progress: &mut Hear<'_>) -> Result<Built, BuildError> {
         self.builds.set(self.builds.get() + 1);
         progress(Progress { phase: "tactics".into(), done: 1, steps: 2 });
         let tensors = vec![Tensor { name: "input".into(), input: true, dims: request.target.input.map(i64::from).to_vec() }];
-        (self.makes)().map(|plan| Built { plan, tensors, timing: Some(b"timings".to_vec()), cuda: Some("10.2".into()) })
+        (self.makes)().map(|plan| Built {
+            plan,
+            tensors,
+            timing: Some(b"timings".to_vec()),
+            cuda: Some("10.2".into()),
+            measured: None,
+        })
     }
 
-    fn calibrate(
-        &self,
-        request: &Request,
-        _: &mut Feed<'_>,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<(Built, Vec<u8>), BuildError> {
+    fn calibrate(&self, request: &Request, _: &mut Feed<'_>, progress: &mut Hear<'_>) -> Result<(Built, Vec<u8>), BuildError> {
         Ok((self.build(request, progress)?, Vec::new()))
     }
 }

@@ -42,6 +42,9 @@ pub struct Kept {
 struct KeptEngine {
     id: String,
     sha256: String,
+    /// Who ran it; a file from before there was a choice does not say.
+    #[serde(default = "cpu")]
+    runtime: String,
     correction: f32,
     spread: f32,
     watts: Option<f32>,
@@ -61,8 +64,26 @@ struct KeptZone {
 pub struct Owner<'a> {
     /// As the board calls itself, [`crate::telemetry::Inventory::board`].
     pub board: Option<&'a str>,
-    /// Id and sha256 of each engine in use, in the order of their indices.
-    pub engines: &'a [(&'a str, &'a str)],
+    /// Each engine in use, in the order of their indices.
+    pub engines: &'a [Engine<'a>],
+}
+
+/// An engine as far as what it costs depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Engine<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Of its model, hex.
+    pub sha256: &'a str,
+    /// Who runs it, [`CPU`] or another: the same model costs something else there.
+    pub runtime: &'a str,
+}
+
+/// The runtime that every engine has had for as long as there was no choice.
+pub const CPU: &str = "onnxruntime";
+
+fn cpu() -> String {
+    CPU.to_owned()
 }
 
 /// Why a kept state is of no use. The caller goes on without it and says so.
@@ -101,12 +122,12 @@ impl Kept {
     /// What `costs` and `governor` know now. Engines of `owner` without costs are left out of the learning, not of the list.
     pub fn of(owner: &Owner, costs: &Costs, governor: &Governor) -> Self {
         let (slow_down, reference) = costs.latencies.shared();
-        let engines = owner.engines.iter().take(MAX_ENGINES).enumerate().map(|(at, (id, sha256))| {
+        let engines = owner.engines.iter().take(MAX_ENGINES).enumerate().map(|(at, engine)| {
             let learned = costs.latencies.learned(at).unwrap_or(Learned { correction: 1.0, spread: 0.1 });
             let (watts, known) = costs.energies.watts(at);
-            let (id, sha256) = ((*id).to_owned(), (*sha256).to_owned());
+            let [id, sha256, runtime] = [engine.id, engine.sha256, engine.runtime].map(str::to_owned);
             let (correction, spread) = (learned.correction as f32, learned.spread as f32);
-            KeptEngine { id, sha256, correction, spread, watts: known.then_some(watts as f32) }
+            KeptEngine { id, sha256, runtime, correction, spread, watts: known.then_some(watts as f32) }
         });
         let zones = governor.thermal().zones().iter().filter(|zone| zone.now().is_some()).filter_map(|zone| {
             let (celsius_per_watt, tau_s) = zone.fitted();
@@ -122,6 +143,11 @@ impl Kept {
             zones: zones.collect(),
             rungs: governor.ratios().map(|ratio| ratio as f32).collect(),
         }
+    }
+
+    /// True if all of its engines were run by the CPU.
+    pub fn is_of_the_cpu(&self) -> bool {
+        self.engines.iter().all(|engine| engine.runtime == CPU)
     }
 
     /// As JSON, one line.
@@ -154,6 +180,7 @@ impl Kept {
         for (at, engine) in self.engines.iter().enumerate() {
             within(format!("engines[{at}]: length of id"), engine.id.len() as f32, (0.0, MAX_NAME as f64))?;
             within(format!("engines[{at}]: length of sha256"), engine.sha256.len() as f32, (0.0, MAX_NAME as f64))?;
+            within(format!("engines[{at}]: length of runtime"), engine.runtime.len() as f32, (0.0, MAX_NAME as f64))?;
             within(format!("engines[{at}].correction"), engine.correction, (0.01, 100.0))?;
             within(format!("engines[{at}].spread"), engine.spread, (0.0, 1.0))?;
             within(format!("engines[{at}].watts"), engine.watts.unwrap_or(0.0), (0.0, 500.0))?;
@@ -176,12 +203,15 @@ impl Kept {
         if self.engines.len() != owner.engines.len() {
             return other("a number of engines of", &self.engines.len(), &owner.engines.len());
         }
-        for (kept, (id, sha256)) in self.engines.iter().zip(owner.engines) {
+        for (kept, Engine { id, sha256, runtime }) in self.engines.iter().zip(owner.engines) {
             if kept.id != *id {
                 return other("engine", &kept.id, id);
             }
             if kept.sha256 != *sha256 {
                 return other("an engine whose sha256 is", &kept.sha256, sha256);
+            }
+            if kept.runtime != *runtime {
+                return other("an engine that is run by", &kept.runtime, runtime);
             }
         }
         Ok(())

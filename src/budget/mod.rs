@@ -20,7 +20,7 @@ mod thermal;
 
 pub use costs::{Costs, Prior};
 pub use governor::{AHEAD_S, Governor, MARGIN, Unreachable};
-pub use kept::{Kept, KeptError, MAX_TEXT, Owner};
+pub use kept::{CPU, Engine, Kept, KeptError, MAX_TEXT, Owner};
 pub use ladder::Ability;
 pub use modes::{Mode, UnknownMode};
 pub use prior::tempered;

@@ -80,7 +80,7 @@ pub struct BuildArgs {
     /// Scales for int8, as `squint engines calibrate` writes them
     #[arg(long, value_name = "FILE")]
     pub calibration_cache: Option<PathBuf>,
-    /// Try even what failed before and has not changed
+    /// Build even what is there, and try even what failed before and has not changed
     #[arg(long)]
     pub again: bool,
     /// Progress and result as JSON, a line each

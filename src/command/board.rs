@@ -10,7 +10,7 @@ use log::{Level, info, log, warn};
 
 use super::kit::Kit;
 use crate::bounded;
-use crate::budget::{Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
+use crate::budget::{CPU, Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
 use crate::config::{self, Tegrastats};
 use crate::engine::MAX_ENGINES;
 use crate::error::Error;
@@ -67,7 +67,9 @@ impl Board {
             id: id.to_owned(),
             sha256: kit.catalog.fingerprint(id).unwrap_or_default(),
             accuracy: kit.catalog.get(id).and_then(|manifest| manifest.accuracy.first()).map(|measured| measured.top1 as f32),
-            told: kit.catalog.prior(id).map(|(p50, _)| p50),
+            // What a manifest tells was measured on a CPU.
+            told: kit.catalog.prior(id).map(|(p50, _)| p50).filter(|_| kit.runtimes().of(&kit.catalog, id) == CPU),
+            runtime: kit.runtimes().of(&kit.catalog, id),
         };
         let schedule = Schedule::new(config.mode, config.times.clone(), config.power_modes.clone());
         let mut budget = Budget {
@@ -85,7 +87,8 @@ impl Board {
             return Err(Error::Usage(format!("budget.power-rail: there is no rail `{rail}` on this board; there are: {there}")));
         }
         if let Some(file) = &config.state_file {
-            budget.kept = kept(file, &budget);
+            let on_cpu = budget.engines.iter().all(|member| member.runtime == CPU);
+            budget.kept = kept(&place(file, on_cpu), &budget);
         }
         Ok(budget)
     }
@@ -102,7 +105,7 @@ impl Board {
         let mut teller = Teller::default();
         let keep = state_file.map(|file| {
             let mut failed = false;
-            let keep: Keep = Box::new(move |kept| match whole::write(&file, kept.to_json().as_bytes()) {
+            let keep: Keep = Box::new(move |kept| match whole::write(&place(&file, kept.is_of_the_cpu()), kept.to_json().as_bytes()) {
                 Ok(()) => failed = false,
                 // Once; the next time is ten minutes away, and a read-only disk stays one.
                 Err(error) if !std::mem::replace(&mut failed, true) => {
@@ -239,6 +242,15 @@ fn kept(file: &Path, budget: &Budget) -> Option<Kept> {
             None
         }
     }
+}
+
+/// Where a crew's costs are kept. Each start begins on the CPU: what was learned of the GPU lies beside that, not in its place.
+fn place(file: &Path, on_cpu: bool) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    if !on_cpu {
+        name.push(".tensorrt");
+    }
+    name.into()
 }
 
 /// Remembers what was told, so that only changes are.

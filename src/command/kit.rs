@@ -1,17 +1,20 @@
 //! What most commands need first: the configuration, the catalogue, the runtimes, and the engines of a policy.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use log::{LevelFilter, warn};
 
+use super::runtimes::{Gpu, Runtimes};
 use crate::bounded;
 use crate::config::{self, Config, Overrides};
 use crate::engine::catalog::{Catalog, Level};
 use crate::engine::manifest::{Kind, Manifest};
-use crate::engine::onnx::OnnxRuntime;
+use crate::engine::onnx::{self, OnnxRuntime};
+use crate::engine::tensorrt::TensorRt;
+use crate::engine::tensorrt::built::Built;
+use crate::engine::tensorrt::plan::cache::Cache;
 use crate::engine::tensorrt::software::Options;
-use crate::engine::tensorrt::{PlanFiles, TensorRt};
 use crate::engine::{Backend, Engine, EngineError, EngineIdx, Look, looker};
 use crate::error::Error;
 use crate::events;
@@ -26,6 +29,9 @@ pub(crate) struct Kit {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) runtime: Arc<OnnxRuntime>,
     tensorrt: Arc<TensorRt>,
+    gpu: Gpu,
+    /// Who runs what; asked for when the first engine is wanted.
+    runtimes: OnceLock<Arc<Runtimes>>,
 }
 
 impl Kit {
@@ -37,6 +43,11 @@ impl Kit {
 
     /// What `config` needs.
     pub(crate) fn of(config: Config) -> Result<Self, Error> {
+        Self::with(config, Gpu::default())
+    }
+
+    /// The same; `gpu`: what TensorRT may run.
+    pub(crate) fn with(config: Config, gpu: Gpu) -> Result<Self, Error> {
         let (catalog, problems) = Catalog::open(&config.engines.folder);
         for problem in &problems {
             let engine = problem.engine.as_deref().unwrap_or_default();
@@ -50,7 +61,7 @@ impl Kit {
         }
         let runtime = OnnxRuntime::new(config.engines.onnxruntime.as_deref(), config.engines.threads);
         let tensorrt = Arc::new(tensorrt(&config));
-        Ok(Self { config, catalog: Arc::new(catalog), runtime: Arc::new(runtime), tensorrt })
+        Ok(Self { config, catalog: Arc::new(catalog), runtime: Arc::new(runtime), tensorrt, gpu, runtimes: OnceLock::new() })
     }
 
     /// The configured policy file, parsed.
@@ -74,8 +85,8 @@ impl Kit {
     fn hire(&self, ids: &[String], policy: Policy) -> Result<Crew, Error> {
         // Once, here: a missing library is one clear line, not one for each engine. A missing TensorRT is each engine's own affair: with
         // others in the crew the work goes on without it.
-        let networks = ids.iter().flat_map(|id| self.catalog.networks(id));
-        if networks.into_iter().any(|(manifest, _)| is_run_by(manifest, self.runtime.as_ref())) {
+        let runtimes = self.runtimes();
+        if ids.iter().any(|id| runtimes.of(&self.catalog, id).contains(onnx::NAME)) {
             probe(&self.runtime)?;
         }
         let unknown = |id: &String| Error::Usage(self.catalog.unknown(id));
@@ -88,8 +99,9 @@ impl Kit {
                     return Err(unknown(id));
                 }
                 let (catalog, engine) = (Arc::clone(&self.catalog), id.clone());
-                let (runtime, tensorrt) = (Arc::clone(&self.runtime), Arc::clone(&self.tensorrt));
-                let loader: Loader = Box::new(move || looker::load(&catalog, &engine, &[runtime.as_ref(), tensorrt.as_ref()]));
+                let runtimes = Arc::clone(runtimes);
+                let choose = move || looker::load_by(&catalog, &engine, &|manifest, network| runtimes.backend(manifest, network));
+                let loader: Loader = Box::new(choose);
                 Ok((id.as_str().into(), loader))
             })
             .collect::<Result<_, _>>()?;
@@ -98,7 +110,8 @@ impl Kit {
 
     /// One engine, loaded on this thread.
     pub(crate) fn load(&self, id: &str) -> Result<Box<dyn Look>, Error> {
-        Ok(looker::load(&self.catalog, id, &self.backends())?)
+        let runtimes = self.runtimes();
+        Ok(looker::load_by(&self.catalog, id, &|manifest, network| runtimes.backend(manifest, network))?)
     }
 
     /// TensorRT, whether it is there or not.
@@ -106,25 +119,29 @@ impl Kit {
         &self.tensorrt
     }
 
-    fn backends(&self) -> [&dyn Backend; 2] {
-        [self.runtime.as_ref(), self.tensorrt.as_ref()]
+    /// Who runs what. Slow the first time, if there are plans.
+    pub(crate) fn runtimes(&self) -> &Arc<Runtimes> {
+        self.runtimes.get_or_init(|| {
+            let (onnx, tensorrt) = (Arc::clone(&self.runtime), Arc::clone(&self.tensorrt));
+            let engines = &self.config.engines;
+            Arc::new(Runtimes::new(onnx, tensorrt, engines.runtime, &self.gpu, &self.catalog, &Cache::new(&engines.plans)))
+        })
     }
 
     /// One bare network, loaded on this thread.
     pub(crate) fn network(&self, manifest: &Manifest) -> Result<Box<dyn Engine>, Error> {
-        let backend = self.backends().into_iter().find(|backend| is_run_by(manifest, *backend));
-        Ok(backend.ok_or_else(|| Error::Bug(format!("no backend runs `{}`", manifest.id)))?.load(manifest)?)
+        let Kind::Network(network) = &manifest.kind else {
+            return Err(Error::Bug(format!("`{}` is no bare network", manifest.id)));
+        };
+        Ok(self.runtimes().backend(manifest, network)?.load(manifest)?)
     }
-}
-
-fn is_run_by(manifest: &Manifest, backend: &dyn Backend) -> bool {
-    matches!(&manifest.kind, Kind::Network(network) if network.runtime == backend.name())
 }
 
 /// TensorRT as configured; a child of this program opens it first.
 pub(crate) fn tensorrt(config: &Config) -> TensorRt {
     let (library, shim) = (config.engines.tensorrt.clone(), config.engines.tensorrt_shim.clone());
-    TensorRt::new(Options { library, shim, ..Options::default() }, Arc::new(PlanFiles)).behind(std::env::current_exe().ok())
+    let plans = Built::new(Cache::new(&config.engines.plans));
+    TensorRt::new(Options { library, shim, ..Options::default() }, Arc::new(plans)).behind(std::env::current_exe().ok())
 }
 
 /// Reads the configuration, and logs from then on as much as it says; without `--log`, a command that answers a question and ends

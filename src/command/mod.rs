@@ -17,6 +17,7 @@ pub(crate) mod profile;
 mod record;
 pub(crate) mod replay;
 pub(crate) mod run;
+mod runtimes;
 pub(crate) mod shell;
 pub(crate) mod simulate;
 mod steward;

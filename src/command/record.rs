@@ -37,7 +37,8 @@ pub(crate) fn papers(kit: &Kit, crew: &Crew) -> Result<Papers, Error> {
     let enlisted = |id: &str| {
         let info =
             kit::engine_info(&kit.catalog, id).ok_or_else(|| Error::Bug(format!("a crew with `{id}`, which is not installed")))?;
-        Ok(Enlisted { id: info.id, sha256: info.sha256, labels_sha256: info.labels_sha256, accuracy: accuracy(id) })
+        let runtime = kit.runtimes().of(&kit.catalog, id);
+        Ok(Enlisted { id: info.id, sha256: info.sha256, labels_sha256: info.labels_sha256, accuracy: accuracy(id), runtime })
     };
     let engines = crew.engines.iter().map(|(id, _)| enlisted(id)).collect::<Result<_, Error>>()?;
     let kept = crew.budget.as_ref().and_then(|budget| budget.kept.as_ref()).map(|kept| kept.to_json());

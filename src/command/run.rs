@@ -11,6 +11,7 @@ use log::{info, warn};
 use super::board::Board;
 use super::kit::Kit;
 use super::record;
+use super::runtimes::Gpu;
 use super::steward::Steward;
 use super::truth::Truth;
 use crate::cli::RunArgs;
@@ -69,11 +70,13 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
         Ok(()) => (),
         Err(error) => notify::status(&format!("ended: {error}")),
     }
+    steward.finish();
     outcome
 }
 
 fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>, vitals: Arc<Vitals>) -> Result<(), Error> {
-    let kit = Kit::of(config::load(args.common.config.as_deref(), flags)?)?;
+    // On the CPU first: nothing of NVIDIA's is to be waited for. The steward puts plans on duty once frames are answered.
+    let kit = Kit::with(config::load(args.common.config.as_deref(), flags)?, Gpu::Later)?;
     log::set_max_level(kit.config.log_level);
     // Tried now: after a long run it would be too late.
     let summary_file = args.summary.as_deref().map(|path| create(path).map(|file| (path, file))).transpose()?;
@@ -91,7 +94,7 @@ fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>,
     let cameras = &kit.config.cameras;
     let opening = Opening::here(is_live(cameras), total(cameras, args.frames));
 
-    steward.begin(&kit.config, &crew.policy, board);
+    steward.begin(&kit, &crew, board);
     let cameras = cameras.iter().enumerate().map(|(index, camera)| setup(index, camera, args.frames)).collect();
     let allocations = args.count_allocations.then(Allocations::default);
     let started = steward.started();

@@ -4,8 +4,11 @@
 //! Changes of the crew are made one after the other on a thread of their own, since engines take their time to load; who asked waits for
 //! the answer, signals do not. Nothing here can hold up a frame.
 
+mod duty;
+mod plans;
 mod told;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,29 +21,41 @@ use log::{LevelFilter, debug, error, info, warn};
 
 use super::board::Board;
 use super::kit::Kit;
-use super::record;
-use crate::config::{self, Config, Overrides};
+use crate::config::{Config, Overrides};
 use crate::control::{Setting, Steering};
-use crate::error::Error;
 use crate::events;
 use crate::observe::{CameraPhase, EngineHealth, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State, Watch};
 use crate::pipeline::clock::Stop;
-use crate::pipeline::{Remote, Tuning, Vitals};
+use crate::pipeline::{Crew, Remote, Vitals};
 use crate::policy::Policy;
 use crate::service::warden::Findings;
 use crate::service::{Wish, notify};
 use crate::sink::Stamp;
 use crate::trace::Tape;
+use duty::Duty;
+use plans::Plans;
 
 /// Orders that may wait; a signal that finds no room changes nothing, since everything will be read again anyway.
 const WAITING: usize = 4;
+/// Between two looks for engines that fail on the GPU again and again.
+const LOOK: Duration = Duration::from_secs(1);
 /// The clock on the wall has been set, rather than trimmed, if it is off by this much.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 
+/// What is to be put on duty.
+enum Wanted {
+    /// What the files say now.
+    Files {
+        /// In place of the policy of the configuration.
+        policy: Option<String>,
+    },
+    /// The same as now, with the plans that have come.
+    Plans,
+}
+
 /// An order, and where the answer goes.
 struct Order {
-    /// In place of the policy of the configuration.
-    policy: Option<String>,
+    wanted: Wanted,
     reply: Option<Sender<Result<String, String>>>,
 }
 
@@ -64,6 +79,7 @@ pub(crate) struct Steward {
     /// Where everything that decides is written down, if anybody wants it; likewise.
     tape: OnceLock<Tape>,
     now: Mutex<Now>,
+    plans: Plans,
 }
 
 /// What is in force.
@@ -72,6 +88,8 @@ struct Now {
     config: Option<Config>,
     policy: PolicyState,
     reloads: Reloads,
+    /// Who runs the engines.
+    duty: Duty,
     /// Engines that could not be loaded at the start.
     unusable: Vec<String>,
 }
@@ -94,6 +112,7 @@ impl Steward {
             board: OnceLock::new(),
             tape: OnceLock::new(),
             now: Mutex::default(),
+            plans: Plans::default(),
         })
     }
 
@@ -119,11 +138,19 @@ impl Steward {
         Arc::clone(&self.findings)
     }
 
+    /// The pipeline has come to its end; so does everything beside it.
+    pub(crate) fn finish(&self) {
+        // A clip that ended by itself told nobody to stop.
+        self.stop.stop();
+        self.plans.see_off();
+    }
+
     /// This is in force from the start.
-    pub(crate) fn begin(&self, config: &Config, policy: &Policy, board: Arc<Board>) {
+    pub(crate) fn begin(&self, kit: &Kit, crew: &Crew, board: Arc<Board>) {
         let _ = self.board.set(board);
         let mut now = self.now();
-        (now.config, now.policy) = (Some(config.clone()), described(policy));
+        (now.config, now.policy) = (Some(kit.config.clone()), described(&crew.policy));
+        now.duty = Duty::of(kit, crew.engines.iter().map(|(id, _)| &**id), BTreeMap::new());
     }
 
     /// Crews that come on duty are announced to `tape`.
@@ -140,16 +167,22 @@ impl Steward {
         self.now().unusable = unusable.map(|engine| engine.id.to_string()).collect();
         let _ = (self.remote.set(remote), self.watch.set(watch));
         let steward = Arc::clone(self);
-        std::thread::Builder::new().name("steward".into()).spawn(move || steward.serve())
+        let thread = std::thread::Builder::new().name("steward".into()).spawn(move || steward.serve())?;
+        self.mind_plans();
+        Ok(thread)
     }
 
-    fn serve(&self) {
+    fn serve(self: &Arc<Self>) {
         loop {
             let order = select! {
                 recv(self.orders.1) -> order => order,
                 recv(self.stop.signal()) -> _ => return,
+                default(LOOK) => {
+                    self.spare_the_lost();
+                    continue;
+                }
             };
-            let Ok(Order { policy, reply }) = order else { return };
+            let Ok(Order { wanted, reply }) = order else { return };
             if self.stop.is_stopped() {
                 return;
             }
@@ -157,7 +190,14 @@ impl Steward {
                 // From here on the files may have been read: the next signal needs a reload of its own.
                 self.hup_waits.store(false, Ordering::Release);
             }
-            let outcome = self.obey(policy);
+            let outcome = match wanted {
+                Wanted::Files { policy } => {
+                    let outcome = self.obey(policy);
+                    self.mind_plans();
+                    outcome
+                }
+                Wanted::Plans => self.renew().map_err(|error| error.to_string()),
+            };
             if let Some(reply) = reply {
                 let _ = reply.send(outcome);
             }
@@ -192,18 +232,18 @@ impl Steward {
             return info!("told to reload while stopping: there is nothing to reload any more");
         }
         let waits = self.hup_waits.swap(true, Ordering::AcqRel);
-        if waits || self.orders.0.try_send(Order { policy: None, reply: None }).is_err() {
+        if waits || self.orders.0.try_send(Order { wanted: Wanted::Files { policy: None }, reply: None }).is_err() {
             self.hup_waits.store(waits, Ordering::Release);
             debug!("told to reload while reloads wait already; one of those will do");
         }
     }
 
-    fn order(&self, policy: Option<String>) -> Result<String, String> {
+    fn order(&self, wanted: Wanted) -> Result<String, String> {
         if self.remote.get().is_none() {
             return Err("Squint is still starting; try again once it is ready".into());
         }
         let (reply, answer) = bounded(1);
-        if self.orders.0.try_send(Order { policy, reply: Some(reply) }).is_err() {
+        if self.orders.0.try_send(Order { wanted, reply: Some(reply) }).is_err() {
             return Err(format!("{WAITING} reloads wait already; try again in a moment"));
         }
         select! {
@@ -240,37 +280,6 @@ impl Steward {
         // A systemd that does not read waits for this word; a few tries, then it has to do without.
         let _ = (0..10).any(|_| notify::ready(&status));
         outcome
-    }
-
-    fn change(&self, policy: Option<String>) -> Result<String, Error> {
-        let remote = self.remote.get().ok_or_else(|| Error::Bug("a reload before the start".into()))?;
-        let flags = Overrides { policy: policy.or_else(|| self.flags.policy.clone()), ..self.flags.clone() };
-        let kit = Kit::of(config::load(self.file.as_deref(), &flags)?)?;
-        if let Some(before) = &self.now().config {
-            let fixed = before.fixed_changes(&kit.config);
-            if !fixed.is_empty() {
-                return Err(Error::Usage(format!("{} cannot change while Squint runs: restart it for that", fixed.join(", "))));
-            }
-        }
-        let mut crew = kit.crew(&kit.policy_file()?)?;
-        let policy = described(&crew.policy);
-        let engines: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
-        if let Some(board) = self.board.get() {
-            crew.budget = Some(board.budget(&kit, engines.iter().map(String::as_str))?);
-        }
-        if let Some(tape) = self.tape.get() {
-            tape.announce(record::papers(&kit, &crew)?);
-        }
-        remote.relieve(crew)?;
-        for (index, camera) in kit.config.cameras.iter().enumerate() {
-            remote.tune(index, &Tuning::from(camera));
-        }
-        log::set_max_level(kit.config.log_level);
-        let mut now = self.now();
-        let what = format!("in force: policy {} over {}", policy.name, engines.join(", "));
-        (now.config, now.policy) = (Some(kit.config), policy);
-        now.unusable.clear();
-        Ok(what)
     }
 
     /// One line for `systemctl status`.
@@ -314,12 +323,15 @@ impl Steering for Steward {
         let remote = self.remote.get();
         let (mode, engines) = remote.and_then(Remote::engines).unwrap_or_default();
         let cameras = remote.map(Remote::cameras).unwrap_or_default();
-        let engines: Vec<_> = engines.into_iter().map(told::engine).collect();
         let now = self.now();
+        let runtime = |id: &str| now.duty.engines.iter().find(|placed| placed.id == id).map(|placed| placed.runtime.clone());
+        let engines: Vec<_> = engines.into_iter().map(|engine| told::engine(runtime(&engine.id), engine)).collect();
         let mut degraded: Vec<_> = now.unusable.iter().map(|id| format!("engine {id} cannot be loaded")).collect();
         let unfit = |state| engines.iter().filter(move |engine| engine.state == state);
         degraded.extend(unfit(EngineHealth::Stuck).map(|engine| format!("engine {} is stuck", engine.id)));
         degraded.extend(unfit(EngineHealth::Aside).map(|engine| format!("engine {} is set aside", engine.id)));
+        degraded.extend(now.duty.spared.iter().map(|(id, why)| format!("engine {id} runs on the CPU: {why}")));
+        degraded.extend(self.plans.words(self.started.elapsed()));
         let lost = cameras.iter().filter(|camera| camera.phase == CameraPhase::Retrying);
         degraded.extend(lost.map(|camera| format!("camera {} is lost and tried again", camera.name)));
         if let Some(Reload { ok: false, message, .. }) = &now.reloads.last {
@@ -362,12 +374,12 @@ impl Steering for Steward {
     }
 
     fn reload(&self) -> Result<String, String> {
-        self.order(None)
+        self.order(Wanted::Files { policy: None })
     }
 
     fn set(&self, what: Setting, value: &str) -> Result<String, String> {
         let said = match what {
-            Setting::Policy => return self.order(Some(value.to_owned())),
+            Setting::Policy => return self.order(Wanted::Files { policy: Some(value.to_owned()) }),
             Setting::LogLevel => {
                 let level: LevelFilter = value.parse().map_err(|_| format!("there is no log level `{}`", value.escape_debug()))?;
                 log::set_max_level(level);

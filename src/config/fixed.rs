@@ -69,7 +69,7 @@ mod tests {
     fn what_a_running_daemon_cannot_change_is_named_and_the_rest_is_free() {
         let free = [
             ("\"default\"", "\"accurate\""),
-            ("threads = 1", "threads = 2\ndeadline-ms = 500\nfolder = \"elsewhere\""),
+            ("threads = 1", "threads = 2\nruntime = \"cpu\"\ndeadline-ms = 500\nfolder = \"elsewhere\""),
             ("deadline-ms = 100", "deadline-ms = 50\nstale-after-ms = 70\nstall-after-ms = 900\nretry-cap-ms = 800"),
             ("[output]", "[budget]\npower-mw = 7500\ntemperature-c = 70\nmode = \"saver\"\nstate-file = \"s\"\n[output]"),
             ("deadline-ms = 100", "reuse = { max-change = 0.1, max-age-ms = 100 }"),

@@ -228,6 +228,16 @@ pub const KEYS: &[Key] = &[
          the engine usually takes.",
     ),
     key(
+        "engines.runtime",
+        Kind::Word(&["auto", "cpu", "tensorrt"]),
+        "",
+        Unset::Text("auto"),
+        "\"cpu\"",
+        "Who runs the ONNX models. `auto`: TensorRT those that it has a plan of for this GPU, ONNX Runtime on the CPU the others, and `squint run` \
+         builds the plans that are missing in the background. `cpu`: always ONNX Runtime; nothing of NVIDIA's is opened. `tensorrt`: an engine \
+         without a plan is left out, with its reason. See [tensorrt.md](tensorrt.md).",
+    ),
+    key(
         "engines.onnxruntime",
         Kind::Path,
         "",
@@ -241,7 +251,7 @@ pub const KEYS: &[Key] = &[
         "",
         Unset::Nothing("the first of libnvinfer.so.8, .10 and .11 that the system has"),
         "\"libtensorrt_rtx.so.1\"",
-        "The TensorRT library: libnvinfer, its lean runtime or TensorRT-RTX. Only engines with `runtime = \"tensorrt\"` need one.",
+        "The TensorRT library: libnvinfer, its lean runtime or TensorRT-RTX. Looked for when a plan is to run or to be built.",
     ),
     key(
         "engines.tensorrt-shim",

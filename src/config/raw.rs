@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::{scrubbed, shown};
 use super::read::Reading;
 use super::spending::{RawBudget, RawTelemetry};
-use super::{Camera, Config, Control, Engines, Folders, Output, OutputFile, Pace, Stdout};
+use super::{Camera, Config, Control, Engines, Folders, Output, OutputFile, Pace, Runtime, Stdout};
 use crate::frame::{Fit, Framing, Roi, Rotation};
 use crate::policy::Reuse;
 use crate::source::SourceSpec;
@@ -80,6 +80,7 @@ struct RawEngines {
     folder: Option<PathBuf>,
     threads: usize,
     deadline_ms: u64,
+    runtime: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     onnxruntime: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +139,11 @@ impl RawConfig {
                 folder: self.engines.folder.unwrap_or_else(|| folders.engines.clone()),
                 threads: self.engines.threads,
                 deadline: Duration::from_millis(self.engines.deadline_ms),
+                runtime: match self.engines.runtime.as_str() {
+                    "cpu" => Runtime::Cpu,
+                    "tensorrt" => Runtime::TensorRt,
+                    _ => Runtime::Auto,
+                },
                 onnxruntime: self.engines.onnxruntime,
                 tensorrt: self.engines.tensorrt,
                 tensorrt_shim: self.engines.tensorrt_shim,
@@ -374,6 +380,7 @@ impl RawConfig {
                 folder: Some(config.engines.folder.clone()),
                 threads: config.engines.threads,
                 deadline_ms: ms(config.engines.deadline),
+                runtime: config.engines.runtime.as_str().into(),
                 onnxruntime: config.engines.onnxruntime.clone(),
                 tensorrt: config.engines.tensorrt.clone(),
                 tensorrt_shim: config.engines.tensorrt_shim.clone(),

@@ -54,7 +54,7 @@ mod tests {
             ("", "threads", "`threads` belongs into [engines]"),
             ("engines", "source", "`source` belongs into a [[camera]] table"),
             ("camera", "policy", "`policy` belongs to the top of the file"),
-            ("engines", "zzz", "known here: deadline-ms, folder, onnxruntime, plans, tensorrt, tensorrt-shim, threads"),
+            ("engines", "zzz", "known here: deadline-ms, folder, onnxruntime, plans, runtime, tensorrt, tensorrt-shim, threads"),
         ];
         for (section, typed, expected) in cases {
             assert_eq!(key(section, typed).as_deref(), Some(expected), "{typed} in [{section}]");

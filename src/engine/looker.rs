@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use super::catalog::Catalog;
-use super::manifest::{Kind, Scores};
+use super::manifest::{Kind, Manifest, Network, Scores};
 use super::preprocess::{PreprocessError, Preprocessor};
 use super::{Answer, Backend, Engine, EngineError, Look, LookTimes, score};
 use crate::frame::{Frame, Framing};
@@ -29,31 +29,39 @@ pub struct Looker {
     member: Answer,
 }
 
+/// Says which backend runs a network.
+pub type Choose<'a> = dyn Fn(&Manifest, &Network) -> Result<&'a dyn Backend, EngineError> + 'a;
+
 /// Loads engine `id` with the backend that its manifest asks for. Slow; not for the frame path. Never substitutes anything.
 pub fn load(catalog: &Catalog, id: &str, backends: &[&dyn Backend]) -> Result<Box<dyn Look>, EngineError> {
-    Looker::load(catalog, id, backends).map(|looker| Box::new(looker) as Box<dyn Look>)
+    load_by(catalog, id, &|manifest, network| {
+        let backend = backends.iter().find(|backend| backend.name() == network.runtime).copied();
+        backend.ok_or_else(|| refuse(catalog, &manifest.id, format!("this build has no backend `{}`", network.runtime)))
+    })
+}
+
+/// The same with the backends that `choose` says.
+pub fn load_by(catalog: &Catalog, id: &str, choose: &Choose<'_>) -> Result<Box<dyn Look>, EngineError> {
+    Looker::load(catalog, id, choose).map(|looker| Box::new(looker) as Box<dyn Look>)
+}
+
+fn refuse(catalog: &Catalog, id: &str, reason: String) -> EngineError {
+    EngineError::Model { id: id.to_owned(), path: catalog.folder().display().to_string(), reason }
 }
 
 impl Looker {
-    /// As [`load`], as a concrete type.
-    pub fn load(catalog: &Catalog, id: &str, backends: &[&dyn Backend]) -> Result<Self, EngineError> {
-        let refuse =
-            |id: &str, reason| EngineError::Model { id: id.to_owned(), path: catalog.folder().display().to_string(), reason };
+    fn load(catalog: &Catalog, id: &str, choose: &Choose<'_>) -> Result<Self, EngineError> {
         let networks = catalog.networks(id);
         if networks.is_empty() {
-            return Err(refuse(id, catalog.unknown(id)));
+            return Err(refuse(catalog, id, catalog.unknown(id)));
         }
         let mut parts = Vec::with_capacity(networks.len());
         for (manifest, weight) in networks {
             let Kind::Network(network) = &manifest.kind else { continue };
-            let backend = backends.iter().find(|backend| backend.name() == network.runtime);
-            let Some(backend) = backend else {
-                return Err(refuse(&manifest.id, format!("this build has no backend `{}`", network.runtime)));
-            };
             parts.push(Part {
                 id: manifest.id.clone(),
                 preprocessor: Preprocessor::new(&network.input, &network.view),
-                engine: backend.load(manifest)?,
+                engine: choose(manifest, network)?.load(manifest)?,
                 kind: network.scores,
                 weight,
                 scores: vec![0.0; network.classes],

@@ -204,3 +204,17 @@ pub enum EngineError {
         reason: String,
     },
 }
+
+impl EngineError {
+    /// The engine that it is about; for an ensemble the member. `*` while a runtime is probed.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::RuntimeMissing { id, .. }
+            | Self::Model { id, .. }
+            | Self::Shape { id, .. }
+            | Self::NotFinite { id, .. }
+            | Self::Stuck { id, .. }
+            | Self::Run { id, .. } => id,
+        }
+    }
+}

@@ -25,6 +25,9 @@ pub use library::places;
 /// Runs before a model counts as loaded.
 const WARM_UP: usize = 3;
 
+/// The backend's name in manifests.
+pub const NAME: &str = "onnxruntime";
+
 /// The backend. Cheap to make; the library is loaded by the first `probe` or `load`.
 #[derive(Clone, Debug)]
 pub struct OnnxRuntime {
@@ -64,7 +67,7 @@ impl OnnxRuntime {
 
 impl Backend for OnnxRuntime {
     fn name(&self) -> &'static str {
-        "onnxruntime"
+        NAME
     }
 
     fn probe(&self) -> Result<String, EngineError> {

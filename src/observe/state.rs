@@ -217,6 +217,8 @@ pub struct EngineState {
     pub since_s: f64,
     /// How often it failed or got stuck.
     pub failures: u64,
+    /// Who runs it: `onnxruntime`, `tensorrt`, or both with a `+` between them.
+    pub runtime: Option<String>,
     /// Median time of a look now, ms, as the cost model has it.
     pub p50_ms: Option<f64>,
     /// 95th percentile of a look now, ms.

@@ -149,7 +149,8 @@ pub(super) enum Refused {
 
 fn member(engine: &Enlisted) -> Member {
     // What was recorded as a prior had been held against the manifests already.
-    Member { id: engine.id.clone(), sha256: engine.sha256.clone(), accuracy: engine.accuracy, told: None }
+    let Enlisted { id, sha256, runtime, accuracy, .. } = engine.clone();
+    Member { id, sha256, runtime, accuracy, told: None }
 }
 
 /// The section `[budget]` that a crew has in its papers.

@@ -11,7 +11,7 @@ use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
 use super::form;
-use crate::budget::{Because, ChosenBy, Look, Mode, Standing, Tally};
+use crate::budget::{Because, CPU, ChosenBy, Look, Mode, Standing, Tally};
 use crate::engine::{Answer, EngineIdx, KEPT, LookTimes, MAX_ENGINES, Top};
 use crate::features::{COUNT, Features, Glimpse};
 use crate::policy::{
@@ -48,6 +48,17 @@ pub struct Enlisted {
     pub labels_sha256: String,
     /// Share of right answers, 0..=1, as far as it is known.
     pub accuracy: Option<f32>,
+    /// Who runs it; not written for [`CPU`].
+    #[serde(default = "cpu", skip_serializing_if = "is_cpu")]
+    pub runtime: String,
+}
+
+fn cpu() -> String {
+    CPU.to_owned()
+}
+
+fn is_cpu(runtime: &String) -> bool {
+    runtime == CPU
 }
 
 /// What a crew works by, as read from files.

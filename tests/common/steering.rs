@@ -78,6 +78,7 @@ pub fn state() -> State {
         state,
         since_s: 61.0,
         failures: 25,
+        runtime: None,
         p50_ms: Some(2.5),
         p95_ms: Some(4.0),
         energy_mj: (state == EngineHealth::Ready).then_some(12.5),

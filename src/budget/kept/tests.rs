@@ -10,7 +10,11 @@ use crate::engine::EngineIdx;
 use crate::telemetry::{Inventory, Rail, Sample, Zone};
 use crate::units::{Celsius, Megahertz, Milliwatts};
 
-const ENGINES: [(&str, &str); 2] = [("small", "aa"), ("large", "bb")];
+const ENGINES: [Engine; 2] = [engine("small", "aa", CPU), engine("large", "bb", CPU)];
+const fn engine<'a>(id: &'a str, sha256: &'a str, runtime: &'a str) -> Engine<'a> {
+    Engine { id, sha256, runtime }
+}
+
 const OWNER: Owner = Owner { board: Some("quill"), engines: &ENGINES };
 
 fn inventory() -> Inventory {
@@ -82,8 +86,12 @@ fn what_others_learned_is_refused_with_the_reason() {
     let others = [
         (Owner { board: Some("nano"), ..OWNER }, "the board quill, here it is nano"),
         (Owner { engines: &ENGINES[..1], ..OWNER }, "a number of engines of 2, here it is 1"),
-        (Owner { engines: &[("large", "bb"), ("small", "aa")], ..OWNER }, "engine small, here it is large"),
-        (Owner { engines: &[("small", "aa"), ("large", "cc")], ..OWNER }, "sha256 is bb, here it is cc"),
+        (Owner { engines: &[ENGINES[1], ENGINES[0]], ..OWNER }, "engine small, here it is large"),
+        (Owner { engines: &[ENGINES[0], engine("large", "cc", CPU)], ..OWNER }, "sha256 is bb, here it is cc"),
+        (
+            Owner { engines: &[ENGINES[0], engine("large", "bb", "tensorrt")], ..OWNER },
+            "an engine that is run by onnxruntime, here it is tensorrt",
+        ),
     ];
     for (owner, reason) in others {
         let mut costs = fresh();
@@ -115,4 +123,17 @@ fn wrong_texts_are_refused_with_file_key_value_and_range() {
         let error = Kept::from_json(&text, "kept.json").unwrap_err().to_string();
         assert!(error.starts_with(reason), "{error}");
     }
+}
+
+#[test]
+fn a_text_from_before_engines_had_a_choice_of_runtimes_is_of_the_cpu() {
+    let (costs, governor) = learned();
+    let kept = Kept::of(&OWNER, &costs, &governor);
+    let text = kept.to_json();
+    let before = text.replace("\"runtime\":\"onnxruntime\",", "");
+    assert_ne!(before, text);
+    assert_eq!(Kept::from_json(&before, "kept.json").unwrap(), kept);
+    assert!(kept.is_of_the_cpu());
+    let on_gpu = Owner { engines: &[ENGINES[0], engine("large", "bb", "tensorrt")], ..OWNER };
+    assert!(!Kept::of(&on_gpu, &costs, &governor).is_of_the_cpu());
 }

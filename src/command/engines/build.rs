@@ -8,13 +8,15 @@ use super::{kit, out};
 use crate::bounded;
 use crate::cli::BuildArgs;
 use crate::command::kit::Kit;
+use crate::command::run::millis;
 use crate::engine::catalog::MAX_MODEL;
 use crate::engine::manifest::{Kind, Network};
+use crate::engine::tensorrt as engine_tensorrt;
 use crate::engine::tensorrt::calibration::cache::{self as calibration, CalibrationCache};
 use crate::engine::tensorrt::plan::build::{BuildError, Options, Progress, Request, make};
-use crate::engine::tensorrt::plan::cache::{Cache, Entry, Writer};
+use crate::engine::tensorrt::plan::cache::{Best, Cache, Entry, Writer};
 use crate::engine::tensorrt::plan::child::Line;
-use crate::engine::tensorrt::plan::sidecar::Target;
+use crate::engine::tensorrt::plan::sidecar::{Measured, Target};
 use crate::error::Error;
 
 impl From<BuildError> for Error {
@@ -28,7 +30,7 @@ impl From<BuildError> for Error {
     }
 }
 
-/// The networks behind `ids`, each once; all of the catalogue without any.
+/// The networks behind `ids` that can be built, each once; all of the catalogue without any.
 fn networks<'a>(kit: &'a Kit, ids: &'a [String]) -> Result<Vec<(&'a str, &'a Network)>, Error> {
     let all: Vec<&str> = if ids.is_empty() { kit.catalog.ids().collect() } else { ids.iter().map(String::as_str).collect() };
     let mut found: Vec<(&str, &Network)> = Vec::new();
@@ -38,9 +40,15 @@ fn networks<'a>(kit: &'a Kit, ids: &'a [String]) -> Result<Vec<(&'a str, &'a Net
             return Err(Error::Usage(kit.catalog.unknown(id)));
         }
         for (manifest, _) in networks {
-            if let Kind::Network(network) = &manifest.kind
-                && !found.iter().any(|(known, _)| *known == manifest.id)
-            {
+            let Kind::Network(network) = &manifest.kind else { continue };
+            if network.runtime == engine_tensorrt::NAME {
+                if ids.contains(&manifest.id) {
+                    let file = network.file.display();
+                    return Err(Error::Usage(format!("`{}` is a plan already ({file}): nothing is to be built", manifest.id)));
+                }
+                continue;
+            }
+            if !found.iter().any(|(known, _)| *known == manifest.id) {
                 found.push((&manifest.id, network));
             }
         }
@@ -62,6 +70,18 @@ fn scales(path: &Path) -> Result<(CalibrationCache, Vec<u8>), Error> {
 
 /// Builds one engine after the other. One that fails does not keep the others from being built.
 pub(super) fn build(args: &BuildArgs) -> Result<(), Error> {
+    let counts = build_all(args);
+    if let (Err(error), true) = (&counts, args.json) {
+        line(&Line::Failed { cause: error.to_string() }).map_err(out)?;
+    }
+    match counts? {
+        (0, _) => Ok(()),
+        (bad, all) => Err(Error::Unfit(format!("{bad} of {all} engines were not built"))),
+    }
+}
+
+/// How many were not built, and of how many.
+fn build_all(args: &BuildArgs) -> Result<(usize, usize), Error> {
     if args.tied {
         tie()?;
     }
@@ -78,14 +98,22 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Error> {
     let BuildArgs { precision, device, batch, workspace_mib, .. } = *args;
     let options = Options { precision, batch, device, workspace_mib };
     let writer = Cache::new(&kit.config.engines.plans).writer()?;
+    let scales = scales.as_ref().map(|(_, bytes)| bytes.as_slice());
     let mut bad = 0;
     for (id, network) in &networks {
-        let scales = scales.as_ref().map(|(_, bytes)| bytes.as_slice());
         let built = build_one(&here, &writer, id, network, &options, scales, args);
         bad += usize::from(built.is_err());
         tell(id, &built, args.json)?;
     }
-    if bad == 0 { Ok(()) } else { Err(Error::Unfit(format!("{bad} of {} engines were not built", networks.len()))) }
+    Ok((bad, networks.len()))
+}
+
+/// What came of it.
+enum Outcome {
+    /// A plan.
+    Built(Box<Entry>),
+    /// A plan that was there already, whole.
+    There(Box<Entry>),
 }
 
 fn build_one(
@@ -96,14 +124,20 @@ fn build_one(
     options: &Options,
     scales: Option<&[u8]>,
     args: &BuildArgs,
-) -> Result<Entry, BuildError> {
+) -> Result<Outcome, BuildError> {
     let target = here.host.target(network, options, scales)?;
+    if !args.again
+        && let Best::Fits(entry) = writer.cache().list(id)?.best(&target)
+        && writer.cache().read(entry).is_ok()
+    {
+        return Ok(Outcome::There(Box::new(entry.clone())));
+    }
     let request = request(writer, id, network, target, scales, options)?;
     let mut progress = |progress: Progress| {
         // Whoever listened may be gone; the plan is wanted all the same.
         let _ = if args.json { line(&Line::Progress(progress)) } else { writeln!(std::io::stderr(), "{id}: {}", words(&progress)) };
     };
-    make(here.builder.as_ref(), writer, &request, args.again, &mut progress)
+    make(here.builder.as_ref(), writer, &request, args.again, &mut progress).map(|entry| Outcome::Built(Box::new(entry)))
 }
 
 pub(super) fn request(
@@ -139,20 +173,33 @@ fn line(line: &Line) -> std::io::Result<()> {
     stdout.flush()
 }
 
-fn tell(id: &str, built: &Result<Entry, BuildError>, as_json: bool) -> Result<(), Error> {
+fn tell(id: &str, built: &Result<Outcome, BuildError>, as_json: bool) -> Result<(), Error> {
     match (built, as_json) {
-        (Ok(entry), true) => line(&Line::Built { plan: entry.sidecar.target.key.stem() }).map_err(out),
+        (Ok(Outcome::Built(entry) | Outcome::There(entry)), true) => {
+            line(&Line::Built { plan: entry.sidecar.target.key.stem() }).map_err(out)
+        }
         (Err(error), true) => line(&Line::Failed { cause: error.to_string() }).map_err(out),
-        (Ok(entry), false) => {
+        (Ok(Outcome::Built(entry)), false) => {
             let (seconds, path) = (entry.sidecar.build.as_secs_f64(), entry.path.display());
-            writeln!(std::io::stdout(), "ok   {id:<26} built in {seconds:.0} s: {path}").map_err(out)
+            let ran = entry
+                .sidecar
+                .measured
+                .map(|Measured { p50, p95 }| format!(", a run {:.2} ms, p95 {:.2}", millis(p50), millis(p95)));
+            writeln!(std::io::stdout(), "ok   {id:<26} built in {seconds:.0} s{}: {path}", ran.unwrap_or_default()).map_err(out)
+        }
+        (Ok(Outcome::There(entry)), false) => {
+            let path = entry.path.display();
+            writeln!(std::io::stdout(), "ok   {id:<26} is there already, `--again` builds it anew: {path}").map_err(out)
         }
         (Err(error), false) => writeln!(std::io::stdout(), "BAD  {id:<26} {error}").map_err(out),
     }
 }
 
-/// Ends this process when standard input closes: whoever started it is gone, and nobody waits for the plan.
+/// Ends this process when standard input closes: whoever started it is gone, and nobody waits for the plan. When memory runs out it is to
+/// go before its owner.
 fn tie() -> Result<(), Error> {
+    // Best effort: where /proc is not to be written the kernel chooses by size, and a build is large.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let watch = || {
         let mut piece = [0; 64];
         while matches!(std::io::stdin().read(&mut piece), Ok(1..)) {}

@@ -1,8 +1,8 @@
-//! The seam to TensorRT for `squint engines`: what is here, and who builds. One function, so that the backend has one place to
-//! come in.
+//! The seam to TensorRT for `squint engines`: what is here, who builds, and who runs what was built.
 
 use crate::command::kit::Kit;
 use crate::engine::manifest::Manifest;
+use crate::engine::tensorrt::builder::{self, Workshop};
 use crate::engine::tensorrt::plan::build::{Builder, Host};
 use crate::engine::{Engine, EngineError};
 use crate::error::Error;
@@ -19,9 +19,13 @@ pub(super) struct TensorRt {
 
 /// What is here, or what is missing and what to do, in one line. Looked for as the daemon and `squint doctor` do, in a child.
 pub(super) fn find(kit: &Kit) -> Result<TensorRt, Error> {
-    let why = match kit.tensorrt().found().missing {
-        Some(missing) => format!("{missing}; the engines run on the CPU"),
-        None => "it is there, but `squint engines` does not build with it yet".into(),
-    };
-    Err(Error::Missing(format!("TensorRT cannot be used: {why}")))
+    let refuse = |why: String| Error::Missing(format!("TensorRT cannot be used: {why}"));
+    let found = kit.tensorrt().found();
+    if let Some(missing) = &found.missing {
+        return Err(refuse(format!("{missing}; the engines run on the CPU")));
+    }
+    let host = builder::host(&found).ok_or_else(|| refuse("it does not say its version, or the driver not its GPU".into()))?;
+    let options = kit.tensorrt().options().clone();
+    let builder = Box::new(Workshop::new(&options));
+    Ok(TensorRt { host, builder, load: Box::new(move |manifest, plan| builder::load(&options, manifest, plan)) })
 }

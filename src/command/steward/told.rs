@@ -5,13 +5,15 @@ use std::time::Duration;
 use crate::observe::{CameraState, EngineState, ThreadState};
 use crate::pipeline::{self, pulse::Beat};
 
-pub(super) fn engine(engine: pipeline::EngineState) -> EngineState {
+/// `runtime`: who runs it, if that is known.
+pub(super) fn engine(runtime: Option<String>, engine: pipeline::EngineState) -> EngineState {
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
     EngineState {
         id: engine.id.to_string(),
         state: engine.health,
         since_s: engine.since.as_secs_f64(),
         failures: u64::from(engine.failures),
+        runtime,
         p50_ms: engine.cost.map(|(p50, ..)| ms(p50)),
         p95_ms: engine.cost.map(|(_, p95, _)| ms(p95)),
         energy_mj: engine.cost.and_then(|(.., energy)| energy).map(|energy| energy.0),

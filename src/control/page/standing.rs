@@ -71,7 +71,8 @@ pub(super) fn cost(engine: &EngineState) -> Option<String> {
     let p50 = engine.p50_ms.map(|ms| format!("p50 {ms:.1} ms"));
     let p95 = engine.p95_ms.map(|ms| format!("p95 {ms:.1} ms"));
     let energy = engine.energy_mj.map(|mj| format!("{mj:.1} mJ"));
-    let told: Vec<_> = [p50, p95, energy].into_iter().flatten().collect();
+    let by = engine.runtime.as_ref().map(|runtime| format!("by {}", Tame(runtime)));
+    let told: Vec<_> = [p50, p95, energy, by].into_iter().flatten().collect();
     (!told.is_empty()).then(|| format!("a look now: {}", told.join(", ")))
 }
 

@@ -168,7 +168,7 @@ impl Engine for TensorRtEngine {
     }
 }
 
-fn words(failure: Failure, log: String) -> String {
+pub(super) fn words(failure: Failure, log: String) -> String {
     let what = match failure {
         Failure::Cuda(error) => error.to_string(),
         Failure::Refused(what) => format!("TensorRT: {what}"),

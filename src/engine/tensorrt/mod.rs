@@ -3,14 +3,18 @@
 //!
 //! An edge room. [`probe`] and [`software`] find out what is there, an engine loads a plan and runs it ([`TensorRt`]), [`version`] and
 //! [`error`] put names to numbers. All `unsafe` is in `raw`, and all of NVIDIA's class layouts are in the shim, `squint_trt.h`, of which
-//! there is one build for each major. Where plans come from is told by [`Plans`]: [`build`] makes them, slowly and elsewhere, [`plan`] is what
-//! was built on this machine, [`calibration`] what int8 needs beforehand.
+//! there is one build for each major. Where plans come from is told by [`Plans`]: [`build`] makes them, slowly and elsewhere, [`builder`] does so
+//! as [`plan`], what was built on this machine, wants it, [`built`] says which of those runs a network, and [`calibration`] is what int8 needs
+//! beforehand.
 
 pub mod build;
+pub mod builder;
+pub mod built;
 pub mod calibration;
 mod engine;
 pub mod error;
 mod log;
+mod measure;
 pub mod plan;
 pub mod probe;
 mod raw;
@@ -86,6 +90,11 @@ impl TensorRt {
     /// Before anything is opened in this process, a child, `program` being this program, opens it first.
     pub fn behind(self, program: Option<PathBuf>) -> Self {
         Self { program, ..self }
+    }
+
+    /// Which files it opens.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// What there is; asks the child, if there is to be one, once.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 use crate::budget::{
-    Ability, ChosenBy, Costs, Governor, Kept, Limits, Look, Mode, Owner, Prior, Schedule, Standing, Tally, Unreachable, tempered,
+    Ability, ChosenBy, Costs, Engine, Governor, Kept, Limits, Look, Mode, Owner, Prior, Schedule, Standing, Tally, Unreachable,
+    tempered,
 };
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::policy::Grant;
@@ -40,6 +41,8 @@ pub struct Member {
     pub id: String,
     /// Of its model, hex.
     pub sha256: String,
+    /// Who runs it.
+    pub runtime: String,
     /// Share of right answers, 0..=1, as far as it is known.
     pub accuracy: Option<f32>,
     /// Median of a look as its manifest has it, on whatever machine.
@@ -49,7 +52,7 @@ pub struct Member {
 impl Budget {
     /// Calls `then` with whom a kept state belongs to.
     fn with_owner<T>(inventory: &Inventory, engines: &[Member], then: impl FnOnce(&Owner) -> T) -> T {
-        let engines: Vec<_> = engines.iter().map(|member| (member.id.as_str(), member.sha256.as_str())).collect();
+        let engines: Vec<_> = engines.iter().map(|Member { id, sha256, runtime, .. }| Engine { id, sha256, runtime }).collect();
         then(&Owner { board: inventory.board.as_deref(), engines: &engines })
     }
 

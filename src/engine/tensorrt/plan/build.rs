@@ -10,7 +10,7 @@ use super::cache::{CacheError, Entry, Writer};
 use super::failure::Failure;
 use super::hardware::{self, Refused};
 use super::name::{Capability, Device, Key, Precision, Sha256};
-use super::sidecar::{MAX_PLAN, Sidecar, Target, Tensor};
+use super::sidecar::{MAX_PLAN, Measured, Sidecar, Target, Tensor};
 use crate::engine::manifest::{Network, Precision as WeightPrecision};
 use crate::engine::tensorrt::calibration::pictures::Feed;
 use crate::engine::tensorrt::version::Version;
@@ -44,6 +44,9 @@ pub struct Progress {
     pub steps: u32,
 }
 
+/// Hears how far a build is, from any thread of TensorRT's.
+pub type Hear<'a> = dyn FnMut(Progress) + Send + 'a;
+
 /// What a builder made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Built {
@@ -55,6 +58,8 @@ pub struct Built {
     pub timing: Option<Vec<u8>>,
     /// The CUDA that was there, such as 10.2.
     pub cuda: Option<String>,
+    /// How fast it ran in a trial; `None` if there was none.
+    pub measured: Option<Measured>,
 }
 
 /// Why there is no plan.
@@ -165,15 +170,10 @@ impl Host {
 /// Who can build plans. One build at a time; takes seconds to many minutes.
 pub trait Builder {
     /// Builds `request`; `progress` hears how far it is, as often as that is known.
-    fn build(&self, request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Built, BuildError>;
+    fn build(&self, request: &Request, progress: &mut Hear<'_>) -> Result<Built, BuildError>;
 
     /// The same for int8 with scales that are learned from `feed` on the way: also the calibration cache, as TensorRT wrote it.
-    fn calibrate(
-        &self,
-        request: &Request,
-        feed: &mut Feed<'_>,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<(Built, Vec<u8>), BuildError>;
+    fn calibrate(&self, request: &Request, feed: &mut Feed<'_>, progress: &mut Hear<'_>) -> Result<(Built, Vec<u8>), BuildError>;
 }
 
 /// Remembers a build that ended in a way that the child could not tell of itself: a crash, seen by whoever started it.
@@ -188,7 +188,7 @@ pub fn make(
     writer: &Writer,
     request: &Request,
     again: bool,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut Hear<'_>,
 ) -> Result<Entry, BuildError> {
     let Request { model, target, .. } = request;
     hardware::check(target.key.precision, target.key.capability)?;
@@ -206,7 +206,7 @@ pub fn make(
         bytes => Err(BuildError::Failed(format!("a plan of {bytes} bytes; allowed are 1 to {MAX_PLAN}"))),
     });
     match built {
-        Ok(Built { plan, tensors, timing, cuda }) => {
+        Ok(Built { plan, tensors, timing, cuda, measured }) => {
             if let Some(timing) = timing {
                 writer.keep_timing(target.key.tensorrt, target.key.capability, &timing)?;
             }
@@ -220,7 +220,7 @@ pub fn make(
                 built_at_s: now_s(),
                 // As precise as the file has it.
                 build: Duration::from_millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)),
-                measured: None,
+                measured,
             };
             Ok(writer.keep(&sidecar, &plan)?)
         }

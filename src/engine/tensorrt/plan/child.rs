@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,11 @@ impl Build {
         let (Some(out), Some(err)) = (out, err) else { return Err(io::Error::other("no pipe to the child")) };
         let err = std::thread::Builder::new().name("build-stderr".into()).spawn(move || last(err))?;
         Ok(Self { child, out: BufReader::new(out), err: Some(err), ended: None })
+    }
+
+    /// The child's standard input, once: when it is dropped, a child that was started with `--tied` ends.
+    pub fn leash(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Its process id.
