@@ -11,6 +11,7 @@ pub mod calibration;
 mod engine;
 pub mod error;
 mod log;
+pub mod model;
 pub mod plan;
 pub mod probe;
 mod raw;

@@ -36,6 +36,11 @@ impl Version {
         }
     }
 
+    /// True if it computes in the numbers that the model holds and in no others: 11 and RTX, which know no flags for precisions.
+    pub fn types_strongly(self) -> bool {
+        self.major >= 11 || self.major == 1
+    }
+
     /// For people: `TensorRT 8.2.1`, `TensorRT-RTX 1.7.1`.
     pub fn title(self) -> String {
         format!("TensorRT{} {self}", if self.major == 1 { "-RTX" } else { "" })
@@ -72,6 +77,7 @@ mod tests {
         ] {
             let version = Version::from_number(number).unwrap();
             assert_eq!((version.to_string().as_str(), version.shim()), (text, shim), "{number}");
+            assert_eq!(version.types_strongly(), version.major == 11 || version.major == 1, "{number}");
         }
         for number in [i32::MIN, -1, 0, 1, 4_999, 1_000_000, i32::MAX] {
             assert_eq!(Version::from_number(number), None, "{number}");
