@@ -62,16 +62,21 @@ pub enum Refused {
 /// | model | fp32 | fp16 | int8 |
 /// |---|---|---|---|
 /// | with Q and DQ nodes | [`plain`] | [`plain`]; TensorRT 11 and RTX: and [`half`] | [`symmetric`] |
-/// | without | as it is | as it is; TensorRT 11 and RTX: [`half`] | as it is |
+/// | without | as it is | as it is; TensorRT 11 and RTX: [`half`] | as it is, for calibration; TensorRT 11 and RTX: refused |
 pub fn prepared<'a>(onnx: &'a [u8], input: &[u32; 4], precision: Precision, tensorrt: Version) -> Result<Cow<'a, [u8]>, Refused> {
     let mut model = find::read(onnx)?;
-    let mut changed = sides::fix(&mut model, input);
+    let fixed = sides::fix(&mut model, input);
     let way = if precision == Precision::Int8 { Way::Symmetric } else { Way::Plain };
-    changed |= rewrite::rewrite(&mut model, way)?;
-    if precision == Precision::Fp16 && tensorrt.types_strongly() {
-        changed |= half::halve(&mut model)?;
-    }
-    Ok(written(onnx, &model, changed))
+    let quantised = rewrite::rewrite(&mut model, way)?;
+    let halved = match precision {
+        Precision::Fp16 if tensorrt.types_strongly() => half::halve(&mut model)?,
+        Precision::Int8 if tensorrt.types_strongly() && !quantised => {
+            let why = format!("has no Q and DQ nodes, and {} takes int8 from them alone; use fp16", tensorrt.title());
+            return Err(Refused::Model(why));
+        }
+        _ => false,
+    };
+    Ok(written(onnx, &model, fixed || quantised || halved))
 }
 
 /// Without quantisation: constants in float32, and where activations were quantised their range is kept by a Clip. The answers are
