@@ -15,7 +15,7 @@ use crate::cli::DoctorArgs;
 use crate::config::Overrides;
 use crate::engine::catalog::Catalog;
 use crate::engine::onnx::OnnxRuntime;
-use crate::engine::tensorrt::software::Found;
+use crate::engine::tensorrt::software::{Found, shims_here};
 use crate::error::Error;
 use crate::source::{self, ElementCheck};
 use crate::telemetry::{self, Missing, Sample, Sources, Telemetry};
@@ -92,7 +92,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
         note("GStreamer", false, format!("{error}; run `make deps`"), "every source but images");
     }
     let nvidia = kit::tensorrt(&config).found();
-    findings.extend(tensorrt::findings(&nvidia));
+    findings.extend(tensorrt::findings(&nvidia, &shims_here()));
     let elements = elements.unwrap_or_default();
     let sensors = sensors(Path::new("/"), board::others(&config.telemetry));
     if args.json { json(&findings, &nvidia, &elements, &sensors) } else { text(&findings, &elements, &sensors) }

@@ -4,6 +4,9 @@
 
 use std::fmt;
 
+/// All shims that there may be, as [`Version::shim`] names them.
+pub const SHIMS: [&str; 4] = ["trt8", "trt10", "trt11", "trt-rtx1"];
+
 /// A version of TensorRT or TensorRT-RTX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version {
@@ -77,6 +80,7 @@ mod tests {
         ] {
             let version = Version::from_number(number).unwrap();
             assert_eq!((version.to_string().as_str(), version.shim()), (text, shim), "{number}");
+            assert!(shim.is_none_or(|shim| SHIMS.contains(&shim)), "{number}");
             assert_eq!(version.types_strongly(), version.major == 11 || version.major == 1, "{number}");
         }
         for number in [i32::MIN, -1, 0, 1, 4_999, 1_000_000, i32::MAX] {
