@@ -68,6 +68,8 @@ fn everything_lands_where_a_system_looks_for_it_and_uninstall_leaves_nothing() {
         "usr/share/man/man1/squint-run.1",
         "usr/share/man/man1/squint.1",
         "usr/share/squint/calibration/default.policy.toml",
+        "usr/share/squint/calibration/selftest/answers.json",
+        "usr/share/squint/calibration/selftest/chelsea.png",
         "usr/share/squint/engines/labels/imagenet1k.txt",
         "usr/share/squint/engines/lite0-128-int8/engine.toml",
         "usr/share/squint/engines/weights/efficientnet-lite0-int8.onnx",

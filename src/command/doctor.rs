@@ -1,5 +1,7 @@
-//! `squint doctor`: what this machine has, and what is missing for what. Finds out, changes nothing.
+//! `squint doctor`: what this machine has, and what is missing for what; whether its engines answer as they should. Finds out, changes
+//! nothing.
 
+mod engines;
 mod sensors;
 mod tensorrt;
 
@@ -42,6 +44,9 @@ struct Finding {
 ///
 /// With a root of its own only the sensors below it are told of: the rest would be about another machine.
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
+    if args.self_test {
+        return engines::engines(args);
+    }
     if let Some(root) = &args.root {
         let mut out = std::io::stdout().lock();
         if !root.is_dir() {

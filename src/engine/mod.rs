@@ -14,6 +14,7 @@ pub mod onnx;
 mod places;
 pub mod preprocess;
 pub mod score;
+pub mod selftest;
 pub mod tensorrt;
 
 use std::time::Duration;
