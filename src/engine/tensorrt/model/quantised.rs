@@ -6,8 +6,11 @@
 use std::collections::HashMap;
 
 use super::Refused;
-use super::numbers::{INT8, INT32, UINT8};
+use super::numbers::{FLOAT, INT8, INT32, UINT8};
 use super::proto::{Node, Tensor};
+
+/// The setting by which a node says which numbers it makes.
+pub(super) const MADE: &str = "output_dtype";
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,12 +36,18 @@ impl Scheme {
             return Err(node.refused("has a scale that is not between 1.2e-38 and 1e30"));
         }
         let zero = constant(2, "zero point")?;
-        let kind = zero.map(Tensor::kind).or(stored).unwrap_or(UINT8);
+        // From opset 21 a node may say what it makes: of a QuantizeLinear what it stores, of the other which float.
+        let said = node.whole(MADE).and_then(|kind| i32::try_from(kind).ok()).filter(|kind| *kind != 0);
+        if node.kind() != "QuantizeLinear" && said.is_some_and(|kind| kind != FLOAT) {
+            return Err(node.refused("makes other numbers than float32, which is not understood"));
+        }
+        let said = said.filter(|_| node.kind() == "QuantizeLinear");
+        let kind = zero.map(Tensor::kind).or(stored).or(said).unwrap_or(UINT8);
         if ![INT8, UINT8, INT32].contains(&kind) {
             return Err(node.refused(format!("stores numbers of kind {kind}; int8, uint8 and int32 are understood")));
         }
-        if stored.is_some_and(|stored| stored != kind) {
-            return Err(node.refused("has a zero point of another kind than the numbers it takes"));
+        if stored.or(said).is_some_and(|stored| stored != kind) {
+            return Err(node.refused("has a zero point of another kind than the numbers that are stored"));
         }
         let zero = zero.map_or_else(|| Ok(vec![0; scale.len()]), Tensor::integers)?;
         if zero.len() != scale.len() {

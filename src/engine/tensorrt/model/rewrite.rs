@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::find::{Names, constants};
 use super::numbers::{INT8, INT32, of_floats};
 use super::proto::{Graph, Model, Node, Tensor};
-use super::quantised::Scheme;
+use super::quantised::{MADE, Scheme};
 use super::{MAX_NUMBERS, Refused};
 
 const QUANTISE: &str = "QuantizeLinear";
@@ -141,7 +141,9 @@ impl<'a> Pass<'a> {
         }
         let names = (self.number(scale), self.zero());
         let input = vec![source, names.0.clone(), names.1.clone()];
-        self.nodes.push(Node { input, ..node.clone() });
+        let mut centred = Node { input, ..node.clone() };
+        centred.attribute.retain(|attribute| attribute.name.as_deref() != Some(MADE)); // the zero point says so
+        self.nodes.push(centred);
         Ok(names)
     }
 
@@ -168,7 +170,7 @@ impl<'a> Pass<'a> {
         let Some(stored) = self.stored.get(source) else {
             return Err(node.refused("takes neither a constant nor what a QuantizeLinear before it makes"));
         };
-        let scheme = Scheme::of(node, &self.constants, None)?;
+        let scheme = Scheme::of(node, &self.constants, Some(stored.scheme.kind()))?;
         if !scheme.is_like(&stored.scheme) {
             return Err(node.refused("has another scale or zero point than the QuantizeLinear before it"));
         }

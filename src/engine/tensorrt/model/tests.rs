@@ -127,6 +127,24 @@ fn where_an_activation_was_stored_its_range_stays() {
 }
 
 #[test]
+fn a_node_may_say_what_it_stores_without_a_zero_point() {
+    let mut model = Model::decode(activation(0.5, None).as_slice()).unwrap();
+    let says = |kind| Attribute { name: Some("output_dtype".to_owned()), i: Some(kind), kind: Some(2), ..Attribute::default() };
+    let nodes = &mut model.graph.as_mut().unwrap().node;
+    nodes[0].attribute.push(says(i64::from(INT8)));
+    let made = graph(&plain(&model.encode_to_vec()).unwrap());
+    assert_eq!(bounds(&made, &made.node[0]), (-64.0, 63.5));
+
+    model.graph.as_mut().unwrap().node[0].attribute[0].i = Some(i64::from(UINT8));
+    let made = graph(&symmetric(&model.encode_to_vec()).unwrap());
+    assert_eq!((kinds(&made)[1], made.node[1].attribute.len()), ("QuantizeLinear", 0));
+
+    model.graph.as_mut().unwrap().node[1].attribute.push(says(i64::from(FLOAT16)));
+    let refused = plain(&model.encode_to_vec()).unwrap_err().to_string();
+    assert!(refused.contains("`real_node` (DequantizeLinear) makes other numbers than float32"), "{refused}");
+}
+
+#[test]
 fn symmetric_means_int8_around_zero_with_a_clip_where_it_was_not() {
     let graph = graph(&symmetric(&activation(0.5, Some((UINT8, 55)))).unwrap());
     assert_eq!(kinds(&graph), ["Clip", "QuantizeLinear", "DequantizeLinear", "Relu"]);
