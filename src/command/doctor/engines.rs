@@ -2,6 +2,7 @@
 //!
 //! An edge room: loads, looks, prints. What counts as another answer is [`selftest`](crate::engine::selftest)'s.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use crate::bounded;
 use crate::cli::DoctorArgs;
 use crate::command::kit::{self, Kit, machine};
 use crate::command::run::millis;
-use crate::engine::manifest::{Kind, Precision};
+use crate::engine::manifest::{Kind, Network, Precision};
 use crate::engine::onnx::OnnxRuntime;
 use crate::engine::selftest::{Answers, Compared, LIMIT, LIMIT_FLOAT32, MAX_BYTES, Made, Picture, Stored, kept};
-use crate::engine::tensorrt::software::Found;
+use crate::engine::tensorrt::{self, software::Found};
 use crate::engine::{Answer, EngineError, hash};
 use crate::error::Error;
 use crate::frame::{Frame, Framing};
@@ -100,8 +101,7 @@ pub(super) fn engines(args: &DoctorArgs) -> Result<(), Error> {
     let stored = Stored::read(&text, FILE).map_err(|error| unread(error.to_string()))?;
     let pictures = pictures(&folder, &stored.pictures)?;
     let rows: Vec<Row> = kit.catalog.ids().map(|id| row(&kit, id, &stored, &pictures)).collect();
-    let head =
-        Head { machine: here(), runtimes: [Some(about), tensorrt(&kit)].into_iter().flatten().collect(), stored: &stored.made };
+    let head = Head { machine: here(), runtimes: [Some(about), gpu(&kit)].into_iter().flatten().collect(), stored: &stored.made };
     if args.json { as_json(&head, &rows) } else { as_text(&head, &rows) }.map_err(Error::io("standard output"))?;
     verdict(&rows)
 }
@@ -113,7 +113,7 @@ fn here() -> String {
 }
 
 /// TensorRT and the GPU, if both are there.
-fn tensorrt(kit: &Kit) -> Option<String> {
+fn gpu(kit: &Kit) -> Option<String> {
     let Found { version, gpus, missing: None, .. } = kit.tensorrt().found() else { return None };
     let gpu = gpus.into_iter().next()?;
     Some(format!("TensorRT {} on {} (compute capability {})", version?, gpu.name, gpu.capability))
@@ -149,21 +149,23 @@ fn pictures(folder: &Path, wanted: &[Picture]) -> Result<Vec<Frame>, Error> {
     wanted.iter().map(picture).collect()
 }
 
-/// Which runtimes an engine is run by, and the lowest precision of its networks.
-fn made_of(kit: &Kit, id: &str) -> (String, Precision) {
-    let mut runtimes: Vec<&str> = Vec::new();
-    let mut precision = Precision::Float32;
-    for (manifest, _) in kit.catalog.networks(id) {
-        if let Kind::Network(network) = &manifest.kind {
-            if !runtimes.contains(&network.runtime) {
-                runtimes.push(network.runtime);
-            }
-            if network.precision != Precision::Float32 {
-                precision = network.precision;
-            }
-        }
-    }
-    (runtimes.join("+"), precision)
+/// The networks of an engine.
+fn networks<'a>(kit: &'a Kit, id: &str) -> impl Iterator<Item = &'a Network> {
+    kit.catalog.networks(id).into_iter().filter_map(|(manifest, _)| match &manifest.kind {
+        Kind::Network(network) => Some(network.as_ref()),
+        Kind::Ensemble(_) => None,
+    })
+}
+
+/// Which runtimes an engine is run by: `onnxruntime`, `tensorrt`, or both with a `+` between them.
+fn runtimes(kit: &Kit, id: &str) -> String {
+    let names: BTreeSet<&str> = networks(kit, id).map(|network| network.runtime).collect();
+    names.into_iter().collect::<Vec<_>>().join("+")
+}
+
+/// The lowest precision of an engine's networks.
+fn precision(kit: &Kit, id: &str) -> Precision {
+    networks(kit, id).map(|network| network.precision).find(|one| *one != Precision::Float32).unwrap_or(Precision::Float32)
 }
 
 /// Loads an engine and shows it the pictures, each once and then [`ROUNDS`] times more: its first answers, and how long a look takes.
@@ -186,7 +188,7 @@ fn looked(kit: &Kit, id: &str, pictures: &[Frame], rounds: usize) -> Result<(Vec
 }
 
 fn row(kit: &Kit, id: &str, stored: &Stored, pictures: &[Frame]) -> Row {
-    let (runtime, precision) = made_of(kit, id);
+    let (runtime, precision) = (runtimes(kit, id), precision(kit, id));
     let row = |outcome, times| Row { engine: id.to_owned(), runtime: runtime.clone(), precision: precision.name(), outcome, times };
     let (answers, seconds) = match looked(kit, id, pictures, ROUNDS) {
         Ok(looked) => looked,
@@ -201,7 +203,9 @@ fn row(kit: &Kit, id: &str, stored: &Stored, pictures: &[Frame]) -> Row {
     let Some(Answers { top, .. }) = stored.of(id, &fingerprint) else { return row(Outcome::Unknown, times) };
     let mut compared = Compared::default();
     top.iter().zip(&answers).for_each(|(stored, found)| compared.add(stored, found));
-    let limit = if precision == Precision::Float32 { LIMIT_FLOAT32 } else { LIMIT };
+    // Plans are of half precision where the GPU has it.
+    let is_float32 = precision == Precision::Float32 && !runtime.contains(tensorrt::NAME);
+    let limit = if is_float32 { LIMIT_FLOAT32 } else { LIMIT };
     row(if compared.is_same(limit) { Outcome::Same(compared) } else { Outcome::Differs(compared) }, times)
 }
 
@@ -237,7 +241,7 @@ fn as_text(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
     }
     writeln!(
         out,
-        "\nagree: same first class; largest: difference of a probability, at most {LIMIT_FLOAT32} in float32 and {LIMIT} else"
+        "\nagree: same first class; largest: difference of a probability, at most {LIMIT_FLOAT32} in float32 on the CPU, else {LIMIT}"
     )
 }
 
