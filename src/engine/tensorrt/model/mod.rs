@@ -71,7 +71,10 @@ pub fn prepared<'a>(onnx: &'a [u8], input: &[u32; 4], precision: Precision, tens
     let halved = match precision {
         Precision::Fp16 if tensorrt.types_strongly() => half::halve(&mut model)?,
         Precision::Int8 if tensorrt.types_strongly() && !quantised => {
-            let why = format!("has no Q and DQ nodes, and {} takes int8 from them alone; use fp16", tensorrt.title());
+            let why = format!(
+                "has no Q and DQ nodes; {} calibrates no networks and takes int8 from these alone; use fp16",
+                tensorrt.title()
+            );
             return Err(Refused::Model(why));
         }
         _ => false,

@@ -331,7 +331,7 @@ fn each_precision_and_version_gets_what_it_takes() {
         }
     }
     let refused = prepared(&float, &[1, 3, 32, 48], Precision::Int8, Version { major: 11, minor: 4, patch: 0 }).unwrap_err();
-    let words = "the model has no Q and DQ nodes, and TensorRT 11.4.0 takes int8 from them alone; use fp16";
+    let words = "the model has no Q and DQ nodes; TensorRT 11.4.0 calibrates no networks and takes int8 from these alone; use fp16";
     assert_eq!(refused.to_string(), words);
 }
 
