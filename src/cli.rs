@@ -251,6 +251,10 @@ pub struct BenchArgs {
 
 /// `squint doctor`.
 #[derive(Debug, Args)]
+#[command(mut_arg("engines", |engines| {
+    let help = "Folder of the engines; without a folder: run every engine against stored answers (--self-test)";
+    engines.num_args(0..=1).default_missing_value("").value_parser(maybe_empty()).help(help)
+}))]
 pub struct DoctorArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -261,6 +265,20 @@ pub struct DoctorArgs {
     /// Tell of the sensors below this folder only, a tree with `sys`, `proc` and `etc` copied from another machine
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// Run every engine against stored answers and print a table for a report; takes a while
+    #[arg(long, conflicts_with = "root")]
+    pub self_test: bool,
+    /// With --self-test: store the answers of this machine instead, beside the pictures in the folder of the policies
+    #[arg(long, requires = "self_test", hide = true)]
+    pub store: bool,
+}
+
+impl DoctorArgs {
+    /// True if the engines are to be run; the folder that stands for it is taken out.
+    fn wants_self_test(&mut self) -> bool {
+        self.self_test |= self.common.engines.take_if(|folder| folder.as_os_str().is_empty()).is_some();
+        self.self_test
+    }
 }
 
 impl Common {
@@ -310,6 +328,9 @@ fn levels() -> impl TypedValueParser<Value = LevelFilter> {
 /// Does what was typed. `started`: when the process began.
 pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
     let several = matches!(cli.command, Command::Evaluate(_));
+    if let Command::Doctor(args) = &mut cli.command {
+        args.wants_self_test();
+    }
     if let Some(common) = cli.command.common() {
         common.log = cli.log;
         common.config.take_if(|path| path.as_os_str().is_empty());

@@ -7,11 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn script(what: &str, destdir: &Path, prefix: &str) -> Output {
+    // No shims but those that a test makes: what the checkout has built is nobody's affair here.
+    with_shims(what, destdir, prefix, Path::new("/nonexistent"))
+}
+
+fn with_shims(what: &str, destdir: &Path, prefix: &str, shims: &Path) -> Output {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install"))
         .arg(what)
         .env("DESTDIR", destdir)
         .env("PREFIX", prefix)
         .env("SQUINT", env!("CARGO_BIN_EXE_squint"))
+        .env("SHIMS_FOLDER", shims)
         .output()
         .unwrap()
 }
@@ -62,6 +68,8 @@ fn everything_lands_where_a_system_looks_for_it_and_uninstall_leaves_nothing() {
         "usr/share/man/man1/squint-run.1",
         "usr/share/man/man1/squint.1",
         "usr/share/squint/calibration/default.policy.toml",
+        "usr/share/squint/calibration/selftest/answers.json",
+        "usr/share/squint/calibration/selftest/chelsea.png",
         "usr/share/squint/engines/labels/imagenet1k.txt",
         "usr/share/squint/engines/lite0-128-int8/engine.toml",
         "usr/share/squint/engines/weights/efficientnet-lite0-int8.onnx",
@@ -80,6 +88,25 @@ fn everything_lands_where_a_system_looks_for_it_and_uninstall_leaves_nothing() {
 
     done("install", root.path(), "/usr");
     assert_eq!(files(root.path()), there, "a second time changes nothing");
+    done("uninstall", root.path(), "/usr");
+    assert!(is_empty(root.path()), "{:?}", files(root.path()));
+}
+
+#[test]
+fn the_shims_that_are_built_lie_where_squint_looks_for_them_and_go_again() {
+    let (root, shims) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for name in ["libsquint-trt8.so", "libsquint-trt-rtx1.so", "something-else.so"] {
+        std::fs::write(shims.path().join(name), name).unwrap();
+    }
+    let installed = |shims: &Path| {
+        assert!(with_shims("install", root.path(), "/usr", shims).status.success());
+        let there = files(root.path());
+        let names = there.iter().filter_map(|path| path.strip_prefix("usr/lib/squint").ok());
+        names.filter(|name| *name != Path::new("libonnxruntime.so")).map(PathBuf::from).collect::<Vec<_>>()
+    };
+    assert_eq!(installed(shims.path()), ["libsquint-trt-rtx1.so", "libsquint-trt8.so"].map(PathBuf::from));
+    std::fs::remove_file(shims.path().join("libsquint-trt-rtx1.so")).unwrap();
+    assert_eq!(installed(shims.path()), [PathBuf::from("libsquint-trt8.so")], "one that is no longer built goes");
     done("uninstall", root.path(), "/usr");
     assert!(is_empty(root.path()), "{:?}", files(root.path()));
 }

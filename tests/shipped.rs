@@ -5,8 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use squint::engine::catalog::Catalog;
+use squint::engine::onnx::OnnxRuntime;
+use squint::engine::selftest::{Compared, LIMIT, LIMIT_FLOAT32, Stored};
+use squint::engine::tensorrt::plan::name::Sha256;
+use squint::engine::{Answer, looker};
 use squint::features;
+use squint::frame::Framing;
 use squint::policy::file::{EngineInfo, PolicyFile};
+use squint::source::decode_image;
 
 /// Most bytes of models that the repository may hold.
 const MOST_BYTES: u64 = 60_000_000;
@@ -81,6 +87,44 @@ fn every_shipped_policy_fits_the_shipped_engines() {
         for key in ["date", "tool", "data", "machine"] {
             assert!(file.made().text(key).is_some(), "{} does not say its {key}", path.display());
         }
+    }
+}
+
+#[test]
+fn answers_are_stored_for_every_shipped_engine_and_its_picture_is_the_one() {
+    let folder = root().join("calibration/selftest");
+    let text = std::fs::read_to_string(folder.join("answers.json")).expect("shipped");
+    let stored = Stored::read(&text, "answers.json").unwrap_or_else(|error| panic!("{error}"));
+    let catalog = catalog();
+    for id in catalog.ids() {
+        let advice = "squint doctor --self-test --store";
+        assert!(stored.of(id, &catalog.fingerprint(id).expect("listed")).is_some(), "{id} was changed or is new; {advice}");
+    }
+    assert_eq!(stored.engines.len(), catalog.ids().count(), "no engine that is gone");
+    for picture in &stored.pictures {
+        let bytes = std::fs::read(folder.join(&picture.file)).expect("shipped");
+        assert_eq!(Sha256::of(&bytes).as_str(), picture.sha256, "{}", picture.file);
+    }
+}
+
+#[test]
+fn the_smallest_and_the_float32_engine_answer_as_stored() {
+    let folder = root().join("calibration/selftest");
+    let text = std::fs::read_to_string(folder.join("answers.json")).expect("shipped");
+    let stored = Stored::read(&text, "answers.json").unwrap_or_else(|error| panic!("{error}"));
+    let catalog = catalog();
+    let runtime = OnnxRuntime::new(Some(&root().join(".deps/onnxruntime/libonnxruntime.so")), 1);
+    for (id, limit) in [("lite0-128-int8", LIMIT), ("lite2-260-f32", LIMIT_FLOAT32)] {
+        let answers = stored.of(id, &catalog.fingerprint(id).expect("listed")).expect("stored");
+        let mut look = looker::load(&catalog, id, &[&runtime]).unwrap_or_else(|error| panic!("{error}"));
+        let mut compared = Compared::default();
+        for (picture, top) in stored.pictures.iter().zip(&answers.top) {
+            let mut answer = Answer::default();
+            let frame = decode_image(&folder.join(&picture.file)).expect("a picture");
+            look.look(&frame, &Framing::default(), &mut answer).unwrap_or_else(|error| panic!("{error}"));
+            compared.add(top, &answer);
+        }
+        assert!(compared.is_same(limit), "{id}: {compared:?}");
     }
 }
 

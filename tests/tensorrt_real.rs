@@ -23,7 +23,10 @@ use shelf::Shelf;
 use squint::engine::Backend;
 use squint::engine::catalog::Catalog;
 use squint::engine::tensorrt::build::{self, NoPlan, Wanted};
+use squint::engine::tensorrt::model::prepared;
+use squint::engine::tensorrt::plan::name::Precision;
 use squint::engine::tensorrt::software::Options;
+use squint::engine::tensorrt::version::Version;
 use squint::engine::tensorrt::{PlanFiles, TensorRt, probe};
 
 /// A made-up driver, `library` and `shim` of the checkout; `None` if either is not there.
@@ -119,9 +122,50 @@ fn the_real_rtx_parser_says_what_it_does_not_take() {
     let refused = |onnx: &[u8]| build::build(&options, &wanted(onnx, 224), &mut |_, _, _| true).unwrap_err().to_string();
     let junk = refused(b"this is no model");
     assert!(junk.contains("makes no plan of it: ") && !junk.contains("does not say why"), "{junk}");
-    // Biases of the shipped int8 models are int32 with a scale, as ONNX Runtime writes them; TensorRT wants them in float32.
+    // Biases of the shipped int8 models are int32 with a scale, as ONNX Runtime writes them; TensorRT wants them in float32, and gets
+    // them so (see below).
     if let Some(int8) = weights("efficientnet-lite0-int8.onnx") {
         let int8 = refused(&int8);
         assert!(int8.contains("bias_DequantizeLinear") && int8.contains("Int32"), "{int8}");
     }
+}
+
+/// The int8 files of the shipped engines, and a size that each is used at.
+const SHIPPED: [(&str, u16); 4] = [
+    ("efficientnet-lite0-int8.onnx", 160),
+    ("efficientnet-lite1-240-int8.onnx", 240),
+    ("efficientnet-lite2-int8.onnx", 224),
+    ("efficientnet-lite2-260-int8.onnx", 260),
+];
+
+/// The size of the plan that the real RTX builder makes of `file`, prepared for `precision`.
+fn built(options: &Options, (file, onnx): (&str, &[u8]), side: u16, precision: Precision) -> usize {
+    let rtx = Version { major: 1, minor: 7, patch: 1 };
+    let ready = prepared(onnx, &[1, 3, u32::from(side), u32::from(side)], precision, rtx).unwrap();
+    let begun = Instant::now();
+    let plan = build::build(options, &wanted(&ready, usize::from(side)), &mut |_, _, _| true)
+        .unwrap_or_else(|error| panic!("{file} at {side}, {precision}: {error}"));
+    let (bytes, seconds) = (plan.bytes.len(), begun.elapsed().as_secs_f32());
+    println!("{file} at {side}, {precision}: a model of {} bytes, a plan of {bytes} in {seconds:.1} s", ready.len());
+    bytes
+}
+
+#[test]
+fn the_real_rtx_builder_makes_plans_of_every_shipped_int8_model_once_it_is_prepared() {
+    let Some(options) = rtx() else { return };
+    for (file, side) in SHIPPED {
+        let Some(onnx) = weights(file) else { return };
+        let sizes =
+            [Precision::Fp32, Precision::Fp16, Precision::Int8].map(|precision| built(&options, (file, &onnx), side, precision));
+        // The precision is in the plan, not only in the model.
+        let [fp32, fp16, int8] = sizes;
+        assert!(fp16 * 10 < fp32 * 6 && int8 < fp32, "{file}: {sizes:?}");
+    }
+}
+
+#[test]
+fn the_real_rtx_builder_makes_a_half_precision_plan_of_the_float32_model() {
+    let (Some(options), Some(onnx)) = (rtx(), weights("efficientnet-lite2-260-f32.onnx")) else { return };
+    let bytes = built(&options, ("efficientnet-lite2-260-f32.onnx", &onnx), 260, Precision::Fp16);
+    assert!(bytes < onnx.len() * 6 / 10, "{bytes} bytes");
 }

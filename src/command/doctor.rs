@@ -1,5 +1,7 @@
-//! `squint doctor`: what this machine has, and what is missing for what. Finds out, changes nothing.
+//! `squint doctor`: what this machine has, and what is missing for what; whether its engines answer as they should. Finds out, changes
+//! nothing.
 
+mod engines;
 mod sensors;
 mod tensorrt;
 
@@ -15,7 +17,7 @@ use crate::cli::DoctorArgs;
 use crate::config::Overrides;
 use crate::engine::catalog::Catalog;
 use crate::engine::onnx::OnnxRuntime;
-use crate::engine::tensorrt::software::Found;
+use crate::engine::tensorrt::software::{Found, shims_here};
 use crate::error::Error;
 use crate::source::{self, ElementCheck};
 use crate::telemetry::{self, Missing, Sample, Sources, Telemetry};
@@ -42,6 +44,9 @@ struct Finding {
 ///
 /// With a root of its own only the sensors below it are told of: the rest would be about another machine.
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
+    if args.self_test {
+        return engines::engines(args);
+    }
     if let Some(root) = &args.root {
         let mut out = std::io::stdout().lock();
         if !root.is_dir() {
@@ -92,7 +97,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
         note("GStreamer", false, format!("{error}; run `make deps`"), "every source but images");
     }
     let nvidia = kit::tensorrt(&config).found();
-    findings.extend(tensorrt::findings(&nvidia));
+    findings.extend(tensorrt::findings(&nvidia, &shims_here()));
     let elements = elements.unwrap_or_default();
     let sensors = sensors(Path::new("/"), board::others(&config.telemetry));
     if args.json { json(&findings, &nvidia, &elements, &sensors) } else { text(&findings, &elements, &sensors) }

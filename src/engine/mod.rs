@@ -1,4 +1,5 @@
-//! Networks that look at frames: what is installed ([`catalog`]), how a frame becomes a tensor ([`preprocess`]), and who computes.
+//! Networks that look at frames: what is installed ([`catalog`]), how a frame becomes a tensor ([`preprocess`]), who computes, and whether
+//! the answers are those that they should be ([`selftest`]).
 //!
 //! Two seams. [`Backend`] and [`Engine`] turn a tensor into class scores and are what a new runtime implements. [`Looker`] is what
 //! the pipeline owns: one engine of the catalogue, single network or ensemble, from [`Frame`] to [`Answer`].
@@ -14,6 +15,7 @@ pub mod onnx;
 mod places;
 pub mod preprocess;
 pub mod score;
+pub mod selftest;
 pub mod tensorrt;
 
 use std::time::Duration;

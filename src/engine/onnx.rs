@@ -4,7 +4,7 @@
 //! Models are read and hashed here and handed over as bytes, so that what was checked is what runs.
 
 mod library;
-mod scan;
+pub(super) mod scan;
 
 use std::path::Path;
 use std::time::Duration;

@@ -160,7 +160,7 @@ fn body(classes: i64) -> Vec<u8> {
 }
 
 /// A single number.
-fn scalar(name: &str, element: i64, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn scalar(name: &str, element: i64, bytes: &[u8]) -> Vec<u8> {
     let mut tensor = Vec::new();
     number(&mut tensor, 2, element);
     message(&mut tensor, 8, name.as_bytes());
@@ -169,7 +169,7 @@ fn scalar(name: &str, element: i64, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[derive(Clone, Copy)]
-enum Side {
+pub(crate) enum Side {
     Fixed(i64),
     Open(&'static str),
 }
@@ -182,18 +182,18 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn number(out: &mut Vec<u8>, field: u64, value: i64) {
+pub(crate) fn number(out: &mut Vec<u8>, field: u64, value: i64) {
     varint(out, field << 3);
     varint(out, value as u64);
 }
 
-fn message(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+pub(crate) fn message(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     varint(out, field << 3 | 2);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-fn node(kind: &str, inputs: &[&str], output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn node(kind: &str, inputs: &[&str], output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
     let mut node = Vec::new();
     inputs.iter().for_each(|input| message(&mut node, 1, input.as_bytes()));
     message(&mut node, 2, output.as_bytes());
@@ -202,7 +202,7 @@ fn node(kind: &str, inputs: &[&str], output: &str, attributes: &[Vec<u8>]) -> Ve
     node
 }
 
-fn int(name: &str, value: i64) -> Vec<u8> {
+pub(crate) fn int(name: &str, value: i64) -> Vec<u8> {
     let mut attribute = Vec::new();
     message(&mut attribute, 1, name.as_bytes());
     number(&mut attribute, 3, value);
@@ -218,7 +218,7 @@ fn ints(name: &str, values: &[i64]) -> Vec<u8> {
     attribute
 }
 
-fn value(name: &str, element: i64, sides: &[Side]) -> Vec<u8> {
+pub(crate) fn value(name: &str, element: i64, sides: &[Side]) -> Vec<u8> {
     let mut shape = Vec::new();
     for side in sides {
         let mut dim = Vec::new();

@@ -13,6 +13,7 @@ use squint::config::{self, Folders, Overrides};
 use squint::control::protocol::{self, BODY_LIMIT, HEAD_LIMIT, Parsed};
 use squint::engine::manifest::{self, Kind};
 use squint::engine::tensorrt::calibration::cache::CalibrationCache;
+use squint::engine::tensorrt::model as rewriting;
 use squint::engine::tensorrt::plan::failure::Failure;
 use squint::engine::tensorrt::plan::name::Name;
 use squint::engine::tensorrt::plan::sidecar::Sidecar;
@@ -43,6 +44,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("image", image),
     ("labels", labels),
     ("manifest", manifest),
+    ("model", model),
     ("policy", policy),
     ("profile", profile),
     ("recorded", recorded),
@@ -279,6 +281,26 @@ pub fn calibration_cache(bytes: &[u8]) -> bool {
         }
         Err(error) => check_refusal(&error),
     }
+}
+
+/// An ONNX model, rewritten for TensorRT every way: what is made is made of again unchanged, and is taken by the next step.
+pub fn model(bytes: &[u8]) -> bool {
+    let mut taken = false;
+    for way in [rewriting::plain, rewriting::symmetric] {
+        match way(bytes) {
+            Ok(made) => {
+                let again = way(&made).unwrap_or_else(|error| panic!("made and refused: {error}"));
+                assert_eq!(again, way(&again).expect("made twice and refused"), "a third time it changes");
+                taken = true;
+            }
+            Err(error) => _ = check_refusal(&error),
+        }
+    }
+    match rewriting::plain(bytes).and_then(|made| rewriting::half(&made).map(|half| half.len())) {
+        Ok(length) => assert!(length > 0),
+        Err(error) => _ = check_refusal(&error),
+    }
+    taken
 }
 
 /// What lies beside a plan, its sidecar or the memory of a failed build: what is read is written and read again as the very same,

@@ -1,13 +1,16 @@
 //! What the doctor says of GPU and TensorRT. Pure: what was found in, lines out.
 //!
-//! A machine without an NVIDIA driver gets one line. With a driver, what is missing for TensorRT is told like anything else that is missing.
+//! A machine without an NVIDIA driver gets one line, and one more if there are shims. With a driver, what is missing for TensorRT is told like anything else that is missing.
+
+use std::path::PathBuf;
 
 use super::Finding;
 use crate::engine::tensorrt::software::{Found, Missing};
 
 const NEEDED_FOR: &str = "engines with runtime = \"tensorrt\"";
 
-pub(super) fn findings(found: &Found) -> Vec<Finding> {
+/// `shims`: those that are there.
+pub(super) fn findings(found: &Found, shims: &[PathBuf]) -> Vec<Finding> {
     let line = |subject: &str, there, detail, optional| Finding {
         subject: subject.into(),
         there,
@@ -32,6 +35,10 @@ pub(super) fn findings(found: &Found) -> Vec<Finding> {
         }
     };
     lines.push(line("TensorRT", found.missing.is_none(), detail, matches!(found.missing, Some(Missing::Driver(_) | Missing::Gpu))));
+    if !shims.is_empty() {
+        let shims: Vec<String> = shims.iter().map(|path| path.display().to_string()).collect();
+        lines.push(line("shims", true, shims.join(", "), true));
+    }
     lines
 }
 
@@ -43,7 +50,7 @@ mod tests {
     #[test]
     fn a_machine_without_a_driver_gets_one_line_and_one_with_a_gpu_is_told_what_is_missing() {
         let nothing = Found { missing: Some(Missing::Driver("not there".into())), ..Found::default() };
-        let [only] = findings(&nothing).try_into().ok().expect("one line");
+        let [only] = findings(&nothing, &[]).try_into().ok().expect("one line");
         assert!(!only.there && only.optional);
         assert_eq!(only.detail, "no NVIDIA driver (not there)");
 
@@ -57,7 +64,7 @@ mod tests {
             missing: Some(missing),
             ..Found::default()
         };
-        let [gpu, tensorrt] = findings(&found).try_into().ok().expect("two lines");
+        let [gpu, tensorrt] = findings(&found, &[]).try_into().ok().expect("two lines");
         assert_eq!(gpu.detail, "Orin (compute capability 8.7), driver for CUDA 11.4");
         assert!(gpu.there && !tensorrt.there && !tensorrt.optional);
         let want = "8.5.2, but: no TensorRT shim for libnvinfer.so.8 (libsquint-trt8.so is not there): build it with scripts/shims";
@@ -65,7 +72,10 @@ mod tests {
 
         let whole =
             Found { shim: Some("/usr/lib/squint/libsquint-trt8.so".into()), headers: Some("8.2.1".into()), missing: None, ..found };
-        let [_, tensorrt] = findings(&whole).try_into().ok().expect("two lines");
+        let shims = ["/usr/lib/squint/libsquint-trt8.so", "/usr/local/lib/squint/libsquint-trt10.so"].map(PathBuf::from);
+        let [_, tensorrt, shims] = findings(&whole, &shims).try_into().ok().expect("three lines");
+        assert!(shims.there && shims.optional);
+        assert_eq!(shims.detail, "/usr/lib/squint/libsquint-trt8.so, /usr/local/lib/squint/libsquint-trt10.so");
         assert!(tensorrt.there);
         assert_eq!(tensorrt.detail, "8.5.2 (libnvinfer.so.8), shim /usr/lib/squint/libsquint-trt8.so built for 8.2.1");
     }

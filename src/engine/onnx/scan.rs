@@ -1,4 +1,4 @@
-//! A look into the bytes of an ONNX model before ONNX Runtime sees them.
+//! A look into the bytes of an ONNX model before anything else sees them.
 //!
 //! Pure. Walks the protobuf far enough to refuse what is no model at all, what is cut short, and what wants to read other files
 //! (external data): a model is the one file whose hash was checked.
@@ -30,22 +30,35 @@ impl Message {
     }
 }
 
-/// Refuses bytes that are no self-contained ONNX model.
-pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
-    let mut graphs = 0;
-    walk(bytes, Message::Model, DEPTH, &mut graphs)?;
-    if graphs == 0 {
-        return Err("holds no ONNX graph; is it an ONNX file?".to_owned());
-    }
-    Ok(())
+/// What was met on the way.
+#[derive(Default)]
+struct Met {
+    graphs: usize,
+    fields: usize,
 }
 
-fn walk(mut bytes: &[u8], message: Message, depth: usize, graphs: &mut usize) -> Result<(), String> {
+/// Refuses bytes that are no self-contained ONNX model.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    fields(bytes).map(|_| ())
+}
+
+/// The same; tells how many fields there are in all messages that are looked into, which bounds what reading them all takes.
+pub(in crate::engine) fn fields(bytes: &[u8]) -> Result<usize, String> {
+    let mut met = Met::default();
+    walk(bytes, Message::Model, DEPTH, &mut met)?;
+    if met.graphs == 0 {
+        return Err("holds no ONNX graph; is it an ONNX file?".to_owned());
+    }
+    Ok(met.fields)
+}
+
+fn walk(mut bytes: &[u8], message: Message, depth: usize, met: &mut Met) -> Result<(), String> {
     let cut = || "is cut short or damaged, or no ONNX file".to_owned();
     if depth == 0 {
         return Err("nests graphs too deeply".to_owned());
     }
     while !bytes.is_empty() {
+        met.fields += 1;
         let tag = varint(&mut bytes).ok_or_else(cut)?;
         let (field, wire) = (tag >> 3, tag & 7);
         match wire {
@@ -63,8 +76,8 @@ fn walk(mut bytes: &[u8], message: Message, depth: usize, graphs: &mut usize) ->
                     return Err("keeps weights in other files (external data); save it as a single file".to_owned());
                 }
                 if let Some(inside) = message.inside(field) {
-                    *graphs += usize::from(matches!(inside, Message::Graph));
-                    walk(inner, inside, depth - 1, graphs)?;
+                    met.graphs += usize::from(matches!(inside, Message::Graph));
+                    walk(inner, inside, depth - 1, met)?;
                 }
                 bytes = rest;
             }

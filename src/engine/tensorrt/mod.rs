@@ -15,6 +15,7 @@ mod engine;
 pub mod error;
 mod log;
 mod measure;
+pub mod model;
 pub mod plan;
 pub mod probe;
 mod raw;

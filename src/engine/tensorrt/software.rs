@@ -16,7 +16,7 @@ use super::raw::cuda::Driver;
 use super::raw::device::{Device, Turn};
 use super::raw::library::{Entry, Library};
 use super::raw::shim::{Runtime, Shim};
-use super::version::{self, Version};
+use super::version::{self, SHIMS, Version};
 use crate::events;
 
 /// The GPU that engines run on: the one whose load NVML tells of.
@@ -127,6 +127,11 @@ static OPENED: Mutex<Vec<(Options, Found, &'static Software)>> = Mutex::new(Vec:
 /// Where a shim ([`Version::shim`]) is looked for without a wish: beside the program, in a checkout (`target/shims/`), or in an installation.
 pub fn shim_places(shim: &str) -> Vec<PathBuf> {
     near("target/shims", &format!("libsquint-{shim}.so"))
+}
+
+/// The shims that are there, for whichever TensorRT.
+pub fn shims_here() -> Vec<PathBuf> {
+    SHIMS.into_iter().filter_map(|shim| shim_places(shim).into_iter().find(|place| place.is_file())).collect()
 }
 
 /// Opens what is not open yet. `found` tells how far it went.

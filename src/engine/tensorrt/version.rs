@@ -4,6 +4,9 @@
 
 use std::fmt;
 
+/// All shims that there may be, as [`Version::shim`] names them.
+pub const SHIMS: [&str; 4] = ["trt8", "trt10", "trt11", "trt-rtx1"];
+
 /// A version of TensorRT or TensorRT-RTX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version {
@@ -34,6 +37,11 @@ impl Version {
             (1, 5..) => Some("trt-rtx1"),
             _ => None,
         }
+    }
+
+    /// True if it computes in the numbers that the model holds and in no others: 11 and RTX, which know no flags for precisions.
+    pub fn types_strongly(self) -> bool {
+        self.major >= 11 || self.major == 1
     }
 
     /// For people: `TensorRT 8.2.1`, `TensorRT-RTX 1.7.1`.
@@ -72,6 +80,8 @@ mod tests {
         ] {
             let version = Version::from_number(number).unwrap();
             assert_eq!((version.to_string().as_str(), version.shim()), (text, shim), "{number}");
+            assert!(shim.is_none_or(|shim| SHIMS.contains(&shim)), "{number}");
+            assert_eq!(version.types_strongly(), version.major == 11 || version.major == 1, "{number}");
         }
         for number in [i32::MIN, -1, 0, 1, 4_999, 1_000_000, i32::MAX] {
             assert_eq!(Version::from_number(number), None, "{number}");

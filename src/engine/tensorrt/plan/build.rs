@@ -13,6 +13,7 @@ use super::name::{Capability, Device, Key, Precision, Sha256};
 use super::sidecar::{MAX_PLAN, Measured, Sidecar, Target, Tensor};
 use crate::engine::manifest::{Network, Precision as WeightPrecision};
 use crate::engine::tensorrt::calibration::pictures::Feed;
+use crate::engine::tensorrt::model;
 use crate::engine::tensorrt::version::Version;
 
 /// What is to be built.
@@ -22,7 +23,7 @@ pub struct Request {
     pub model: String,
     /// What for.
     pub target: Target,
-    /// The model, ONNX; its sha256 is the target's.
+    /// The model, ONNX, as it was shipped; its sha256 is the target's. What TensorRT's parser is handed is [`model::prepared`].
     pub onnx: Vec<u8>,
     /// Most memory that kernels may use while they run, bytes; `None`: TensorRT's own limit.
     pub workspace: Option<u64>,
@@ -71,6 +72,9 @@ pub enum BuildError {
     /// Refused before it began.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// The model cannot be made ready for TensorRT.
+    #[error(transparent)]
+    Model(#[from] model::Refused),
     /// Cannot be asked for.
     #[error("{0}")]
     Unfit(String),
@@ -131,13 +135,13 @@ pub struct Options {
 }
 
 impl Host {
-    /// What an engine is built in if nobody says: int8 if its model brings scales along, else half precision where the GPU has
-    /// it.
+    /// What an engine is built in if nobody says: int8 if its model brings scales along and the GPU has int8, else half precision
+    /// where there is that, else float32. Without int8, an int8 model is built without its quantisation ([`model::plain`]).
     pub fn usual(&self, weights: WeightPrecision) -> Precision {
         match weights {
-            WeightPrecision::Int8 => Precision::Int8,
-            WeightPrecision::Float32 | WeightPrecision::Float16 if hardware::has_fp16(self.capability) => Precision::Fp16,
-            WeightPrecision::Float32 | WeightPrecision::Float16 => Precision::Fp32,
+            WeightPrecision::Int8 if hardware::has_int8(self.capability) => Precision::Int8,
+            _ if hardware::has_fp16(self.capability) => Precision::Fp16,
+            _ => Precision::Fp32,
         }
     }
 
@@ -274,8 +278,22 @@ mod tests {
         assert_eq!(usual("6.2", "float32").unwrap(), Precision::Fp16);
         assert_eq!(usual("6.1", "float32").unwrap(), Precision::Fp32);
         assert_eq!(usual("8.7", "int8").unwrap(), Precision::Int8);
-        let refused = usual("6.2", "int8").unwrap_err().to_string();
+        assert_eq!(usual("6.1", "int8").unwrap(), Precision::Int8);
+        assert_eq!(usual("6.2", "int8").unwrap(), Precision::Fp16, "a TX2 has no int8");
+        assert_eq!(usual("5.2", "int8").unwrap(), Precision::Fp32);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_built_or_refused_and_never_something_else() {
+        let asked = |capability, weights, precision| {
+            let options = Options { precision: Some(precision), ..OPTIONS };
+            host(capability).target(&network(weights, "nchw"), &options, None).map(|target| target.key.precision)
+        };
+        let refused = asked("6.2", "int8", Precision::Int8).unwrap_err().to_string();
         assert_eq!(refused, "int8 is not available on sm_62 (Jetson TX2); use fp16");
+        for precision in [Precision::Fp32, Precision::Fp16] {
+            assert_eq!(asked("8.7", "int8", precision).unwrap(), precision, "without its quantisation");
+        }
     }
 
     #[test]
