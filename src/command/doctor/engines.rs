@@ -2,7 +2,6 @@
 //!
 //! An edge room: loads, looks, prints. What counts as another answer is [`selftest`](crate::engine::selftest)'s.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use crate::bounded;
 use crate::cli::DoctorArgs;
 use crate::command::kit::{self, Kit, machine};
 use crate::command::run::millis;
+use crate::config::Runtime;
 use crate::engine::manifest::{Kind, Network, Precision};
 use crate::engine::onnx::OnnxRuntime;
 use crate::engine::selftest::{Answers, Compared, LIMIT, LIMIT_FLOAT32, MAX_BYTES, Made, Picture, Stored, kept};
@@ -100,7 +100,7 @@ pub(super) fn engines(args: &DoctorArgs) -> Result<(), Error> {
     let text = bounded::text(&path, MAX_BYTES as u64).map_err(|error| unread(format!("the stored answers: {error}")))?;
     let stored = Stored::read(&text, FILE).map_err(|error| unread(error.to_string()))?;
     let pictures = pictures(&folder, &stored.pictures)?;
-    let rows: Vec<Row> = kit.catalog.ids().map(|id| row(&kit, id, &stored, &pictures)).collect();
+    let rows = rows(&kit, &stored, &pictures)?;
     let head = Head { machine: here(), runtimes: [Some(about), gpu(&kit)].into_iter().flatten().collect(), stored: &stored.made };
     if args.json { as_json(&head, &rows) } else { as_text(&head, &rows) }.map_err(Error::io("standard output"))?;
     verdict(&rows)
@@ -157,12 +157,6 @@ fn networks<'a>(kit: &'a Kit, id: &str) -> impl Iterator<Item = &'a Network> {
     })
 }
 
-/// Which runtimes an engine is run by: `onnxruntime`, `tensorrt`, or both with a `+` between them.
-fn runtimes(kit: &Kit, id: &str) -> String {
-    let names: BTreeSet<&str> = networks(kit, id).map(|network| network.runtime).collect();
-    names.into_iter().collect::<Vec<_>>().join("+")
-}
-
 /// The lowest precision of an engine's networks.
 fn precision(kit: &Kit, id: &str) -> Precision {
     networks(kit, id).map(|network| network.precision).find(|one| *one != Precision::Float32).unwrap_or(Precision::Float32)
@@ -187,8 +181,25 @@ fn looked(kit: &Kit, id: &str, pictures: &[Frame], rounds: usize) -> Result<(Vec
     Ok((answers, seconds))
 }
 
+/// Every engine as it is configured to be run, and once more on the CPU alone where that is another way.
+fn rows(kit: &Kit, stored: &Stored, pictures: &[Frame]) -> Result<Vec<Row>, Error> {
+    let mut config = kit.config.clone();
+    config.engines.runtime = Runtime::Cpu;
+    let cpu = Kit::of(config)?;
+    let mut rows = Vec::new();
+    for id in kit.catalog.ids() {
+        let here = row(kit, id, stored, pictures);
+        let other = cpu.runtimes().of(&cpu.catalog, id) != here.runtime;
+        rows.push(here);
+        if other {
+            rows.push(row(&cpu, id, stored, pictures));
+        }
+    }
+    Ok(rows)
+}
+
 fn row(kit: &Kit, id: &str, stored: &Stored, pictures: &[Frame]) -> Row {
-    let (runtime, precision) = (runtimes(kit, id), precision(kit, id));
+    let (runtime, precision) = (kit.runtimes().of(&kit.catalog, id), precision(kit, id));
     let row = |outcome, times| Row { engine: id.to_owned(), runtime: runtime.clone(), precision: precision.name(), outcome, times };
     let (answers, seconds) = match looked(kit, id, pictures, ROUNDS) {
         Ok(looked) => looked,

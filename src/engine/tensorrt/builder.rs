@@ -3,16 +3,15 @@
 //! An edge room without a decision: what to build is in the request, [`super::build`] does it, [`measure`](super::measure) tries it. For
 //! a process of its own only.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::build::{self, NoPlan, Wanted};
 use super::calibration::pictures::Feed;
 use super::plan::build::{BuildError, Builder, Built, Hear, Host, Progress, Request};
 use super::plan::name::{Device, Precision};
-use super::plan::sidecar::{Target, Tensor};
+use super::plan::sidecar::Tensor;
 use super::software::{self, Found, Options};
-use super::{Here, Plans, TensorRt, measure};
+use super::{Here, Plans, TensorRt, measure, model};
 use crate::engine::manifest::{Manifest, Network};
 use crate::engine::{Backend, Engine, EngineError};
 
@@ -47,11 +46,6 @@ impl Plans for Bytes {
     }
 }
 
-/// The model as TensorRT is handed it.
-fn prepared<'a>(onnx: &'a [u8], _target: &Target) -> Result<Cow<'a, [u8]>, BuildError> {
-    Ok(Cow::Borrowed(onnx))
-}
-
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Workshop {
@@ -71,7 +65,7 @@ impl Workshop {
         progress: &mut Hear<'_>,
     ) -> Result<(Built, Vec<u8>), BuildError> {
         let target = &request.target;
-        let onnx = prepared(&request.onnx, target)?;
+        let onnx = model::prepared(&request.onnx, &target.input, target.key.precision, target.key.tensorrt)?;
         let precision = target.key.precision;
         let values: u64 = target.input[1..].iter().map(|side| u64::from(*side)).product();
         let wanted = Wanted {
