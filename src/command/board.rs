@@ -272,7 +272,9 @@ impl Teller {
             self.mode = Some(text);
         }
         let differs = |said: &Standing, is: &Standing| {
-            let state = |at: &Standing| (at.admissible, at.reach, at.escalation, !at.interval.is_zero(), at.because.why);
+            // Near the end of a power cap's window second looks come and go by the second.
+            let twice = |at: &Standing| at.escalation || at.because.why == Why::Power;
+            let state = |at: &Standing| (at.admissible, at.reach, twice(at), !at.interval.is_zero(), at.because.why);
             state(said) != state(is)
         };
         if self.said.as_ref().is_none_or(|(said, _)| differs(said, &stepped.is)) {
