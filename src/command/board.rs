@@ -271,12 +271,6 @@ impl Teller {
             }
             self.mode = Some(text);
         }
-        let differs = |said: &Standing, is: &Standing| {
-            // Near the end of a power cap's window second looks come and go by the second.
-            let twice = |at: &Standing| at.escalation || at.because.why == Why::Power;
-            let state = |at: &Standing| (at.admissible, at.reach, twice(at), !at.interval.is_zero(), at.because.why);
-            state(said) != state(is)
-        };
         if self.said.as_ref().is_none_or(|(said, _)| differs(said, &stepped.is)) {
             let line = sentence(inventory, stepped);
             // What is free from the start is not worth a line.
@@ -304,6 +298,14 @@ impl Teller {
             self.doubts = now;
         }
     }
+}
+
+/// True if a line in the journal is due.
+fn differs(said: &Standing, is: &Standing) -> bool {
+    // Near the end of a power cap's window second looks come and go by the second.
+    let twice = |at: &Standing| at.escalation || at.because.why == Why::Power;
+    let state = |at: &Standing| (at.admissible, at.reach, twice(at), !at.interval.is_zero(), at.because.why);
+    state(said) != state(is)
 }
 
 fn unreachable(limit: &crate::budget::Unreachable) -> String {
@@ -371,4 +373,18 @@ fn budget_state(inventory: &Inventory, stepped: &Stepped) -> Option<BudgetState>
         changes: stepped.changes,
         unreachable: stepped.unreachable.iter().map(unreachable).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Because;
+
+    #[test]
+    fn second_looks_that_come_and_go_under_a_power_cap_are_no_change_to_tell_of() {
+        let at = |why, escalation| Standing { because: Because { why, ..Because::default() }, escalation, ..Standing::FREE };
+        assert!(!differs(&at(Why::Power, true), &at(Why::Power, false)));
+        assert!(differs(&at(Why::Latency, true), &at(Why::Latency, false)));
+        assert!(differs(&at(Why::Free, true), &at(Why::Power, true)));
+    }
 }

@@ -10,7 +10,7 @@ use crate::budget::meter::Window;
 /// so `most` is below 1.
 const LEAST: f64 = 0.97;
 const MOST: f64 = 0.98;
-const END: f64 = 1.014;
+const END: f64 = 1.012;
 /// Over which share of the window that is to be reached.
 const LEAST_SOON: f64 = 0.07;
 const MOST_SOON: f64 = 0.05;
