@@ -32,7 +32,7 @@ impl Scheme {
             },
         };
         let scale = constant(1, "scale")?.ok_or_else(|| node.refused("has no scale"))?.floats()?;
-        if scale.is_empty() || !scale.iter().all(|scale| scale.is_normal() && *scale > 0.0 && *scale < 1e30) {
+        if scale.is_empty() || !scale.iter().all(|scale| is_scale(*scale)) {
             return Err(node.refused("has a scale that is not between 1.2e-38 and 1e30"));
         }
         let zero = constant(2, "zero point")?;
@@ -126,6 +126,11 @@ impl Scheme {
         let step = move |index: usize| (self.scale[index / inner % channels], self.zero[index / inner % channels]);
         Ok((0..usize::MAX).map(step))
     }
+}
+
+/// True for what counts as a scale.
+pub(super) fn is_scale(scale: f32) -> bool {
+    scale.is_normal() && scale > 0.0 && scale < 1e30
 }
 
 fn real(stored: i32, zero: i32, scale: f32) -> f32 {

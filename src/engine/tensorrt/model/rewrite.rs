@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::find::{Names, constants};
 use super::numbers::{INT8, INT32, of_floats};
 use super::proto::{Graph, Model, Node, Tensor};
-use super::quantised::{MADE, Scheme};
+use super::quantised::{self, MADE, Scheme};
 use super::{MAX_NUMBERS, Refused};
 
 const QUANTISE: &str = "QuantizeLinear";
@@ -133,6 +133,9 @@ impl<'a> Pass<'a> {
     fn centre(&mut self, node: &Node, stored: &Stored<'_>) -> Result<(String, String), Refused> {
         let (low, high) = self.range(node, stored)?;
         let scale = low.abs().max(high.abs()) / 127.0;
+        if !quantised::is_scale(scale) {
+            return Err(node.refused("stores a range that int8 around zero has no scale for"));
+        }
         let mut source = stored.source.to_owned();
         if (low + high).abs() > scale / 2.0 {
             source = self.names.fresh(&format!("{source}_clipped"));

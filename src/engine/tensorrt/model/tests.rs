@@ -156,6 +156,9 @@ fn symmetric_means_int8_around_zero_with_a_clip_where_it_was_not() {
     assert_eq!((zero.kind(), zero.integers().unwrap()), (INT8, vec![0]));
     assert_eq!((quantise.input[0].as_str(), dequantise.made()), ("x_clipped", "real"));
 
+    let wide = symmetric(&activation(9e29, Some((UINT8, 0)))).unwrap_err().to_string();
+    assert!(wide.contains("stores a range that int8 around zero has no scale for"), "{wide}");
+
     let already = activation(0.5, Some((INT8, 0)));
     assert_eq!(symmetric(&already).unwrap(), already, "what TensorRT takes stays as it is");
 }
