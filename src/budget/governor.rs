@@ -368,7 +368,7 @@ impl Governor {
                 (admissible, reach) = (0, 0);
             }
         }
-        let mut because = if goal.level < n as f64 || goal.because.why == Why::Blind {
+        let mut because = if goal.level < n as f64 || goal.because.why != Why::Free {
             goal.because
         } else if at < n {
             // Climbing back: what held it down last.

@@ -108,14 +108,7 @@ impl Model {
             message(&mut graph, 11, &value("bias", self.element, &[Side::Fixed(1), classes]));
         }
         message(&mut graph, 12, &value("scores", self.element, &[batch, classes]));
-        let mut opset = Vec::new();
-        message(&mut opset, 1, b"");
-        number(&mut opset, 2, 13);
-        let mut model = Vec::new();
-        number(&mut model, 1, 8);
-        message(&mut model, 7, &graph);
-        message(&mut model, 8, &opset);
-        model
+        file_of(&graph)
     }
 
     fn initializer(&self) -> Vec<u8> {
@@ -157,6 +150,18 @@ fn body(classes: i64) -> Vec<u8> {
     message(&mut attribute, 6, &graph);
     number(&mut attribute, 20, 5);
     attribute
+}
+
+/// A file of this graph alone: IR version 8, opset 13.
+pub(crate) fn file_of(graph: &[u8]) -> Vec<u8> {
+    let mut opset = Vec::new();
+    message(&mut opset, 1, b"");
+    number(&mut opset, 2, 13);
+    let mut model = Vec::new();
+    number(&mut model, 1, 8);
+    message(&mut model, 7, graph);
+    message(&mut model, 8, &opset);
+    model
 }
 
 /// A single number.

@@ -3,7 +3,7 @@
 //!
 //! The mean of each channel, cut off below zero by nothing but its range, times weights, plus biases.
 
-use crate::onnx_model::{Side, int, message, node, number, scalar, value};
+use crate::onnx_model::{Side, file_of, int, message, node, number, scalar, value};
 
 /// Element types, as onnx.proto counts them.
 const FLOAT: i64 = 1;
@@ -74,12 +74,5 @@ pub(crate) fn model(width: i64, height: i64) -> Vec<u8> {
     let sides = [Side::Fixed(1), Side::Fixed(3), Side::Fixed(height), Side::Fixed(width)];
     message(&mut graph, 11, &value("input", FLOAT, &sides));
     message(&mut graph, 12, &value("scores", FLOAT, &[Side::Fixed(1), Side::Fixed(3)]));
-    let mut opset = Vec::new();
-    message(&mut opset, 1, b"");
-    number(&mut opset, 2, 13);
-    let mut model = Vec::new();
-    number(&mut model, 1, 8);
-    message(&mut model, 7, &graph);
-    message(&mut model, 8, &opset);
-    model
+    file_of(&graph)
 }

@@ -54,6 +54,13 @@ impl Governor {
                 goal = bound;
             }
         }
+        // The cap could bear everything again, but not yet what its window holds.
+        if goal.because.why == Why::Free
+            && self.spent
+            && let Some(power) = bounds.iter().flatten().find(|bound| bound.because.why == Why::Power)
+        {
+            goal.because = power.because;
+        }
         if let Some(now) = self.now {
             let others = bounds.iter().flatten().filter(|bound| bound.because.why != Why::Power).map(|bound| bound.level);
             let others = others.fold(top, f64::min);

@@ -31,14 +31,15 @@ pub(super) struct Room {
 impl Room {
     /// In `window`, which is `window_s` long, under a cap of `cap_w`.
     pub fn of(window: &Window, window_s: f64, cap_w: f64) -> Self {
-        let room = |share: f64, ahead_s: f64| {
-            let (joules, seconds) = window.stays(ahead_s);
-            ((cap_w * share * (seconds + ahead_s) - joules) / ahead_s, seconds)
-        };
-        let (least, _) = room(LEAST, (LEAST_SOON * window_s).max(0.5));
-        let (most, seconds) = room(MOST, (MOST_SOON * window_s).max(0.5));
-        let (end, _) = room(END, (MOST_SOON * window_s).max(0.5));
-        Self { least, most, end: (seconds > KNOWN * window_s).then_some(end) }
+        let room =
+            |share: f64, ahead_s: f64, (joules, seconds): (f64, f64)| (cap_w * share * (seconds + ahead_s) - joules) / ahead_s;
+        let [least_s, most_s] = [LEAST_SOON, MOST_SOON].map(|share| (share * window_s).max(0.5));
+        let stays = window.stays(most_s);
+        Self {
+            least: room(LEAST, least_s, window.stays(least_s)),
+            most: room(MOST, most_s, stays),
+            end: (stays.1 > KNOWN * window_s).then(|| room(END, most_s, stays)),
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+//! Small models by hand, for each thing that is rewritten and each that is refused; and whatever bytes, which must do no harm.
+
 use proptest::prelude::*;
 use prost::Message;
 
