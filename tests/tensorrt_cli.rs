@@ -46,6 +46,8 @@ impl Machine {
         command.arg("--engines").arg(self.shelf.path());
         command.env("LD_LIBRARY_PATH", self.libraries.path()).env("FAKE_NVIDIA", fails);
         command.env("SQUINT_ENGINES__TENSORRT_SHIM", nvidia::library());
+        // Where the daemon remembers that `cpu` cannot be built; never where a service on this machine would look.
+        command.env("SQUINT_ENGINES__PLANS", self.libraries.path().join("plans"));
         command
     }
 
