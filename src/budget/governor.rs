@@ -1,7 +1,7 @@
 //! The governor: limits, readings and costs in, a [`Standing`] out, twice a second. Pure, and the same bits on every machine.
 //!
 //! Every limit says which level of the [`super::ladder`] is the highest that it can bear; the lowest of them is the goal. The level goes down
-//! at once and up slowly, [`super::pair`] keeps the sets of engines from flapping, and [`Because`] tells which limit it was. What the looks
+//! at once and up slowly, [`super::span`] keeps the sets of engines from flapping, and [`Because`] tells which limit it was. What the looks
 //! draw at a level is known from [`Costs`]; whatever else the readings show (idle, other programs, a wrong model) is taken as a constant
 //! beside it, so that the average meets the cap without knowing the board.
 
@@ -20,7 +20,7 @@ use self::lateness::Lateness;
 use super::costs::Costs;
 use super::ladder::{Ability, Ladder, Rates, power_at, rate_at};
 use super::meter::{Day, Window};
-use super::pair::Pair;
+use super::span::Span;
 use super::standing::{Because, Limits, Standing, Tally, Why};
 use super::thermal::Thermal;
 use crate::stats::exp;
@@ -43,6 +43,8 @@ const RATE_S: f64 = 5.0;
 const RISE: f64 = 0.15;
 /// The level follows its goal over this long, s, unless it hurries.
 const FOLLOW_S: f64 = 4.0;
+/// What held it down is told until everything has been given for this long, s.
+const FREE_AFTER_S: f64 = 30.0;
 /// What is held when a reading goes is the level smoothed over this long, s.
 const HELD_S: f64 = 30.0;
 /// Longest and shortest time between steps that is believed, s.
@@ -58,7 +60,7 @@ pub struct Governor {
     limits: Limits,
     crew: u32,
     ladder: Ladder,
-    pair: Pair,
+    span: Span,
     cameras: f64,
     /// Index of the rail of the cap, and of the one that stands for the board.
     capped: Option<usize>,
@@ -88,6 +90,8 @@ pub struct Governor {
     looked: Smooth,
     lately: Smooth,
     expected: Smooth,
+    /// How long everything has been given, s.
+    full_s: f64,
     standing: Standing,
     changes: u64,
     unreachable: ArrayVec<Unreachable, 5>,
@@ -131,7 +135,7 @@ impl Governor {
         let top = ladder.len() as f64;
         let mut governor = Self {
             crew: ladder.engines(ladder.len().saturating_sub(1)),
-            pair: Pair::new(ladder.len()),
+            span: Span::new(ladder.len()),
             ladder,
             cameras: cameras.max(1) as f64,
             capped: None,
@@ -155,12 +159,14 @@ impl Governor {
             looked: Smooth::default(),
             lately: Smooth::default(),
             expected: Smooth::default(),
+            full_s: FREE_AFTER_S,
             standing: Standing::FREE,
             changes: 0,
             unreachable: ArrayVec::new(),
             limits: Limits::default(),
         };
         governor.set_limits(limits, inventory);
+        governor.standing.retreat = governor.retreat();
         governor.unreachable = governor.find_unreachable(costs);
         governor
     }
@@ -264,12 +270,13 @@ impl Governor {
         energies.iter_mut().for_each(|energy| *energy *= dearness);
         let goal = self.goal(&energies, sample, costs);
         self.move_level(dt_s, &goal);
-        self.given = self.pair.step(dt_s, self.wanted, goal.urgent, self.now.unwrap_or(self.wanted));
+        self.given = self.span.step(dt_s, self.wanted, goal.urgent, self.now.unwrap_or(self.wanted));
+        self.full_s = if self.given < self.ladder.len() as f64 { 0.0 } else { self.full_s + dt_s };
         self.usual += (self.given - self.usual) * (1.0 - exp(-dt_s / HELD_S));
         self.lateness.step(dt_s, self.limits.latency, tally, costs, self.crew);
 
         let standing = self.stand(&goal, costs);
-        if (standing.admissible, standing.reach) != (self.standing.admissible, self.standing.reach) {
+        if standing.sets() != self.standing.sets() {
             self.changes += 1;
         }
         self.standing = standing;
@@ -350,14 +357,22 @@ impl Governor {
         self.wanted = self.wanted.clamp(-1.0, self.ladder.len() as f64);
     }
 
+    /// The rung below those that are mixed; the lowest one has none below.
+    fn retreat(&self) -> u32 {
+        self.ladder.engines(self.span.at().saturating_sub(2))
+    }
+
     /// The words for the level that is given.
     fn stand(&self, goal: &Bound, costs: &Costs) -> Standing {
-        let (n, at) = (self.ladder.len(), self.pair.at());
+        let (n, at) = (self.ladder.len(), self.span.at());
+        let above = self.given - at as f64;
+        let (stretch, shrink) = (above.clamp(0.0, 1.0), (at as f64 - self.given).clamp(0.0, 1.0));
         let (mut admissible, mut reach, stretch) = match at {
             0 => (self.ladder.engines(0), self.ladder.engines(0), 0.0),
             at if at >= n => (u32::MAX, u32::MAX, 1.0),
-            at => (self.ladder.engines(at - 1), self.ladder.engines(at), (self.given - at as f64).clamp(0.0, 1.0)),
+            at => (self.ladder.engines(at - 1), self.ladder.engines(at), stretch),
         };
+        let (mut retreat, shrink) = if at < 2 { (admissible, 0.0) } else { (self.retreat(), shrink) };
         let mut interval = Duration::ZERO;
         if at == 0 && self.given < 1.0 {
             let full = self.rate.unwrap_or(ASSUMED_FPS * self.cameras);
@@ -365,13 +380,13 @@ impl Governor {
             let each = rate_at(rates, self.given) / self.cameras;
             interval = Duration::from_secs_f64(1.0 / each.max(SELDOM));
             if each < SELDOM {
-                (admissible, reach) = (0, 0);
+                (admissible, reach, retreat) = (0, 0, 0);
             }
         }
         let mut because = if goal.level < n as f64 || goal.because.why != Why::Free {
             goal.because
-        } else if at < n {
-            // Climbing back: what held it down last.
+        } else if self.full_s < FREE_AFTER_S {
+            // Climbing back, or hardly there: what held it down last.
             self.standing.because
         } else {
             Because::default()
@@ -380,7 +395,8 @@ impl Governor {
         if let Some((slow, late)) = verdict.filter(|(slow, _)| reach & self.crew & slow != 0) {
             let fastest = self.lateness.fastest(costs, self.crew);
             let quick = |set: u32| if set & self.crew & !slow != 0 { set & !slow } else { fastest };
-            (admissible, reach) = (quick(admissible), quick(reach) | quick(admissible));
+            (admissible, reach, retreat) =
+                (quick(admissible), quick(reach) | quick(admissible), quick(retreat) & quick(admissible));
             if matches!(because.why, Why::Free | Why::Blind) {
                 because = late;
             }
@@ -389,6 +405,8 @@ impl Governor {
             admissible,
             reach,
             stretch: stretch as f32,
+            retreat,
+            shrink: shrink as f32,
             escalation: !self.lateness.too_late() && !self.spent,
             interval,
             because,

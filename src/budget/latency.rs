@@ -3,7 +3,9 @@
 //! The idea is ALERT's (Wan et al., USENIX ATC 2020): the time of every look, divided by what the profile says, is a measurement of one
 //! factor that a Kalman filter follows, so that one engine's slow look tells about all the others; the process noise grows with the
 //! surprises. Added here: the factor is a line in the inverse clock (t = a + b/f, which fits the published tables of the TX2 within
-//! 5 %), each engine has a slow correction of its own profile, and a single outlier is clipped.
+//! 5 %), each engine has a slow correction of its own profile, a single outlier is clipped, and each
+//! engine learns how far the shared factor holds for it: where the clock follows the load, short looks are many times slower on an idle
+//! board while long ones bring the clock up, so that its own looks of late may be worth more than what the others say.
 
 use std::time::Duration;
 
@@ -36,6 +38,17 @@ const SPREAD: (f64, f64) = (0.02, 0.5);
 const EASE_S: f64 = 60.0;
 /// The shared slow-down returns to 1 with this one while no engine at all is asked.
 const EASE_ALL_S: f64 = 600.0;
+/// How much the spread of an engine's looks follows one of them.
+const SPREAD_GAIN: f64 = 0.05;
+/// What an engine showed of itself counts less and less with this time constant while it is not asked.
+const OWN_EASE_S: f64 = 20.0;
+/// How much an engine's own level follows one look, of which no more than so much beyond it counts.
+const OWN_GAIN: f64 = 0.3;
+const MOST_OFF: f64 = 0.7;
+/// How much one look tells of whether the shared slow-down holds for an engine, and the square of the relative distance between the two
+/// expectations below which it tells little.
+const SHARES_GAIN: f64 = 0.05;
+const APART2: f64 = 0.04;
 /// An engine counts as not asked after this long.
 const UNASKED_S: f64 = 5.0;
 
@@ -62,6 +75,11 @@ struct Engine {
     /// Square of the relative spread.
     spread2: f64,
     unasked_s: f64,
+    /// Its own looks of late against the profile, and the square of their relative spread.
+    own: Option<f64>,
+    own_spread2: f64,
+    /// How far the shared slow-down holds for it, 0..=1; its own looks hold for the rest.
+    shares: f64,
     /// Clipped looks in a row, negative for too quick ones.
     streak: i32,
     /// `normal_looks` when the streak began.
@@ -132,6 +150,9 @@ impl Latencies {
         (self.unasked_s, engine.unasked_s) = (0.0, 0.0);
         let measured = (time.as_secs_f64() / engine.prior_s).clamp(0.0, 1000.0);
         let expected = engine.correction * shared;
+        if !crowded {
+            engine.learn_own(measured, expected);
+        }
         self.covariance[0][0] += self.noise;
         engine.variance = (engine.variance + 1e-7).min(1.0);
         // A crowded look is longer than its own work for a reason that the filter does not know: it says a ninth as much.
@@ -179,7 +200,7 @@ impl Latencies {
         engine.variance = (engine.variance * (1.0 - shared * own_gain)).max(1e-8);
         self.noise = LEAST_NOISE.max(NOISE_KEPT * self.noise + (1.0 - NOISE_KEPT) * (gain[0] * used) * (gain[0] * used)).min(0.25);
         if !crowded {
-            engine.spread2 += 0.05 * (clipped * clipped - engine.spread2);
+            engine.spread2 += SPREAD_GAIN * (clipped * clipped - engine.spread2);
             engine.spread2 = engine.spread2.clamp(SPREAD.0 * SPREAD.0, SPREAD.1 * SPREAD.1);
         }
         self.bound();
@@ -211,7 +232,8 @@ impl Latencies {
         let shared = engine.believed(dot(&h, &self.state).max(0.05));
         let unknown = dot(&h, &times(&self.covariance, &h)).max(0.0) / (shared * shared);
         let own = engine.variance / (engine.correction * engine.correction);
-        Some((engine.prior_s * engine.correction * shared, (engine.spread2 + unknown + own).sqrt().min(SPREAD.1)))
+        let (mean, spread2) = engine.mixed(engine.correction * shared, engine.spread2 + unknown + own);
+        Some((engine.prior_s * mean, spread2.sqrt().min(SPREAD.1)))
     }
 
     /// Median, seconds.
@@ -262,6 +284,27 @@ impl Latencies {
 }
 
 impl Engine {
+    /// Learns from a look, `measured` against `expected` by what all share.
+    fn learn_own(&mut self, measured: f64, expected: f64) {
+        let Some(own) = self.own.filter(|own| *own > 0.0) else {
+            self.own = Some(measured);
+            return;
+        };
+        let (off, apart) = ((measured / own - 1.0).min(MOST_OFF), expected / own - 1.0);
+        self.shares = (self.shares + SHARES_GAIN * (off - self.shares * apart) * apart / (apart * apart + APART2)).clamp(0.0, 1.0);
+        self.own = Some(own * (1.0 + OWN_GAIN * off));
+        self.own_spread2 =
+            (self.own_spread2 + SPREAD_GAIN * (off * off - self.own_spread2)).clamp(SPREAD.0 * SPREAD.0, SPREAD.1 * SPREAD.1);
+    }
+
+    /// Mean and square of the relative spread: as all share it, as far as that holds for this engine, and else as it looked of late.
+    fn mixed(&self, shared: f64, spread2: f64) -> (f64, f64) {
+        let Some(own) = self.own else { return (shared, spread2) };
+        let away_s = (self.unasked_s - UNASKED_S).max(0.0);
+        let alone = (1.0 - self.shares) * exp(-away_s / OWN_EASE_S);
+        ((1.0 - alone) * shared + alone * own, (1.0 - alone) * spread2 + alone * self.own_spread2)
+    }
+
     /// What is believed of the slow-down that the others see.
     fn believed(&self, shared: f64) -> f64 {
         let away_s = (self.unasked_s - UNASKED_S).max(0.0);
@@ -278,6 +321,9 @@ impl Engine {
             variance: CORRECTION_VARIANCE,
             spread2: spread * spread,
             unasked_s: 0.0,
+            own: None,
+            own_spread2: spread * spread,
+            shares: 1.0,
             streak: 0,
             streak_began: 0,
         }

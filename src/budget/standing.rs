@@ -74,6 +74,12 @@ pub struct Standing {
     pub reach: u32,
     /// Share of the frames for which `reach` holds instead of `admissible`, 0..=1.
     pub stretch: f32,
+    /// The only engines that may look at a share `shrink` of the frames, a bit each; a subset of `admissible`.
+    #[serde(default)] // traces of before have none
+    pub retreat: u32,
+    /// Share of the frames for which `retreat` holds instead of `admissible`, 0..=1; while it is above 0 `stretch` does not count.
+    #[serde(default)]
+    pub shrink: f32,
     /// False if a frame may be shown to one engine only.
     pub escalation: bool,
     /// Least time between two frames of one camera that are looked at; frames in between are answered by reuse or left out.
@@ -126,18 +132,26 @@ impl Standing {
         admissible: u32::MAX,
         reach: u32::MAX,
         stretch: 1.0,
+        retreat: u32::MAX,
+        shrink: 0.0,
         escalation: true,
         interval: Duration::ZERO,
         because: Because { why: Why::Free, value: None, limit: None, zone: None },
     };
 
-    /// The engines for frame number `sequence` of a camera: `reach` for an even share `stretch` of the numbers, `admissible` for the others.
-    /// The same number has the same answer everywhere.
+    /// The engines for frame number `sequence` of a camera: `reach` for an even share `stretch` of the numbers, or `retreat` for an even share
+    /// `shrink`; `admissible` for the others. The same number has the same answer everywhere.
     pub fn engines_for(&self, sequence: u64) -> u32 {
-        // Error diffusion: the k-th frame reaches further if the running sum of `stretch` passes a whole number there.
-        let share = f64::from(self.stretch.clamp(0.0, 1.0));
+        let (share, other) = if self.shrink > 0.0 { (self.shrink, self.retreat) } else { (self.stretch, self.reach) };
+        // Error diffusion: the k-th frame is another one if the running sum of the shares passes a whole number there.
+        let share = f64::from(share.clamp(0.0, 1.0));
         let before = (sequence % 1_000_000) as f64 * share;
-        if (before + share).floor() > before.floor() { self.reach } else { self.admissible }
+        if (before + share).floor() > before.floor() { other } else { self.admissible }
+    }
+
+    /// The three sets of engines, by how far they go.
+    pub fn sets(&self) -> [u32; 3] {
+        [self.retreat, self.admissible, self.reach]
     }
 
     /// True if `engine` may look at frame number `sequence`.
@@ -179,5 +193,24 @@ impl Why {
             Self::Latency => "latency",
             Self::Blind => "blind",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_the_frames_go_further_or_less_far_evenly_and_never_both() {
+        let sets = |stretch, shrink| {
+            let standing = Standing { admissible: 3, reach: 7, stretch, retreat: 1, shrink, ..Standing::FREE };
+            let count = |set| (0..1000).filter(|at| standing.engines_for(*at) == set).count();
+            [1, 3, 7].map(count)
+        };
+        assert_eq!(sets(0.0, 0.0), [0, 1000, 0]);
+        assert_eq!(sets(0.25, 0.0), [0, 750, 250]);
+        assert_eq!(sets(0.0, 0.25), [250, 750, 0]);
+        assert_eq!(sets(0.5, 0.25), [250, 750, 0], "what holds it down counts");
+        assert_eq!(sets(1.0, 1.0), [1000, 0, 0]);
     }
 }

@@ -304,7 +304,7 @@ impl Teller {
 fn differs(said: &Standing, is: &Standing) -> bool {
     // Near the end of a power cap's window second looks come and go by the second.
     let twice = |at: &Standing| at.escalation || at.because.why == Why::Power;
-    let state = |at: &Standing| (at.admissible, at.reach, twice(at), !at.interval.is_zero(), at.because.why);
+    let state = |at: &Standing| (at.sets(), twice(at), !at.interval.is_zero(), at.because.why);
     state(said) != state(is)
 }
 
@@ -330,15 +330,20 @@ fn unit(why: Why) -> (&'static str, &'static str) {
 
 /// The standing in one line.
 fn sentence(inventory: &Inventory, stepped: &Stepped) -> String {
-    let Standing { admissible, reach, stretch, escalation, interval, because } = stepped.is;
+    let Standing { admissible, reach, stretch, retreat, shrink, escalation, interval, because } = stepped.is;
     if because.why == Why::Free {
         return "budget: everything is allowed".into();
     }
-    let named = names(stepped, admissible);
+    let always_fewer = shrink >= 1.0;
+    let named = names(stepped, if always_fewer { retreat } else { admissible });
     let mut allowed = if named.is_empty() { "no engine may look".into() } else { format!("allowed: {}", named.join(", ")) };
     let further = names(stepped, reach & !admissible);
-    if !further.is_empty() && stretch > 0.0 {
+    if !further.is_empty() && stretch > 0.0 && shrink <= 0.0 {
         allowed.push_str(&format!("; for {:.0} % of the frames {}", stretch * 100.0, further.join(", ")));
+    }
+    let fewer = names(stepped, retreat);
+    if retreat != admissible && shrink > 0.0 && !always_fewer {
+        allowed.push_str(&format!("; for {:.0} % of the frames only {}", shrink * 100.0, fewer.join(", ")));
     }
     if !escalation {
         allowed.push_str("; one engine a frame");
@@ -357,7 +362,7 @@ fn names(stepped: &Stepped, set: u32) -> Vec<String> {
 
 fn budget_state(inventory: &Inventory, stepped: &Stepped) -> Option<BudgetState> {
     let (mode, by) = stepped.mode?;
-    let Standing { admissible, reach, stretch, escalation, interval, because } = stepped.is;
+    let Standing { admissible, reach, stretch, retreat, shrink, escalation, interval, because } = stepped.is;
     Some(BudgetState {
         mode: mode.name().into(),
         chosen_by: by.name().into(),
@@ -368,6 +373,8 @@ fn budget_state(inventory: &Inventory, stepped: &Stepped) -> Option<BudgetState>
         engines: names(stepped, admissible),
         reach: names(stepped, reach),
         stretch,
+        retreat: names(stepped, retreat),
+        shrink,
         escalation,
         interval_s: interval.as_secs_f64(),
         changes: stepped.changes,

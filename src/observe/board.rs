@@ -104,12 +104,16 @@ pub struct BudgetState {
     pub limit: Option<f32>,
     /// The zone, where it is the temperature.
     pub zone: Option<String>,
-    /// Engines that may look at every frame.
+    /// Engines that may look at every frame, but for the share `shrink`.
     pub engines: Vec<String>,
     /// Engines that may look at a share of the frames.
     pub reach: Vec<String>,
     /// That share, 0..=1.
     pub stretch: f32,
+    /// The only engines that may look at the share `shrink` of the frames.
+    pub retreat: Vec<String>,
+    /// That share, 0..=1.
+    pub shrink: f32,
     /// Whether a second engine may look.
     pub escalation: bool,
     /// Least time between two frames of a camera that are looked at, seconds.

@@ -54,6 +54,7 @@ pub struct Course {
 pub fn gives_up(standing: &Standing) -> bool {
     let all = (1u32 << engines::POOL.len()) - 1;
     let every_frame = standing.reach & all == all && (standing.stretch >= 1.0 || standing.admissible & all == all);
+    let every_frame = every_frame && (standing.shrink <= 0.0 || standing.retreat & all == all);
     !every_frame || !standing.interval.is_zero() || !standing.escalation
 }
 

@@ -166,7 +166,8 @@ impl Steer for Oracle<'_> {
 fn mix(arms: &[Arm], budget: f64, why: Why, every_s: f64) -> Standing {
     let because = |why| Because { why, value: None, limit: None, zone: None };
     let (Some(first), Some(last)) = (arms.first(), arms.last()) else { return Standing::FREE };
-    let free = Standing { admissible: last.mask, reach: last.mask, because: because(Why::Free), ..Standing::FREE };
+    let free =
+        Standing { admissible: last.mask, retreat: last.mask, reach: last.mask, because: because(Why::Free), ..Standing::FREE };
     if budget >= last.mw {
         return free;
     }
@@ -174,12 +175,19 @@ fn mix(arms: &[Arm], budget: f64, why: Why, every_s: f64) -> Standing {
         let idle = super::plant::IDLE_MW;
         let share = ((budget - idle) / (first.mw - idle)).clamp(0.02, 1.0);
         let interval = Duration::from_secs_f64(every_s / share);
-        return Standing { admissible: first.mask, reach: first.mask, interval, because: because(why), ..free };
+        return Standing {
+            admissible: first.mask,
+            retreat: first.mask,
+            reach: first.mask,
+            interval,
+            because: because(why),
+            ..free
+        };
     }
     let above = arms.iter().position(|arm| arm.mw > budget).unwrap_or(arms.len() - 1).max(1);
     let (low, high) = (arms[above - 1], arms[above]);
     let stretch = ((budget - low.mw) / (high.mw - low.mw).max(1e-9)).clamp(0.0, 1.0) as f32;
-    Standing { admissible: low.mask, reach: high.mask, stretch, because: because(why), ..free }
+    Standing { admissible: low.mask, retreat: low.mask, reach: high.mask, stretch, because: because(why), ..free }
 }
 
 #[cfg(test)]

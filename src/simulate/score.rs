@@ -108,8 +108,7 @@ fn changes_per_hour(moments: &[Moment], scenario: &Scenario) -> Option<f64> {
             continue;
         }
         steady_s += pair[1].at - pair[0].at;
-        let sets = |moment: &Moment| (moment.standing.admissible, moment.standing.reach);
-        changes += u32::from(sets(&pair[0]) != sets(&pair[1]));
+        changes += u32::from(pair[0].standing.sets() != pair[1].standing.sets());
     }
     (steady_s > 60.0).then(|| f64::from(changes) * 3600.0 / steady_s)
 }
@@ -163,7 +162,7 @@ mod tests {
 
     fn moment(at: f64, mw: f64, why: Why, admissible: u32) -> Moment {
         let because = Because { why, ..Because::default() };
-        let standing = Standing { admissible, reach: admissible, because, ..Standing::FREE };
+        let standing = Standing { admissible, retreat: admissible, reach: admissible, because, ..Standing::FREE };
         Moment { at, window_mw: Some(mw), hottest: 65.0, standing, ..Moment::default() }
     }
 

@@ -67,5 +67,5 @@ impl Steer for Always {
 /// Exactly these engines.
 pub fn only(mask: u32, interval: Duration) -> Standing {
     let because = Because { why: Why::Free, value: None, limit: None, zone: None };
-    Standing { admissible: mask, reach: mask, stretch: 1.0, escalation: true, interval, because }
+    Standing { admissible: mask, retreat: mask, reach: mask, interval, because, ..Standing::FREE }
 }

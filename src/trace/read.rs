@@ -320,8 +320,10 @@ fn check_tally(tally: &Tally) -> Result<(), String> {
 }
 
 fn check_standing(standing: &Standing) -> Result<(), String> {
-    if !(0.0..=1.0).contains(&standing.stretch) {
-        return refused("standing.stretch", standing.stretch, "0 to 1");
+    for (key, share) in [("standing.stretch", standing.stretch), ("standing.shrink", standing.shrink)] {
+        if !(0.0..=1.0).contains(&share) {
+            return refused(key, share, "0 to 1");
+        }
     }
     check_because("standing.because", &standing.because)?;
     if standing.interval > MOST_BUSY {

@@ -170,6 +170,8 @@ pub fn budget() -> BudgetState {
         engines: vec!["lite0-160".into()],
         reach: vec!["lite0-160".into(), "lite2-260".into()],
         stretch: 0.4,
+        retreat: vec![],
+        shrink: 0.0,
         escalation: false,
         interval_s: 0.25,
         changes: 3,

@@ -54,6 +54,21 @@ fn a_slow_down_seen_with_one_engine_is_expected_of_the_other() {
 }
 
 #[test]
+fn an_engine_that_is_not_slow_when_others_are_is_expected_to_look_as_it_did() {
+    // A clock that follows the load: short looks are slow on an idle board, a long one brings the clock up on its way.
+    let mut costs = costs();
+    for round in 0..60 {
+        look(&mut costs, CHEAP, if round % 3 == 0 { 10.0 } else { 60.0 }, 3);
+        look(&mut costs, DEAR, 50.0, 1);
+    }
+    for cheap_ms in [60.0, 10.0] {
+        look(&mut costs, CHEAP, cheap_ms, 5);
+        near(costs.p50(DEAR), 50.0, 0.2);
+        assert!(costs.chance(DEAR, ms(100.0)) > 0.97, "{:?}", costs.p95(DEAR));
+    }
+}
+
+#[test]
 fn one_look_ten_times_as_long_shuts_nobody_out() {
     let mut costs = costs();
     look(&mut costs, CHEAP, 10.0, 30);

@@ -142,7 +142,7 @@ impl Governor {
         let room = Room::of(&self.window, window_s, cap);
         let soon = cap.max(room.least).min(room.most);
         let now = (soon != cap).then(|| level_of(soon));
-        let lowest = power_at(energies, self.rates(), self.given.floor()) + beside;
+        let lowest = power_at(energies, self.rates(), self.span.low()) + beside;
         let spent = room.end.is_some_and(|end| lowest > end * scale);
         let excess_j = self.window.excess_j(cap);
         (self.now, self.spent) = (now, spent);

@@ -158,10 +158,15 @@ impl Plant {
     }
 }
 
+/// Every engine, for every frame, at once.
+fn everything_is_allowed(standing: &Standing) {
+    assert_eq!(Standing { retreat: u32::MAX, ..*standing }, Standing::FREE);
+}
+
 #[test]
 fn without_a_limit_everything_is_allowed() {
     let mut plant = Plant::new(Limits::default(), 1.0);
-    assert_eq!(plant.run(600), Standing::FREE);
+    everything_is_allowed(&plant.run(600));
     assert_eq!(plant.governor.changes(), 0);
 }
 
@@ -305,7 +310,7 @@ fn throttling_and_over_current_step_down_at_once_and_come_back_slowly() {
     assert_eq!((standing.because.why, plant.governor.level()), (Why::OverCurrent, 2.0));
     assert_eq!(plant.run(20).because.why, Why::OverCurrent);
     assert_eq!(plant.governor.level(), 2.0);
-    assert_eq!(plant.run(200), Standing::FREE);
+    everything_is_allowed(&plant.run(200));
     plant.throttling = true;
     plant.step();
     assert_eq!((plant.governor.standing().because.why, plant.governor.level()), (Why::Throttling, 2.0));
@@ -316,13 +321,13 @@ fn throttling_and_over_current_step_down_at_once_and_come_back_slowly() {
 #[test]
 fn engines_too_slow_for_the_latency_are_out_until_they_are_quick_again() {
     let mut plant = Plant::new(Limits { latency: Some(ms(60.0)), ..Limits::default() }, 1.0);
-    assert_eq!(plant.run(60), Standing::FREE);
+    everything_is_allowed(&plant.run(60));
     plant.slow = 2.0;
     let standing = plant.run(20);
     assert_eq!((standing.reach & 7, standing.because.why), (3, Why::Latency));
     plant.slow = 1.0;
     plant.run(60);
-    assert_eq!(plant.governor.standing(), Standing::FREE);
+    everything_is_allowed(&plant.governor.standing());
     plant.slow = 20.0;
     plant.run(30);
     assert_eq!(plant.governor.standing().reach, 1, "the fastest stays");
@@ -343,7 +348,7 @@ fn answers_that_come_late_for_waiting_cost_second_looks_and_then_slow_engines() 
     );
     plant.late = 0.0;
     plant.run(600);
-    assert_eq!(plant.governor.standing(), Standing::FREE);
+    everything_is_allowed(&plant.governor.standing());
 }
 
 #[test]

@@ -96,13 +96,18 @@ fn held(budget: &BudgetState) -> (bool, String) {
 }
 
 fn allowed(budget: &BudgetState) -> String {
-    let mut text = match budget.engines.is_empty() {
+    let always_fewer = budget.shrink >= 1.0;
+    let engines = if always_fewer { &budget.retreat } else { &budget.engines };
+    let mut text = match engines.is_empty() {
         true => "no engine may look".to_owned(),
-        false => format!("allowed: {}", budget.engines.join(", ")),
+        false => format!("allowed: {}", engines.join(", ")),
     };
     let further: Vec<_> = budget.reach.iter().filter(|id| !budget.engines.contains(id)).map(String::as_str).collect();
-    if !further.is_empty() {
+    if !further.is_empty() && budget.shrink <= 0.0 {
         text.push_str(&format!("; for {:.0} % of the frames {}", budget.stretch * 100.0, further.join(", ")));
+    }
+    if budget.shrink > 0.0 && !always_fewer && budget.retreat != budget.engines {
+        text.push_str(&format!("; for {:.0} % of the frames only {}", budget.shrink * 100.0, budget.retreat.join(", ")));
     }
     if !budget.escalation {
         text.push_str("; one engine a frame");
