@@ -310,6 +310,34 @@ fn a_reload_that_sends_everything_to_the_cpu_ends_the_build_that_is_under_way() 
 }
 
 #[test]
+fn a_plan_of_a_model_that_is_rewritten_otherwise_by_now_is_explained_and_built_anew_while_the_cpu_answers() {
+    let Some(house) = House::new() else { return };
+    tell(house.machine.squint(&["engines", "build"], "")).ends(0);
+    // TensorRT 11 is handed the model in half precision. One from before that was noted, one from a version that is not this one.
+    for (engine, before) in [("one", ""), ("two", "\"rewriting\": 4000000000,")] {
+        let folder = house.machine.plans().join(engine);
+        let mut files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let sidecar = files.find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
+        let text = fs::read_to_string(&sidecar).unwrap();
+        let noted = format!("\"rewriting\": {},", squint::engine::tensorrt::model::REWRITING);
+        assert!(text.contains(&noted), "{text}");
+        write(sidecar, text.replace(&noted, before));
+    }
+    let mut daemon = house.start("", &[]);
+    daemon.until_logged(
+        "(built from the model as it is, or rewritten by a version that was not noted, now it is rewritten by version ",
+    );
+    daemon.until_logged("(built from the model rewritten by version 4000000000, now it is rewritten by version ");
+    daemon.until("both on the GPU", |_| house.runtimes() == ["tensorrt", "tensorrt"]);
+    let told = stopped(&house, daemon);
+    assert!(!by_gpu(&records(&told.out)[0]), "the CPU first");
+    assert_eq!(told.err.matches("TensorRT builds engine").count(), 2, "{}", told.err);
+    let mut daemon = house.start("", &[]);
+    daemon.until("both on the GPU", |_| house.runtimes() == ["tensorrt", "tensorrt"]);
+    assert!(!stopped(&house, daemon).err.contains("TensorRT builds engine"), "once");
+}
+
+#[test]
 fn a_plan_for_another_gpu_is_explained_and_built_anew_while_the_cpu_answers() {
     for house in House::each() {
         let mut build = house.machine.squint(&["engines", "build", "one"], "");
