@@ -28,6 +28,7 @@ demo: ## build, then look at a video clip and a folder of photos
 	$(SQUINT) classify tests/data/photos/*
 
 test: deps ## all tests that need no camera, no GPU and no board
+	@scripts/deps tensorrt-headers || true # where they cannot be had, the tests that want a TensorRT say that they are skipped
 	$(CARGO) test --locked
 
 test-systemd: build ## the installed service in a real systemd: ready, watchdog, reload, stop, uninstall; as root (docs/service.md)

@@ -78,6 +78,7 @@ fn target(source: &[u8], batch: u16) -> Target {
             calibration: None,
         },
         input: [u32::from(batch), 3, 8, 8],
+        rewriting: None,
         gpu: "NVIDIA Tegra X2".into(),
         driver: None,
         flags: Vec::new(),

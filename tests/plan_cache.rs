@@ -33,6 +33,7 @@ fn target() -> Target {
             calibration: None,
         },
         input: [1, 3, 224, 224],
+        rewriting: None,
         gpu: "NVIDIA Tegra X2".into(),
         driver: Some("L4T 32.7.4".into()),
         flags: Vec::new(),

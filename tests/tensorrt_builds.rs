@@ -1,5 +1,5 @@
 //! `squint engines build`, `list` and `calibrate` where there is a TensorRT: the fakes of tests/vendor through the real shim. This proves
-//! that the parts fit together, nothing of NVIDIA's. Without headers of TensorRT 11 it says so and passes.
+//! that the parts fit together, nothing of NVIDIA's. For each TensorRT whose headers are here, or for 11; without any it says so and passes.
 
 #![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
 
@@ -24,77 +24,88 @@ use squint_program::{SOON, photo, tell};
 
 #[test]
 fn a_build_makes_plan_and_sidecar_with_how_fast_it_ran_and_a_second_one_says_that_it_is_there() {
-    let Some(machine) = Machine::with(&["mine"]) else { return };
-    let told = tell(machine.squint(&["engines", "build", "mine"], "")).ends(0);
-    assert!(
-        told.out.starts_with("ok   mine ") && told.out.contains("built in 0 s, a run ") && told.out.contains("p95"),
-        "{}",
-        told.out
-    );
-    assert!(told.err.contains("mine: ") && told.err.contains("trial"), "progress is told: {}", told.err);
-    let files = machine.files();
-    let [engine, json, timing] = files.as_slice() else { panic!("{files:?}") };
-    assert!(engine.ends_with("-sm86-fp16-b1-gpu.engine") && json.ends_with(".json") && timing.ends_with(".timing"), "{files:?}");
+    for machine in Machine::each(&["mine"]) {
+        let told = tell(machine.squint(&["engines", "build", "mine"], "")).ends(0);
+        assert!(
+            told.out.starts_with("ok   mine ") && told.out.contains("built in 0 s, a run ") && told.out.contains("p95"),
+            "{}",
+            told.out
+        );
+        assert!(told.err.contains("mine: ") && told.err.contains("trial"), "progress is told: {}", told.err);
+        let files = machine.files();
+        let [engine, json, timing] = files.as_slice() else { panic!("{files:?}") };
+        assert!(
+            engine.ends_with("-sm86-fp16-b1-gpu.engine") && json.ends_with(".json") && timing.ends_with(".timing"),
+            "{files:?}"
+        );
 
-    let listed = tell(machine.squint(&["engines", "list", "--json"], "")).ends(0).json();
-    let plan = &listed[0]["built"]["plans"][0];
-    assert!(plan["p50_ms"].as_f64().unwrap() > 0.0 && plan["p95_ms"].as_f64() >= plan["p50_ms"].as_f64(), "{plan}");
-    assert_eq!((&plan["capability"], &plan["precision"]), (&"8.6".into(), &"fp16".into()));
-    assert!(tell(machine.squint(&["engines", "list"], "")).ends(0).out.contains("-sm86-fp16-b1-gpu"));
-    assert!(tell(machine.squint(&["engines", "verify"], "")).ends(0).out.contains("is what was built"));
+        let listed = tell(machine.squint(&["engines", "list", "--json"], "")).ends(0).json();
+        let plan = &listed[0]["built"]["plans"][0];
+        assert!(plan["p50_ms"].as_f64().unwrap() > 0.0 && plan["p95_ms"].as_f64() >= plan["p50_ms"].as_f64(), "{plan}");
+        assert_eq!((&plan["capability"], &plan["precision"]), (&"8.6".into(), &"fp16".into()));
+        assert!(tell(machine.squint(&["engines", "list"], "")).ends(0).out.contains("-sm86-fp16-b1-gpu"));
+        assert!(tell(machine.squint(&["engines", "verify"], "")).ends(0).out.contains("is what was built"));
 
-    let path = machine.plans().join("mine").join(engine);
-    let built = || path.metadata().unwrap().modified().unwrap();
-    let before = built();
-    let told = tell(machine.squint(&["engines", "build", "mine"], "build:1=1")).ends(0);
-    assert!(told.out.contains("is there already, `--again` builds it anew"), "{}", told.out);
-    assert_eq!(built(), before, "TensorRT was not even asked");
-    tell(machine.squint(&["engines", "build", "mine", "--again"], "")).ends(0);
-    assert!(built() > before);
-    std::fs::write(&path, "not what was built").unwrap();
-    let told = tell(machine.squint(&["engines", "build", "mine"], "")).ends(0);
-    assert!(told.out.contains("built in"), "one that is not whole is built anew: {}", told.out);
+        let path = machine.plans().join("mine").join(engine);
+        let built = || path.metadata().unwrap().modified().unwrap();
+        let before = built();
+        let told = tell(machine.squint(&["engines", "build", "mine"], "build:1=1")).ends(0);
+        assert!(told.out.contains("is there already, `--again` builds it anew"), "{}", told.out);
+        assert_eq!(built(), before, "TensorRT was not even asked");
+        tell(machine.squint(&["engines", "build", "mine", "--again"], "")).ends(0);
+        assert!(built() > before);
+        std::fs::write(&path, "not what was built").unwrap();
+        let told = tell(machine.squint(&["engines", "build", "mine"], "")).ends(0);
+        assert!(told.out.contains("built in"), "one that is not whole is built anew: {}", told.out);
+    }
 }
 
 #[test]
 fn a_build_that_failed_is_remembered_with_its_cause_until_somebody_says_again() {
-    let Some(machine) = Machine::with(&["mine", "other"]) else { return };
-    let told = tell(machine.squint(&["engines", "build"], "build:1=1")).ends(78);
-    assert!(told.out.contains("BAD  mine ") && told.out.contains("the build failed, as told"), "{}", told.out);
-    assert!(told.out.contains("ok   other "), "one that fails does not keep the others from being built: {}", told.out);
-    let told = tell(machine.squint(&["engines", "build", "mine"], "")).ends(78);
-    assert!(told.out.contains("failed 1 time, and nothing has changed since: ") && told.out.contains("`--again`"), "{}", told.out);
-    assert!(tell(machine.squint(&["engines", "list"], "")).ends(0).out.contains("FAILED (tries: 1)"));
-    tell(machine.squint(&["engines", "build", "mine", "--again"], "")).ends(0);
-    assert!(machine.files().iter().all(|name| !name.ends_with(".failed.json")), "{:?}", machine.files());
+    for machine in Machine::each(&["mine", "other"]) {
+        let told = tell(machine.squint(&["engines", "build"], "build:1=1")).ends(78);
+        assert!(told.out.contains("BAD  mine ") && told.out.contains("the build failed, as told"), "{}", told.out);
+        assert!(told.out.contains("ok   other "), "one that fails does not keep the others from being built: {}", told.out);
+        let told = tell(machine.squint(&["engines", "build", "mine"], "")).ends(78);
+        assert!(
+            told.out.contains("failed 1 time, and nothing has changed since: ") && told.out.contains("`--again`"),
+            "{}",
+            told.out
+        );
+        assert!(tell(machine.squint(&["engines", "list"], "")).ends(0).out.contains("FAILED (tries: 1)"));
+        tell(machine.squint(&["engines", "build", "mine", "--again"], "")).ends(0);
+        assert!(machine.files().iter().all(|name| !name.ends_with(".failed.json")), "{:?}", machine.files());
+    }
 }
 
 #[test]
 fn without_a_runtime_nothing_is_remembered_and_a_plan_that_crashes_in_its_trial_is_not_kept() {
-    let Some(machine) = Machine::with(&["mine"]) else { return };
-    let told = tell(machine.squint(&["engines", "build", "mine"], "createRuntime:1=1")).ends(69);
-    assert!(told.err.contains("TensorRT makes no runtime"), "{}", told.err);
-    let told = tell(machine.squint(&["engines", "build", "mine"], "enqueue:5+=crash"));
-    assert_eq!(told.signal, Some(11), "{}", told.err);
-    assert_eq!(machine.files(), [""; 0]);
+    for machine in Machine::each(&["mine"]) {
+        let told = tell(machine.squint(&["engines", "build", "mine"], "createRuntime:1=1")).ends(69);
+        assert!(told.err.contains("TensorRT makes no runtime"), "{}", told.err);
+        let told = tell(machine.squint(&["engines", "build", "mine"], "enqueue:5+=crash"));
+        assert_eq!(told.signal, Some(11), "{}", told.err);
+        assert_eq!(machine.files(), [""; 0]);
+    }
 }
 
 #[test]
 fn a_build_that_is_killed_leaves_nothing_that_counts_and_the_next_one_works() {
-    let Some(machine) = Machine::with(&["mine"]) else { return };
-    for moment in ["step:1=hang", "serialize:1=hang", "enqueue:1=hang"] {
-        let mut build = machine.squint(&["engines", "build", "mine", "--json"], moment);
-        let mut build = build.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        // The first word: it is at work.
-        let mut word = [0; 1];
-        std::io::Read::read_exact(build.stdout.as_mut().unwrap(), &mut word).unwrap();
-        build.kill().unwrap();
-        build.wait().unwrap();
-        let listed = tell(machine.squint(&["engines", "list", "--json"], "")).ends(0).json();
-        assert_eq!(listed[0]["built"]["plans"].as_array().map(Vec::len), Some(0), "{moment}");
+    for machine in Machine::each(&["mine"]) {
+        for moment in ["step:1=hang", "serialize:1=hang", "enqueue:1=hang"] {
+            let mut build = machine.squint(&["engines", "build", "mine", "--json"], moment);
+            let mut build = build.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+            // The first word: it is at work.
+            let mut word = [0; 1];
+            std::io::Read::read_exact(build.stdout.as_mut().unwrap(), &mut word).unwrap();
+            build.kill().unwrap();
+            build.wait().unwrap();
+            let listed = tell(machine.squint(&["engines", "list", "--json"], "")).ends(0).json();
+            assert_eq!(listed[0]["built"]["plans"].as_array().map(Vec::len), Some(0), "{moment}");
+        }
+        tell(machine.squint(&["engines", "build", "mine"], "")).ends(0);
+        assert!(machine.files().iter().all(|name| !name.contains("unfinished")), "{:?}", machine.files());
     }
-    tell(machine.squint(&["engines", "build", "mine"], "")).ends(0);
-    assert!(machine.files().iter().all(|name| !name.contains("unfinished")), "{:?}", machine.files());
 }
 
 #[test]

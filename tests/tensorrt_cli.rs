@@ -69,7 +69,7 @@ fn answering(record: &Value) -> Option<String> {
 fn the_doctor_tells_of_gpu_and_tensorrt_and_of_a_crash_in_them_without_crashing() {
     let machine = Machine::new();
     let told = tell(machine.squint(&["doctor"], "")).ends(0);
-    assert!(told.out.contains("ok       GPU            Fake GPU (compute capability 6.2), driver for CUDA 10.2"), "{}", told.out);
+    assert!(told.out.contains("ok       GPU            Fake GPU 0 (compute capability 6.2), driver for CUDA 10.2"), "{}", told.out);
     let want = format!("ok       TensorRT       8.2.1 (libnvinfer.so.8), shim {} built for 8.2.1", nvidia::library().display());
     assert!(told.out.contains(&want), "{}", told.out);
 

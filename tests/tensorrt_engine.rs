@@ -27,7 +27,7 @@ use squint::engine::{Backend, Engine, EngineError};
 /// Which call is to fail; read by the library.
 const FAILS: &str = "FAKE_NVIDIA";
 /// The file in which it keeps the number of things that were made and not given back.
-const LIVE: &str = "FAKE_NVIDIA_LIVE";
+const LIVE: &str = "FAKE_CUDA_LIVE";
 /// What the child's error must hold.
 const WANTED: &str = "SQUINT_TEST_WANTED";
 
@@ -114,7 +114,7 @@ fn a_call_that_fails_while_loading_is_told_the_next_try_works_and_nothing_is_lef
             &[
                 ("cuInit:1=100", "the NVIDIA driver sees no GPU"),
                 ("cuInit:1=803", "cuInit failed: CUDA_ERROR_SYSTEM_DRIVER_MISMATCH (803)"),
-                ("cuDeviceGetCount:1=0", "the NVIDIA driver sees no GPU"),
+                ("cuDeviceGetCount:1=none", "the NVIDIA driver sees no GPU"),
                 ("cuDeviceGetCount:1=3", "cuDeviceGetCount failed"),
                 ("cuDeviceGet:1=101", "cuDeviceGet failed: CUDA_ERROR_INVALID_DEVICE"),
                 ("cuDeviceGetName:1=1", "cuDeviceGetName failed"),
@@ -123,25 +123,25 @@ fn a_call_that_fails_while_loading_is_told_the_next_try_works_and_nothing_is_lef
                 ("getInferLibVersion:1=3", "TensorRT 3 is not supported"),
                 ("squint_trt_face:1=2", "has face 2, this Squint knows 1; build it again"),
                 ("squint_trt_headers:1=110400", "was built with the headers of 11.4.0, this is 8.2.1"),
-                ("squint_trt_logger_new:1=0", "makes no logger"),
+                ("squint_trt_logger_new:1=none", "makes no logger"),
                 ("cuDevicePrimaryCtxRetain:1=2", "cuDevicePrimaryCtxRetain failed: CUDA_ERROR_OUT_OF_MEMORY (2)"),
                 ("cuCtxSetCurrent:1=1", "cuCtxSetCurrent failed"),
-                ("squint_trt_runtime_new:1=0", "TensorRT makes no runtime: told to fail at squint_trt_runtime_new"),
-                ("squint_trt_runtime_new:1=small", "TensorRT makes no runtime"),
-                ("squint_trt_engine_new:1=0", "TensorRT 8.2.1 refuses this plan: told to fail at squint_trt_engine_new"),
-                ("squint_trt_engine_new:1=small", "TensorRT 8.2.1 refuses this plan"),
-                ("squint_trt_tensors:1=0", "the engine has 0 tensors"),
+                ("squint_trt_runtime_new:1=none", "TensorRT makes no runtime: told to fail at squint_trt_runtime_new"),
+                ("squint_trt_runtime_new:1=552", "TensorRT makes no runtime"),
+                ("squint_trt_engine_new:1=none", "TensorRT 8.2.1 refuses this plan: told to fail at squint_trt_engine_new"),
+                ("squint_trt_engine_new:1=552", "TensorRT 8.2.1 refuses this plan"),
+                ("squint_trt_tensors:1=none", "the engine has 0 tensors"),
                 ("squint_trt_tensors:1=300", "the engine has 300 tensors"),
-                ("squint_trt_tensor:2=0", "tensor 1 of the engine cannot be read"),
+                ("squint_trt_tensor:2=none", "tensor 1 of the engine cannot be read"),
                 ("cuStreamCreate:1=2", "cuStreamCreate failed: CUDA_ERROR_OUT_OF_MEMORY (2)"),
                 ("cuEventCreate:2=2", "cuEventCreate failed"),
                 ("cuMemAlloc_v2:1=2", "cuMemAlloc_v2 failed: CUDA_ERROR_OUT_OF_MEMORY (2)"),
                 ("cuMemAlloc_v2:2=2", "cuMemAlloc_v2 failed"),
                 ("cuMemHostAlloc:2=2", "cuMemHostAlloc failed: CUDA_ERROR_OUT_OF_MEMORY (2)"),
-                ("squint_trt_context_new:1=0", "no execution context could be made (told to fail at squint_trt_context_new)"),
-                ("squint_trt_context_new:1=small", "no execution context could be made"),
-                ("squint_trt_bind:2=0", "a tensor could not be bound"),
-                ("squint_trt_enqueue:1=0", "a first run on zeros failed: TensorRT: the run could not be queued"),
+                ("squint_trt_context_new:1=none", "no execution context could be made (told to fail at squint_trt_context_new)"),
+                ("squint_trt_context_new:1=552", "no execution context could be made"),
+                ("squint_trt_bind:2=none", "a tensor could not be bound"),
+                ("squint_trt_enqueue:1=none", "a first run on zeros failed: TensorRT: the run could not be queued"),
                 ("cuEventSynchronize:3=1", "a first run on zeros failed: cuEventSynchronize failed"),
             ],
         );
@@ -181,8 +181,8 @@ fn a_run_that_fails_is_told_and_the_next_one_is_right() {
                 ("cuEventRecord:7=400", "cuEventRecord failed: CUDA_ERROR_INVALID_HANDLE (400)"),
                 ("cuEventRecord:8=400", "cuEventRecord failed"),
                 ("cuEventSynchronize:4=2", "cuEventSynchronize failed: CUDA_ERROR_OUT_OF_MEMORY (2)"),
-                ("squint_trt_enqueue:4=0", "TensorRT: the run could not be queued (told to fail at squint_trt_enqueue)"),
-                ("squint_trt_enqueue:4=nan", "answered with a score that is not finite (class 0)"),
+                ("squint_trt_enqueue:4=none", "TensorRT: the run could not be queued (told to fail at squint_trt_enqueue)"),
+                ("squint_trt_enqueue:4=1", "answered with a score that is not finite (class 0)"),
             ],
         );
     };
@@ -284,7 +284,7 @@ fn what_there_is_is_told_as_far_as_it_goes() {
         (found.cuda.as_deref(), found.version.as_deref(), found.headers.as_deref()),
         (Some("10.2"), Some("8.2.1"), Some("8.2.1"))
     );
-    assert_eq!((found.gpus[0].name.as_str(), found.gpus[0].capability.as_str()), ("Fake GPU", "6.2"));
+    assert_eq!((found.gpus[0].name.as_str(), found.gpus[0].capability.as_str()), ("Fake GPU 0", "6.2"));
 
     let told = |edit: &dyn Fn(&mut squint::engine::tensorrt::software::Options)| {
         let mut options = nvidia::options();

@@ -1,5 +1,5 @@
-//! The built program on a machine with the fake driver and the fake TensorRT 11 of tests/vendor and the real shim, under the names that
-//! the system's loader looks for. Needs common/{onnx_model,shelf,squint,vendor}.rs beside it.
+//! The built program on a machine with the fake driver and a fake TensorRT of tests/vendor and the real shim, under the names that the
+//! system's loader looks for. Needs common/{onnx_model,shelf,squint,vendor}.rs beside it.
 //!
 //! Engines are of the one shape that the fake parser makes of any ONNX model: 224 by 224 in, a thousand classes out.
 
@@ -21,9 +21,19 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// With these engines; `None` where the fakes cannot be built, which has been said.
+    /// With these engines and TensorRT 11; `None` where the fakes cannot be built, which has been said.
     pub(crate) fn with(engines: &[&str]) -> Option<Self> {
-        let (cuda, tensorrt) = (vendor::fake_cuda()?, vendor::tensorrt(11)?);
+        Self::of(11, engines)
+    }
+
+    /// One for each major whose headers are here; the others have been named.
+    pub(crate) fn each(engines: &[&str]) -> impl Iterator<Item = Self> {
+        vendor::MAJORS.into_iter().filter_map(move |major| Self::of(major, engines))
+    }
+
+    /// With this major, as [`Self::with`].
+    pub(crate) fn of(major: u32, engines: &[&str]) -> Option<Self> {
+        let (cuda, tensorrt) = (vendor::fake_cuda()?, vendor::tensorrt(major)?);
         let shelf = Shelf::new();
         let labels: String = (0..1000).map(|class| format!("k{class}\tclass {class}\n")).collect();
         shelf.write("labels/thousand.txt", labels);

@@ -4,7 +4,7 @@
 //! compiler, or no TensorRT headers of that major): it has then been said why, and the test is to return. The files lie where the dynamic
 //! linker would find them in a search path: `libcuda.so.1`, `libnvinfer.so.11`, `libnvonnxparser.so.11`, `libsquint-trt11.so`.
 //!
-//! Headers are looked for where scripts/shims does; `scripts/deps tensorrt-headers` fetches those of 11.
+//! Headers are looked for where scripts/shims does; `scripts/deps tensorrt-headers` fetches those of 10 and 11.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
@@ -41,7 +41,7 @@ pub fn fake_cuda_10() -> Option<PathBuf> {
 /// The fake TensorRT of this major, and the shim for it.
 pub fn tensorrt(major: u32) -> Option<TensorRt> {
     let Some(headers) = headers(major) else {
-        println!("skipped: no headers of TensorRT {major} here (TENSORRT_INCLUDE; for 11: scripts/deps tensorrt-headers)");
+        println!("skipped: no headers of TensorRT {major} here (TENSORRT_INCLUDE; for 10 and 11: scripts/deps tensorrt-headers)");
         return None;
     };
     let folder = format!("trt{major}");

@@ -109,7 +109,7 @@ inline bool calibrate(ILogger* logger, const Tensor& tensor, void* with) {
     const char* names[1] = {tensor.name.c_str()};
     int batches = 0;
     double sum = 0;
-    while (calibrator->getBatch(bindings, names, 1)) batches++, sum += static_cast<double>(*static_cast<const float*>(bindings[0]));
+    while (!faults_call("batch") && calibrator->getBatch(bindings, names, 1)) batches++, sum += static_cast<double>(*static_cast<const float*>(bindings[0]));
     if (!batches) return say(logger, 1, "fake: calibration without a picture"), false;
     char words[200];
     int used = snprintf(words, sizeof words, "TRT-%d-EntropyCalibration2\n%s: %08x\n", static_cast<int>(NV_TENSORRT_VERSION),

@@ -2,24 +2,30 @@
 //
 // It is strict where the driver is: without cuInit, without a current context, with a handle that it never gave, a freed pointer or a
 // copy that leaves its allocation, it answers with the driver's error. It proves our logic, never that NVIDIA's driver behaves so.
-// Work "on a stream" is done at once. An error of 700 to 719 is sticky, as the real ones are: every call that needs the context gives it
+// Work "on a stream" is done at once. An error of 700 to 719 or 999 is sticky, as the real ones are: every call that needs the context gives it
 // until cuDevicePrimaryCtxReset, or until the last user releases the context; then all its memory, streams and events are gone.
 //
 // Variables, read when a function is called: FAKE_CUDA_FAIL and FAKE_CUDA_FAIL_FILE (plans), FAKE_CUDA_DEVICES (1),
 // FAKE_CUDA_CAPABILITY (86: 10 * major + minor), FAKE_CUDA_MEMORY (bytes of the device, 1 GiB), FAKE_CUDA_VERSION (12020),
-// FAKE_CUDA_INTEGRATED (0; 1: host and device share memory, as on a Jetson).
-// Built with -DFAKE_CUDA_10 it lacks the names that came with CUDA 11 (the _v2 of the primary context's functions and of the UUID).
+// FAKE_CUDA_INTEGRATED (0; 1: host and device share memory, as on a Jetson), FAKE_CUDA_LIVE (a file: in it stands how many things were made
+// and not given back).
+// Built with -DFAKE_CUDA_10 it lacks the names that came with CUDA 11 (the _v2 of the primary context's functions).
 // For tests in the same process: fake_cuda_fail(plan), fake_cuda_calls(function), fake_cuda_live() (things not given back),
 // fake_cuda_stick(code) (the context is broken from now on, as after a kernel's wild access).
+// tests/standin/nvidia.c has it in itself, with STRICT: a copy is of a whole allocation on both sides, and giving back what is no more, or
+// what is in a context beyond help, ends the process, as TensorRT's own destructors may.
 #define _GNU_SOURCE
+#ifndef FAULTS_VARIABLE
 #define FAULTS_VARIABLE "FAKE_CUDA_FAIL"
 #define FAULTS_FILE_VARIABLE "FAKE_CUDA_FAIL_FILE"
+enum { CAPABILITY = 86, VERSION = 12020, STRICT = 0 };
+#endif
 #include "fake_faults.h"
 #include <stdint.h>
 
 #define OUT __attribute__((visibility("default")))
 enum { OK = 0, INVALID_VALUE = 1, NO_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201,
-       INVALID_HANDLE = 400, NOT_READY = 600 };
+       INVALID_HANDLE = 400 };
 enum { MEMORY = 1, PINNED, STREAM, EVENT };
 
 struct thing {
@@ -44,7 +50,7 @@ static long number(const char* variable, long otherwise) { return getenv(variabl
 static size_t capacity(void) { return (size_t)number("FAKE_CUDA_MEMORY", 1L << 30); }
 
 static int stick(int code) {
-    if (code >= 700 && code <= 719 && gpu.users > 0) gpu.sticky = code;
+    if (((code >= 700 && code <= 719) || code == 999) && gpu.users > 0) gpu.sticky = code;
     return code;
 }
 
@@ -75,6 +81,15 @@ static int leave(int code) {
 #define ENTER(name) do { int code_ = enter(name); if (code_) return code_; } while (0)
 #define ENTER_CONTEXT(name) do { int code_ = enter_context(name); if (code_) return code_; } while (0)
 
+static void told_live(int change) {
+    static int live;
+    const char* path = getenv("FAKE_CUDA_LIVE");
+    FILE* file = path ? fopen(path, "w") : NULL;
+    live += change;
+    if (!file) return;
+    fprintf(file, "%d\n", live);
+    fclose(file);
+}
 static struct thing* add(int kind, size_t bytes) {
     struct thing* thing = calloc(1, sizeof *thing);
     if (!thing) return NULL;
@@ -88,6 +103,7 @@ static struct thing* add(int kind, size_t bytes) {
     thing->next = gpu.things;
     gpu.things = thing;
     if (kind == MEMORY) gpu.used += bytes;
+    told_live(1);
     return thing;
 }
 static struct thing* find(int kind, const void* at) {
@@ -103,6 +119,7 @@ static int take_away(int kind, const void* at) {
         if (kind == MEMORY) gpu.used -= thing->bytes;
         if (thing->at != thing) free(thing->at);
         free(thing);
+        told_live(-1);
         return OK;
     }
     return kind == MEMORY || kind == PINNED ? INVALID_VALUE : INVALID_HANDLE;
@@ -111,6 +128,12 @@ static void forget_context(void) {
     while (gpu.things) take_away(gpu.things->kind, gpu.things->at);
     gpu.sticky = 0;
     gpu.generation++;
+}
+static int give_back(const char* name, int kind, const void* at) {
+    int code = enter_context(name);
+    if (!code) code = leave(at ? take_away(kind, at) : kind == MEMORY ? OK : INVALID_VALUE);
+    if (code && STRICT) abort();
+    return code;
 }
 static int within_device(uintptr_t at, size_t bytes) {
     for (struct thing* thing = gpu.things; thing; thing = thing->next) {
@@ -138,13 +161,13 @@ OUT int cuDriverGetVersion(int* version) {
     int code = faults_call("cuDriverGetVersion");
     if (code) return code;
     if (!version) return INVALID_VALUE;
-    *version = (int)number("FAKE_CUDA_VERSION", 12020);
+    *version = (int)number("FAKE_CUDA_VERSION", VERSION);
     return OK;
 }
 OUT int cuDeviceGetCount(int* count) {
-    ENTER("cuDeviceGetCount");
-    *count = (int)number("FAKE_CUDA_DEVICES", 1);
-    return leave(OK);
+    int code = enter("cuDeviceGetCount");
+    *count = code ? 0 : (int)number("FAKE_CUDA_DEVICES", 1);
+    return code == FAULTS_NONE ? OK : code ? code : leave(OK);
 }
 OUT int cuDeviceGet(int* device, int ordinal) {
     ENTER("cuDeviceGet");
@@ -159,7 +182,7 @@ OUT int cuDeviceGetName(char* name, int room, int device) {
     return leave(OK);
 }
 OUT int cuDeviceGetAttribute(int* value, int attribute, int device) {
-    long capability = number("FAKE_CUDA_CAPABILITY", 86);
+    long capability = number("FAKE_CUDA_CAPABILITY", CAPABILITY);
     ENTER("cuDeviceGetAttribute");
     if (!device_there(device)) return leave(INVALID_DEVICE);
     switch (attribute) {
@@ -169,21 +192,6 @@ OUT int cuDeviceGetAttribute(int* value, int attribute, int device) {
         case 76: *value = (int)(capability % 10); break;                // COMPUTE_CAPABILITY_MINOR
         default: *value = 0;
     }
-    return leave(OK);
-}
-static int uuid(unsigned char* bytes, int device) {
-    if (!device_there(device)) return leave(INVALID_DEVICE);
-    for (int i = 0; i < 16; i++) bytes[i] = (unsigned char)(16 * device + i);
-    return leave(OK);
-}
-OUT int cuDeviceGetUuid(unsigned char* bytes, int device) {
-    ENTER("cuDeviceGetUuid");
-    return uuid(bytes, device);
-}
-OUT int cuDeviceTotalMem_v2(size_t* bytes, int device) {
-    ENTER("cuDeviceTotalMem_v2");
-    if (!device_there(device)) return leave(INVALID_DEVICE);
-    *bytes = capacity();
     return leave(OK);
 }
 
@@ -215,10 +223,6 @@ OUT int cuDevicePrimaryCtxReset(int device) {
     return reset(device);
 }
 #ifndef FAKE_CUDA_10
-OUT int cuDeviceGetUuid_v2(unsigned char* bytes, int device) {
-    ENTER("cuDeviceGetUuid_v2");
-    return uuid(bytes, device);
-}
 OUT int cuDevicePrimaryCtxRelease_v2(int device) {
     ENTER("cuDevicePrimaryCtxRelease_v2");
     return release(device);
@@ -238,23 +242,8 @@ OUT int cuCtxSetCurrent(void* context) {
     current = gpu.generation;
     return leave(gpu.sticky);
 }
-OUT int cuCtxGetCurrent(void** context) {
-    ENTER("cuCtxGetCurrent");
-    *context = current ? (void*)(uintptr_t)(0x10000 + current) : NULL;
-    return leave(OK);
-}
-OUT int cuCtxSynchronize(void) {
-    ENTER_CONTEXT("cuCtxSynchronize");
-    return leave(OK);
-}
 
 // ---- memory ----
-OUT int cuMemGetInfo_v2(size_t* available, size_t* total) {
-    ENTER_CONTEXT("cuMemGetInfo_v2");
-    *total = capacity();
-    *available = *total - gpu.used;
-    return leave(OK);
-}
 OUT int cuMemAlloc_v2(uint64_t* device, size_t bytes) {
     struct thing* thing;
     ENTER_CONTEXT("cuMemAlloc_v2");
@@ -263,10 +252,7 @@ OUT int cuMemAlloc_v2(uint64_t* device, size_t bytes) {
     *device = (uint64_t)(uintptr_t)thing->at;
     return leave(OK);
 }
-OUT int cuMemFree_v2(uint64_t device) {
-    ENTER_CONTEXT("cuMemFree_v2");
-    return leave(device ? take_away(MEMORY, (void*)(uintptr_t)device) : OK);
-}
+OUT int cuMemFree_v2(uint64_t device) { return give_back("cuMemFree_v2", MEMORY, (void*)(uintptr_t)device); }
 OUT int cuMemHostAlloc(void** host, size_t bytes, unsigned flags) {
     ENTER_CONTEXT("cuMemHostAlloc");
     struct thing* thing;
@@ -276,19 +262,16 @@ OUT int cuMemHostAlloc(void** host, size_t bytes, unsigned flags) {
     *host = thing->at;
     return leave(OK);
 }
-OUT int cuMemFreeHost(void* host) {
-    ENTER_CONTEXT("cuMemFreeHost");
-    return leave(take_away(PINNED, host));
-}
-OUT int cuMemHostGetDevicePointer_v2(uint64_t* device, void* host, unsigned flags) {
-    ENTER_CONTEXT("cuMemHostGetDevicePointer_v2");
-    if (flags || !find(PINNED, host)) return leave(INVALID_VALUE);
-    *device = (uint64_t)(uintptr_t)host;
-    return leave(OK);
-}
+OUT int cuMemFreeHost(void* host) { return give_back("cuMemFreeHost", PINNED, host); }
 
 // ---- copies; `stream` may be NULL, the default stream ----
+static int is_whole(int kind, const void* at, size_t bytes) {
+    struct thing* thing = find(kind, at);
+    return thing && thing->bytes == bytes;
+}
 static int copy(void* to, const void* from, uint64_t device, size_t bytes, void* stream) {
+    const void* host = (uintptr_t)to == device ? from : to;
+    if (STRICT && !(is_whole(MEMORY, (void*)(uintptr_t)device, bytes) && is_whole(PINNED, host, bytes))) return leave(INVALID_VALUE);
     if (stream && !find(STREAM, stream)) return leave(INVALID_HANDLE);
     if (!within_device((uintptr_t)device, bytes)) return leave(INVALID_VALUE);
     memcpy(to, from, bytes);
@@ -315,25 +298,14 @@ OUT int cuStreamCreate(void** stream, unsigned flags) {
     (void)flags;
     return fresh(STREAM, stream);
 }
-OUT int cuStreamCreateWithPriority(void** stream, unsigned flags, int priority) {
-    ENTER_CONTEXT("cuStreamCreateWithPriority");
-    (void)flags, (void)priority;
-    return fresh(STREAM, stream);
+// All work is done at once, so there is nothing to wait for.
+static int done(const char* name, int kind, const void* handle) {
+    ENTER_CONTEXT(name);
+    return leave((kind == STREAM && !handle) || find(kind, handle) ? OK : INVALID_HANDLE);
 }
-// Whether all work is done, which it always is.
-#define DONE(name, kind, null)                                                                                            \
-    OUT int name(void* handle) {                                                                                          \
-        ENTER_CONTEXT(#name);                                                                                             \
-        return leave((null && !handle) || find(kind, handle) ? OK : INVALID_HANDLE);                                      \
-    }
-DONE(cuStreamSynchronize, STREAM, 1)
-DONE(cuStreamQuery, STREAM, 1)
-DONE(cuEventSynchronize, EVENT, 0)
-DONE(cuEventQuery, EVENT, 0)
-OUT int cuStreamDestroy_v2(void* stream) {
-    ENTER_CONTEXT("cuStreamDestroy_v2");
-    return leave(take_away(STREAM, stream));
-}
+OUT int cuStreamSynchronize(void* stream) { return done("cuStreamSynchronize", STREAM, stream); }
+OUT int cuEventSynchronize(void* event) { return done("cuEventSynchronize", EVENT, event); }
+OUT int cuStreamDestroy_v2(void* stream) { return give_back("cuStreamDestroy_v2", STREAM, stream); }
 OUT int cuEventCreate(void** event, unsigned flags) {
     ENTER_CONTEXT("cuEventCreate");
     (void)flags;
@@ -355,31 +327,7 @@ OUT int cuEventElapsedTime(float* ms, void* from, void* to) {
     *ms = (float)(end->when.tv_sec - start->when.tv_sec) * 1e3f + (float)(end->when.tv_nsec - start->when.tv_nsec) / 1e6f;
     return leave(OK);
 }
-OUT int cuEventDestroy_v2(void* event) {
-    ENTER_CONTEXT("cuEventDestroy_v2");
-    return leave(take_away(EVENT, event));
-}
-
-// ---- words ----
-OUT int cuGetErrorName(int code, const char** name) {
-    static const struct {
-        int code;
-        const char* name;
-    } names[] = {{0, "CUDA_SUCCESS"}, {1, "CUDA_ERROR_INVALID_VALUE"}, {2, "CUDA_ERROR_OUT_OF_MEMORY"},
-                 {3, "CUDA_ERROR_NOT_INITIALIZED"}, {100, "CUDA_ERROR_NO_DEVICE"}, {101, "CUDA_ERROR_INVALID_DEVICE"},
-                 {201, "CUDA_ERROR_INVALID_CONTEXT"}, {400, "CUDA_ERROR_INVALID_HANDLE"}, {600, "CUDA_ERROR_NOT_READY"},
-                 {700, "CUDA_ERROR_ILLEGAL_ADDRESS"}, {702, "CUDA_ERROR_LAUNCH_TIMEOUT"}, {719, "CUDA_ERROR_LAUNCH_FAILED"},
-                 {999, "CUDA_ERROR_UNKNOWN"}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].code == code) return *name = names[i].name, OK;
-    *name = NULL;
-    return INVALID_VALUE;
-}
-OUT int cuGetErrorString(int code, const char** text) {
-    static const char* words = "a fault on demand";
-    *text = code ? words : "no error";
-    return OK;
-}
+OUT int cuEventDestroy_v2(void* event) { return give_back("cuEventDestroy_v2", EVENT, event); }
 
 // ---- for tests in this process ----
 OUT void fake_cuda_fail(const char* plan) { faults_set(plan); }

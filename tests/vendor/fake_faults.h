@@ -3,7 +3,7 @@
 // A plan is a list of rules, divided by commas or line ends:   FUNCTION:N=WHAT   or   FUNCTION:N+=WHAT
 //   FUNCTION  as in the fake's list of calls, or * for all of them
 //   N         the N-th call of it since the plan was set, from 1; with + that call and all after it
-//   WHAT      an error number; `hang`: the call returns (as if well) only when another plan is set; `slow-MS`: it takes that long;
+//   WHAT      an error number; `none`: the answer 0 or NULL of a call that gives more than errors; `hang`: the call returns (as if well) only when another plan is set; `slow-MS`: it takes that long;
 //             `crash`: the process ends by SIGSEGV, as it does when a vendor's library stumbles
 // `FUNCTION=WHAT` means from the first call on. Examples: cuMemAlloc_v2:3=2   enqueue:5=1   cuStreamSynchronize:10=hang   *:1+=100
 //
@@ -12,7 +12,6 @@
 #ifndef FAKE_FAULTS_H
 #define FAKE_FAULTS_H
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 
 #define FAULTS_RULES 32
 #define FAULTS_CALLS 96
+#define FAULTS_NONE (-1)
 
 struct faults_rule {
     char name[48];
@@ -70,7 +70,8 @@ static void faults_set_locked(const char* plan) {
             rule.from = strtoul(number, NULL, 10);
         }
         snprintf(rule.name, sizeof rule.name, "%s", word);
-        if (strcmp(what, "hang") == 0) rule.hang = 1;
+        if (strcmp(what, "none") == 0) rule.code = FAULTS_NONE;
+        else if (strcmp(what, "hang") == 0) rule.hang = 1;
         else if (strcmp(what, "crash") == 0) rule.crash = 1;
         else if (strncmp(what, "slow-", 5) == 0) rule.slow_ms = atoi(what + 5);
         else rule.code = atoi(what);
@@ -122,7 +123,7 @@ static int faults_call(const char* name) {
         break;
     }
     pthread_mutex_unlock(&faults.lock);
-    if (crash) raise(SIGSEGV);
+    if (crash) *(volatile int*)8 = 0; // from a raised signal Rust's handler would return
     if (slow_ms) faults_sleep_ms(slow_ms);
     while (hang) {
         faults_sleep_ms(2);

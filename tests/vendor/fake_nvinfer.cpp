@@ -7,7 +7,7 @@
 // (1 1000); or text `FAKEONNX` and lines `tensor ...` as above.
 //
 // FAKE_TRT_FAIL and FAKE_TRT_FAIL_FILE hold plans of faults (fake_faults.h) for: createRuntime deserialize format createContext
-// setAddress enqueue createBuilder createNetwork createConfig createParser parse build step timing serialize. 1 fails, another number below 4096 is
+// setAddress enqueue createBuilder createNetwork createConfig createParser parse build batch step timing serialize. 1 fails, another number below 4096 is
 // returned in place of a pointer or a format (552 is the 0x228 of real ones), from 700 on `enqueue` goes well and breaks the context of fake_cuda.c.
 // FAKE_TRT_THREAD set: a line from another thread comes with each plan. In one process: fake_trt_fail(plan), fake_trt_calls(call),
 // fake_trt_live(): objects that were made and not deleted; the parser's library counts its own.

@@ -73,12 +73,13 @@ fn learn(
     let mut progress = |progress: Progress| {
         let _ = writeln!(std::io::stderr(), "{id}: {}", words(&progress));
     };
+    // First: without it there is no verdict, and learning takes long.
+    let mut float32 = kit.runtime.load(manifest)?;
     let (built, scales) = builder.calibrate(&request, &mut feed, &mut progress)?;
     enough(&feed)?;
     let unfit = |error: &dyn std::fmt::Display| Error::Unfit(format!("`{id}`: the calibration cache that TensorRT wrote: {error}"));
     let cache = CalibrationCache::parse(&scales).map_err(|error| unfit(&error))?;
     cache.check(host.tensorrt).map_err(|error| unfit(&error))?;
-    let mut float32 = kit.runtime.load(manifest)?;
     let mut int8 = load(manifest, &built.plan)?;
     let verdict = judge(network, &pictures.held_out, float32.as_mut(), int8.as_mut()).map_err(|error| match error {
         TrialError::Engine(error) => error.into(),

@@ -11,7 +11,7 @@ use super::super::{Engine, EngineError};
 use super::error::CudaError;
 use super::raw::session::{Failure, Session, Slot};
 use super::raw::shim::{Element, Tensor};
-use super::software::{Software, or};
+use super::software::Software;
 use super::{Here, Plans, model_error};
 
 /// Runs before a plan counts as loaded.
@@ -131,12 +131,12 @@ impl TensorRtEngine {
     /// In words; a session that is of no use any more goes.
     fn told(&mut self, failure: Failure) -> EngineError {
         let lost = self.session.as_ref().and_then(Session::lost);
-        let log = self.software.log.drain();
+        let words = self.software.words(failure);
         if let Some(error) = lost {
             (self.session, self.lost, self.lives.guilty) = (None, Some(error), !matches!(failure, Failure::Lost(_)));
             return self.failed(format!("{error}; the GPU's context is lost, and is made anew before the next look"));
         }
-        self.failed(words(failure, log))
+        self.failed(words)
     }
 }
 
@@ -168,41 +168,13 @@ impl Engine for TensorRtEngine {
     }
 }
 
-pub(super) fn words(failure: Failure, log: String) -> String {
-    let what = match failure {
-        Failure::Cuda(error) => error.to_string(),
-        Failure::Refused(what) => format!("TensorRT: {what}"),
-        Failure::Lost(Some(error)) => format!("the GPU's context is lost: {error}"),
-        Failure::Lost(None) => "the GPU's context is gone".to_owned(),
-    };
-    if log.is_empty() { what } else { format!("{what} ({log})") }
-}
-
 /// A plan, taken by TensorRT, fitting its manifest and warm.
 fn session(software: &Software, plans: &dyn Plans, id: &str, network: &Network) -> Result<Session, EngineError> {
     let refuse = |reason: String| model_error(id, &network.file, reason);
     let here = Here { version: software.version, gpu: software.gpu.clone() };
     let bytes = plans.plan_for(id, network, &here)?;
     let turn = software.device.enter().map_err(|error| refuse(format!("the GPU cannot be used: {error}")))?;
-    let mut runtime = software.runtime(&turn).map_err(&refuse)?;
-    let taken = runtime.as_mut().and_then(|runtime| runtime.plan(&bytes));
-    drop(bytes);
-    let Some(mut plan) = taken else {
-        let why = or(software.log.drain(), "it does not say why");
-        return Err(refuse(format!("TensorRT {} refuses this plan: {why}", software.version)));
-    };
-    let tensors = plan.tensors().map_err(&refuse)?;
-    let [input, output] = slots(&tensors, network).map_err(&refuse)?;
-    let made = Session::new(&turn, plan, input, output);
-    let mut session = made.map_err(|failure| refuse(words(failure, software.log.drain())))?;
-    drop(runtime);
-    let mut scores = vec![0.0; network.classes];
-    for _ in 0..WARM_UP {
-        if let Err(failure) = session.run(&mut scores) {
-            return Err(refuse(format!("a first run on zeros failed: {}", words(failure, software.log.drain()))));
-        }
-    }
-    Ok(session)
+    software.session(&turn, bytes, |tensors| slots(tensors, network), WARM_UP).map(|(session, _)| session).map_err(&refuse)
 }
 
 /// Where input and output are, once they are what the manifest says.

@@ -1,5 +1,5 @@
 //! NVIDIA's software on this machine, opened in the order in which nothing can crash: a driver that works and has a GPU first, then
-//! TensorRT, then the shim that fits it, then a runtime.
+//! TensorRT, then the shim that fits it, then a runtime, which takes plans.
 //!
 //! An edge room. What was opened stays open for as long as the process lives, and the same wishes get the same again. What is missing
 //! is an ordinary state with a sentence of its own; it is looked for again the next time.
@@ -15,7 +15,8 @@ use super::raw::build::Builder;
 use super::raw::cuda::Driver;
 use super::raw::device::{Device, Turn};
 use super::raw::library::{Entry, Library};
-use super::raw::shim::{Runtime, Shim};
+use super::raw::session::{Failure, Session, Slot};
+use super::raw::shim::{Runtime, Shim, Tensor};
 use super::version::{self, SHIMS, Version};
 use crate::events;
 
@@ -249,6 +250,42 @@ impl Software {
             true => Ok(runtime),
             false => Err(or(self.log.drain(), "it does not say why")),
         }
+    }
+
+    /// A plan, taken by the runtime, with memory for the tensors that `choose` picks, after `warm_up` runs on zeros; and room for what a run
+    /// gives. The error is in words.
+    pub(super) fn session(
+        &self,
+        turn: &Turn,
+        plan: impl AsRef<[u8]>,
+        choose: impl FnOnce(&[Tensor]) -> Result<[Slot; 2], String>,
+        warm_up: usize,
+    ) -> Result<(Session, Vec<f32>), String> {
+        let mut runtime = self.runtime(turn)?;
+        let taken = runtime.as_mut().and_then(|runtime| runtime.plan(plan.as_ref()));
+        drop(plan);
+        let refused = || format!("TensorRT {} refuses this plan: {}", self.version, or(self.log.drain(), "it does not say why"));
+        let mut taken = taken.ok_or_else(refused)?;
+        let [input, output] = choose(&taken.tensors()?)?;
+        let mut session = Session::new(turn, taken, input, output).map_err(|failure| self.words(failure))?;
+        drop(runtime);
+        let mut scores = vec![0.0; output.values];
+        for _ in 0..warm_up {
+            session.run(&mut scores).map_err(|failure| format!("a first run on zeros failed: {}", self.words(failure)))?;
+        }
+        Ok((session, scores))
+    }
+
+    /// What failed, with what the log says of it, which is then empty.
+    pub(super) fn words(&self, failure: Failure) -> String {
+        let what = match failure {
+            Failure::Cuda(error) => error.to_string(),
+            Failure::Refused(what) => format!("TensorRT: {what}"),
+            Failure::Lost(Some(error)) => format!("the GPU's context is lost: {error}"),
+            Failure::Lost(None) => "the GPU's context is gone".to_owned(),
+        };
+        let log = self.log.drain();
+        if log.is_empty() { what } else { format!("{what} ({log})") }
     }
 }
 

@@ -49,9 +49,9 @@ pub enum CalibrationError {
         /// Which is here.
         here: Version,
     },
-    /// Another way replaces it from TensorRT 10 on.
+    /// TensorRT 11 and RTX calibrate nothing.
     #[error(
-        "calibration caches are for TensorRT 8, this is {here}: give the model Q/DQ nodes, as the shipped int8 engines have, or use fp16"
+        "calibration caches are for TensorRT 8 and 10, this is {here}: give the model Q/DQ nodes, as the shipped int8 engines have, or use fp16"
     )]
     NotTaken {
         /// Which is here.
@@ -151,10 +151,10 @@ impl CalibrationCache {
         &self.scales
     }
 
-    /// Refuses a cache that another TensorRT made: scales belong to the network as that release fused it. From 10 on Squint asks for Q/DQ
-    /// nodes in the model.
+    /// Refuses a cache that another TensorRT made: scales belong to the network as that release fused it. 11 and RTX take none, they want
+    /// Q/DQ nodes in the model.
     pub fn check(&self, here: Version) -> Result<(), CalibrationError> {
-        if here.major >= 10 {
+        if here.types_strongly() {
             Err(CalibrationError::NotTaken { here })
         } else if self.version != here {
             Err(CalibrationError::OtherVersion { made: self.version, here })
@@ -234,8 +234,11 @@ mod tests {
         assert_eq!(cache.check("8.2.1".parse().unwrap()), Ok(()));
         let other = cache.check("8.5.2".parse().unwrap()).unwrap_err().to_string();
         assert_eq!(other, "made by TensorRT 8.2.1, this is 8.5.2; `squint engines calibrate` makes it anew");
-        let newer = cache.check("10.3.0".parse().unwrap()).unwrap_err().to_string();
-        assert!(newer.starts_with("calibration caches are for TensorRT 8, this is 10.3.0: give the model Q/DQ nodes"), "{newer}");
+        let ten = CalibrationCache::parse(GOOD.replace("8201", "100304").as_bytes()).unwrap();
+        assert_eq!(ten.check("10.3.4".parse().unwrap()), Ok(()));
+        let newer = ten.check("11.4.0".parse().unwrap()).unwrap_err().to_string();
+        let words = "calibration caches are for TensorRT 8 and 10, this is 11.4.0: give the model Q/DQ nodes";
+        assert!(newer.starts_with(words), "{newer}");
     }
 
     #[test]

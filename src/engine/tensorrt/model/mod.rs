@@ -23,6 +23,8 @@ use super::version::Version;
 use proto::Model;
 use rewrite::Way;
 
+/// The version of the rewriting. Raise it whenever something else is made of a model: plans made before are then built anew.
+pub const REWRITING: u32 = 1;
 /// Largest model that is rewritten, bytes.
 pub const MAX_BYTES: usize = 1 << 30;
 /// Most fields that a model to be rewritten may have, in all its messages. An EfficientNet has five thousand.
@@ -80,6 +82,13 @@ pub fn prepared<'a>(onnx: &'a [u8], input: &[u32; 4], precision: Precision, tens
         _ => false,
     };
     Ok(written(onnx, &model, fixed || quantised || halved))
+}
+
+/// [`REWRITING`] if [`prepared`] rewrites such a model, `None` if it is handed on as it is. `quantised`: it has Q and DQ nodes, as its
+/// manifest says. Open sides that are fixed do not count: what comes of those is seen when a plan is loaded.
+pub fn rewriting(quantised: bool, precision: Precision, tensorrt: Version) -> Option<u32> {
+    let halved = precision == Precision::Fp16 && tensorrt.types_strongly();
+    (quantised || halved).then_some(REWRITING)
 }
 
 /// Without quantisation: constants in float32, and where activations were quantised their range is kept by a Clip. The answers are

@@ -331,6 +331,8 @@ fn each_precision_and_version_gets_what_it_takes() {
         (11, Precision::Int8, "Clip QuantizeLinear DequantizeLinear Relu", "none"),
     ] {
         assert_eq!(fixed(major, precision, &quantised), of_quantised, "{major} {precision:?}");
+        let told = [true, false].map(|quantised| rewriting(quantised, precision, Version { major, minor: 0, patch: 0 }).is_some());
+        assert_eq!(told, [true, of_float.contains("Cast")], "{major} {precision:?}: told before it is done");
         if of_float != "none" {
             assert_eq!(fixed(major, precision, &float), of_float, "{major} {precision:?}");
         }

@@ -164,6 +164,7 @@ impl Host {
         Ok(Target {
             key: Key { source, tensorrt, capability, precision, batch, device, calibration },
             input,
+            rewriting: model::rewriting(brings_scales, precision, tensorrt),
             gpu: self.gpu.clone(),
             driver: self.driver.clone(),
             flags: workspace_mib.map(|mib| format!("workspace-{mib}-mib")).into_iter().collect(),
@@ -314,5 +315,15 @@ mod tests {
         assert_eq!(target("int8", Some(b"scales")).unwrap().key.calibration, None);
         let fp16 = host("8.7").target(&network("float32", "nchw"), &OPTIONS, Some(b"scales")).unwrap();
         assert_eq!(fp16.key.calibration, None, "scales mean nothing to fp16");
+    }
+
+    #[test]
+    fn a_target_notes_how_the_model_is_rewritten_where_it_is() {
+        let noted = |tensorrt: &str, weights| {
+            let host = Host { tensorrt: tensorrt.parse().unwrap(), ..host("8.7") };
+            host.target(&network(weights, "nchw"), &OPTIONS, None).unwrap().rewriting
+        };
+        assert_eq!([noted("8.2.1", "float32"), noted("8.2.1", "int8")], [None, Some(model::REWRITING)]);
+        assert_eq!(noted("11.4.0", "float32"), Some(model::REWRITING), "for half precision");
     }
 }

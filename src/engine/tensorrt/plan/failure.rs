@@ -1,7 +1,7 @@
 //! The memory of a build that failed, so that it is not tried for ever. Pure.
 //!
 //! Lies where the plan would, as `.failed.json`. It holds until something that may matter changes: the model, TensorRT, the GPU,
-//! its driver, the precision, the calibration or an option. Then, or when a person asks for it, the build is tried again.
+//! its driver, the precision, the calibration, an option or how the model is rewritten. Then, or when a person asks for it, the build is tried again.
 
 use serde::{Deserialize, Serialize};
 
@@ -90,11 +90,12 @@ mod tests {
         assert_eq!((first.times, again.times, again.at_s), (1, 2, 20));
         assert!(again.holds(&target()));
         type Change = fn(&mut Target);
-        let changes: [Change; 4] = [
+        let changes: [Change; 5] = [
             |t| t.key.precision = Precision::Fp32,
             |t| t.key.tensorrt.patch = 2,
             |t| t.driver = Some("L4T 32.7.5".into()),
             |t| t.flags = vec!["workspace-512-mib".into()],
+            |t| t.rewriting = Some(2),
         ];
         for change in changes {
             let mut wanted = target();

@@ -27,6 +27,9 @@ pub struct Target {
     pub key: Key,
     /// Shape of the input, batch first, each 1..=65536. A model may leave it open; a plan does not.
     pub input: [u32; 4],
+    /// Which version of [`crate::engine::tensorrt::model`] rewrote the model, 1 or more; `None` where TensorRT was handed the file as it
+    /// is, and in what was written before this was noted.
+    pub rewriting: Option<u32>,
     /// The GPU, as the driver names it.
     pub gpu: String,
     /// Driver or L4T release, if known.
@@ -167,6 +170,10 @@ impl Sidecar {
         note(same_sort && *gpu != wanted.gpu, Mismatch::Gpu { built: gpu.clone(), here: wanted.gpu.clone() });
         note(was.device != is.device, Mismatch::Device { built: was.device, here: is.device });
         note(was.source != is.source, Mismatch::Source { built: was.source.clone(), here: is.source.clone() });
+        let (built, here) = (self.target.rewriting, wanted.rewriting);
+        // There it goes by the precision whether a model is rewritten, and another precision is told of below.
+        let by_precision = was.precision != is.precision && is.tensorrt.types_strongly() && (built.is_none() || here.is_none());
+        note(built != here && !by_precision, Mismatch::Rewriting { built, here });
         let input = self.target.input;
         note(was.batch == is.batch && input != wanted.input, Mismatch::Input { built: input, here: wanted.input });
         note(was.batch != is.batch, Mismatch::Batch { built: was.batch, here: is.batch });
@@ -191,6 +198,8 @@ pub enum Mismatch {
     Device { built: Device, here: Device },
     /// Another model file.
     Source { built: Sha256, here: Sha256 },
+    /// The model is rewritten in another way.
+    Rewriting { built: Option<u32>, here: Option<u32> },
     /// Another size of picture.
     Input { built: [u32; 4], here: [u32; 4] },
     /// Another batch.
@@ -214,6 +223,10 @@ impl Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = |dims: &[u32; 4]| dims.map(|dim| dim.to_string()).join("x");
+        let rewritten = |version: &Option<u32>, without: &str| match version {
+            Some(version) => format!("rewritten by version {version}"),
+            None => without.to_owned(),
+        };
         let list = |flags: &[String]| if flags.is_empty() { "no options".into() } else { flags.join(" ") };
         match self {
             Self::TensorRt { built, here } => write!(f, "built by TensorRT {built}, this is {here}"),
@@ -221,6 +234,10 @@ impl fmt::Display for Mismatch {
             Self::Gpu { built, here } => write!(f, "built for {built}, this GPU is {here}"),
             Self::Device { built, here } => write!(f, "built for {built}, wanted is {here}"),
             Self::Source { built, here } => write!(f, "built from model {}, the model now is {}", built.short(), here.short()),
+            Self::Rewriting { built, here } => {
+                let built = rewritten(built, "as it is, or rewritten by a version that was not noted");
+                write!(f, "built from the model {built}, now it is {}", rewritten(here, "handed on as it is"))
+            }
             Self::Input { built, here } => write!(f, "built for an input of {}, wanted is {}", shape(built), shape(here)),
             Self::Batch { built, here } => write!(f, "built for batches of {built}, wanted is {here}"),
             Self::Precision { built, here } => write!(f, "built for {built}, wanted is {here}"),

@@ -106,6 +106,7 @@ pub(super) struct RawTarget {
     device: String,
     input: [u32; 4],
     calibration_sha256: Option<String>,
+    rewriting: Option<u32>,
     gpu: String,
     driver: Option<String>,
     flags: Vec<String>,
@@ -113,7 +114,7 @@ pub(super) struct RawTarget {
 
 impl RawTarget {
     pub(super) fn of(target: &Target) -> Self {
-        let Target { key, input, gpu, driver, flags } = target;
+        let Target { key, input, rewriting, gpu, driver, flags } = target;
         Self {
             source_sha256: key.source.to_string(),
             tensorrt: key.tensorrt.to_string(),
@@ -123,6 +124,7 @@ impl RawTarget {
             device: key.device.to_string(),
             input: *input,
             calibration_sha256: key.calibration.as_ref().map(ToString::to_string),
+            rewriting: *rewriting,
             gpu: gpu.clone(),
             driver: driver.clone(),
             flags: flags.clone(),
@@ -144,6 +146,7 @@ impl RawTarget {
         Ok(Target {
             key,
             input: self.input,
+            rewriting: self.rewriting.map(|version| check.within("target.rewriting", version, 1..=u32::MAX)).transpose()?,
             gpu: check.name("target.gpu", self.gpu)?,
             driver: check.maybe_name("target.driver", self.driver)?,
             flags: self.flags.into_iter().map(|flag| check.name("target.flags", flag)).collect::<Result<_, _>>()?,
