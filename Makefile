@@ -69,6 +69,7 @@ soak: build ## a run of 100000 frames: memory, threads and descriptors must stay
 
 cross: ## for a Jetson: aarch64, glibc 2.27, on x86-64; checks what it asks of the board and tries it under emulation (docs/setup.md)
 	@scripts/deps rust build cross
+	@scripts/deps tensorrt-headers || true # without a network there are no shims in it
 	@scripts/deps --arch aarch64 onnxruntime
 	@scripts/cross
 
