@@ -395,8 +395,10 @@ impl Governor {
         if let Some((slow, late)) = verdict.filter(|(slow, _)| reach & self.crew & slow != 0) {
             let fastest = self.lateness.fastest(costs, self.crew);
             let quick = |set: u32| if set & self.crew & !slow != 0 { set & !slow } else { fastest };
-            (admissible, reach, retreat) =
-                (quick(admissible), quick(reach) | quick(admissible), quick(retreat) & quick(admissible));
+            (admissible, reach, retreat) = (quick(admissible), quick(reach) | quick(admissible), quick(retreat));
+            if retreat & !admissible != 0 {
+                retreat = admissible;
+            }
             if matches!(because.why, Why::Free | Why::Blind) {
                 because = late;
             }

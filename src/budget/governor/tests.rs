@@ -109,6 +109,9 @@ impl Plant {
     /// Half a second: the dearest engine allowed looks at every frame that is due, the cheapest if there is no second look.
     fn step(&mut self) -> Standing {
         let standing = self.governor.standing();
+        let Standing { admissible, reach, retreat, .. } = standing;
+        assert!(retreat & !admissible == 0 && admissible & !reach == 0, "nested: {standing:?}");
+        assert!(admissible == 0 || retreat != 0, "somebody may always look: {standing:?}");
         let mut tally = Tally::default();
         let gap = standing.interval.as_secs_f64().max(1.0 / self.fps);
         self.owed += 0.5 / gap;
