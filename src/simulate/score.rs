@@ -34,7 +34,7 @@ pub struct Score {
     pub energy_vs_oracle_pct: f64,
     /// Wrong answers beyond the oracle's, per cent of them.
     pub error_vs_oracle_pct: f64,
-    /// Changes of the admissible or the further set in steady conditions, an hour; `None` without steady conditions.
+    /// Changes of any of the three sets in steady conditions, an hour; `None` without steady conditions.
     pub changes_per_hour: Option<f64>,
     /// Energy of the board, J.
     pub energy_j: f64,
