@@ -10,7 +10,7 @@ use log::{Level, info, log, warn};
 
 use super::kit::Kit;
 use crate::bounded;
-use crate::budget::{CPU, Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
+use crate::budget::{Because, CPU, Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
 use crate::config::{self, Tegrastats};
 use crate::engine::MAX_ENGINES;
 use crate::error::Error;
@@ -330,28 +330,10 @@ fn unit(why: Why) -> (&'static str, &'static str) {
 
 /// The standing in one line.
 fn sentence(inventory: &Inventory, stepped: &Stepped) -> String {
-    let Standing { admissible, reach, stretch, retreat, shrink, escalation, interval, because } = stepped.is;
-    if because.why == Why::Free {
-        return "budget: everything is allowed".into();
+    match stepped.is.because {
+        Because { why: Why::Free, .. } => "budget: everything is allowed".into(),
+        because => format!("budget: {}; {}", because.tell(inventory), state(inventory, stepped).allowed()),
     }
-    let always_fewer = shrink >= 1.0;
-    let named = names(stepped, if always_fewer { retreat } else { admissible });
-    let mut allowed = if named.is_empty() { "no engine may look".into() } else { format!("allowed: {}", named.join(", ")) };
-    let further = names(stepped, reach & !admissible);
-    if !further.is_empty() && stretch > 0.0 && shrink <= 0.0 {
-        allowed.push_str(&format!("; for {:.0} % of the frames {}", stretch * 100.0, further.join(", ")));
-    }
-    let fewer = names(stepped, retreat);
-    if retreat != admissible && shrink > 0.0 && !always_fewer {
-        allowed.push_str(&format!("; for {:.0} % of the frames only {}", shrink * 100.0, fewer.join(", ")));
-    }
-    if !escalation {
-        allowed.push_str("; one engine a frame");
-    }
-    if !interval.is_zero() {
-        allowed.push_str(&format!("; a frame every {:.0} ms", interval.as_secs_f64() * 1000.0));
-    }
-    format!("budget: {}; {allowed}", because.tell(inventory))
 }
 
 /// Ids of the engines in a set.
@@ -362,10 +344,13 @@ fn names(stepped: &Stepped, set: u32) -> Vec<String> {
 
 fn budget_state(inventory: &Inventory, stepped: &Stepped) -> Option<BudgetState> {
     let (mode, by) = stepped.mode?;
+    Some(BudgetState { mode: mode.name().into(), chosen_by: by.name().into(), ..state(inventory, stepped) })
+}
+
+/// The standing, whatever the mode.
+fn state(inventory: &Inventory, stepped: &Stepped) -> BudgetState {
     let Standing { admissible, reach, stretch, retreat, shrink, escalation, interval, because } = stepped.is;
-    Some(BudgetState {
-        mode: mode.name().into(),
-        chosen_by: by.name().into(),
+    BudgetState {
         because: because.why.name().into(),
         value: because.value,
         limit: because.limit,
@@ -379,13 +364,13 @@ fn budget_state(inventory: &Inventory, stepped: &Stepped) -> Option<BudgetState>
         interval_s: interval.as_secs_f64(),
         changes: stepped.changes,
         unreachable: stepped.unreachable.iter().map(unreachable).collect(),
-    })
+        ..BudgetState::default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Because;
 
     #[test]
     fn second_looks_that_come_and_go_under_a_power_cap_are_no_change_to_tell_of() {

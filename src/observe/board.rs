@@ -124,9 +124,47 @@ pub struct BudgetState {
     pub unreachable: Vec<String>,
 }
 
+impl BudgetState {
+    /// Who may look at which frames, in words.
+    pub fn allowed(&self) -> String {
+        let always_fewer = self.shrink >= 1.0;
+        let engines = if always_fewer { &self.retreat } else { &self.engines };
+        let mut text = match engines.is_empty() {
+            true => "no engine may look".to_owned(),
+            false => format!("allowed: {}", engines.join(", ")),
+        };
+        let further: Vec<_> = self.reach.iter().filter(|id| !self.engines.contains(id)).map(String::as_str).collect();
+        if !further.is_empty() && self.stretch > 0.0 && self.shrink <= 0.0 {
+            text.push_str(&format!("; for {:.0} % of the frames {}", self.stretch * 100.0, further.join(", ")));
+        }
+        if self.shrink > 0.0 && !always_fewer && self.retreat != self.engines {
+            text.push_str(&format!("; for {:.0} % of the frames only {}", self.shrink * 100.0, self.retreat.join(", ")));
+        }
+        if !self.escalation {
+            text.push_str("; one engine a frame");
+        }
+        if self.interval_s > 0.0 {
+            text.push_str(&format!("; a frame every {:.0} ms", self.interval_s * 1000.0));
+        }
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_may_look_is_told_with_the_share_that_goes_further_or_less_far() {
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        let (engines, reach, retreat) = (ids(&["a", "b"]), ids(&["a", "b", "c"]), ids(&["a"]));
+        let at = BudgetState { engines, reach, retreat, escalation: true, ..BudgetState::default() };
+        assert_eq!(at.allowed(), "allowed: a, b");
+        assert_eq!(BudgetState { stretch: 0.4, ..at.clone() }.allowed(), "allowed: a, b; for 40 % of the frames c");
+        assert_eq!(BudgetState { shrink: 0.3, ..at.clone() }.allowed(), "allowed: a, b; for 30 % of the frames only a");
+        assert_eq!(BudgetState { shrink: 1.0, escalation: false, ..at.clone() }.allowed(), "allowed: a; one engine a frame");
+        assert_eq!(BudgetState { interval_s: 0.25, ..at }.allowed(), "allowed: a, b; a frame every 250 ms");
+    }
 
     #[test]
     fn the_zone_closest_to_its_limit_is_told_and_one_that_reads_nothing_never() {

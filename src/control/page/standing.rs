@@ -18,7 +18,7 @@ impl Page {
         let (mode, by) = (Tame(&budget.mode), Tame(&budget.chosen_by));
         self.put(format_args!("\nbudget {mode} (by {by}): {held}\n"));
         if !free {
-            self.indented("  ", &allowed(budget), "");
+            self.indented("  ", &budget.allowed(), "");
         }
     }
 
@@ -93,29 +93,6 @@ fn held(budget: &BudgetState) -> (bool, String) {
         _ => String::new(),
     };
     (false, format!("held by {}{zone}{figures}", Tame(&budget.because)))
-}
-
-fn allowed(budget: &BudgetState) -> String {
-    let always_fewer = budget.shrink >= 1.0;
-    let engines = if always_fewer { &budget.retreat } else { &budget.engines };
-    let mut text = match engines.is_empty() {
-        true => "no engine may look".to_owned(),
-        false => format!("allowed: {}", engines.join(", ")),
-    };
-    let further: Vec<_> = budget.reach.iter().filter(|id| !budget.engines.contains(id)).map(String::as_str).collect();
-    if !further.is_empty() && budget.shrink <= 0.0 {
-        text.push_str(&format!("; for {:.0} % of the frames {}", budget.stretch * 100.0, further.join(", ")));
-    }
-    if budget.shrink > 0.0 && !always_fewer && budget.retreat != budget.engines {
-        text.push_str(&format!("; for {:.0} % of the frames only {}", budget.shrink * 100.0, budget.retreat.join(", ")));
-    }
-    if !budget.escalation {
-        text.push_str("; one engine a frame");
-    }
-    if budget.interval_s > 0.0 {
-        text.push_str(&format!("; a frame every {:.0} ms", budget.interval_s * 1000.0));
-    }
-    text
 }
 
 /// `GPU-therm 71.5 of 85.0 °C (the board slows down at 95.5 °C)`.
