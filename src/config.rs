@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::bounded;
 use crate::frame::Framing;
 use crate::policy::Reuse;
-use crate::source::SourceSpec;
+use crate::source::{Login, Secret, SourceSpec, Transport};
 
 pub use folders::{Folders, find_folder};
 pub use overrides::Overrides;
@@ -32,6 +32,9 @@ pub use spending::{Budget, Tegrastats, Telemetry};
 
 /// Longest configuration file, bytes.
 const MAX_BYTES: u64 = 1 << 20;
+
+/// Longest source in a file of its own, bytes.
+const MAX_SOURCE_BYTES: u64 = 1 << 16;
 
 /// Variables that start with `SQUINT_` and set no key.
 pub const RESERVED_VARIABLES: &[&str] = &["SQUINT_CONFIG"];
@@ -48,7 +51,17 @@ pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigErro
     };
     let name = file.map(|path| path.display().to_string());
     let file = name.as_deref().zip(text.as_deref());
-    resolve(file, std::env::vars_os(), flags, &Folders::find())
+    let source = flags.source.as_ref().map(|source| from_file(source.reveal())).transpose()?;
+    resolve(file, std::env::vars_os(), &Overrides { source, ..flags.clone() }, &Folders::find())
+}
+
+/// A source from the command line: `@FILE` stands for what the file holds, so that an address with a password is in nobody's list of
+/// processes.
+fn from_file(source: &str) -> Result<Secret, ConfigError> {
+    let Some(path) = source.strip_prefix('@').map(Path::new) else { return Ok(Secret::new(source)) };
+    let read = bounded::text(path, MAX_SOURCE_BYTES);
+    let text = read.map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    Ok(Secret::new(text.trim()))
 }
 
 /// Resolves a file (its name and its text), an environment and flags. Pure, but for one thing: a source that may be a file or a
@@ -83,6 +96,10 @@ pub struct Camera {
     pub name: Arc<str>,
     /// Where its frames come from.
     pub source: SourceSpec,
+    /// User and password of a network source, as far as they are not in its address.
+    pub login: Login,
+    /// How the packets of an RTSP source travel.
+    pub transport: Transport,
     /// Which part of the picture counts.
     pub framing: Framing,
     /// Pace.

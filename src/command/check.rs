@@ -25,6 +25,11 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
         writeln!(out, "{} {line}", if bad { "error:  " } else { "warning:" }).map_err(Error::io("standard output"))
     };
 
+    for camera in &config.cameras {
+        if let Some((problem, bad)) = camera.login.inspect() {
+            say(format!("camera[{}]: {problem}", camera.name), bad)?;
+        }
+    }
     let (catalog, problems) = Catalog::open(&config.engines.folder);
     for problem in &problems {
         say(problem.to_string(), is_fatal(problem.level))?;
