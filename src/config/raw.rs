@@ -438,6 +438,8 @@ impl RawConfig {
             source: Some(source::unexpanded(&match &camera.source {
                 SourceSpec::Rtsp { url, .. } | SourceSpec::Http { url, .. } if secrets => url.reveal(),
                 SourceSpec::Pipeline { text } if secrets => format!("pipeline:{}", text.reveal()),
+                // Only what ends like a film's may be read at full speed.
+                SourceSpec::Http { url, film: true } => format!("{url}/***.mp4"),
                 other => other.to_string(),
             })),
             user: match &camera.login.user {
