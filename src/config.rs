@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bounded;
+use crate::files;
 use crate::frame::Framing;
 use crate::policy::Reuse;
 use crate::source::SourceSpec;
@@ -41,7 +41,7 @@ pub const RESERVED_VARIABLES: &[&str] = &["SQUINT_CONFIG"];
 pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
     let text = match file {
         Some(path) => {
-            let read = bounded::text(path, MAX_BYTES);
+            let read = files::text(path, MAX_BYTES);
             Some(read.map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?)
         }
         None => None,

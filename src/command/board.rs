@@ -9,19 +9,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use log::{Level, info, log, warn};
 
 use super::kit::Kit;
-use crate::bounded;
 use crate::budget::{Because, CPU, Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
 use crate::config::{self, Tegrastats};
 use crate::engine::MAX_ENGINES;
 use crate::error::Error;
 use crate::events;
+use crate::files;
 use crate::observe::{BoardState, BudgetState, RailState, ZoneState};
 use crate::pipeline::{Budget, Gauge, Keep, Member, Stepped};
 use crate::telemetry::recorded::Recorded;
 use crate::telemetry::tegrastats::{self, Feed, Patience};
 use crate::telemetry::{self, Doubt, Inventory, Missing, Sample, Sources, Telemetry, nvml};
 use crate::trace::Tape;
-use crate::whole;
 
 /// A clock before this moment (2020-01-01) has not been set since the board was switched on.
 const CLOCK_SET: Duration = Duration::from_secs(1_577_836_800);
@@ -105,7 +104,7 @@ impl Board {
         let mut teller = Teller::default();
         let keep = state_file.map(|file| {
             let mut failed = false;
-            let keep: Keep = Box::new(move |kept| match whole::write(&place(&file, kept.is_of_the_cpu()), kept.to_json().as_bytes()) {
+            let keep: Keep = Box::new(move |kept| match files::write_state(&place(&file, kept.is_of_the_cpu()), kept.to_json().as_bytes()) {
                 Ok(()) => failed = false,
                 // Once; the next time is ten minutes away, and a read-only disk stays one.
                 Err(error) if !std::mem::replace(&mut failed, true) => {
@@ -226,7 +225,7 @@ fn minute_of_day() -> Option<u16> {
 
 /// What was kept, if it is of use here; the log says why not.
 fn kept(file: &Path, budget: &Budget) -> Option<Kept> {
-    let text = match bounded::text(file, MAX_TEXT as u64) {
+    let text = match files::text(file, MAX_TEXT as u64) {
         Ok(text) => text,
         Err(_) if !file.exists() => return None, // the first start
         Err(reason) => {

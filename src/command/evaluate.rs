@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{live, thumbnails};
-use crate::bounded;
 use crate::cli::{Common, EvaluateArgs};
 use crate::error::Error;
 use crate::features;
+use crate::files;
 use crate::lab::crossval::{PerPhoto, folds, judge, one_a_photo, rejudge};
 use crate::lab::evaluate::{Entry, evaluate as report};
 use crate::lab::evaluation::{Evaluation, FeatureImportance, Interval, PolicyScore};
@@ -58,8 +58,8 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
         importances = fitted.features.importances.clone();
     }
     for path in &policies(args)? {
-        let text = bounded::text(path, MAX_BYTES as u64)
-            .map_err(|reason| Error::File { path: path.clone(), reason: reason.to_string() })?;
+        let text =
+            files::text(path, MAX_BYTES as u64).map_err(|reason| Error::File { path: path.clone(), reason: reason.to_string() })?;
         let parsed = PolicyFile::parse(&text, path)?;
         let policy = parsed.bind(&profile.engine_infos(), &profile.origin.feature_schema)?;
         let own = !profile.origin.sha256.is_empty() && parsed.made().text("profile-sha256") == Some(profile.origin.sha256.as_str());

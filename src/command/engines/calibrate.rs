@@ -18,7 +18,7 @@ use crate::engine::tensorrt::plan::build::{Options, Progress};
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::engine::tensorrt::plan::name::{Device, Precision};
 use crate::error::Error;
-use crate::whole;
+use crate::files;
 
 /// Learns scales. Everything that needs no TensorRT is checked before it is asked for.
 pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
@@ -44,7 +44,7 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
     }
     let path =
         args.out.clone().unwrap_or_else(|| kit.config.calibration.join(format!("{id}-trt{}.calibration", here.host.tensorrt)));
-    whole::write(&path, &scales).map_err(Error::io(path.display()))?;
+    files::write_state(&path, &scales).map_err(Error::io(path.display()))?;
     let path = path.display();
     writeln!(
         std::io::stdout(),
