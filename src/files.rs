@@ -8,10 +8,8 @@
 mod read;
 mod write;
 
-#[allow(unused_imports)] // TEMP
-pub(crate) use read::{bytes, open, regular, state_text, text, typed_bytes, typed_text};
-#[allow(unused_imports)] // TEMP
-pub(crate) use write::{Output, UNFINISHED, remove, write, write_state};
+pub(crate) use read::{bytes, open, regular, state_text, text, typed, typed_bytes, typed_text};
+pub(crate) use write::{Output, Temporary, UNFINISHED, can_be_written, remove, write, write_state};
 
 use std::fs::FileType;
 use std::io::{Error, ErrorKind};

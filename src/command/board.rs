@@ -2,6 +2,7 @@
 //! was learned. Nothing is decided here.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -225,9 +226,9 @@ fn minute_of_day() -> Option<u16> {
 
 /// What was kept, if it is of use here; the log says why not.
 fn kept(file: &Path, budget: &Budget) -> Option<Kept> {
-    let text = match files::text(file, MAX_TEXT as u64) {
+    let text = match files::state_text(file, MAX_TEXT as u64) {
         Ok(text) => text,
-        Err(_) if !file.exists() => return None, // the first start
+        Err(error) if error.kind() == ErrorKind::NotFound => return None, // the first start
         Err(reason) => {
             warn!(event = events::STATE_NOT_KEPT; "{}: {reason}; starting without what was learned", file.display());
             return None;

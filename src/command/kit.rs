@@ -147,7 +147,7 @@ pub(crate) fn tensorrt(config: &Config) -> TensorRt {
 /// Reads the configuration, and logs from then on as much as it says; without `--log`, a command that answers a question and ends
 /// keeps quiet about how it went.
 pub(crate) fn configuration(file: Option<&Path>, flags: &Overrides) -> Result<Config, Error> {
-    let config = config::load(file, flags)?;
+    let config = config::load_typed(file, flags)?;
     log::set_max_level(if flags.log_level.is_some() { config.log_level } else { config.log_level.min(LevelFilter::Warn) });
     Ok(config)
 }

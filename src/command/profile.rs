@@ -133,7 +133,7 @@ pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
 }
 
 fn read_stream(path: &Path) -> Result<Stream, Error> {
-    let text = files::text(path, MAX_BYTES).map_err(|error| Error::File {
+    let text = files::typed_text(path, MAX_BYTES).map_err(|error| Error::File {
         path: path.to_owned(),
         reason: format!("the stream's description cannot be read: {error}"),
     })?;

@@ -76,7 +76,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
 
 fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>, vitals: Arc<Vitals>) -> Result<(), Error> {
     // On the CPU first: nothing of NVIDIA's is to be waited for. The steward puts plans on duty once frames are answered.
-    let kit = Kit::with(config::load(args.common.config.as_deref(), flags)?, Gpu::Later)?;
+    let kit = Kit::with(config::load_typed(args.common.config.as_deref(), flags)?, Gpu::Later)?;
     log::set_max_level(kit.config.log_level);
     // Tried now: after a long run it would be too late.
     let summary_file = args.summary.as_deref().map(|path| create(path).map(|file| (path, file))).transpose()?;

@@ -130,7 +130,8 @@ pub struct Listed {
 }
 
 fn read(csv: &Path) -> Result<Vec<u8>, Error> {
-    files::bytes(csv, MAX_BYTES).map_err(|error| Error::File { path: csv.to_owned(), reason: format!("cannot be read: {error}") })
+    files::typed_bytes(csv, MAX_BYTES)
+        .map_err(|error| Error::File { path: csv.to_owned(), reason: format!("cannot be read: {error}") })
 }
 
 /// The lines of a labels file that holds `bytes`, as for [`photos`]; nothing is looked for on the disk. Errors with [`Error::File`]

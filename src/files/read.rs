@@ -39,8 +39,18 @@ pub(crate) fn text(path: &Path, limit: u64) -> Result<String> {
 /// [`bytes`] of a file that somebody names on a command line and waits for: also of a pipe or a terminal that the shell handed over, as
 /// `/dev/stdin` or `<(...)`. That one is read to its end, and cannot be read twice. A FIFO with a name in a folder is refused as in [`bytes`].
 pub(crate) fn typed_bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    up_to(limit, typed(path)?)
+}
+
+/// The same, as text.
+pub(crate) fn typed_text(path: &Path, limit: u64) -> Result<String> {
+    utf8(typed_bytes(path, limit)?)
+}
+
+/// What [`typed_bytes`] reads, open.
+pub(crate) fn typed(path: &Path) -> Result<File> {
     if !is_handed_over(path) || fs::metadata(path)?.is_file() {
-        return bytes(path, limit);
+        return regular(path);
     }
     let file = without_waiting(path, OFlags::empty())?;
     let kind = file.metadata()?.file_type();
@@ -49,12 +59,7 @@ pub(crate) fn typed_bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
     }
     // Somebody is on the other side and may take a while to write.
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
-    up_to(limit, file)
-}
-
-/// The same, as text.
-pub(crate) fn typed_text(path: &Path, limit: u64) -> Result<String> {
-    utf8(typed_bytes(path, limit)?)
+    Ok(file)
 }
 
 /// [`text`] of a file that Squint itself keeps, such as what it learned of a board. A symbolic link is refused: nobody but Squint has to write

@@ -5,11 +5,11 @@
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Error, ErrorKind, Result, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat, fcntl_getfl, fcntl_setfl};
@@ -50,6 +50,50 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
         Err(error) => Err(error),
         Ok(()) => sync_folder(path),
     }
+}
+
+/// Errors as [`write()`] would now, before hours of work are spent on what is to be written. Pipes and devices are left alone.
+pub(crate) fn can_be_written(path: &Path) -> Result<()> {
+    let is_stream = |facts: Metadata| facts.file_type().is_fifo() || facts.file_type().is_char_device();
+    if is_handed_over(path) || fs::metadata(path).is_ok_and(is_stream) {
+        return Ok(());
+    }
+    Output::create(path).map(drop)
+}
+
+/// A folder of our own in the one for temporary files, which nobody else can read. It is gone when this is.
+#[derive(Debug)]
+pub(crate) struct Temporary(PathBuf);
+
+impl Temporary {
+    /// Makes one whose name begins with `name`.
+    pub(crate) fn make(name: &str) -> Result<Self> {
+        loop {
+            let folder = std::env::temp_dir().join(format!("{name}-{:016x}", unguessable()));
+            match DirBuilder::new().mode(0o700).create(&folder) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                made => return made.map(|()| Self(folder)),
+            }
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            log::warn!("{}: cannot be removed: {error}", self.0.display());
+        }
+    }
+}
+
+/// A number that nobody can guess: the standard library keys its maps with it.
+fn unguessable() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// Where a command writes what it was asked for. A file is replaced once it is whole, and keeps its permissions and where possible its owner; of
@@ -131,7 +175,7 @@ impl Unfinished {
             _ => error,
         };
         loop {
-            let path = folder.join(unfinished_name(&name, RandomState::new().build_hasher().finish()));
+            let path = folder.join(unfinished_name(&name, unguessable()));
             let file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 file => file.map_err(said)?,

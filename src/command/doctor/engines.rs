@@ -305,5 +305,5 @@ fn store(kit: &Kit, folder: &Path, runtime: String) -> Result<(), Error> {
     let bug = |error: serde_json::Error| Error::Bug(format!("answers cannot be written: {error}"));
     let text = Stored::new(made, wanted, engines).to_json().map_err(bug)?;
     Stored::read(&text, FILE).map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
-    std::fs::write(&path, text).map_err(|error| Error::File { path, reason: format!("cannot be written: {error}") })
+    files::write(&path, text.as_bytes()).map_err(|error| Error::File { path, reason: format!("cannot be written: {error}") })
 }

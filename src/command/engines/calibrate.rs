@@ -38,13 +38,16 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
         log::warn!("{}: {warning}", args.pictures.display());
     }
     let here = tensorrt::find(&kit)?;
+    if let Some(path) = &args.out {
+        files::can_be_written(path).map_err(Error::io(path.display()))?;
+    }
     let (scales, verdict) = learn(&kit, manifest, network, &here, &pictures)?;
     if !verdict.accepted() {
         return Err(Error::Unfit(format!("`{id}`: {verdict}")));
     }
     let path =
         args.out.clone().unwrap_or_else(|| kit.config.calibration.join(format!("{id}-trt{}.calibration", here.host.tensorrt)));
-    files::write_state(&path, &scales).map_err(Error::io(path.display()))?;
+    files::write(&path, &scales).map_err(Error::io(path.display()))?;
     let path = path.display();
     writeln!(
         std::io::stdout(),

@@ -11,6 +11,7 @@ use ort::logging::LogLevel;
 
 use super::super::places::near;
 use crate::events;
+use crate::files;
 
 /// The library's file name.
 const FILE: &str = "libonnxruntime.so";
@@ -110,7 +111,7 @@ fn mapped() -> Option<PathBuf> {
 fn version(path: &Path) -> String {
     const MARK: &[u8] = b"VERS_";
     let mut start = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(8 << 20).read_to_end(&mut start));
+    let read = files::regular(path).and_then(|file| file.take(8 << 20).read_to_end(&mut start));
     let digits = |at: usize| -> String {
         let text = start[at + MARK.len()..].iter().take_while(|c| c.is_ascii_digit() || **c == b'.');
         text.map(|c| char::from(*c)).collect()
