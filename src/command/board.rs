@@ -15,7 +15,7 @@ use crate::config::{self, Tegrastats};
 use crate::engine::MAX_ENGINES;
 use crate::error::Error;
 use crate::events;
-use crate::files;
+use crate::files::{self, Lock};
 use crate::observe::{BoardState, BudgetState, RailState, ZoneState};
 use crate::pipeline::{Budget, Gauge, Keep, Member, Stepped};
 use crate::telemetry::recorded::Recorded;
@@ -58,6 +58,24 @@ impl Board {
         };
         let inventory = Arc::new(telemetry.inventory().clone());
         Ok((Arc::new(Self { inventory, latest: Mutex::new(None) }), telemetry))
+    }
+
+    /// Takes what was learned of the board for this process alone, as long as the answer lives. Errors with [`Error::Io`] if another process
+    /// has it. Where no lock can be made nothing can be kept either, and the log says so.
+    pub(crate) fn take_state(file: &Path) -> Result<Option<Lock>, Error> {
+        match Lock::take(file) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                let advice =
+                    "two would overwrite what each other learned: stop one, or give this one a budget.state-file of its own";
+                let told = std::io::Error::new(error.kind(), format!("{error}; {advice}"));
+                Err(Error::io(format_args!("budget.state-file: {}", file.display()))(told))
+            }
+            Err(error) => {
+                warn!(event = events::STATE_NOT_KEPT; "{error}; what is learned will be lost with a restart");
+                Ok(None)
+            }
+        }
     }
 
     /// The budget of a crew made of these engines.
