@@ -2,6 +2,7 @@
 //! was learned. Nothing is decided here.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,19 +10,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use log::{Level, info, log, warn};
 
 use super::kit::Kit;
-use crate::bounded;
 use crate::budget::{Because, CPU, ChosenBy, Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
 use crate::config::{self, Tegrastats};
 use crate::engine::MAX_ENGINES;
 use crate::error::Error;
 use crate::events;
+use crate::files::{self, Lock};
 use crate::observe::{BoardState, BudgetState, RailState, ZoneState};
 use crate::pipeline::{Budget, Gauge, Keep, Member, Stepped};
 use crate::telemetry::recorded::Recorded;
 use crate::telemetry::tegrastats::{self, Feed, Patience};
 use crate::telemetry::{self, Doubt, Inventory, Missing, Sample, Sources, Telemetry, nvml};
 use crate::trace::Tape;
-use crate::whole;
 
 /// A clock before this moment (2020-01-01) has not been set since the board was switched on.
 const CLOCK_SET: Duration = Duration::from_secs(1_577_836_800);
@@ -58,6 +58,24 @@ impl Board {
         };
         let inventory = Arc::new(telemetry.inventory().clone());
         Ok((Arc::new(Self { inventory, latest: Mutex::new(None) }), telemetry))
+    }
+
+    /// Takes what was learned of the board for this process alone, as long as the answer lives. Errors with [`Error::Io`] if another process
+    /// has it. Where no lock can be made nothing can be kept either, and the log says so.
+    pub(crate) fn take_state(file: &Path) -> Result<Option<Lock>, Error> {
+        match Lock::take(file) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                let advice =
+                    "two would overwrite what each other learned: stop one, or give this one a budget.state-file of its own";
+                let told = std::io::Error::new(error.kind(), format!("{error}; {advice}"));
+                Err(Error::io(format_args!("budget.state-file: {}", file.display()))(told))
+            }
+            Err(error) => {
+                warn!(event = events::STATE_NOT_KEPT; "{error}; what is learned will be lost with a restart");
+                Ok(None)
+            }
+        }
     }
 
     /// The budget of a crew made of these engines.
@@ -105,7 +123,7 @@ impl Board {
         let mut teller = Teller::default();
         let keep = state_file.map(|file| {
             let mut failed = false;
-            let keep: Keep = Box::new(move |kept| match whole::write(&place(&file, kept.is_of_the_cpu()), kept.to_json().as_bytes()) {
+            let keep: Keep = Box::new(move |kept| match files::write_state(&place(&file, kept.is_of_the_cpu()), kept.to_json().as_bytes()) {
                 Ok(()) => failed = false,
                 // Once; the next time is ten minutes away, and a read-only disk stays one.
                 Err(error) if !std::mem::replace(&mut failed, true) => {
@@ -228,9 +246,9 @@ fn minute_of_day() -> Option<u16> {
 
 /// What was kept, if it is of use here; the log says why not.
 fn kept(file: &Path, budget: &Budget) -> Option<Kept> {
-    let text = match bounded::text(file, MAX_TEXT as u64) {
+    let text = match files::state_text(file, MAX_TEXT as u64) {
         Ok(text) => text,
-        Err(_) if !file.exists() => return None, // the first start
+        Err(error) if error.kind() == ErrorKind::NotFound => return None, // the first start
         Err(reason) => {
             warn!(event = events::STATE_NOT_KEPT; "{}: {reason}; starting without what was learned", file.display());
             return None;
