@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bounded;
+use crate::files;
 use crate::frame::Framing;
 use crate::policy::Reuse;
 use crate::source::{Login, Secret, SourceSpec, Transport};
@@ -31,7 +31,7 @@ pub use problem::{ConfigError, ConfigProblem};
 pub use spending::{Budget, Tegrastats, Telemetry};
 
 /// Longest configuration file, bytes.
-const MAX_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// Longest source in a file of its own, bytes.
 const MAX_SOURCE_BYTES: u64 = 1 << 16;
@@ -39,28 +39,36 @@ const MAX_SOURCE_BYTES: u64 = 1 << 16;
 /// Variables that start with `SQUINT_` and set no key.
 pub const RESERVED_VARIABLES: &[&str] = &["SQUINT_CONFIG"];
 
-/// Reads `file`, if there is one, and the environment, and resolves them together with the flags. Errors with
-/// [`ConfigError::Unreadable`] or as [`resolve`].
+/// Reads `file`, if there is one, and the environment, and resolves them together with the flags. Never waits for a file: it must be a regular
+/// one. Errors with [`ConfigError::Unreadable`] or as [`resolve`].
 pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
+    load_by(files::text, file, flags)
+}
+
+/// [`load`] for a command that somebody typed: the file may also be what the shell hands over, `/dev/stdin` or `<(...)`.
+pub fn load_typed(file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
+    load_by(files::typed_text, file, flags)
+}
+
+/// Reads a file up to a number of bytes.
+type Read = fn(&Path, u64) -> std::io::Result<String>;
+
+fn load_by(read: Read, file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
     let text = match file {
-        Some(path) => {
-            let read = bounded::text(path, MAX_BYTES);
-            Some(read.map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?)
-        }
+        Some(path) => Some(read(path, MAX_BYTES).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?),
         None => None,
     };
     let name = file.map(|path| path.display().to_string());
     let file = name.as_deref().zip(text.as_deref());
-    let source = flags.source.as_ref().map(|source| from_file(source.reveal())).transpose()?;
+    let source = flags.source.as_ref().map(|source| from_file(read, source.reveal())).transpose()?;
     resolve(file, std::env::vars_os(), &Overrides { source, ..flags.clone() }, &Folders::find())
 }
 
 /// A source from the command line: `@FILE` stands for what the file holds, so that an address with a password is in nobody's list of
 /// processes.
-fn from_file(source: &str) -> Result<Secret, ConfigError> {
+fn from_file(read: Read, source: &str) -> Result<Secret, ConfigError> {
     let Some(path) = source.strip_prefix('@').map(Path::new) else { return Ok(Secret::new(source)) };
-    let read = bounded::text(path, MAX_SOURCE_BYTES);
-    let text = read.map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    let text = read(path, MAX_SOURCE_BYTES).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
     Ok(Secret::new(text.trim()))
 }
 

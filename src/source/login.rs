@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::SourceSpec;
 use super::secret::Secret;
-use crate::bounded;
+use crate::files;
 
 /// Longest password, bytes.
 const LONGEST: u64 = 4096;
@@ -51,8 +51,7 @@ impl PasswordAt {
     /// The password. The error says what to do.
     fn read(&self) -> Result<Secret, String> {
         let path = self.path()?;
-        let text =
-            bounded::text(&path, LONGEST).map_err(|e| format!("the password cannot be read from {}: {e}", path.display()))?;
+        let text = files::text(&path, LONGEST).map_err(|e| format!("the password cannot be read from {}: {e}", path.display()))?;
         let password = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
         if password.is_empty() {
             return Err(format!("{} is empty: it must hold the password", path.display()));
