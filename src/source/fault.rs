@@ -112,9 +112,14 @@ fn login_advice(source: &SourceSpec) -> String {
     }
 }
 
-/// The status of a server's answer in the details of an error.
-pub(super) fn status(details: &gst::StructureRef) -> Option<u32> {
-    ["rtsp-status-code", "http-status-code"].into_iter().find_map(|field| details.get(field).ok())
+/// The status of a server's answer: in the details of an error, or, from an old GStreamer, in brackets at the end of its debug text.
+pub(super) fn status(details: Option<&gst::StructureRef>, debug: Option<&str>) -> Option<u32> {
+    let field = |name| details.and_then(|details| details.get(name).ok());
+    let told = || {
+        let (_, last) = debug?.rsplit_once('(')?;
+        last.split_once(')').filter(|(number, _)| number.len() == 3)?.0.parse().ok().filter(|status| (400..600).contains(status))
+    };
+    field("rtsp-status-code").or_else(|| field("http-status-code")).or_else(told)
 }
 
 /// An error of the parser of gst-launch text.
@@ -284,6 +289,17 @@ mod tests {
         assert!(!Complaint::of(&refused, None).refuses_login(&spec("/dev/video0")));
         let told = Complaint { status: Some(404), ..Complaint::of(&lost, None) }.explain(&spec("http://cam/1"));
         assert!(told.contains("no stream of this path"), "{told}");
+    }
+
+    #[test]
+    fn the_status_of_an_answer_is_found_where_gstreamer_tells_it() {
+        gst::init().unwrap();
+        let details = gst::Structure::builder("details").field("rtsp-status-code", 403_u32).build();
+        assert_eq!(status(Some(&details), None), Some(403));
+        assert_eq!(status(None, Some("gstrtspsrc.c(6954): send (): /p:\nUnauthorized (401)")), Some(401));
+        for none in [None, Some("gstrtspsrc.c(404): send (): /p:\nlost"), Some("reason not-negotiated (-4)"), Some("x (200)")] {
+            assert_eq!(status(None, none), None, "{none:?}");
+        }
     }
 
     #[test]

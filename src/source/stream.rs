@@ -323,7 +323,7 @@ fn watch_bus(pipeline: &gst::Pipeline, request: &OpenRequest, shared: Arc<Shared
         match message.view() {
             gst::MessageView::Error(error) => {
                 let (cause, debug, lacking) = (error.error(), error.debug(), lock(&shared.lacking).clone());
-                let status = error.details().and_then(fault::status);
+                let status = fault::status(error.details(), debug.as_deref());
                 let (debug, lacking) = (debug.as_deref(), lacking.as_slice());
                 let mut complaint = fault::Complaint { error: &cause, debug, status, lacking, offered: None, asked };
                 let offers = || shared.heard.ask(camera.as_ref().and_then(gst::glib::WeakRef::upgrade));
