@@ -109,7 +109,9 @@ fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>,
     let opening = Opening::here(is_live(cameras), total(cameras, args.frames));
 
     let openers: Vec<_> = cameras.iter().enumerate().map(|(index, camera)| opener(index, camera)).collect();
-    cameras.iter().filter_map(|camera| camera.login.warning()).for_each(|warning| warn!("{warning}"));
+    for (camera, warning) in cameras.iter().filter_map(|camera| Some((camera, camera.login.warning()?))) {
+        warn!(event = events::PASSWORD_EXPOSED, camera = *camera.name; "{}: {warning}", camera.name);
+    }
     steward.begin(&kit, &crew, board, openers.clone());
     let cameras = cameras.iter().zip(openers).map(|(camera, opener)| setup(camera, opener, args.frames)).collect();
     let allocations = args.count_allocations.then(Allocations::default);

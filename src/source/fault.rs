@@ -29,12 +29,14 @@ pub(super) struct Complaint<'a> {
     pub(super) offered: Option<&'a str>,
     /// True if a size or a rate was asked for.
     pub(super) asked: bool,
+    /// True if a server over HTTP has answered.
+    pub(super) answered: bool,
 }
 
 impl<'a> Complaint<'a> {
     #[cfg(test)]
     fn of(error: &'a glib::Error, debug: Option<&'a str>) -> Self {
-        Self { error, debug, status: None, lacking: &[], offered: None, asked: false }
+        Self { error, debug, status: None, lacking: &[], offered: None, asked: false, answered: true }
     }
 
     /// True if the camera does not let this user in, so that another try may cost the account.
@@ -80,6 +82,8 @@ impl<'a> Complaint<'a> {
             (SourceSpec::Rtsp { .. } | SourceSpec::Http { .. }, Some(404)) => {
                 Some("the server knows no stream of this path: is the address right?".into())
             }
+            // souphttpsrc has no words of its own for a server that is not there.
+            (SourceSpec::Http { url, .. }, None) if !self.answered => Some(no_server(url.scheme()).to_owned()),
             _ => advice(source, self.error, self.is_refused_format()).map(str::to_owned),
         }
     }
@@ -94,6 +98,16 @@ impl<'a> Complaint<'a> {
             "{offers}none of it can be read directly: source = \"pipeline:v4l2src device=... ! ... ! videoconvert\" can put a converter \
              in between (8-bit Bayer: bayer2rgb), and `v4l2-ctl --list-formats-ext` tells more"
         )
+    }
+}
+
+fn no_server(scheme: &str) -> &'static str {
+    match scheme {
+        "https" => {
+            "is the server on, and is its address right? TLS needs: apt-get install glib-networking, and a certificate that this machine \
+             trusts (a camera's own is added to /usr/local/share/ca-certificates)"
+        }
+        _ => "is the server on, and is its address right?",
     }
 }
 
@@ -188,11 +202,7 @@ fn advice(source: &SourceSpec, error: &glib::Error, refused_format: bool) -> Opt
             "is the camera on, and is its address right? TLS needs: apt-get install glib-networking"
         }
         (SourceSpec::Rtsp { .. }, Some(_)) => "is the camera on, and is its address right?",
-        (SourceSpec::Http { url, .. }, Some(_)) if url.scheme() == "https" => {
-            "is the server on, and is its address right? TLS needs: apt-get install glib-networking, and a certificate that this machine \
-             trusts (a camera's own is added to /usr/local/share/ca-certificates)"
-        }
-        (SourceSpec::Http { .. }, Some(_)) => "is the server on, and is its address right?",
+        (SourceSpec::Http { url, .. }, Some(_)) => no_server(url.scheme()),
         (SourceSpec::V4l2 { .. }, Some(gst::ResourceError::NotFound)) => "is it plugged in? `ls /dev/video*` lists what is",
         (SourceSpec::V4l2 { .. }, Some(gst::ResourceError::Busy)) => "another program holds the camera: `fuser -v /dev/video*`",
         (SourceSpec::V4l2 { .. }, Some(gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite)) => {

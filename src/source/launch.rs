@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn a_transport_is_one_protocol_and_udp_waits_for_squint_to_notice() {
         let of = |transport| text("rtsp://c/1", |r| r.transport = transport, UDP);
-        for (transport, protocol) in [(Transport::Auto, "tcp"), (Transport::Tcp, "tcp"), (Transport::Http, "http")] {
+        for (transport, protocol) in [(Transport::Auto, "tcp"), (Transport::Tcp, "tcp"), (Transport::Http, "tcp+http")] {
             assert!(of(transport).contains(&format!(" protocols={protocol} !")), "{}", of(transport));
         }
         for (transport, protocol) in [(Transport::Udp, "udp"), (Transport::Multicast, "udp-mcast")] {

@@ -325,7 +325,15 @@ fn watch_bus(pipeline: &gst::Pipeline, request: &OpenRequest, shared: Arc<Shared
                 let (cause, debug, lacking) = (error.error(), error.debug(), lock(&shared.lacking).clone());
                 let status = fault::status(error.details(), debug.as_deref());
                 let (debug, lacking) = (debug.as_deref(), lacking.as_slice());
-                let mut complaint = fault::Complaint { error: &cause, debug, status, lacking, offered: None, asked };
+                let mut complaint = fault::Complaint {
+                    error: &cause,
+                    debug,
+                    status,
+                    lacking,
+                    offered: None,
+                    asked,
+                    answered: shared.heard.has_answer(),
+                };
                 let offers = || shared.heard.ask(camera.as_ref().and_then(gst::glib::WeakRef::upgrade));
                 let offered = complaint.is_refused_format().then(offers).flatten();
                 complaint.offered = offered.as_ref().map(|offered| offered.words.as_str());
