@@ -9,14 +9,16 @@
 mod checkout;
 mod lock;
 mod read;
+mod temporary;
 mod trust;
 mod write;
 
 pub(crate) use checkout::checkout;
 pub(crate) use lock::Lock;
-pub(crate) use read::{bytes, open, regular, state_text, text, typed, typed_bytes, typed_text};
+pub(crate) use read::{bytes, open, regular, state, state_text, text, typed, typed_bytes, typed_text};
+pub(crate) use temporary::{Temporary, unguessable};
 pub(crate) use trust::untrusted;
-pub(crate) use write::{Output, Temporary, UNFINISHED, can_be_written, remove, write, write_state};
+pub(crate) use write::{Output, UNFINISHED, can_be_written, remove, write, write_state};
 
 use std::fs::FileType;
 use std::io::{Error, ErrorKind};

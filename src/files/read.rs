@@ -65,11 +65,16 @@ pub(crate) fn typed(path: &Path) -> Result<File> {
 /// [`text`] of a file that Squint itself keeps, such as what it learned of a board. A symbolic link is refused: nobody but Squint has to write
 /// there, so a link is a mistake or a trap.
 pub(crate) fn state_text(path: &Path, limit: u64) -> Result<String> {
+    utf8(up_to(limit, state(path)?)?)
+}
+
+/// What [`state_text`] reads, open.
+pub(crate) fn state(path: &Path) -> Result<File> {
     let kind = fs::symlink_metadata(path)?.file_type();
     if kind.is_symlink() {
         return Err(wrong_kind(kind, "what Squint keeps is read through no link; name the file itself"));
     }
-    utf8(up_to(limit, checked(path, OFlags::NOFOLLOW)?)?)
+    checked(path, OFlags::NOFOLLOW)
 }
 
 /// Opens what is a regular file before and after, with `flags` more.
