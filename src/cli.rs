@@ -359,3 +359,13 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
         Command::Man { out } => command::shell::man(out.as_deref()),
     }
 }
+
+/// Prints why the program ends, if it has to, and hands on what standard output still holds back. The exit code.
+pub fn end(outcome: Result<(), Error>) -> u8 {
+    command::print::end(outcome)
+}
+
+/// Prints help, version or what is wrong with the command line. The exit code.
+pub fn refuse(usage: &clap::Error) -> u8 {
+    command::print::usage(usage)
+}

@@ -23,6 +23,10 @@ use crate::pipeline::PipelineError;
 use crate::policy::file::PolicyError;
 use crate::sink::SinkError;
 use crate::source::SourceError;
+use crate::tame::Tame;
+
+/// What errors about standard output name.
+pub(crate) const STDOUT: &str = "standard output";
 
 /// What sort of failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -161,9 +165,24 @@ impl Error {
         matches!(self, Self::Told(_))
     }
 
-    /// True for a reader that went away (`squint run | head`): no mistake of anybody, end quietly.
+    /// True for a reader of standard output that went away (`squint run | head`): no mistake of anybody, end quietly.
     pub fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Io { reason, .. } if reason.kind() == std::io::ErrorKind::BrokenPipe)
+        matches!(self, Self::Io { what, reason } if what == STDOUT && reason.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
+    /// As people see it: fit for a terminal, whatever names and files put into it. A line for each mistake in a configuration, else one.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Config(error) if !error.problems().is_empty() => {
+                error.problems().iter().map(|problem| Tame(problem).to_string()).collect::<Vec<_>>().join("\n")
+            }
+            other => Tame(other).to_string(),
+        }
+    }
+
+    /// As [`Error::shown`], in one line, for logs and answers.
+    pub fn in_one_line(&self) -> String {
+        self.shown().replace('\n', "; ")
     }
 }
 

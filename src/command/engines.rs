@@ -12,6 +12,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::kit::{Kit, is_fatal, probe};
+use super::print;
 use super::run::millis;
 use crate::cli::{Common, EnginesCommand, PlanArgs};
 use crate::config::Overrides;
@@ -32,7 +33,7 @@ impl Common {
 }
 
 fn out(error: std::io::Error) -> Error {
-    Error::io("standard output")(error)
+    Error::io(print::STDOUT)(error)
 }
 
 /// What was typed.
@@ -59,7 +60,6 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
     let catalog = &kit.catalog;
     let mut manifests: Vec<&Manifest> = catalog.ids().filter_map(|id| catalog.get(id)).collect();
     manifests.sort_by_key(|manifest| catalog.prior(&manifest.id).map_or(std::time::Duration::MAX, |(p50, _)| p50));
-    let mut stdout = std::io::stdout().lock();
     if as_json {
         let engines = manifests.iter().map(|manifest| {
             let mut engine = describe(catalog, manifest);
@@ -67,8 +67,9 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
             engine
         });
         let engines: Vec<_> = engines.collect();
-        return writeln!(stdout, "{:#}", json!(engines)).map_err(out);
+        return writeln!(print::raw(), "{:#}", json!(engines)).map_err(out);
     }
+    let mut stdout = print::page();
     writeln!(stdout, "{:<26} {:>9} {:>10} {:>16} {:>6} {:>9}  what it is", "engine", "precision", "top-1", "95 %", "n", "ms")
         .map_err(out)?;
     for manifest in manifests {
@@ -135,7 +136,7 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
 /// Checks every file, loads every engine and lets it look at a grey picture; reads every plan. Fails if any of it fails.
 fn verify(args: &PlanArgs) -> Result<(), Error> {
     let kit = kit(args)?;
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = print::page();
     writeln!(stdout, "{}", probe(&kit.runtime)?).map_err(out)?;
     let (catalog, problems) = Catalog::open(kit.catalog.folder());
     let mut bad = problems.iter().filter(|problem| is_fatal(problem.level)).count();

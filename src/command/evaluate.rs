@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::print;
 use super::{live, thumbnails};
 use crate::bounded;
 use crate::cli::{Common, EvaluateArgs};
@@ -138,13 +139,13 @@ fn on_the_pipeline(
     let differ =
         walks.iter().zip(replayed).filter(|(live, replay)| live.asked != replay.asked || live.top.first() != replay.top.first());
     let name = format!("{} (live)", file.name());
-    eprintln!("{name}: {} of {} decisions differ from the replay", differ.count(), walks.len());
+    print::tell(format_args!("{name}: {} of {} decisions differ from the replay", differ.count(), walks.len()));
     Ok(entry(name, "live", "as given", false, walks, 0.0))
 }
 
 fn print(evaluation: &Evaluation) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
-    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io("standard output"));
+    let mut out = print::page();
+    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io(print::STDOUT));
     say(format!("{} labelled frames: {}; times from {}", evaluation.n, evaluation.data, evaluation.machine))?;
     say(format!("\n{:<32}{:>8}  {:<15}{:>7}{:>9}{:>9}", "engine", "top-1 %", "95 %", "top-5 %", "mean ms", "p95 ms"))?;
     for engine in &evaluation.engines {

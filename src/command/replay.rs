@@ -7,6 +7,7 @@ use log::LevelFilter;
 use serde_json::{Value, json};
 
 use super::kit;
+use super::print;
 use crate::cli::ReplayArgs;
 use crate::config::{self, Overrides};
 use crate::error::{Error, Kind};
@@ -25,9 +26,10 @@ pub(crate) fn replay(args: &ReplayArgs, zero: Instant) -> Result<(), Error> {
     };
     let mut reader = Reader::open(&args.trace).map_err(|error| failed(error.into()))?;
     let replayed = again::replay(&mut reader, change, zero).map_err(failed)?;
-    let mut out = std::io::stdout().lock();
-    let told = if args.json { writeln!(out, "{}", as_json(&replayed)) } else { out.write_all(as_text(&replayed).as_bytes()) };
-    told.and_then(|()| out.flush()).map_err(Error::io("standard output"))?;
+    let mut out = print::raw();
+    let told =
+        if args.json { writeln!(out, "{}", as_json(&replayed)) } else { print::page().write_all(as_text(&replayed).as_bytes()) };
+    told.and_then(|()| out.flush()).map_err(Error::io(print::STDOUT))?;
     if replayed.is_identical() { Ok(()) } else { Err(Error::Told(Kind::Differs)) }
 }
 

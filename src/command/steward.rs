@@ -196,7 +196,7 @@ impl Steward {
                     self.mind_plans();
                     outcome
                 }
-                Wanted::Plans => self.renew().map_err(|error| error.to_string()),
+                Wanted::Plans => self.renew().map_err(|error| error.in_one_line()),
             };
             if let Some(reply) = reply {
                 let _ = reply.send(outcome);
@@ -259,7 +259,7 @@ impl Steward {
         if ready {
             notify::reloading();
         }
-        let outcome = self.change(policy).map_err(|error| error.to_string());
+        let outcome = self.change(policy).map_err(|error| error.in_one_line());
         let ok = outcome.is_ok();
         match &outcome {
             Ok(what) => info!(event = events::RELOADED; "{what}"),

@@ -22,6 +22,7 @@ use signal_hook::iterator::Signals;
 
 use crate::events;
 use crate::pipeline::clock::Stop;
+use crate::tame::Tame;
 use journal::Journal;
 use logger::{Logger, Outlet};
 use terminal::Terminal;
@@ -66,7 +67,7 @@ pub fn log_panics() {
         let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
         let trace = std::backtrace::Backtrace::capture();
         let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
-        log::error!(event = events::PANICKED, thread; "thread `{thread}` panicked{place}: {text}{trace}");
+        log::error!(event = events::PANICKED, thread; "thread `{}` panicked{place}: {}{trace}", Tame(thread), Tame(text));
         log::logger().flush();
     }));
 }

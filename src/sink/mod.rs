@@ -31,7 +31,6 @@ pub use socket::{Socket, SocketCounts};
 pub use stamp::Stamp;
 pub use stdout::StdoutJson;
 pub use table::table;
-pub(crate) use text::Tame;
 pub use text::{Style, Text};
 
 /// One destination. Owned by the sink thread.

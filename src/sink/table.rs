@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::text::{Style, Tame};
+use super::text::Style;
 use crate::observe::{Part, Quantiles, Stage, Summary};
 use crate::report::DropReason;
+use crate::tame::Tame;
 
 /// Columns of a full bar.
 const BAR: usize = 20;

@@ -11,6 +11,7 @@ use super::status::{ERASE, Status};
 use super::{Sink, SinkError};
 use crate::policy::{Code, Reason};
 use crate::report::{DropReason, Outcome, Report};
+use crate::tame::Tame;
 
 /// Columns of the class name, probability included; longer names are cut.
 const CLASS_WIDTH: usize = 28;
@@ -274,18 +275,5 @@ fn cut_front(text: &mut String, columns: usize) {
     if count > columns {
         let start = text.char_indices().nth(count + 1 - columns).map_or(text.len(), |(at, _)| at);
         text.replace_range(..start, "…");
-    }
-}
-
-/// Text from outside, with whatever could steer a terminal replaced.
-pub(crate) struct Tame<'a>(pub(crate) &'a str);
-
-impl Display for Tame<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|char| match char {
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => f.write_char('·'),
-            char if char.is_control() => f.write_char('·'),
-            char => f.write_char(char),
-        })
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::bounded;
 use crate::cli::DoctorArgs;
 use crate::command::kit::{self, Kit, machine};
+use crate::command::print;
 use crate::command::run::millis;
 use crate::config::Runtime;
 use crate::engine::manifest::{Kind, Network, Precision};
@@ -228,7 +229,7 @@ struct Head<'a> {
 }
 
 fn as_text(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = print::page();
     let Head { machine, runtimes, stored } = head;
     writeln!(out, "squint {} on {machine}\n{}", env!("CARGO_PKG_VERSION"), runtimes.join("\n"))?;
     writeln!(out, "answers of squint {} with {} on {}\n", stored.squint, stored.runtime, stored.machine)?;
@@ -276,7 +277,7 @@ fn as_json(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
     let Head { machine, runtimes, stored } = head;
     let version = env!("CARGO_PKG_VERSION");
     let told = json!({"version": version, "machine": machine, "runtimes": runtimes, "stored": stored, "engines": engines});
-    writeln!(std::io::stdout().lock(), "{told:#}")
+    writeln!(print::raw(), "{told:#}")
 }
 
 /// Writes down what the engines of this machine say of the pictures that lie in `folder`.

@@ -8,6 +8,7 @@ use super::tensorrt::{self, TensorRt};
 use super::{kit, out};
 use crate::cli::CalibrateArgs;
 use crate::command::kit::Kit;
+use crate::command::print;
 use crate::engine::Backend;
 use crate::engine::manifest::{Kind, Manifest, Network, Precision as WeightPrecision};
 use crate::engine::tensorrt::calibration::agreement::Verdict;
@@ -47,7 +48,7 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
     whole::write(&path, &scales).map_err(Error::io(path.display()))?;
     let path = path.display();
     writeln!(
-        std::io::stdout(),
+        print::page(),
         "`{id}`: {verdict}\nwritten to {path}; `squint engines build {id} --precision int8 --calibration-cache {path}` builds with it"
     )
     .map_err(out)
@@ -71,7 +72,7 @@ fn learn(
     let mut feed = Feed::new(&pictures.fed, &network.input, &network.view);
     let id = &manifest.id;
     let mut progress = |progress: Progress| {
-        let _ = writeln!(std::io::stderr(), "{id}: {}", words(&progress));
+        print::tell(format_args!("{id}: {}", words(&progress)));
     };
     // First: without it there is no verdict, and learning takes long.
     let mut float32 = kit.runtime.load(manifest)?;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::run::millis;
 use super::{kit, out};
 use crate::cli::PruneArgs;
+use crate::command::print;
 use crate::engine::catalog::Catalog;
 use crate::engine::manifest::Kind;
 use crate::engine::tensorrt::plan::cache::prune::{self, Keep};
@@ -151,7 +152,7 @@ pub(super) fn prune(args: &PruneArgs) -> Result<(), Error> {
     let kit = kit(&args.plans)?;
     let cache = Cache::new(&kit.config.engines.plans);
     let keep = Keep { installed: installed(&kit.catalog), newest: args.keep.map(usize::from) };
-    let mut stdout = std::io::stdout().lock();
+    let mut page = print::Aside::begin();
     let models = cache.models()?;
     // Nothing was ever built: no folder is made just to find it empty.
     let writer = if args.dry_run || models.is_empty() { None } else { Some(cache.writer()?) };
@@ -163,9 +164,10 @@ pub(super) fn prune(args: &PruneArgs) -> Result<(), Error> {
             }
             (count, bytes) = (count + 1, bytes + gone.bytes);
             let verb = if args.dry_run { "would remove" } else { "removed" };
-            writeln!(stdout, "{verb} {}: {}", gone.path.display(), gone.why).map_err(out)?;
+            page.say(format_args!("{verb} {}: {}", gone.path.display(), gone.why));
         }
     }
     let (verb, megabytes) = (if args.dry_run { "would go" } else { "gone" }, megabytes(bytes));
-    writeln!(stdout, "{count} {verb}, {megabytes:.1} MB; {}", cache.folder().display()).map_err(out)
+    page.say(format_args!("{count} {verb}, {megabytes:.1} MB; {}", cache.folder().display()));
+    page.finish()
 }

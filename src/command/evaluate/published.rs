@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::cli::EvaluateArgs;
+use crate::command::print;
 use crate::command::train::published::method_word;
 use crate::error::Error;
 use crate::lab::crossval::folds;
@@ -73,8 +74,8 @@ fn classifier(score: PolicyScore, other: &OtherScore) -> ClassifierScore {
 
 /// The tables of what was asked for.
 pub(super) fn print(evaluation: &Evaluation) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
-    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io("standard output"));
+    let mut out = print::page();
+    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io(print::STDOUT));
     if !evaluation.pools.is_empty() {
         say(format!(
             "\n{:<12}{:>7}{:>9}{:>9}{:>12}  {}",
