@@ -63,13 +63,15 @@ pub struct Text<W: Write + Send> {
     cell: String,
     widths: [usize; 3],
     status: Status,
+    /// Taken, and lost after that; not yet told.
+    lost: u64,
 }
 
 impl<W: Write + Send> Text<W> {
     /// Lines in this style.
     pub fn new(out: W, style: Style) -> Self {
         let (line, cell) = (String::with_capacity(512), String::with_capacity(128));
-        Self { out, style, line, cell, widths: [0; 3], status: Status::default() }
+        Self { out, style, line, cell, widths: [0; 3], status: Status::default(), lost: 0 }
     }
 
     /// Writes the line of `report` at the moment `now`.
@@ -193,7 +195,14 @@ impl<W: Write + Send> Sink for Text<W> {
         if self.style.terminal {
             self.line.push_str(ERASE);
         }
-        self.send()
+        let outcome = self.send();
+        // Every line was taken, and still something is held back: one whose end could not be written.
+        self.lost += u64::from(outcome.as_ref().is_err_and(|error| !self.style.terminal && !error.is_closed()));
+        outcome
+    }
+
+    fn lost_later(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
     }
 }
 
