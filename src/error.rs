@@ -8,6 +8,7 @@
 //! | 69 | [`Kind::Missing`] | install or connect what is named |
 //! | 70 | [`Kind::Bug`] | tell us |
 //! | 74 | [`Kind::Io`] | look at the disk, the pipe or the rights |
+//! | 75 | [`Kind::Unanswered`] | give the engines more time, or see what they could not read |
 //! | 78 | [`Kind::Configuration`] | mend the configuration; starting again will not help |
 //!
 //! Pure. The numbers are those of sysexits.h, so that a unit file can say `RestartPreventExitStatus=64 78`.
@@ -39,8 +40,10 @@ pub enum Kind {
     Missing,
     /// Something that cannot happen did.
     Bug,
-    /// Reading or writing failed.
+    /// Reading or writing failed, or records were lost.
     Io,
+    /// Most frames of a finite source got no answer.
+    Unanswered,
     /// A configuration, policy or engine file is wrong.
     Configuration,
 }
@@ -54,6 +57,7 @@ impl Kind {
             Self::Missing => 69,
             Self::Bug => 70,
             Self::Io => 74,
+            Self::Unanswered => 75,
             Self::Configuration => 78,
         }
     }
@@ -67,6 +71,7 @@ impl fmt::Display for Kind {
             Self::Missing => "missing",
             Self::Bug => "bug",
             Self::Io => "io",
+            Self::Unanswered => "unanswered",
             Self::Configuration => "configuration",
         })
     }
@@ -125,6 +130,12 @@ pub enum Error {
         #[source]
         reason: std::io::Error,
     },
+    /// Records of a finite source were lost: a file or a pipe took less than it was given.
+    #[error("{0}")]
+    Lost(String),
+    /// Most frames of a finite source got no answer.
+    #[error("{0}")]
+    Unanswered(String),
     /// The log or standard error has it already; nothing more is to be said.
     #[error("see above")]
     Told(Kind),
@@ -150,7 +161,8 @@ impl Error {
             Self::Pipeline(PipelineError::Engine(EngineError::RuntimeMissing { .. })) => Kind::Missing,
             Self::Pipeline(PipelineError::Engine(EngineError::Model { .. })) => Kind::Configuration,
             Self::Engine(_) | Self::Pipeline(_) | Self::Bug(_) => Kind::Bug,
-            Self::Io { .. } | Self::Sink(_) | Self::Control(_) => Kind::Io,
+            Self::Io { .. } | Self::Lost(_) | Self::Sink(_) | Self::Control(_) => Kind::Io,
+            Self::Unanswered(_) => Kind::Unanswered,
             Self::Told(kind) => *kind,
         }
     }
@@ -200,6 +212,8 @@ mod tests {
             (Error::Source(SourceError::Ended { origin: "csi:0".into() }), 69),
             (Error::Bug("two first frames".into()), 70),
             (Error::io("standard output")(std::io::ErrorKind::BrokenPipe.into()), 74),
+            (Error::Lost("12 by stdout".into()), 74),
+            (Error::Unanswered("none of 20".into()), 75),
             (Error::Config(ConfigError::Wrong { problems: Vec::new() }), 78),
             (Error::File { path: "default.policy.toml".into(), reason: "is empty".into() }, 78),
         ];

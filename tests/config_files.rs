@@ -70,7 +70,7 @@ fn a_source_alone_makes_one_camera_with_all_defaults() {
     let config = config::resolve(None, [], &flags, &folders()).unwrap();
     let [camera] = config.cameras.as_slice() else { panic!("{} cameras", config.cameras.len()) };
     assert_eq!((&*camera.name, &camera.source, camera.pace), ("camera", &SourceSpec::Test, Pace::Realtime));
-    assert_eq!((camera.deadline, camera.stale_after), (Duration::from_millis(100), Duration::from_millis(1000)));
+    assert_eq!((camera.deadline, camera.stale_after), (Some(Duration::from_millis(100)), Duration::from_millis(1000)));
     assert_eq!((camera.stall_after, camera.retry_cap), (Duration::from_secs(2), Duration::from_secs(30)));
     assert_eq!((config.engines.folder, config.engines.threads), (PathBuf::from(FOLDERS.0), 1));
     assert_eq!(config.policy, Path::new(FOLDERS.1).join("default.policy.toml"));

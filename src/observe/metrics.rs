@@ -84,6 +84,8 @@ families! {
     ESCALATED Counter "squint_frames_escalated_total" ["camera"] "Frames shown to a further engine because an answer was unsure."
     AGE Histogram "squint_frame_age_seconds" ["camera"] "From capture to outcome."
     STAGE Histogram "squint_stage_seconds" ["stage"] "Where the time of a frame goes, all cameras together."
+    SENT Counter "squint_records_sent_total" ["sink"] "Records that the sink has taken."
+    LOST Counter "squint_records_lost_total" ["sink"] "Records that the sink did not take, or that a reader of the socket missed."
     ENGINE_STATE Gauge "squint_engine_state" ["engine", "state"] "1 for the state the engine is in, 0 for the others."
     FIRST Counter "squint_engine_first_total" ["camera", "engine"] "Frames that the engine was shown before any other."
     RUNS Counter "squint_engine_runs_total" ["camera", "engine"] "Frames that the engine was shown."
@@ -179,6 +181,10 @@ fn about_frames(page: &mut Page, state: &State) {
     counts.iter().for_each(|count| page.sample(&ESCALATED, &[&count.name], count.escalated));
     page.family(&AGE);
     counts.iter().for_each(|count| page.histogram(&AGE, &count.name, &count.age));
+    page.family(&SENT);
+    state.sinks.iter().for_each(|sink| page.sample(&SENT, &[&sink.name], sink.sent));
+    page.family(&LOST);
+    state.sinks.iter().for_each(|sink| page.sample(&LOST, &[&sink.name], sink.lost));
     page.family(&STAGE);
     // the age is told by camera
     for (stage, times) in state.counted.stages.iter().filter(|(stage, _)| *stage != super::Stage::Age.name()) {

@@ -34,7 +34,7 @@ pub use record::{write_record, write_record_with_features};
 pub use socket::{Socket, SocketCounts};
 pub use stamp::Stamp;
 pub use stdout::StdoutJson;
-pub use table::table;
+pub use table::{missing, table};
 pub use text::{Style, Text};
 
 /// One destination. Owned by the sink thread.
