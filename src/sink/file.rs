@@ -8,12 +8,13 @@
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::lines::{Put, put};
 use super::{Sink, SinkError};
 use crate::config::OutputFile;
+use crate::numbered;
 use crate::report::Report;
 
 /// First pause after a failure; doubles up to [`LONGEST_PAUSE`].
@@ -85,7 +86,7 @@ impl File {
         };
         let full = opened.bytes > 0 && opened.bytes + line.len() as u64 > self.config.max_bytes;
         if full && opened.regular {
-            rotate(path, self.config.keep).map_err(write_error)?;
+            numbered::shift(path, self.config.keep).map_err(write_error)?;
             opened = Opened::open(path)?;
         }
         opened.append(line).map_err(write_error)?;
@@ -154,26 +155,6 @@ fn cut_torn_record(file: &mut fs::File, length: u64) -> io::Result<u64> {
             Ok(length + 1)
         }
     }
-}
-
-/// Moves each file up by one; the oldest goes. Every step is one rename, so a reader finds each record in exactly one file.
-fn rotate(path: &Path, keep: u32) -> io::Result<()> {
-    if keep == 0 {
-        return fs::remove_file(path);
-    }
-    for number in (1..keep).rev() {
-        match fs::rename(numbered(path, number), numbered(path, number + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => (),
-        }
-    }
-    fs::rename(path, numbered(path, 1))
-}
-
-fn numbered(path: &Path, number: u32) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
-    name.into()
 }
 
 impl Sink for File {

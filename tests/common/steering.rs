@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use squint::control::{Setting, Steering};
 use squint::observe::{
     BoardState, BudgetState, CameraPhase, CameraState, Counters, EngineHealth, EngineState, Mode, Phase, PolicyState, RailState,
-    Reload, Reloads, STATE_VERSION, State, SinkState, ThreadState, Watch, ZoneState,
+    Reload, Reloads, STATE_VERSION, SinkState, State, ThreadState, Watch, ZoneState,
 };
 use squint::report::DropReason;
 use squint::telemetry::Doubt;
