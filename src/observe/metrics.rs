@@ -9,6 +9,7 @@ use std::fmt::{Display, Write};
 use super::{Buckets, CameraPhase, EngineHealth, EngineState, LIMITS, Mode, State};
 use crate::budget;
 use crate::report::{DropReason, Outcome};
+use crate::tame::is_wild;
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,6 +320,7 @@ impl Page {
                 '\\' => self.0.push_str("\\\\"),
                 '"' => self.0.push_str("\\\""),
                 '\n' => self.0.push_str("\\n"),
+                c if is_wild(c) => self.put(format_args!("\\\\u{{{:x}}}", u32::from(c))),
                 c => self.0.push(c),
             }
         }
@@ -339,6 +341,13 @@ mod tests {
         let camera = CameraState { name: "a\"b\\c\nd".into(), losses: 3, ..CameraState::default() };
         let text = render(&State { cameras: vec![camera], ..State::default() }, &Process::default());
         assert!(text.contains("\nsquint_camera_losses_total{camera=\"a\\\"b\\\\c\\nd\"} 3\n"), "{text}");
+    }
+
+    #[test]
+    fn what_could_steer_the_terminal_of_whoever_reads_it_is_escaped_in_labels_too() {
+        let camera = CameraState { name: "a\u{1b}[31m\u{9b}\u{202e}\rb".into(), ..CameraState::default() };
+        let text = render(&State { cameras: vec![camera], ..State::default() }, &Process::default());
+        assert!(text.contains(r#"{camera="a\\u{1b}[31m\\u{9b}\\u{202e}\\u{d}b"}"#), "{text}");
     }
 
     #[test]

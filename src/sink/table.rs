@@ -71,7 +71,7 @@ pub fn missing(all: &Part) -> Option<String> {
     let reasons: Vec<_> = reasons.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{what} {count}")).collect();
     let advice = match abstained + late {
         0 => "",
-        _ => "; --deadline-ms gives the engines more time, and files at pace fast need none",
+        _ => "; a longer deadline-ms gives the engines more time",
     };
     Some(format!("only {} of {} frames were answered in time ({}){advice}", all.in_time, all.expected(), reasons.join(", ")))
 }
