@@ -19,6 +19,7 @@ use log::LevelFilter;
 use crate::command;
 use crate::config::Overrides;
 use crate::error::Error;
+use crate::service;
 
 pub use control::{At, SetArgs, SettingWord, StatusArgs};
 pub use engines::{BuildArgs, CalibrateArgs, EnginesCommand, PlanArgs, PruneArgs};
@@ -327,6 +328,7 @@ fn levels() -> impl TypedValueParser<Value = LevelFilter> {
 
 /// Does what was typed. `started`: when the process began.
 pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
+    service::outlive_file_limits();
     let several = matches!(cli.command, Command::Evaluate(_));
     if let Command::Doctor(args) = &mut cli.command {
         args.wants_self_test();

@@ -16,9 +16,10 @@ pub mod warden;
 
 use std::backtrace::BacktraceStatus;
 use std::path::Path;
+use std::sync::Arc;
 
 use log::LevelFilter;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::events;
@@ -72,6 +73,12 @@ pub fn log_panics() {
         log::error!(event = events::PANICKED, thread; "thread `{}` panicked{place}: {}{trace}", Tame(thread), Tame(text));
         log::logger().flush();
     }));
+}
+
+/// Makes a file that may not grow any more (`ulimit -f`, LimitFSIZE=) an error of the write, as a full disk is; the signal would end Squint.
+pub fn outlive_file_limits() {
+    // Nobody asks whether it came: the write says so.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
 /// Makes SIGTERM and SIGINT stop Squint in good order; a second one ends it at once.
