@@ -22,6 +22,7 @@ use crate::engine::manifest::{Kind, Manifest};
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::error::Error;
 use crate::frame::{Frame, Framing};
+use crate::tame::Tame;
 
 impl Common {
     /// The kit of a command that needs no camera.
@@ -81,7 +82,8 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
         let ms = catalog.prior(&manifest.id).map_or("-".into(), |(p50, _)| format!("{:.2}", millis(p50)));
         let precision = precision(manifest);
         let id = &manifest.id;
-        writeln!(stdout, "{id:<26} {precision:>9} {top1:>10} {ci:>16} {n:>6} {ms:>9}  {}", manifest.description).map_err(out)?;
+        writeln!(stdout, "{id:<26} {precision:>9} {top1:>10} {ci:>16} {n:>6} {ms:>9}  {}", Tame(&manifest.description))
+            .map_err(out)?;
     }
     writeln!(
         stdout,
@@ -137,7 +139,7 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
 fn verify(args: &PlanArgs) -> Result<(), Error> {
     let kit = kit(args)?;
     let mut stdout = print::page();
-    writeln!(stdout, "{}", probe(&kit.runtime)?).map_err(out)?;
+    writeln!(stdout, "{}", Tame(probe(&kit.runtime)?)).map_err(out)?;
     let (catalog, problems) = Catalog::open(kit.catalog.folder());
     let mut bad = problems.iter().filter(|problem| is_fatal(problem.level)).count();
     let ids: Vec<String> = catalog.ids().map(str::to_owned).collect();
@@ -153,7 +155,7 @@ fn verify(args: &PlanArgs) -> Result<(), Error> {
             }
             Err(error) => {
                 bad += 1;
-                writeln!(stdout, "BAD  {id:<26} {error}").map_err(out)?;
+                writeln!(stdout, "BAD  {id:<26} {}", Tame(error)).map_err(out)?;
             }
         }
     }

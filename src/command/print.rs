@@ -17,7 +17,7 @@ pub(crate) fn raw() -> StdoutLock<'static> {
     io::stdout().lock()
 }
 
-/// Standard output for people: several lines, without colours.
+/// Standard output for people: several lines, without colours. Line feeds pass: names go into it as [`Tame`].
 pub(crate) fn page() -> Page<StdoutLock<'static>> {
     Page(raw())
 }
@@ -71,7 +71,7 @@ impl Aside {
     /// Prints a line, unless printing has failed before.
     pub(crate) fn say(&mut self, line: impl Display) {
         if self.failed.is_none() {
-            self.failed = writeln!(self.page, "{line}").err();
+            self.failed = writeln!(self.page, "{}", Tame(line)).err();
         }
     }
 

@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::frame::{Frame, Framing};
 use crate::source::decode_image;
 use crate::stats::quantile;
+use crate::tame::Tame;
 use crate::telemetry::{self, Sources, Telemetry};
 
 /// Below the folder of the policies.
@@ -232,7 +233,7 @@ fn as_text(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
     let mut out = print::page();
     let Head { machine, runtimes, stored } = head;
     writeln!(out, "squint {} on {machine}\n{}", env!("CARGO_PKG_VERSION"), runtimes.join("\n"))?;
-    writeln!(out, "answers of squint {} with {} on {}\n", stored.squint, stored.runtime, stored.machine)?;
+    writeln!(out, "answers of squint {} with {} on {}\n", Tame(&stored.squint), Tame(&stored.runtime), Tame(&stored.machine))?;
     let width = rows.iter().map(|row| row.engine.len()).max().unwrap_or(0).max("engine".len());
     let columns = ["runtime", "precision", "result", "agree", "largest", "p50, ms", "p95, ms"];
     let [runtime, precision, result, agree, largest, p50, p95] = columns;
@@ -249,7 +250,7 @@ fn as_text(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
     }
     let reasons = rows.iter().filter_map(|row| Some((row, row.outcome.why()?)));
     for (at, (Row { engine, .. }, why)) in reasons.enumerate() {
-        writeln!(out, "{}{engine}: {why}", if at == 0 { "\n" } else { "" })?;
+        writeln!(out, "{}{engine}: {}", if at == 0 { "\n" } else { "" }, Tame(why))?;
     }
     writeln!(
         out,
