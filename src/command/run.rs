@@ -1,6 +1,5 @@
 //! `squint run`: the daemon itself. Cameras in, reports out, a summary at the end.
 
-use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use crate::config::{self, Camera, Overrides, Pace, Stdout};
 use crate::control::{Server, Steering};
 use crate::error::{Error, Kind};
 use crate::events;
+use crate::files;
 use crate::frame::CameraId;
 use crate::observe::{Counters, Facts, SinkSummary, Summary, Watch};
 use crate::pipeline::clock::{MachineClock, Stop};
@@ -89,19 +89,21 @@ fn serve(
     vitals: Arc<Vitals>,
 ) -> Result<(), Error> {
     // On the CPU first: nothing of NVIDIA's is to be waited for. The steward puts plans on duty once frames are answered.
-    let kit = Kit::with(config::load(args.common.config.as_deref(), flags)?, Gpu::Later)?;
+    let kit = Kit::with(config::load_typed(args.common.config.as_deref(), flags)?, Gpu::Later)?;
     log::set_max_level(kit.config.log_level);
     // Tried now: after a long run it would be too late.
     let summary_file = args.summary.as_deref().map(SummaryFile::create).transpose()?;
     let truth = args.labels.as_deref().map(Truth::read).transpose()?;
     let file = kit.policy_file()?;
     let mut crew = kit.crew(&file)?;
+    let state_file = kit.config.budget.state_file.clone();
+    let _ours = state_file.as_deref().map(Board::take_state).transpose()?;
     let (board, telemetry) = Board::open(&kit.config.telemetry, steward.started().elapsed())?;
     crew.budget = Some(board.budget(&kit, crew.engines.iter().map(|(id, _)| &**id))?);
     let recorder = args.record.as_deref().map(|path| record::start(path, &kit, &board, &crew)).transpose()?;
     let tape = recorder.as_ref().map(|recorder| recorder.tape().clone());
     steward.record(tape.clone());
-    let gauge = Some(board.gauge(telemetry, kit.config.budget.state_file.clone(), tape));
+    let gauge = Some(board.gauge(telemetry, state_file, tape));
     let names: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
     info!(event = events::POLICY; "policy {} over {}", crew.policy.name(), names.join(", "));
     let cameras = &kit.config.cameras;
@@ -132,19 +134,18 @@ fn serve(
 /// Where the summary goes.
 pub(super) struct SummaryFile {
     path: PathBuf,
-    file: File,
+    output: files::Output,
 }
 
 impl SummaryFile {
-    /// A file that can be written; what it holds stays until then.
+    /// A file that can be written; what is there stays until then.
     fn create(path: &Path) -> Result<Self, Error> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(Error::io(path.display()))?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), output: files::Output::create(path).map_err(Error::io(path.display()))? })
     }
 
     fn write(mut self, summary: &Summary) -> Result<(), Error> {
-        let written = self.file.set_len(0).and_then(|()| self.file.write_all(summary.to_json().as_bytes()));
-        written.map_err(Error::io(self.path.display()))
+        let written = self.output.write_all(summary.to_json().as_bytes());
+        written.and_then(|()| self.output.finish()).map_err(Error::io(self.path.display()))
     }
 }
 
