@@ -23,6 +23,7 @@ const MAX_BYTES: u64 = 512 << 20;
 pub struct Truth {
     classes: HashMap<Box<str>, u32>,
     seen: u64,
+    unanswered: u64,
     top1: u64,
     top5: u64,
 }
@@ -60,7 +61,7 @@ impl Truth {
         if classes.is_empty() {
             return Err(refuse("no labels in it".into()));
         }
-        Ok(Self { classes, seen: 0, top1: 0, top5: 0 })
+        Ok(Self { classes, seen: 0, unanswered: 0, top1: 0, top5: 0 })
     }
 
     /// The class of `file`.
@@ -77,6 +78,8 @@ impl Truth {
             let place = answer.top[..answer.ranked.min(TOP)].iter().position(|top| top.class == class);
             self.top1 += u64::from(place == Some(0));
             self.top5 += u64::from(place.is_some());
+        } else {
+            self.unanswered += 1;
         }
     }
 
@@ -87,7 +90,13 @@ impl Truth {
         }
         let share = |hits: u64| hits as f64 / self.seen as f64;
         let (low, high) = stats::wilson95(self.top1, self.seen);
-        Some(Accuracy { n: self.seen, top1: share(self.top1), top1_ci95: [low, high], top5: share(self.top5) })
+        Some(Accuracy {
+            n: self.seen,
+            unanswered: self.unanswered,
+            top1: share(self.top1),
+            top1_ci95: [low, high],
+            top5: share(self.top5),
+        })
     }
 }
 
