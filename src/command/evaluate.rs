@@ -10,12 +10,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use log::warn;
+
 use super::{live, thumbnails};
 use crate::bounded;
 use crate::cli::{Common, EvaluateArgs};
 use crate::error::Error;
 use crate::features;
 use crate::lab::crossval::{PerPhoto, folds, judge, one_a_photo, rejudge};
+use crate::lab::doubt::Tally;
 use crate::lab::evaluate::{Entry, evaluate as report};
 use crate::lab::evaluation::{Evaluation, FeatureImportance, Interval, PolicyScore};
 use crate::lab::page;
@@ -29,6 +32,11 @@ use learners::Way;
 /// Judges and prints; with `--json` and `--html` also writes.
 pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
     let profile = gather::gathered(args)?;
+    if args.profile.is_some()
+        && let Some(doubt) = Tally::of(&profile).doubt()
+    {
+        warn!("{doubt}");
+    }
     let reuse = args.gather.reuse();
     if reuse.is_some() && !profile.is_stream() {
         return Err(Error::Usage("--reuse-max-change: photos have no frame before them; profile a stream (--stream)".into()));

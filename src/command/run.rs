@@ -80,9 +80,9 @@ fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>,
     log::set_max_level(kit.config.log_level);
     // Tried now: after a long run it would be too late.
     let summary_file = args.summary.as_deref().map(|path| create(path).map(|file| (path, file))).transpose()?;
-    let truth = args.labels.as_deref().map(Truth::read).transpose()?;
     let file = kit.policy_file()?;
     let mut crew = kit.crew(&file)?;
+    let truth = args.labels.as_deref().map(|csv| truth(csv, &kit, &crew)).transpose()?;
     let (board, telemetry) = Board::open(&kit.config.telemetry, steward.started().elapsed())?;
     crew.budget = Some(board.budget(&kit, crew.engines.iter().map(|(id, _)| &**id))?);
     let recorder = args.record.as_deref().map(|path| record::start(path, &kit, &board, &crew)).transpose()?;
@@ -107,6 +107,18 @@ fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>,
         file.set_len(0).and_then(|()| file.write_all(summary.to_json().as_bytes())).map_err(Error::io(path.display()))?;
     }
     outcome
+}
+
+/// The labels in `csv`, for the photos of all sources.
+fn truth(csv: &Path, kit: &Kit, crew: &Crew) -> Result<Truth, Error> {
+    let photos: Vec<String> = kit.config.cameras.iter().filter_map(|camera| source::names(&camera.source)).flatten().collect();
+    if photos.is_empty() {
+        return Err(Error::Usage("--labels is for photos, and no source is a folder, a pattern or a file of photos".into()));
+    }
+    // The least of what the engines promise: the policy should not be far below it.
+    let promised = crew.engines.iter().map(|(id, _)| Some(kit.catalog.get(id)?.accuracy.first()?.top1));
+    let promised = promised.collect::<Option<Vec<f64>>>().and_then(|all| all.into_iter().min_by(f64::total_cmp));
+    Truth::open(csv, &crew.labels, &photos, promised)
 }
 
 /// A file that can be written; what it holds stays until then.
@@ -230,6 +242,9 @@ impl Session<'_> {
             rss_mb: resident_mb(),
             accuracy: listener.truth.as_ref().and_then(Truth::accuracy),
         };
+        if let Some(doubt) = listener.truth.as_ref().and_then(Truth::doubt) {
+            warn!("{doubt}");
+        }
         let summary = listener.counters.summary(&facts);
         match listener.publisher.finish() {
             // The reader went away and wants to know no more; the summary file still gets it.

@@ -68,7 +68,7 @@ impl Plans for PlanFiles {
         }
         let bytes = hash::read_up_to(&network.file, MAX_MODEL).map_err(refuse)?;
         let sha256 = hash::of_bytes(&bytes);
-        if sha256 == network.sha256 { Ok(bytes) } else { Err(refuse(mismatch(network, &sha256))) }
+        if sha256 == network.sha256 { Ok(bytes) } else { Err(refuse(mismatch(&network.file, &network.sha256, &sha256))) }
     }
 }
 
