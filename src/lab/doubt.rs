@@ -136,7 +136,7 @@ impl Count {
     /// No better than chance, as far as that can be seen.
     fn is_chance(&self, classes: usize) -> bool {
         let chance = 1.0 / classes.max(1) as f64;
-        self.share() <= (1.1 * chance).max(0.02) && wilson95(self.right, self.n).0 <= chance
+        self.share() <= chance + 0.02 && wilson95(self.right, self.n).0 <= chance
     }
 
     /// Surely far below its promise. Without one it is not.

@@ -47,7 +47,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<bool, String> {
 /// bounds what reading them all takes.
 pub(in crate::engine) fn fields(bytes: &[u8]) -> Result<usize, String> {
     match met(bytes)? {
-        Met { external: true, .. } => Err("keeps weights in other files (external data); save it as a single file".to_owned()),
+        Met { external: true, .. } => Err("keeps weights in other files (external data), and plans are built from single files; the CPU runs it as it is, or save it as one"
+            .to_owned()),
         met => Ok(met.fields),
     }
 }
