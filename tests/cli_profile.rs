@@ -209,7 +209,7 @@ fn labels_counted_from_1_are_told_by_profile_and_refused_by_train() {
     let told = profile(folder.path(), "a.parquet", &["--time-images", "1"]).ends(0);
     let said = "the labels look wrong: the best of 2 engines, `lite0-1";
     assert!(told.err.contains(said) && told.err.contains("is right on 0 of 12 photos (its manifest says "), "{}", told.err);
-    assert!(told.err.contains("12 of 12 answers are the label less 1"), "{}", told.err);
+    assert!(told.err.contains("12 of 12 answers are the label minus 1"), "{}", told.err);
     let told = ask(["train", "--profile", &at("a.parquet"), "--out", &at("x.policy.toml")]).ends(78);
     assert!(told.err.contains(said) && told.err.contains("--trust-labels"), "{}", told.err);
     assert!(!Path::new(&at("x.policy.toml")).exists());

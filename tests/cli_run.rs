@@ -119,7 +119,20 @@ fn labels_of_a_run_are_read_as_those_of_a_profile_and_each_that_fits_no_photo_is
     let run = |text: &str| {
         write(labels.clone(), text);
         let (source, csv, summary) = (photos.to_str().unwrap(), labels.to_str().unwrap(), path.to_str().unwrap());
-        ask(["run", "--source", source, "--policy", &policy, "--labels", csv, "--summary", summary, "--quiet"])
+        ask([
+            "run",
+            "--source",
+            source,
+            "--policy",
+            &policy,
+            "--labels",
+            csv,
+            "--summary",
+            summary,
+            "--quiet",
+            "--deadline-ms",
+            "60000",
+        ])
     };
     for text in [
         "file,class_index\na.png,285\nb.png,967\nc.png,872\n",
@@ -164,11 +177,21 @@ fn a_run_whose_labels_are_counted_from_1_says_so_at_its_end() {
     let photos = copies(folder.path(), &names.iter().map(|name| ("coffee", name.as_str())).collect::<Vec<_>>());
     let rows: String = names.iter().map(|name| format!("{name},968\n")).collect();
     let labels = write(folder.path().join("labels.csv"), &format!("file,class_index\n{rows}"));
-    let told =
-        ask(["run", "--source", photos.to_str().unwrap(), "--policy", &policy, "--labels", labels.to_str().unwrap(), "--quiet"]);
+    let told = ask([
+        "run",
+        "--source",
+        photos.to_str().unwrap(),
+        "--policy",
+        &policy,
+        "--labels",
+        labels.to_str().unwrap(),
+        "--quiet",
+        "--deadline-ms",
+        "60000",
+    ]);
     let told = told.ends(0);
     assert!(told.err.contains("the labels look wrong: the policy is right on 0 of 12 photos"), "{}", told.err);
-    assert!(told.err.contains("12 of 12 answers are the label less 1; are the labels counted from 1"), "{}", told.err);
+    assert!(told.err.contains("12 of 12 answers are the label minus 1; are the labels counted from 1"), "{}", told.err);
 }
 
 #[test]

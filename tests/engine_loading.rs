@@ -134,7 +134,7 @@ fn models_in_other_numbers_with_several_outputs_or_open_sides_answer_as_the_plai
     models.iter().for_each(|(id, model, _)| shelf.network(id, model));
     let catalog = open(shelf.path());
     let frame = Frame::from_rgb((0..8 * 12).flat_map(|_| [180, 120, 60]).collect::<Vec<u8>>().into(), 12, 8, None).unwrap();
-    let mut look = |id: &str| {
+    let look = |id: &str| {
         let mut engine = looker::load(&catalog, id, &[&runtime()]).unwrap_or_else(|error| panic!("{error}"));
         let mut answer = Answer::default();
         engine.look(&frame, &Framing::default(), &mut answer).unwrap_or_else(|error| panic!("{error}"));

@@ -132,13 +132,18 @@ fn listed(images: &Path, csv: &Path, known: &Labels) -> Result<(Vec<Photo>, usiz
 /// What a name that belongs to no photo was meant to be, as an ending of a message; empty if nothing is near.
 fn hint<'a>(name: &str, photos: impl Iterator<Item = &'a str>) -> String {
     let base = |name: &str| name.rsplit(['/', '\\']).next().unwrap_or_default().to_lowercase();
+    // A letter and its accent may be one character or two.
+    let accents = |name: &str| name.chars().filter(|c| ('\u{300}'..='\u{36f}').contains(c)).count();
     let wanted = base(name);
     let distance = |photo: &str| strsim::damerau_levenshtein(&base(photo), &wanted);
     // Of very many only some are looked at: it is a hint.
     let near = photos.take(2_000).map(|photo| (distance(photo), photo)).min();
-    match near {
-        Some((distance, photo)) if distance <= 1 + wanted.chars().count() / 8 => format!("; there is {photo:?}"),
-        _ => String::new(),
+    let Some((distance, photo)) = near else { return String::new() };
+    let accents = accents(name).abs_diff(accents(photo));
+    match distance {
+        _ if distance > 1 + wanted.chars().count() / 8 + 2 * accents => String::new(),
+        _ if accents > 0 => format!("; there is {photo:?}, whose accents are written in other characters"),
+        _ => format!("; there is {photo:?}"),
     }
 }
 

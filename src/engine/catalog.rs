@@ -6,7 +6,7 @@
 
 mod ensembles;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -132,7 +132,7 @@ impl Catalog {
             }
         }
         let mut shelf: BTreeMap<PathBuf, Result<Arc<Labels>, String>> = BTreeMap::new();
-        let mut ensembles = BTreeMap::new();
+        let (mut ensembles, mut doubted) = (BTreeMap::new(), BTreeSet::new());
         for (id, mut manifest) in manifests {
             match &mut manifest.kind {
                 Kind::Ensemble(_) => {
@@ -140,7 +140,9 @@ impl Catalog {
                 }
                 Kind::Network(network) => match complete(network, root, &mut shelf) {
                     Ok(labels) => {
-                        if let Some(text) = labels.doubt() {
+                        if doubted.insert(network.labels.clone())
+                            && let Some(text) = labels.doubt()
+                        {
                             findings.warning(Some(&id), format!("`output.labels`: {}: {text}", network.labels.display()));
                         }
                         self.entries.insert(id, Entry { manifest, labels });

@@ -20,7 +20,7 @@ impl Labels {
             let what = if utf16 { "UTF-16, not UTF-8".into() } else { format!("not UTF-8 at byte {}", error.valid_up_to()) };
             format!("{what}; save the file as UTF-8")
         })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end_matches(['\n', '\r', ' ', '\t']);
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end_matches(['\n', '\r']);
         if let Some(form) = other_form(text) {
             return Err(format!("{form}; {WANTED}"));
         }

@@ -35,7 +35,7 @@ struct Count {
     promised: Option<f64>,
     n: u64,
     right: u64,
-    /// The label less 1, the label and 1.
+    /// The label minus 1, the label plus 1.
     shifted: [u64; 2],
     /// How often which answer was given to which label.
     pairs: BTreeMap<(u32, u32), u64>,
@@ -192,14 +192,14 @@ impl fmt::Display for Doubt {
         let who = who.replace("`the policy`", "the policy");
         write!(f, "the labels look wrong: {who} is right on {right} of {n} photos")?;
         if let Some(promised) = promised {
-            write!(f, " (its manifest says {:.0} % of others)", promised * 100.0)?;
+            write!(f, " (its manifest says {:.0} %)", promised * 100.0)?;
         }
         match reason {
             Reason::Shifted(by, hits) => write!(
                 f,
                 ", and {hits} of {n} answers are the label {} 1; are the labels counted from {}? class_index is the line in the engines' \
                  labels file, the first line is 0",
-                if *by < 0 { "less" } else { "and" },
+                if *by < 0 { "minus" } else { "plus" },
                 if *by < 0 { "1, or with a background class before the first" } else { "-1, or is the first class left out" },
             ),
             Reason::Reordered(hits, (label, answer)) => write!(
@@ -261,7 +261,7 @@ mod tests {
         (0..12).for_each(|_| (0..2).for_each(|engine| one.add(engine, 968, Some(967))));
         let told = one.doubt().expect("doubted").to_string();
         assert!(told.contains("the best of 2 engines") && told.contains("is right on 0 of 12 photos"), "{told}");
-        assert!(told.contains("12 of 12 answers are the label less 1; are the labels counted from 1"), "{told}");
+        assert!(told.contains("12 of 12 answers are the label minus 1; are the labels counted from 1"), "{told}");
     }
 
     #[test]

@@ -74,6 +74,9 @@ fn photos_are_found_by_table_or_folder_and_those_without_a_label_are_counted() {
     assert_eq!((&*found[0].name, found[0].class, found.len(), unlabelled), ("a.png", 0, 1, 1));
     let refused = ask("file,wnid\nA.PNG,n1\n").expect_err("refused").to_string();
     assert!(refused.contains("line 2: file \"A.PNG\" is not in") && refused.contains("; there is \"a.png\""), "{refused}");
+    std::fs::write(at("images/caf\u{e9}.png"), "").expect("written");
+    let refused = ask("file,wnid\ncafe\u{301}.png,n1\n").expect_err("refused").to_string();
+    assert!(refused.contains("; there is \"caf\u{e9}.png\", whose accents are written in other characters"), "{refused}");
     let (found, _) = photos(&at("images"), None, None, &known()).expect("folders");
     assert_eq!((&*found[0].name, found[0].class, found.len()), ("n2/c.png", 1, 1));
     std::fs::create_dir(at("images/dragon")).expect("made");

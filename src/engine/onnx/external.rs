@@ -155,7 +155,8 @@ impl<'a> Place<'a> {
         let file = files.iter().position(|(name, _)| *name == plain).ok_or_else(|| {
             format!(
                 "keeps weights in {shown:?}, which the manifest does not name; put that file beside the model and write [[model.data]] \
-                 with file = {shown:?}{} and sha256 as `sha256sum` prints it, or save the model as a single file",
+                 with file = {shown:?} (its path as seen from engine.toml){} and sha256 as `sha256sum` prints it, or save the model as \
+                 a single file",
                 if files.is_empty() { "" } else { " for it, too," }
             )
         })?;

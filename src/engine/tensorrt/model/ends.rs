@@ -23,7 +23,11 @@ pub(super) fn check(model: &Model) -> Result<(), Refused> {
     for (what, values) in [("inputs", inputs), ("outputs", graph.output.iter().collect())] {
         if values.len() > 1 {
             let names: Vec<_> = values.iter().map(|value| format!("`{}`", named(value))).collect();
-            return Err(Refused::Model(format!("has {} {what} ({}), and a plan has one; {OTHERWISE}", values.len(), names.join(", "))));
+            return Err(Refused::Model(format!(
+                "has {} {what} ({}), and a plan has one; {OTHERWISE}",
+                values.len(),
+                names.join(", ")
+            )));
         }
         for value in values {
             let element = value.r#type.as_ref().and_then(|one| one.tensor_type.as_ref()).and_then(|tensor| tensor.elem_type);
@@ -34,7 +38,10 @@ pub(super) fn check(model: &Model) -> Result<(), Refused> {
                 Some(INT8) => "int8".into(),
                 Some(other) => format!("other (ONNX type {other})"),
             };
-            return Err(Refused::Model(format!("has {kind} values in `{}`, and a plan has float32 there; {OTHERWISE}", named(value))));
+            return Err(Refused::Model(format!(
+                "has {kind} values in `{}`, and a plan has float32 there; {OTHERWISE}",
+                named(value)
+            )));
         }
     }
     Ok(())

@@ -322,7 +322,10 @@ fn a_model_with_other_ends_than_a_plan_has_is_left_to_the_cpu_with_the_reason() 
     let refused = |change: &dyn Fn(&mut Graph)| changed(change).unwrap_err();
     assert!(refused(&|graph| element(&mut graph.input[0], FLOAT16)).contains("has float16 values in `x`, and a plan has float32"));
     assert!(refused(&|graph| element(&mut graph.output[0], UINT8)).contains("has uint8 values in `y`"));
-    assert!(refused(&|graph| graph.output.push(value("z", &[Some(1)]))).contains("has 2 outputs (`y`, `z`), and a plan has one; the CPU"));
+    assert!(
+        refused(&|graph| graph.output.push(value("z", &[Some(1)])))
+            .contains("has 2 outputs (`y`, `z`), and a plan has one; the CPU")
+    );
     assert!(refused(&|graph| graph.input.push(value("z", &[Some(1)]))).contains("has 2 inputs (`x`, `z`)"));
     assert_eq!(changed(&|graph| graph.input.push(value("w", &[Some(1)]))), Ok(()), "a constant is no input");
 }
