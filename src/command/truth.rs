@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 pub(crate) use count::Truth;
 pub use table::{Listed, lines};
 
-use crate::bounded;
 use crate::cli::Naming;
 use crate::engine::{Label, Labels};
 use crate::error::Error;
+use crate::files;
 
 /// Largest labels file that is read, rows.
 const MAX_ROWS: usize = 5_000_000;
@@ -109,7 +109,8 @@ pub(crate) fn photos(
 
 /// The file's bytes.
 fn read(csv: &Path) -> Result<Vec<u8>, Error> {
-    bounded::bytes(csv, MAX_BYTES).map_err(|error| Error::File { path: csv.to_owned(), reason: format!("cannot be read: {error}") })
+    files::typed_bytes(csv, MAX_BYTES)
+        .map_err(|error| Error::File { path: csv.to_owned(), reason: format!("cannot be read: {error}") })
 }
 
 fn listed(images: &Path, csv: &Path, known: &Labels) -> Result<(Vec<Photo>, usize), Error> {

@@ -19,6 +19,7 @@ use super::catalog::{MAX_MODEL, mismatch};
 use super::fit::{self, Element, Holds};
 use super::manifest::{Kind, Manifest, Network, Steps};
 use super::{Backend, Engine, EngineError, hash};
+use crate::files;
 use library::Loaded;
 use tensors::Input;
 
@@ -121,7 +122,7 @@ fn plain<T>(error: &ort::Error<T>) -> String {
 fn whole(network: &Network) -> Result<Vec<u8>, (&Path, String)> {
     let mut left = MAX_MODEL;
     let mut read = |file, said: &str| -> Result<Vec<u8>, (&Path, String)> {
-        let bytes = hash::read_up_to(file, left).map_err(|reason| (file, reason))?;
+        let bytes = files::bytes(file, left).map_err(|reason| (file, reason.to_string()))?;
         left = left.saturating_sub(bytes.len() as u64);
         let found = hash::of_bytes(&bytes);
         if found == said { Ok(bytes) } else { Err((file, mismatch(file, said, &found))) }
