@@ -24,7 +24,7 @@ use crate::service;
 pub use control::{At, SetArgs, SettingWord, StatusArgs};
 pub use engines::{BuildArgs, CalibrateArgs, EnginesCommand, PlanArgs, PruneArgs};
 pub use gather::GatherArgs;
-pub use lab::{EvaluateArgs, ObjectiveWord, ProfileArgs, TrainArgs};
+pub use lab::{EvaluateArgs, Naming, ObjectiveWord, ProfileArgs, TrainArgs};
 pub use probe::ProbeArgs;
 pub use published::{ChainArgs, CriterionWord, KindWord, MethodWord, OnNoneWord};
 pub use simulate::SimulateArgs;
@@ -160,7 +160,8 @@ pub struct RunArgs {
     /// Write the summary of the run as JSON
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
-    /// True classes of image files (CSV with the columns file and class_index): adds top-1 and top-5 to the summary
+    /// True classes of image files: CSV with the column file and one of class_index, wnid, class_name; adds top-1 and top-5 to the
+    /// summary
     #[arg(long, value_name = "CSV")]
     pub labels: Option<PathBuf>,
     /// Stop each camera after so many frames

@@ -149,7 +149,7 @@ events! {
         "An engine cannot be loaded; Squint goes on with the others."
         "See the reason in the text; `squint engines verify`; then reload."
     CATALOG_PROBLEM Warn "catalog-problem" "b17d126ffda7178745aaa67204321f9e"
-        "Something in the folder of engines is not as it should be; the engine that it concerns cannot be used."
+        "Something in the folder of engines is not as it should be; unless the text only warns, the engine that it concerns cannot be used."
         "See the reason in the text; `squint check` tells all of them."
     ENGINE_FAILED Warn "engine-failed" "6f2cb266ef2b0b920a411db3091c0cfd"
         "An engine failed; it is set aside for a pause that grows up to a minute, and frames go to the others."

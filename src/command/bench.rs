@@ -138,7 +138,7 @@ fn engines(kit: &Kit, frame: &Frame) -> Result<Vec<Value>, Error> {
             })?;
             bare += stats::quantile(&times.cpu, 0.5).unwrap_or_default() / 1e6;
         }
-        let mut look: Box<dyn Look> = kit.load(id)?;
+        let mut look: Box<dyn Look> = kit.load(id)?.look;
         let mut answer = Default::default();
         let times = measure(LOOKS, || {
             look.look(frame, &Framing::default(), &mut answer)?;

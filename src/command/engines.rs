@@ -5,8 +5,8 @@ mod calibrate;
 mod plans;
 mod tensorrt;
 
+use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
@@ -16,12 +16,10 @@ use super::print;
 use super::run::millis;
 use crate::cli::{Common, EnginesCommand, PlanArgs};
 use crate::config::Overrides;
-use crate::engine::Answer;
 use crate::engine::catalog::Catalog;
 use crate::engine::manifest::{Kind, Manifest};
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::error::Error;
-use crate::frame::{Frame, Framing};
 use crate::tame::Tame;
 
 impl Common {
@@ -135,34 +133,38 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
     json!({"id": manifest.id, "description": manifest.description, "detail": detail, "accuracy": accuracy, "latency": latency})
 }
 
-/// Checks every file, loads every engine and lets it look at a grey picture; reads every plan. Fails if any of it fails.
+/// Checks every file, loads every engine and lets it look at a few pictures; reads every plan. Fails if any of it fails.
 fn verify(args: &PlanArgs) -> Result<(), Error> {
     let kit = kit(args)?;
     let mut stdout = print::page();
     writeln!(stdout, "{}", Tame(probe(&kit.runtime)?)).map_err(out)?;
     let (catalog, problems) = Catalog::open(kit.catalog.folder());
-    let mut bad = problems.iter().filter(|problem| is_fatal(problem.level)).count();
-    let ids: Vec<String> = catalog.ids().map(str::to_owned).collect();
-    let grey: Arc<[u8]> = vec![128; 320 * 240 * 3].into();
-    let frame = Frame::from_rgb(grey, 320, 240, None).map_err(|error| Error::Bug(error.to_string()))?;
-    for id in &ids {
+    let mut bad = BTreeSet::new();
+    for problem in problems.iter().filter(|problem| is_fatal(problem.level)) {
+        let id = problem.engine.as_deref().unwrap_or("-");
+        bad.insert(id);
+        writeln!(stdout, "BAD  {id:<26} {}", Tame(&problem.text)).map_err(out)?;
+    }
+    let all = bad.len() + catalog.ids().count();
+    for id in catalog.ids() {
         let begun = Instant::now();
-        let mut answer = Answer::default();
-        let outcome = kit.load(id).and_then(|mut look| Ok(look.look(&frame, &Framing::default(), &mut answer)?));
-        match outcome {
-            Ok(_) => {
-                writeln!(stdout, "ok   {id:<26} files whole, loads and runs ({:.0} ms)", millis(begun.elapsed())).map_err(out)?
+        match kit.load(id) {
+            Ok(loaded) => {
+                writeln!(stdout, "ok   {id:<26} files whole, loads and runs ({:.0} ms)", millis(begun.elapsed())).map_err(out)?;
+                for remark in &loaded.remarks {
+                    writeln!(stdout, "odd  {id:<26} {remark}").map_err(out)?;
+                }
             }
             Err(error) => {
-                bad += 1;
+                bad.insert(id);
                 writeln!(stdout, "BAD  {id:<26} {}", Tame(error)).map_err(out)?;
             }
         }
     }
     let (bad_plans, plans) = plans::verify(&Cache::new(&kit.config.engines.plans), &mut stdout)?;
-    match (bad, bad_plans) {
+    match (bad.len(), bad_plans) {
         (0, 0) => Ok(()),
         (0, _) => Err(Error::Unfit(format!("{bad_plans} of {plans} plans do not count; `squint engines prune` removes them"))),
-        _ => Err(Error::Unfit(format!("{bad} of {} engines cannot be used", ids.len()))),
+        (bad, _) => Err(Error::Unfit(format!("{bad} of {all} engines cannot be used"))),
     }
 }

@@ -10,6 +10,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use log::warn;
+
 use super::print;
 use super::{live, thumbnails};
 use crate::cli::{Common, EvaluateArgs};
@@ -17,6 +19,7 @@ use crate::error::Error;
 use crate::features;
 use crate::files;
 use crate::lab::crossval::{PerPhoto, folds, judge, one_a_photo, rejudge};
+use crate::lab::doubt::Tally;
 use crate::lab::evaluate::{Entry, evaluate as report};
 use crate::lab::evaluation::{Evaluation, FeatureImportance, Interval, PolicyScore};
 use crate::lab::page;
@@ -34,6 +37,11 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
         files::can_be_written(path).map_err(Error::io(path.display()))?;
     }
     let profile = gather::gathered(args)?;
+    if args.profile.is_some()
+        && let Some(doubt) = Tally::of(&profile).doubt()
+    {
+        warn!("{doubt}");
+    }
     let reuse = args.gather.reuse();
     if reuse.is_some() && !profile.is_stream() {
         return Err(Error::Usage("--reuse-max-change: photos have no frame before them; profile a stream (--stream)".into()));

@@ -9,13 +9,14 @@ use log::{LevelFilter, warn};
 use super::runtimes::{Gpu, Runtimes};
 use crate::config::{self, Config, Overrides, Pace};
 use crate::engine::catalog::{Catalog, Level};
+use crate::engine::looker::Loaded;
 use crate::engine::manifest::{Kind, Manifest};
 use crate::engine::onnx::{self, OnnxRuntime};
 use crate::engine::tensorrt::TensorRt;
 use crate::engine::tensorrt::built::Built;
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::engine::tensorrt::software::Options;
-use crate::engine::{Backend, Engine, EngineError, EngineIdx, Look, looker};
+use crate::engine::{Backend, Engine, EngineError, EngineIdx, looker};
 use crate::error::Error;
 use crate::events;
 use crate::features;
@@ -101,8 +102,12 @@ impl Kit {
                 }
                 let (catalog, engine) = (Arc::clone(&self.catalog), id.clone());
                 let runtimes = Arc::clone(runtimes);
-                let choose = move || looker::load_by(&catalog, &engine, &|manifest, network| runtimes.backend(manifest, network));
-                let loader: Loader = Box::new(choose);
+                let load = move || {
+                    let loaded = looker::load_by(&catalog, &engine, &|manifest, network| runtimes.backend(manifest, network))?;
+                    told(&engine, &loaded.remarks);
+                    Ok(loaded.look)
+                };
+                let loader: Loader = Box::new(load);
                 Ok((id.as_str().into(), loader))
             })
             .collect::<Result<_, _>>()?;
@@ -116,8 +121,8 @@ impl Kit {
         self.config.engines.deadline.unwrap_or(PATIENT_DEADLINE)
     }
 
-    /// One engine, loaded on this thread.
-    pub(crate) fn load(&self, id: &str) -> Result<Box<dyn Look>, Error> {
+    /// One engine, loaded on this thread; what is odd about it is left to the caller.
+    pub(crate) fn load(&self, id: &str) -> Result<Loaded, Error> {
         let runtimes = self.runtimes();
         Ok(looker::load_by(&self.catalog, id, &|manifest, network| runtimes.backend(manifest, network))?)
     }
@@ -143,6 +148,11 @@ impl Kit {
         };
         Ok(self.runtimes().backend(manifest, network)?.load(manifest)?)
     }
+}
+
+/// Logs what is odd about an engine that was loaded.
+pub(crate) fn told(engine: &str, remarks: &[String]) {
+    remarks.iter().for_each(|remark| warn!(event = events::CATALOG_PROBLEM, engine; "{remark}"));
 }
 
 /// TensorRT as configured; a child of this program opens it first.

@@ -93,9 +93,9 @@ fn serve(
     log::set_max_level(kit.config.log_level);
     // Tried now: after a long run it would be too late.
     let summary_file = args.summary.as_deref().map(SummaryFile::create).transpose()?;
-    let truth = args.labels.as_deref().map(Truth::read).transpose()?;
     let file = kit.policy_file()?;
     let mut crew = kit.crew(&file)?;
+    let truth = args.labels.as_deref().map(|csv| truth(csv, &kit, &crew)).transpose()?;
     let state_file = kit.config.budget.state_file.clone();
     let _ours = state_file.as_deref().map(Board::take_state).transpose()?;
     let (board, telemetry) = Board::open(&kit.config.telemetry, steward.started().elapsed())?;
@@ -147,6 +147,18 @@ impl SummaryFile {
         let written = self.output.write_all(summary.to_json().as_bytes());
         written.and_then(|()| self.output.finish()).map_err(Error::io(self.path.display()))
     }
+}
+
+/// The labels in `csv`, for the photos of all sources.
+fn truth(csv: &Path, kit: &Kit, crew: &Crew) -> Result<Truth, Error> {
+    let photos: Vec<String> = kit.config.cameras.iter().filter_map(|camera| source::names(&camera.source)).flatten().collect();
+    if photos.is_empty() {
+        return Err(Error::Usage("--labels is for photos, and no source is a folder, a pattern or a file of photos".into()));
+    }
+    // The least of what the engines promise: the policy should not be far below it.
+    let promised = crew.engines.iter().map(|(id, _)| Some(kit.catalog.get(id)?.accuracy.first()?.top1));
+    let promised = promised.collect::<Option<Vec<f64>>>().and_then(|all| all.into_iter().min_by(f64::total_cmp));
+    Truth::open(csv, &crew.labels, &photos, promised)
 }
 
 fn is_live(cameras: &[Camera]) -> bool {
@@ -276,6 +288,9 @@ impl Session<'_> {
             rss_mb: resident_mb(),
             accuracy: listener.truth.as_ref().and_then(Truth::accuracy),
         };
+        if let Some(doubt) = listener.truth.as_ref().and_then(Truth::doubt) {
+            warn!("{doubt}");
+        }
         let summary = listener.counters.summary(&facts);
         // Before anything is told: standard error may not take it, or take its time.
         let written = self.summary_file.map_or(Ok(()), |file| file.write(&summary));

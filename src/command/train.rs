@@ -5,6 +5,8 @@ pub(super) mod published;
 
 use std::time::SystemTime;
 
+use log::warn;
+
 use super::evaluate::decision_ms;
 use super::print;
 use crate::cli::{KindWord, TrainArgs};
@@ -13,6 +15,7 @@ use crate::error::Error;
 use crate::features::NAMES;
 use crate::files;
 use crate::lab::crossval::{folds, judge};
+use crate::lab::doubt::Tally;
 use crate::lab::evaluate::{Entry, evaluate};
 use crate::lab::evaluation::{Interval, PolicyScore};
 use crate::lab::profile::{Profile, file};
@@ -27,6 +30,13 @@ use candidates::INNER_FOLDS;
 /// Learns, judges on frames that were not learned from, writes the policy file.
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     let profile = file::read(&args.profile)?;
+    if let Some(doubt) = Tally::of(&profile).doubt() {
+        if !args.trust_labels {
+            let out = "nothing was learned; if the photos are that hard, --trust-labels learns all the same";
+            return Err(Error::Unfit(format!("{}: {doubt}; {out}", args.profile.display())));
+        }
+        warn!("{}: {doubt}", args.profile.display());
+    }
     files::can_be_written(&args.out).map_err(Error::io(args.out.display()))?;
     if args.kind == KindWord::Chain {
         return published::train(args, &profile);

@@ -150,6 +150,12 @@ pub(super) fn count(pattern: &str) -> Option<u64> {
     list(pattern).ok().and_then(|(_, files)| u64::try_from(files.len()).ok())
 }
 
+/// The names of their frames, in order.
+pub(super) fn names(pattern: &str) -> Option<Vec<String>> {
+    let (folder, files) = list(pattern).ok()?;
+    Some(files.iter().map(|file| file.strip_prefix(&folder).unwrap_or(file).to_string_lossy().into_owned()).collect())
+}
+
 /// The folder that names are relative to, and the image files, sorted by path.
 fn list(pattern: &str) -> Result<(PathBuf, Vec<PathBuf>), String> {
     let path = Path::new(pattern);

@@ -137,6 +137,14 @@ pub fn count(source: &SourceSpec) -> Option<u64> {
     }
 }
 
+/// The names that the frames of `source` will have; `None` if it is none of photos, or none are there.
+pub fn names(source: &SourceSpec) -> Option<Vec<String>> {
+    match source {
+        SourceSpec::Images { pattern } => images::names(pattern),
+        _ => None,
+    }
+}
+
 /// What is to be opened, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenRequest {

@@ -166,7 +166,7 @@ fn precision(kit: &Kit, id: &str) -> Precision {
 
 /// Loads an engine and shows it the pictures, each once and then [`ROUNDS`] times more: its first answers, and how long a look takes.
 fn looked(kit: &Kit, id: &str, pictures: &[Frame], rounds: usize) -> Result<(Vec<Answer>, Vec<f64>), Error> {
-    let mut look = kit.load(id)?;
+    let mut look = kit.load(id)?.look;
     let mut answers: Vec<Answer> = Vec::with_capacity(pictures.len());
     let mut seconds = Vec::with_capacity(rounds * pictures.len());
     for round in 0..=rounds {
