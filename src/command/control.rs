@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::bounded;
 use crate::cli::{At, SetArgs, SettingWord, StatusArgs};
 use crate::control::client::{self, Answered, ClientError};
 use crate::control::{DEFAULT_SOCKET, Setting, page};
@@ -15,6 +16,8 @@ use crate::sink::Opening;
 const STATUS_PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take to reload: engines are loaded and warmed up.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(300);
+/// Largest configuration that is looked into, bytes.
+const MAX_CONFIG: u64 = 1 << 20;
 /// Upper left corner, and nothing below.
 const HOME: &str = "\x1b[H\x1b[J";
 
@@ -111,7 +114,7 @@ fn socket(at: &At) -> Result<PathBuf, Error> {
         return Ok(socket.into());
     }
     let Some(file) = at.config.as_ref().filter(|file| !file.as_os_str().is_empty()) else { return Ok(DEFAULT_SOCKET.into()) };
-    let text = std::fs::read_to_string(file).map_err(Error::io(file.display()))?;
+    let text = bounded::text(file, MAX_CONFIG).map_err(Error::io(file.display()))?;
     let wrong = |reason: String| Error::File { path: file.clone(), reason };
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
     let socket = table.get("control").and_then(|control| control.get("socket")).and_then(toml::Value::as_str);

@@ -11,12 +11,15 @@ use crate::engine::{Labels, TOP};
 use crate::error::Error;
 use crate::observe::Accuracy;
 use crate::report::{Outcome, Report};
+use crate::source::{Foreign, is_image};
 use crate::stats;
 
 /// Largest labels file that is read, rows.
 const MAX_ROWS: usize = 5_000_000;
 /// Largest labels file that is read, bytes.
-const MAX_BYTES: u64 = 512 << 20;
+const MAX_BYTES: u64 = 128 << 20;
+/// Longest line that is read, bytes. Memory then stays below some five times the file's size.
+const MAX_RECORD: usize = 1 << 16;
 
 /// True class by file name.
 #[derive(Debug)]
@@ -130,7 +133,7 @@ pub struct Listed {
 }
 
 fn read(csv: &Path) -> Result<Vec<u8>, Error> {
-    bounded::bytes(csv, MAX_BYTES).map_err(|error| Error::File { path: csv.to_owned(), reason: format!("cannot be read: {error}") })
+    bounded::records(csv, MAX_BYTES, MAX_RECORD).map_err(|error| Error::File { path: csv.to_owned(), reason: format!("cannot be read: {error}") })
 }
 
 /// The lines of a labels file that holds `bytes`, as for [`photos`]; nothing is looked for on the disk. Errors with [`Error::File`]
@@ -214,12 +217,16 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     read().map_err(Error::io(folder.display()))
 }
 
+/// Everything in `folder` that has the name of a picture, also what will turn out to be none. Pictures of kinds that are not read are
+/// told of.
 fn pictures(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
-    let is_picture = |path: &Path| {
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-        ["jpg", "jpeg", "png", "webp", "bmp"].contains(&ending.as_str()) && path.is_file()
-    };
-    Ok(entries(folder)?.into_iter().filter(|(_, path)| is_picture(path)).collect())
+    let (mut found, mut foreign) = (entries(folder)?, Foreign::default());
+    found.iter().for_each(|(_, path)| foreign.note(path));
+    found.retain(|(_, path)| is_image(path));
+    if let Some(told) = foreign.sentence() {
+        log::warn!("{}: {told}", folder.display());
+    }
+    Ok(found)
 }
 
 /// The class that `value` means as a `title`: index, key, or name (whole, or its first word before a comma).

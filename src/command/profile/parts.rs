@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::truth::Photo;
 use super::BLOCK;
+use crate::bounded;
 use crate::cli::ProfileArgs;
 use crate::engine::hash;
 use crate::error::Error;
@@ -17,6 +18,8 @@ use crate::stats;
 
 /// The file beside the parts that says what they are parts of.
 const PLAN: &str = "plan.json";
+/// Largest such file that is read, bytes.
+const MAX_PLAN: u64 = 1 << 20;
 
 /// What must be the same for parts to fit together.
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -59,7 +62,7 @@ impl Parts {
             return refuse("an earlier run was not finished; go on with it (--resume) or remove the folder".into());
         }
         if file.exists() {
-            let text = fs::read_to_string(&file).map_err(Error::io(file.display()))?;
+            let text = bounded::text(&file, MAX_PLAN).map_err(Error::io(file.display()))?;
             let Ok(before) = serde_json::from_str::<Plan>(&text) else {
                 return refuse(format!("{PLAN} is damaged; remove the folder and start again without --resume"));
             };
