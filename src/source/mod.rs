@@ -27,6 +27,7 @@ use crate::config::{self, Pace};
 use crate::frame::{CameraId, Frame};
 
 pub use backoff::{Backoff, FIRST_PAUSE};
+pub(crate) use images::Foreign;
 pub use images::{DEFAULT_IMAGE_RATE_HZ, decode_image};
 pub use launch::{ElementCheck, elements, pipeline_text};
 pub use secret::{Secret, redact};
