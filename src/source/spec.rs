@@ -14,7 +14,7 @@ use super::secret::{self, Secret};
 use super::transport::Transport;
 
 /// Endings of files that are taken for images, lower case.
-pub(super) const IMAGE_ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
+pub(super) const IMAGE_ENDINGS: [&str; 7] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp"];
 
 /// Endings of paths that are taken for films in an address, lower case.
 const FILM_ENDINGS: [&str; 14] =
