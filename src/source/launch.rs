@@ -355,6 +355,10 @@ mod tests {
         let rtsp: SourceSpec = "rtsp://c".parse().unwrap();
         assert_eq!(missing(&rtsp, &|name| name != "rtspsrc").unwrap(), "needs rtspsrc: apt-get install gstreamer1.0-plugins-good");
         assert_eq!(missing(&rtsp, &|name| !name.starts_with("av")), None, "a decoder may not be needed");
+        let http: SourceSpec = "http://c/1".parse().unwrap();
+        let says = missing(&http, &|name| name != "souphttpsrc").unwrap();
+        assert_eq!(says, "needs souphttpsrc: apt-get install gstreamer1.0-plugins-good");
+        assert!(install("bayer2rgb").ends_with("apt-get install gstreamer1.0-plugins-bad"));
         assert_eq!(install("avdec_h264"), "needs avdec_h264: apt-get install gstreamer1.0-libav");
         assert!(install("quux").contains("gst-inspect-1.0 quux"));
     }

@@ -17,7 +17,7 @@ use gstreamer_video as video;
 
 use super::heard::Heard;
 use super::layout::Layouts;
-use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, http, launch, spare};
+use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, http, launch, login, spare};
 use crate::config::Pace;
 use crate::events;
 use crate::frame::{CameraId, Frame, Memory};
@@ -267,6 +267,7 @@ fn build(request: &OpenRequest) -> Result<(gst::Pipeline, bool), String> {
             element.set_property(property, value);
         }
     }
+    login::send_once(&pipeline);
     Ok((pipeline, text.reveal().contains("nvarguscamerasrc")))
 }
 
