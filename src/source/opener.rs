@@ -118,6 +118,7 @@ impl Choosy {
     }
 }
 
+/// Passes every method on, those with a default too.
 impl FrameSource for Choosy {
     fn next(&mut self, patience: Duration) -> Result<Option<Frame>, SourceError> {
         if let Some(failed) = &self.failed {
