@@ -139,7 +139,9 @@ pub(super) fn status(details: Option<&gst::StructureRef>, debug: Option<&str>) -
 /// An error of the parser of gst-launch text.
 pub(super) fn explain_parse(source: &SourceSpec, error: &glib::Error, missing_elements: &[String]) -> String {
     if missing_elements.is_empty() || !error.matches(gst::ParseError::NoSuchElement) {
-        return scrub(source, &format!("the pipeline does not parse: {}", one_line(error.message())));
+        let told = scrub(source, &format!("the pipeline does not parse: {}", one_line(error.message())));
+        let taken = matches!(source, SourceSpec::Pipeline { text } if text.reveal().contains(&format!("name={}", launch::SINK)));
+        return if taken { format!("{told}; no element may be called `{}`", launch::SINK) } else { told };
     }
     // What GStreamer takes for an element may be a piece of a password with a quote in the wrong place.
     let known = match source {

@@ -2,7 +2,7 @@
 """An RTSP camera on the loopback, for the tests of Squint.
 
 Usage: rtsp_camera.py PORT [USER PASSWORD]; port 0 takes a free one. RTSP_CAMERA in the environment may hold `digest` (the
-login is not sent in clear) and one of `udp` and `multicast`, the only transport that it knows then. Prints "ready PORT" once clients can connect, "absent
+login is not sent in clear) and `udp` (the only transport that it knows then). Prints "ready PORT" once clients can connect, "absent
 REASON" and exit 3 if this machine lacks what it needs. It shows a ball, H.264, 320x240, 30 frames a second, to any number of
 clients. It ends when its standard input does, so that no test leaves one behind. Sickness is up to the test: SIGKILL is a
 camera that lost its power, SIGSTOP a hole in the network.
@@ -55,11 +55,6 @@ def main(port, login):
     factory = GstRtspServer.RTSPMediaFactory(launch=LAUNCH, shared=True)
     if "udp" in WAYS:
         factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
-    if "multicast" in WAYS:
-        factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP_MCAST)
-        pool = GstRtspServer.RTSPAddressPool()
-        pool.add_range("239.192.0.1", "239.192.0.250", 40000, 48000, 1)
-        factory.set_address_pool(pool)
     server.get_mount_points().add_factory("/cam", factory)
     if login:
         lock(server, factory, *login)
