@@ -71,6 +71,7 @@ macro_rules! events {
 pub const LIMITED: &[Event] = &[
     CAMERA_LOST,
     FRAME_UNREADABLE,
+    STREAM_FAULT,
     SOURCE_STUCK,
     ENGINE_UNUSABLE,
     ENGINE_FAILED,
@@ -137,11 +138,14 @@ events! {
         "A source that is not live (photos, a clip) failed; it is not opened again."
         "See the reason in the text."
     SOURCE_STUCK Warn "source-stuck" "867200b978614e6092f7af1e3c98d894"
-        "The driver of a camera does not let go of it in time; what was opened is left to itself, and the camera is opened anew."
-        "If the camera stays away, restart its driver (on a Jetson nvargus-daemon), then Squint."
+        "The driver of a camera, or a network camera in the middle of an answer, does not let go in time; what was opened is left to itself, and the camera is opened anew."
+        "If the camera stays away, restart it or its driver (on a Jetson nvargus-daemon), then Squint."
     FRAME_UNREADABLE Warn "frame-unreadable" "bda949cf7e2e4c8c5895636ccfdb1526"
         "A picture cannot be read; it is left out and counted."
         "Replace the file, if it is one."
+    STREAM_FAULT Warn "stream-fault" "c802383dc82144c4ac491fe4487aeadc"
+        "What a camera or a film sends is not as it should be: data lost on the way, no key frame, pictures that its decoder calls corrupt or cannot keep up with, a film that is cut off or lies on its side. Pictures left out are counted."
+        "See the text. Data lost on the way: the network; RTSP over TCP loses none."
     ENGINE_WARM Debug "engine-warm" "ff59dbae3d7099144c8a13b4fcd0d523"
         "An engine is loaded and warmed up."
         "Nothing."

@@ -4,18 +4,21 @@
 //! offers to a one-slot mailbox.
 //!
 //! `spec` reads what the user typed, `secret` keeps passwords out of every text, `launch` turns a source into a pipeline's
-//! text and knows the packages, `stream` runs it, `layout` and `fault` translate what it hands over and what it complains
-//! about. `images` reads photos and needs no GStreamer at all.
+//! text and knows the packages, `stream` runs it, `probes` sees what flows through it and `keyframes` says which of that are frames, `stuck`
+//! counts what hangs, `layout` and `fault` translate what it hands over and what it complains about. `images` reads photos and needs no GStreamer at all.
 
 mod backoff;
 mod fault;
 mod images;
+mod keyframes;
 mod launch;
 mod layout;
+mod probes;
 mod secret;
 mod spare;
 mod spec;
 mod stream;
+mod stuck;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,11 +31,16 @@ use crate::frame::{CameraId, Frame};
 
 pub use backoff::{Backoff, FIRST_PAUSE};
 pub use images::{DEFAULT_IMAGE_RATE_HZ, decode_image};
+pub use keyframes::{Episode, Notice};
 pub use launch::{ElementCheck, elements, pipeline_text};
 pub use secret::{Secret, redact};
 pub use spec::SourceSpec;
 pub(crate) use spec::is_image;
-pub use stream::{MOST_STUCK, stuck};
+pub use stuck::{MOST_STUCK, stuck};
+
+/// How long the first picture of a live source may take, if nobody says otherwise: cameras that sleep answer after seconds, and key frames may
+/// be ten seconds apart.
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A GStreamer buffer mapped for reading; unmapped and given back to its pool when dropped.
 pub struct Mapped(gst::MappedBuffer<gst::buffer::Readable>);
@@ -48,9 +56,15 @@ impl Mapped {
 pub trait FrameSource: Send {
     /// The newest frame, or [`SourceError::Stalled`] after `patience`. `Ok(None)` only from a finite source that has ended,
     /// or after [`Stopper::stop`]; a live camera that ends is an error. Never retries. After [`SourceError::Unreadable`]
-    /// the next call goes on with the next picture; after the other errors, except `Stalled`, every call says the same.
-    /// A folder of images that is paced waits for its next turn even beyond `patience`: that silence is its own wish.
+    /// the next call goes on with the next picture; after the other errors, except `Stalled`, `NoPicture` and `LeftOut`, every call says the
+    /// same. Films and folders of images at their own pace wait for the next picture's turn even beyond `patience`: that silence is
+    /// their own wish.
     fn next(&mut self, patience: Duration) -> Result<Option<Frame>, SourceError>;
+
+    /// How long the first picture may take, given the patience with the others.
+    fn first_patience(&self, patience: Duration) -> Duration {
+        patience
+    }
 
     /// How long [`FrameSource::next`] may keep silent by its own wish, for whoever watches over the thread that calls it.
     fn longest_silence(&self, patience: Duration) -> Duration {
@@ -59,6 +73,17 @@ pub trait FrameSource: Send {
 
     /// Frames that a newer one replaced before anyone took them, since the source was opened.
     fn superseded(&self) -> u64;
+
+    /// Pictures that came since the source was opened and are no frames: damaged on the way, or without the key frame that they need. Each has
+    /// a number of its own among the frames.
+    fn unreadable(&self) -> u64 {
+        0
+    }
+
+    /// What there is to tell about what the source sends; each is told once.
+    fn notice(&mut self) -> Option<Notice> {
+        None
+    }
 
     /// Something that wakes a waiting [`FrameSource::next`] from another thread.
     fn stopper(&self) -> Stopper;
@@ -84,12 +109,28 @@ impl Stopper {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// No frame within the patience.
-    #[error("{origin}: no frame for {} ms", waited.as_millis())]
+    #[error("{origin}: no frame for {} ms (stall-after-ms)", waited.as_millis())]
     Stalled {
         /// The source, without secrets.
         origin: String,
         /// How long it was waited.
         waited: Duration,
+    },
+    /// No frame since it was opened, within the patience for the first one.
+    #[error("{origin}: no picture within {} ms of opening it (open-timeout-ms, or stall-after-ms if that is longer)", waited.as_millis())]
+    NoPicture {
+        /// The source, without secrets.
+        origin: String,
+        /// How long it was waited.
+        waited: Duration,
+    },
+    /// Pictures came that are no frames, see [`FrameSource::unreadable`] and [`FrameSource::superseded`]. The source is well: ask for the next.
+    #[error("{origin}: {pictures} pictures were left out")]
+    LeftOut {
+        /// The source, without secrets.
+        origin: String,
+        /// How many since the last time.
+        pictures: u64,
     },
     /// A live source came to its end.
     #[error("{origin}: the stream ended, which a live source must not do")]
@@ -121,10 +162,10 @@ impl SourceError {
     /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed` or `unreadable`.
     pub const fn word(&self) -> &'static str {
         match self {
-            Self::Stalled { .. } => "stalled",
+            Self::Stalled { .. } | Self::NoPicture { .. } => "stalled",
             Self::Ended { .. } => "ended",
             Self::Failed { .. } => "failed",
-            Self::Unreadable { .. } => "unreadable",
+            Self::Unreadable { .. } | Self::LeftOut { .. } => "unreadable",
         }
     }
 }
@@ -151,18 +192,21 @@ pub struct OpenRequest {
     pub rate_hz: Option<f32>,
     /// Width and height in pixels, asked of `csi`, `v4l2` and `test`.
     pub size: Option<(u32, u32)>,
+    /// How long the first picture of a live source may take, how long such a source may be without a key frame, and for how long nothing may
+    /// move in a film.
+    pub open_timeout: Duration,
 }
 
 impl OpenRequest {
-    /// `source` as it comes: [`Pace::Realtime`], no rate or size asked for.
+    /// `source` as it comes: [`Pace::Realtime`], no rate or size asked for, the default time for its first picture.
     pub fn new(camera: CameraId, source: SourceSpec) -> Self {
-        Self { camera, source, pace: Pace::Realtime, rate_hz: None, size: None }
+        Self { camera, source, pace: Pace::Realtime, rate_hz: None, size: None, open_timeout: OPEN_TIMEOUT }
     }
 
     /// As the configuration says.
     pub fn of(camera: CameraId, settings: &config::Camera) -> Self {
-        let config::Camera { source, pace, rate_hz, size, .. } = settings;
-        Self { camera, source: source.clone(), pace: *pace, rate_hz: *rate_hz, size: *size }
+        let config::Camera { source, pace, rate_hz, size, open_timeout, .. } = settings;
+        Self { camera, source: source.clone(), pace: *pace, rate_hz: *rate_hz, size: *size, open_timeout: *open_timeout }
     }
 }
 

@@ -58,6 +58,11 @@ impl SourceSpec {
     pub fn is_live(&self) -> bool {
         !matches!(self, Self::File { .. } | Self::Images { .. })
     }
+
+    /// True if what may hang there is a camera or server in the network, and not a driver of this machine.
+    pub(super) fn is_network(&self) -> bool {
+        matches!(self, Self::Rtsp { .. })
+    }
 }
 
 impl fmt::Display for SourceSpec {
