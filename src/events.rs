@@ -132,7 +132,7 @@ events! {
         "A camera delivers frames, for the first time or again."
         "Nothing."
     CAMERA_LOST Warn "camera-lost" "499e9f5b59f5b618d8af53f98489b868"
-        "A camera failed, ended or fell silent; it is opened again after a pause that grows up to retry-cap-ms."
+        "A camera failed, ended or fell silent, or its first picture did not come; it is opened again after a pause that grows up to retry-cap-ms."
         "See the reason in the text: cable, power, network, `squint doctor`."
     CAMERA_FAILED Error "camera-failed" "e3ca7ee7c4db4e98ba2269b570c522ca"
         "A source that is not live (photos, a clip) failed; it is not opened again."
