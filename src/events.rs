@@ -183,7 +183,7 @@ events! {
         "A thread has made no progress for longer than it may: the watchdog is fed no more, and systemd restarts Squint."
         "Report it with the name of the thread and the lines above."
     NO_PROGRESS Error "no-progress" "37e59c8e28fce784eb808eebd65c74ad"
-        "No frame came to its end though cameras deliver, or no camera can be opened because too many hang in their drivers: the watchdog is fed no more."
+        "No frame came to its end though cameras deliver, or no camera delivers or can be opened because too many hang in their drivers: the watchdog is fed no more."
         "Restart the driver, if that is it (on a Jetson nvargus-daemon); otherwise report it with the lines above."
     PROGRESS_AGAIN Info "progress-again" "9b90347b70a74d0a3b54b7ffb952aad6"
         "What hung goes on; the watchdog is fed again."

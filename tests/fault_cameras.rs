@@ -60,8 +60,11 @@ fn a_camera_that_fails_ends_or_yields_nothing_is_opened_again_and_the_others_go_
     scene.more("fails", 5);
     scene.assert_fed();
     let told = scene.ends(Duration::from_secs(5)).ends(0);
-    for says in ["Failed after iterations as requested", "the stream ended, which a live source must not do", "no picture within 900 ms of opening it"]
-    {
+    for says in [
+        "Failed after iterations as requested",
+        "the stream ended, which a live source must not do",
+        "no picture within 900 ms of opening it",
+    ] {
         assert!(told.err.contains(says), "{says}: {}", told.err);
     }
     let records = told.records();

@@ -18,6 +18,9 @@ use super::stream::lock;
 /// Notices that may wait for their reader; more are not kept.
 const MOST_NOTICES: usize = 8;
 
+/// How much may follow the end of a JPEG, zeros aside, bytes: line ends, notes of the camera.
+const MOST_TRAILER: usize = 4096;
+
 /// What the probes have seen. Shared by GStreamer's threads and the owner of the source.
 pub(super) struct Account {
     zero: Instant,
@@ -33,8 +36,9 @@ pub(super) struct Account {
     moved: AtomicU64,
     /// True while a picture waits at the sink for its time.
     held: AtomicBool,
-    /// Where the last picture ends in its stream, nanoseconds.
+    /// Where the last picture ends in its stream, and the longest time from one to the next, nanoseconds.
     reached: AtomicU64,
+    widest: AtomicU64,
     notices: Mutex<Vec<Notice>>,
     /// True while there are notices.
     noted: AtomicBool,
@@ -52,6 +56,7 @@ impl Account {
             moved: AtomicU64::new(0),
             held: AtomicBool::new(false),
             reached: AtomicU64::new(0),
+            widest: AtomicU64::new(0),
             notices: Mutex::default(),
             noted: AtomicBool::new(false),
         }
@@ -110,16 +115,23 @@ impl Account {
         notice
     }
 
-    /// A picture has left the sink; `reached`: where it ends in its stream.
-    pub(super) fn shown(&self, reached: Option<gst::ClockTime>) {
+    /// A picture has left the sink; `stamp`: where it stands in its stream, and how long.
+    pub(super) fn shown(&self, stamp: Option<(gst::ClockTime, Option<gst::ClockTime>)>) {
         self.held.store(false, Ordering::Release);
-        self.reached.fetch_max(reached.map_or(0, gst::ClockTime::nseconds), Ordering::AcqRel);
+        if let Some((at, lasts)) = stamp {
+            let end = at.saturating_add(lasts.unwrap_or_default()).nseconds();
+            let before = self.reached.fetch_max(end, Ordering::AcqRel);
+            if before > 0 {
+                self.widest.fetch_max(end.saturating_sub(before), Ordering::AcqRel);
+            }
+        }
         self.moves();
     }
 
-    /// Where the last picture ends in its stream.
-    pub(super) fn reached(&self) -> Duration {
-        Duration::from_nanos(self.reached.load(Ordering::Acquire))
+    /// Where the last picture ends in its stream, and the longest time from one to the next.
+    pub(super) fn reached(&self) -> (Duration, Duration) {
+        let of = |nanos: &AtomicU64| Duration::from_nanos(nanos.load(Ordering::Acquire));
+        (of(&self.reached), of(&self.widest))
     }
 
     fn moves(&self) {
@@ -153,56 +165,92 @@ fn guard(element: &gst::Element, account: &Arc<Account>, live: bool, stamped: bo
         return;
     }
     let Some(pad) = element.static_pad("sink") else { return };
-    let (account, gate) = (Arc::clone(account), Mutex::new(Gate::new(live, account.patience)));
+    let account = Arc::clone(account);
+    let watch = Mutex::new(Watch { gate: Gate::new(live, account.patience), codec: Codec::Other, ends_seen: false });
     let decoder = element.downgrade();
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
         let now = Instant::now();
-        let ended = info.event().is_some_and(|event| event.type_() == gst::EventType::Eos);
-        if ended {
-            lock(&gate).end(now).into_iter().for_each(|notice| account.note(notice));
+        match info.event().map(|event| event.view()) {
+            Some(gst::EventView::Caps(caps)) => lock(&watch).codec = Codec::of(caps.caps()),
+            Some(gst::EventView::Eos(_)) => lock(&watch).gate.end(now).into_iter().for_each(|notice| account.note(notice)),
+            _ => {}
         }
         let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
         account.moves();
         let lag = decoder.upgrade().filter(|_| stamped).and_then(|decoder| lag(&decoder, pad, buffer));
-        let unit = unit(buffer.flags(), lag, || has_headers_apart(pad));
         let (pass, notice) = {
-            let mut gate = lock(&gate);
-            let told = gate.unit(now, unit);
-            account.given_up.store(gate.has_given_up(), Ordering::Release);
+            let mut watch = lock(&watch);
+            let unit = watch.unit(buffer, lag);
+            if !unit.key && !unit.header {
+                account.inter.store(true, Ordering::Release);
+            }
+            let told = watch.gate.unit(now, unit);
+            account.given_up.store(watch.gate.has_given_up(), Ordering::Release);
             told
         };
-        if !unit.key && !unit.header {
-            account.inter.store(true, Ordering::Release);
-        }
         account.count(pass);
         notice.into_iter().for_each(|notice| account.note(notice));
-        if pass == Pass::On { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
+        // Not `Drop`: for that, these bindings leave GStreamer nothing to drop, and it complains each time.
+        if pass == Pass::On { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Handled }
     });
+}
+
+/// What has to be known of a codec beside the flags of its pictures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Codec {
+    Jpeg,
+    /// Headers come with a picture, if at all.
+    H26x,
+    Other,
+}
+
+impl Codec {
+    fn of(caps: &gst::CapsRef) -> Self {
+        match caps.structure(0).map(|structure| structure.name().as_str()) {
+            Some("image/jpeg") => Self::Jpeg,
+            Some("video/x-h264" | "video/x-h265" | "video/mpeg") => Self::H26x,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What stands before one decoder.
+struct Watch {
+    gate: Gate,
+    codec: Codec,
+    /// True once a JPEG had its mark of the end; some cameras leave it out.
+    ends_seen: bool,
+}
+
+impl Watch {
+    /// What the flags say: parsers, depayloaders and demuxers mark what needs other pictures, of every codec. A JPEG that breaks off is not
+    /// marked by anybody, and its decoder fills it up with grey.
+    fn unit(&mut self, buffer: &gst::BufferRef, lag: Option<Duration>) -> Unit {
+        let flags = buffer.flags();
+        let ends = self.codec != Codec::Jpeg || buffer.map_readable().is_ok_and(|bytes| has_end(&bytes));
+        self.ends_seen |= ends;
+        let key = !flags.contains(gst::BufferFlags::DELTA_UNIT);
+        Unit {
+            key,
+            gap: flags.contains(gst::BufferFlags::DISCONT),
+            damaged: flags.contains(gst::BufferFlags::CORRUPTED) || self.ends_seen && !ends,
+            // Those of Theora and its like are buffers of their own.
+            header: !key && self.codec == Codec::Other && flags.contains(gst::BufferFlags::HEADER),
+            lag,
+        }
+    }
+}
+
+/// True if these bytes of a JPEG end with its mark of the end (ISO/IEC 10918-1, B.1.1.3), as far as what stands there is not padding.
+fn has_end(bytes: &[u8]) -> bool {
+    let bytes = &bytes[..bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)];
+    bytes[bytes.len().saturating_sub(MOST_TRAILER)..].windows(2).any(|pair| pair == [0xff, 0xd9])
 }
 
 /// True for what makes raw pictures of coded ones. decodebin, which plugs them, is a `Generic/Bin/Decoder`.
 fn is_decoder(element: &gst::Element) -> bool {
     let class = element.metadata(gst::ELEMENT_METADATA_KLASS).unwrap_or_default();
     class.contains("Decoder") && (class.contains("Video") || class.contains("Image"))
-}
-
-/// What the flags say. Parsers, depayloaders and demuxers mark what needs other pictures, of every codec.
-fn unit(flags: gst::BufferFlags, lag: Option<Duration>, has_headers_apart: impl FnOnce() -> bool) -> Unit {
-    let key = !flags.contains(gst::BufferFlags::DELTA_UNIT);
-    Unit {
-        key,
-        gap: flags.contains(gst::BufferFlags::DISCONT),
-        damaged: flags.contains(gst::BufferFlags::CORRUPTED),
-        header: !key && flags.contains(gst::BufferFlags::HEADER) && has_headers_apart(),
-        lag,
-    }
-}
-
-/// True for codecs whose headers are buffers of their own (Theora, Dirac, ...). Those of H.264 and H.265 come with a picture.
-fn has_headers_apart(pad: &gst::Pad) -> bool {
-    let caps = pad.current_caps();
-    let name = caps.as_ref().and_then(|caps| caps.structure(0)).map_or("", |structure| structure.name().as_str());
-    !["video/x-h264", "video/x-h265", "video/mpeg"].contains(&name)
 }
 
 /// How long a coded picture has waited, by its stamp.
@@ -257,14 +305,44 @@ pub(super) fn watch_orientation(pipeline: &gst::Pipeline, sink: &gst::Element, a
 mod tests {
     use super::*;
 
+    fn watch(codec: Codec) -> Watch {
+        gst::init().unwrap();
+        Watch { gate: Gate::new(true, Duration::ZERO), codec, ends_seen: false }
+    }
+
     #[test]
     fn flags_become_what_the_gate_asks_for() {
         use gst::BufferFlags as Is;
-        let of = |flags| unit(flags, None, || true);
-        assert!(of(Is::HEADER | Is::DISCONT).key && of(Is::HEADER | Is::DISCONT).gap && !of(Is::HEADER).header);
-        assert!(of(Is::HEADER | Is::DELTA_UNIT).header, "a header of its own");
-        assert!(!unit(Is::HEADER | Is::DELTA_UNIT, None, || false).header, "a picture with its headers");
-        assert!(of(Is::CORRUPTED).damaged && !of(Is::DELTA_UNIT).key);
+        let of = |codec, flags| {
+            let mut watch = watch(codec);
+            let mut buffer = gst::Buffer::from_slice([1, 2, 3]);
+            buffer.get_mut().unwrap().set_flags(flags);
+            watch.unit(&buffer, None)
+        };
+        let key = of(Codec::Other, Is::HEADER | Is::DISCONT);
+        assert!(key.key && key.gap && !key.header && !key.damaged);
+        assert!(of(Codec::Other, Is::HEADER | Is::DELTA_UNIT).header, "a header of its own");
+        assert!(!of(Codec::H26x, Is::HEADER | Is::DELTA_UNIT).header, "a picture with its headers");
+        assert!(of(Codec::H26x, Is::CORRUPTED).damaged && !of(Codec::H26x, Is::DELTA_UNIT).key);
+        for (caps, codec) in [("image/jpeg", Codec::Jpeg), ("video/x-h265,width=8", Codec::H26x), ("video/x-vp8", Codec::Other)] {
+            assert_eq!(Codec::of(&caps.parse::<gst::Caps>().unwrap()), codec);
+        }
+    }
+
+    #[test]
+    fn a_jpeg_that_breaks_off_is_damaged_unless_the_camera_never_marks_the_end() {
+        let (whole, padded) = (vec![0xff, 0xd8, 1, 2, 3, 0xff, 0xd9], vec![0xff, 0xd8, 1, 0xff, 0xd9, b'\r', b'\n', 0, 0, 0, 0]);
+        let (cut, zeros) = (whole[..5].to_vec(), [&whole[..4], &[0; 99]].concat());
+        let damaged = |codec, pictures: &[&Vec<u8>]| -> Vec<bool> {
+            let mut watch = watch(codec);
+            pictures.iter().map(|bytes| watch.unit(&gst::Buffer::from_slice((*bytes).clone()), None).damaged).collect()
+        };
+        assert_eq!(
+            damaged(Codec::Jpeg, &[&cut, &whole, &cut, &padded, &zeros, &Vec::new()]),
+            [false, false, true, false, true, true]
+        );
+        assert_eq!(damaged(Codec::Jpeg, &[&cut, &cut]), [false, false]);
+        assert_eq!(damaged(Codec::H26x, &[&whole, &cut]), [false, false]);
     }
 
     #[test]
@@ -282,8 +360,10 @@ mod tests {
         let account = Account::new(Duration::ZERO);
         account.held.store(true, Ordering::Release);
         assert_eq!(account.quiet(), Duration::ZERO);
-        account.shown(gst::ClockTime::from_seconds(2).into());
-        assert_eq!(account.reached(), Duration::from_secs(2));
+        let second = gst::ClockTime::from_seconds;
+        account.shown(Some((second(2), None)));
+        account.shown(Some((second(4), Some(second(1)))));
+        assert_eq!(account.reached(), (Duration::from_secs(5), Duration::from_secs(3)));
         assert!(account.quiet() < Duration::from_secs(60));
     }
 }

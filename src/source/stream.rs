@@ -35,7 +35,7 @@ const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 const CREDIBLE_AGE: Duration = Duration::from_secs(10);
 /// How often a waiting reader looks what became of the pictures that it does not get.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A film whose pictures end earlier than it does by more than this, and by more than a twentieth, may be cut off.
+/// A film whose pictures end earlier than it does by more than this, a twentieth of it, and twice the widest pause in it, may be cut off.
 const CUT: Duration = Duration::from_secs(2);
 
 /// Marks of what is no picture: damaged, or only there so that others can be decoded.
@@ -95,6 +95,8 @@ pub(super) struct Stream {
     live: bool,
     /// True once a picture came.
     delivered: bool,
+    /// True once a film's end has been reached.
+    ended_well: bool,
     /// Pictures left out that the reader knows of.
     known: u64,
     /// True for cameras whose driver wants to be told before it is shut down.
@@ -138,8 +140,9 @@ impl Stream {
         }
         let layouts = Layouts::default();
         let (origin, camera) = (origin.clone(), request.camera);
-        let (delivered, known, hangs) = (false, 0, false);
-        let mut stream = Self { origin, camera, owner, live, delivered, known, farewell, pipeline, shared, ended, hangs, layouts };
+        let (delivered, ended_well, known, hangs) = (false, false, 0, false);
+        let mut stream =
+            Self { origin, camera, owner, live, delivered, ended_well, known, farewell, pipeline, shared, ended, hangs, layouts };
         stream.start(until.saturating_duration_since(Instant::now()))?;
         Ok(stream)
     }
@@ -157,13 +160,18 @@ impl Stream {
     }
 
     /// No more pictures come, and nobody has asked for that.
-    fn over(&self) -> Result<Option<Frame>, SourceError> {
+    fn over(&mut self) -> Result<Option<Frame>, SourceError> {
         match lock(&self.shared.end).clone() {
-            Some(End::Failed(reason)) => Err(self.failed(reason)),
+            // A decoder that was given nothing complains of that at the end.
+            Some(End::Failed(reason)) if self.live || self.delivered || self.shared.account.left_out() == 0 => {
+                Err(self.failed(reason))
+            }
             _ if self.live => Err(SourceError::Ended { origin: self.origin.clone() }),
             _ if !self.delivered => Err(self.failed(fault::no_picture(self.shared.account.left_out()))),
             _ => {
-                self.note_if_cut();
+                if !std::mem::replace(&mut self.ended_well, true) {
+                    self.note_if_cut();
+                }
                 Ok(None)
             }
         }
@@ -171,9 +179,9 @@ impl Stream {
 
     /// A file that was cut off while it was copied or recorded ends like any other.
     fn note_if_cut(&self) {
-        let at = self.shared.account.reached();
+        let (at, widest) = self.shared.account.reached();
         let Some(of) = self.pipeline.query_duration::<gst::ClockTime>().map(Duration::from) else { return };
-        if of.saturating_sub(at) > CUT.max(of / 20) {
+        if of.saturating_sub(at) > CUT.max(of / 20).max(2 * widest) {
             self.shared.account.note(Notice::Cut { at, of });
         }
     }
@@ -227,9 +235,11 @@ impl FrameSource for Stream {
             if self.live && asked.elapsed() >= patience {
                 return Err(self.silence(patience));
             }
-            if !self.live && self.shared.account.quiet() >= self.shared.account.patience {
+            let account = &self.shared.account;
+            // What stood still because nobody asked does not count.
+            if !self.live && account.quiet().min(asked.elapsed()) >= account.patience {
                 // decodebin loses the error of a demuxer that fails while it is being plugged: then nothing moves, and that is all there is.
-                let reason = fault::nothing_moves(self.shared.account.patience, self.delivered);
+                let reason = fault::nothing_moves(account.patience, self.delivered);
                 self.shared.finish(End::Failed(reason.clone()));
                 return Err(self.failed(reason));
             }
@@ -362,7 +372,7 @@ fn collect_samples(sink: &app::AppSink, request: &OpenRequest, shared: Arc<Share
         .new_sample(move |sink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             let (account, buffer) = (&shared.account, sample.buffer());
-            account.shown(buffer.and_then(|buffer| buffer.pts().map(|at| at + buffer.duration().unwrap_or_default())));
+            account.shown(buffer.and_then(|buffer| Some((buffer.pts()?, buffer.duration()))));
             let marked = buffer.is_some_and(|buffer| buffer.flags().intersects(NO_PICTURE));
             let (pass, notice) = lock(&shown).picture(Instant::now(), marked, account.is_inter(), account.has_given_up());
             notice.into_iter().for_each(|notice| account.note(notice));

@@ -138,7 +138,8 @@ impl Camera {
 
     /// One of `warm_camera.py` that has been watched for so many seconds; `what` it shows is a word of that script.
     pub fn warm(what: &str, seconds: &str) -> Option<Self> {
-        have("RTSP", &["rtspsrc", "rtph264depay", "h264parse", "avdec_h264"]).then(|| Self::of("warm_camera.py", &[what, seconds]))?
+        have("RTSP", &["rtspsrc", "rtph264depay", "h264parse", "avdec_h264"])
+            .then(|| Self::of("warm_camera.py", &[what, seconds]))?
     }
 
     fn of(script: &str, args: &[&str]) -> Option<Self> {
