@@ -65,12 +65,27 @@ fn bad_files_fail_with_the_message_beside_them() {
 }
 
 #[test]
+fn frames_that_nobody_waits_for_have_no_deadline_unless_one_is_given() {
+    let deadlines = |pace, deadline_ms| {
+        let flags = Overrides { source: Some(Secret::new("tests/data/photos")), pace, deadline_ms, ..Overrides::default() };
+        let config = config::resolve(None, [], &flags, &folders()).unwrap();
+        let again = config::resolve(Some(("printed", &config.to_toml())), [], &Overrides::default(), &folders()).unwrap();
+        assert_eq!(again.cameras, config.cameras, "what is printed means the same");
+        (config.cameras[0].deadline, config.engines.deadline)
+    };
+    let ms = Duration::from_millis;
+    assert_eq!(deadlines(None, None), (None, None), "photos are fast");
+    assert_eq!(deadlines(Some(Pace::Fast), Some(250)), (Some(ms(250)), None));
+    assert_eq!(deadlines(Some(Pace::Realtime), None), (Some(ms(100)), None));
+}
+
+#[test]
 fn a_source_alone_makes_one_camera_with_all_defaults() {
     let flags = Overrides { source: Some(Secret::new("test")), ..Overrides::default() };
     let config = config::resolve(None, [], &flags, &folders()).unwrap();
     let [camera] = config.cameras.as_slice() else { panic!("{} cameras", config.cameras.len()) };
     assert_eq!((&*camera.name, &camera.source, camera.pace), ("camera", &SourceSpec::Test, Pace::Realtime));
-    assert_eq!((camera.deadline, camera.stale_after), (Duration::from_millis(100), Duration::from_millis(1000)));
+    assert_eq!((camera.deadline, camera.stale_after), (Some(Duration::from_millis(100)), Duration::from_millis(1000)));
     assert_eq!((camera.stall_after, camera.retry_cap), (Duration::from_secs(2), Duration::from_secs(30)));
     assert_eq!(camera.open_timeout, squint::source::OPEN_TIMEOUT);
     assert_eq!((config.engines.folder, config.engines.threads), (PathBuf::from(FOLDERS.0), 1));

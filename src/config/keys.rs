@@ -172,7 +172,7 @@ pub const KEYS: &[Key] = &[
         "camera.deadline-ms",
         Kind::Integer(1, 600_000),
         "ms after capture",
-        Unset::Integer(100),
+        Unset::Nothing("100; no deadline with `pace = \"fast\"`, where nobody waits"),
         "250",
         "Latest moment for an answer. No engine is asked that would not make it.",
     ),
@@ -231,7 +231,7 @@ pub const KEYS: &[Key] = &[
         "engines.deadline-ms",
         Kind::Integer(10, 600_000),
         "ms",
-        Unset::Integer(2000),
+        Unset::Nothing("2000; 10000 if all cameras have `pace = \"fast\"`"),
         "5000",
         "How long one look may take before the engine counts as stuck and the frame goes to another; never less than four times what \
          the engine usually takes.",

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::source::Secret;
+use crate::tame::is_wild;
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +87,7 @@ pub(super) fn shown(typed: &str) -> String {
     {
         text = format!("***{}", &typed[at..]); // an address with a typing error
     }
-    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let flat: String = text.chars().map(|c| if is_wild(c) { ' ' } else { c }).collect();
     match flat.char_indices().nth(LONGEST) {
         Some((cut, _)) => format!("{}...", &flat[..cut]),
         None => flat,

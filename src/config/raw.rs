@@ -20,6 +20,8 @@ const SOCKET_PATH: usize = 107;
 /// Longest name of a camera.
 const NAME: usize = 64;
 const MEGABYTE: u64 = 1_000_000;
+/// Latest moment for an answer, where somebody waits for it and nobody says otherwise.
+const DEADLINE: Duration = Duration::from_millis(100);
 
 /// The whole file. Has no `Debug`: sources may hold passwords.
 #[derive(Deserialize, Serialize)]
@@ -57,7 +59,8 @@ struct RawCamera {
     width: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     height: Option<u32>,
-    deadline_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline_ms: Option<u64>,
     stale_after_ms: u64,
     stall_after_ms: u64,
     open_timeout_ms: u64,
@@ -80,7 +83,8 @@ struct RawEngines {
     #[serde(skip_serializing_if = "Option::is_none")]
     folder: Option<PathBuf>,
     threads: usize,
-    deadline_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline_ms: Option<u64>,
     runtime: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     onnxruntime: Option<PathBuf>,
@@ -139,7 +143,7 @@ impl RawConfig {
             engines: Engines {
                 folder: self.engines.folder.unwrap_or_else(|| folders.engines.clone()),
                 threads: self.engines.threads,
-                deadline: Duration::from_millis(self.engines.deadline_ms),
+                deadline: self.engines.deadline_ms.map(Duration::from_millis),
                 runtime: match self.engines.runtime.as_str() {
                     "cpu" => Runtime::Cpu,
                     "tensorrt" => Runtime::TensorRt,
@@ -263,7 +267,7 @@ impl RawCamera {
             pace,
             rate_hz: self.rate_hz,
             size,
-            deadline: Duration::from_millis(self.deadline_ms),
+            deadline: self.deadline_ms.map(Duration::from_millis).or((pace == Pace::Realtime).then_some(DEADLINE)),
             stale_after: Duration::from_millis(self.stale_after_ms),
             stall_after: Duration::from_millis(self.stall_after_ms),
             open_timeout: Duration::from_millis(self.open_timeout_ms),
@@ -364,7 +368,7 @@ impl RawConfig {
             rate_hz: camera.rate_hz,
             width: camera.size.map(|(width, _)| width),
             height: camera.size.map(|(_, height)| height),
-            deadline_ms: ms(camera.deadline),
+            deadline_ms: camera.deadline.map(ms),
             stale_after_ms: ms(camera.stale_after),
             stall_after_ms: ms(camera.stall_after),
             open_timeout_ms: ms(camera.open_timeout),
@@ -382,7 +386,7 @@ impl RawConfig {
             engines: RawEngines {
                 folder: Some(config.engines.folder.clone()),
                 threads: config.engines.threads,
-                deadline_ms: ms(config.engines.deadline),
+                deadline_ms: config.engines.deadline.map(ms),
                 runtime: config.engines.runtime.as_str().into(),
                 onnxruntime: config.engines.onnxruntime.clone(),
                 tensorrt: config.engines.tensorrt.clone(),

@@ -9,11 +9,12 @@ use std::ffi::OsString;
 use config::{Environment, File, FileFormat, Map, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, KEYS, Key, SECTIONS, Unset};
+use super::keys::{self, KEYS, SECTIONS, Unset};
 use super::problem::{ConfigProblem, shown};
 use super::raw::RawConfig;
 use super::suggest;
 use super::values::{ENVIRONMENT, printed, typed};
+use super::variables::{self, Meaning};
 
 /// The flag that may stand for a whole `[[camera]]`.
 const SOURCE_FLAG: &str = "--source";
@@ -173,23 +174,14 @@ impl Reading {
         let mut known = Map::new();
         for (name, value) in environment {
             let name = shown(&name.to_string_lossy());
-            let Some(tail) = name.strip_prefix("SQUINT_") else { continue };
-            if super::RESERVED_VARIABLES.contains(&name.as_str()) || value.is_empty() {
-                continue;
-            }
-            let spelt = tail.split("__").map(|part| part.replace('_', "-").to_lowercase()).collect::<Vec<_>>().join("__");
-            let path = spelt.replace("__", ".");
-            let settable = keys::find(&path).and_then(Key::variable).is_some_and(|variable| variable == name);
-            let mistake = match (settable, value.into_string()) {
-                (true, Ok(value)) => {
+            let mistake = match (variables::meaning(&name, &value.to_string_lossy()), value.into_string()) {
+                (Meaning::Setting(spelt), Ok(value)) => {
                     known.insert(format!("SQUINT_{spelt}"), value);
                     continue;
                 }
-                (true, Err(_)) => ("holds bytes that are not UTF-8", None),
-                (false, _) if path == "camera" || path.starts_with("camera.") => {
-                    ("is not a setting: cameras are not set by variables", Some("use a file or --source".into()))
-                }
-                (false, _) => ("is not a setting", suggest::variable(&name)),
+                (Meaning::Setting(_), Err(_)) => ("holds bytes that are not UTF-8", None),
+                (Meaning::Slip(what, hint), _) => (what, hint),
+                (Meaning::Nothing | Meaning::Link | Meaning::Stranger, _) => continue,
             };
             let problem = ConfigProblem {
                 file: format!("environment variable {name}"),

@@ -6,7 +6,7 @@ use std::fmt::{Display, Write};
 
 use crate::observe::{CameraPhase, CameraState, Count, EngineCount, EngineHealth, EngineState, Mode, State};
 use crate::report::{DropReason, Outcome};
-use crate::sink::Tame;
+use crate::tame::Tame;
 
 /// Columns of a terminal at the least.
 const WIDTH: usize = 80;

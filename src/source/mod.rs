@@ -30,6 +30,7 @@ use crate::config::{self, Pace};
 use crate::frame::{CameraId, Frame};
 
 pub use backoff::{Backoff, FIRST_PAUSE};
+pub(crate) use images::Foreign;
 pub use images::{DEFAULT_IMAGE_RATE_HZ, decode_image};
 pub use keyframes::{Episode, Notice};
 pub use launch::{ElementCheck, elements, pipeline_text};
@@ -174,6 +175,14 @@ impl SourceError {
 pub fn count(source: &SourceSpec) -> Option<u64> {
     match source {
         SourceSpec::Images { pattern } => images::count(pattern),
+        _ => None,
+    }
+}
+
+/// The names that the frames of `source` will have; `None` if it is none of photos, or none are there.
+pub fn names(source: &SourceSpec) -> Option<Vec<String>> {
+    match source {
+        SourceSpec::Images { pattern } => images::names(pattern),
         _ => None,
     }
 }

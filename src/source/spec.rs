@@ -10,7 +10,7 @@ use std::str::FromStr;
 use super::secret::{self, Secret};
 
 /// Endings of files that are taken for images, lower case.
-pub(super) const IMAGE_ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
+pub(super) const IMAGE_ENDINGS: [&str; 7] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp"];
 
 /// What may be written, for error texts.
 const ALLOWED: &str = "allowed are `csi:0`, `v4l2:/dev/video0`, `rtsp://...`, `rtsps://...`, the path of a video file, \
