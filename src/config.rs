@@ -152,6 +152,8 @@ pub struct Camera {
     pub stale_after: Duration,
     /// Silence after which a live source counts as lost.
     pub stall_after: Duration,
+    /// How long the first picture may take, and how long a key frame.
+    pub open_timeout: Duration,
     /// Longest pause between two tries to open a lost source.
     pub retry_cap: Duration,
     /// Whether the last answer may be given again.

@@ -72,6 +72,7 @@ pub const LIMITED: &[Event] = &[
     CAMERA_LOST,
     CAMERA_OTHER_WAY,
     FRAME_UNREADABLE,
+    STREAM_FAULT,
     SOURCE_STUCK,
     ENGINE_UNUSABLE,
     ENGINE_FAILED,
@@ -132,7 +133,7 @@ events! {
         "A camera delivers frames, for the first time or again."
         "Nothing."
     CAMERA_LOST Warn "camera-lost" "499e9f5b59f5b618d8af53f98489b868"
-        "A camera failed, ended or fell silent; it is opened again after a pause that grows up to retry-cap-ms."
+        "A camera failed, ended or fell silent, or its first picture did not come; it is opened again after a pause that grows up to retry-cap-ms."
         "See the reason in the text: cable, power, network, `squint doctor`."
     CAMERA_REFUSED Warn "camera-refused" "c1d0a7e2f5b84a6c9b3e7d4f60825a19"
         "A camera refuses user name and password; it is asked again after 2 minutes, later ones after up to an hour, so that no account is locked."
@@ -144,11 +145,14 @@ events! {
         "A source that is not live (photos, a clip) failed; it is not opened again."
         "See the reason in the text."
     SOURCE_STUCK Warn "source-stuck" "867200b978614e6092f7af1e3c98d894"
-        "The driver of a camera does not let go of it in time; what was opened is left to itself, and the camera is opened anew."
-        "If the camera stays away, restart its driver (on a Jetson nvargus-daemon), then Squint."
+        "The driver of a camera, or a network camera in the middle of an answer, does not let go in time; what was opened is left to itself, and the camera is opened anew."
+        "If the camera stays away, restart it or its driver (on a Jetson nvargus-daemon), then Squint."
     FRAME_UNREADABLE Warn "frame-unreadable" "bda949cf7e2e4c8c5895636ccfdb1526"
         "A picture cannot be read; it is left out and counted."
         "Replace the file, if it is one."
+    STREAM_FAULT Warn "stream-fault" "c802383dc82144c4ac491fe4487aeadc"
+        "What a camera or a film sends is not as it should be: data lost on the way, no key frame, pictures that its decoder calls corrupt or cannot keep up with, a film that is cut off or lies on its side. Pictures left out are counted."
+        "See the text. Data lost on the way: the network; RTSP over TCP loses none."
     PICTURES_LEFT_OUT Warn "pictures-left-out" "a1c9ee7a5ce4438caedfbd9a24d044cd"
         "All pictures of a folder have been shown; some could not be read, or are of a kind that is not read. The text counts and names them."
         "Replace what is damaged, convert the others to JPEG or PNG."
@@ -189,7 +193,7 @@ events! {
         "A thread has made no progress for longer than it may: the watchdog is fed no more, and systemd restarts Squint."
         "Report it with the name of the thread and the lines above."
     NO_PROGRESS Error "no-progress" "37e59c8e28fce784eb808eebd65c74ad"
-        "No frame came to its end though cameras deliver, or no camera can be opened because too many hang in their drivers: the watchdog is fed no more."
+        "No frame came to its end though cameras deliver, or no camera delivers or can be opened because too many hang in their drivers: the watchdog is fed no more."
         "Restart the driver, if that is it (on a Jetson nvargus-daemon); otherwise report it with the lines above."
     PROGRESS_AGAIN Info "progress-again" "9b90347b70a74d0a3b54b7ffb952aad6"
         "What hung goes on; the watchdog is fed again."

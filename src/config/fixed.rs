@@ -52,6 +52,7 @@ fn camera_changes(camera: &Camera, next: &Camera) -> Vec<&'static str> {
         ("rate-hz", camera.rate_hz != next.rate_hz),
         ("width", size(camera, |size| size.0) != size(next, |size| size.0)),
         ("height", size(camera, |size| size.1) != size(next, |size| size.1)),
+        ("open-timeout-ms", camera.open_timeout != next.open_timeout),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
 }
@@ -97,6 +98,7 @@ mod tests {
             ("deadline-ms = 100", "fit = \"centre-crop\"", "camera[door].fit"),
             ("deadline-ms = 100", "rotation = 90", "camera[door].rotation"),
             ("deadline-ms = 100", "rate-hz = 10", "camera[door].rate-hz"),
+            ("deadline-ms = 100", "open-timeout-ms = 30000", "camera[door].open-timeout-ms"),
             ("\"yard\"", "\"garden\"", "camera (their number, names or order)"),
             ("threads = 1", "onnxruntime = \"/x.so\"", "engines.onnxruntime"),
             ("threads = 1", "tensorrt = \"libx.so\"", "engines.tensorrt"),

@@ -230,6 +230,15 @@ pub const KEYS: &[Key] = &[
         "Silence after which a live source counts as lost and is opened again.",
     ),
     key(
+        "camera.open-timeout-ms",
+        Kind::Integer(100, HOUR_MS),
+        "ms",
+        Unset::Integer(15_000),
+        "30000",
+        "How long the first picture of a live source may take after it was opened, if `stall-after-ms` is not longer; how long pictures \
+         are left out for want of a key frame before they are taken as they are; for how long nothing may move in a video file.",
+    ),
+    key(
         "camera.retry-cap-ms",
         Kind::Integer(100, HOUR_MS),
         "ms",

@@ -70,6 +70,7 @@ struct RawCamera {
     deadline_ms: Option<u64>,
     stale_after_ms: u64,
     stall_after_ms: u64,
+    open_timeout_ms: u64,
     retry_cap_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     reuse: Option<RawReuse>,
@@ -292,6 +293,7 @@ impl RawCamera {
             deadline: self.deadline_ms.map(Duration::from_millis).or((pace == Pace::Realtime).then_some(DEADLINE)),
             stale_after: Duration::from_millis(self.stale_after_ms),
             stall_after: Duration::from_millis(self.stall_after_ms),
+            open_timeout: Duration::from_millis(self.open_timeout_ms),
             retry_cap: Duration::from_millis(self.retry_cap_ms),
             reuse: self
                 .reuse
@@ -479,6 +481,7 @@ impl RawConfig {
             deadline_ms: camera.deadline.map(ms),
             stale_after_ms: ms(camera.stale_after),
             stall_after_ms: ms(camera.stall_after),
+            open_timeout_ms: ms(camera.open_timeout),
             retry_cap_ms: ms(camera.retry_cap),
             reuse: camera.reuse.map(|reuse| RawReuse { max_change: Some(reuse.max_change), max_age_ms: ms(reuse.max_age) }),
         };

@@ -2,13 +2,16 @@
 //!
 //! Pure: the moment, what the threads do and what the cameras have delivered are handed in. Three things stop the food: a thread that
 //! is at one thing for longer than it may, a camera whose frames are under way but come to no end, and so many pipelines that hang in
-//! their driver that no camera can be opened any more, which only a new process mends. A camera that is silent within its patience, is
-//! being opened, or rests before the next try, is no lack of progress: that silence is announced.
+//! their driver that no camera can be opened any more, if no camera delivers either: only a new process mends that. As long as one delivers,
+//! the same is a complaint, and the watchdog is fed: a restart would cost the cameras that are well. A camera that is silent within its
+//! patience, is being opened, or rests before the next try, is no lack of progress: that silence is announced. Connections to network
+//! cameras that hang are no reason either, see [`crate::source::stuck`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::observe::CameraPhase;
 use crate::pipeline::CameraState;
 use crate::pipeline::pulse::Beat;
 use crate::source::MOST_STUCK;
@@ -20,8 +23,8 @@ pub(super) enum Trouble {
     Hung(Beat),
     /// Frames of this camera are under way but come to no end.
     Still { camera: Arc<str>, since: Duration, under_way: u64 },
-    /// This many pipelines hang in their driver: a camera that is lost stays lost.
-    Stuck { pipelines: usize, since: Duration },
+    /// This many pipelines hang in their driver: a camera that is lost stays lost. `delivering`: cameras that are not.
+    Stuck { pipelines: usize, since: Duration, delivering: usize },
 }
 
 /// Remembers when each camera last came forward.
@@ -41,7 +44,7 @@ impl Judge {
         Self { patience, told: HashMap::new(), stuck: None }
     }
 
-    /// All that is wrong; empty if the watchdog may be fed. `stuck`: how many pipelines hang in their driver.
+    /// All that is wrong; the watchdog may be fed if none of it [starves](Trouble::starves) it. `stuck`: how many pipelines hang in their driver.
     pub(super) fn troubles(&mut self, now: Instant, beats: &[Beat], cameras: &[CameraState], stuck: usize) -> Vec<Trouble> {
         let mut troubles: Vec<_> = beats.iter().filter(|beat| beat.is_overdue()).cloned().map(Trouble::Hung).collect();
         for camera in cameras {
@@ -60,7 +63,8 @@ impl Judge {
         }
         let since = now.saturating_duration_since(*self.stuck.get_or_insert(now));
         if since > self.patience {
-            troubles.push(Trouble::Stuck { pipelines: stuck, since });
+            let delivering = cameras.iter().filter(|camera| camera.phase == CameraPhase::Delivering).count();
+            troubles.push(Trouble::Stuck { pipelines: stuck, since, delivering });
         }
         troubles
     }
@@ -72,7 +76,16 @@ impl Trouble {
         match self {
             Self::Hung(beat) => &beat.thread,
             Self::Still { camera, .. } => camera,
+            Self::Stuck { delivering: 0, .. } => "the drivers of all cameras",
             Self::Stuck { .. } => "the drivers of the cameras",
+        }
+    }
+
+    /// True if only a new process helps, so that the watchdog must not be fed.
+    pub(super) fn starves(&self) -> bool {
+        match self {
+            Self::Hung(_) | Self::Still { .. } => true,
+            Self::Stuck { delivering, .. } => *delivering == 0,
         }
     }
 }
@@ -95,7 +108,7 @@ impl std::fmt::Display for Trouble {
                     since.as_secs_f64()
                 )
             }
-            Self::Stuck { pipelines, since } => {
+            Self::Stuck { pipelines, since, .. } => {
                 write!(
                     f,
                     "{pipelines} pipelines hang in the drivers of their cameras, so that none has been opened for {:.1} s; only a new \
@@ -185,7 +198,8 @@ mod tests {
     fn some_pipelines_may_hang_in_their_driver_but_not_so_many_that_none_can_be_opened_for_long() {
         let mut judge = Judge::new(Duration::from_secs(10));
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let mut at = |seconds: u32, stuck| judge.troubles(start + seconds * second, &[], &[camera(5, 4)], stuck);
+        let lost = CameraState { phase: CameraPhase::Retrying, ..camera(5, 4) };
+        let mut at = |seconds: u32, stuck| judge.troubles(start + seconds * second, &[], std::slice::from_ref(&lost), stuck);
         assert!(at(0, MOST_STUCK - 1).is_empty());
         assert!(at(3600, MOST_STUCK - 1).is_empty(), "a new one can be opened");
         assert!(at(3601, MOST_STUCK).is_empty());
@@ -198,7 +212,28 @@ mod tests {
             "9 pipelines hang in the drivers of their cameras, so that none has been opened for 11.0 s; only a new process can, once \
              the driver is restarted (CSI: systemctl restart nvargus-daemon)"
         );
-        assert_eq!(troubles.len(), 1, "whoever delivers goes on delivering");
+        assert!(troubles.len() == 1 && troubles[0].starves());
         assert!(at(3625, 0).is_empty());
+    }
+
+    #[test]
+    fn hanging_drivers_starve_the_watchdog_only_while_no_camera_delivers() {
+        let mut judge = Judge::new(Duration::from_secs(10));
+        let (start, well) = (Instant::now(), camera(5, 4));
+        let lost = CameraState { phase: CameraPhase::Retrying, name: "csi".into(), ..camera(5, 5) };
+        let mut at = |seconds, cameras: &[CameraState]| {
+            judge.troubles(start + Duration::from_secs(seconds), &[], cameras, MOST_STUCK).into_iter().find(|trouble| match trouble
+            {
+                Trouble::Stuck { .. } => true,
+                Trouble::Hung(_) | Trouble::Still { .. } => false,
+            })
+        };
+        let both = [well, lost.clone()];
+        assert!(at(0, &both).is_none());
+        let complaint = at(11, &both).unwrap();
+        assert!(!complaint.starves(), "who delivers is not cut off");
+        let alone = at(12, &[lost]).unwrap();
+        assert!(alone.starves());
+        assert_ne!(alone.who(), complaint.who(), "told anew");
     }
 }

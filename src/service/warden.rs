@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use log::{Level, error, info, log};
+use log::{Level, error, info, log, warn};
 
 use super::judge::{Judge, Trouble};
 use super::leash::Leash;
@@ -46,7 +46,7 @@ impl Findings {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// What keeps the watchdog from being fed, a sentence each.
+    /// What Squint cannot mend by itself, a sentence each; most of it keeps the watchdog from being fed.
     pub fn troubles(&self) -> Vec<String> {
         self.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
@@ -100,7 +100,7 @@ impl Warden {
             }
             let troubles = judge.troubles(now, &beats, &cameras, source::stuck());
             self.tell(&troubles, &mut known);
-            if troubles.is_empty() {
+            if !troubles.iter().any(Trouble::starves) {
                 notify::alive();
             }
             if !ready && is_ready(&cameras) {
@@ -128,8 +128,9 @@ impl Warden {
     }
 
     fn status(&self, ready: bool, troubles: &[Trouble], cameras: &[CameraState]) -> String {
-        match (troubles.first(), ready) {
-            (Some(trouble), _) => format!("no progress: {trouble}"),
+        match (troubles.iter().find(|trouble| trouble.starves()).or(troubles.first()), ready) {
+            (Some(trouble), _) if trouble.starves() => format!("no progress: {trouble}"),
+            (Some(trouble), _) => format!("in part: {trouble}"),
             (None, true) => (self.describe)(),
             (None, false) => {
                 let waits = cameras.iter().filter(|camera| camera.phase == CameraPhase::Opening);
@@ -149,6 +150,9 @@ impl Warden {
                 }
                 Trouble::Still { camera, .. } => {
                     error!(event = events::NO_PROGRESS, camera = **camera; "{trouble}; the watchdog is fed no more");
+                }
+                Trouble::Stuck { .. } if !trouble.starves() => {
+                    warn!(event = events::SOURCE_STUCK; "{trouble}; the others go on");
                 }
                 Trouble::Stuck { .. } => error!(event = events::NO_PROGRESS; "{trouble}; the watchdog is fed no more"),
             }
