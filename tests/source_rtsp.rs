@@ -109,6 +109,11 @@ fn a_wrong_login_is_sent_once_in_an_opening_and_is_no_lost_camera() {
         let refused = opened(&camera.url("operator:wrong@")).next(SOON).unwrap_err();
         assert!(matches!(refused, SourceError::Refused { .. }), "{refused:?}");
         assert_eq!((camera.logins(), refused.word()), (logins, "refused"), "{refused}");
+        let (url, before) = (camera.url(""), camera.logins());
+        let text = format!("pipeline:rtspsrc location={url} user-id=operator user-pw=wrong protocols=tcp ! decodebin");
+        let refused = opened(&text).next(SOON).unwrap_err();
+        assert!(matches!(refused, SourceError::Refused { .. }), "{refused:?}");
+        assert_eq!(camera.logins() - before, logins, "in a pipeline, too: {refused}");
     }
 }
 

@@ -123,7 +123,9 @@ fn serve(
     let finite = !cameras.iter().any(|camera| camera.source.is_live());
 
     let openers: Vec<_> = cameras.iter().enumerate().map(|(index, camera)| opener(index, camera)).collect();
-    cameras.iter().filter_map(|camera| camera.login.warning()).for_each(|warning| warn!("{warning}"));
+    for (camera, warning) in cameras.iter().filter_map(|camera| Some((camera, camera.login.warning()?))) {
+        warn!(event = events::PASSWORD_EXPOSED, camera = *camera.name; "{}: {warning}", camera.name);
+    }
     steward.begin(&kit, &crew, board, openers.clone());
     let cameras = cameras.iter().zip(openers).map(|(camera, opener)| setup(camera, opener, args.frames)).collect();
     let allocations = args.count_allocations.then(Allocations::default);

@@ -365,6 +365,10 @@ mod tests {
         let rtsp: SourceSpec = "rtsp://c".parse().unwrap();
         assert_eq!(missing(&rtsp, &|name| name != "rtspsrc").unwrap(), "needs rtspsrc: apt-get install gstreamer1.0-plugins-good");
         assert_eq!(missing(&rtsp, &|name| !name.starts_with("av")), None, "a decoder may not be needed");
+        let http: SourceSpec = "http://c/1".parse().unwrap();
+        let says = missing(&http, &|name| name != "souphttpsrc").unwrap();
+        assert_eq!(says, "needs souphttpsrc: apt-get install gstreamer1.0-plugins-good");
+        assert!(install("bayer2rgb").ends_with("apt-get install gstreamer1.0-plugins-bad"));
         assert_eq!(install("avdec_h264"), "needs avdec_h264: apt-get install gstreamer1.0-libav");
         assert!(install("quux").contains("gst-inspect-1.0 quux"));
     }
@@ -395,7 +399,7 @@ mod tests {
     #[test]
     fn a_transport_is_one_protocol_and_udp_waits_for_squint_to_notice() {
         let of = |transport| text("rtsp://c/1", |r| r.transport = transport, UDP);
-        for (transport, protocol) in [(Transport::Auto, "tcp"), (Transport::Tcp, "tcp"), (Transport::Http, "http")] {
+        for (transport, protocol) in [(Transport::Auto, "tcp"), (Transport::Tcp, "tcp"), (Transport::Http, "tcp+http")] {
             assert!(of(transport).contains(&format!(" protocols={protocol} !")), "{}", of(transport));
         }
         for (transport, protocol) in [(Transport::Udp, "udp"), (Transport::Multicast, "udp-mcast")] {

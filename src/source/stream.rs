@@ -20,7 +20,7 @@ use super::keyframes::{Notice, Pass, Shown};
 use super::layout::Layouts;
 use super::probes::{self, Account};
 use super::stuck::Owner;
-use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, http, launch, spare};
+use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, http, launch, login, spare};
 use crate::config::Pace;
 use crate::events;
 use crate::frame::{CameraId, Frame, Memory};
@@ -345,6 +345,7 @@ fn build(request: &OpenRequest) -> Result<(gst::Pipeline, bool), String> {
             element.set_property(property, value);
         }
     }
+    login::send_once(&pipeline);
     Ok((pipeline, text.reveal().contains("nvarguscamerasrc")))
 }
 
@@ -372,9 +373,17 @@ fn watch_bus(pipeline: &gst::Pipeline, request: &OpenRequest, shared: Arc<Shared
         match message.view() {
             gst::MessageView::Error(error) => {
                 let (cause, debug, lacking) = (error.error(), error.debug(), lock(&shared.lacking).clone());
-                let status = error.details().and_then(fault::status);
+                let status = fault::status(error.details(), debug.as_deref());
                 let (debug, lacking) = (debug.as_deref(), lacking.as_slice());
-                let mut complaint = fault::Complaint { error: &cause, debug, status, lacking, offered: None, asked };
+                let mut complaint = fault::Complaint {
+                    error: &cause,
+                    debug,
+                    status,
+                    lacking,
+                    offered: None,
+                    asked,
+                    answered: shared.heard.has_answer(),
+                };
                 let offers = || shared.heard.ask(camera.as_ref().and_then(gst::glib::WeakRef::upgrade));
                 let offered = complaint.is_refused_format().then(offers).flatten();
                 complaint.offered = offered.as_ref().map(|offered| offered.words.as_str());
