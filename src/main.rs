@@ -1,5 +1,7 @@
 //! Parse, run, map the error to an exit code. Nothing else ever moves in.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::alloc::System;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -12,27 +14,24 @@ use squint::service;
 #[global_allocator]
 static ALLOCATOR: &stats_alloc::StatsAlloc<System> = &stats_alloc::INSTRUMENTED_SYSTEM;
 
+/// ONNX Runtime from 1.32 on looks up a host of its maker's within seconds, and keeps a number for this machine and a queue of events in
+/// `~/.cache`. Its C API cannot prevent that (`DisableTelemetryEvents` comes too late for both); only this variable can, before the library is
+/// loaded. Children inherit it.
+#[expect(unsafe_code, reason = "the environment can be set in no other way but by starting the program a second time")]
+fn keep_onnxruntime_quiet() {
+    // SAFETY: no other thread reads or writes the environment meanwhile: `main` calls this first, and nothing has started a thread yet.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
+}
+
 fn main() -> ExitCode {
+    keep_onnxruntime_quiet();
     let started = Instant::now();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(usage) => {
-            // A reader that went away is no reason to fail louder.
-            let _ = usage.print();
-            return ExitCode::from(if usage.use_stderr() { squint::error::Kind::Usage.code() } else { 0 });
-        }
+        Err(usage) => return ExitCode::from(cli::refuse(&usage)),
     };
     service::start_log(cli.log);
     let outcome = cli::run(cli, started);
     log::logger().flush();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
-        Err(error) => {
-            if !error.is_told() {
-                eprintln!("squint: {error}");
-            }
-            ExitCode::from(error.exit_code())
-        }
-    }
+    ExitCode::from(cli::end(outcome))
 }

@@ -4,11 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::bounded;
+use super::print;
 use crate::cli::{At, SetArgs, SettingWord, StatusArgs};
+use crate::config::MAX_BYTES;
 use crate::control::client::{self, Answered, ClientError};
 use crate::control::{DEFAULT_SOCKET, Setting, page};
 use crate::error::Error;
+use crate::files;
 use crate::observe::State;
 use crate::sink::Opening;
 
@@ -16,8 +18,6 @@ use crate::sink::Opening;
 const STATUS_PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take to reload: engines are loaded and warmed up.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(300);
-/// Largest configuration that is looked into, bytes.
-const MAX_CONFIG: u64 = 1 << 20;
 /// Upper left corner, and nothing below.
 const HOME: &str = "\x1b[H\x1b[J";
 
@@ -25,8 +25,8 @@ const HOME: &str = "\x1b[H\x1b[J";
 pub(crate) fn status(args: &StatusArgs) -> Result<(), Error> {
     let socket = socket(&args.at)?;
     let here = Opening::here(true, None);
-    let mut out = std::io::stdout().lock();
-    let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io("standard output"));
+    let mut out = print::raw();
+    let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io(print::STDOUT));
     if !args.watch {
         let told = settled(&socket, client::ask_all(&socket, "/status", None, STATUS_PATIENCE).map_err(failure)?)?;
         return print(&if args.json { told } else { page::page(&read(&socket, &told)?, here.colour) });
@@ -64,7 +64,7 @@ fn change(socket: &Path, target: &str, value: &str) -> Result<(), Error> {
     let answered = client::ask_all(socket, target, Some(value), CHANGE_PATIENCE).map_err(failure)?;
     let told = settled(socket, answered)?;
     let message = said(&told, "message").unwrap_or(told);
-    writeln!(std::io::stdout(), "{}", message.trim_end()).map_err(Error::io("standard output"))
+    print::line(message.trim_end())
 }
 
 /// The body, if all went well; otherwise what the daemon has against it.
@@ -114,7 +114,7 @@ fn socket(at: &At) -> Result<PathBuf, Error> {
         return Ok(socket.into());
     }
     let Some(file) = at.config.as_ref().filter(|file| !file.as_os_str().is_empty()) else { return Ok(DEFAULT_SOCKET.into()) };
-    let text = bounded::text(file, MAX_CONFIG).map_err(Error::io(file.display()))?;
+    let text = files::typed_text(file, MAX_BYTES).map_err(Error::io(file.display()))?;
     let wrong = |reason: String| Error::File { path: file.clone(), reason };
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
     let socket = table.get("control").and_then(|control| control.get("socket")).and_then(toml::Value::as_str);

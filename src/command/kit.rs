@@ -2,24 +2,26 @@
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use log::{LevelFilter, warn};
 
 use super::runtimes::{Gpu, Runtimes};
-use crate::bounded;
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Overrides, Pace};
 use crate::engine::catalog::{Catalog, Level};
+use crate::engine::looker::Loaded;
 use crate::engine::manifest::{Kind, Manifest};
 use crate::engine::onnx::{self, OnnxRuntime};
 use crate::engine::tensorrt::TensorRt;
 use crate::engine::tensorrt::built::Built;
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::engine::tensorrt::software::Options;
-use crate::engine::{Backend, Engine, EngineError, EngineIdx, Look, looker};
+use crate::engine::{Backend, Engine, EngineError, EngineIdx, looker};
 use crate::error::Error;
 use crate::events;
 use crate::features;
-use crate::pipeline::{Crew, Loader};
+use crate::files;
+use crate::pipeline::{Crew, ENGINE_DEADLINE, Loader, PATIENT_DEADLINE};
 use crate::policy::file::{EngineInfo, MAX_BYTES, PolicyFile};
 use crate::policy::{Plan, Policy};
 
@@ -100,16 +102,27 @@ impl Kit {
                 }
                 let (catalog, engine) = (Arc::clone(&self.catalog), id.clone());
                 let runtimes = Arc::clone(runtimes);
-                let choose = move || looker::load_by(&catalog, &engine, &|manifest, network| runtimes.backend(manifest, network));
-                let loader: Loader = Box::new(choose);
+                let load = move || {
+                    let loaded = looker::load_by(&catalog, &engine, &|manifest, network| runtimes.backend(manifest, network))?;
+                    told(&engine, &loaded.remarks);
+                    Ok(loaded.look)
+                };
+                let loader: Loader = Box::new(load);
                 Ok((id.as_str().into(), loader))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Crew { policy, engines, labels, deadline: self.config.engines.deadline, budget: None })
+        let unhurried = self.config.cameras.iter().all(|camera| camera.pace == Pace::Fast);
+        let deadline = if unhurried { self.patience() } else { self.config.engines.deadline.unwrap_or(ENGINE_DEADLINE) };
+        Ok(Crew { policy, engines, labels, deadline, budget: None })
     }
 
-    /// One engine, loaded on this thread.
-    pub(crate) fn load(&self, id: &str) -> Result<Box<dyn Look>, Error> {
+    /// How long a look may take before the engine counts as stuck, where nobody waits for the answer.
+    pub(super) fn patience(&self) -> Duration {
+        self.config.engines.deadline.unwrap_or(PATIENT_DEADLINE)
+    }
+
+    /// One engine, loaded on this thread; what is odd about it is left to the caller.
+    pub(crate) fn load(&self, id: &str) -> Result<Loaded, Error> {
         let runtimes = self.runtimes();
         Ok(looker::load_by(&self.catalog, id, &|manifest, network| runtimes.backend(manifest, network))?)
     }
@@ -137,6 +150,11 @@ impl Kit {
     }
 }
 
+/// Logs what is odd about an engine that was loaded.
+pub(crate) fn told(engine: &str, remarks: &[String]) {
+    remarks.iter().for_each(|remark| warn!(event = events::CATALOG_PROBLEM, engine; "{remark}"));
+}
+
 /// TensorRT as configured; a child of this program opens it first.
 pub(crate) fn tensorrt(config: &Config) -> TensorRt {
     let (library, shim) = (config.engines.tensorrt.clone(), config.engines.tensorrt_shim.clone());
@@ -147,7 +165,7 @@ pub(crate) fn tensorrt(config: &Config) -> TensorRt {
 /// Reads the configuration, and logs from then on as much as it says; without `--log`, a command that answers a question and ends
 /// keeps quiet about how it went.
 pub(crate) fn configuration(file: Option<&Path>, flags: &Overrides) -> Result<Config, Error> {
-    let config = config::load(file, flags)?;
+    let config = config::load_typed(file, flags)?;
     log::set_max_level(if flags.log_level.is_some() { config.log_level } else { config.log_level.min(LevelFilter::Warn) });
     Ok(config)
 }
@@ -168,7 +186,7 @@ pub(crate) fn read_policy(config: &Config) -> Result<PolicyFile, Error> {
 /// Reads the configured policy file.
 pub(crate) fn policy_text(config: &Config) -> Result<String, Error> {
     let path = &config.policy;
-    bounded::text(path, MAX_BYTES as u64).map_err(|reason| Error::File {
+    files::text(path, MAX_BYTES as u64).map_err(|reason| Error::File {
         path: path.clone(),
         reason: match reason.kind() {
             std::io::ErrorKind::NotFound => format!("there is no such policy; {}", policies(&config.calibration)),

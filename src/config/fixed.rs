@@ -1,4 +1,5 @@
-//! What a reload cannot change, by name: cameras and their sources, outputs, where Squint listens, the runtime library.
+//! What a reload cannot change, by name: cameras and their sources, outputs, where Squint listens, the runtime library, the file of what
+//! was learned. Who logs in at a network source may change.
 //!
 //! Pure. Everything else may differ between two configurations of a running daemon.
 
@@ -23,6 +24,7 @@ impl Config {
             ("engines.tensorrt-shim", self.engines.tensorrt_shim != next.engines.tensorrt_shim),
             ("control.socket", self.control.socket != next.control.socket),
             ("control.http-port", self.control.http_port != next.control.http_port),
+            ("budget.state-file", self.budget.state_file != next.budget.state_file),
             ("telemetry", self.telemetry != next.telemetry),
             ("output.stdout", output.stdout != next.output.stdout),
             ("output.summary", output.summary != next.output.summary),
@@ -41,7 +43,8 @@ impl Config {
 fn camera_changes(camera: &Camera, next: &Camera) -> Vec<&'static str> {
     let size = |camera: &Camera, which: fn(&(u32, u32)) -> u32| camera.size.as_ref().map(which);
     let keys = [
-        ("source", camera.source != next.source),
+        ("source", camera.source.place() != next.source.place()),
+        ("transport", camera.transport != next.transport),
         ("roi", camera.framing.roi != next.framing.roi),
         ("fit", camera.framing.fit != next.framing.fit),
         ("rotation", camera.framing.rotation != next.framing.rotation),
@@ -58,7 +61,8 @@ mod tests {
     use crate::config::{Config, Folders, Overrides, resolve};
 
     const FILE: &str = "policy = \"default\"\n[engines]\nthreads = 1\n[output]\nqueue = 16\n\
-                        [[camera]]\nname = \"door\"\nsource = \"csi:0\"\ndeadline-ms = 100\n[[camera]]\nname = \"yard\"\nsource = \"csi:1\"\n";
+                        [[camera]]\nname = \"door\"\nsource = \"csi:0\"\ndeadline-ms = 100\n[[camera]]\nname = \"yard\"\nsource = \"csi:1\"\n\
+                        [[camera]]\nname = \"gate\"\nsource = \"rtsp://me:old@gate/1\"\n";
 
     fn config(text: &str) -> Config {
         let folders = Folders { engines: "e".into(), calibration: "c".into() };
@@ -71,9 +75,13 @@ mod tests {
             ("\"default\"", "\"accurate\""),
             ("threads = 1", "threads = 2\nruntime = \"cpu\"\ndeadline-ms = 500\nfolder = \"elsewhere\""),
             ("deadline-ms = 100", "deadline-ms = 50\nstale-after-ms = 70\nstall-after-ms = 900\nretry-cap-ms = 800"),
-            ("[output]", "[budget]\npower-mw = 7500\ntemperature-c = 70\nmode = \"saver\"\nstate-file = \"s\"\n[output]"),
+            ("[output]", "[budget]\npower-mw = 7500\ntemperature-c = 70\nmode = \"saver\"\n[output]"),
             ("deadline-ms = 100", "reuse = { max-change = 0.1, max-age-ms = 100 }"),
             ("policy", "log-level = \"debug\"\ncalibration = \"x\"\npolicy"),
+            ("me:old@", "you:new@"),
+            ("me:old@", ""),
+            ("rtsp://me:old@gate/1\"", "rtsp://gate/1\"\nuser = \"me\"\ncredential = \"gate\""),
+            ("rtsp://me:old@gate/1\"", "rtsp://me@gate/1\"\npassword-file = \"/p\""),
         ];
         let now = config(FILE);
         for (from, to) in free {
@@ -83,6 +91,8 @@ mod tests {
         }
         let fixed = [
             ("\"csi:1\"", "\"csi:2\"", "camera[yard].source"),
+            ("@gate/1", "@gate/2", "camera[gate].source"),
+            ("@gate/1\"", "@gate/1\"\ntransport = \"udp\"", "camera[gate].transport"),
             ("deadline-ms = 100", "roi = [0.0, 0.0, 0.5, 0.5]", "camera[door].roi"),
             ("deadline-ms = 100", "fit = \"centre-crop\"", "camera[door].fit"),
             ("deadline-ms = 100", "rotation = 90", "camera[door].rotation"),
@@ -92,6 +102,7 @@ mod tests {
             ("threads = 1", "tensorrt = \"libx.so\"", "engines.tensorrt"),
             ("[output]", "[control]\nsocket = \"/c\"\n[output]", "control.socket"),
             ("[output]", "[control]\nhttp-port = 9000\n[output]", "control.http-port"),
+            ("[output]", "[budget]\nstate-file = \"s\"\n[output]", "budget.state-file"),
             ("[output]", "[telemetry]\nnvml = false\n[output]", "telemetry"),
             ("queue = 16", "queue = 17", "output.queue"),
             ("queue = 16", "queue = 16\nsocket = \"/s\"", "output.socket"),

@@ -156,3 +156,9 @@ fn frame(picture: Picture, camera: CameraId, sequence: u64, name: Arc<str>) -> R
 pub(super) fn count(pattern: &str) -> Option<u64> {
     list(pattern).ok().and_then(|listing| u64::try_from(listing.files.len()).ok())
 }
+
+/// The names of their frames, in order.
+pub(super) fn names(pattern: &str) -> Option<Vec<String>> {
+    let listing = list(pattern).ok()?;
+    Some(listing.files.iter().map(|file| file.strip_prefix(&listing.folder).unwrap_or(file).to_string_lossy().into_owned()).collect())
+}

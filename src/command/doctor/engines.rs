@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bounded;
 use crate::cli::DoctorArgs;
 use crate::command::kit::{self, Kit, machine};
+use crate::command::print;
 use crate::command::run::millis;
 use crate::config::Runtime;
 use crate::engine::manifest::{Kind, Network, Precision};
@@ -19,9 +19,11 @@ use crate::engine::selftest::{Answers, Compared, LIMIT, LIMIT_FLOAT32, MAX_BYTES
 use crate::engine::tensorrt::{self, software::Found};
 use crate::engine::{Answer, EngineError, hash};
 use crate::error::Error;
+use crate::files;
 use crate::frame::{Frame, Framing};
 use crate::source::decode_image;
 use crate::stats::quantile;
+use crate::tame::Tame;
 use crate::telemetry::{self, Sources, Telemetry};
 
 /// Below the folder of the policies.
@@ -97,7 +99,7 @@ pub(super) fn engines(args: &DoctorArgs) -> Result<(), Error> {
     }
     let path = folder.join(FILE);
     let unread = |reason: String| Error::File { path: path.clone(), reason };
-    let text = bounded::text(&path, MAX_BYTES as u64).map_err(|error| unread(format!("the stored answers: {error}")))?;
+    let text = files::text(&path, MAX_BYTES as u64).map_err(|error| unread(format!("the stored answers: {error}")))?;
     let stored = Stored::read(&text, FILE).map_err(|error| unread(error.to_string()))?;
     let pictures = pictures(&folder, &stored.pictures)?;
     let rows = rows(&kit, &stored, &pictures)?;
@@ -139,7 +141,7 @@ fn pictures(folder: &Path, wanted: &[Picture]) -> Result<Vec<Frame>, Error> {
     let picture = |Picture { file, sha256 }: &Picture| {
         let path = folder.join(file);
         let refuse = |reason: String| Error::File { path: path.clone(), reason };
-        let bytes = bounded::bytes(&path, MAX_PICTURE).map_err(|error| refuse(error.to_string()))?;
+        let bytes = files::bytes(&path, MAX_PICTURE).map_err(|error| refuse(error.to_string()))?;
         let found = hash::of_bytes(&bytes);
         if found != *sha256 {
             return Err(refuse(format!("has sha256 {found}, the stored answers are to {sha256}; install Squint again")));
@@ -164,7 +166,7 @@ fn precision(kit: &Kit, id: &str) -> Precision {
 
 /// Loads an engine and shows it the pictures, each once and then [`ROUNDS`] times more: its first answers, and how long a look takes.
 fn looked(kit: &Kit, id: &str, pictures: &[Frame], rounds: usize) -> Result<(Vec<Answer>, Vec<f64>), Error> {
-    let mut look = kit.load(id)?;
+    let mut look = kit.load(id)?.look;
     let mut answers: Vec<Answer> = Vec::with_capacity(pictures.len());
     let mut seconds = Vec::with_capacity(rounds * pictures.len());
     for round in 0..=rounds {
@@ -228,10 +230,10 @@ struct Head<'a> {
 }
 
 fn as_text(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = print::page();
     let Head { machine, runtimes, stored } = head;
     writeln!(out, "squint {} on {machine}\n{}", env!("CARGO_PKG_VERSION"), runtimes.join("\n"))?;
-    writeln!(out, "answers of squint {} with {} on {}\n", stored.squint, stored.runtime, stored.machine)?;
+    writeln!(out, "answers of squint {} with {} on {}\n", Tame(&stored.squint), Tame(&stored.runtime), Tame(&stored.machine))?;
     let width = rows.iter().map(|row| row.engine.len()).max().unwrap_or(0).max("engine".len());
     let columns = ["runtime", "precision", "result", "agree", "largest", "p50, ms", "p95, ms"];
     let [runtime, precision, result, agree, largest, p50, p95] = columns;
@@ -248,7 +250,7 @@ fn as_text(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
     }
     let reasons = rows.iter().filter_map(|row| Some((row, row.outcome.why()?)));
     for (at, (Row { engine, .. }, why)) in reasons.enumerate() {
-        writeln!(out, "{}{engine}: {why}", if at == 0 { "\n" } else { "" })?;
+        writeln!(out, "{}{engine}: {}", if at == 0 { "\n" } else { "" }, Tame(why))?;
     }
     writeln!(
         out,
@@ -276,7 +278,7 @@ fn as_json(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
     let Head { machine, runtimes, stored } = head;
     let version = env!("CARGO_PKG_VERSION");
     let told = json!({"version": version, "machine": machine, "runtimes": runtimes, "stored": stored, "engines": engines});
-    writeln!(std::io::stdout().lock(), "{told:#}")
+    writeln!(print::raw(), "{told:#}")
 }
 
 /// Writes down what the engines of this machine say of the pictures that lie in `folder`.
@@ -290,7 +292,7 @@ fn store(kit: &Kit, folder: &Path, runtime: String) -> Result<(), Error> {
     let mut wanted = Vec::with_capacity(names.len());
     for file in names {
         let path = folder.join(&file);
-        let bytes = bounded::bytes(&path, MAX_PICTURE).map_err(|error| Error::File { path, reason: error.to_string() })?;
+        let bytes = files::bytes(&path, MAX_PICTURE).map_err(|error| Error::File { path, reason: error.to_string() })?;
         wanted.push(Picture { file, sha256: hash::of_bytes(&bytes) });
     }
     let frames = pictures(folder, &wanted)?;
@@ -305,5 +307,5 @@ fn store(kit: &Kit, folder: &Path, runtime: String) -> Result<(), Error> {
     let bug = |error: serde_json::Error| Error::Bug(format!("answers cannot be written: {error}"));
     let text = Stored::new(made, wanted, engines).to_json().map_err(bug)?;
     Stored::read(&text, FILE).map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
-    std::fs::write(&path, text).map_err(|error| Error::File { path, reason: format!("cannot be written: {error}") })
+    files::write(&path, text.as_bytes()).map_err(|error| Error::File { path, reason: format!("cannot be written: {error}") })
 }

@@ -1,10 +1,10 @@
 //! The profile that is judged: read from its file, or made first of labelled photos or a stream.
 
-use std::path::{Path, PathBuf};
-
 use crate::cli::EvaluateArgs;
+use crate::command::print;
 use crate::command::profile::{self, Ended};
 use crate::error::Error;
+use crate::files::Temporary;
 use crate::lab::profile::{Profile, file};
 use crate::pipeline::clock::Stop;
 use crate::service;
@@ -20,8 +20,8 @@ pub(super) fn gathered(args: &EvaluateArgs) -> Result<Profile, Error> {
     let (folder, out) = match &args.gather.keep_profile {
         Some(path) => (None, path.clone()),
         None => {
-            let folder = Temporary::make()?;
-            let out = folder.0.join(NAME);
+            let folder = Temporary::make("squint-evaluate").map_err(Error::io("a temporary folder"))?;
+            let out = folder.path().join(NAME);
             (Some(folder), out)
         }
     };
@@ -30,11 +30,11 @@ pub(super) fn gathered(args: &EvaluateArgs) -> Result<Profile, Error> {
     };
     let whereto =
         if folder.is_some() { "a temporary file (--keep-profile FILE keeps it)".into() } else { out.display().to_string() };
-    eprintln!("profiling {} first, into {whereto}", first.images.display());
+    print::tell(format_args!("profiling {} first, into {whereto}", first.images.display()));
     let stop = Stop::new();
     service::stop_on_signals(&stop).map_err(Error::io("signals"))?;
     match profile::make(&first, &stop)? {
-        Ended::Written(what) => eprintln!("{what}"),
+        Ended::Written(what) => print::tell(what),
         Ended::Stopped(done, of) => {
             let advice = if folder.is_some() { "nothing is kept" } else { "the same command goes on from there" };
             return Err(profile::stopped(out.display(), format!("stopped with {done} of {of} blocks done; {advice}")));
@@ -48,25 +48,4 @@ pub(super) fn gathered(args: &EvaluateArgs) -> Result<Profile, Error> {
     };
     std::thread::Builder::new().name("ended".into()).spawn(ended).map_err(Error::io("a thread"))?;
     Ok(file::read(&out)?)
-}
-
-/// A folder of our own that is gone when this is.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn make() -> Result<Self, Error> {
-        let folder = std::env::temp_dir().join(format!("squint-evaluate-{}", std::process::id()));
-        // Errors if somebody else made it before us.
-        std::fs::create_dir(&folder).map_err(Error::io(folder.display()))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let path: &Path = &self.0;
-        if let Err(error) = std::fs::remove_dir_all(path) {
-            log::warn!("{}: cannot be removed: {error}", path.display());
-        }
-    }
 }

@@ -12,7 +12,7 @@ use image::metadata::Orientation;
 
 use super::room::{MOST, Room};
 use super::{bmp, jpeg, png, turn, webp};
-use crate::bounded;
+use crate::files;
 use crate::frame::MAX_SIDE;
 
 /// Largest picture file, bytes: JPEG and WebP are read as a whole.
@@ -78,7 +78,7 @@ pub(super) fn decode(path: &Path) -> Result<Picture, String> {
         }
     }
     file.rewind().map_err(|e| e.to_string())?;
-    let whole = || bounded::bytes(path, MAX_BYTES).map_err(|error| error.to_string());
+    let whole = || files::bytes(path, MAX_BYTES).map_err(|error| error.to_string());
     let magic = &magic[..known];
     // Damaged files have made decoders panic before.
     let decoded = catch_unwind(AssertUnwindSafe(|| match magic {
@@ -106,7 +106,7 @@ fn open(path: &Path) -> Result<File, String> {
     }
     match facts.len() {
         0 => Err("the file is empty".into()),
-        1..=MAX_BYTES => File::open(path).map_err(|e| e.to_string()),
+        1..=MAX_BYTES => files::regular(path).map_err(|e| e.to_string()),
         more => Err(format!("{more} bytes; at most {} MiB are read of a photo", MAX_BYTES >> 20)),
     }
 }

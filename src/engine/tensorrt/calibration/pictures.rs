@@ -7,9 +7,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::bounded;
 use crate::engine::manifest::{InputSpec, View};
 use crate::engine::preprocess::Preprocessor;
+use crate::files;
 use crate::frame::Framing;
 use crate::source::{Foreign, decode_image, is_image};
 
@@ -85,7 +85,7 @@ impl Pictures {
                 log::warn!("{}: {told}", place.display());
             }
         } else {
-            let text = bounded::text(place, MAX_LIST).map_err(|reason| PicturesError::Io { path: place.to_owned(), reason })?;
+            let text = files::text(place, MAX_LIST).map_err(|reason| PicturesError::Io { path: place.to_owned(), reason })?;
             let folder = place.parent().unwrap_or(Path::new(""));
             for (line, name) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#')) {
                 let path = folder.join(name.trim());
