@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use log::{Level, info, log, warn};
 
 use super::kit::Kit;
-use crate::budget::{Because, CPU, Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
+use crate::budget::{Because, CPU, ChosenBy, Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
 use crate::config::{self, Tegrastats};
 use crate::engine::MAX_ENGINES;
 use crate::error::Error;
@@ -147,20 +147,22 @@ impl Board {
         }
     }
 
-    fn note(&self, sample: &Sample, stepped: &Stepped, doubts: &[Doubt]) {
+    fn note(&self, sample: &Sample, stepped: &Stepped, doubts: Option<&[Doubt]>) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         match latest.as_mut() {
             Some(latest) => {
                 latest.sample.clone_from(sample);
                 latest.stepped.clone_from(stepped);
-                latest.doubts.clear();
-                latest.doubts.extend_from_slice(doubts);
+                if let Some(doubts) = doubts {
+                    latest.doubts = doubts.to_vec();
+                }
                 latest.samples += 1;
                 latest.cost += sample.cost;
             }
             None => {
                 let (sample, cost) = (sample.clone(), sample.cost);
-                *latest = Some(Latest { sample, stepped: stepped.clone(), doubts: doubts.to_vec(), samples: 1, cost });
+                let doubts = doubts.unwrap_or_default().to_vec();
+                *latest = Some(Latest { sample, stepped: stepped.clone(), doubts, samples: 1, cost });
             }
         }
     }
@@ -277,19 +279,17 @@ fn place(file: &Path, on_cpu: bool) -> PathBuf {
 #[derive(Default)]
 struct Teller {
     said: Option<(Standing, String)>,
-    mode: Option<String>,
+    mode: Option<(Mode, ChosenBy)>,
     doubts: BTreeSet<String>,
     unreachable: BTreeSet<&'static str>,
 }
 
 impl Teller {
-    fn tell(&mut self, inventory: &Inventory, stepped: &Stepped, doubts: &[Doubt]) {
+    fn tell(&mut self, inventory: &Inventory, stepped: &Stepped, doubts: Option<&[Doubt]>) {
         if let Some((mode, by)) = stepped.mode {
-            let text = format!("{} ({})", mode.name(), by.name());
-            if self.mode.as_ref().is_some_and(|said| *said != text) {
-                info!(event = events::BUDGET_MODE; "budget mode {text}");
+            if self.mode.replace((mode, by)).is_some_and(|said| said != (mode, by)) {
+                info!(event = events::BUDGET_MODE; "budget mode {} ({})", mode.name(), by.name());
             }
-            self.mode = Some(text);
         }
         if self.said.as_ref().is_none_or(|(said, _)| differs(said, &stepped.is)) {
             let line = sentence(inventory, stepped);
@@ -305,6 +305,7 @@ impl Teller {
                 warn!(event = events::LIMIT_UNREACHABLE, reason = limit.why.name(); "{}", unreachable(limit));
             }
         }
+        let Some(doubts) = doubts else { return };
         for doubt in doubts {
             if !self.doubts.contains(&doubt.sensor) {
                 warn!(event = events::SENSOR_DOUBTED, reason = doubt.why; "sensor {} is left out: {}", doubt.sensor, doubt.why);

@@ -105,7 +105,7 @@ fn up_to(limit: u64, file: File) -> Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(larger(limit)) } else { Ok(bytes) }
 }
 
-fn larger(limit: u64) -> Error {
+pub(super) fn larger(limit: u64) -> Error {
     let what = format!("larger than {limit} bytes, the most that is read of such a file; is it the right one?");
     Error::new(ErrorKind::InvalidData, what)
 }

@@ -18,7 +18,7 @@ use super::desk::{EngineState, Shift, ShiftId};
 use super::pool::Pool;
 use super::thread::Thread;
 use super::worker::{House, dismiss, hire};
-use super::{Crew, DRAIN_LIMIT, PipelineError};
+use super::{Crew, DRAIN_LIMIT, NO_HURRY, PipelineError};
 
 /// How one camera wants its frames treated, as far as that can change while it runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +38,8 @@ pub struct Tuning {
 impl From<&Camera> for Tuning {
     /// As the configuration says.
     fn from(camera: &Camera) -> Self {
-        let Camera { deadline, stale_after, stall_after, retry_cap, reuse, .. } = *camera;
+        let Camera { stale_after, stall_after, retry_cap, reuse, .. } = *camera;
+        let deadline = camera.deadline.unwrap_or(NO_HURRY);
         Self { deadline, stale_after, stall_after, retry_cap, reuse }
     }
 }
@@ -161,6 +162,13 @@ impl Remote {
         self.0.house.dispatcher.tune(index, tuning.deadline, tuning.reuse);
     }
 
+    /// The camera at `index` is opened at once, if it waits because it refused the login.
+    pub fn try_again(&self, index: usize) {
+        if let Some(pool) = self.0.pools.get(index) {
+            pool.knobs.try_again();
+        }
+    }
+
     /// The mode and the engines on duty; nothing once the pipeline has come to its end.
     pub fn engines(&self) -> Option<(Mode, Vec<EngineState>)> {
         self.0.house.dispatcher.state()
@@ -168,6 +176,13 @@ impl Remote {
 
     /// Every camera.
     pub fn cameras(&self) -> Vec<CameraState> {
+        let mut cameras = Vec::new();
+        self.read_cameras(&mut cameras);
+        cameras
+    }
+
+    /// Every camera, in place of what `into` held. Allocates nothing once `into` has been used.
+    pub fn read_cameras(&self, into: &mut Vec<CameraState>) {
         let state = |pool: &Pool| {
             let (phase, since, next_try) = pool.ledger.phase();
             // What has ended first: a frame that ends in between counts as under way.
@@ -184,6 +199,7 @@ impl Remote {
                 drops,
             }
         };
-        self.0.pools.iter().map(state).collect()
+        into.clear();
+        into.extend(self.0.pools.iter().map(state));
     }
 }

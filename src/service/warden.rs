@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use log::{Level, error, info, log};
 
 use super::judge::{Judge, Trouble};
+use super::leash::Leash;
 use super::notify;
 use crate::events;
 use crate::observe::CameraPhase;
@@ -64,6 +65,8 @@ pub struct Warden {
     pub stop: Stop,
     /// Where the findings go.
     pub findings: Arc<Findings>,
+    /// The terminal that it is started from.
+    pub leash: Leash,
     /// What the status says while all is well.
     pub describe: Describe,
 }
@@ -81,12 +84,21 @@ impl Warden {
         let (mut ready, mut told) = (false, None::<Instant>);
         // Whether systemd knows that it is ready.
         let mut said = false;
+        // Used again in each round, so that a quiet service allocates nothing.
+        let (mut cameras, mut beats) = (Vec::new(), Vec::new());
         loop {
-            let (now, cameras) = (Instant::now(), self.remote.cameras());
+            let now = Instant::now();
+            self.remote.read_cameras(&mut cameras);
+            self.vitals.board.read_beats(&mut beats);
             if cameras.iter().all(|camera| camera.phase == CameraPhase::Ended) {
                 return;
             }
-            let troubles = judge.troubles(now, &self.vitals.board.beats(), &cameras, source::stuck());
+            if self.leash.is_lost() {
+                info!(event = events::STOPPING; "the terminal that it was started from is gone; finishing the frames on their way");
+                self.stop.stop();
+                return;
+            }
+            let troubles = judge.troubles(now, &beats, &cameras, source::stuck());
             self.tell(&troubles, &mut known);
             if troubles.is_empty() {
                 notify::alive();
@@ -100,7 +112,7 @@ impl Warden {
                 log!(level, event = events::STARTED; "ready: {status}");
                 said = notify::ready(&status);
                 told = Some(now);
-            } else if told.is_none_or(|at| now.saturating_duration_since(at) >= STATUS_EVERY) {
+            } else if notify::is_heard() && told.is_none_or(|at| now.saturating_duration_since(at) >= STATUS_EVERY) {
                 let status = self.status(ready, &troubles, &cameras);
                 if ready && !said {
                     said = notify::ready(&status);

@@ -74,6 +74,10 @@ impl Steward {
         let what = self.put_on_duty(config, BTreeMap::new())?;
         for (index, camera) in cameras.iter().enumerate() {
             self.remote()?.tune(index, &Tuning::from(camera));
+            if let Some(opener) = self.openers.get().and_then(|openers| openers.get(index)) {
+                opener.log_in(&camera.source, &camera.login);
+            }
+            self.remote()?.try_again(index);
         }
         log::set_max_level(level);
         Ok(what)
@@ -90,6 +94,9 @@ impl Steward {
 
     /// Sends engines to the CPU that fail on the GPU again and again, if they have a choice.
     pub(super) fn spare_the_lost(&self) {
+        if self.now().duty.engines.iter().all(|placed| placed.on_gpu.is_empty()) {
+            return;
+        }
         let Some((_, engines)) = self.remote.get().and_then(Remote::engines) else { return };
         let mut lost = BTreeMap::new();
         {
