@@ -45,6 +45,24 @@ fn refused(told: Told, code: i32, words: &[&str], profile: &Path) {
 }
 
 #[test]
+fn a_policy_is_written_though_nobody_can_take_what_is_told_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = profiles::small(folder.path(), 60);
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap().into();
+    let unread = || std::process::Stdio::from(std::io::pipe().unwrap().1);
+    for kind in [None, Some("chain")] {
+        for (out, code) in [(full(), 74), (unread(), 0)] {
+            let mut train = squint(["train", "--profile", profile.to_str().unwrap(), "--out"]);
+            train.arg(policy_path(&profile)).args(kind.into_iter().flat_map(|kind| ["--kind", kind])).stdout(out);
+            let output = train.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{kind:?}: {}", String::from_utf8_lossy(&output.stderr));
+            policy(&profile);
+            fs::remove_file(policy_path(&profile)).unwrap();
+        }
+    }
+}
+
+#[test]
 fn the_published_chain_is_written_with_cross_validated_figures_and_every_step_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let profile = profiles::small(folder.path(), 300);

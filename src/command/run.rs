@@ -138,7 +138,8 @@ fn serve(
     outcome?;
     match sink::missing(&summary.all) {
         // Whoever stops a run early has what was wanted.
-        Some(sentence) if finite && !stop.is_stopped() => Err(Error::Unanswered(sentence)),
+        Some(_) if stop.is_stopped() => Ok(()),
+        Some(sentence) if finite => Err(Error::Unanswered(sentence)),
         Some(sentence) => {
             warn!("{sentence}");
             Ok(())
