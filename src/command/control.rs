@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::print;
 use crate::cli::{At, SetArgs, SettingWord, StatusArgs};
 use crate::config::MAX_BYTES;
 use crate::control::client::{self, Answered, ClientError};
@@ -24,8 +25,8 @@ const HOME: &str = "\x1b[H\x1b[J";
 pub(crate) fn status(args: &StatusArgs) -> Result<(), Error> {
     let socket = socket(&args.at)?;
     let here = Opening::here(true, None);
-    let mut out = std::io::stdout().lock();
-    let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io("standard output"));
+    let mut out = print::raw();
+    let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io(print::STDOUT));
     if !args.watch {
         let told = settled(&socket, client::ask_all(&socket, "/status", None, STATUS_PATIENCE).map_err(failure)?)?;
         return print(&if args.json { told } else { page::page(&read(&socket, &told)?, here.colour) });
@@ -63,7 +64,7 @@ fn change(socket: &Path, target: &str, value: &str) -> Result<(), Error> {
     let answered = client::ask_all(socket, target, Some(value), CHANGE_PATIENCE).map_err(failure)?;
     let told = settled(socket, answered)?;
     let message = said(&told, "message").unwrap_or(told);
-    writeln!(std::io::stdout(), "{}", message.trim_end()).map_err(Error::io("standard output"))
+    print::line(message.trim_end())
 }
 
 /// The body, if all went well; otherwise what the daemon has against it.

@@ -12,6 +12,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::kit::{Kit, is_fatal, probe};
+use super::print;
 use super::run::millis;
 use crate::cli::{Common, EnginesCommand, PlanArgs};
 use crate::config::Overrides;
@@ -19,6 +20,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::manifest::{Kind, Manifest};
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::error::Error;
+use crate::tame::Tame;
 
 impl Common {
     /// The kit of a command that needs no camera.
@@ -30,7 +32,7 @@ impl Common {
 }
 
 fn out(error: std::io::Error) -> Error {
-    Error::io("standard output")(error)
+    Error::io(print::STDOUT)(error)
 }
 
 /// What was typed.
@@ -57,7 +59,6 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
     let catalog = &kit.catalog;
     let mut manifests: Vec<&Manifest> = catalog.ids().filter_map(|id| catalog.get(id)).collect();
     manifests.sort_by_key(|manifest| catalog.prior(&manifest.id).map_or(std::time::Duration::MAX, |(p50, _)| p50));
-    let mut stdout = std::io::stdout().lock();
     if as_json {
         let engines = manifests.iter().map(|manifest| {
             let mut engine = describe(catalog, manifest);
@@ -65,8 +66,9 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
             engine
         });
         let engines: Vec<_> = engines.collect();
-        return writeln!(stdout, "{:#}", json!(engines)).map_err(out);
+        return writeln!(print::raw(), "{:#}", json!(engines)).map_err(out);
     }
+    let mut stdout = print::page();
     writeln!(stdout, "{:<26} {:>9} {:>10} {:>16} {:>6} {:>9}  what it is", "engine", "precision", "top-1", "95 %", "n", "ms")
         .map_err(out)?;
     for manifest in manifests {
@@ -78,7 +80,8 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
         let ms = catalog.prior(&manifest.id).map_or("-".into(), |(p50, _)| format!("{:.2}", millis(p50)));
         let precision = precision(manifest);
         let id = &manifest.id;
-        writeln!(stdout, "{id:<26} {precision:>9} {top1:>10} {ci:>16} {n:>6} {ms:>9}  {}", manifest.description).map_err(out)?;
+        writeln!(stdout, "{id:<26} {precision:>9} {top1:>10} {ci:>16} {n:>6} {ms:>9}  {}", Tame(&manifest.description))
+            .map_err(out)?;
     }
     writeln!(
         stdout,
@@ -133,14 +136,14 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
 /// Checks every file, loads every engine and lets it look at a few pictures; reads every plan. Fails if any of it fails.
 fn verify(args: &PlanArgs) -> Result<(), Error> {
     let kit = kit(args)?;
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", probe(&kit.runtime)?).map_err(out)?;
+    let mut stdout = print::page();
+    writeln!(stdout, "{}", Tame(probe(&kit.runtime)?)).map_err(out)?;
     let (catalog, problems) = Catalog::open(kit.catalog.folder());
     let mut bad = BTreeSet::new();
     for problem in problems.iter().filter(|problem| is_fatal(problem.level)) {
         let id = problem.engine.as_deref().unwrap_or("-");
         bad.insert(id);
-        writeln!(stdout, "BAD  {id:<26} {}", problem.text).map_err(out)?;
+        writeln!(stdout, "BAD  {id:<26} {}", Tame(&problem.text)).map_err(out)?;
     }
     let all = bad.len() + catalog.ids().count();
     for id in catalog.ids() {
@@ -154,7 +157,7 @@ fn verify(args: &PlanArgs) -> Result<(), Error> {
             }
             Err(error) => {
                 bad.insert(id);
-                writeln!(stdout, "BAD  {id:<26} {error}").map_err(out)?;
+                writeln!(stdout, "BAD  {id:<26} {}", Tame(error)).map_err(out)?;
             }
         }
     }

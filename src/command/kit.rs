@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use log::{LevelFilter, warn};
 
 use super::runtimes::{Gpu, Runtimes};
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Overrides, Pace};
 use crate::engine::catalog::{Catalog, Level};
 use crate::engine::looker::Loaded;
 use crate::engine::manifest::{Kind, Manifest};
@@ -20,7 +21,7 @@ use crate::error::Error;
 use crate::events;
 use crate::features;
 use crate::files;
-use crate::pipeline::{Crew, Loader};
+use crate::pipeline::{Crew, ENGINE_DEADLINE, Loader, PATIENT_DEADLINE};
 use crate::policy::file::{EngineInfo, MAX_BYTES, PolicyFile};
 use crate::policy::{Plan, Policy};
 
@@ -110,7 +111,14 @@ impl Kit {
                 Ok((id.as_str().into(), loader))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Crew { policy, engines, labels, deadline: self.config.engines.deadline, budget: None })
+        let unhurried = self.config.cameras.iter().all(|camera| camera.pace == Pace::Fast);
+        let deadline = if unhurried { self.patience() } else { self.config.engines.deadline.unwrap_or(ENGINE_DEADLINE) };
+        Ok(Crew { policy, engines, labels, deadline, budget: None })
+    }
+
+    /// How long a look may take before the engine counts as stuck, where nobody waits for the answer.
+    pub(super) fn patience(&self) -> Duration {
+        self.config.engines.deadline.unwrap_or(PATIENT_DEADLINE)
     }
 
     /// One engine, loaded on this thread; what is odd about it is left to the caller.

@@ -17,6 +17,7 @@ use log::{info, warn};
 
 use super::energy::Meter;
 use super::kit::{self, Kit, engine_info, machine};
+use super::print;
 use super::truth;
 use crate::cli::ProfileArgs;
 use crate::engine::{Labels, MAX_ENGINES};
@@ -54,13 +55,12 @@ pub(crate) fn profile(args: &ProfileArgs) -> Result<(), Error> {
     let stop = Stop::new();
     service::stop_on_signals(&stop).map_err(Error::io("signals"))?;
     match make(args, &stop)? {
-        Ended::Written(what) => println!("{what}; written to {}", args.out.display()),
+        Ended::Written(what) => print::line(format_args!("{what}; written to {}", args.out.display())),
         Ended::Stopped(done, of) => {
             let advice = "the same command with --resume goes on from there";
-            return Err(stopped(args.out.display(), format!("stopped with {done} of {of} blocks done; {advice}")));
+            Err(stopped(args.out.display(), format!("stopped with {done} of {of} blocks done; {advice}")))
         }
     }
-    Ok(())
 }
 
 /// The error of whoever was told to stop before `what` was there.

@@ -3,12 +3,12 @@
 pub(super) mod candidates;
 pub(super) mod published;
 
-use std::io::Write;
 use std::time::SystemTime;
 
 use log::warn;
 
 use super::evaluate::decision_ms;
+use super::print;
 use crate::cli::{KindWord, TrainArgs};
 use crate::engine::EngineIdx;
 use crate::error::Error;
@@ -48,8 +48,11 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     let pool = candidates::pool(args, &profile)?;
     let (chooser, wanted) = candidates::chooser(args, &profile, reference, &pool)?;
     let everything: Vec<usize> = (0..profile.cases.len()).collect();
-    let mut out = std::io::stdout().lock();
-    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io("standard output"));
+    let mut page = print::Aside::begin();
+    let mut say = |line: String| {
+        page.say(line);
+        Ok::<(), Error>(())
+    };
 
     say(format!(
         "1. profile    {} labelled frames, {} engines ({})",
@@ -134,7 +137,8 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     );
     let text = to_toml(&policy, &profile, &Provenance { name: name.to_owned(), description, made })?;
     files::write(&args.out, text.as_bytes()).map_err(Error::io(args.out.display()))?;
-    say(format!("written to {}", args.out.display()))
+    say(format!("written to {}", args.out.display()))?;
+    page.finish()
 }
 
 /// The policy in a few lines.

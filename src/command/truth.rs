@@ -21,7 +21,9 @@ use crate::files;
 /// Largest labels file that is read, rows.
 const MAX_ROWS: usize = 5_000_000;
 /// Largest labels file that is read, bytes.
-const MAX_BYTES: u64 = 512 << 20;
+const MAX_BYTES: u64 = 128 << 20;
+/// Longest line that is read, bytes. Memory then stays below some five times the file's size.
+const MAX_RECORD: usize = 1 << 16;
 
 impl Naming {
     const ALL: [Self; 3] = [Self::Index, Self::Wnid, Self::Name];
@@ -109,7 +111,7 @@ pub(crate) fn photos(
 
 /// The file's bytes.
 fn read(csv: &Path) -> Result<Vec<u8>, Error> {
-    files::typed_bytes(csv, MAX_BYTES)
+    files::records(csv, MAX_BYTES, MAX_RECORD)
         .map_err(|error| Error::File { path: csv.to_owned(), reason: format!("cannot be read: {error}") })
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::protocol::{Answer, JSON, METRICS, Method, Refusal, Request, TEXT};
 use super::{Setting, Steering, process};
 use crate::observe::{Mode, State, metrics};
+use crate::tame::Tame;
 
 /// Which door a request came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +129,7 @@ fn ready(state: &State) -> Answer {
 }
 
 fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+    Tame(text).to_string()
 }
 
 #[cfg(test)]

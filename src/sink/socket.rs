@@ -47,6 +47,8 @@ pub struct Socket {
     counts: SocketCounts,
     /// Nobody could be let in lately, which was told.
     full: bool,
+    /// Records that a reader missed, not yet asked for.
+    missed: u64,
 }
 
 struct Reader {
@@ -65,7 +67,7 @@ enum Parted {
 impl Socket {
     /// Listens at `path`, for the owner and the group. A socket that a dead process left behind is replaced; anything else is not.
     pub fn open(path: &Path) -> Result<Self, SinkError> {
-        Ok(Self { door: Listening::open(path)?, readers: Vec::new(), counts: SocketCounts::default(), full: false })
+        Ok(Self { door: Listening::open(path)?, readers: Vec::new(), counts: SocketCounts::default(), full: false, missed: 0 })
     }
 
     /// What happened to the readers so far.
@@ -87,6 +89,7 @@ impl Socket {
     pub fn write(&mut self, line: &[u8], now: Instant) {
         self.admit(now);
         let counts = &mut self.counts;
+        let before = counts.skipped;
         self.readers.retain_mut(|reader| match reader.offer(line, now) {
             Ok(taken) => {
                 counts.skipped += u64::from(!taken);
@@ -101,6 +104,7 @@ impl Socket {
                 false
             }
         });
+        self.missed += u64::from(counts.skipped > before);
     }
 
     fn admit(&mut self, now: Instant) {
@@ -192,6 +196,10 @@ impl Sink for Socket {
     fn publish(&mut self, _report: &Report, json: &[u8]) -> Result<(), SinkError> {
         self.write(json, Instant::now());
         Ok(())
+    }
+
+    fn missed(&mut self) -> u64 {
+        std::mem::take(&mut self.missed)
     }
 
     /// Sends what waits, as far as the readers take it at once.

@@ -18,6 +18,7 @@ use crate::stats;
 pub(crate) struct Truth {
     classes: HashMap<Box<str>, u32>,
     seen: u64,
+    unanswered: u64,
     top1: u64,
     top5: u64,
     tally: Tally,
@@ -39,7 +40,7 @@ impl Truth {
         }
         let classes = listed.into_iter().map(|Listed { file, class, .. }| (file, class)).collect();
         let tally = Tally::new(known.classes.len(), [("the policy", promised)]);
-        Ok(Self { classes, seen: 0, top1: 0, top5: 0, tally })
+        Ok(Self { classes, seen: 0, unanswered: 0, top1: 0, top5: 0, tally })
     }
 
     /// Counts a report, if its file has a label. No answer is a wrong answer.
@@ -53,6 +54,8 @@ impl Truth {
             self.top1 += u64::from(place == Some(0));
             self.top5 += u64::from(place.is_some());
             self.tally.add(0, class, top.first().map(|top| top.class));
+        } else {
+            self.unanswered += 1;
         }
     }
 
@@ -63,7 +66,13 @@ impl Truth {
         }
         let share = |hits: u64| hits as f64 / self.seen as f64;
         let (low, high) = stats::wilson95(self.top1, self.seen);
-        Some(Accuracy { n: self.seen, top1: share(self.top1), top1_ci95: [low, high], top5: share(self.top5) })
+        Some(Accuracy {
+            n: self.seen,
+            unanswered: self.unanswered,
+            top1: share(self.top1),
+            top1_ci95: [low, high],
+            top5: share(self.top5),
+        })
     }
 
     /// Why the labels look wrong, if they do.

@@ -9,6 +9,7 @@ use super::Photo;
 use crate::cli::Naming;
 use crate::engine::Labels;
 use crate::error::Error;
+use crate::source::{Foreign, is_image};
 
 /// What to do about folders whose names are not clear.
 const WAYS_OUT: &str = "or name a table with --labels";
@@ -83,13 +84,16 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     Ok(entries)
 }
 
-/// Everything in `folder` that has the name of a picture.
+/// Everything in `folder` that has the name of a picture, also what will turn out to be none. Pictures of kinds that are not read are
+/// logged.
 pub(super) fn pictures(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
-    let is_picture = |path: &Path| {
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-        ["jpg", "jpeg", "png", "webp", "bmp"].contains(&ending.as_str()) && path.is_file()
-    };
-    Ok(entries(folder)?.into_iter().filter(|(_, path)| is_picture(path)).collect())
+    let (mut found, mut foreign) = (entries(folder)?, Foreign::default());
+    found.iter().for_each(|(_, path)| foreign.note(path));
+    found.retain(|(_, path)| is_image(path));
+    if let Some(told) = foreign.sentence() {
+        log::warn!("{}: {told}", folder.display());
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

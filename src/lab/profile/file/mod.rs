@@ -4,8 +4,10 @@
 //! back one group of rows at a time; [`read`] gives the whole table. Not for deciding what is measured.
 
 mod columns;
+mod footer;
 mod pages;
 mod read;
+mod thrift;
 mod write;
 
 #[cfg(test)]
