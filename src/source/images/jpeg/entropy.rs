@@ -264,9 +264,8 @@ impl Walk<'_> {
                 restarts = (restarts + 1) % 8;
                 (bits, state) = (Bits::new(self.bytes, at), State::default());
             }
-            self.unit(unit % units.0, unit / units.0, &mut bits, &mut state, known).map_err(|what| {
-                if bits.is_short() { self.short(&bits) } else { format!("damaged: {what} in the picture") }
-            })?;
+            self.unit(unit % units.0, unit / units.0, &mut bits, &mut state, known)
+                .map_err(|what| if bits.is_short() { self.short(&bits) } else { format!("damaged: {what} in the picture") })?;
             if bits.is_short() {
                 return Err(self.short(&bits));
             }
@@ -310,14 +309,7 @@ impl Walk<'_> {
         (blocks(self.head.width, part.across, across), blocks(self.head.height, part.down, down))
     }
 
-    fn unit(
-        &self,
-        x: usize,
-        y: usize,
-        bits: &mut Bits<'_>,
-        state: &mut State,
-        known: &mut [Vec<u64>],
-    ) -> Result<(), &'static str> {
+    fn unit(&self, x: usize, y: usize, bits: &mut Bits<'_>, state: &mut State, known: &mut [Vec<u64>]) -> Result<(), &'static str> {
         let alone = self.scan.parts.len() == 1;
         for (place, means, others) in &self.scan.parts {
             let part = &self.head.components[*place];

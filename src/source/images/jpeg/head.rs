@@ -186,17 +186,7 @@ fn sizes(body: &[u8], progressive: bool) -> Result<Head, String> {
     if !components.iter().all(is_fine) {
         return Err(damaged());
     }
-    Ok(Head {
-        width,
-        height,
-        components,
-        progressive,
-        rgb: false,
-        first_scan: 0,
-        lacks_tables: false,
-        exif: None,
-        adobe: None,
-    })
+    Ok(Head { width, height, components, progressive, rgb: false, first_scan: 0, lacks_tables: false, exif: None, adobe: None })
 }
 
 /// What a scan says: which components, with which tables, and which coefficients.
