@@ -129,7 +129,8 @@ fn every_flag_of_the_chain_is_heeded_and_a_seed_makes_the_same_file() {
 
 #[test]
 fn labels_that_look_wrong_are_refused_with_the_likely_reason_unless_they_are_to_be_trusted() {
-    let wrong: [(&str, fn(u32) -> u32, &str); 3] = [
+    type Wrong = (&'static str, fn(u32) -> u32, &'static str);
+    let wrong: [Wrong; 3] = [
         ("counted from 1", |label| (label + 1).min(profiles::CLASSES - 1), "answers are the label minus 1"),
         ("from -1", |label| label.saturating_sub(1), "answers are the label plus 1"),
         ("in another order", |label| profiles::CLASSES - 1 - label, "answers are another class that is the same for each label"),

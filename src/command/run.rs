@@ -309,7 +309,7 @@ impl Session<'_> {
             accuracy: listener.truth.as_ref().and_then(Truth::accuracy),
         };
         if let Some(doubt) = listener.truth.as_ref().and_then(Truth::doubt) {
-            warn!("{doubt}");
+            warn!(event = events::LABELS_DOUBTED; "{doubt}");
         }
         let summary = listener.counters.summary(&facts);
         // Before anything is told: standard error may not take it, or take its time.
