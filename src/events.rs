@@ -78,6 +78,8 @@ pub const LIMITED: &[Event] = &[
     ENGINE_RETURNED,
     SINK_FAILED,
     READERS_WAIT,
+    READER_REFUSED,
+    CAMERA_STARVED,
     RELOAD_REFUSED,
     BUG,
 ];
@@ -85,6 +87,7 @@ pub const LIMITED: &[Event] = &[
 /// Which fault is over when an event comes: its line says how many of the fault's lines were left out.
 pub const ENDS: &[(Event, Event)] = &[
     (CAMERA_DELIVERING, CAMERA_LOST),
+    (CAMERA_ANSWERED, CAMERA_STARVED),
     (ENGINE_RECOVERED, ENGINE_FAILED),
     (SINK_RECOVERED, SINK_FAILED),
     (RELOADED, RELOAD_REFUSED),
@@ -211,6 +214,21 @@ events! {
     READERS_WAIT Warn "readers-wait" "9ffbc538ce8347c88a05e8fde0879bcb"
         "Squint has no descriptors left for those who come to a socket; they wait at its door until there are some."
         "See who holds so many: `ls -l /proc/PID/fd`. LimitNOFILE= of the unit is the limit."
+    READER_REFUSED Warn "reader-refused" "e4fb40cec9d64c77a8d98a5a05000eb0"
+        "As many readers are connected to the socket of the records as there may be; one more was turned away."
+        "See who they are: `ss -xp src /run/squint/reports.sock`. One reader may hand records on to many."
+    LIMITS_SHORT Warn "limits-short" "8d5de01babd3415393077bc5d1bb3619"
+        "The cameras need more threads or descriptors than this process may have; those that find none left are not opened."
+        "Raise TasksMax= or LimitNOFILE= of the unit, as the text says, or take fewer cameras."
+    CAMERA_STARVED Warn "camera-starved" "27f3e375cf3a4b668439a50ce643c7a9"
+        "A camera delivers, but no engine has looked at any of its frames for some seconds."
+        "The engines have too much to do: a cheaper policy, fewer cameras, fewer frames (rate-hz), or a longer deadline-ms."
+    CAMERA_ANSWERED Info "camera-answered" "c60e8a0141ce4dfdbe43a92eaa81c6b0"
+        "Engines look at the frames of a camera again that had none for some seconds."
+        "Nothing."
+    RELOAD_HUNG Error "reload-hung" "7da90059602045a79cf433d9eb7aa923"
+        "A reload has not come to its end in time and was given up; what was in force stays in force."
+        "See which file it reads: a network drive that is gone, a model that does not end. The next reload is tried on another thread."
     RUNTIME_LOADED Info "runtime-loaded" "cd4b7f707cd56c049c67007c61727443"
         "Which ONNX Runtime library was loaded."
         "Nothing."

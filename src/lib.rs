@@ -21,6 +21,7 @@ pub mod events;
 pub mod features;
 pub mod frame;
 pub mod lab;
+pub mod limits;
 pub mod mailbox;
 pub mod observe;
 pub mod pipeline;

@@ -11,6 +11,8 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// A listening socket. Its file is removed at the end, if it is still this one.
 #[derive(Debug)]
 pub struct Listening {
@@ -79,6 +81,12 @@ impl Listening {
     /// To accept from; not blocking.
     pub fn listener(&self) -> &UnixListener {
         &self.listener
+    }
+
+    /// True if somebody waits to be accepted.
+    pub fn has_callers(&self) -> bool {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.listener, PollFlags::IN)], Some(&at_once)).is_ok_and(|ready| ready > 0)
     }
 }
 

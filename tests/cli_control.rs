@@ -35,7 +35,7 @@ struct House {
 impl House {
     fn open() -> Self {
         let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::new());
-        let places = Control { socket: Some(folder.path().join("control.sock")), http_port: None };
+        let places = Control { socket: Some(folder.path().join("control.sock")), ..Control::default() };
         let server = Some(Server::start(&places, fake.clone(), &Stop::new()).unwrap());
         Self { folder, fake, server }
     }

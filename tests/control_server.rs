@@ -39,7 +39,7 @@ struct House {
 impl House {
     fn open() -> Self {
         let (folder, fake, stop) = (tempfile::tempdir().unwrap(), Fake::new(), Stop::new());
-        let places = Control { socket: Some(folder.path().join("control.sock")), http_port: Some(0) };
+        let places = Control { socket: Some(folder.path().join("control.sock")), http_port: Some(0), ..Control::default() };
         let server = Server::start(&places, fake.clone(), &stop).unwrap();
         let port = server.port().unwrap();
         Self { folder, fake, stop, server: Some(server), port }
@@ -362,7 +362,7 @@ fn only_owner_and_group_may_connect_and_what_is_at_the_path_is_respected() {
     let house = House::open();
     assert_eq!(fs::metadata(house.path()).unwrap().permissions().mode() & 0o777, 0o660);
     let start = |path: PathBuf| {
-        let places = Control { socket: Some(path), http_port: None };
+        let places = Control { socket: Some(path), ..Control::default() };
         Server::start(&places, Fake::new(), &Stop::new()).map_err(|error| error.to_string())
     };
     let taken = start(house.path()).map(drop).unwrap_err();
@@ -381,7 +381,7 @@ fn only_owner_and_group_may_connect_and_what_is_at_the_path_is_respected() {
     drop(start(stale.clone()).unwrap());
     assert!(!stale.exists());
 
-    let places = Control { socket: None, http_port: Some(house.port) };
+    let places = Control { http_port: Some(house.port), ..Control::default() };
     let port = Server::start(&places, Fake::new(), &Stop::new()).map(drop).unwrap_err();
     assert!(matches!(port, ControlError::Port { .. }) && port.to_string().contains("control.http-port"), "{port}");
 }

@@ -71,6 +71,10 @@ fn settled(socket: &Path, answered: Answered) -> Result<String, Error> {
     match status {
         200 => Ok(body),
         400 => Err(Error::Usage(why())),
+        403 => {
+            let reason = std::io::Error::new(std::io::ErrorKind::PermissionDenied, why());
+            Err(Error::Io { what: "no permission".into(), reason })
+        }
         409 => Err(Error::Unfit(why())),
         503 => Err(Error::Missing(format!("squint at {} is busy: {}", socket.display(), why()))),
         _ => Err(Error::Bug(why())),

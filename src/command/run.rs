@@ -11,6 +11,7 @@ use log::{info, warn};
 use super::board::Board;
 use super::kit::Kit;
 use super::record;
+use super::room;
 use super::runtimes::Gpu;
 use super::steward::Steward;
 use super::truth::Truth;
@@ -57,6 +58,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
         socket: args.socket.clone(),
         ..args.common.overrides()
     };
+    service::keep_no_core();
     // First of all: a service may be told to stop, or to reload, at any moment of its start.
     let stop = Stop::new();
     let vitals = Arc::new(Vitals { hang_after: warden::hang_after(), ..Vitals::default() });
@@ -83,6 +85,7 @@ fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>,
     let truth = args.labels.as_deref().map(Truth::read).transpose()?;
     let file = kit.policy_file()?;
     let mut crew = kit.crew(&file)?;
+    room::prepare(&kit.config, crew.engines.len());
     let (board, telemetry) = Board::open(&kit.config.telemetry, steward.started().elapsed())?;
     crew.budget = Some(board.budget(&kit, crew.engines.iter().map(|(id, _)| &**id))?);
     let recorder = args.record.as_deref().map(|path| record::start(path, &kit, &board, &crew)).transpose()?;

@@ -27,7 +27,7 @@ pub use aside::{Aside, Entrance, ROOM as ASIDE_ROOM};
 pub use file::File;
 pub use publisher::{Opening, Published, Publisher, stderr_style};
 pub use record::{write_record, write_record_with_features};
-pub use socket::{Socket, SocketCounts};
+pub use socket::{READERS, Socket, SocketCounts};
 pub use stamp::Stamp;
 pub use stdout::StdoutJson;
 pub use table::table;

@@ -13,7 +13,6 @@ mod images;
 mod launch;
 mod layout;
 mod secret;
-mod spare;
 mod spec;
 mod stream;
 
@@ -25,6 +24,7 @@ use gstreamer as gst;
 
 use crate::config::{self, Pace};
 use crate::frame::{CameraId, Frame};
+use crate::limits::{Need, Shortage};
 
 pub use backoff::{Backoff, FIRST_PAUSE};
 pub use images::{DEFAULT_IMAGE_RATE_HZ, decode_image};
@@ -105,6 +105,14 @@ pub enum SourceError {
         /// What it said, without secrets, and what to do about it.
         reason: String,
     },
+    /// It was not opened, since the system has too little left for it: descriptors or threads.
+    #[error("{origin}: {shortage}")]
+    OutOfResources {
+        /// The source, without secrets.
+        origin: String,
+        /// Of what, how much, and how the limit is raised.
+        shortage: Shortage,
+    },
     /// One picture cannot be read. The source is well: ask for the next one.
     #[error("{origin}: {file} is left out: {reason}")]
     Unreadable {
@@ -118,12 +126,13 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed` or `unreadable`.
+    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed`, `out-of-resources` or `unreadable`.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Stalled { .. } => "stalled",
             Self::Ended { .. } => "ended",
             Self::Failed { .. } => "failed",
+            Self::OutOfResources { .. } => "out-of-resources",
             Self::Unreadable { .. } => "unreadable",
         }
     }
@@ -134,6 +143,14 @@ pub fn count(source: &SourceSpec) -> Option<u64> {
     match source {
         SourceSpec::Images { pattern } => images::count(pattern),
         _ => None,
+    }
+}
+
+/// What the opening of `source` may take of the system; nothing for photos, which need no GStreamer.
+pub fn need(source: &SourceSpec) -> Need {
+    match source {
+        SourceSpec::Images { .. } => Need::default(),
+        _ => Need::of_an_opening(),
     }
 }
 

@@ -16,10 +16,11 @@ use gstreamer_app as app;
 use gstreamer_video as video;
 
 use super::layout::Layouts;
-use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, launch, spare};
+use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, launch};
 use crate::config::Pace;
 use crate::events;
 use crate::frame::{CameraId, Frame, Memory};
+use crate::limits::{self, Promise};
 use crate::mailbox::{Mailbox, Taken};
 
 /// A pipeline that has not started by then is given up.
@@ -98,6 +99,8 @@ pub(super) struct Stream {
     /// True if it hangs in its driver since it was started: it cannot be stopped either.
     hangs: bool,
     layouts: Layouts,
+    /// What it may take of the system.
+    promise: Promise,
 }
 
 impl Stream {
@@ -110,7 +113,8 @@ impl Stream {
                 "{MOST_STUCK} earlier pipelines hang in their driver; restart it (CSI: systemctl restart nvargus-daemon), then Squint"
             )));
         }
-        spare::descriptors().map_err(failed)?;
+        let promise = limits::open_camera(super::need(source))
+            .map_err(|shortage| SourceError::OutOfResources { origin: origin.clone(), shortage })?;
         let until = Instant::now() + START_LIMIT;
         let asked = request.clone();
         // There is no pipeline yet: an empty one lends its thread.
@@ -127,7 +131,7 @@ impl Stream {
         let live = source.is_live();
         let layouts = Layouts::default();
         let (origin, camera) = (origin.clone(), request.camera);
-        let mut stream = Self { origin, camera, live, farewell, pipeline, shared, ended, hangs: false, layouts };
+        let mut stream = Self { origin, camera, live, farewell, pipeline, shared, ended, hangs: false, layouts, promise };
         stream.start(until.saturating_duration_since(Instant::now()))?;
         Ok(stream)
     }
@@ -169,7 +173,10 @@ impl FrameSource for Stream {
             return Ok(None);
         }
         match self.shared.mailbox.take(patience) {
-            Taken::Item(offer) => self.frame(offer).map(Some),
+            Taken::Item(offer) => {
+                self.promise.settle();
+                self.frame(offer).map(Some)
+            }
             Taken::TimedOut if !self.live && self.shared.mailbox.counts().offered == 0 => {
                 // decodebin loses the error of a demuxer that fails while it is being plugged: silence is all there is then.
                 let reason =
