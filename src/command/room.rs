@@ -13,7 +13,7 @@ use crate::source::{self, SourceSpec};
 /// Squint itself: its own threads, files, libraries.
 const BASE: Need = Need { descriptors: 24, threads: 16 };
 /// Connections to the control socket and its port that may be there at a time, with a thread for some of them.
-const CONTROL: Need = Need { descriptors: 80, threads: 16 };
+const CONTROL: Need = Need { descriptors: 144, threads: 16 };
 /// What a limit of descriptors is raised to, if the system allows it: as much as the unit has.
 const DESCRIPTORS: u64 = 4096;
 

@@ -23,7 +23,7 @@ use crate::socket::Listening;
 use crate::{events, limits};
 
 /// Connections at a door that have not been answered yet.
-const WAITING: usize = 32;
+const WAITING: usize = 64;
 /// Before one of them goes because others come.
 const FAIR_SHARE: Duration = Duration::from_millis(250);
 /// Let in at a time, before those inside are heard.
@@ -217,5 +217,42 @@ impl Caller {
         self.wire.limit(AT_ONCE).and_then(|()| self.wire.write_all(&bytes)).and_then(|()| self.wire.close_write()).ok()?;
         self.stage = Stage::Parting(Instant::now() + FAREWELL);
         Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    fn caller(age: Duration) -> (Caller, UnixStream) {
+        let (wire, other) = UnixStream::pair().unwrap();
+        let since = Instant::now().checked_sub(age).unwrap();
+        (Caller { wire: Box::new(wire), door: Door::Port, since, stage: Stage::Asking(Vec::new()) }, other)
+    }
+
+    #[test]
+    fn an_unfinished_request_may_be_sent_away_for_others_only_after_its_fair_share() {
+        assert!(!caller(FAIR_SHARE / 2).0.may_go());
+        let (old, mut client) = caller(FAIR_SHARE);
+        assert!(old.may_go());
+        client.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+        let whole = old.hear(true).unwrap();
+        assert!(whole.is_whole() && !whole.may_go(), "one that waits for a seat stays");
+    }
+
+    #[test]
+    fn one_that_is_not_through_in_time_is_told_so_and_one_that_left_is_forgotten() {
+        let (silent, mut client) = caller(PATIENCE);
+        let parting = silent.hear(false).unwrap();
+        assert!(parting.may_go() && !parting.is_whole());
+        drop(parting);
+        let mut told = String::new();
+        client.read_to_string(&mut told).unwrap();
+        assert!(told.starts_with("HTTP/1.1 408") && told.contains("within 2 s"), "{told}");
+        let (left, client) = caller(Duration::ZERO);
+        drop(client);
+        assert!(left.hear(true).is_none());
     }
 }

@@ -128,6 +128,7 @@ impl CameraThread {
                 break;
             }
             let pause = self.backoff.pause(self.knobs.retry_cap());
+            self.ledger.lost_for(matches!(lost, SourceError::OutOfResources { .. }));
             self.ledger.retry(pause);
             self.pulse.begin(Doing::Resting, pause + self.hang_after);
             warn!(

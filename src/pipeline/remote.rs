@@ -64,6 +64,10 @@ pub struct CameraState {
     pub told: u64,
     /// Frames given up.
     pub drops: Drops,
+    /// It is not open, for want of descriptors or threads.
+    pub short: bool,
+    /// For how long no engine has looked at a frame of it that should have been; zero while all is well.
+    pub unanswered: Duration,
 }
 
 impl CameraState {
@@ -182,6 +186,8 @@ impl Remote {
                 offered: pool.ledger.offered(),
                 told,
                 drops,
+                short: pool.ledger.is_short(),
+                unanswered: pool.ledger.unanswered(),
             }
         };
         self.0.pools.iter().map(state).collect()

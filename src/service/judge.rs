@@ -1,14 +1,16 @@
 //! Whether Squint makes progress: the one place that decides if the watchdog is fed.
 //!
-//! Pure: the moment, what the threads do and what the cameras have delivered are handed in. Three things stop the food: a thread that
-//! is at one thing for longer than it may, a camera whose frames are under way but come to no end, and so many pipelines that hang in
-//! their driver that no camera can be opened any more, which only a new process mends. A camera that is silent within its patience, is
+//! Pure: the moment, what the threads do and what the cameras have delivered are handed in. Four things stop the food: a thread that
+//! is at one thing for longer than it may, a camera whose frames are under way but come to no end, so many pipelines that hang in
+//! their driver that no camera can be opened any more, and descriptors or threads that are gone so that none can be opened while none
+//! delivers; the last two only a new process mends. A camera that is silent within its patience, is
 //! being opened, or rests before the next try, is no lack of progress: that silence is announced.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::observe::CameraPhase;
 use crate::pipeline::CameraState;
 use crate::pipeline::pulse::Beat;
 use crate::source::MOST_STUCK;
@@ -22,6 +24,8 @@ pub(super) enum Trouble {
     Still { camera: Arc<str>, since: Duration, under_way: u64 },
     /// This many pipelines hang in their driver: a camera that is lost stays lost.
     Stuck { pipelines: usize, since: Duration },
+    /// No camera delivers, and this one at least cannot be opened for want of descriptors or threads.
+    Short { camera: Arc<str>, since: Duration },
 }
 
 /// Remembers when each camera last came forward.
@@ -32,13 +36,15 @@ pub(super) struct Judge {
     told: HashMap<Arc<str>, (u64, Instant)>,
     /// Since when no pipeline can be opened any more.
     stuck: Option<Instant>,
+    /// Since when no camera delivers while descriptors or threads are wanting.
+    short: Option<Instant>,
 }
 
 impl Judge {
     /// `patience`: how long frames may be under way without one coming to its end, and how long the drivers of cameras have to come
     /// back once too many pipelines hang in them.
     pub(super) fn new(patience: Duration) -> Self {
-        Self { patience, told: HashMap::new(), stuck: None }
+        Self { patience, told: HashMap::new(), stuck: None, short: None }
     }
 
     /// All that is wrong; empty if the watchdog may be fed. `stuck`: how many pipelines hang in their driver.
@@ -52,6 +58,17 @@ impl Judge {
             let since = now.saturating_duration_since(*at);
             if since > self.patience {
                 troubles.push(Trouble::Still { camera: Arc::clone(&camera.name), since, under_way: camera.under_way() });
+            }
+        }
+        let at_work = |camera: &CameraState| camera.phase == CameraPhase::Delivering;
+        let short = cameras.iter().find(|camera| camera.short).filter(|_| !cameras.iter().any(at_work));
+        match short {
+            None => self.short = None,
+            Some(camera) => {
+                let since = now.saturating_duration_since(*self.short.get_or_insert(now));
+                if since > self.patience {
+                    troubles.push(Trouble::Short { camera: Arc::clone(&camera.name), since });
+                }
             }
         }
         if stuck < MOST_STUCK {
@@ -73,6 +90,7 @@ impl Trouble {
             Self::Hung(beat) => &beat.thread,
             Self::Still { camera, .. } => camera,
             Self::Stuck { .. } => "the drivers of the cameras",
+            Self::Short { .. } => "the limits of the process",
         }
     }
 }
@@ -95,6 +113,14 @@ impl std::fmt::Display for Trouble {
                     since.as_secs_f64()
                 )
             }
+            Self::Short { camera, since } => {
+                write!(
+                    f,
+                    "no camera delivers, and {camera} has not been opened for {:.1} s since descriptors or threads are wanting; \
+                     LimitNOFILE= and TasksMax= of the unit limit them",
+                    since.as_secs_f64()
+                )
+            }
             Self::Stuck { pipelines, since } => {
                 write!(
                     f,
@@ -110,7 +136,6 @@ impl std::fmt::Display for Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::CameraPhase;
     use crate::pipeline::pulse::Doing;
     use crate::report::Drops;
 
@@ -125,6 +150,8 @@ mod tests {
             offered,
             told,
             drops: Drops([1, 0, 0, 0, 0, 0, 0]),
+            short: false,
+            unanswered: Duration::ZERO,
         }
     }
 
@@ -179,6 +206,22 @@ mod tests {
         assert!(at(0, 1).is_empty());
         assert!(at(5, 150).is_empty());
         assert!(!at(11, 330).is_empty(), "the camera goes on, and nobody takes its frames");
+    }
+
+    #[test]
+    fn a_process_whose_descriptors_are_gone_while_no_camera_delivers_makes_no_progress() {
+        let mut judge = Judge::new(Duration::from_secs(10));
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let away = || CameraState { phase: CameraPhase::Retrying, name: "yard".into(), ..camera(5, 4) };
+        let short = || CameraState { phase: CameraPhase::Retrying, short: true, ..camera(5, 4) };
+        let mut at = |seconds: u32, cameras: &[CameraState]| judge.troubles(start + seconds * second, &[], cameras, 0);
+        assert!(at(0, &[short(), away()]).is_empty());
+        assert!(at(10, &[short(), away()]).is_empty(), "others may give some back");
+        let troubles = at(11, &[short(), away()]);
+        assert!(troubles[0].to_string().starts_with("no camera delivers, and door has not been opened for 11.0 s"), "{}", troubles[0]);
+        assert!(at(12, &[short(), CameraState { phase: CameraPhase::Delivering, ..away() }]).is_empty(), "one delivers");
+        assert!(at(40, &[short(), away()]).is_empty(), "the clock starts anew");
+        assert!(at(60, &[away(), away()]).is_empty(), "cameras that are merely away are tried again for ever");
     }
 
     #[test]
