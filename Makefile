@@ -7,6 +7,8 @@ DESTDIR ?=
 # Tests and the demo use the library that `make deps` fetched; a path set outside wins.
 ORT := $(CURDIR)/.deps/onnxruntime/libonnxruntime.so
 export ORT_DYLIB_PATH ?= $(ORT)
+# Without it ONNX Runtime looks up a host of its maker's; the program sets it for itself, this is for tests and benches.
+export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: help deps build demo test test-systemd test-v4l2 shims test-tensorrt fuzz lint bench soak cross deb deb-arm64 test-deb install uninstall clean
 .DEFAULT_GOAL := help

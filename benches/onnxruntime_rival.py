@@ -6,13 +6,16 @@ Prints one JSON object: {"<engine id>": {"cpu_ms": p50, "p90": ..., "n": runs}}.
 `squint bench`, so that both see the same machine at the same time.
 """
 import json
+import os
 import pathlib
 import sys
 import time
 import tomllib
 
 import numpy
-import onnxruntime
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the library is loaded, or it looks up a host of its maker's
+import onnxruntime  # noqa: E402
 
 
 def measure(folder: pathlib.Path, runs: int = 60) -> dict:

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bounded;
+use crate::files;
 use crate::frame::Framing;
 use crate::policy::Reuse;
 use crate::source::SourceSpec;
@@ -31,19 +31,25 @@ pub use problem::{ConfigError, ConfigProblem};
 pub use spending::{Budget, Tegrastats, Telemetry};
 
 /// Longest configuration file, bytes.
-const MAX_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// Variables that start with `SQUINT_` and set no key.
 pub const RESERVED_VARIABLES: &[&str] = &["SQUINT_CONFIG"];
 
-/// Reads `file`, if there is one, and the environment, and resolves them together with the flags. Errors with
-/// [`ConfigError::Unreadable`] or as [`resolve`].
+/// Reads `file`, if there is one, and the environment, and resolves them together with the flags. Never waits for a file: it must be a regular
+/// one. Errors with [`ConfigError::Unreadable`] or as [`resolve`].
 pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
+    load_by(files::text, file, flags)
+}
+
+/// [`load`] for a command that somebody typed: the file may also be what the shell hands over, `/dev/stdin` or `<(...)`.
+pub fn load_typed(file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
+    load_by(files::typed_text, file, flags)
+}
+
+fn load_by(read: fn(&Path, u64) -> std::io::Result<String>, file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
     let text = match file {
-        Some(path) => {
-            let read = bounded::text(path, MAX_BYTES);
-            Some(read.map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?)
-        }
+        Some(path) => Some(read(path, MAX_BYTES).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?),
         None => None,
     };
     let name = file.map(|path| path.display().to_string());

@@ -8,10 +8,9 @@
 //! Beside the path: [`telemetry`] reads the board, in [`units`], and [`budget`] turns readings into what may be done; [`observe`] counts,
 //! [`stats`] does all sums, [`service`] knows systemd, signals and the log, [`config`] is what the user typed, [`cli`] and [`command`] are
 //! how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, [`control`] is how the daemon is asked and told at
-//! run time, [`socket`] listens at a path, `whole` writes files that are never half there, [`versioned`] reads small ones of our own, [`lab`] sends photos down the same path to earn the files under
+//! run time, [`socket`] listens at a path, `files` reads none that blocks and leaves none half written, [`versioned`] reads small ones of our own, [`lab`] sends photos down the same path to earn the files under
 //! `calibration/`, and [`simulate`] is a board to drive the budget over without a board.
 
-mod bounded;
 pub mod budget;
 pub mod config;
 pub mod control;
@@ -19,6 +18,7 @@ pub mod engine;
 pub mod error;
 pub mod events;
 pub mod features;
+mod files;
 pub mod frame;
 pub mod lab;
 pub mod limits;
@@ -38,7 +38,6 @@ pub mod telemetry;
 pub mod trace;
 pub mod units;
 pub mod versioned;
-mod whole;
 
 pub mod cli;
 pub mod command;

@@ -10,6 +10,8 @@ mod shelf;
 #[path = "common/squint.rs"]
 mod squint_cli;
 
+use std::path::{Path, PathBuf};
+
 use onnx_model::Model;
 use shelf::Shelf;
 use squint_cli::*;
@@ -218,4 +220,33 @@ fn a_missing_runtime_is_said_once_and_how_to_get_it() {
         write(folder.path().join("squint.toml"), "[engines]\nonnxruntime = \"/nonexistent/y.so\"\n[[camera]]\nsource = \"test\"\n");
     let told = ask(["doctor", "--config", config.to_str().unwrap()]).ends(69);
     assert!(told.out.contains("/nonexistent/y.so is not there"), "{}", told.out);
+}
+
+/// The folder of engines of a test: this engine alone, with what it names.
+fn engines_with(folder: &Path, id: &str) -> PathBuf {
+    let engines = folder.join("engines");
+    let copy = |from: &str| {
+        std::fs::create_dir_all(engines.join(from)).expect("a folder");
+        for entry in std::fs::read_dir(root().join("engines").join(from)).expect("the shipped engines") {
+            let entry = entry.expect("an entry");
+            std::fs::copy(entry.path(), engines.join(from).join(entry.file_name())).expect("copied");
+        }
+    };
+    [id, "labels", "weights"].into_iter().for_each(copy);
+    engines
+}
+
+/// The README's figure is the bound: neither may drift from the other.
+#[test]
+fn bench_counts_no_more_allocations_a_frame_than_the_readme_says() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
+    let stated = readme.split_once("| heap allocations a frame once warm | at most ").expect("the figure in the README").1;
+    let stated: f64 = stated.split([',', ' ']).next().and_then(|figure| figure.parse().ok()).expect("a figure");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (engines, policy) = (engines_with(folder.path(), ENGINES[0]), fixed_policy(folder.path(), ENGINES[0]));
+    let mut bench = squint(["bench", "--json", "--seconds", "12"]);
+    bench.arg("--engines").arg(engines).arg("--policy").arg(policy);
+    let report = tell(bench).ends(0).json();
+    let counted = report["allocations_per_frame"].as_f64().expect("a figure of the run");
+    assert!(counted <= stated, "{counted} allocations a frame, where the README says at most {stated}: {report}");
 }

@@ -19,6 +19,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import pickle
 import random
 import struct
@@ -31,6 +32,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded, or it looks up a host of its maker's
 
 HERE = Path(__file__).resolve().parent
 WEIGHTS = HERE.parent / "weights"

@@ -18,6 +18,7 @@ use crate::engine::manifest::{Channels, Filter, InputSpec, Kind, TensorLayout, V
 use crate::engine::preprocess::Preprocessor;
 use crate::error::Error;
 use crate::features::{self, Scratch};
+use crate::files::{self, Temporary};
 use crate::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
 use crate::stats;
 
@@ -25,6 +26,8 @@ use crate::stats;
 const ROUNDS: usize = 400;
 /// Looks of each engine.
 const LOOKS: usize = 60;
+/// Longest summary of a run that is read, bytes.
+const MAX_SUMMARY: u64 = 1 << 20;
 
 /// Measures and prints.
 pub(crate) fn bench(args: &BenchArgs) -> Result<(), Error> {
@@ -159,8 +162,8 @@ const QUIET_CAMERA: &str =
 /// A run of the whole daemon, as a process of its own: 640x480 at 30 frames a second, the policy as configured.
 fn pipeline(args: &BenchArgs) -> Result<Value, Error> {
     let io = |what: &'static str| Error::io(what);
-    let folder = tempfile_folder()?;
-    let summary = folder.join("summary.json");
+    let folder = Temporary::make("squint-bench").map_err(io("a temporary folder"))?;
+    let summary = folder.path().join("summary.json");
     let program = std::env::current_exe().map_err(io("this program"))?;
     let mut command = Command::new(program);
     command.args(["--log", "error", "run", "--quiet", "--source", QUIET_CAMERA, "--count-allocations"]);
@@ -178,9 +181,9 @@ fn pipeline(args: &BenchArgs) -> Result<Value, Error> {
         command.args(value.map(|value| [flag.to_owned(), value]).into_iter().flatten());
     }
     let status = command.status().map_err(io("a second squint"))?;
-    let text = std::fs::read_to_string(&summary);
+    let text = files::text(&summary, MAX_SUMMARY);
     // What it leaves behind must not depend on how it went.
-    let _ = std::fs::remove_dir_all(&folder);
+    drop(folder);
     if !status.success() {
         return Err(Error::Missing(format!("the run of the whole pipeline failed: {status}")));
     }
@@ -197,12 +200,6 @@ fn pipeline(args: &BenchArgs) -> Result<Value, Error> {
         "answered": summary["answered"],
         "dropped": summary["dropped"],
     }))
-}
-
-fn tempfile_folder() -> Result<std::path::PathBuf, Error> {
-    let folder = std::env::temp_dir().join(format!("squint-bench-{}", std::process::id()));
-    std::fs::create_dir(&folder).map_err(Error::io(folder.display()))?;
-    Ok(folder)
 }
 
 /// A made-up 640x480 scene with edges of many lengths, texture and colours: neither empty nor noise.

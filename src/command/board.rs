@@ -2,6 +2,7 @@
 //! was learned. Nothing is decided here.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,12 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use log::{Level, info, log, warn};
 
 use super::kit::Kit;
-use crate::bounded;
-use crate::budget::{Because, CPU, Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
+use crate::budget::{Because, CPU, ChosenBy, Kept, MAX_TEXT, Mode, Schedule, Standing, Why};
 use crate::config::{self, Tegrastats};
 use crate::engine::MAX_ENGINES;
 use crate::error::Error;
 use crate::events;
+use crate::files::{self, Lock};
 use crate::observe::{BoardState, BudgetState, RailState, ZoneState};
 use crate::pipeline::{Budget, Gauge, Keep, Member, Stepped};
 use crate::telemetry::recorded::Recorded;
@@ -22,7 +23,6 @@ use crate::telemetry::patient::{self, Patient};
 use crate::telemetry::tegrastats::{self, Feed, Patience};
 use crate::telemetry::{self, Doubt, Inventory, Missing, Sample, Sources, Telemetry, nvml};
 use crate::trace::Tape;
-use crate::whole;
 
 /// How long a library of the vendor's, or the start of a program, may take. A GPU that has been asleep wakes up in a few seconds.
 const OPENING: Duration = Duration::from_secs(10);
@@ -61,6 +61,24 @@ impl Board {
         };
         let inventory = Arc::new(telemetry.inventory().clone());
         Ok((Arc::new(Self { inventory, latest: Mutex::new(None) }), telemetry))
+    }
+
+    /// Takes what was learned of the board for this process alone, as long as the answer lives. Errors with [`Error::Io`] if another process
+    /// has it. Where no lock can be made nothing can be kept either, and the log says so.
+    pub(crate) fn take_state(file: &Path) -> Result<Option<Lock>, Error> {
+        match Lock::take(file) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                let advice =
+                    "two would overwrite what each other learned: stop one, or give this one a budget.state-file of its own";
+                let told = std::io::Error::new(error.kind(), format!("{error}; {advice}"));
+                Err(Error::io(format_args!("budget.state-file: {}", file.display()))(told))
+            }
+            Err(error) => {
+                warn!(event = events::STATE_NOT_KEPT; "{error}; what is learned will be lost with a restart");
+                Ok(None)
+            }
+        }
     }
 
     /// The budget of a crew made of these engines.
@@ -108,7 +126,7 @@ impl Board {
         let mut teller = Teller::default();
         let keep = state_file.map(|file| {
             let mut failed = false;
-            let keep: Keep = Box::new(move |kept| match whole::write(&place(&file, kept.is_of_the_cpu()), kept.to_json().as_bytes()) {
+            let keep: Keep = Box::new(move |kept| match files::write_state(&place(&file, kept.is_of_the_cpu()), kept.to_json().as_bytes()) {
                 Ok(()) => failed = false,
                 // Once; the next time is ten minutes away, and a read-only disk stays one.
                 Err(error) if !std::mem::replace(&mut failed, true) => {
@@ -130,20 +148,22 @@ impl Board {
         }
     }
 
-    fn note(&self, sample: &Sample, stepped: &Stepped, doubts: &[Doubt]) {
+    fn note(&self, sample: &Sample, stepped: &Stepped, doubts: Option<&[Doubt]>) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         match latest.as_mut() {
             Some(latest) => {
                 latest.sample.clone_from(sample);
                 latest.stepped.clone_from(stepped);
-                latest.doubts.clear();
-                latest.doubts.extend_from_slice(doubts);
+                if let Some(doubts) = doubts {
+                    latest.doubts = doubts.to_vec();
+                }
                 latest.samples += 1;
                 latest.cost += sample.cost;
             }
             None => {
                 let (sample, cost) = (sample.clone(), sample.cost);
-                *latest = Some(Latest { sample, stepped: stepped.clone(), doubts: doubts.to_vec(), samples: 1, cost });
+                let doubts = doubts.unwrap_or_default().to_vec();
+                *latest = Some(Latest { sample, stepped: stepped.clone(), doubts, samples: 1, cost });
             }
         }
     }
@@ -236,9 +256,9 @@ fn minute_of_day() -> Option<u16> {
 
 /// What was kept, if it is of use here; the log says why not.
 fn kept(file: &Path, budget: &Budget) -> Option<Kept> {
-    let text = match bounded::text(file, MAX_TEXT as u64) {
+    let text = match files::state_text(file, MAX_TEXT as u64) {
         Ok(text) => text,
-        Err(_) if !file.exists() => return None, // the first start
+        Err(error) if error.kind() == ErrorKind::NotFound => return None, // the first start
         Err(reason) => {
             warn!(event = events::STATE_NOT_KEPT; "{}: {reason}; starting without what was learned", file.display());
             return None;
@@ -267,19 +287,17 @@ fn place(file: &Path, on_cpu: bool) -> PathBuf {
 #[derive(Default)]
 struct Teller {
     said: Option<(Standing, String)>,
-    mode: Option<String>,
+    mode: Option<(Mode, ChosenBy)>,
     doubts: BTreeSet<String>,
     unreachable: BTreeSet<&'static str>,
 }
 
 impl Teller {
-    fn tell(&mut self, inventory: &Inventory, stepped: &Stepped, doubts: &[Doubt]) {
+    fn tell(&mut self, inventory: &Inventory, stepped: &Stepped, doubts: Option<&[Doubt]>) {
         if let Some((mode, by)) = stepped.mode {
-            let text = format!("{} ({})", mode.name(), by.name());
-            if self.mode.as_ref().is_some_and(|said| *said != text) {
-                info!(event = events::BUDGET_MODE; "budget mode {text}");
+            if self.mode.replace((mode, by)).is_some_and(|said| said != (mode, by)) {
+                info!(event = events::BUDGET_MODE; "budget mode {} ({})", mode.name(), by.name());
             }
-            self.mode = Some(text);
         }
         if self.said.as_ref().is_none_or(|(said, _)| differs(said, &stepped.is)) {
             let line = sentence(inventory, stepped);
@@ -295,6 +313,7 @@ impl Teller {
                 warn!(event = events::LIMIT_UNREACHABLE, reason = limit.why.name(); "{}", unreachable(limit));
             }
         }
+        let Some(doubts) = doubts else { return };
         for doubt in doubts {
             if !self.doubts.contains(&doubt.sensor) {
                 warn!(event = events::SENSOR_DOUBTED, reason = doubt.why; "sensor {} is left out: {}", doubt.sensor, doubt.why);

@@ -8,9 +8,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::check;
 use crate::cli::{At, CheckArgs, Common, ReloadArgs, SetArgs, SettingWord, StatusArgs};
+use crate::config::MAX_BYTES;
 use crate::control::client::{self, Answered, ClientError};
 use crate::control::{DEFAULT_SOCKET, Setting, page};
 use crate::error::Error;
+use crate::files;
 use crate::observe::State;
 use crate::sink::Opening;
 
@@ -147,7 +149,7 @@ fn socket(at: &At) -> Result<PathBuf, Error> {
         return Ok(socket.into());
     }
     let Some(file) = at.config.as_ref().filter(|file| !file.as_os_str().is_empty()) else { return Ok(DEFAULT_SOCKET.into()) };
-    let text = std::fs::read_to_string(file).map_err(Error::io(file.display()))?;
+    let text = files::typed_text(file, MAX_BYTES).map_err(Error::io(file.display()))?;
     let wrong = |reason: String| Error::File { path: file.clone(), reason };
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
     let socket = table.get("control").and_then(|control| control.get("socket")).and_then(toml::Value::as_str);

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{live, thumbnails};
-use crate::bounded;
 use crate::cli::{Common, EvaluateArgs};
 use crate::error::Error;
 use crate::features;
+use crate::files;
 use crate::lab::crossval::{PerPhoto, folds, judge, one_a_photo, rejudge};
 use crate::lab::evaluate::{Entry, evaluate as report};
 use crate::lab::evaluation::{Evaluation, FeatureImportance, Interval, PolicyScore};
@@ -28,6 +28,9 @@ use learners::Way;
 
 /// Judges and prints; with `--json` and `--html` also writes.
 pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
+    for path in [&args.json, &args.html].into_iter().flatten() {
+        files::can_be_written(path).map_err(Error::io(path.display()))?;
+    }
     let profile = gather::gathered(args)?;
     let reuse = args.gather.reuse();
     if reuse.is_some() && !profile.is_stream() {
@@ -58,7 +61,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
         importances = fitted.features.importances.clone();
     }
     for path in &policies(args)? {
-        let text = bounded::text(path, MAX_BYTES as u64)
+        let text = files::typed_text(path, MAX_BYTES as u64)
             .map_err(|reason| Error::File { path: path.clone(), reason: reason.to_string() })?;
         let parsed = PolicyFile::parse(&text, path)?;
         let policy = parsed.bind(&profile.engine_infos(), &profile.origin.feature_schema)?;
@@ -81,14 +84,14 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
     published::add(args, &profile, &mut evaluation)?;
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&evaluation).map_err(|error| Error::Bug(error.to_string()))?;
-        std::fs::write(path, text + "\n").map_err(Error::io(path.display()))?;
+        files::write(path, (text + "\n").as_bytes()).map_err(Error::io(path.display()))?;
     }
     if let Some(path) = &args.html {
         let pictures = thumbnails::of(
             &page::wanted(&evaluation),
             args.photos.as_deref().or(args.live.as_deref()).or(args.gather.images.as_deref()),
         );
-        std::fs::write(path, page::page(&evaluation, &pictures)).map_err(Error::io(path.display()))?;
+        files::write(path, page::page(&evaluation, &pictures).as_bytes()).map_err(Error::io(path.display()))?;
     }
     print(&evaluation)?;
     published::print(&evaluation)

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use log::{LevelFilter, warn};
 
 use super::runtimes::{Gpu, Runtimes};
-use crate::bounded;
 use crate::config::{self, Config, Overrides};
 use crate::engine::catalog::{Catalog, Level};
 use crate::engine::manifest::{Kind, Manifest};
@@ -19,6 +18,7 @@ use crate::engine::{Backend, Engine, EngineError, EngineIdx, Look, looker};
 use crate::error::Error;
 use crate::events;
 use crate::features;
+use crate::files;
 use crate::pipeline::{Crew, Loader};
 use crate::policy::file::{EngineInfo, MAX_BYTES, PolicyFile};
 use crate::policy::{Plan, Policy};
@@ -147,7 +147,7 @@ pub(crate) fn tensorrt(config: &Config) -> TensorRt {
 /// Reads the configuration, and logs from then on as much as it says; without `--log`, a command that answers a question and ends
 /// keeps quiet about how it went.
 pub(crate) fn configuration(file: Option<&Path>, flags: &Overrides) -> Result<Config, Error> {
-    let config = config::load(file, flags)?;
+    let config = config::load_typed(file, flags)?;
     log::set_max_level(if flags.log_level.is_some() { config.log_level } else { config.log_level.min(LevelFilter::Warn) });
     Ok(config)
 }
@@ -168,7 +168,7 @@ pub(crate) fn read_policy(config: &Config) -> Result<PolicyFile, Error> {
 /// Reads the configured policy file.
 pub(crate) fn policy_text(config: &Config) -> Result<String, Error> {
     let path = &config.policy;
-    bounded::text(path, MAX_BYTES as u64).map_err(|reason| Error::File {
+    files::text(path, MAX_BYTES as u64).map_err(|reason| Error::File {
         path: path.clone(),
         reason: match reason.kind() {
             std::io::ErrorKind::NotFound => format!("there is no such policy; {}", policies(&config.calibration)),

@@ -18,11 +18,11 @@ use log::{info, warn};
 use super::energy::Meter;
 use super::kit::{self, Kit, engine_info, machine};
 use super::truth;
-use crate::bounded;
 use crate::cli::ProfileArgs;
 use crate::engine::Labels;
 use crate::error::Error;
 use crate::features;
+use crate::files;
 use crate::lab::profile::Origin;
 use crate::lab::profile::file::{EngineHead, Head};
 use crate::lab::stream::{MAX_BYTES, Reel, Stream};
@@ -133,7 +133,7 @@ pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
 }
 
 fn read_stream(path: &Path) -> Result<Stream, Error> {
-    let text = bounded::text(path, MAX_BYTES).map_err(|error| Error::File {
+    let text = files::typed_text(path, MAX_BYTES).map_err(|error| Error::File {
         path: path.to_owned(),
         reason: format!("the stream's description cannot be read: {error}"),
     })?;

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
 
 fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>, vitals: Arc<Vitals>) -> Result<(), Error> {
     // On the CPU first: nothing of NVIDIA's is to be waited for. The steward puts plans on duty once frames are answered.
-    let kit = Kit::with(config::load(args.common.config.as_deref(), flags)?, Gpu::Later)?;
+    let kit = Kit::with(config::load_typed(args.common.config.as_deref(), flags)?, Gpu::Later)?;
     log::set_max_level(kit.config.log_level);
     // Tried now: after a long run it would be too late.
     let summary_file = args.summary.as_deref().map(|path| create(path).map(|file| (path, file))).transpose()?;
@@ -86,12 +86,14 @@ fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>,
     let file = kit.policy_file()?;
     let mut crew = kit.crew(&file)?;
     room::prepare(&kit.config, crew.engines.len());
+    let state_file = kit.config.budget.state_file.clone();
+    let _ours = state_file.as_deref().map(Board::take_state).transpose()?;
     let (board, telemetry) = Board::open(&kit.config.telemetry, steward.started().elapsed())?;
     crew.budget = Some(board.budget(&kit, crew.engines.iter().map(|(id, _)| &**id))?);
     let recorder = args.record.as_deref().map(|path| record::start(path, &kit, &board, &crew)).transpose()?;
     let tape = recorder.as_ref().map(|recorder| recorder.tape().clone());
     steward.record(tape.clone());
-    let gauge = Some(board.gauge(telemetry, kit.config.budget.state_file.clone(), tape));
+    let gauge = Some(board.gauge(telemetry, state_file, tape));
     let names: Vec<_> = crew.engines.iter().map(|(id, _)| id.to_string()).collect();
     info!(event = events::POLICY; "policy {} over {}", crew.policy.name(), names.join(", "));
     let cameras = &kit.config.cameras;

@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
 use crate::error::Error;
+use crate::files;
 
 /// Prints the completion script of `shell`.
 pub(crate) fn completions(shell: Shell) -> Result<(), Error> {
@@ -23,7 +24,18 @@ pub(crate) fn man(folder: Option<&Path>) -> Result<(), Error> {
         clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Error::io("standard output"))?;
         return std::io::stdout().write_all(&page).map_err(Error::io("standard output"));
     };
-    std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
-        .map_err(Error::io(folder.display()))
+    std::fs::create_dir_all(folder).map_err(Error::io(folder.display()))?;
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    pages(&command, folder)
+}
+
+/// The page of `command` and those of its subcommands.
+fn pages(command: &Command, folder: &Path) -> Result<(), Error> {
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        pages(below, folder)?;
+    }
+    let (man, mut page) = (clap_mangen::Man::new(command.clone()), Vec::new());
+    let file = folder.join(man.get_filename());
+    man.render(&mut page).and_then(|()| files::write(&file, &page)).map_err(Error::io(file.display()))
 }

@@ -1,10 +1,11 @@
 //! `squint simulate`: drives the budget over a simulated board and prints how it fared.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 use crate::cli::SimulateArgs;
 use crate::error::Error;
+use crate::files;
 use crate::simulate::oracle::Trials;
 use crate::simulate::scenario::{MAX_BYTES, SHIPPED, Scenario};
 use crate::simulate::squint::Squint;
@@ -24,7 +25,7 @@ pub(crate) fn simulate(args: &SimulateArgs) -> Result<(), Error> {
         if let (Some(folder), Some(first)) = (&args.svg, matches.first()) {
             let file = folder.join(format!("{}.svg", scenario.name));
             std::fs::create_dir_all(folder)
-                .and_then(|()| std::fs::write(&file, plot::plot(scenario, first)))
+                .and_then(|()| files::write(&file, plot::plot(scenario, first).as_bytes()))
                 .map_err(Error::io(file.display()))?;
         }
         summaries.push(of_seeds(&scenario.name, &matches));
@@ -63,8 +64,5 @@ fn read(path: &Path) -> Result<String, Error> {
     let names = || SHIPPED.map(|(name, _)| name).join(", ");
     let refused =
         |reason: std::io::Error| Error::File { path: path.to_owned(), reason: format!("{reason}; a file, or one of {}", names()) };
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(refused)?;
-    file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text).map_err(refused)?;
-    Ok(text)
+    files::typed_text(path, MAX_BYTES as u64).map_err(refused)
 }

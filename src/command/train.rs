@@ -11,6 +11,7 @@ use crate::cli::{KindWord, TrainArgs};
 use crate::engine::EngineIdx;
 use crate::error::Error;
 use crate::features::NAMES;
+use crate::files;
 use crate::lab::crossval::{folds, judge};
 use crate::lab::evaluate::{Entry, evaluate};
 use crate::lab::evaluation::{Interval, PolicyScore};
@@ -26,6 +27,7 @@ use candidates::INNER_FOLDS;
 /// Learns, judges on frames that were not learned from, writes the policy file.
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     let profile = file::read(&args.profile)?;
+    files::can_be_written(&args.out).map_err(Error::io(args.out.display()))?;
     if args.kind == KindWord::Chain {
         return published::train(args, &profile);
     }
@@ -121,7 +123,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
         column.mean_ms
     );
     let text = to_toml(&policy, &profile, &Provenance { name: name.to_owned(), description, made })?;
-    std::fs::write(&args.out, text).map_err(Error::io(args.out.display()))?;
+    files::write(&args.out, text.as_bytes()).map_err(Error::io(args.out.display()))?;
     say(format!("written to {}", args.out.display()))
 }
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::bounded;
 use crate::engine::{Labels, TOP};
 use crate::error::Error;
+use crate::files;
 use crate::observe::Accuracy;
 use crate::report::{Outcome, Report};
 use crate::stats;
@@ -130,7 +130,8 @@ pub struct Listed {
 }
 
 fn read(csv: &Path) -> Result<Vec<u8>, Error> {
-    bounded::bytes(csv, MAX_BYTES).map_err(|error| Error::File { path: csv.to_owned(), reason: format!("cannot be read: {error}") })
+    files::typed_bytes(csv, MAX_BYTES)
+        .map_err(|error| Error::File { path: csv.to_owned(), reason: format!("cannot be read: {error}") })
 }
 
 /// The lines of a labels file that holds `bytes`, as for [`photos`]; nothing is looked for on the disk. Errors with [`Error::File`]

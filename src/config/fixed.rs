@@ -1,4 +1,5 @@
-//! What a reload cannot change, by name: cameras and their sources, outputs, where Squint listens, the runtime library.
+//! What a reload cannot change, by name: cameras and their sources, outputs, where Squint listens, the runtime library, the file of what
+//! was learned.
 //!
 //! Pure. Everything else may differ between two configurations of a running daemon.
 
@@ -24,6 +25,7 @@ impl Config {
             ("control.socket", self.control.socket != next.control.socket),
             ("control.group", self.control.group != next.control.group),
             ("control.http-port", self.control.http_port != next.control.http_port),
+            ("budget.state-file", self.budget.state_file != next.budget.state_file),
             ("telemetry", self.telemetry != next.telemetry),
             ("output.stdout", output.stdout != next.output.stdout),
             ("output.summary", output.summary != next.output.summary),
@@ -72,7 +74,7 @@ mod tests {
             ("\"default\"", "\"accurate\""),
             ("threads = 1", "threads = 2\nruntime = \"cpu\"\ndeadline-ms = 500\nfolder = \"elsewhere\""),
             ("deadline-ms = 100", "deadline-ms = 50\nstale-after-ms = 70\nstall-after-ms = 900\nretry-cap-ms = 800"),
-            ("[output]", "[budget]\npower-mw = 7500\ntemperature-c = 70\nmode = \"saver\"\nstate-file = \"s\"\n[output]"),
+            ("[output]", "[budget]\npower-mw = 7500\ntemperature-c = 70\nmode = \"saver\"\n[output]"),
             ("deadline-ms = 100", "reuse = { max-change = 0.1, max-age-ms = 100 }"),
             ("policy", "log-level = \"debug\"\ncalibration = \"x\"\npolicy"),
         ];
@@ -94,6 +96,7 @@ mod tests {
             ("[output]", "[control]\nsocket = \"/c\"\n[output]", "control.socket"),
             ("[output]", "[control]\ngroup = \"wheel\"\n[output]", "control.group"),
             ("[output]", "[control]\nhttp-port = 9000\n[output]", "control.http-port"),
+            ("[output]", "[budget]\nstate-file = \"s\"\n[output]", "budget.state-file"),
             ("[output]", "[telemetry]\nnvml = false\n[output]", "telemetry"),
             ("queue = 16", "queue = 17", "output.queue"),
             ("queue = 16", "queue = 16\nsocket = \"/s\"", "output.socket"),

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::manifest::{self, Kind, Manifest, Network, is_id};
 use super::{Labels, MAX_ENGINES, hash};
+use crate::files;
 
 /// Largest manifest read, bytes.
 const MAX_MANIFEST: u64 = 256 << 10;
@@ -291,7 +292,7 @@ fn read_manifest(root: &Path, name: &str) -> Result<Manifest, String> {
     }
     let shown = format!("{name}/engine.toml");
     let path = root.join(&shown);
-    let bytes = hash::read_up_to(&path, MAX_MANIFEST).map_err(|error| format!("{shown}: {error}"))?;
+    let bytes = files::bytes(&path, MAX_MANIFEST).map_err(|error| format!("{shown}: {error}"))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{shown}: not UTF-8"))?;
     manifest::parse(&text, &path).map_err(|error| format!("{shown}: {}", error.problems.join("; ")))
 }
@@ -304,7 +305,8 @@ fn complete(
 ) -> Result<Arc<Labels>, Vec<String>> {
     let model = locate("model.file", &network.file, root, MAX_MODEL);
     let labels = locate("output.labels", &network.labels, root, MAX_LABELS).and_then(|path| {
-        let read = || hash::read_up_to(&path, MAX_LABELS).and_then(|bytes| Labels::parse(&bytes)).map(Arc::new);
+        let bytes = || files::bytes(&path, MAX_LABELS).map_err(|error| error.to_string());
+        let read = || bytes().and_then(|bytes| Labels::parse(&bytes)).map(Arc::new);
         let labels = shelf.entry(path.clone()).or_insert_with(read).clone();
         labels.map(|labels| (path.clone(), labels)).map_err(|text| format!("`output.labels`: {}: {text}", path.display()))
     });

@@ -18,6 +18,7 @@ use super::catalog::{MAX_MODEL, mismatch};
 use super::fit::{self, Holds};
 use super::manifest::{Kind, Manifest, Network};
 use super::{Backend, Engine, EngineError, hash};
+use crate::files;
 use library::Loaded;
 
 pub use library::places;
@@ -81,7 +82,7 @@ impl Backend for OnnxRuntime {
         };
         let refuse = |reason: &str| model_error(id, &network.file, reason);
         let runtime = self.runtime(id)?;
-        let bytes = hash::read_up_to(&network.file, MAX_MODEL).map_err(|reason| refuse(&reason))?;
+        let bytes = files::bytes(&network.file, MAX_MODEL).map_err(|reason| refuse(&reason.to_string()))?;
         let found = hash::of_bytes(&bytes);
         if found != network.sha256 {
             return Err(refuse(&mismatch(network, &found)));

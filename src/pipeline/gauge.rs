@@ -28,8 +28,13 @@ const KEEP_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(
 /// Of the thread.
 const NAME: &str = "telemetry";
 
-/// Hears of a step: the readings, what the budget made of them, and the sensors that are left out.
-pub type Hear = Box<dyn FnMut(&Sample, &Stepped, &[Doubt]) + Send>;
+/// After this many readings the sensors that are left out are listed anew even if no reading has come or gone: the
+/// reasons hold figures. Listing makes texts, which is not done for each reading.
+const LIST_EVERY: u32 = 60;
+
+/// Hears of a step: the readings, what the budget made of them, and the sensors that are left out, where that list
+/// may have changed.
+pub type Hear = Box<dyn FnMut(&Sample, &Stepped, Option<&[Doubt]>) + Send>;
 /// Keeps what was learned.
 pub type Keep = Box<dyn FnMut(&Kept) + Send>;
 
@@ -104,12 +109,17 @@ impl Reader {
         let mut sample = Sample::default();
         let mut next = self.clock.now();
         let mut keep_at = next + KEEP_AFTER[0];
+        let (mut present, mut listed) = (None, 0);
         loop {
             self.pulse.begin(Doing::Reading, self.limit);
             let at = self.clock.now().saturating_duration_since(self.started);
             self.gauge.telemetry.sample(at, &mut sample);
             let Some(stepped) = self.dispatcher.budget(at, &sample, (self.gauge.minute)()) else { break };
-            (self.gauge.hear)(&sample, &stepped, &self.gauge.telemetry.doubts());
+            listed += 1;
+            let changed = present.replace(sample.present()) != present || listed >= LIST_EVERY;
+            let doubts = changed.then(|| self.gauge.telemetry.doubts());
+            listed = if changed { 0 } else { listed };
+            (self.gauge.hear)(&sample, &stepped, doubts.as_deref());
             if self.clock.now() >= keep_at {
                 self.keep();
                 keep_at = self.clock.now() + KEEP_AFTER[1];

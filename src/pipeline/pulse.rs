@@ -201,8 +201,16 @@ impl Board {
 
     /// Every thread that has not ended.
     pub fn beats(&self) -> Vec<Beat> {
+        let mut beats = Vec::new();
+        self.read_beats(&mut beats);
+        beats
+    }
+
+    /// Every thread that has not ended, in place of what `into` held. Allocates nothing once `into` has been used.
+    pub fn read_beats(&self, into: &mut Vec<Beat>) {
         let pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
-        pulses.iter().filter(|pulse| !pulse.gone.load(Ordering::Acquire)).map(|pulse| pulse.beat()).collect()
+        into.clear();
+        into.extend(pulses.iter().filter(|pulse| !pulse.gone.load(Ordering::Acquire)).map(|pulse| pulse.beat()));
     }
 }
 

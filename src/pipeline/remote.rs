@@ -172,6 +172,13 @@ impl Remote {
 
     /// Every camera.
     pub fn cameras(&self) -> Vec<CameraState> {
+        let mut cameras = Vec::new();
+        self.read_cameras(&mut cameras);
+        cameras
+    }
+
+    /// Every camera, in place of what `into` held. Allocates nothing once `into` has been used.
+    pub fn read_cameras(&self, into: &mut Vec<CameraState>) {
         let state = |pool: &Pool| {
             let (phase, since, next_try) = pool.ledger.phase();
             // What has ended first: a frame that ends in between counts as under way.
@@ -190,6 +197,7 @@ impl Remote {
                 unanswered: pool.ledger.unanswered(),
             }
         };
-        self.0.pools.iter().map(state).collect()
+        into.clear();
+        into.extend(self.0.pools.iter().map(state));
     }
 }

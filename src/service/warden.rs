@@ -85,12 +85,16 @@ impl Warden {
         let (mut ready, mut told) = (false, None::<Instant>);
         // Whether systemd knows that it is ready.
         let mut said = false;
+        // Used again in each round, so that a quiet service allocates nothing.
+        let (mut cameras, mut beats) = (Vec::new(), Vec::new());
         loop {
-            let (now, cameras) = (Instant::now(), self.remote.cameras());
+            let now = Instant::now();
+            self.remote.read_cameras(&mut cameras);
+            self.vitals.board.read_beats(&mut beats);
             if cameras.iter().all(|camera| camera.phase == CameraPhase::Ended) {
                 return;
             }
-            let troubles = judge.troubles(now, &self.vitals.board.beats(), &cameras, source::stuck());
+            let troubles = judge.troubles(now, &beats, &cameras, source::stuck());
             self.tell(&troubles, &mut known);
             tell_of_the_starved(&cameras, &mut starved);
             if troubles.is_empty() {
@@ -105,7 +109,7 @@ impl Warden {
                 log!(level, event = events::STARTED; "ready: {status}");
                 said = notify::ready(&status);
                 told = Some(now);
-            } else if told.is_none_or(|at| now.saturating_duration_since(at) >= STATUS_EVERY) {
+            } else if notify::is_heard() && told.is_none_or(|at| now.saturating_duration_since(at) >= STATUS_EVERY) {
                 let status = self.status(ready, &troubles, &cameras);
                 if ready && !said {
                     said = notify::ready(&status);

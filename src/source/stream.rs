@@ -236,7 +236,7 @@ fn silent() -> String {
 fn build(request: &OpenRequest) -> Result<(gst::Pipeline, bool), String> {
     let source = &request.source;
     if let SourceSpec::File { path } = source {
-        std::fs::File::open(path).map_err(|e| format!("cannot be opened: {e}"))?;
+        crate::files::regular(path).map_err(|e| format!("cannot be opened: {e}"))?;
     }
     if let Some(instruction) = launch::missing(source, &installed) {
         return Err(instruction);

@@ -5,7 +5,6 @@
 //! is given; an error names file, line and what was expected.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -70,7 +69,7 @@ impl Recorded {
     /// Reads all of `path`.
     pub fn open(path: &Path) -> Result<Self, RecordedError> {
         let file = path.display().to_string();
-        match File::open(path) {
+        match crate::files::regular(path) {
             Ok(input) => Self::read(&file, BufReader::new(input)),
             Err(reason) => Err(RecordedError::Unreadable { file, reason }),
         }

@@ -138,3 +138,50 @@ pub struct Sample {
     /// Processor time that taking this sample cost.
     pub cost: Duration,
 }
+
+impl Sample {
+    /// One bit for each reading, set where there is one: rails, zones, then the other quantities. A sensor that
+    /// is left out, or comes back, changes it.
+    pub fn present(&self) -> u64 {
+        const { assert!(MAX_RAILS + MAX_ZONES + 10 <= u64::BITS as usize) };
+        let others = [
+            self.gpu_clock.is_some(),
+            self.gpu_clock_cap.is_some(),
+            self.gpu_load.is_some(),
+            self.cpu_clock.is_some(),
+            self.cpu_load.is_some(),
+            self.cpu_pressure.is_some(),
+            self.memory_available_mib.is_some(),
+            self.throttling.is_some(),
+            self.over_current.is_some(),
+            self.power_mode.is_some(),
+        ];
+        let bits = |present: &mut dyn Iterator<Item = bool>| present.fold(0, |bits, one| bits << 1 | u64::from(one));
+        let rails = bits(&mut self.rails.iter().map(Option::is_some));
+        let zones = bits(&mut self.temperatures.iter().map(Option::is_some));
+        rails << (MAX_ZONES + others.len()) | zones << others.len() | bits(&mut others.into_iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reading_has_a_bit_of_its_own() {
+        let mut sample = Sample::default();
+        sample.rails.extend([None; MAX_RAILS]);
+        sample.temperatures.extend([None; MAX_ZONES]);
+        assert_eq!(sample.present(), 0);
+        let mut seen = 0;
+        for index in 0..MAX_RAILS {
+            sample.rails[index] = Some(Milliwatts(1.0));
+        }
+        seen += sample.present().count_ones();
+        sample.temperatures[0] = Some(Celsius(40.0));
+        sample.gpu_clock = Some(Megahertz(1.0));
+        sample.power_mode = Some(0);
+        seen += sample.present().count_ones();
+        assert_eq!(seen as usize, MAX_RAILS + MAX_RAILS + 3);
+    }
+}

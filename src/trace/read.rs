@@ -14,6 +14,7 @@ use super::event::{Allowed, Decision, Event, Head, OnDuty, Papers};
 use crate::budget::{Because, Standing, Tally};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::features::COUNT;
+use crate::files;
 use crate::policy::file::MAX_BYTES;
 use crate::telemetry::recorded::{fits, sound, words};
 
@@ -79,7 +80,7 @@ impl Reader<BufReader<File>> {
     /// Opens `path` and reads its head.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let file = path.display().to_string();
-        match File::open(path) {
+        match files::typed(path) {
             Ok(input) => Self::new(&file, BufReader::with_capacity(1 << 16, input)),
             Err(reason) => Err(TraceError::Unreadable { file, reason }),
         }

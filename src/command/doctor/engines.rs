@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bounded;
 use crate::cli::DoctorArgs;
 use crate::command::kit::{self, Kit, machine};
 use crate::command::run::millis;
@@ -19,6 +18,7 @@ use crate::engine::selftest::{Answers, Compared, LIMIT, LIMIT_FLOAT32, MAX_BYTES
 use crate::engine::tensorrt::{self, software::Found};
 use crate::engine::{Answer, EngineError, hash};
 use crate::error::Error;
+use crate::files;
 use crate::frame::{Frame, Framing};
 use crate::source::decode_image;
 use crate::stats::quantile;
@@ -97,7 +97,7 @@ pub(super) fn engines(args: &DoctorArgs) -> Result<(), Error> {
     }
     let path = folder.join(FILE);
     let unread = |reason: String| Error::File { path: path.clone(), reason };
-    let text = bounded::text(&path, MAX_BYTES as u64).map_err(|error| unread(format!("the stored answers: {error}")))?;
+    let text = files::text(&path, MAX_BYTES as u64).map_err(|error| unread(format!("the stored answers: {error}")))?;
     let stored = Stored::read(&text, FILE).map_err(|error| unread(error.to_string()))?;
     let pictures = pictures(&folder, &stored.pictures)?;
     let rows = rows(&kit, &stored, &pictures)?;
@@ -139,7 +139,7 @@ fn pictures(folder: &Path, wanted: &[Picture]) -> Result<Vec<Frame>, Error> {
     let picture = |Picture { file, sha256 }: &Picture| {
         let path = folder.join(file);
         let refuse = |reason: String| Error::File { path: path.clone(), reason };
-        let bytes = bounded::bytes(&path, MAX_PICTURE).map_err(|error| refuse(error.to_string()))?;
+        let bytes = files::bytes(&path, MAX_PICTURE).map_err(|error| refuse(error.to_string()))?;
         let found = hash::of_bytes(&bytes);
         if found != *sha256 {
             return Err(refuse(format!("has sha256 {found}, the stored answers are to {sha256}; install Squint again")));
@@ -290,7 +290,7 @@ fn store(kit: &Kit, folder: &Path, runtime: String) -> Result<(), Error> {
     let mut wanted = Vec::with_capacity(names.len());
     for file in names {
         let path = folder.join(&file);
-        let bytes = bounded::bytes(&path, MAX_PICTURE).map_err(|error| Error::File { path, reason: error.to_string() })?;
+        let bytes = files::bytes(&path, MAX_PICTURE).map_err(|error| Error::File { path, reason: error.to_string() })?;
         wanted.push(Picture { file, sha256: hash::of_bytes(&bytes) });
     }
     let frames = pictures(folder, &wanted)?;
@@ -305,5 +305,5 @@ fn store(kit: &Kit, folder: &Path, runtime: String) -> Result<(), Error> {
     let bug = |error: serde_json::Error| Error::Bug(format!("answers cannot be written: {error}"));
     let text = Stored::new(made, wanted, engines).to_json().map_err(bug)?;
     Stored::read(&text, FILE).map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
-    std::fs::write(&path, text).map_err(|error| Error::File { path, reason: format!("cannot be written: {error}") })
+    files::write(&path, text.as_bytes()).map_err(|error| Error::File { path, reason: format!("cannot be written: {error}") })
 }

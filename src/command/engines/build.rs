@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::tensorrt::{self, TensorRt};
 use super::{kit, out};
-use crate::bounded;
 use crate::cli::BuildArgs;
 use crate::command::kit::Kit;
 use crate::command::run::millis;
@@ -18,6 +17,7 @@ use crate::engine::tensorrt::plan::cache::{Best, Cache, Entry, Writer};
 use crate::engine::tensorrt::plan::child::Line;
 use crate::engine::tensorrt::plan::sidecar::{Measured, Target};
 use crate::error::Error;
+use crate::files;
 
 impl From<BuildError> for Error {
     fn from(error: BuildError) -> Self {
@@ -57,7 +57,7 @@ fn networks<'a>(kit: &'a Kit, ids: &'a [String]) -> Result<Vec<(&'a str, &'a Net
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
-    bounded::bytes(path, limit).map_err(|error| Error::File { path: path.to_owned(), reason: format!("cannot be read: {error}") })
+    files::bytes(path, limit).map_err(|error| Error::File { path: path.to_owned(), reason: format!("cannot be read: {error}") })
 }
 
 /// A calibration cache that is one.
@@ -148,7 +148,7 @@ pub(super) fn request(
     scales: Option<&[u8]>,
     options: &Options,
 ) -> Result<Request, BuildError> {
-    let onnx = bounded::bytes(&network.file, MAX_MODEL);
+    let onnx = files::bytes(&network.file, MAX_MODEL);
     Ok(Request {
         model: id.to_owned(),
         onnx: onnx.map_err(|error| BuildError::Unfit(format!("{}: {error}", network.file.display())))?,

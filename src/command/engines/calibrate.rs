@@ -18,7 +18,7 @@ use crate::engine::tensorrt::plan::build::{Options, Progress};
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::engine::tensorrt::plan::name::{Device, Precision};
 use crate::error::Error;
-use crate::whole;
+use crate::files;
 
 /// Learns scales. Everything that needs no TensorRT is checked before it is asked for.
 pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
@@ -38,13 +38,16 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
         log::warn!("{}: {warning}", args.pictures.display());
     }
     let here = tensorrt::find(&kit)?;
+    if let Some(path) = &args.out {
+        files::can_be_written(path).map_err(Error::io(path.display()))?;
+    }
     let (scales, verdict) = learn(&kit, manifest, network, &here, &pictures)?;
     if !verdict.accepted() {
         return Err(Error::Unfit(format!("`{id}`: {verdict}")));
     }
     let path =
         args.out.clone().unwrap_or_else(|| kit.config.calibration.join(format!("{id}-trt{}.calibration", here.host.tensorrt)));
-    whole::write(&path, &scales).map_err(Error::io(path.display()))?;
+    files::write(&path, &scales).map_err(Error::io(path.display()))?;
     let path = path.display();
     writeln!(
         std::io::stdout(),

@@ -1,10 +1,9 @@
 //! The profile that is judged: read from its file, or made first of labelled photos or a stream.
 
-use std::path::{Path, PathBuf};
-
 use crate::cli::EvaluateArgs;
 use crate::command::profile::{self, Ended};
 use crate::error::Error;
+use crate::files::Temporary;
 use crate::lab::profile::{Profile, file};
 use crate::pipeline::clock::Stop;
 use crate::service;
@@ -20,8 +19,8 @@ pub(super) fn gathered(args: &EvaluateArgs) -> Result<Profile, Error> {
     let (folder, out) = match &args.gather.keep_profile {
         Some(path) => (None, path.clone()),
         None => {
-            let folder = Temporary::make()?;
-            let out = folder.0.join(NAME);
+            let folder = Temporary::make("squint-evaluate").map_err(Error::io("a temporary folder"))?;
+            let out = folder.path().join(NAME);
             (Some(folder), out)
         }
     };
@@ -48,25 +47,4 @@ pub(super) fn gathered(args: &EvaluateArgs) -> Result<Profile, Error> {
     };
     std::thread::Builder::new().name("ended".into()).spawn(ended).map_err(Error::io("a thread"))?;
     Ok(file::read(&out)?)
-}
-
-/// A folder of our own that is gone when this is.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn make() -> Result<Self, Error> {
-        let folder = std::env::temp_dir().join(format!("squint-evaluate-{}", std::process::id()));
-        // Errors if somebody else made it before us.
-        std::fs::create_dir(&folder).map_err(Error::io(folder.display()))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let path: &Path = &self.0;
-        if let Err(error) = std::fs::remove_dir_all(path) {
-            log::warn!("{}: cannot be removed: {error}", path.display());
-        }
-    }
 }

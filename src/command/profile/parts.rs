@@ -12,11 +12,14 @@ use super::BLOCK;
 use crate::cli::ProfileArgs;
 use crate::engine::hash;
 use crate::error::Error;
+use crate::files;
 use crate::lab::profile::file::{Head, Reader, Row, Writer};
 use crate::stats;
 
 /// The file beside the parts that says what they are parts of.
 const PLAN: &str = "plan.json";
+/// Longest such file that is read, bytes; engines take a hundred each.
+const MAX_PLAN: u64 = 1 << 20;
 
 /// What must be the same for parts to fit together.
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -59,7 +62,7 @@ impl Parts {
             return refuse("an earlier run was not finished; go on with it (--resume) or remove the folder".into());
         }
         if file.exists() {
-            let text = fs::read_to_string(&file).map_err(Error::io(file.display()))?;
+            let text = files::text(&file, MAX_PLAN).map_err(Error::io(file.display()))?;
             let Ok(before) = serde_json::from_str::<Plan>(&text) else {
                 return refuse(format!("{PLAN} is damaged; remove the folder and start again without --resume"));
             };
@@ -78,8 +81,7 @@ impl Parts {
         } else {
             fs::create_dir_all(&folder).map_err(Error::io(folder.display()))?;
             let text = serde_json::to_string(&plan).map_err(|error| Error::Bug(error.to_string()))?;
-            let new = beside(&file, ".new");
-            fs::write(&new, text).and_then(|()| fs::rename(&new, &file)).map_err(Error::io(file.display()))?;
+            files::write(&file, text.as_bytes()).map_err(Error::io(file.display()))?;
         }
         Ok(Self { folder, ids: head.engines.iter().map(|engine| engine.id.clone()).collect() })
     }
@@ -96,14 +98,11 @@ impl Parts {
 
     /// Keeps a finished block.
     pub(super) fn keep(&self, block: usize, rows: Vec<Row>, head: Head) -> Result<(), Error> {
-        let file = self.file(block);
-        let new = beside(&file, ".new");
-        let mut writer = Writer::create(&new, &self.ids)?;
+        let mut writer = Writer::create(&self.file(block), &self.ids)?;
         for row in rows {
             writer.push(row)?;
         }
-        writer.finish(&head)?;
-        fs::rename(&new, &file).map_err(Error::io(file.display()))
+        Ok(writer.finish(&head)?)
     }
 
     /// Mean time of the features over the frames where it was measured, ms; a part holds 0 where it was not.
@@ -121,8 +120,7 @@ impl Parts {
     /// Joins all blocks into `out` and removes them. Returns the rows and the unreadable photos. Frames of a stream whose features were
     /// not timed get the mean of those that were.
     pub(super) fn join(&self, mut head: Head, blocks: usize, is_stream: bool, out: &Path) -> Result<(u64, usize), Error> {
-        let new = beside(out, ".new");
-        let mut writer = Writer::create(&new, &self.ids)?;
+        let mut writer = Writer::create(out, &self.ids)?;
         let mut rows = 0;
         let features_ms = if is_stream { self.features_ms(blocks)? } else { 0.0 };
         let mut sums = vec![[(0.0, 0_u64); 2]; self.ids.len()];
@@ -163,7 +161,6 @@ impl Parts {
         }
         let unreadable = head.unreadable.len();
         writer.finish(&head)?;
-        fs::rename(&new, out).map_err(Error::io(out.display()))?;
         fs::remove_dir_all(&self.folder).map_err(Error::io(self.folder.display()))?;
         Ok((rows, unreadable))
     }

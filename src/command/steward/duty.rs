@@ -91,6 +91,9 @@ impl Steward {
 
     /// Sends engines to the CPU that fail on the GPU again and again, if they have a choice.
     pub(super) fn spare_the_lost(self: &Arc<Self>) {
+        if self.now().duty.engines.iter().all(|placed| placed.on_gpu.is_empty()) {
+            return;
+        }
         let Some((_, engines)) = self.remote.get().and_then(Remote::engines) else { return };
         let mut lost = BTreeMap::new();
         {

@@ -6,6 +6,7 @@ use crate::cli::{ChainArgs, CriterionWord, MethodWord, OnNoneWord, TrainArgs};
 use crate::command::evaluate::decision_ms;
 use crate::error::Error;
 use crate::features::NAMES;
+use crate::files;
 use crate::lab::crossval::folds;
 use crate::lab::evaluate::{Entry, evaluate};
 use crate::lab::evaluation::{Evaluation, Interval, PolicyScore};
@@ -73,7 +74,7 @@ pub(crate) fn train(args: &TrainArgs, profile: &Profile) -> Result<(), Error> {
         ours.mean_ms
     );
     let text = to_policy_toml(&fitted, profile, &Provenance { name: name.to_owned(), description, made })?;
-    std::fs::write(&args.out, text).map_err(Error::io(args.out.display()))?;
+    files::write(&args.out, text.as_bytes()).map_err(Error::io(args.out.display()))?;
     say(format!("written to {}", args.out.display()))
 }
 

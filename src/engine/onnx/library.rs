@@ -1,19 +1,25 @@
 //! Finds libonnxruntime.so and loads it, once a process.
+//!
+//! The library reports to its maker unless `ORT_DISABLE_TELEMETRY=1` is in the environment before it is loaded: `main` sees to that for the
+//! program, `.cargo/config.toml` for tests and examples.
 
 use std::env;
 use std::fs;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
-use super::super::places::near;
+use super::super::places::{doubt, first, near};
 use crate::events;
+use crate::files;
 
 /// The library's file name.
 const FILE: &str = "libonnxruntime.so";
+/// Its folder in a checkout.
+const BELOW: &str = ".deps/onnxruntime";
 
 /// The runtime of this process.
 pub(super) struct Loaded {
@@ -26,14 +32,18 @@ static LOADED: OnceLock<Loaded> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
 
 /// Where the library is looked for if the configuration names none, in order; the last one leaves it to the system's loader.
-/// `ORT_DYLIB_PATH`; for the program's folder, the current folder and all above each: `.deps/onnxruntime/` (a checkout after
-/// `make deps`) and `lib/squint/` (an installation); then `/usr/lib/squint/` and `/usr/local/lib/squint/`.
+/// `ORT_DYLIB_PATH`; `.deps/onnxruntime/` of the checkout that the program was built in, after `make deps`; `lib/squint/` beside the
+/// program's folder, `/usr/lib/squint/` and `/usr/local/lib/squint/`. Never below the current folder.
 pub fn places() -> Vec<PathBuf> {
-    let named = env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let mut places: Vec<PathBuf> = named.into_iter().collect();
-    places.extend(near(".deps/onnxruntime", FILE));
+    let mut places: Vec<PathBuf> = named().into_iter().collect();
+    places.extend(near(BELOW, FILE));
     places.push(PathBuf::from(FILE));
     places
+}
+
+/// The place that the environment names.
+fn named() -> Option<PathBuf> {
+    env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// The runtime, loaded now if it was not. A configured path is obeyed or refused, never replaced by another.
@@ -50,7 +60,7 @@ pub(super) fn load(configured: Option<&Path>) -> Result<&'static Loaded, String>
         };
     }
     let path = match configured {
-        Some(path) => absolute(path),
+        Some(path) => chosen(path),
         None => choose(),
     };
     let environment = start(&path)?;
@@ -60,17 +70,27 @@ pub(super) fn load(configured: Option<&Path>) -> Result<&'static Loaded, String>
     Ok(LOADED.get_or_init(|| Loaded { environment, version, path }))
 }
 
-/// The first place that holds a file; a place named by the environment counts even if it does not.
+/// The place that the environment names, even if nothing is there; else the first that holds a library which can be trusted.
 fn choose() -> PathBuf {
-    let named = env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let found = || places().into_iter().find(|place| place.is_absolute() && place.is_file());
-    named.map(|path| absolute(&path)).or_else(found).unwrap_or_else(|| PathBuf::from(FILE))
+    match named() {
+        Some(path) => chosen(&path),
+        None => first(near(BELOW, FILE)).unwrap_or_else(|| PathBuf::from(FILE)),
+    }
 }
 
-/// Bare names are left to the loader, relative paths count from the current folder.
+/// A path that the user chose.
+fn chosen(path: &Path) -> PathBuf {
+    let path = absolute(path);
+    if path.is_absolute() {
+        doubt(&path);
+    }
+    path
+}
+
+/// Bare names are left to the loader, which does not look in the current folder; relative paths count from that.
 fn absolute(path: &Path) -> PathBuf {
-    let bare = path.components().count() == 1 && !path.exists();
-    if bare { path.to_path_buf() } else { std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()) }
+    let is_bare = path.components().count() == 1;
+    if is_bare { path.to_path_buf() } else { std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()) }
 }
 
 fn same(one: &Path, other: &Path) -> bool {
@@ -80,8 +100,11 @@ fn same(one: &Path, other: &Path) -> bool {
 
 fn start(path: &Path) -> Result<Environment, String> {
     let hint = "run `make deps`, or name the library with `engines.onnxruntime` or ORT_DYLIB_PATH";
-    if path.is_absolute() && !path.is_file() {
-        return Err(format!("{} is not there; {hint}", path.display()));
+    if path.is_absolute() {
+        files::regular(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => format!("{} is not there; {hint}", path.display()),
+            _ => format!("{}: {error}; {hint}", path.display()),
+        })?;
     }
     let builder = ort::init_from(path).map_err(|error| format!("{error}; {hint}"))?;
     let logger = |level: LogLevel, _: &str, _: &str, _: &str, message: &str| {
@@ -110,7 +133,7 @@ fn mapped() -> Option<PathBuf> {
 fn version(path: &Path) -> String {
     const MARK: &[u8] = b"VERS_";
     let mut start = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(8 << 20).read_to_end(&mut start));
+    let read = files::regular(path).and_then(|file| file.take(8 << 20).read_to_end(&mut start));
     let digits = |at: usize| -> String {
         let text = start[at + MARK.len()..].iter().take_while(|c| c.is_ascii_digit() || **c == b'.');
         text.map(|c| char::from(*c)).collect()

@@ -29,6 +29,7 @@ use std::sync::{Arc, OnceLock};
 use super::catalog::{MAX_MODEL, mismatch};
 use super::manifest::{Kind, Manifest, Network};
 use super::{Backend, Engine, EngineError, hash};
+use crate::files;
 use engine::TensorRtEngine;
 use software::{Found, Gpu, Missing, Options, Software};
 use version::Version;
@@ -66,7 +67,7 @@ impl Plans for PlanFiles {
         if mode & 0o002 != 0 {
             return Err(refuse("everybody may write to this plan, and TensorRT would trust it; chmod o-w".into()));
         }
-        let bytes = hash::read_up_to(&network.file, MAX_MODEL).map_err(refuse)?;
+        let bytes = files::bytes(&network.file, MAX_MODEL).map_err(|reason| refuse(reason.to_string()))?;
         let sha256 = hash::of_bytes(&bytes);
         if sha256 == network.sha256 { Ok(bytes) } else { Err(refuse(mismatch(network, &sha256))) }
     }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::places::near;
+use super::super::places::{doubt, first, near};
 use super::log::Log;
 use super::raw::build::Builder;
 use super::raw::cuda::Driver;
@@ -19,6 +19,7 @@ use super::raw::session::{Failure, Session, Slot};
 use super::raw::shim::{Runtime, Shim, Tensor};
 use super::version::{self, SHIMS, Version};
 use crate::events;
+use crate::files;
 
 /// The GPU that engines run on: the one whose load NVML tells of.
 const GPU: i32 = 0;
@@ -125,14 +126,15 @@ pub(super) struct Software {
 /// What has been opened in this process, by which wishes, and what was found on the way.
 static OPENED: Mutex<Vec<(Options, Found, &'static Software)>> = Mutex::new(Vec::new());
 
-/// Where a shim ([`Version::shim`]) is looked for without a wish: beside the program, in a checkout (`target/shims/`), or in an installation.
+/// Where a shim ([`Version::shim`]) is looked for without a wish: in the checkout that the program was built in (`target/shims/`), or in an
+/// installation.
 pub fn shim_places(shim: &str) -> Vec<PathBuf> {
     near("target/shims", &format!("libsquint-{shim}.so"))
 }
 
 /// The shims that are there, for whichever TensorRT.
 pub fn shims_here() -> Vec<PathBuf> {
-    SHIMS.into_iter().filter_map(|shim| shim_places(shim).into_iter().find(|place| place.is_file())).collect()
+    SHIMS.into_iter().filter_map(|shim| first(shim_places(shim))).collect()
 }
 
 /// Opens what is not open yet. `found` tells how far it went.
@@ -176,12 +178,11 @@ fn steps(options: &Options, found: &mut Found) -> Result<&'static Software, Miss
 
     let no_shim = |reason| Missing::Shim { library: library.name.display().to_string(), reason };
     let place = match &options.shim {
-        Some(place) => place.clone(),
-        None => {
-            let places = shim_places(wanted);
-            let absent = || no_shim(format!("libsquint-{wanted}.so is not there"));
-            places.into_iter().find(|place| place.is_file()).ok_or_else(absent)?
+        Some(place) => {
+            named(place).map_err(no_shim)?;
+            place.clone()
         }
+        None => first(shim_places(wanted)).ok_or_else(|| no_shim(format!("libsquint-{wanted}.so is not there")))?,
     };
     let log: &'static Log = Box::leak(Box::new(Log::new()));
     let shim_library = Library::open(&place).map_err(no_shim)?;
@@ -212,10 +213,20 @@ fn steps(options: &Options, found: &mut Found) -> Result<&'static Software, Miss
     Ok(Box::leak(Box::new(software)))
 }
 
+/// Looks at a library that the user names, before it is opened. A bare name is the loader's affair.
+fn named(library: &Path) -> Result<(), String> {
+    if library.components().count() > 1 && library.exists() {
+        files::regular(library).map_err(|error| format!("{}: {error}", library.display()))?;
+        doubt(library);
+    }
+    Ok(())
+}
+
 /// The library that the user names, or the first that is there.
-fn nvinfer(named: Option<&Path>) -> Result<Library, Missing> {
-    if let Some(named) = named {
-        return Library::open(named).map_err(Missing::Library);
+fn nvinfer(library: Option<&Path>) -> Result<Library, Missing> {
+    if let Some(library) = library {
+        named(library).map_err(Missing::Library)?;
+        return Library::open(library).map_err(Missing::Library);
     }
     let mut reasons = Vec::new();
     for name in LIBRARIES {

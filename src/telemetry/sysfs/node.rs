@@ -102,7 +102,7 @@ pub fn integer(text: &[u8]) -> Option<i64> {
 
 /// A small file as text, without white space and NUL around it; `None` if it is empty, too large, not UTF-8 or not there.
 pub fn text(path: &Path) -> Option<String> {
-    let text = place::at(&path.into(), || crate::bounded::text(path, MAX_TEXT).ok()).flatten()?;
+    let text = place::at(&path.into(), || crate::files::text(path, MAX_TEXT).ok()).flatten()?;
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     (!text.is_empty()).then(|| text.to_owned())
 }

@@ -7,9 +7,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::bounded;
 use crate::engine::manifest::{InputSpec, View};
 use crate::engine::preprocess::Preprocessor;
+use crate::files;
 use crate::frame::Framing;
 use crate::source::{decode_image, is_image};
 
@@ -81,7 +81,7 @@ impl Pictures {
             walk(place, place, 0, &mut all)?;
             all.sort_unstable();
         } else {
-            let text = bounded::text(place, MAX_LIST).map_err(|reason| PicturesError::Io { path: place.to_owned(), reason })?;
+            let text = files::text(place, MAX_LIST).map_err(|reason| PicturesError::Io { path: place.to_owned(), reason })?;
             let folder = place.parent().unwrap_or(Path::new(""));
             for (line, name) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#')) {
                 let path = folder.join(name.trim());

@@ -19,6 +19,7 @@ use super::pages;
 use super::write::{SEAL, seal};
 use super::{EngineHead, FORMAT, GROUP, Head, Row, StoredOrigin};
 use crate::engine::{MAX_ENGINES, hash};
+use crate::files;
 use crate::lab::LabError;
 use crate::lab::profile::{Origin, Profile};
 
@@ -118,7 +119,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 
 fn open(path: &Path) -> Result<(SerializedFileReader<File>, File, Head), String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-    let mut file = File::open(path).map_err(unreadable)?;
+    let mut file = files::regular(path).map_err(unreadable)?;
     let (data, sha256) = sums(&mut file)?;
     let bytes = file.try_clone().map_err(unreadable)?;
     let inner =

@@ -1,6 +1,5 @@
 //! Writes a profile row by row; memory does not grow with the number of rows.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,30 +15,30 @@ use sha2::{Digest, Sha256};
 use super::columns::{self, Spec, Values};
 use super::{FORMAT, GROUP, Head, Row, StoredOrigin};
 use crate::engine::hash;
+use crate::files::Output;
 use crate::lab::LabError;
 
 /// Hashes what passes through.
 struct Hashed {
-    file: File,
+    out: Output,
     hasher: Arc<Mutex<Sha256>>,
 }
 
 impl Write for Hashed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
+        let count = self.out.write(bytes)?;
         self.hasher.lock().unwrap_or_else(PoisonError::into_inner).update(&bytes[..count]);
         Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.out.flush()
     }
 }
 
-/// A profile file that is being written. Without [`Writer::finish`] the file cannot be read.
+/// A profile file that is being written. It gets its name in [`Writer::finish`]; without that, one that was there stays.
 pub struct Writer {
     path: PathBuf,
-    file: File,
     inner: SerializedFileWriter<Hashed>,
     hasher: Arc<Mutex<Sha256>>,
     specs: Vec<Spec>,
@@ -48,24 +47,22 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Creates `path`, or empties it. `engines`: the ids, in the order of each row's looks.
+    /// Begins the file that is to be at `path`. `engines`: the ids, in the order of each row's looks.
     pub fn create(path: &Path, engines: &[String]) -> Result<Self, LabError> {
         let specs = columns::specs(engines.iter().map(String::as_str));
         let hasher = Arc::new(Mutex::new(Sha256::new()));
         let start = || -> Result<_, ParquetError> {
-            let file = File::create(path)?;
-            let other = file.try_clone()?;
             let properties = WriterProperties::builder()
                 .set_compression(Compression::SNAPPY)
                 .set_statistics_enabled(EnabledStatistics::Chunk)
                 .set_offset_index_disabled(true)
                 .set_created_by(format!("squint {}", env!("CARGO_PKG_VERSION")))
                 .build();
-            let hashed = Hashed { file, hasher: Arc::clone(&hasher) };
-            Ok((other, SerializedFileWriter::new(hashed, columns::schema(&specs)?, Arc::new(properties))?))
+            let hashed = Hashed { out: Output::create(path)?, hasher: Arc::clone(&hasher) };
+            SerializedFileWriter::new(hashed, columns::schema(&specs)?, Arc::new(properties))
         };
-        let (file, inner) = start().map_err(|error| said(path, &error))?;
-        Ok(Self { path: path.to_owned(), file, inner, hasher, specs, engines: engines.to_vec(), waiting: Vec::new() })
+        let inner = start().map_err(|error| said(path, &error))?;
+        Ok(Self { path: path.to_owned(), inner, hasher, specs, engines: engines.to_vec(), waiting: Vec::new() })
     }
 
     /// Adds a row; every [`GROUP`] rows go to the file. Errors with [`LabError::File`] if a row has other engines or the disk is full.
@@ -113,8 +110,7 @@ impl Writer {
                 inner.append_key_value_metadata(KeyValue::new(key, value));
             }
             inner.append_key_value_metadata(KeyValue::new(SEAL.to_owned(), seal));
-            inner.close()?;
-            Ok(self.file.sync_all()?)
+            Ok(inner.into_inner()?.out.finish()?)
         };
         end().map_err(|error| said(&path, &error))
     }

@@ -12,7 +12,7 @@ use super::super::name::Capability;
 use super::super::sidecar::{Measured, Sidecar, Target};
 use super::{Cache, CacheError, Entry, names, trusted};
 use crate::engine::tensorrt::version::Version;
-use crate::whole::{self, UNFINISHED};
+use crate::files::{self, UNFINISHED};
 
 /// The one who may change the folder, as long as it lives; the lock goes with the process, however that ends.
 #[derive(Debug)]
@@ -67,9 +67,9 @@ impl Writer {
         let Sidecar { model, target, .. } = sidecar;
         make(&self.cache.folder.join(model))?;
         let (path, json) = (self.path(model, target, ".engine"), self.path(model, target, ".json"));
-        whole::remove(&json).map_err(CacheError::io(&json))?;
-        whole::write(&path, plan).map_err(CacheError::io(&path))?;
-        whole::write(&json, sidecar.to_json().as_bytes()).map_err(CacheError::io(&json))?;
+        files::remove(&json).map_err(CacheError::io(&json))?;
+        files::write_state(&path, plan).map_err(CacheError::io(&path))?;
+        files::write_state(&json, sidecar.to_json().as_bytes()).map_err(CacheError::io(&json))?;
         self.forget(model, target)?;
         Ok(Entry { sidecar: sidecar.clone(), path })
     }
@@ -78,31 +78,31 @@ impl Writer {
     pub fn note(&self, entry: &mut Entry, measured: Measured) -> Result<(), CacheError> {
         entry.sidecar.measured = Some(measured);
         let json = entry.path.with_extension("json");
-        whole::write(&json, entry.sidecar.to_json().as_bytes()).map_err(CacheError::io(&json))
+        files::write_state(&json, entry.sidecar.to_json().as_bytes()).map_err(CacheError::io(&json))
     }
 
     /// Remembers a failed build.
     pub fn fail(&self, failure: &Failure) -> Result<(), CacheError> {
         make(&self.cache.folder.join(&failure.model))?;
         let path = self.path(&failure.model, &failure.target, ".failed.json");
-        whole::write(&path, failure.to_json().as_bytes()).map_err(CacheError::io(&path))
+        files::write_state(&path, failure.to_json().as_bytes()).map_err(CacheError::io(&path))
     }
 
     /// Forgets a failed build.
     pub fn forget(&self, model: &str, target: &Target) -> Result<(), CacheError> {
         let path = self.path(model, target, ".failed.json");
-        whole::remove(&path).map_err(CacheError::io(&path))
+        files::remove(&path).map_err(CacheError::io(&path))
     }
 
     /// Keeps what a build measured of kernels, for the next one.
     pub fn keep_timing(&self, tensorrt: Version, capability: Capability, bytes: &[u8]) -> Result<(), CacheError> {
         let path = self.cache.timing_path(tensorrt, capability);
-        whole::write(&path, bytes).map_err(CacheError::io(&path))
+        files::write_state(&path, bytes).map_err(CacheError::io(&path))
     }
 
     /// Removes a file of the folder with what belongs to it: of a plan the sidecar first, of a sidecar the plan last.
     pub fn remove(&self, path: &Path) -> Result<(), CacheError> {
-        let gone = |path: &Path| whole::remove(path).map_err(CacheError::io(path));
+        let gone = |path: &Path| files::remove(path).map_err(CacheError::io(path));
         let is_memory = path.to_string_lossy().ends_with(".failed.json");
         if is_memory {
             return gone(path);
@@ -119,7 +119,7 @@ impl Writer {
                 let path = folder.join(&name);
                 let alone = name.ends_with(".engine") && !path.with_extension("json").exists();
                 if name.ends_with(UNFINISHED) || alone {
-                    whole::remove(&path).map_err(CacheError::io(&path))?;
+                    files::remove(&path).map_err(CacheError::io(&path))?;
                 }
             }
         }
