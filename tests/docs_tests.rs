@@ -161,5 +161,8 @@ fn entries_are_read_as_they_are_written() {
         entries("sink_file (full, gone); backoff.rs, scripts/soak"),
         [("sink_file".into(), parts(&["full", "gone"])), ("backoff.rs".into(), parts(&[])), ("scripts/soak".into(), parts(&[]))]
     );
-    assert_eq!(tests_of("#[test]\n#[ignore = \"slow\"]\nfn one() {}\nfn two() {}\n    #[test]\n    fn three(x: u8) {}"), ["one", "three"]);
+    assert_eq!(
+        tests_of("#[test]\n#[ignore = \"slow\"]\nfn one() {}\nfn two() {}\n    #[test]\n    fn three(x: u8) {}"),
+        ["one", "three"]
+    );
 }

@@ -99,7 +99,10 @@ mod tests {
         let free = Free { descriptors: level(10, 4096, By::OpenFiles), threads: level(1, 300, By::Group) };
         let lines = shortages(64, needed, &free);
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].starts_with("64 cameras need up to ") && lines[0].contains("threads") && lines[0].contains("TasksMax="), "{lines:?}");
+        assert!(
+            lines[0].starts_with("64 cameras need up to ") && lines[0].contains("threads") && lines[0].contains("TasksMax="),
+            "{lines:?}"
+        );
         let enough = Free { descriptors: level(10, 4096, By::OpenFiles), threads: level(1, 2048, By::Group) };
         assert!(shortages(64, needed, &enough).is_empty());
         assert!(shortages(64, needed, &Free { descriptors: None, threads: None }).is_empty(), "no limits");

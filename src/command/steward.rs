@@ -278,15 +278,22 @@ impl Steward {
     }
 
     /// Makes a change on a thread that can be left behind.
-    fn attempt(self: &Arc<Self>, change: impl FnOnce(&Self, &Attempt) -> Result<String, Error> + Send + 'static) -> Result<String, Error> {
+    fn attempt(
+        self: &Arc<Self>,
+        change: impl FnOnce(&Self, &Attempt) -> Result<String, Error> + Send + 'static,
+    ) -> Result<String, Error> {
         let steward = Arc::clone(self);
-        let outcome = self.attempts.make(&self.vitals.board, &self.stop, self.read_limit(), move |attempt| change(&steward, attempt));
+        let outcome =
+            self.attempts.make(&self.vitals.board, &self.stop, self.read_limit(), move |attempt| change(&steward, attempt));
         match outcome {
             Outcome::Done(outcome) => outcome,
             Outcome::Stopped => Err(Error::Unfit("Squint is coming to its end".into())),
             Outcome::GivenUp(limit) => {
                 let file = self.file.as_ref().map_or_else(String::new, |file| format!(" ({} and what it names)", file.display()));
-                let why = format!("given up after {} s: reading configuration, engines and policy hangs{file}; is their disk there?", limit.as_secs());
+                let why = format!(
+                    "given up after {} s: reading configuration, engines and policy hangs{file}; is their disk there?",
+                    limit.as_secs()
+                );
                 error!(event = events::RELOAD_HUNG; "a reload was {why}");
                 Err(Error::Unfit(why))
             }

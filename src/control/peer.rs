@@ -48,8 +48,15 @@ impl Group {
         }
         let group = match unistd::Group::from_name(name) {
             Ok(Some(group)) => group.gid,
-            Ok(None) => return Err(Refusal::new(403, format!("changing anything is for root, as long as there is no group {name}; use sudo"))),
-            Err(error) => return Err(Refusal::new(403, format!("the members of the group {name} cannot be looked up ({error}); use sudo"))),
+            Ok(None) => {
+                return Err(Refusal::new(
+                    403,
+                    format!("changing anything is for root, as long as there is no group {name}; use sudo"),
+                ));
+            }
+            Err(error) => {
+                return Err(Refusal::new(403, format!("the members of the group {name} cannot be looked up ({error}); use sudo")));
+            }
         };
         if gid == group || is_member(uid, group) {
             return Ok(());

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::protocol::{Answer, JSON, METRICS, Method, Refusal, Request, TEXT};
 use super::peer::{Group, Peer};
+use super::protocol::{Answer, JSON, METRICS, Method, Refusal, Request, TEXT};
 use super::{Setting, Steering, process};
 use crate::observe::{Mode, State, metrics};
 

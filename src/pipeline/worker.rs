@@ -27,7 +27,7 @@ const WARM_UP_LOOKS: usize = 4;
 const LOADING: Duration = Duration::from_secs(300);
 
 /// How long loading the engines of a reload may take, after which it is given up and the old ones go on.
-pub const RELOAD_LOADING: Patience = Patience { times: 4, least: Duration::from_secs(20) };
+pub const RELOAD_LOADING: Patience = Patience { times: 4, least: Duration::from_secs(10) };
 
 /// So many times what any thread may take, and no less than a busy board needs.
 #[derive(Clone, Copy, Debug)]

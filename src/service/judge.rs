@@ -218,7 +218,11 @@ mod tests {
         assert!(at(0, &[short(), away()]).is_empty());
         assert!(at(10, &[short(), away()]).is_empty(), "others may give some back");
         let troubles = at(11, &[short(), away()]);
-        assert!(troubles[0].to_string().starts_with("no camera delivers, and door has not been opened for 11.0 s"), "{}", troubles[0]);
+        assert!(
+            troubles[0].to_string().starts_with("no camera delivers, and door has not been opened for 11.0 s"),
+            "{}",
+            troubles[0]
+        );
         assert!(at(12, &[short(), CameraState { phase: CameraPhase::Delivering, ..away() }]).is_empty(), "one delivers");
         assert!(at(40, &[short(), away()]).is_empty(), "the clock starts anew");
         assert!(at(60, &[away(), away()]).is_empty(), "cameras that are merely away are tried again for ever");

@@ -15,8 +15,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Sink, SinkError};
 use crate::report::Report;
-use crate::{events, limits};
 use crate::socket::Listening;
+use crate::{events, limits};
 
 /// Bytes kept for a reader beyond what the system keeps for it.
 const READER_BYTES: usize = 64 * 1024;
@@ -75,7 +75,13 @@ enum Parted {
 impl Socket {
     /// Listens at `path`, for the owner and the group. A socket that a dead process left behind is replaced; anything else is not.
     pub fn open(path: &Path) -> Result<Self, SinkError> {
-        Ok(Self { door: Listening::open(path)?, readers: Vec::new(), counts: SocketCounts::default(), full: false, shut_until: None })
+        Ok(Self {
+            door: Listening::open(path)?,
+            readers: Vec::new(),
+            counts: SocketCounts::default(),
+            full: false,
+            shut_until: None,
+        })
     }
 
     /// What happened to the readers so far.

@@ -145,7 +145,8 @@ impl Patient {
 
     /// A new thread, unless too much hangs.
     fn restart(&mut self) {
-        let helper = self.open.clone().filter(|_| self.hung.count() < MOST_HUNG).and_then(|open| Helper::start(&self.hung, move || open()));
+        let helper =
+            self.open.clone().filter(|_| self.hung.count() < MOST_HUNG).and_then(|open| Helper::start(&self.hung, move || open()));
         self.state = helper.map_or(State::Gone, State::Opening);
     }
 
@@ -154,8 +155,10 @@ impl Patient {
         if self.rails.is_empty() && self.zones.is_empty() && self.inventory == Inventory::default() {
             self.inventory = found.clone();
         }
-        self.rails = self.inventory.rails.iter().map(|rail| found.rails.iter().position(|other| other.origin == rail.origin)).collect();
-        self.zones = self.inventory.zones.iter().map(|zone| found.zones.iter().position(|other| other.origin == zone.origin)).collect();
+        self.rails =
+            self.inventory.rails.iter().map(|rail| found.rails.iter().position(|other| other.origin == rail.origin)).collect();
+        self.zones =
+            self.inventory.zones.iter().map(|zone| found.zones.iter().position(|other| other.origin == zone.origin)).collect();
     }
 
     /// Takes in what the thread says now, without waiting, and gives it up where it hangs.
@@ -185,7 +188,12 @@ impl Patient {
             // It panicked, or a file of its own hangs that is not noted: nothing is known, and it is tried anew where that is possible.
             Err(error) if error.is_disconnected() => self.restart(),
             Err(_) if helper.place.give_up(LIMIT).is_some() => self.restart(),
-            Err(_) => self.state = asked.map_or_else(|| State::Opening(helper), |since| State::Late(helper, since)),
+            Err(_) => {
+                self.state = match asked {
+                    None => State::Opening(helper),
+                    Some(since) => State::Late(helper, since),
+                };
+            }
         }
         None
     }

@@ -178,6 +178,9 @@ mod tests {
         assert!(matches!(outcome, Outcome::Done(Ok(what)) if what == "loaded"));
         let (_release, held) = bounded::<()>(0);
         stop.stop();
-        assert!(matches!(attempts.make(&board, &stop, SOON, move |_| held.recv().map_or(Ok("".into()), |()| Ok("".into()))), Outcome::Stopped));
+        assert!(matches!(
+            attempts.make(&board, &stop, SOON, move |_| held.recv().map_or(Ok("".into()), |()| Ok("".into()))),
+            Outcome::Stopped
+        ));
     }
 }

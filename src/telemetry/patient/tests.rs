@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::telemetry::sysfs::Sysfs;
-use crate::telemetry::{Zone, open, Sources};
+use crate::telemetry::{Sources, Zone, open};
 use crate::units::Celsius;
 use std::fs;
 use std::process::Command;
