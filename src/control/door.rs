@@ -15,7 +15,7 @@ use log::warn;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::peer::Peer;
-use super::protocol::{self, Answer, BODY_LIMIT, HEAD_LIMIT, Parsed, Refusal, Request};
+use super::protocol::{self, Answer, BODY_LIMIT, HEAD_LIMIT, Method, Parsed, Refusal, Request};
 use super::route::Door;
 use super::server::Shared;
 use super::wire::{self, FAREWELL, PATIENCE, TICK, Wire, timespec};
@@ -183,6 +183,8 @@ impl Caller {
     fn hear(mut self, speaks: bool) -> Option<Self> {
         let mut chunk = [0; 4096];
         let room = match &self.stage {
+            // What is told of one that is not listened to is that it has left; what it wanted changed is changed all the same.
+            Stage::Whole(request) if speaks && request.method == Method::Get => return None,
             Stage::Whole(_) => return Some(self),
             Stage::Asking(_) if !speaks && self.since.elapsed() >= PATIENCE => {
                 let limit = format!("the whole request must be there within {} s", PATIENCE.as_secs());
@@ -254,5 +256,12 @@ mod tests {
         let (left, client) = caller(Duration::ZERO);
         drop(client);
         assert!(left.hear(true).is_none());
+        for (request, stays) in [("GET /status HTTP/1.1\r\n\r\n", false), ("POST /reload HTTP/1.1\r\n\r\n", true)] {
+            let (asked, mut client) = caller(Duration::ZERO);
+            client.write_all(request.as_bytes()).unwrap();
+            let whole = asked.hear(true).unwrap();
+            drop(client);
+            assert_eq!(whole.hear(true).is_some(), stays, "{request}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::observe::CameraPhase;
 use crate::pipeline::CameraState;
 use crate::pipeline::pulse::Beat;
+use crate::report::DropReason;
 use crate::source::MOST_STUCK;
 
 /// What keeps Squint from being alive.
@@ -31,8 +32,8 @@ pub(super) enum Trouble {
 /// Remembers when each camera last came forward.
 pub(super) struct Judge {
     patience: Duration,
-    /// Frames that a report was given of, and when that number last changed. A dropped frame is no progress: whoever hangs has its
-    /// frames superseded, or its reports pushed out, as long as the camera goes on.
+    /// Frames that a report was given of or that were found to be late, and when that number last changed. Other dropped frames are no
+    /// progress: whoever hangs has its frames superseded, or its reports pushed out, as long as the camera goes on.
     told: HashMap<Arc<str>, (u64, Instant)>,
     /// Since when no pipeline can be opened any more.
     stuck: Option<Instant>,
@@ -51,9 +52,10 @@ impl Judge {
     pub(super) fn troubles(&mut self, now: Instant, beats: &[Beat], cameras: &[CameraState], stuck: usize) -> Vec<Trouble> {
         let mut troubles: Vec<_> = beats.iter().filter(|beat| beat.is_overdue()).cloned().map(Trouble::Hung).collect();
         for camera in cameras {
-            let (was, at) = self.told.entry(Arc::clone(&camera.name)).or_insert((camera.told, now));
-            if *was != camera.told || camera.under_way() == 0 {
-                (*was, *at) = (camera.told, now);
+            let ended = camera.told + camera.drops.get(DropReason::Late);
+            let (was, at) = self.told.entry(Arc::clone(&camera.name)).or_insert((ended, now));
+            if *was != ended || camera.under_way() == 0 {
+                (*was, *at) = (ended, now);
             }
             let since = now.saturating_duration_since(*at);
             if since > self.patience {
@@ -206,6 +208,18 @@ mod tests {
         assert!(at(0, 1).is_empty());
         assert!(at(5, 150).is_empty());
         assert!(!at(11, 330).is_empty(), "the camera goes on, and nobody takes its frames");
+    }
+
+    #[test]
+    fn engines_that_are_too_slow_for_every_deadline_are_no_hang() {
+        let mut judge = Judge::new(Duration::from_secs(10));
+        let start = Instant::now();
+        let mut at = |seconds: u64| {
+            let mut drops = Drops::default();
+            drops.add(DropReason::Late, seconds * 5);
+            judge.troubles(start + Duration::from_secs(seconds), &[], &[CameraState { drops, ..camera(5 * seconds + 9, 3) }], 0)
+        };
+        assert!((0..60).all(|seconds| at(seconds).is_empty()), "the camera is named as one without answers, see `unanswered`");
     }
 
     #[test]

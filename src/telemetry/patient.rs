@@ -204,9 +204,12 @@ impl Patient {
             // One that comes late is of the past.
             self.look();
         }
-        let State::Ready(helper) = std::mem::replace(&mut self.state, State::Gone) else {
-            // look() left it as it is, unless it was ready.
-            return None;
+        let helper = match std::mem::replace(&mut self.state, State::Gone) {
+            State::Ready(helper) => helper,
+            other => {
+                self.state = other;
+                return None;
+            }
         };
         let begun = Instant::now();
         if helper.ask.send(at).is_err() {

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-/// A free engine is kept for a camera that has waited at least so much longer than twice as long as the one whose frame is there.
+/// A free engine is kept for a camera that has waited at least so much more than one and a half times as long as the one whose frame is there.
 const LEAST: Duration = Duration::from_millis(100);
 
 /// What one camera is owed.
@@ -55,7 +55,7 @@ impl Owed {
         let expected = self.seen? + self.period;
         let soon = !self.period.is_zero() && expected <= now + cost;
         let until = expected + cost / 2;
-        let longer = self.waited(now) >= other.waited(now) * 2 + LEAST;
+        let longer = self.waited(now) >= other.waited(now) * 3 / 2 + LEAST;
         (self.since.is_some() && longer && soon && until > now && deadline >= cost).then_some(until)
     }
 }
