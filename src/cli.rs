@@ -19,11 +19,12 @@ use log::LevelFilter;
 use crate::command;
 use crate::config::Overrides;
 use crate::error::Error;
+use crate::service;
 
 pub use control::{At, ReloadArgs, SetArgs, SettingWord, StatusArgs};
 pub use engines::{BuildArgs, CalibrateArgs, EnginesCommand, PlanArgs, PruneArgs};
 pub use gather::GatherArgs;
-pub use lab::{EvaluateArgs, ObjectiveWord, ProfileArgs, TrainArgs};
+pub use lab::{EvaluateArgs, Naming, ObjectiveWord, ProfileArgs, TrainArgs};
 pub use probe::ProbeArgs;
 pub use published::{ChainArgs, CriterionWord, KindWord, MethodWord, OnNoneWord};
 pub use simulate::SimulateArgs;
@@ -128,8 +129,9 @@ pub struct RunArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
-    /// A single source in place of the configured cameras: csi:N, v4l2:/dev/videoN, rtsp://..., a video file, a folder or
-    /// pattern of images, test, or pipeline:<gst-launch text>
+    /// A single source in place of the configured cameras: csi:N, v4l2:/dev/videoN, rtsp://..., http://..., a video file, a
+    /// folder or pattern of images, test, or pipeline:<gst-launch text>; @FILE reads it from a file, @- from standard input,
+    /// so that a password in it is in no list of processes
     #[arg(long, short, value_name = "SOURCE")]
     pub source: Option<String>,
     /// `realtime` (the newest frame wins) or `fast` (files and images: every frame, as fast as the engines can)
@@ -159,7 +161,8 @@ pub struct RunArgs {
     /// Write the summary of the run as JSON
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
-    /// True classes of image files (CSV with the columns file and class_index): adds top-1 and top-5 to the summary
+    /// True classes of image files: CSV with the column file and one of class_index, wnid, class_name; adds top-1 and top-5 to the
+    /// summary
     #[arg(long, value_name = "CSV")]
     pub labels: Option<PathBuf>,
     /// Stop each camera after so many frames
@@ -327,6 +330,7 @@ fn levels() -> impl TypedValueParser<Value = LevelFilter> {
 
 /// Does what was typed. `started`: when the process began.
 pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
+    service::outlive_file_limits();
     let several = matches!(cli.command, Command::Evaluate(_));
     if let Command::Doctor(args) = &mut cli.command {
         args.wants_self_test();
@@ -358,4 +362,14 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { out } => command::shell::man(out.as_deref()),
     }
+}
+
+/// Prints why the program ends, if it has to, and hands on what standard output still holds back. The exit code.
+pub fn end(outcome: Result<(), Error>) -> u8 {
+    command::print::end(outcome)
+}
+
+/// Prints help, version or what is wrong with the command line. The exit code.
+pub fn refuse(usage: &clap::Error) -> u8 {
+    command::print::usage(usage)
 }

@@ -14,16 +14,19 @@ mod read;
 mod spending;
 mod suggest;
 mod values;
+mod variables;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
+
+use log::{debug, warn};
 
 use crate::files;
 use crate::frame::Framing;
 use crate::policy::Reuse;
-use crate::source::SourceSpec;
+use crate::source::{Login, Secret, SourceSpec, Transport};
 
 pub use folders::{Folders, find_folder};
 pub use overrides::Overrides;
@@ -32,6 +35,9 @@ pub use spending::{Budget, Tegrastats, Telemetry};
 
 /// Longest configuration file, bytes.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
+
+/// Longest source in a file of its own, bytes.
+const MAX_SOURCE_BYTES: u64 = 1 << 16;
 
 /// Variables that start with `SQUINT_` and set no key.
 pub const RESERVED_VARIABLES: &[&str] = &["SQUINT_CONFIG"];
@@ -47,14 +53,53 @@ pub fn load_typed(file: Option<&Path>, flags: &Overrides) -> Result<Config, Conf
     load_by(files::typed_text, file, flags)
 }
 
-fn load_by(read: fn(&Path, u64) -> std::io::Result<String>, file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
+/// Reads a file up to a number of bytes.
+type Read = fn(&Path, u64) -> std::io::Result<String>;
+
+fn load_by(read: Read, file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
     let text = match file {
         Some(path) => Some(read(path, MAX_BYTES).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?),
         None => None,
     };
+    tell_of_strangers();
     let name = file.map(|path| path.display().to_string());
     let file = name.as_deref().zip(text.as_deref());
-    resolve(file, std::env::vars_os(), flags, &Folders::find())
+    let source = flags.source.as_ref().map(|source| from_file(read, source.reveal())).transpose()?;
+    resolve(file, std::env::vars_os(), &Overrides { source, ..flags.clone() }, &Folders::find())
+}
+
+/// A source from the command line: `@FILE` stands for what the file holds, so that an address with a password is in nobody's list of
+/// processes.
+fn from_file(read: Read, source: &str) -> Result<Secret, ConfigError> {
+    let Some(path) = source.strip_prefix('@').map(Path::new) else { return Ok(Secret::new(source)) };
+    let text = read(path, MAX_SOURCE_BYTES).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    Ok(Secret::new(text.trim()))
+}
+
+/// Variables that begin with `SQUINT_` and set nothing are named in the log, once: one of them may have been meant. Those of Kubernetes and
+/// Docker are not worth a warning.
+fn tell_of_strangers() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        let (mut links, mut strangers) = (Vec::new(), Vec::new());
+        for (name, value) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            match variables::meaning(&name, &value.to_string_lossy()) {
+                variables::Meaning::Link => links.push(name),
+                variables::Meaning::Stranger => strangers.push(name),
+                _ => (),
+            }
+        }
+        if !links.is_empty() {
+            debug!("environment variables of Kubernetes or Docker, which set nothing here: {}", links.join(", "));
+        }
+        if !strangers.is_empty() {
+            warn!(
+                "environment variables that begin with SQUINT_ and set nothing: {}; docs/config.md has those that do",
+                strangers.join(", ")
+            );
+        }
+    });
 }
 
 /// Resolves a file (its name and its text), an environment and flags. Pure, but for one thing: a source that may be a file or a
@@ -89,6 +134,10 @@ pub struct Camera {
     pub name: Arc<str>,
     /// Where its frames come from.
     pub source: SourceSpec,
+    /// User and password of a network source, as far as they are not in its address.
+    pub login: Login,
+    /// How the packets of an RTSP source travel.
+    pub transport: Transport,
     /// Which part of the picture counts.
     pub framing: Framing,
     /// Pace.
@@ -97,8 +146,8 @@ pub struct Camera {
     pub rate_hz: Option<f32>,
     /// Size asked of a live source, pixels.
     pub size: Option<(u32, u32)>,
-    /// Latest moment for an answer, after capture.
-    pub deadline: Duration,
+    /// Latest moment for an answer, after capture; `None`: nobody waits for it.
+    pub deadline: Option<Duration>,
     /// Frames older than this on arrival are dropped.
     pub stale_after: Duration,
     /// Silence after which a live source counts as lost.
@@ -128,8 +177,8 @@ pub struct Engines {
     pub folder: PathBuf,
     /// Threads inside each engine, 1..=64.
     pub threads: usize,
-    /// How long a look may take before the engine counts as stuck.
-    pub deadline: Duration,
+    /// How long a look may take before the engine counts as stuck, if the user says.
+    pub deadline: Option<Duration>,
     /// Who runs the ONNX models.
     pub runtime: Runtime,
     /// Path of libonnxruntime.so, if the user names one.

@@ -8,6 +8,7 @@
 //! | 69 | [`Kind::Missing`] | install or connect what is named |
 //! | 70 | [`Kind::Bug`] | tell us |
 //! | 74 | [`Kind::Io`] | look at the disk, the pipe or the rights |
+//! | 75 | [`Kind::Unanswered`] | give the engines more time, or see what they could not read |
 //! | 78 | [`Kind::Configuration`] | mend the configuration; starting again will not help |
 //!
 //! Pure. The numbers are those of sysexits.h, so that a unit file can say `RestartPreventExitStatus=64 78`.
@@ -23,6 +24,10 @@ use crate::pipeline::PipelineError;
 use crate::policy::file::PolicyError;
 use crate::sink::SinkError;
 use crate::source::SourceError;
+use crate::tame::Tame;
+
+/// What errors about standard output name.
+pub(crate) const STDOUT: &str = "standard output";
 
 /// What sort of failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,8 +40,10 @@ pub enum Kind {
     Missing,
     /// Something that cannot happen did.
     Bug,
-    /// Reading or writing failed.
+    /// Reading or writing failed, or records were lost.
     Io,
+    /// Most frames of a finite source got no answer.
+    Unanswered,
     /// A configuration, policy or engine file is wrong.
     Configuration,
 }
@@ -50,6 +57,7 @@ impl Kind {
             Self::Missing => 69,
             Self::Bug => 70,
             Self::Io => 74,
+            Self::Unanswered => 75,
             Self::Configuration => 78,
         }
     }
@@ -63,6 +71,7 @@ impl fmt::Display for Kind {
             Self::Missing => "missing",
             Self::Bug => "bug",
             Self::Io => "io",
+            Self::Unanswered => "unanswered",
             Self::Configuration => "configuration",
         })
     }
@@ -121,6 +130,12 @@ pub enum Error {
         #[source]
         reason: std::io::Error,
     },
+    /// Records of a finite source were lost: a file or a pipe took less than it was given.
+    #[error("{0}")]
+    Lost(String),
+    /// Most frames of a finite source got no answer.
+    #[error("{0}")]
+    Unanswered(String),
     /// The log or standard error has it already; nothing more is to be said.
     #[error("see above")]
     Told(Kind),
@@ -146,7 +161,8 @@ impl Error {
             Self::Pipeline(PipelineError::Engine(EngineError::RuntimeMissing { .. })) => Kind::Missing,
             Self::Pipeline(PipelineError::Engine(EngineError::Model { .. })) => Kind::Configuration,
             Self::Engine(_) | Self::Pipeline(_) | Self::Bug(_) => Kind::Bug,
-            Self::Io { .. } | Self::Sink(_) | Self::Control(_) => Kind::Io,
+            Self::Io { .. } | Self::Lost(_) | Self::Sink(_) | Self::Control(_) => Kind::Io,
+            Self::Unanswered(_) => Kind::Unanswered,
             Self::Told(kind) => *kind,
         }
     }
@@ -161,9 +177,24 @@ impl Error {
         matches!(self, Self::Told(_))
     }
 
-    /// True for a reader that went away (`squint run | head`): no mistake of anybody, end quietly.
+    /// True for a reader of standard output that went away (`squint run | head`): no mistake of anybody, end quietly.
     pub fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Io { reason, .. } if reason.kind() == std::io::ErrorKind::BrokenPipe)
+        matches!(self, Self::Io { what, reason } if what == STDOUT && reason.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
+    /// As people see it: fit for a terminal, whatever names and files put into it. A line for each mistake in a configuration, else one.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Config(error) if !error.problems().is_empty() => {
+                error.problems().iter().map(|problem| Tame(problem).to_string()).collect::<Vec<_>>().join("\n")
+            }
+            other => Tame(other).to_string(),
+        }
+    }
+
+    /// As [`Error::shown`], in one line, for logs and answers.
+    pub fn in_one_line(&self) -> String {
+        self.shown().replace('\n', "; ")
     }
 }
 
@@ -181,6 +212,8 @@ mod tests {
             (Error::Source(SourceError::Ended { origin: "csi:0".into() }), 69),
             (Error::Bug("two first frames".into()), 70),
             (Error::io("standard output")(std::io::ErrorKind::BrokenPipe.into()), 74),
+            (Error::Lost("12 by stdout".into()), 74),
+            (Error::Unanswered("none of 20".into()), 75),
             (Error::Config(ConfigError::Wrong { problems: Vec::new() }), 78),
             (Error::File { path: "default.policy.toml".into(), reason: "is empty".into() }, 78),
         ];

@@ -70,6 +70,7 @@ macro_rules! events {
 /// Everything else is written each time: changes of state must not be missed, and what ends Squint comes once.
 pub const LIMITED: &[Event] = &[
     CAMERA_LOST,
+    CAMERA_OTHER_WAY,
     FRAME_UNREADABLE,
     SOURCE_STUCK,
     ENGINE_UNUSABLE,
@@ -136,6 +137,12 @@ events! {
     CAMERA_LOST Warn "camera-lost" "499e9f5b59f5b618d8af53f98489b868"
         "A camera failed, ended or fell silent; it is opened again after a pause that grows up to retry-cap-ms."
         "See the reason in the text: cable, power, network, `squint doctor`."
+    CAMERA_REFUSED Warn "camera-refused" "c1d0a7e2f5b84a6c9b3e7d4f60825a19"
+        "A camera refuses user name and password; it is asked again after 2 minutes, later ones after up to an hour, so that no account is locked."
+        "Mend the login, then `squint reload`: it tries at once."
+    CAMERA_OTHER_WAY Info "camera-other-way" "5b9e2c74d1a3486fa0c87e6b3d95f210"
+        "A camera sends nothing in one way (TCP, a format) and is opened in another one at once."
+        "Nothing; `transport` of the camera names a way that is always taken."
     CAMERA_FAILED Error "camera-failed" "e3ca7ee7c4db4e98ba2269b570c522ca"
         "A source that is not live (photos, a clip) failed; it is not opened again."
         "See the reason in the text."
@@ -145,6 +152,9 @@ events! {
     FRAME_UNREADABLE Warn "frame-unreadable" "bda949cf7e2e4c8c5895636ccfdb1526"
         "A picture cannot be read; it is left out and counted."
         "Replace the file, if it is one."
+    PICTURES_LEFT_OUT Warn "pictures-left-out" "a1c9ee7a5ce4438caedfbd9a24d044cd"
+        "All pictures of a folder have been shown; some could not be read, or are of a kind that is not read. The text counts and names them."
+        "Replace what is damaged, convert the others to JPEG or PNG."
     ENGINE_WARM Debug "engine-warm" "ff59dbae3d7099144c8a13b4fcd0d523"
         "An engine is loaded and warmed up."
         "Nothing."
@@ -152,7 +162,7 @@ events! {
         "An engine cannot be loaded; Squint goes on with the others."
         "See the reason in the text; `squint engines verify`; then reload."
     CATALOG_PROBLEM Warn "catalog-problem" "b17d126ffda7178745aaa67204321f9e"
-        "Something in the folder of engines is not as it should be; the engine that it concerns cannot be used."
+        "Something in the folder of engines is not as it should be; unless the text only warns, the engine that it concerns cannot be used."
         "See the reason in the text; `squint check` tells all of them."
     ENGINE_FAILED Warn "engine-failed" "6f2cb266ef2b0b920a411db3091c0cfd"
         "An engine failed; it is set aside for a pause that grows up to a minute, and frames go to the others."

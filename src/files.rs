@@ -1,7 +1,7 @@
 //! Files, read and written so that neither can hold Squint up or leave half of something behind.
 //!
-//! An edge room. [`open`], [`bytes`] and [`text`] read regular files up to a limit and never wait: what is a FIFO, a device or a folder is
-//! refused by that name. [`typed_bytes`] and [`typed_text`] are for commands that somebody types: they also take what the shell hands over,
+//! An edge room. [`bytes`] and [`text`] read regular files up to a limit and never wait: what is a FIFO, a device or a folder is
+//! refused by that name. [`typed`], [`typed_text`] and [`records`] are for commands that somebody types: they also take what the shell hands over,
 //! `/dev/stdin` and `<(...)`. [`state_text`] reads what Squint itself keeps, through no link. [`write()`] replaces a file whole or not at all,
 //! [`write_state`] likewise what Squint keeps, and a [`Lock`] keeps two processes apart. [`untrusted`] tells who else could have written what is found and run, and
 //! [`checkout`] where the program was built. What the files hold is their owners' business; so are the limits, which stand beside the parsers.
@@ -9,14 +9,18 @@
 mod checkout;
 mod lock;
 mod read;
+mod records;
+mod temporary;
 mod trust;
 mod write;
 
 pub(crate) use checkout::checkout;
 pub(crate) use lock::Lock;
-pub(crate) use read::{bytes, open, regular, state_text, text, typed, typed_bytes, typed_text};
+pub(crate) use read::{bytes, regular, state, state_text, text, typed, typed_text};
+pub(crate) use records::records;
+pub(crate) use temporary::{Temporary, unguessable};
 pub(crate) use trust::untrusted;
-pub(crate) use write::{Output, Temporary, UNFINISHED, can_be_written, remove, write, write_state};
+pub(crate) use write::{Output, UNFINISHED, can_be_written, remove, write, write_state};
 
 use std::fs::FileType;
 use std::io::{Error, ErrorKind};

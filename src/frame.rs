@@ -175,6 +175,8 @@ impl Layout {
 pub enum Memory {
     /// Bytes on the heap (decoded images, tests).
     Heap(Arc<[u8]>),
+    /// Bytes on the heap as their maker left them: a large picture is not copied.
+    Owned(Vec<u8>),
     /// A camera's buffer, mapped for reading and given back to its pool when dropped.
     Mapped(crate::source::Mapped),
 }
@@ -184,6 +186,7 @@ impl Memory {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Heap(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
             Self::Mapped(mapped) => mapped.bytes(),
         }
     }

@@ -8,8 +8,12 @@
 //! Beside the path: [`telemetry`] reads the board, in [`units`], and [`budget`] turns readings into what may be done; [`observe`] counts,
 //! [`stats`] does all sums, [`service`] knows systemd, signals and the log, [`config`] is what the user typed, [`cli`] and [`command`] are
 //! how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, [`control`] is how the daemon is asked and told at
-//! run time, [`socket`] listens at a path, `files` reads none that blocks and leaves none half written, [`versioned`] reads small ones of our own, [`lab`] sends photos down the same path to earn the files under
+//! run time, [`socket`] listens at a path, `files` reads none that blocks and leaves none half written, `numbered` keeps files that were there before,
+//! `tame` makes text from outside fit for terminals and logs, [`versioned`] reads small ones of our own, [`lab`] sends photos down the same path to earn the files under
 //! `calibration/`, and [`simulate`] is a board to drive the budget over without a board.
+
+// They panic when nobody can take what they print; see `command::print`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod budget;
 pub mod config;
@@ -23,6 +27,7 @@ pub mod frame;
 pub mod lab;
 pub mod limits;
 pub mod mailbox;
+mod numbered;
 pub mod observe;
 pub mod pipeline;
 pub mod policy;
@@ -34,6 +39,7 @@ pub mod sink;
 pub mod socket;
 pub mod source;
 pub mod stats;
+mod tame;
 pub mod telemetry;
 pub mod trace;
 pub mod units;

@@ -1,5 +1,7 @@
 //! Parse, run, map the error to an exit code. Nothing else ever moves in.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::alloc::System;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -26,23 +28,10 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(usage) => {
-            // A reader that went away is no reason to fail louder.
-            let _ = usage.print();
-            return ExitCode::from(if usage.use_stderr() { squint::error::Kind::Usage.code() } else { 0 });
-        }
+        Err(usage) => return ExitCode::from(cli::refuse(&usage)),
     };
     service::start_log(cli.log);
     let outcome = cli::run(cli, started);
     log::logger().flush();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
-        Err(error) => {
-            if !error.is_told() {
-                eprintln!("squint: {error}");
-            }
-            ExitCode::from(error.exit_code())
-        }
-    }
+    ExitCode::from(cli::end(outcome))
 }

@@ -21,10 +21,10 @@ use crate::stats::Histogram;
 pub use board::{BoardState, BudgetState, RailState, ZoneState};
 pub use counted::{Buckets, Count, Counted, EngineCount, LIMITS, Looks};
 pub use state::{
-    CameraPhase, CameraState, EngineHealth, EngineState, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State,
-    ThreadState,
+    CameraPhase, CameraState, EngineHealth, EngineState, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, SinkState,
+    State, ThreadState,
 };
-pub use summary::{Accuracy, EngineSummary, Facts, Named, Part, Quantiles, SUMMARY_VERSION, Summary};
+pub use summary::{Accuracy, EngineSummary, Facts, Named, Part, Quantiles, SUMMARY_VERSION, SinkSummary, Summary};
 pub use watch::{Reading, Watch};
 
 /// The stages whose time is counted.
@@ -83,6 +83,8 @@ struct Tally {
     drops: Drops,
     escalated: u64,
     late: u64,
+    in_time: u64,
+    declined: u64,
     stages: [Histogram; Stage::ALL.len()],
     engines: Vec<EngineTally>,
 }
@@ -123,8 +125,9 @@ impl Clone for Tally {
     }
 
     fn clone_from(&mut self, source: &Self) {
-        let Self { outcomes, drops, escalated, late, stages, engines } = source;
+        let Self { outcomes, drops, escalated, late, in_time, declined, stages, engines } = source;
         (self.outcomes, self.drops, self.escalated, self.late) = (*outcomes, *drops, *escalated, *late);
+        (self.in_time, self.declined) = (*in_time, *declined);
         self.stages.clone_from(stages);
         self.engines.clone_from(engines);
     }
@@ -211,6 +214,8 @@ impl Tally {
             drops: Drops::default(),
             escalated: 0,
             late: 0,
+            in_time: 0,
+            declined: 0,
             stages: std::array::from_fn(|_| Histogram::new()),
             engines: vec![EngineTally::default(); engines],
         }
@@ -220,6 +225,9 @@ impl Tally {
     fn note(&mut self, report: &Report, places: &[usize]) {
         self.outcomes[report.outcome as usize] += 1;
         self.late += u64::from(report.late);
+        self.in_time += u64::from(!report.late && matches!(report.outcome, Outcome::Answered | Outcome::Reused));
+        self.declined +=
+            u64::from(report.outcome == Outcome::Abstained && matches!(report.verdict.code, Code::Abstained | Code::Paused));
         let steps = &report.journey.steps;
         // A step taken because the one before it failed is a replacement, not a second look.
         self.escalated += u64::from(steps.iter().skip(1).any(|step| step.why.code != Code::EngineFailed));

@@ -4,12 +4,16 @@
 //! replaced; anything else at the path is left alone. Only the owner and the group may connect. The path appears when it can be connected
 //! to, not before. No thread, no waiting.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::OFlags;
+
+use crate::files;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -63,13 +67,11 @@ impl Listening {
             },
         }
         // A socket has a name before it listens, and before its permissions are set: it gets the one that others know last.
-        let unfinished = unfinished(path);
-        let made = UnixListener::bind(&unfinished).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            fs::set_permissions(&unfinished, Permissions::from_mode(0o660))?;
-            let found = fs::symlink_metadata(&unfinished)?;
+        let (unfinished, listener) = bind_beside(path).map_err(failed)?;
+        let made = listener.set_nonblocking(true).and_then(|()| {
+            let identity = open_to_the_group(&unfinished)?;
             fs::hard_link(&unfinished, path)?; // fails if somebody else has it by now
-            Ok(Self { path: path.into(), listener, identity: (found.dev(), found.ino()) })
+            Ok(Self { path: path.into(), listener, identity })
         });
         let _: io::Result<()> = fs::remove_file(&unfinished);
         made.map_err(|error| match error.kind() {
@@ -90,10 +92,27 @@ impl Listening {
     }
 }
 
-/// A name beside `path` that nobody else takes; short, for the system allows 107 bytes.
-fn unfinished(path: &Path) -> PathBuf {
-    static MADE: AtomicU32 = AtomicU32::new(0);
-    path.with_file_name(format!(".{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)))
+/// Listens at a name beside `path` that nobody else takes or can guess; short, for the system allows 107 bytes. Follows no link.
+fn bind_beside(path: &Path) -> io::Result<(PathBuf, UnixListener)> {
+    loop {
+        let unfinished = path.with_file_name(format!(".{:08x}", files::unguessable() >> 32));
+        match UnixListener::bind(&unfinished) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            made => return made.map(|listener| (unfinished, listener)),
+        }
+    }
+}
+
+/// Lets the group connect too; device and inode of the socket. Whatever takes its name meanwhile is left as it is.
+fn open_to_the_group(path: &Path) -> io::Result<(u64, u64)> {
+    let flags = (OFlags::PATH | OFlags::NOFOLLOW).bits().cast_signed();
+    let socket = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let found = socket.metadata()?;
+    if !found.file_type().is_socket() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    fs::set_permissions(format!("/proc/self/fd/{}", socket.as_raw_fd()), Permissions::from_mode(0o660))?;
+    Ok((found.dev(), found.ino()))
 }
 
 impl Drop for Listening {

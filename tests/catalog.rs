@@ -250,15 +250,39 @@ fn what_is_too_large_is_refused_unread() {
 }
 
 #[test]
-fn the_thirty_third_engine_is_refused() {
+fn a_catalogue_may_hold_more_engines_than_a_policy_and_those_beyond_its_own_limit_are_named() {
     let shelf = Shelf::new();
     let model = Model::brightest(2, 2);
-    for number in 0..34 {
+    for number in 0..40 {
         shelf.network(&format!("engine{number:02}"), &model);
     }
     let (catalog, found) = Catalog::open(shelf.path());
-    assert_eq!((catalog.ids().count(), found.len()), (32, 2));
-    assert_refused(&shelf, "engine32", &["more than 32 engines"]);
+    assert_eq!((catalog.ids().count(), found.len()), (40, 0));
+    for number in 40..1026 {
+        shelf.ensemble(&format!("engine{number:04}"), &["engine00", "engine01"]);
+    }
+    let (catalog, found) = Catalog::open(shelf.path());
+    assert_eq!((catalog.ids().count(), found.len()), (1024, 2));
+    let told = problems(&shelf);
+    assert_eq!(told.matches("more than 1024 engines; move some out of").count(), 2, "{told}");
+}
+
+#[test]
+fn a_labels_file_of_another_form_is_refused_with_the_form_that_is_wanted() {
+    let shelf = shelf_with_one();
+    for (text, why) in [
+        ("[\"red\", \"green\", \"blue\"]\n", "JSON"),
+        ("0,red\n1,green\n2,blue\n", "numbers its lines"),
+        ("red\n\ngreen\nblue\n", "line 2 is empty"),
+        ("k\tred\nk\tgreen\nm\tblue\n", "line 2 has the key `k` of line 1"),
+    ] {
+        shelf.write("labels/three.txt", text);
+        assert_refused(&shelf, "one", &["`output.labels`: ", "three.txt: ", why]);
+    }
+    shelf.write("labels/three.txt", "red\nred\nblue\n");
+    let (catalog, found) = Catalog::open(shelf.path());
+    assert!(catalog.get("one").is_some() && found.len() == 1, "a warning: {found:?}");
+    assert!(found[0].text.contains("lines 1 and 2 are both `red`"), "{found:?}");
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn what_hangs_or_ails_is_the_first_thing_wrong_and_cannot_steer_the_terminal() {
     house.ask(&["status", "--json"]).ends(69).json();
     let page = told.out;
     let wrong: Vec<_> = page.lines().skip_while(|line| *line != "wrong now").collect();
-    assert!(wrong[1].starts_with("- engine lite4-300 is stuck: ·[2J a long story") && wrong[2].starts_with("  "), "{page}");
+    assert!(wrong[1].starts_with("- engine lite4-300 is stuck: \\u{1b}[2J a long story") && wrong[2].starts_with("  "), "{page}");
     assert!(wrong[3].starts_with("- thread sink hangs: waiting for a report"), "{page}");
     assert!(page.contains("unhealthy") && !page.contains('\x1b'));
 }

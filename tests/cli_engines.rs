@@ -90,6 +90,48 @@ fn is_empty(folder: &Path) -> bool {
 }
 
 #[test]
+fn verify_counts_all_engines_and_names_each_that_cannot_be_used_with_what_to_write() {
+    let desk = Desk::new();
+    let plain = Model::brightest(8, 8);
+    desk.shelf.write("empty/engine.toml", "format = 1\n");
+    desk.shelf.network("two-inputs", &Model { second_input: true, ..plain.clone() });
+    desk.shelf.network("told-wrong", &plain);
+    desk.shelf.edit("told-wrong", "logits", "probabilities");
+    desk.shelf.network("dead", &Model { weights: vec![0.0; 9], ..plain });
+    let told = desk.ask(&["verify"]).ends(78);
+    let line =
+        |start: &str| told.out.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start} in\n{}", told.out));
+    assert!(line("ok   mine").contains("loads and runs") && line("ok   dead").contains("loads and runs"));
+    assert!(line("odd  dead").contains("the same scores to 4 test pictures"));
+    assert!(line("BAD  empty").contains("`id` is missing"));
+    assert!(line("BAD  two-inputs").contains("the model has 2 inputs (`input`, `bias`) and cannot be used"));
+    assert!(line("BAD  told-wrong").contains("write kind = \"logits\" under [output]"));
+    assert!(told.err.contains("3 of 5 engines cannot be used"), "{}", told.err);
+}
+
+#[test]
+fn a_manifest_that_lies_is_refused_when_a_command_loads_its_engine() {
+    let desk = Desk::new();
+    desk.shelf.network("soft", &Model { finish: onnx_model::Finish::Softmax, ..Model::brightest(8, 8) });
+    desk.shelf.edit("soft", "kind = \"probabilities\"", "kind = \"logits\"");
+    let photo = desk.shelf.path().join("photos/red/a.png");
+    std::fs::create_dir_all(photo.parent().unwrap()).unwrap();
+    image::RgbImage::from_pixel(9, 9, image::Rgb([200, 60, 70])).save(&photo).unwrap();
+    let (engines, photo) = (desk.shelf.path().to_str().unwrap(), photo.to_str().unwrap());
+    let photos = desk.shelf.path().join("photos");
+    let out = desk.shelf.path().join("a.parquet");
+    for args in [
+        &["classify", "--engines", engines, "--engine", "soft", photo][..],
+        &["profile", "--engines", engines, "--pool", "soft", "--images", photos.to_str().unwrap(), "--out", out.to_str().unwrap()],
+    ] {
+        let told = ask(args);
+        assert_ne!(told.code, Some(0), "{args:?}");
+        assert!(told.err.contains("soft/engine.toml: `output.kind` is \"logits\", but"), "{}", told.err);
+        assert!(told.err.contains("write kind = \"probabilities\" under [output]"), "{}", told.err);
+    }
+}
+
+#[test]
 fn without_tensorrt_a_build_says_in_one_line_what_is_missing() {
     let desk = Desk::new();
     for args in [&["build"][..], &["build", "mine", "--precision", "fp16"]] {

@@ -2,15 +2,23 @@
 //! what `evaluate` and `train` make of the file.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
+#[path = "common/onnx_model.rs"]
+#[allow(dead_code)]
+mod onnx_model;
 #[path = "common/profiles.rs"]
 mod profiles;
+#[path = "common/shelf.rs"]
+#[allow(dead_code)]
+mod shelf;
 #[path = "common/squint.rs"]
 mod squint_cli;
 
 use std::fs;
 use std::path::Path;
 
+use onnx_model::Model;
 use profiles::untimed;
+use shelf::Shelf;
 use squint::lab::profile::file::{Reader, read};
 use squint_cli::*;
 
@@ -133,11 +141,11 @@ fn an_interrupted_profile_says_so_and_goes_on_to_the_rows_of_an_uninterrupted_on
 fn folders_named_by_class_are_labels_and_an_empty_one_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let photos = folder.path().join("photos");
-    for (class, name) in [("281", "chelsea"), ("espresso", "coffee")] {
+    for (class, name) in [("tabby", "chelsea"), ("espresso", "coffee")] {
         fs::create_dir_all(photos.join(class)).unwrap();
         fs::copy(root().join(photo(name)), photos.join(class).join("one.png")).unwrap();
     }
-    fs::create_dir(photos.join("n01440764")).unwrap();
+    fs::create_dir(photos.join("tench")).unwrap();
     let out = folder.path().join("a.parquet");
     let args = |more: &[&str]| {
         let mut args = ["profile", "--pool", POOL, "--repeats", "3", "--images"].map(str::to_owned).to_vec();
@@ -146,13 +154,82 @@ fn folders_named_by_class_are_labels_and_an_empty_one_is_told() {
         args
     };
     let told = ask(args(&[])).ends(0);
-    assert!(told.err.contains("n01440764") && told.err.contains("no photo of class 0"), "{}", told.err);
+    assert!(told.err.contains("tench") && told.err.contains("no photo of class 0"), "{}", told.err);
     let profile = read(&out).unwrap();
     let rows: Vec<_> = profile.cases.iter().map(|case| (&*case.name, case.label)).collect();
-    assert_eq!(rows, [("281/one.png", 281), ("espresso/one.png", 967)]);
+    assert_eq!(rows, [("espresso/one.png", 967), ("tabby/one.png", 281)]);
     fs::create_dir(photos.join("dragon")).unwrap();
     let told = ask(args(&[])).ends(78);
     assert!(told.err.contains("dragon") && told.err.contains("--labels"), "{}", told.err);
+}
+
+#[test]
+fn folders_whose_names_are_numbers_are_classes_by_one_rule_for_all_of_them() {
+    let shelf = Shelf::new();
+    shelf.network("mine", &Model { classes: 5, weights: vec![0.5; 15], ..Model::brightest(8, 8) });
+    shelf.write("labels/coins.txt", "1\n10\n2\n20\n5\n");
+    shelf.edit("mine", "three.txt", "coins.txt");
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    let add = |class: &str| {
+        fs::create_dir_all(photos.join(class)).unwrap();
+        fs::copy(root().join(photo("coffee")), photos.join(class).join("one.png")).unwrap();
+    };
+    let out = folder.path().join("a.parquet");
+    let profile = |more: &[&str]| {
+        let (images, engines, out) = (photos.to_str().unwrap(), shelf.path().to_str().unwrap(), out.to_str().unwrap());
+        let fixed = ["profile", "--engines", engines, "--images", images, "--out", out, "--repeats", "3"];
+        ask(fixed.iter().chain(more))
+    };
+    let classes = || read(&out).unwrap().cases.iter().map(|case| (case.name.to_string(), case.label)).collect::<Vec<_>>();
+    ["1", "2"].iter().for_each(|class| add(class));
+    let told = profile(&[]).ends(78);
+    assert!(told.err.contains("\"1\" is class 1 by index and class 0 by name") && told.err.contains("--folders"), "{}", told.err);
+    profile(&["--folders", "name"]).ends(0);
+    assert_eq!(classes(), [("1/one.png".to_owned(), 0), ("2/one.png".to_owned(), 2)]);
+    profile(&["--folders", "index"]).ends(0);
+    assert_eq!(classes(), [("1/one.png".to_owned(), 1), ("2/one.png".to_owned(), 2)]);
+    ["5", "10", "20"].iter().for_each(|class| add(class));
+    profile(&[]).ends(0);
+    let by_name = [("1", 0), ("10", 1), ("2", 2), ("20", 3), ("5", 4)].map(|(name, class)| (format!("{name}/one.png"), class));
+    assert_eq!(classes(), by_name, "20 is no index, so all are names");
+}
+
+#[test]
+fn labels_counted_from_1_are_told_by_profile_and_refused_by_train() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(at("photos")).unwrap();
+    let mut labels = "file,class_index\n".to_owned();
+    for number in 0..12 {
+        std::os::unix::fs::symlink(root().join(photo("coffee")), at(&format!("photos/{number:03}.png"))).unwrap();
+        labels += &format!("{number:03}.png,968\n");
+    }
+    fs::write(at("labels.csv"), labels).unwrap();
+    let told = profile(folder.path(), "a.parquet", &["--time-images", "1"]).ends(0);
+    let said = "the labels look wrong: the best of 2 engines, `lite0-1";
+    assert!(told.err.contains(said) && told.err.contains("is right on 0 of 12 photos (its manifest says "), "{}", told.err);
+    assert!(told.err.contains("12 of 12 answers are the label minus 1"), "{}", told.err);
+    let told = ask(["train", "--profile", &at("a.parquet"), "--out", &at("x.policy.toml")]).ends(78);
+    assert!(told.err.contains(said) && told.err.contains("--trust-labels"), "{}", told.err);
+    assert!(!Path::new(&at("x.policy.toml")).exists());
+}
+
+#[test]
+fn more_engines_than_a_profile_holds_are_refused_before_anything_is_looked_at() {
+    let shelf = Shelf::new();
+    (0..33).for_each(|number| shelf.network(&format!("e{number:02}"), &Model::brightest(4, 4)));
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path());
+    let (images, engines) = (folder.path().join("photos"), shelf.path().to_str().unwrap());
+    let out = folder.path().join("a.parquet");
+    let told =
+        ask(["profile", "--engines", engines, "--images", images.to_str().unwrap(), "--out", out.to_str().unwrap()]).ends(64);
+    assert!(
+        told.err.contains("33 engines are to be profiled, and a profile holds 32 at most") && told.err.contains("--pool"),
+        "{}",
+        told.err
+    );
 }
 
 #[test]

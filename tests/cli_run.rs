@@ -107,7 +107,91 @@ fn labels_give_the_accuracy_and_broken_photos_are_counted() {
 
     let wrong = write(folder.path().join("wrong.csv"), "name,class\na.png,1\n");
     let told = ask(["run", "--source", "tests/data/photos", "--policy", &policy, "--labels", wrong.to_str().unwrap()]).ends(78);
-    assert!(told.err.contains("wrong.csv") && told.err.contains("file,class_index"), "{}", told.err);
+    assert!(told.err.contains("wrong.csv") && told.err.contains("line 1: a header with the column file"), "{}", told.err);
+}
+
+#[test]
+fn labels_of_a_run_are_read_as_those_of_a_profile_and_each_that_fits_no_photo_is_told() {
+    let (folder, policy) = home();
+    let photos = copies(folder.path(), &[("chelsea", "a.png"), ("coffee", "b.png"), ("camera", "c.png")]);
+    let labels = folder.path().join("labels.csv");
+    let path = folder.path().join("summary.json");
+    let run = |text: &str| {
+        write(labels.clone(), text);
+        let (source, csv, summary) = (photos.to_str().unwrap(), labels.to_str().unwrap(), path.to_str().unwrap());
+        ask([
+            "run",
+            "--source",
+            source,
+            "--policy",
+            &policy,
+            "--labels",
+            csv,
+            "--summary",
+            summary,
+            "--quiet",
+            "--deadline-ms",
+            "60000",
+        ])
+    };
+    for text in [
+        "file,class_index\na.png,285\nb.png,967\nc.png,872\n",
+        "file, class_index\na.png, 285\n./b.png, 967\nc.png, 872\n",
+        "\u{feff}file;wnid\r\na.png;n02124075\r\nb.png;n07920052\r\nc.png;n04485082\r\n",
+        "class_name\tfile\nEgyptian cat\ta.png\nEspresso\tb.png\nTripod\tc.png\n",
+    ] {
+        let told = run(text).ends(0);
+        let summary = summary(&path);
+        assert_eq!((&summary["accuracy"]["n"], &summary["accuracy"]["top1"]), (&3.into(), &1.0.into()), "{text}");
+        assert!(!told.err.contains("labels.csv"), "nothing to tell: {}", told.err);
+    }
+    let told = run("file,class_index\na.png,285\nB.PNG,967\n").ends(0);
+    assert!(
+        told.err.contains("1 of 2 labels belong to no photo of this source: line 3: file \"B.PNG\", and there is \"b.png\""),
+        "{}",
+        told.err
+    );
+    assert!(told.err.contains("2 of 3 photos have no label"), "{}", told.err);
+    assert_eq!(summary(&path)["accuracy"]["n"], 1);
+    for (text, said) in [
+        (
+            "file,class_index\nim/a.png,285\nim/b.png,967\n",
+            "0 of 2 labels belong to a photo of this source: line 2: file \"im/a.png\"",
+        ),
+        ("file,class_index\na.png,99999\n", "line 2: class_index \"99999\": allowed are 0 to 999"),
+        ("file,wnid\na.png,n99999999\n", "line 2: wnid \"n99999999\""),
+        ("file,class_index\na.png,285\na.png,285\n", "line 3: file \"a.png\" is listed already in line 2"),
+    ] {
+        let told = run(text).ends(78);
+        assert!(told.err.contains("labels.csv: ") && told.err.contains(said), "{}", told.err);
+    }
+    let told =
+        ask(["run", "--source", "test", "--frames", "1", "--policy", &policy, "--labels", labels.to_str().unwrap()]).ends(64);
+    assert!(told.err.contains("--labels is for photos"), "{}", told.err);
+}
+
+#[test]
+fn a_run_whose_labels_are_counted_from_1_says_so_at_its_end() {
+    let (folder, policy) = home();
+    let names: Vec<String> = (0..12).map(|number| format!("{number:02}.png")).collect();
+    let photos = copies(folder.path(), &names.iter().map(|name| ("coffee", name.as_str())).collect::<Vec<_>>());
+    let rows: String = names.iter().map(|name| format!("{name},968\n")).collect();
+    let labels = write(folder.path().join("labels.csv"), &format!("file,class_index\n{rows}"));
+    let told = ask([
+        "run",
+        "--source",
+        photos.to_str().unwrap(),
+        "--policy",
+        &policy,
+        "--labels",
+        labels.to_str().unwrap(),
+        "--quiet",
+        "--deadline-ms",
+        "60000",
+    ]);
+    let told = told.ends(0);
+    assert!(told.err.contains("the labels look wrong: the policy is right on 0 of 12 photos"), "{}", told.err);
+    assert!(told.err.contains("12 of 12 answers are the label minus 1; are the labels counted from 1"), "{}", told.err);
 }
 
 #[test]

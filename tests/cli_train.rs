@@ -110,6 +110,31 @@ fn every_flag_of_the_chain_is_heeded_and_a_seed_makes_the_same_file() {
 }
 
 #[test]
+fn labels_that_look_wrong_are_refused_with_the_likely_reason_unless_they_are_to_be_trusted() {
+    let wrong: [(&str, fn(u32) -> u32, &str); 3] = [
+        ("counted from 1", |label| (label + 1).min(profiles::CLASSES - 1), "answers are the label minus 1"),
+        ("from -1", |label| label.saturating_sub(1), "answers are the label plus 1"),
+        ("in another order", |label| profiles::CLASSES - 1 - label, "answers are another class that is the same for each label"),
+    ];
+    for (what, change, said) in wrong {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = profiles::changed(folder.path(), 200, |row| row.case.label = change(row.case.label));
+        for kind in ["best", "chain"] {
+            let words = ["the labels look wrong: the best of 3 engines", said, "--trust-labels"];
+            refused(train(&profile, &["--kind", kind]), 78, &words, &profile);
+        }
+        let told = train(&profile, &["--folds", "3", "--kind", "confidence", "--trust-labels"]);
+        assert!(told.err.contains(said), "{what}: said all the same: {}", told.err);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let drawn = |row: &mut squint::lab::profile::file::Row| {
+        row.case.label = (profiles::draw(u64::from(row.case.group), 77) * f64::from(profiles::CLASSES)) as u32;
+    };
+    let profile = profiles::changed(folder.path(), 200, drawn);
+    refused(train(&profile, &[]), 78, &["do the labels belong to these photos"], &profile);
+}
+
+#[test]
 fn without_flags_a_policy_is_written_that_binds_to_the_engines_of_the_profile() {
     let folder = tempfile::tempdir().unwrap();
     let profile = profiles::small(folder.path(), 200);
@@ -215,7 +240,7 @@ fn nobody_ever_right_still_ends_with_a_policy_that_says_so() {
         row.looks.iter_mut().flatten().for_each(|seen| seen.top[0].class = (label + 1) % profiles::CLASSES);
     });
     for kind in ["best", "chain"] {
-        train(&profile, &["--kind", kind]).ends(0);
+        train(&profile, &["--kind", kind, "--trust-labels"]).ends(0);
         assert_eq!(policy(&profile).made().number("top1"), Some(0.0), "{kind}");
     }
 }

@@ -14,6 +14,7 @@ mod fakes;
 #[allow(dead_code)]
 mod nvidia;
 #[path = "common/onnx_model.rs"]
+#[allow(dead_code)]
 mod onnx_model;
 #[path = "common/shelf.rs"]
 #[allow(dead_code)]

@@ -63,7 +63,7 @@ fn a_photo_of_more_than_256_mebibytes_is_refused() {
 fn labels_and_streams_that_are_too_large_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, out) = (text(folder.path()), folder.path().join("out.parquet"));
-    for (flag, name, bytes) in [("--labels", "labels.csv", 512 << 20), ("--stream", "street.toml", 1 << 16)] {
+    for (flag, name, bytes) in [("--labels", "labels.csv", 128 << 20), ("--stream", "street.toml", 1 << 16)] {
         let path = sparse(folder.path(), name, bytes + 1);
         let told =
             ask(["profile", "--pool", "lite0-128-int8", "--images", photos, flag, text(&path), "--out", text(&out)]).ends(78);

@@ -16,7 +16,7 @@ use schema::{Schema, example, unseen, words};
 use serde_json::Value;
 use squint::budget::Why;
 use squint::engine::{Label, Labels};
-use squint::observe::{Accuracy, Counters, Facts, Stage, Summary};
+use squint::observe::{Accuracy, Counters, Facts, SinkSummary, Stage, Summary};
 use squint::policy::Code;
 use squint::report::{DropReason, Outcome, Report};
 use squint::sink::{write_record, write_record_with_features};
@@ -34,7 +34,7 @@ fn parsed(report: &Report) -> Value {
 }
 
 fn facts() -> Facts {
-    let accuracy = Accuracy { n: 4, top1: 0.75, top1_ci95: [0.3006, 0.9544], top5: 1.0 };
+    let accuracy = Accuracy { n: 4, unanswered: 1, top1: 0.75, top1_ci95: [0.3006, 0.9544], top5: 1.0 };
     let (version, policy) = ("0.1.0".into(), "accurate".into());
     Facts {
         version,
@@ -44,6 +44,7 @@ fn facts() -> Facts {
         allocations_per_frame: Some(0.0),
         rss_mb: Some(182.0),
         accuracy: Some(accuracy),
+        sinks: vec![("file".into(), SinkSummary { sent: 3, lost: 1 })],
     }
 }
 
@@ -142,7 +143,7 @@ fn numbers_that_are_not_finite_are_left_out_of_a_record() {
 
 #[test]
 fn facts_that_are_not_finite_are_left_out_of_a_summary() {
-    let broken = Accuracy { n: 0, top1: f64::NAN, top1_ci95: [f64::NAN; 2], top5: 0.0 };
+    let broken = Accuracy { n: 0, unanswered: 0, top1: f64::NAN, top1_ci95: [f64::NAN; 2], top5: 0.0 };
     let facts = Facts { rss_mb: Some(f64::INFINITY), accuracy: Some(broken), ..facts() };
     let text = Counters::new(&[], &[]).summary(&facts).to_json();
     assert!(!text.contains("null") && !text.contains("rss_mb") && !text.contains("accuracy"), "{text}");

@@ -141,6 +141,53 @@ fn a_removed_folder_costs_records_until_it_is_back() {
     assert_eq!(numbers(&fs::read_to_string(&path).unwrap()), [next - 1], "the records from then on");
 }
 
+#[test]
+fn what_a_sink_loses_is_told_to_whoever_asks_while_it_lasts() {
+    let home = home();
+    let folder = home.path().join("logs");
+    fs::create_dir(&folder).unwrap();
+    let policy = confidence_policy(home.path(), 0.6);
+    let socket = home.path().join("control.sock");
+    let config = squint_cli::write(
+        home.path().join("squint.toml"),
+        format!(
+            "policy = {policy:?}\n[control]\nsocket = {socket:?}\n[output]\nstdout = \"none\"\n[output.file]\npath = {:?}\n\
+             [[camera]]\nname = \"door\"\nsource = \"test\"\n",
+            folder.join("records.jsonl")
+        ),
+    );
+    let mut daemon = Daemon::start(squint(["run", "--config", config.to_str().unwrap()]));
+    let ask = |path: &str| {
+        let mut stream = UnixStream::connect(&socket).ok()?;
+        io::Write::write_all(&mut stream, format!("GET {path} HTTP/1.1\r\nHost: squint\r\n\r\n").as_bytes()).ok()?;
+        let mut answer = String::new();
+        io::Read::read_to_string(&mut stream, &mut answer).ok()?;
+        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+    };
+    let state = || serde_json::from_str::<serde_json::Value>(&ask("/status")?).ok();
+    let sink = || state().map(|state| state["sinks"][0].clone()).filter(|sink| sink["name"] == "file");
+    let metric = |name: &str| {
+        let metrics = ask("/metrics")?;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name}{{sink=\"file\"}} ")))?;
+        line.parse::<u64>().ok()
+    };
+    daemon.until("records are sent", |_| sink().is_some_and(|sink| sink["sent"].as_u64() > Some(3)));
+    assert_eq!(sink().unwrap()["trouble"], serde_json::Value::Null);
+    fs::rename(&folder, home.path().join("away")).unwrap();
+    daemon.until("losses are told", |_| sink().is_some_and(|sink| sink["lost"].as_u64() > Some(3)));
+    let now = state().unwrap();
+    let degraded = now["degraded"].to_string();
+    assert!(degraded.contains("file loses records: ") && degraded.contains("its folder must exist"), "{degraded}");
+    assert_eq!(now["healthy"], true, "pictures are looked at all the same");
+    assert!(metric("squint_records_lost_total") > Some(3) && metric("squint_records_sent_total") > Some(3));
+    fs::create_dir(&folder).unwrap();
+    daemon.until("it is over", |_| state().is_some_and(|state| !state["degraded"].to_string().contains("loses records")));
+    assert!(metric("squint_records_lost_total") > Some(3), "what was lost stays lost");
+    daemon.signal("TERM");
+    let told = daemon.ends_within(SOON).ends(0);
+    assert!(told.err.contains("records lost: "), "a camera goes on, so it is only told: {}", told.err);
+}
+
 // A reader of the socket stalls, or vanishes. Expected: no error, nothing lost for file, standard output and other readers.
 
 #[test]

@@ -171,6 +171,38 @@ fn a_full_disk_is_an_error_that_names_the_file_and_counts_what_is_lost() {
 }
 
 #[test]
+fn a_file_that_another_process_writes_to_is_refused_until_that_has_ended() {
+    let (_folder, path) = home();
+    // A lock belongs to what was opened: in one process it keeps out as well as in two.
+    let mut first = File::open(&config(&path, 10 * line(0).len() as u64, 2)).unwrap();
+    write(&mut first, 0..15);
+    let refused = File::open(&config(&path, 1000, 1)).map(drop).unwrap_err();
+    assert!(matches!(refused, SinkError::InUse { .. }), "{refused}");
+    assert!(
+        refused.to_string().contains("another process writes to it") && refused.to_string().contains("--output-file"),
+        "{refused}"
+    );
+    assert_eq!((text(&numbered(&path, 1)), text(&path)), (joined(0..10), joined(10..15)), "nothing of it is lost");
+    drop(first);
+    write(&mut File::open(&config(&path, 1000, 1)).unwrap(), [15]);
+    for device in ["/dev/null", "/dev/null"] {
+        drop(File::open(&config(Path::new(device), 1000, 1)).unwrap());
+    }
+}
+
+#[test]
+fn a_file_emptied_by_others_is_continued_at_its_start_and_counts_anew() {
+    let (_folder, path) = home();
+    let mut file = File::open(&config(&path, 10 * line(0).len() as u64, 1)).unwrap();
+    write(&mut file, 0..9);
+    // logrotate with copytruncate
+    fs::OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+    write(&mut file, 9..15);
+    assert_eq!(text(&path), joined(9..15));
+    assert!(!numbered(&path, 1).exists(), "ten records fit, and six are in it");
+}
+
+#[test]
 fn a_file_that_cannot_be_is_refused_with_advice() {
     let (folder, path) = home();
     let refused = |path: &Path| File::open(&config(path, 1000, 1)).map(drop).unwrap_err().to_string();

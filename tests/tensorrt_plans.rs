@@ -51,7 +51,7 @@ fn a_plan_that_does_not_fit_its_manifest_is_refused_with_the_difference() {
             Some(("three.txt", "two.txt")),
             "output `scores` is [1, 3], which is not one score for each of the 2 labels",
         ),
-        (Model { element: 10, ..good.clone() }, None, "input `input` holds float16 values; only float32 is supported"),
+        (Model { element: 10, ..good.clone() }, None, "the input holds float16 values; plans are run with float32 alone"),
         (
             Model { symbolic: true, ..good },
             None,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::lab::REPEATS;
-use super::{Common, ProfileArgs};
+use super::{Common, Naming, ProfileArgs};
 use crate::policy::Reuse;
 
 /// Heading of the flags that profile first.
@@ -19,6 +19,9 @@ pub struct GatherArgs {
     /// True classes of the photos, as for `squint profile`
     #[arg(long, value_name = "CSV", requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub labels: Option<PathBuf>,
+    /// How the sub-folders are named, as for `squint profile`
+    #[arg(long, value_name = "WORD", value_enum, requires = "images", conflicts_with_all = ["profile", "labels"], help_heading = FIRST)]
+    pub folders: Option<Naming>,
     /// Judge a stream made of the photos, as this file describes it; see docs/streams.md
     #[arg(long, value_name = "FILE", requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub stream: Option<PathBuf>,
@@ -48,6 +51,7 @@ impl GatherArgs {
             common: common.clone(),
             images: self.images.clone()?,
             labels: self.labels.clone(),
+            folders: self.folders,
             stream: self.stream.clone(),
             out,
             pool: self.pool.clone(),

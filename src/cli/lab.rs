@@ -2,12 +2,23 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{ChainArgs, Common, GatherArgs, KindWord};
 
 /// Most looks for one time, if nobody says otherwise.
 pub(super) const REPEATS: u32 = 30;
+
+/// How classes are called: in a column of a table of labels, or as names of folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Naming {
+    /// By the class's index, 0-based
+    Index,
+    /// By the key in the engines' labels file, such as a WordNet id
+    Wnid,
+    /// By name, whole or the first one before a comma, in upper or lower case
+    Name,
+}
 
 /// `squint profile`.
 #[derive(Debug, Args)]
@@ -22,6 +33,9 @@ pub struct ProfileArgs {
     /// named by class
     #[arg(long, value_name = "CSV")]
     pub labels: Option<PathBuf>,
+    /// How the sub-folders are named, if their names can be read in two ways
+    #[arg(long, value_name = "WORD", value_enum, conflicts_with = "labels")]
+    pub folders: Option<Naming>,
     /// Profile a stream made of the photos, as this file describes it, in place of the photos; see docs/streams.md
     #[arg(long, value_name = "FILE")]
     pub stream: Option<PathBuf>,
@@ -87,6 +101,9 @@ pub struct TrainArgs {
     /// Seed of the folds
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// Learn from labels that look wrong: every engine is far below its promise or no better than chance, or follows another order
+    #[arg(long)]
+    pub trust_labels: bool,
     /// Policy file to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::kit::machine;
 use super::kit::{Kit, probe};
+use super::print;
 use crate::cli::{BenchArgs, Common};
 use crate::engine::Look;
 use crate::engine::manifest::{Channels, Filter, InputSpec, Kind, TensorLayout, View};
@@ -137,7 +138,7 @@ fn engines(kit: &Kit, frame: &Frame) -> Result<Vec<Value>, Error> {
             })?;
             bare += stats::quantile(&times.cpu, 0.5).unwrap_or_default() / 1e6;
         }
-        let mut look: Box<dyn Look> = kit.load(id)?;
+        let mut look: Box<dyn Look> = kit.load(id)?.look;
         let mut answer = Default::default();
         let times = measure(LOOKS, || {
             look.look(frame, &Framing::default(), &mut answer)?;
@@ -247,10 +248,10 @@ fn in_yuv(rgb: &Frame, format: PixelFormat) -> Result<Frame, Error> {
 }
 
 fn print(report: &Value, as_json: bool) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
     if as_json {
-        return writeln!(out, "{report:#}");
+        return writeln!(print::raw(), "{report:#}");
     }
+    let mut out = print::page();
     let line = |out: &mut dyn Write, what: &str, key: &str| {
         let value = &report[key];
         match (value["p50"].as_f64(), value["p99"].as_f64()) {

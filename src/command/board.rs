@@ -64,7 +64,7 @@ impl Board {
     }
 
     /// Takes what was learned of the board for this process alone, as long as the answer lives. Errors with [`Error::Io`] if another process
-    /// has it. Where no lock can be made nothing can be kept either, and the log says so.
+    /// has it. Where no lock can be made the log says so.
     pub(crate) fn take_state(file: &Path) -> Result<Option<Lock>, Error> {
         match Lock::take(file) {
             Ok(lock) => Ok(Some(lock)),
@@ -74,8 +74,10 @@ impl Board {
                 let told = std::io::Error::new(error.kind(), format!("{error}; {advice}"));
                 Err(Error::io(format_args!("budget.state-file: {}", file.display()))(told))
             }
+            // Nothing can be written without the folder, either, and that is told when it is tried.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => {
-                warn!(event = events::STATE_NOT_KEPT; "{error}; what is learned will be lost with a restart");
+                warn!(event = events::STATE_NOT_KEPT; "{error}; nothing keeps a second Squint away from what this one learns");
                 Ok(None)
             }
         }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::kit::{configuration, engine_info, is_fatal, read_policy};
+use super::print;
 use super::room;
 use crate::cli::CheckArgs;
 use crate::config::Overrides;
@@ -10,6 +11,7 @@ use crate::engine::catalog::Catalog;
 use crate::error::Error;
 use crate::features;
 use crate::policy::file::EngineInfo;
+use crate::tame::Tame;
 
 /// Prints every problem, one a line; fails if any of them would keep Squint from running.
 pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
@@ -19,13 +21,18 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
         flags = Overrides { source: Some("test".into()), ..flags };
     }
     let config = configuration(args.common.config.as_deref(), &flags)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = print::page();
     let mut fatal = 0_usize;
     let mut say = |line: String, bad: bool| {
         fatal += usize::from(bad);
-        writeln!(out, "{} {line}", if bad { "error:  " } else { "warning:" }).map_err(Error::io("standard output"))
+        writeln!(out, "{} {}", if bad { "error:  " } else { "warning:" }, Tame(line)).map_err(Error::io(print::STDOUT))
     };
 
+    for camera in &config.cameras {
+        if let Some((problem, bad)) = camera.login.inspect() {
+            say(format!("camera[{}]: {problem}", camera.name), bad)?;
+        }
+    }
     let (catalog, problems) = Catalog::open(&config.engines.folder);
     for problem in &problems {
         say(problem.to_string(), is_fatal(problem.level))?;
@@ -43,7 +50,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
         say(line, false)?;
     }
     if args.print {
-        write!(out, "{}", config.to_toml()).map_err(Error::io("standard output"))?;
+        write!(print::raw(), "{}", config.to_toml()).map_err(Error::io(print::STDOUT))?;
     } else if let (0, Ok(policy)) = (fatal, &bound) {
         let cameras = match (&args.common.config, config.cameras.len()) {
             (None, _) => "no configuration file, all defaults".into(),
@@ -51,8 +58,8 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
             (_, count) => format!("{count} cameras"),
         };
         let engines = catalog.ids().count();
-        writeln!(out, "all well: {cameras}, {engines} engines, policy {} ({})", policy.name(), policy.kind())
-            .map_err(Error::io("standard output"))?;
+        writeln!(out, "all well: {cameras}, {engines} engines, policy {} ({})", Tame(policy.name()), policy.kind())
+            .map_err(Error::io(print::STDOUT))?;
     }
     match fatal {
         0 => Ok(()),

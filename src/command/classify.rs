@@ -9,7 +9,7 @@ use crate::config::{Overrides, Stdout};
 use crate::error::Error;
 use crate::frame::{CameraId, Framing};
 use crate::pipeline::clock::Stop;
-use crate::pipeline::{CameraSetup, Tuning};
+use crate::pipeline::{CameraSetup, NO_HURRY, Tuning};
 use crate::sink::Opening;
 use crate::source::{self, Secret};
 
@@ -24,10 +24,11 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
     };
     let mut kit = Kit::open(args.common.config.as_deref(), &flags)?;
     (kit.config.output.file, kit.config.output.socket) = (None, None);
-    let crew = match &args.engine {
+    let mut crew = match &args.engine {
         Some(id) => kit.crew_of_one(id)?,
         None => kit.crew(&kit.policy_file()?)?,
     };
+    crew.deadline = kit.patience();
     let images = args.images.clone();
     let camera = CameraSetup {
         name: "pictures".into(),
@@ -38,7 +39,7 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
         framing: Framing::default(),
         tuning: Tuning {
             // One picture at a time, and nobody waits for the next: the strongest engine always has time to answer.
-            deadline: Duration::from_secs(3600),
+            deadline: NO_HURRY,
             stale_after: Duration::MAX,
             stall_after: Duration::from_secs(60),
             retry_cap: Duration::from_secs(1),
@@ -53,6 +54,8 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
         truth: None,
         allocations: None,
         opening: Opening { total, ..Opening::here(false, None) },
+        finite: true,
+        summary_file: None,
         daemon: None,
         gauge: None,
     };

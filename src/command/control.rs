@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::check;
+use super::{check, print};
 use crate::cli::{At, CheckArgs, Common, ReloadArgs, SetArgs, SettingWord, StatusArgs};
 use crate::config::MAX_BYTES;
 use crate::control::client::{self, Answered, ClientError};
@@ -14,7 +14,8 @@ use crate::control::{DEFAULT_SOCKET, Setting, page};
 use crate::error::Error;
 use crate::files;
 use crate::observe::State;
-use crate::sink::{Opening, Tame};
+use crate::sink::Opening;
+use crate::tame::Tame;
 
 /// How long the daemon may take to tell its state, and between two lines of it.
 const STATUS_PATIENCE: Duration = Duration::from_secs(10);
@@ -27,8 +28,8 @@ const HOME: &str = "\x1b[H\x1b[J";
 pub(crate) fn status(args: &StatusArgs) -> Result<(), Error> {
     let socket = socket(&args.at)?;
     let here = Opening::here(true, None);
-    let mut out = std::io::stdout().lock();
-    let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io("standard output"));
+    let mut out = print::raw();
+    let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io(print::STDOUT));
     if !args.watch {
         let told = settled(&socket, client::ask_all(&socket, "/status", None, STATUS_PATIENCE).map_err(failure)?)?;
         let state = read(&socket, &told)?;
@@ -72,7 +73,7 @@ pub(crate) fn reload(args: &ReloadArgs) -> Result<(), Error> {
     let daemon = Pid::from_raw(process).ok_or_else(|| Error::Usage(format!("--main-pid: {process} is no process")))?;
     kill_process(daemon, Signal::HUP).map_err(|error| Error::io(format!("process {process}"))(error.into()))?;
     let told = "told by a signal, since it has no control socket (control.socket): its log says when this is in force, or why not";
-    writeln!(std::io::stdout(), "{told}").map_err(Error::io("standard output"))
+    print::line(told)
 }
 
 /// The process that listens at `socket`, if a squint does.
@@ -95,7 +96,7 @@ fn change(socket: &Path, target: &str, value: &str) -> Result<(), Error> {
     let answered = client::ask_all(socket, target, Some(value), CHANGE_PATIENCE).map_err(failure)?;
     let told = settled(socket, answered)?;
     let message = said(&told, "message").unwrap_or(told);
-    writeln!(std::io::stdout(), "{}", message.trim_end()).map_err(Error::io("standard output"))
+    print::line(message.trim_end())
 }
 
 /// The body, if all went well; otherwise what the daemon has against it.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::board;
 use super::kit::{self, configuration, policies, probe};
+use super::print;
 use crate::cli::DoctorArgs;
 use crate::config::Overrides;
 use crate::engine::catalog::Catalog;
@@ -20,6 +21,7 @@ use crate::engine::onnx::OnnxRuntime;
 use crate::engine::tensorrt::software::{Found, shims_here};
 use crate::error::Error;
 use crate::source::{self, ElementCheck};
+use crate::tame::Tame;
 use crate::telemetry::{self, Missing, Sample, Sources, Telemetry};
 use sensors::Page;
 
@@ -48,13 +50,12 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
         return engines::engines(args);
     }
     if let Some(root) = &args.root {
-        let mut out = std::io::stdout().lock();
         if !root.is_dir() {
             return Err(Error::Usage(format!("--root: {} is not a folder; name one with `sys` and `proc` in it", root.display())));
         }
         let page = sensors(root, (Vec::new(), Vec::new()));
-        let told = if args.json { writeln!(out, "{:#}", page.json()) } else { page.text(&mut out) };
-        return told.map_err(Error::io("standard output"));
+        let told = if args.json { writeln!(print::raw(), "{:#}", page.json()) } else { page.text(&mut print::page()) };
+        return told.map_err(Error::io(print::STDOUT));
     }
     let source = args.common.config.is_none().then(|| "test".into());
     let config = configuration(args.common.config.as_deref(), &Overrides { source, ..args.common.overrides() })?;
@@ -101,7 +102,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
     let elements = elements.unwrap_or_default();
     let sensors = sensors(Path::new("/"), board::others(&config.telemetry));
     if args.json { json(&findings, &nvidia, &elements, &sensors) } else { text(&findings, &elements, &sensors) }
-        .map_err(Error::io("standard output"))?;
+        .map_err(Error::io(print::STDOUT))?;
     if runs && usable > 0 {
         Ok(())
     } else {
@@ -144,19 +145,19 @@ fn json(findings: &[Finding], nvidia: &Found, elements: &[ElementCheck], sensors
     let told = |Finding { subject, there, detail, needed_for, .. }: &Finding| json!({"subject": subject, "found": there, "detail": detail, "needed_for": needed_for});
     let all: Vec<Value> = findings.iter().map(told).chain(elements.iter().map(|check| told(&element(check)))).collect();
     let told = json!({"version": env!("CARGO_PKG_VERSION"), "findings": all, "nvidia": nvidia, "sensors": sensors.json()});
-    writeln!(std::io::stdout().lock(), "{told:#}")
+    writeln!(print::raw(), "{told:#}")
 }
 
 /// One line a finding, then one line a kind of source, then the sensors.
 fn text(findings: &[Finding], elements: &[ElementCheck], sensors: &Page) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = print::page();
     for Finding { subject, there, detail, optional, .. } in findings {
         let mark = match (there, optional) {
             (true, _) => "ok",
             (false, true) => "none",
             (false, false) => "MISSING",
         };
-        writeln!(out, "{mark:<8} {subject:<14} {detail}")?;
+        writeln!(out, "{mark:<8} {subject:<14} {}", Tame(detail))?;
     }
     writeln!(out, "\nsources")?;
     for kind in elements.chunk_by(|one, next| one.source == next.source) {

@@ -5,22 +5,22 @@ mod calibrate;
 mod plans;
 mod tensorrt;
 
+use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
 
 use super::kit::{Kit, is_fatal, probe};
+use super::print;
 use super::run::millis;
 use crate::cli::{Common, EnginesCommand, PlanArgs};
 use crate::config::Overrides;
-use crate::engine::Answer;
 use crate::engine::catalog::Catalog;
 use crate::engine::manifest::{Kind, Manifest};
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::error::Error;
-use crate::frame::{Frame, Framing};
+use crate::tame::Tame;
 
 impl Common {
     /// The kit of a command that needs no camera.
@@ -32,7 +32,7 @@ impl Common {
 }
 
 fn out(error: std::io::Error) -> Error {
-    Error::io("standard output")(error)
+    Error::io(print::STDOUT)(error)
 }
 
 /// What was typed.
@@ -59,7 +59,6 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
     let catalog = &kit.catalog;
     let mut manifests: Vec<&Manifest> = catalog.ids().filter_map(|id| catalog.get(id)).collect();
     manifests.sort_by_key(|manifest| catalog.prior(&manifest.id).map_or(std::time::Duration::MAX, |(p50, _)| p50));
-    let mut stdout = std::io::stdout().lock();
     if as_json {
         let engines = manifests.iter().map(|manifest| {
             let mut engine = describe(catalog, manifest);
@@ -67,8 +66,9 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
             engine
         });
         let engines: Vec<_> = engines.collect();
-        return writeln!(stdout, "{:#}", json!(engines)).map_err(out);
+        return writeln!(print::raw(), "{:#}", json!(engines)).map_err(out);
     }
+    let mut stdout = print::page();
     writeln!(stdout, "{:<26} {:>9} {:>10} {:>16} {:>6} {:>9}  what it is", "engine", "precision", "top-1", "95 %", "n", "ms")
         .map_err(out)?;
     for manifest in manifests {
@@ -80,7 +80,8 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
         let ms = catalog.prior(&manifest.id).map_or("-".into(), |(p50, _)| format!("{:.2}", millis(p50)));
         let precision = precision(manifest);
         let id = &manifest.id;
-        writeln!(stdout, "{id:<26} {precision:>9} {top1:>10} {ci:>16} {n:>6} {ms:>9}  {}", manifest.description).map_err(out)?;
+        writeln!(stdout, "{id:<26} {precision:>9} {top1:>10} {ci:>16} {n:>6} {ms:>9}  {}", Tame(&manifest.description))
+            .map_err(out)?;
     }
     writeln!(
         stdout,
@@ -132,34 +133,38 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
     json!({"id": manifest.id, "description": manifest.description, "detail": detail, "accuracy": accuracy, "latency": latency})
 }
 
-/// Checks every file, loads every engine and lets it look at a grey picture; reads every plan. Fails if any of it fails.
+/// Checks every file, loads every engine and lets it look at a few pictures; reads every plan. Fails if any of it fails.
 fn verify(args: &PlanArgs) -> Result<(), Error> {
     let kit = kit(args)?;
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", probe(&kit.runtime)?).map_err(out)?;
+    let mut stdout = print::page();
+    writeln!(stdout, "{}", Tame(probe(&kit.runtime)?)).map_err(out)?;
     let (catalog, problems) = Catalog::open(kit.catalog.folder());
-    let mut bad = problems.iter().filter(|problem| is_fatal(problem.level)).count();
-    let ids: Vec<String> = catalog.ids().map(str::to_owned).collect();
-    let grey: Arc<[u8]> = vec![128; 320 * 240 * 3].into();
-    let frame = Frame::from_rgb(grey, 320, 240, None).map_err(|error| Error::Bug(error.to_string()))?;
-    for id in &ids {
+    let mut bad = BTreeSet::new();
+    for problem in problems.iter().filter(|problem| is_fatal(problem.level)) {
+        let id = problem.engine.as_deref().unwrap_or("-");
+        bad.insert(id);
+        writeln!(stdout, "BAD  {id:<26} {}", Tame(&problem.text)).map_err(out)?;
+    }
+    let all = bad.len() + catalog.ids().count();
+    for id in catalog.ids() {
         let begun = Instant::now();
-        let mut answer = Answer::default();
-        let outcome = kit.load(id).and_then(|mut look| Ok(look.look(&frame, &Framing::default(), &mut answer)?));
-        match outcome {
-            Ok(_) => {
-                writeln!(stdout, "ok   {id:<26} files whole, loads and runs ({:.0} ms)", millis(begun.elapsed())).map_err(out)?
+        match kit.load(id) {
+            Ok(loaded) => {
+                writeln!(stdout, "ok   {id:<26} files whole, loads and runs ({:.0} ms)", millis(begun.elapsed())).map_err(out)?;
+                for remark in &loaded.remarks {
+                    writeln!(stdout, "odd  {id:<26} {remark}").map_err(out)?;
+                }
             }
             Err(error) => {
-                bad += 1;
-                writeln!(stdout, "BAD  {id:<26} {error}").map_err(out)?;
+                bad.insert(id);
+                writeln!(stdout, "BAD  {id:<26} {}", Tame(error)).map_err(out)?;
             }
         }
     }
     let (bad_plans, plans) = plans::verify(&Cache::new(&kit.config.engines.plans), &mut stdout)?;
-    match (bad, bad_plans) {
+    match (bad.len(), bad_plans) {
         (0, 0) => Ok(()),
         (0, _) => Err(Error::Unfit(format!("{bad_plans} of {plans} plans do not count; `squint engines prune` removes them"))),
-        _ => Err(Error::Unfit(format!("{bad} of {} engines cannot be used", ids.len()))),
+        (bad, _) => Err(Error::Unfit(format!("{bad} of {all} engines cannot be used"))),
     }
 }

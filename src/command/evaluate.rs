@@ -10,12 +10,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use log::warn;
+
+use super::print;
 use super::{live, thumbnails};
 use crate::cli::{Common, EvaluateArgs};
 use crate::error::Error;
 use crate::features;
 use crate::files;
 use crate::lab::crossval::{PerPhoto, folds, judge, one_a_photo, rejudge};
+use crate::lab::doubt::Tally;
 use crate::lab::evaluate::{Entry, evaluate as report};
 use crate::lab::evaluation::{Evaluation, FeatureImportance, Interval, PolicyScore};
 use crate::lab::page;
@@ -24,6 +28,7 @@ use crate::lab::profile::Profile;
 use crate::lab::replay::{Walk, replay};
 use crate::policy::Policy;
 use crate::policy::file::{MAX_BYTES, PolicyFile};
+use crate::tame::Tame;
 use learners::Way;
 
 /// Judges and prints; with `--json` and `--html` also writes.
@@ -32,6 +37,11 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
         files::can_be_written(path).map_err(Error::io(path.display()))?;
     }
     let profile = gather::gathered(args)?;
+    if args.profile.is_some()
+        && let Some(doubt) = Tally::of(&profile).doubt()
+    {
+        warn!("{doubt}");
+    }
     let reuse = args.gather.reuse();
     if reuse.is_some() && !profile.is_stream() {
         return Err(Error::Usage("--reuse-max-change: photos have no frame before them; profile a stream (--stream)".into()));
@@ -141,19 +151,19 @@ fn on_the_pipeline(
     let differ =
         walks.iter().zip(replayed).filter(|(live, replay)| live.asked != replay.asked || live.top.first() != replay.top.first());
     let name = format!("{} (live)", file.name());
-    eprintln!("{name}: {} of {} decisions differ from the replay", differ.count(), walks.len());
+    print::tell(format_args!("{name}: {} of {} decisions differ from the replay", differ.count(), walks.len()));
     Ok(entry(name, "live", "as given", false, walks, 0.0))
 }
 
 fn print(evaluation: &Evaluation) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
-    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io("standard output"));
-    say(format!("{} labelled frames: {}; times from {}", evaluation.n, evaluation.data, evaluation.machine))?;
+    let mut out = print::page();
+    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io(print::STDOUT));
+    say(format!("{} labelled frames: {}; times from {}", evaluation.n, Tame(&evaluation.data), Tame(&evaluation.machine)))?;
     say(format!("\n{:<32}{:>8}  {:<15}{:>7}{:>9}{:>9}", "engine", "top-1 %", "95 %", "top-5 %", "mean ms", "p95 ms"))?;
     for engine in &evaluation.engines {
         say(format!(
             "{:<32}{:>8.1}  {:<15}{:>7.1}{:>9.2}{:>9.2}",
-            engine.id,
+            Tame(&engine.id).to_string(),
             engine.top1 * 100.0,
             shares(engine.top1_ci95),
             engine.top5 * 100.0,
@@ -177,7 +187,7 @@ fn print(evaluation: &Evaluation) -> Result<(), Error> {
         let mark = if policy.trained_on_this { " *" } else { "" };
         say(format!(
             "{:<32}{:>8.1}{:>8.1}{:>9.2}{:>9.2}{:>9.2}  {:<24}{:<22}{}{mark}",
-            policy.name,
+            Tame(&policy.name).to_string(),
             policy.top1 * 100.0,
             policy.coverage * 100.0,
             policy.mean_ms,
@@ -185,7 +195,7 @@ fn print(evaluation: &Evaluation) -> Result<(), Error> {
             policy.speedup,
             points(policy.top1_diff, policy.top1_diff_ci95),
             points(policy.noskill_gain, policy.noskill_gain_ci95),
-            policy.judged
+            Tame(&policy.judged)
         ))?;
         say(format!("{:<32}{}", "", shown(policy)))?;
         if evaluation.stream {
@@ -198,7 +208,7 @@ fn print(evaluation: &Evaluation) -> Result<(), Error> {
     }
     say(format!(
         "\nBest engine: {} (speed-up and difference refer to it). No answer counts as wrong. Differences and gains in points with 95 % intervals,",
-        evaluation.most_capable
+        Tame(&evaluation.most_capable)
     ))?;
     say("paired by frame. No skill: the best random mix of two engines with the same mean time. Paper score: right answers and silence where no".into())?;
     say("engine is right; it is not top-1. * made from these very frames: flatters, see [made] in the file.".into())
@@ -213,6 +223,7 @@ fn points(value: f64, interval: Interval) -> String {
 }
 
 fn shown(policy: &PolicyScore) -> String {
-    let engines: Vec<String> = policy.shares.iter().map(|share| format!("{} {:.0} %", share.id, share.asked * 100.0)).collect();
+    let engines: Vec<String> =
+        policy.shares.iter().map(|share| format!("{} {:.0} %", Tame(&share.id), share.asked * 100.0)).collect();
     format!("  asks {}; paper score {:.1} %", engines.join(", "), policy.paper_score * 100.0)
 }

@@ -4,21 +4,23 @@ use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
+use super::print;
 use crate::cli::FeaturesArgs;
 use crate::error::{Error, Kind};
 use crate::features::{self, NAMES, Scratch};
 use crate::frame::Framing;
 use crate::source;
+use crate::tame::Tame;
 
 /// Prints the features of each picture. Pictures that cannot be read are named; the others are still measured.
 pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
+    let mut out = print::page();
     let mut unreadable = false;
     for path in &args.images {
         let frame = match source::decode_image(path) {
             Ok(frame) => frame,
             Err(error) => {
-                eprintln!("squint: {error}");
+                print::tell(format_args!("squint: {error}"));
                 unreadable = true;
                 continue;
             }
@@ -35,12 +37,12 @@ pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {
                 "schema": features::schema(),
                 "features": values,
             });
-            writeln!(out, "{record}").map_err(Error::io("standard output"))?;
+            writeln!(print::raw(), "{record}").map_err(Error::io(print::STDOUT))?;
         } else {
-            writeln!(out, "{} ({}x{}, {})", path.display(), layout.width, layout.height, features::schema())
-                .map_err(Error::io("standard output"))?;
+            writeln!(out, "{} ({}x{}, {})", Tame(path.display()), layout.width, layout.height, features::schema())
+                .map_err(Error::io(print::STDOUT))?;
             for (name, value) in pairs {
-                writeln!(out, "  {name:<26}{value:>12.4}").map_err(Error::io("standard output"))?;
+                writeln!(out, "  {name:<26}{value:>12.4}").map_err(Error::io(print::STDOUT))?;
             }
         }
     }

@@ -2,24 +2,26 @@
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use log::{LevelFilter, warn};
 
 use super::runtimes::{Gpu, Runtimes};
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Overrides, Pace};
 use crate::engine::catalog::{Catalog, Level};
+use crate::engine::looker::Loaded;
 use crate::engine::manifest::{Kind, Manifest};
 use crate::engine::onnx::{self, OnnxRuntime};
 use crate::engine::tensorrt::TensorRt;
 use crate::engine::tensorrt::built::Built;
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::engine::tensorrt::software::Options;
-use crate::engine::{Backend, Engine, EngineError, EngineIdx, Look, looker};
+use crate::engine::{Backend, Engine, EngineError, EngineIdx, looker};
 use crate::error::Error;
 use crate::events;
 use crate::features;
 use crate::files;
-use crate::pipeline::{Crew, Loader};
+use crate::pipeline::{Crew, ENGINE_DEADLINE, Loader, PATIENT_DEADLINE};
 use crate::policy::file::{EngineInfo, MAX_BYTES, PolicyFile};
 use crate::policy::{Plan, Policy};
 
@@ -100,16 +102,27 @@ impl Kit {
                 }
                 let (catalog, engine) = (Arc::clone(&self.catalog), id.clone());
                 let runtimes = Arc::clone(runtimes);
-                let choose = move || looker::load_by(&catalog, &engine, &|manifest, network| runtimes.backend(manifest, network));
-                let loader: Loader = Box::new(choose);
+                let load = move || {
+                    let loaded = looker::load_by(&catalog, &engine, &|manifest, network| runtimes.backend(manifest, network))?;
+                    told(&engine, &loaded.remarks);
+                    Ok(loaded.look)
+                };
+                let loader: Loader = Box::new(load);
                 Ok((id.as_str().into(), loader))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Crew { policy, engines, labels, deadline: self.config.engines.deadline, budget: None })
+        let unhurried = self.config.cameras.iter().all(|camera| camera.pace == Pace::Fast);
+        let deadline = if unhurried { self.patience() } else { self.config.engines.deadline.unwrap_or(ENGINE_DEADLINE) };
+        Ok(Crew { policy, engines, labels, deadline, budget: None })
     }
 
-    /// One engine, loaded on this thread.
-    pub(crate) fn load(&self, id: &str) -> Result<Box<dyn Look>, Error> {
+    /// How long a look may take before the engine counts as stuck, where nobody waits for the answer.
+    pub(super) fn patience(&self) -> Duration {
+        self.config.engines.deadline.unwrap_or(PATIENT_DEADLINE)
+    }
+
+    /// One engine, loaded on this thread; what is odd about it is left to the caller.
+    pub(crate) fn load(&self, id: &str) -> Result<Loaded, Error> {
         let runtimes = self.runtimes();
         Ok(looker::load_by(&self.catalog, id, &|manifest, network| runtimes.backend(manifest, network))?)
     }
@@ -135,6 +148,11 @@ impl Kit {
         };
         Ok(self.runtimes().backend(manifest, network)?.load(manifest)?)
     }
+}
+
+/// Logs what is odd about an engine that was loaded.
+pub(crate) fn told(engine: &str, remarks: &[String]) {
+    remarks.iter().for_each(|remark| warn!(event = events::CATALOG_PROBLEM, engine; "{remark}"));
 }
 
 /// TensorRT as configured; a child of this program opens it first.

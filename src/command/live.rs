@@ -14,13 +14,10 @@ use crate::frame::{CameraId, Framing};
 use crate::lab::profile::Profile;
 use crate::lab::replay::Walk;
 use crate::pipeline::clock::{MachineClock, Stop};
-use crate::pipeline::{self, CameraSetup, Listener, Tally, Tuning};
+use crate::pipeline::{self, CameraSetup, Listener, NO_HURRY, Tally, Tuning};
 use crate::policy::file::PolicyFile;
 use crate::report::{Outcome, Report};
 use crate::source;
-
-/// Long enough that no decision is ever made for want of time.
-const NO_HURRY: Duration = Duration::from_secs(3600);
 
 /// What the pipeline did with each photo.
 struct Ear {
@@ -57,7 +54,8 @@ impl Listener for Ear {
 /// Every photo of `profile`, found in `folder`, through the pipeline with the policy of `file`: by case, as [`crate::lab::replay`] tells
 /// it, with the times of this run (overhead of the threads included).
 pub(crate) fn walks(kit: &Kit, file: &PolicyFile, profile: &Profile, folder: &Path) -> Result<Vec<Walk>, Error> {
-    let crew = kit.crew(file)?;
+    let mut crew = kit.crew(file)?;
+    crew.deadline = kit.patience();
     let places = crew.engines.iter().map(|(id, _)| profile.engine(id).ok().and_then(|place| u8::try_from(place).ok())).collect();
     let files: Vec<PathBuf> = profile.cases.iter().map(|case| folder.join(&*case.name)).collect();
     if let Some(missing) = files.iter().find(|path| !path.is_file()) {

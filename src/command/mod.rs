@@ -12,6 +12,7 @@ pub(crate) mod evaluate;
 pub(crate) mod features;
 mod kit;
 mod live;
+pub(crate) mod print;
 pub(crate) mod probe;
 pub(crate) mod profile;
 mod record;

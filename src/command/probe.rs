@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use super::print;
 use crate::cli::ProbeArgs;
 use crate::engine::tensorrt::probe;
 use crate::engine::tensorrt::software::Options;
@@ -12,6 +13,6 @@ use crate::error::Error;
 pub(crate) fn probe(args: &ProbeArgs) -> Result<(), Error> {
     let options = Options { cuda: args.cuda.clone(), library: args.library.clone(), shim: args.shim.clone() };
     let found = serde_json::to_string(&probe::here(&options)).map_err(|error| Error::Bug(error.to_string()))?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{found}").and_then(|()| out.flush()).map_err(Error::io("standard output"))
+    let mut out = print::raw();
+    writeln!(out, "{found}").and_then(|()| out.flush()).map_err(Error::io(print::STDOUT))
 }

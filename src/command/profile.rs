@@ -17,12 +17,14 @@ use log::{info, warn};
 
 use super::energy::Meter;
 use super::kit::{self, Kit, engine_info, machine};
+use super::print;
 use super::truth;
 use crate::cli::ProfileArgs;
-use crate::engine::Labels;
+use crate::engine::{Labels, MAX_ENGINES};
 use crate::error::Error;
 use crate::features;
 use crate::files;
+use crate::lab::doubt::Tally;
 use crate::lab::profile::Origin;
 use crate::lab::profile::file::{EngineHead, Head};
 use crate::lab::stream::{MAX_BYTES, Reel, Stream};
@@ -53,13 +55,12 @@ pub(crate) fn profile(args: &ProfileArgs) -> Result<(), Error> {
     let stop = Stop::new();
     service::stop_on_signals(&stop).map_err(Error::io("signals"))?;
     match make(args, &stop)? {
-        Ended::Written(what) => println!("{what}; written to {}", args.out.display()),
+        Ended::Written(what) => print::line(format_args!("{what}; written to {}", args.out.display())),
         Ended::Stopped(done, of) => {
             let advice = "the same command with --resume goes on from there";
-            return Err(stopped(args.out.display(), format!("stopped with {done} of {of} blocks done; {advice}")));
+            Err(stopped(args.out.display(), format!("stopped with {done} of {of} blocks done; {advice}")))
         }
     }
-    Ok(())
 }
 
 /// The error of whoever was told to stop before `what` was there.
@@ -77,7 +78,7 @@ pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
     };
     let (labels, engines) = engines(&kit, &ids)?;
     let stream = args.stream.as_deref().map(read_stream).transpose()?;
-    let (photos, unlabelled) = truth::photos(&args.images, args.labels.as_deref(), &labels)?;
+    let (photos, unlabelled) = truth::photos(&args.images, args.labels.as_deref(), args.folders, &labels)?;
     if unlabelled > 0 {
         warn!("{unlabelled} photos without a label are left out");
     }
@@ -127,7 +128,11 @@ pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
     if done < waiting.len() {
         return Ok(Ended::Stopped(blocks - waiting.len() + done, blocks));
     }
-    let (rows, unreadable) = parts.join(head, blocks, show.is_stream(), &args.out)?;
+    let mut tally = Tally::new(head.classes as usize, head.engines.iter().map(|engine| (engine.id.clone(), engine.promised)));
+    let (rows, unreadable) = parts.join(head, blocks, show.is_stream(), &args.out, &mut tally)?;
+    if let Some(doubt) = tally.doubt() {
+        warn!("{doubt}");
+    }
     let what = if show.is_stream() { "frames" } else { "photos" };
     Ok(Ended::Written(format!("{rows} {what}, {} engines, {unreadable} photos unreadable", ids.len())))
 }
@@ -145,6 +150,12 @@ fn engines(kit: &Kit, ids: &[String]) -> Result<(Arc<Labels>, Vec<EngineHead>), 
     let unknown = |id: &String| Error::Usage(kit.catalog.unknown(id));
     let first = ids.first().ok_or_else(|| Error::Usage("--pool names no engine".into()))?;
     let labels = kit.catalog.labels(first).ok_or_else(|| unknown(first))?;
+    if ids.len() > MAX_ENGINES {
+        return Err(Error::Usage(format!(
+            "{} engines are to be profiled, and a profile holds {MAX_ENGINES} at most; name those that matter with --pool",
+            ids.len()
+        )));
+    }
     let mut heads: Vec<EngineHead> = Vec::new();
     for id in ids {
         let info = engine_info(&kit.catalog, id).ok_or_else(|| unknown(id))?;
@@ -158,7 +169,8 @@ fn engines(kit: &Kit, ids: &[String]) -> Result<(Arc<Labels>, Vec<EngineHead>), 
         }
         let networks = kit.catalog.networks(id).len() as u8;
         let (sha256, labels_sha256) = (info.sha256, info.labels_sha256);
-        heads.push(EngineHead { id: id.clone(), sha256, labels_sha256, networks, mean_ms: 0.0, energy_mj: None });
+        let promised = kit.catalog.get(id).and_then(|manifest| manifest.accuracy.first()).map(|measured| measured.top1);
+        heads.push(EngineHead { id: id.clone(), sha256, labels_sha256, networks, mean_ms: 0.0, energy_mj: None, promised });
     }
     Ok((labels, heads))
 }

@@ -7,10 +7,12 @@ use log::LevelFilter;
 use serde_json::{Value, json};
 
 use super::kit;
+use super::print;
 use crate::cli::ReplayArgs;
 use crate::config::{self, Overrides};
 use crate::error::{Error, Kind};
 use crate::source::Secret;
+use crate::tame::Tame;
 use crate::trace::again::{self, Count, Replayed};
 use crate::trace::suppose::{Change, Side, Supposed};
 use crate::trace::{Reader, again::ReplayError};
@@ -25,9 +27,10 @@ pub(crate) fn replay(args: &ReplayArgs, zero: Instant) -> Result<(), Error> {
     };
     let mut reader = Reader::open(&args.trace).map_err(|error| failed(error.into()))?;
     let replayed = again::replay(&mut reader, change, zero).map_err(failed)?;
-    let mut out = std::io::stdout().lock();
-    let told = if args.json { writeln!(out, "{}", as_json(&replayed)) } else { out.write_all(as_text(&replayed).as_bytes()) };
-    told.and_then(|()| out.flush()).map_err(Error::io("standard output"))?;
+    let mut out = print::raw();
+    let told =
+        if args.json { writeln!(out, "{}", as_json(&replayed)) } else { print::page().write_all(as_text(&replayed).as_bytes()) };
+    told.and_then(|()| out.flush()).map_err(Error::io(print::STDOUT))?;
     if replayed.is_identical() { Ok(()) } else { Err(Error::Told(Kind::Differs)) }
 }
 
@@ -124,7 +127,13 @@ fn as_text(replayed: &Replayed) -> String {
         text += "the trace breaks off before its end\n";
     }
     for it in &replayed.differences {
-        text += &format!("line {}: {} differs\n  recorded {}\n  again    {}\n", it.line, it.what, it.recorded, it.again);
+        text += &format!(
+            "line {}: {} differs\n  recorded {}\n  again    {}\n",
+            it.line,
+            Tame(&it.what),
+            Tame(&it.recorded),
+            Tame(&it.again)
+        );
     }
     if let Some(supposed) = &replayed.supposed {
         text += &what_if(supposed);
@@ -146,7 +155,7 @@ fn what_if(supposed: &Supposed) -> String {
     let mut row = |name: &str, was: String, would: String| text += &format!("{name:width$}  {was:>16}  {would:>16}\n");
     for ((id, was), would) in supposed.engines.iter().zip(&recorded.looks).zip(&would.looks) {
         let shown = |looks: u64| format!("{looks} ({:.1} %)", percent(looks));
-        row(&format!("looks {id}"), shown(*was), shown(*would));
+        row(&format!("looks {}", Tame(id)), shown(*was), shown(*would));
     }
     row("escalated", recorded.escalated.to_string(), would.escalated.to_string());
     row("withheld by the budget", recorded.withheld.to_string(), would.withheld.to_string());

@@ -1,8 +1,7 @@
 //! `squint run`: the daemon itself. Cameras in, reports out, a summary at the end.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use log::{info, warn};
 
 use super::board::Board;
 use super::kit::Kit;
+use super::print;
 use super::record;
 use super::room;
 use super::runtimes::Gpu;
@@ -20,19 +20,26 @@ use crate::config::{self, Camera, Overrides, Pace, Stdout};
 use crate::control::{Server, Steering};
 use crate::error::{Error, Kind};
 use crate::events;
+use crate::files;
 use crate::frame::CameraId;
-use crate::observe::{Counters, Facts, Summary, Watch};
+use crate::observe::{Counters, Facts, SinkSummary, Summary, Watch};
 use crate::pipeline::clock::{MachineClock, Stop};
 use crate::pipeline::{self, CameraSetup, Crew, Gauge, Listener, Remote, Surroundings, Tally, Tuning, Vitals};
 use crate::report::{DropReason, Report};
+use crate::service::leash::Leash;
 use crate::service::warden::{self, Warden};
 use crate::service::{self, notify};
-use crate::sink::{self, Opening, Publisher};
-use crate::source::{self, OpenRequest, Secret};
+use crate::sink::{self, Ledger, Opening, Published, Publisher};
+use crate::source::{self, OpenRequest, Opener, Secret};
 use crate::trace::write::Recorder;
 
+/// Longest source on standard input, bytes.
+const MOST_TYPED: u64 = 1 << 16;
 const NOTHING_TO_LOOK_AT: &str = "nothing to look at: name a source, such as `squint run --source v4l2:/dev/video0` or `--source test`, \
                                   or a configuration file with `--config FILE`; `squint run --help` lists the sources";
+
+/// How long whoever reads standard error is waited for at the end, once Squint was told to stop.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs until every source has ended or a signal says so.
 pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
@@ -40,7 +47,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
         return Err(Error::Usage(NOTHING_TO_LOOK_AT.into()));
     }
     let flags = Overrides {
-        source: args.source.as_deref().map(Secret::new),
+        source: args.source.as_deref().map(typed_source).transpose()?,
         pace: match args.pace.as_deref() {
             Some("fast") => Some(Pace::Fast),
             Some(_) => Some(Pace::Realtime),
@@ -64,9 +71,10 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
     let vitals = Arc::new(Vitals { hang_after: warden::hang_after(), ..Vitals::default() });
     let steward = Steward::new(args.common.config.clone(), flags.clone(), &stop, started, Arc::clone(&vitals));
     let hearing = Arc::clone(&steward);
-    service::heed_signals(&stop, move |wish| hearing.hear(wish)).map_err(Error::io("signal handlers"))?;
+    let leash = Leash::here(args.common.config.is_some());
+    service::heed_signals(&stop, leash, move |wish| hearing.hear(wish)).map_err(Error::io("signal handlers"))?;
     notify::status("starting: reading configuration, loading engines");
-    let outcome = serve(args, &flags, &stop, &steward, vitals);
+    let outcome = serve(args, &flags, &stop, leash, &steward, vitals);
     match &outcome {
         Ok(()) if stop.is_stopped() => info!(event = events::STOPPED; "stopped in good order"),
         Ok(()) => (),
@@ -76,16 +84,33 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
     outcome
 }
 
-fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>, vitals: Arc<Vitals>) -> Result<(), Error> {
+/// `--source`; `@-` is what standard input holds, read once. `@FILE` is read with the configuration, also at a reload.
+fn typed_source(typed: &str) -> Result<Secret, Error> {
+    if typed != "@-" {
+        return Ok(Secret::new(typed));
+    }
+    let mut text = String::new();
+    std::io::stdin().lock().take(MOST_TYPED).read_to_string(&mut text).map_err(Error::io("standard input"))?;
+    Ok(Secret::new(text.trim()))
+}
+
+fn serve(
+    args: &RunArgs,
+    flags: &Overrides,
+    stop: &Stop,
+    leash: Leash,
+    steward: &Arc<Steward>,
+    vitals: Arc<Vitals>,
+) -> Result<(), Error> {
     // On the CPU first: nothing of NVIDIA's is to be waited for. The steward puts plans on duty once frames are answered.
     let kit = Kit::with(config::load_typed(args.common.config.as_deref(), flags)?, Gpu::Later)?;
     log::set_max_level(kit.config.log_level);
     // Tried now: after a long run it would be too late.
-    let summary_file = args.summary.as_deref().map(|path| create(path).map(|file| (path, file))).transpose()?;
-    let truth = args.labels.as_deref().map(Truth::read).transpose()?;
+    let summary_file = args.summary.as_deref().map(SummaryFile::create).transpose()?;
     let file = kit.policy_file()?;
     let mut crew = kit.crew(&file)?;
     room::prepare(&kit.config, crew.engines.len());
+    let truth = args.labels.as_deref().map(|csv| truth(csv, &kit, &crew)).transpose()?;
     let state_file = kit.config.budget.state_file.clone();
     let _ours = state_file.as_deref().map(Board::take_state).transpose()?;
     let (board, telemetry) = Board::open(&kit.config.telemetry, steward.started().elapsed())?;
@@ -98,25 +123,59 @@ fn serve(args: &RunArgs, flags: &Overrides, stop: &Stop, steward: &Arc<Steward>,
     info!(event = events::POLICY; "policy {} over {}", crew.policy.name(), names.join(", "));
     let cameras = &kit.config.cameras;
     let opening = Opening::here(is_live(cameras), total(cameras, args.frames));
+    let finite = !cameras.iter().any(|camera| camera.source.is_live());
 
-    steward.begin(&kit, &crew, board);
-    let cameras = cameras.iter().enumerate().map(|(index, camera)| setup(index, camera, args.frames)).collect();
+    let openers: Vec<_> = cameras.iter().enumerate().map(|(index, camera)| opener(index, camera)).collect();
+    cameras.iter().filter_map(|camera| camera.login.warning()).for_each(|warning| warn!("{warning}"));
+    steward.begin(&kit, &crew, board, openers.clone());
+    let cameras = cameras.iter().zip(openers).map(|(camera, opener)| setup(camera, opener, args.frames)).collect();
     let allocations = args.count_allocations.then(Allocations::default);
     let started = steward.started();
-    let daemon = Some(Daemon { steward, vitals });
-    let session = Session { stop: stop.clone(), started, truth, allocations, opening, daemon, gauge };
+    let daemon = Some(Daemon { steward, vitals, leash });
+    let session = Session { stop: stop.clone(), started, truth, allocations, opening, finite, summary_file, daemon, gauge };
     let gone = session.go(&kit, crew, cameras);
     recorder.into_iter().for_each(Recorder::finish);
     let (summary, outcome) = gone?;
-    if let Some((path, mut file)) = summary_file {
-        file.set_len(0).and_then(|()| file.write_all(summary.to_json().as_bytes())).map_err(Error::io(path.display()))?;
+    outcome?;
+    match sink::missing(&summary.all) {
+        // Whoever stops a run early has what was wanted.
+        Some(sentence) if finite && !stop.is_stopped() => Err(Error::Unanswered(sentence)),
+        Some(sentence) => {
+            warn!("{sentence}");
+            Ok(())
+        }
+        None => Ok(()),
     }
-    outcome
 }
 
-/// A file that can be written; what it holds stays until then.
-fn create(path: &Path) -> Result<File, Error> {
-    OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(Error::io(path.display()))
+/// Where the summary goes.
+pub(super) struct SummaryFile {
+    path: PathBuf,
+    output: files::Output,
+}
+
+impl SummaryFile {
+    /// A file that can be written; what is there stays until then.
+    fn create(path: &Path) -> Result<Self, Error> {
+        Ok(Self { path: path.to_owned(), output: files::Output::create(path).map_err(Error::io(path.display()))? })
+    }
+
+    fn write(mut self, summary: &Summary) -> Result<(), Error> {
+        let written = self.output.write_all(summary.to_json().as_bytes());
+        written.and_then(|()| self.output.finish()).map_err(Error::io(self.path.display()))
+    }
+}
+
+/// The labels in `csv`, for the photos of all sources.
+fn truth(csv: &Path, kit: &Kit, crew: &Crew) -> Result<Truth, Error> {
+    let photos: Vec<String> = kit.config.cameras.iter().filter_map(|camera| source::names(&camera.source)).flatten().collect();
+    if photos.is_empty() {
+        return Err(Error::Usage("--labels is for photos, and no source is a folder, a pattern or a file of photos".into()));
+    }
+    // The least of what the engines promise: the policy should not be far below it.
+    let promised = crew.engines.iter().map(|(id, _)| Some(kit.catalog.get(id)?.accuracy.first()?.top1));
+    let promised = promised.collect::<Option<Vec<f64>>>().and_then(|all| all.into_iter().min_by(f64::total_cmp));
+    Truth::open(csv, &crew.labels, &photos, promised)
 }
 
 fn is_live(cameras: &[Camera]) -> bool {
@@ -132,12 +191,15 @@ fn total(cameras: &[Camera], limit: Option<u64>) -> Option<u64> {
     cameras.iter().map(frames).sum()
 }
 
-fn setup(index: usize, camera: &Camera, frame_limit: Option<u64>) -> CameraSetup {
-    let request = OpenRequest::of(CameraId(u16::try_from(index).unwrap_or(u16::MAX)), camera);
+fn opener(index: usize, camera: &Camera) -> Opener {
+    Opener::new(OpenRequest::of(CameraId(u16::try_from(index).unwrap_or(u16::MAX)), camera))
+}
+
+fn setup(camera: &Camera, opener: Opener, frame_limit: Option<u64>) -> CameraSetup {
     CameraSetup {
         name: Arc::clone(&camera.name),
         source: camera.source.to_string().into(),
-        opener: Box::new(move || source::open(&request)),
+        opener: Box::new(move || opener.open()),
         live: camera.source.is_live(),
         lossless: camera.pace == Pace::Fast,
         framing: camera.framing,
@@ -153,6 +215,10 @@ pub(super) struct Session<'a> {
     pub(super) truth: Option<Truth>,
     pub(super) allocations: Option<Allocations>,
     pub(super) opening: Opening,
+    /// No source is live: every frame can be had, so a record that is lost is an error of the run.
+    pub(super) finite: bool,
+    /// Where the summary goes, before anything is told of it.
+    pub(super) summary_file: Option<SummaryFile>,
     /// Present for what runs for long and may be spoken to.
     pub(super) daemon: Option<Daemon<'a>>,
     /// What reads the board, if it is of interest.
@@ -163,11 +229,13 @@ pub(super) struct Session<'a> {
 pub(super) struct Daemon<'a> {
     steward: &'a Arc<Steward>,
     vitals: Arc<Vitals>,
+    leash: Leash,
 }
 
 impl Daemon<'_> {
     /// Takes its place beside the running pipeline. What is returned goes on until the pipeline has come to its end.
-    fn attend(&self, kit: &Kit, remote: &Remote, watch: &Arc<Watch>, stop: &Stop) -> Result<Attendants, Error> {
+    fn attend(&self, kit: &Kit, remote: &Remote, seen: (&Arc<Watch>, Arc<Ledger>), stop: &Stop) -> Result<Attendants, Error> {
+        let (watch, ledger) = seen;
         let thread = Error::io("the threads of the service");
         let steward = Arc::clone(self.steward);
         let warden = Warden {
@@ -175,9 +243,10 @@ impl Daemon<'_> {
             vitals: Arc::clone(&self.vitals),
             stop: stop.clone(),
             findings: self.steward.findings(),
+            leash: self.leash,
             describe: Box::new(move || steward.describe()),
         };
-        self.steward.attend(remote.clone(), Arc::clone(watch)).and_then(|_| warden.start()).map_err(thread)?;
+        self.steward.attend(remote.clone(), Arc::clone(watch), ledger).and_then(|_| warden.start()).map_err(thread)?;
         let steering: Arc<dyn Steering> = Arc::<Steward>::clone(self.steward);
         Ok(Attendants { _control: Server::start(&kit.config.control, steering, stop)? })
     }
@@ -192,6 +261,7 @@ impl Session<'_> {
     /// Runs the pipeline and sums up. With the summary comes an error if a finite source failed, of which the log knows.
     pub(super) fn go(self, kit: &Kit, crew: Crew, cameras: Vec<CameraSetup>) -> Result<(Summary, Result<(), Error>), Error> {
         let publisher = Publisher::open(&kit.config.output, &self.opening)?;
+        let ledger = publisher.ledger();
         let policy = crew.policy.name().to_owned();
         let names: Vec<_> = cameras.iter().map(|camera| Arc::clone(&camera.name)).collect();
         let engines: Vec<_> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
@@ -214,7 +284,7 @@ impl Session<'_> {
             gauge: self.gauge,
         };
         let (running, remote) = pipeline::start(crew, cameras, ear, kit.config.output.queue, surroundings)?;
-        let attendants = self.daemon.as_ref().map(|daemon| daemon.attend(kit, &remote, &watch, &self.stop)).transpose();
+        let attendants = self.daemon.as_ref().map(|daemon| daemon.attend(kit, &remote, (&watch, ledger), &self.stop)).transpose();
         if attendants.is_err() {
             self.stop.stop();
         }
@@ -226,7 +296,10 @@ impl Session<'_> {
                 listener.counters.note_drop(u16::try_from(index).unwrap_or(u16::MAX), why, drops.get(why));
             }
         }
+        let last = listener.publisher.finish();
+        let sink = |(name, Published { delivered, lost })| (Arc::from(name), SinkSummary { sent: delivered, lost });
         let facts = Facts {
+            sinks: listener.publisher.published().map(sink).collect(),
             version: env!("CARGO_PKG_VERSION").into(),
             policy,
             duration: begun.elapsed(),
@@ -235,24 +308,31 @@ impl Session<'_> {
             rss_mb: resident_mb(),
             accuracy: listener.truth.as_ref().and_then(Truth::accuracy),
         };
+        if let Some(doubt) = listener.truth.as_ref().and_then(Truth::doubt) {
+            warn!("{doubt}");
+        }
         let summary = listener.counters.summary(&facts);
-        match listener.publisher.finish() {
-            // The reader went away and wants to know no more; the summary file still gets it.
-            Err(error) if error.is_closed() => (),
-            outcome => {
-                if let Err(error) = outcome {
-                    warn!(event = events::SINK_FAILED; "{error}");
-                }
-                if kit.config.output.summary {
-                    log::logger().flush();
-                    eprint!("\n{}", sink::table(&summary, sink::stderr_style()));
-                }
+        // Before anything is told: standard error may not take it, or take its time.
+        let written = self.summary_file.map_or(Ok(()), |file| file.write(&summary));
+        if last.is_ok() && kit.config.output.summary {
+            log::logger().flush();
+            let table = sink::table(&summary, sink::stderr_style());
+            match self.stop.is_stopped() {
+                true => print::say_within(PATIENCE, format_args!("\n{table}")),
+                false => print::say(format_args!("\n{table}")),
             }
         }
+        let lost: Vec<_> = listener.publisher.lost().map(|(sink, lost)| format!("{lost} by {sink}")).collect();
         let outcome = match (broken, failure) {
             (Some(broken), _) => Err(broken.into()),
             (None, Some(_)) => Err(Error::Told(Kind::Missing)),
-            (None, None) => Ok(()),
+            (None, None) => written.and(match self.finite && !lost.is_empty() {
+                true => Err(Error::Lost(format!(
+                    "records were lost ({}); see the reason above, make room and run it again",
+                    lost.join(", ")
+                ))),
+                false => Ok(()),
+            }),
         };
         Ok((summary, outcome))
     }

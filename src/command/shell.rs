@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
+use super::print;
 use crate::cli::Cli;
 use crate::error::Error;
 use crate::files;
@@ -14,15 +15,15 @@ use crate::files;
 pub(crate) fn completions(shell: Shell) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "squint", &mut script);
-    std::io::stdout().write_all(&script).map_err(Error::io("standard output"))
+    print::raw().write_all(&script).map_err(Error::io(print::STDOUT))
 }
 
 /// Writes one page a command into `folder`, or the main page to standard output.
 pub(crate) fn man(folder: Option<&Path>) -> Result<(), Error> {
     let Some(folder) = folder else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Error::io("standard output"))?;
-        return std::io::stdout().write_all(&page).map_err(Error::io("standard output"));
+        clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Error::io(print::STDOUT))?;
+        return print::raw().write_all(&page).map_err(Error::io(print::STDOUT));
     };
     std::fs::create_dir_all(folder).map_err(Error::io(folder.display()))?;
     let mut command = Cli::command().disable_help_subcommand(true);

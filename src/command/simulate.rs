@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use super::print;
 use crate::cli::SimulateArgs;
 use crate::error::Error;
 use crate::files;
@@ -39,7 +40,8 @@ pub(crate) fn simulate(args: &SimulateArgs) -> Result<(), Error> {
     } else {
         table::table(&summaries)
     };
-    std::io::stdout().write_all(text.as_bytes()).map_err(Error::io("standard output"))
+    if args.json { print::raw().write_all(text.as_bytes()) } else { print::page().write_all(text.as_bytes()) }
+        .map_err(Error::io(print::STDOUT))
 }
 
 /// Those named, or all that are built in.

@@ -26,14 +26,17 @@ use crate::config::{Config, Overrides};
 use crate::control::{Setting, Steering};
 use crate::error::Error;
 use crate::events;
-use crate::observe::{CameraPhase, EngineHealth, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, State, Watch};
+use crate::observe::{
+    CameraPhase, EngineHealth, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, SinkState, State, Watch,
+};
 use crate::pipeline::clock::Stop;
 use crate::pipeline::pulse::Doing;
 use crate::pipeline::{Crew, RELOAD_LOADING, Remote, Vitals};
 use crate::policy::Policy;
 use crate::service::warden::{self, Findings, UNANSWERED};
 use crate::service::{Wish, notify};
-use crate::sink::Stamp;
+use crate::sink::{Ledger, Stamp};
+use crate::source::Opener;
 use crate::trace::Tape;
 use attempt::{Attempt, Attempts, Outcome};
 use duty::Duty;
@@ -78,9 +81,13 @@ pub(crate) struct Steward {
     flags: Overrides,
     vitals: Arc<Vitals>,
     findings: Arc<Findings>,
+    /// Opens the cameras, in their order; set before the pipeline runs.
+    openers: OnceLock<Vec<Opener>>,
     /// Set once the pipeline runs.
     remote: OnceLock<Remote>,
     watch: OnceLock<Arc<Watch>>,
+    /// Likewise.
+    ledger: OnceLock<Arc<Ledger>>,
     /// What reads the board; set before the pipeline runs.
     board: OnceLock<Arc<Board>>,
     /// Where everything that decides is written down, if anybody wants it; likewise.
@@ -115,8 +122,10 @@ impl Steward {
             flags,
             vitals,
             findings: Arc::default(),
+            openers: OnceLock::new(),
             remote: OnceLock::new(),
             watch: OnceLock::new(),
+            ledger: OnceLock::new(),
             board: OnceLock::new(),
             tape: OnceLock::new(),
             now: Mutex::default(),
@@ -154,9 +163,9 @@ impl Steward {
         self.plans.see_off();
     }
 
-    /// This is in force from the start.
-    pub(crate) fn begin(&self, kit: &Kit, crew: &Crew, board: Arc<Board>) {
-        let _ = self.board.set(board);
+    /// This is in force from the start. `openers`: of the cameras, in their order.
+    pub(crate) fn begin(&self, kit: &Kit, crew: &Crew, board: Arc<Board>, openers: Vec<Opener>) {
+        let _ = (self.board.set(board), self.openers.set(openers));
         let mut now = self.now();
         (now.config, now.policy) = (Some(kit.config.clone()), described(&crew.policy));
         now.duty = Duty::of(kit, crew.engines.iter().map(|(id, _)| &**id), BTreeMap::new());
@@ -170,11 +179,16 @@ impl Steward {
     }
 
     /// The pipeline runs; takes orders from now on, until told to stop.
-    pub(crate) fn attend(self: &Arc<Self>, remote: Remote, watch: Arc<Watch>) -> std::io::Result<JoinHandle<()>> {
+    pub(crate) fn attend(
+        self: &Arc<Self>,
+        remote: Remote,
+        watch: Arc<Watch>,
+        ledger: Arc<Ledger>,
+    ) -> std::io::Result<JoinHandle<()>> {
         let engines = remote.engines().map(|(_, engines)| engines).unwrap_or_default();
         let unusable = engines.iter().filter(|engine| engine.health == EngineHealth::Unusable);
         self.now().unusable = unusable.map(|engine| engine.id.to_string()).collect();
-        let _ = (self.remote.set(remote), self.watch.set(watch));
+        let _ = (self.remote.set(remote), self.watch.set(watch), self.ledger.set(ledger));
         let steward = Arc::clone(self);
         let thread = std::thread::Builder::new().name("steward".into()).spawn(move || steward.serve())?;
         self.mind_plans();
@@ -210,7 +224,7 @@ impl Steward {
                     self.mind_plans();
                     outcome
                 }
-                Wanted::Plans => self.attempt(Self::renew).map_err(|error| error.to_string()),
+                Wanted::Plans => self.attempt(Self::renew).map_err(|error| error.in_one_line()),
             };
             if let Some(reply) = reply {
                 let _ = reply.send(outcome);
@@ -307,7 +321,7 @@ impl Steward {
         if ready {
             notify::reloading();
         }
-        let outcome = self.attempt(move |steward, attempt| steward.change(policy, attempt)).map_err(|error| error.to_string());
+        let outcome = self.attempt(move |steward, attempt| steward.change(policy, attempt)).map_err(|error| error.in_one_line());
         let ok = outcome.is_ok();
         match &outcome {
             Ok(what) => info!(event = events::RELOADED; "{what}"),
@@ -383,6 +397,14 @@ impl Steering for Steward {
         let lost = cameras.iter().filter(|camera| camera.phase == CameraPhase::Retrying);
         degraded.extend(lost.map(|camera| format!("camera {} is lost and tried again", camera.name)));
         degraded.extend(cameras.iter().filter(|camera| camera.unanswered >= UNANSWERED).map(warden::unanswered));
+        let sinks: Vec<_> = self.ledger.get().map(|ledger| ledger.read().into_iter().map(told::sink).collect()).unwrap_or_default();
+        let failing = |sink: &SinkState| sink.trouble.as_ref().map(|why| format!("{} loses records: {why}", sink.name));
+        degraded.extend(sinks.iter().filter_map(failing));
+        let refused = cameras.iter().filter(|camera| camera.phase == CameraPhase::Refused);
+        degraded.extend(refused.map(|camera| {
+            let minutes = camera.next_try.unwrap_or_default().as_secs().div_ceil(60);
+            format!("camera {} refuses user name and password; next try in {minutes} min, or at a reload", camera.name)
+        }));
         if let Some(Reload { ok: false, message, .. }) = &now.reloads.last {
             degraded.push(format!("the last reload was refused: {message}"));
         }
@@ -422,6 +444,7 @@ impl Steering for Steward {
             reload: now.reloads.clone(),
             engines,
             cameras: cameras.into_iter().map(told::camera).collect(),
+            sinks,
             threads: self.vitals.board.beats().into_iter().map(told::thread).collect(),
             counted: self.watch.get().map(|watch| watch.read(Instant::now()).counted()).unwrap_or_default(),
         }

@@ -3,8 +3,8 @@
 use std::io::Cursor;
 use std::path::{Component, Path};
 
-use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
+use image::{ImageBuffer, Rgb};
 
 use crate::lab::page::Thumbnails;
 use crate::source::decode_image;
@@ -30,7 +30,8 @@ fn thumbnail(folder: &Path, file: &str) -> Option<Vec<u8>> {
     let inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
     let frame = decode_image(&inside.then(|| folder.join(file))?).ok()?;
     let (width, height) = (frame.layout().width, frame.layout().height);
-    let photo = RgbImage::from_raw(width, height, frame.plane(0).to_vec())?;
+    // Looked at where it is: a large photo is not copied.
+    let photo = ImageBuffer::<Rgb<u8>, &[u8]>::from_raw(width, height, frame.plane(0))?;
     let shrink = f64::from(SIDE) / f64::from(width.max(height).max(1));
     let side = |length: u32| ((f64::from(length) * shrink.min(1.0)).round() as u32).max(1);
     let small = image::imageops::thumbnail(&photo, side(width), side(height));
@@ -42,6 +43,7 @@ fn thumbnail(folder: &Path, file: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::RgbImage;
 
     #[test]
     fn photos_shrink_and_what_is_missing_broken_or_outside_is_left_out() {

@@ -3,16 +3,19 @@
 pub(super) mod candidates;
 pub(super) mod published;
 
-use std::io::Write;
 use std::time::SystemTime;
 
+use log::warn;
+
 use super::evaluate::decision_ms;
+use super::print;
 use crate::cli::{KindWord, TrainArgs};
 use crate::engine::EngineIdx;
 use crate::error::Error;
 use crate::features::NAMES;
 use crate::files;
 use crate::lab::crossval::{folds, judge};
+use crate::lab::doubt::Tally;
 use crate::lab::evaluate::{Entry, evaluate};
 use crate::lab::evaluation::{Interval, PolicyScore};
 use crate::lab::profile::{Profile, file};
@@ -27,6 +30,13 @@ use candidates::INNER_FOLDS;
 /// Learns, judges on frames that were not learned from, writes the policy file.
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     let profile = file::read(&args.profile)?;
+    if let Some(doubt) = Tally::of(&profile).doubt() {
+        if !args.trust_labels {
+            let out = "nothing was learned; if the photos are that hard, --trust-labels learns all the same";
+            return Err(Error::Unfit(format!("{}: {doubt}; {out}", args.profile.display())));
+        }
+        warn!("{}: {doubt}", args.profile.display());
+    }
     files::can_be_written(&args.out).map_err(Error::io(args.out.display()))?;
     if args.kind == KindWord::Chain {
         return published::train(args, &profile);
@@ -38,8 +48,11 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     let pool = candidates::pool(args, &profile)?;
     let (chooser, wanted) = candidates::chooser(args, &profile, reference, &pool)?;
     let everything: Vec<usize> = (0..profile.cases.len()).collect();
-    let mut out = std::io::stdout().lock();
-    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io("standard output"));
+    let mut page = print::Aside::begin();
+    let mut say = |line: String| {
+        page.say(line);
+        Ok::<(), Error>(())
+    };
 
     say(format!(
         "1. profile    {} labelled frames, {} engines ({})",
@@ -124,7 +137,8 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     );
     let text = to_toml(&policy, &profile, &Provenance { name: name.to_owned(), description, made })?;
     files::write(&args.out, text.as_bytes()).map_err(Error::io(args.out.display()))?;
-    say(format!("written to {}", args.out.display()))
+    say(format!("written to {}", args.out.display()))?;
+    page.finish()
 }
 
 /// The policy in a few lines.

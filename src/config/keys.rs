@@ -110,7 +110,44 @@ pub const KEYS: &[Key] = &[
         "",
         Unset::Required,
         "\"v4l2:/dev/video0\"",
-        "Where frames come from: `csi:N`, `v4l2:/dev/videoN`, `rtsp://...`, a video file, a folder or pattern of images, `test`, or `pipeline:...`. Passwords are never logged.",
+        "Where frames come from: `csi:N`, `v4l2:/dev/videoN`, `rtsp://...`, `http://...`, a video file, a folder or pattern of images, `test`, or \
+         `pipeline:...`, see [Sources](#sources). `${NAME}` stands for a variable of the environment, `$$` for `$`. Of an address only scheme and \
+         host are ever shown, of a `pipeline:` the names of its elements.",
+    ),
+    key(
+        "camera.user",
+        Kind::Text,
+        "",
+        Unset::Nothing("the one in the address"),
+        "\"operator\"",
+        "User name of an `rtsp` or `http` source, if it does not stand in the address.",
+    ),
+    key(
+        "camera.password-file",
+        Kind::Path,
+        "",
+        Unset::Nothing("the password in the address"),
+        "\"/etc/squint/door.password\"",
+        "File that holds the password of an `rtsp` or `http` source, and nothing else. It is read each time the camera is opened. See \
+         [Passwords](#passwords).",
+    ),
+    key(
+        "camera.credential",
+        Kind::Text,
+        "",
+        Unset::Nothing("the password in the address"),
+        "\"door\"",
+        "Name of the systemd credential that holds the password (`LoadCredential=` in the unit), in place of `password-file`.",
+    ),
+    key(
+        "camera.transport",
+        Kind::Word(&["auto", "tcp", "udp", "multicast", "http"]),
+        "",
+        Unset::Text("auto"),
+        "\"udp\"",
+        "How the packets of an `rtsp` source travel. `auto`: over TCP; a camera that refuses it, or sends nothing, is asked for UDP, then for \
+         multicast, and what worked is tried first the next time. `http`: RTSP in HTTP. `rtspt://`, `rtspu://` and `rtsph://` say the same in the \
+         address.",
     ),
     key(
         "camera.roi",
@@ -172,7 +209,7 @@ pub const KEYS: &[Key] = &[
         "camera.deadline-ms",
         Kind::Integer(1, 600_000),
         "ms after capture",
-        Unset::Integer(100),
+        Unset::Nothing("100; no deadline with `pace = \"fast\"`, where nobody waits"),
         "250",
         "Latest moment for an answer. No engine is asked that would not make it.",
     ),
@@ -222,7 +259,7 @@ pub const KEYS: &[Key] = &[
         "engines.deadline-ms",
         Kind::Integer(10, 600_000),
         "ms",
-        Unset::Integer(2000),
+        Unset::Nothing("2000; 10000 if all cameras have `pace = \"fast\"`"),
         "5000",
         "How long one look may take before the engine counts as stuck and the frame goes to another; never less than four times what \
          the engine usually takes.",

@@ -7,19 +7,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::{scrubbed, shown};
+use super::problem::shown;
 use super::read::Reading;
 use super::spending::{RawBudget, RawTelemetry};
 use super::{Camera, Config, Control, Engines, Folders, Output, OutputFile, Pace, Runtime, Stdout};
 use crate::frame::{Fit, Framing, Roi, Rotation};
 use crate::policy::Reuse;
-use crate::source::SourceSpec;
+use crate::source::{self, Login, PasswordAt, Secret, SourceSpec, Transport};
 
 /// Longest path of a unix socket, bytes (Linux: `sun_path` has 108, the last is 0).
 const SOCKET_PATH: usize = 107;
 /// Longest name of a camera.
 const NAME: usize = 64;
 const MEGABYTE: u64 = 1_000_000;
+/// Latest moment for an answer, where somebody waits for it and nobody says otherwise.
+const DEADLINE: Duration = Duration::from_millis(100);
 
 /// The whole file. Has no `Debug`: sources may hold passwords.
 #[derive(Deserialize, Serialize)]
@@ -46,6 +48,13 @@ struct RawCamera {
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<String>,
+    transport: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     roi: Option<[f32; 4]>,
     fit: String,
     rotation: u16,
@@ -57,7 +66,8 @@ struct RawCamera {
     width: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     height: Option<u32>,
-    deadline_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline_ms: Option<u64>,
     stale_after_ms: u64,
     stall_after_ms: u64,
     retry_cap_ms: u64,
@@ -79,7 +89,8 @@ struct RawEngines {
     #[serde(skip_serializing_if = "Option::is_none")]
     folder: Option<PathBuf>,
     threads: usize,
-    deadline_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline_ms: Option<u64>,
     runtime: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     onnxruntime: Option<PathBuf>,
@@ -139,7 +150,7 @@ impl RawConfig {
             engines: Engines {
                 folder: self.engines.folder.unwrap_or_else(|| folders.engines.clone()),
                 threads: self.engines.threads,
-                deadline: Duration::from_millis(self.engines.deadline_ms),
+                deadline: self.engines.deadline_ms.map(Duration::from_millis),
                 runtime: match self.engines.runtime.as_str() {
                     "cpu" => Runtime::Cpu,
                     "tensorrt" => Runtime::TensorRt,
@@ -201,21 +212,35 @@ impl RawCamera {
             }
         };
         let typed = self.source?;
+        let typed = match source::expand(&typed, &|name| reading.variable(name)) {
+            Ok(typed) => typed,
+            Err(what) => {
+                reading.problem(&place("source"), None, &what, None);
+                return None;
+            }
+        };
         let source = match typed.parse::<SourceSpec>() {
             Ok(source) => source,
             Err(message) => {
-                reading.problem(&place("source"), None, &format!("cannot be used: {}", scrubbed(&message, &typed)), None);
+                reading.problem(&place("source"), None, &format!("cannot be used: {}", message.replace('\n', " ")), None);
                 return None;
             }
         };
         let images = matches!(source, SourceSpec::Images { .. });
-        // `rtsp//user:password@...` would pass for a file, and its password for a part of the name.
-        if !source.is_live() && typed.trim_start().to_lowercase().starts_with("rtsp") && typed.contains('@') {
+        // `rtsp//user@...` would pass for a file.
+        if matches!(source, SourceSpec::File { .. }) && typed.trim_start().to_lowercase().starts_with("rtsp") && typed.contains('@')
+        {
             let value = Some(format!("\"{}\"", shown(&typed)));
             let hint = Some("an address starts with rtsp:// or rtsps://".into());
             reading.problem(&place("source"), value, "looks like a mistyped address", hint);
             return None;
         }
+        let login = login(&source, self.user, self.password_file, self.credential, &mut |key, what, hint| {
+            reading.problem(&place(key), None, what, Some(hint.into()));
+        });
+        let (source, transport) = transport(source, &self.transport, &mut |what, hint| {
+            reading.problem(&place("transport"), Some(format!("\"{}\"", self.transport)), what, Some(hint.into()));
+        });
         let pace = match self.pace.as_deref() {
             Some("fast") => Pace::Fast,
             Some(_) => Pace::Realtime,
@@ -250,6 +275,8 @@ impl RawCamera {
         let camera = Camera {
             name: self.name.into(),
             source,
+            login,
+            transport,
             framing: Framing {
                 roi,
                 fit: if self.fit == "centre-crop" { Fit::CentreCrop } else { Fit::Whole },
@@ -263,7 +290,7 @@ impl RawCamera {
             pace,
             rate_hz: self.rate_hz,
             size,
-            deadline: Duration::from_millis(self.deadline_ms),
+            deadline: self.deadline_ms.map(Duration::from_millis).or((pace == Pace::Realtime).then_some(DEADLINE)),
             stale_after: Duration::from_millis(self.stale_after_ms),
             stall_after: Duration::from_millis(self.stall_after_ms),
             retry_cap: Duration::from_millis(self.retry_cap_ms),
@@ -272,6 +299,76 @@ impl RawCamera {
                 .and_then(|reuse| Some(Reuse { max_change: reuse.max_change?, max_age: Duration::from_millis(reuse.max_age_ms) })),
         };
         Some((index, camera))
+    }
+}
+
+/// User and password that do not stand in the address.
+fn login(
+    source: &SourceSpec,
+    user: Option<String>,
+    file: Option<PathBuf>,
+    credential: Option<String>,
+    wrong: &mut dyn FnMut(&str, &str, &str),
+) -> Login {
+    let Some(address) = source.address() else {
+        let keys = [("user", user.is_some()), ("password-file", file.is_some()), ("credential", credential.is_some())];
+        if let Some((key, _)) = keys.into_iter().find(|(_, given)| *given) {
+            let hint = "only rtsp and http addresses have a login; in a `pipeline:` write `${NAME}`, a variable of the environment";
+            wrong(key, "does not fit this source", hint);
+        }
+        return Login::default();
+    };
+    if user.is_some() && address.user().is_some() {
+        wrong("user", "stands in the address too", "leave one of the two out");
+    }
+    let password = match (file, credential) {
+        (Some(_), Some(_)) => {
+            wrong("credential", "stands beside `password-file`", "leave one of the two out");
+            None
+        }
+        (Some(path), None) => Some(("password-file", PasswordAt::File(path))),
+        (None, Some(name)) => {
+            let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if name.len() > 255 || name.starts_with('.') || !name.chars().all(good) {
+                wrong(
+                    "credential",
+                    "must be 1 to 255 letters, digits, `-`, `_` or `.`",
+                    "it is the name in LoadCredential=NAME:PATH",
+                );
+            }
+            Some(("credential", PasswordAt::Credential(name)))
+        }
+        (None, None) => None,
+    };
+    if let Some((key, _)) = &password {
+        if address.has_password() {
+            wrong(key, "stands beside a password in the address", "leave one of the two out");
+        } else if user.is_none() && address.user().is_none() {
+            wrong(key, "needs a user name", "write `user`, or user@ in the address");
+        }
+    } else if user.is_some() && !address.has_password() && address.user().is_none() {
+        wrong("user", "needs a password", "write `password-file` or `credential`");
+    }
+    Login { user: user.map(Secret::new), password: password.map(|(_, at)| at) }
+}
+
+/// The transport, from its key or from the scheme of the address.
+fn transport(source: SourceSpec, key: &str, wrong: &mut dyn FnMut(&str, &str)) -> (SourceSpec, Transport) {
+    let asked = Transport::named(key).unwrap_or_default();
+    match source {
+        SourceSpec::Rtsp { url, transport: None } => (SourceSpec::Rtsp { url, transport: None }, asked),
+        SourceSpec::Rtsp { url, transport: Some(named) } => {
+            if asked != Transport::Auto && asked != named {
+                wrong("is not what the scheme of the address says", "leave one of the two out: rtsp:// leaves it to `transport`");
+            }
+            (SourceSpec::Rtsp { url, transport: None }, named)
+        }
+        other => {
+            if asked != Transport::Auto {
+                wrong("does not fit this source", "it is for rtsp addresses");
+            }
+            (other, Transport::Auto)
+        }
     }
 }
 
@@ -348,11 +445,28 @@ impl RawConfig {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let camera = |camera: &Camera| RawCamera {
             name: camera.name.to_string(),
-            source: Some(match &camera.source {
-                SourceSpec::Rtsp { url } if secrets => url.reveal().to_owned(),
+            source: Some(source::unexpanded(&match &camera.source {
+                SourceSpec::Rtsp { url, .. } | SourceSpec::Http { url, .. } if secrets => url.reveal(),
                 SourceSpec::Pipeline { text } if secrets => format!("pipeline:{}", text.reveal()),
+                // Only what ends like a film's may be read at full speed.
+                SourceSpec::Http { url, film: true } => format!("{url}/***.mp4"),
                 other => other.to_string(),
-            }),
+            })),
+            user: match &camera.login.user {
+                Some(user) if secrets => Some(user.reveal().to_owned()),
+                // It may stand in the address, which is not printed.
+                Some(_) => Some("***".into()),
+                None => camera.login.password.as_ref().filter(|_| !secrets).map(|_| "***".into()),
+            },
+            password_file: match &camera.login.password {
+                Some(PasswordAt::File(path)) => Some(path.clone()),
+                _ => None,
+            },
+            credential: match &camera.login.password {
+                Some(PasswordAt::Credential(name)) => Some(name.clone()),
+                _ => None,
+            },
+            transport: camera.transport.as_str().into(),
             roi: camera.framing.roi.map(|roi| [roi.x, roi.y, roi.width, roi.height]),
             fit: match camera.framing.fit {
                 Fit::Whole => "whole".into(),
@@ -368,7 +482,7 @@ impl RawConfig {
             rate_hz: camera.rate_hz,
             width: camera.size.map(|(width, _)| width),
             height: camera.size.map(|(_, height)| height),
-            deadline_ms: ms(camera.deadline),
+            deadline_ms: camera.deadline.map(ms),
             stale_after_ms: ms(camera.stale_after),
             stall_after_ms: ms(camera.stall_after),
             retry_cap_ms: ms(camera.retry_cap),
@@ -385,7 +499,7 @@ impl RawConfig {
             engines: RawEngines {
                 folder: Some(config.engines.folder.clone()),
                 threads: config.engines.threads,
-                deadline_ms: ms(config.engines.deadline),
+                deadline_ms: config.engines.deadline.map(ms),
                 runtime: config.engines.runtime.as_str().into(),
                 onnxruntime: config.engines.onnxruntime.clone(),
                 tensorrt: config.engines.tensorrt.clone(),

@@ -9,11 +9,12 @@ use std::ffi::OsString;
 use config::{Environment, File, FileFormat, Map, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, KEYS, Key, SECTIONS, Unset};
+use super::keys::{self, KEYS, SECTIONS, Unset};
 use super::problem::{ConfigProblem, shown};
 use super::raw::RawConfig;
 use super::suggest;
 use super::values::{ENVIRONMENT, printed, typed};
+use super::variables::{self, Meaning};
 
 /// The flag that may stand for a whole `[[camera]]`.
 const SOURCE_FLAG: &str = "--source";
@@ -40,6 +41,8 @@ pub(super) struct Reading {
     /// Names of the cameras, as far as they have one.
     names: Vec<Option<String>>,
     odd_keys: bool,
+    /// For `${NAME}` in sources.
+    environment: Vec<(OsString, OsString)>,
     problems: Vec<(Option<usize>, String, ConfigProblem)>,
 }
 
@@ -56,6 +59,7 @@ impl Reading {
             origins: HashMap::new(),
             names: Vec::new(),
             odd_keys: false,
+            environment: environment.into_iter().collect(),
             problems: Vec::new(),
         };
         let text = file.map_or("", |(_, text)| text);
@@ -70,11 +74,17 @@ impl Reading {
                 if reading.odd_keys {
                     None
                 } else {
-                    reading.layered(text, cameras, environment, flags).and_then(|top| reading.checked(top))
+                    reading.layered(text, cameras, reading.environment.clone(), flags).and_then(|top| reading.checked(top))
                 }
             }
         };
         (reading, raw)
+    }
+
+    /// What the environment says of `name`; nothing if it is not UTF-8.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let (_, value) = self.environment.iter().find(|(known, _)| known == name)?;
+        value.to_str().map(str::to_owned)
     }
 
     /// Notes the line of every key and table; returns the number of cameras.
@@ -173,23 +183,14 @@ impl Reading {
         let mut known = Map::new();
         for (name, value) in environment {
             let name = shown(&name.to_string_lossy());
-            let Some(tail) = name.strip_prefix("SQUINT_") else { continue };
-            if super::RESERVED_VARIABLES.contains(&name.as_str()) || value.is_empty() {
-                continue;
-            }
-            let spelt = tail.split("__").map(|part| part.replace('_', "-").to_lowercase()).collect::<Vec<_>>().join("__");
-            let path = spelt.replace("__", ".");
-            let settable = keys::find(&path).and_then(Key::variable).is_some_and(|variable| variable == name);
-            let mistake = match (settable, value.into_string()) {
-                (true, Ok(value)) => {
+            let mistake = match (variables::meaning(&name, &value.to_string_lossy()), value.into_string()) {
+                (Meaning::Setting(spelt), Ok(value)) => {
                     known.insert(format!("SQUINT_{spelt}"), value);
                     continue;
                 }
-                (true, Err(_)) => ("holds bytes that are not UTF-8", None),
-                (false, _) if path == "camera" || path.starts_with("camera.") => {
-                    ("is not a setting: cameras are not set by variables", Some("use a file or --source".into()))
-                }
-                (false, _) => ("is not a setting", suggest::variable(&name)),
+                (Meaning::Setting(_), Err(_)) => ("holds bytes that are not UTF-8", None),
+                (Meaning::Slip(what, hint), _) => (what, hint),
+                (Meaning::Nothing | Meaning::Link | Meaning::Stranger, _) => continue,
             };
             let problem = ConfigProblem {
                 file: format!("environment variable {name}"),

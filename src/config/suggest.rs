@@ -32,11 +32,20 @@ pub(super) fn key(section: &str, name: &str) -> Option<String> {
     Some(format!("known here: {}", all.join(", ")))
 }
 
-/// The environment variable nearest to `name`.
+/// The environment variable nearest to `name`, which was meant to be one.
 pub(super) fn variable(name: &str) -> Option<String> {
+    nearest(name, 4)
+}
+
+/// The environment variable that `name` is but for a slip of the finger: one letter in four at most.
+pub(super) fn slip(name: &str) -> Option<String> {
+    nearest(name, (name.len().saturating_sub("SQUINT_".len()) / 4).clamp(1, 4))
+}
+
+fn nearest(name: &str, most: usize) -> Option<String> {
     let variables = KEYS.iter().filter_map(Key::variable);
     let (distance, nearest) = variables.map(|variable| (strsim::damerau_levenshtein(name, &variable), variable)).min()?;
-    (distance <= 4).then(|| format!("did you mean `{nearest}`?"))
+    (distance <= most).then(|| format!("did you mean `{nearest}`?"))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::peer::{Group, Peer};
 use super::protocol::{Answer, JSON, METRICS, Method, Refusal, Request, TEXT};
 use super::{Setting, Steering, process};
 use crate::observe::{Mode, State, metrics};
+use crate::tame::Tame;
 
 /// Which door a request came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +137,7 @@ fn ready(state: &State) -> Answer {
 }
 
 fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+    Tame(text).to_string()
 }
 
 #[cfg(test)]

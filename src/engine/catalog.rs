@@ -6,7 +6,7 @@
 
 mod ensembles;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::manifest::{self, Kind, Manifest, Network, is_id};
-use super::{Labels, MAX_ENGINES, hash};
+use super::{Labels, hash};
 use crate::files;
 
 /// Largest manifest read, bytes.
@@ -23,6 +23,8 @@ const MAX_MANIFEST: u64 = 256 << 10;
 const MAX_LABELS: u64 = 16 << 20;
 /// Largest model accepted, bytes.
 pub const MAX_MODEL: u64 = 2 << 30;
+/// Most engines in one folder; those beyond are left out, with a word for each.
+pub const MAX_INSTALLED: usize = 1024;
 /// Folders beside the engines that hold what engines share.
 const SHARED: [&str; 3] = ["build", "weights", "labels"];
 
@@ -123,14 +125,15 @@ impl Catalog {
                     format!("`id` is \"{id}\" but the folder is {name}/; make them equal")
                 };
                 findings.error(Some(name), what);
-            } else if manifests.len() == MAX_ENGINES {
-                findings.error(Some(name), format!("more than {MAX_ENGINES} engines; move some out of {}", self.folder.display()));
+            } else if manifests.len() == MAX_INSTALLED {
+                let folder = self.folder.display();
+                findings.error(Some(name), format!("more than {MAX_INSTALLED} engines; move some out of {folder} to use this one"));
             } else {
                 manifests.insert(name.clone(), manifest);
             }
         }
         let mut shelf: BTreeMap<PathBuf, Result<Arc<Labels>, String>> = BTreeMap::new();
-        let mut ensembles = BTreeMap::new();
+        let (mut ensembles, mut doubted) = (BTreeMap::new(), BTreeSet::new());
         for (id, mut manifest) in manifests {
             match &mut manifest.kind {
                 Kind::Ensemble(_) => {
@@ -138,6 +141,11 @@ impl Catalog {
                 }
                 Kind::Network(network) => match complete(network, root, &mut shelf) {
                     Ok(labels) => {
+                        if doubted.insert(network.labels.clone())
+                            && let Some(text) = labels.doubt()
+                        {
+                            findings.warning(Some(&id), format!("`output.labels`: {}: {text}", network.labels.display()));
+                        }
                         self.entries.insert(id, Entry { manifest, labels });
                     }
                     Err(texts) => texts.into_iter().for_each(|text| findings.error(Some(&id), text)),
@@ -192,14 +200,14 @@ impl Catalog {
         }
     }
 
-    /// What policies pin: the sha256 of the model, hex; for an ensemble the sha256 of its networks' and their weights.
+    /// What policies pin: the sha256 of the model (with data files: [`Network::fingerprint`]), hex; for an ensemble the sha256 of its networks' and their weights.
     pub fn fingerprint(&self, id: &str) -> Option<String> {
         match self.networks(id).as_slice() {
             [] => None,
-            [(Manifest { kind: Kind::Network(network), .. }, _)] => Some(network.sha256.clone()),
+            [(Manifest { kind: Kind::Network(network), .. }, _)] => Some(network.fingerprint()),
             several => {
                 let line = |(manifest, weight): &(&Manifest, f32)| match &manifest.kind {
-                    Kind::Network(network) => format!("{} {} {weight}\n", manifest.id, network.sha256),
+                    Kind::Network(network) => format!("{} {} {weight}\n", manifest.id, network.fingerprint()),
                     Kind::Ensemble(_) => String::new(),
                 };
                 Some(hash::of_bytes(several.iter().map(line).collect::<String>().as_bytes()))
@@ -231,14 +239,16 @@ impl Catalog {
             }
             for (manifest, _) in self.networks(id) {
                 let Kind::Network(network) = &manifest.kind else { continue };
-                let read = || hash::of_file(&network.file).map_err(|error| format!("{}: {error}", network.file.display()));
-                let text = match checked.entry(&network.file).or_insert_with(read) {
-                    Ok(found) if *found == network.sha256 => continue,
-                    Ok(found) => mismatch(network, found),
-                    Err(text) => text.clone(),
-                };
-                if !findings.0.iter().any(|known| known.engine.as_deref() == Some(&manifest.id)) {
-                    findings.error(Some(&manifest.id), text);
+                for (file, sha256) in network.files() {
+                    let read = || hash::of_file(file).map_err(|error| format!("{}: {error}", file.display()));
+                    let text = match checked.entry(file).or_insert_with(read) {
+                        Ok(found) if found == sha256 => continue,
+                        Ok(found) => mismatch(file, sha256, found),
+                        Err(text) => text.clone(),
+                    };
+                    if !findings.0.iter().any(|known| known.engine.as_deref() == Some(&manifest.id)) {
+                        findings.error(Some(&manifest.id), text);
+                    }
                 }
             }
         }
@@ -266,10 +276,10 @@ impl Catalog {
     }
 }
 
-/// The words for a model whose hash is not the manifest's.
-pub(super) fn mismatch(network: &Network, found: &str) -> String {
-    let file = network.file.display();
-    format!("{file} has sha256 {found}, the manifest says {}; fetch the file again or correct `model.sha256`", network.sha256)
+/// The words for a file whose hash is not the manifest's.
+pub(super) fn mismatch(file: &Path, said: &str, found: &str) -> String {
+    let file = file.display();
+    format!("{file} has sha256 {found}, the manifest says {said}; fetch the file again or correct its `sha256` in the manifest")
 }
 
 /// Names of all sub-folders, sorted; hidden ones left out.
@@ -304,21 +314,35 @@ fn complete(
     shelf: &mut BTreeMap<PathBuf, Result<Arc<Labels>, String>>,
 ) -> Result<Arc<Labels>, Vec<String>> {
     let model = locate("model.file", &network.file, root, MAX_MODEL);
+    let data = beside(network, root);
     let labels = locate("output.labels", &network.labels, root, MAX_LABELS).and_then(|path| {
         let bytes = || files::bytes(&path, MAX_LABELS).map_err(|error| error.to_string());
         let read = || bytes().and_then(|bytes| Labels::parse(&bytes)).map(Arc::new);
         let labels = shelf.entry(path.clone()).or_insert_with(read).clone();
         labels.map(|labels| (path.clone(), labels)).map_err(|text| format!("`output.labels`: {}: {text}", path.display()))
     });
-    match (model, labels) {
-        (Ok(file), Ok((path, labels))) => {
+    match (model, data, labels) {
+        (Ok(file), Ok(data), Ok((path, labels))) => {
             network.file = file;
+            network.data.iter_mut().zip(data).for_each(|(data, file)| data.file = file);
             network.labels = path;
             network.classes = labels.classes.len();
             Ok(labels)
         }
-        (model, labels) => Err([model.err(), labels.err()].into_iter().flatten().collect()),
+        (model, data, labels) => Err([model.err(), data.err(), labels.err()].into_iter().flatten().collect()),
     }
+}
+
+/// The real places of a network's data files; together with the model they are bounded by [`MAX_MODEL`].
+fn beside(network: &Network, root: &Path) -> Result<Vec<PathBuf>, String> {
+    let places = network.data.iter().map(|data| locate("model.data.file", &data.file, root, MAX_MODEL));
+    let places = places.collect::<Result<Vec<_>, _>>()?;
+    let files = places.iter().chain(Some(&network.file));
+    let bytes: u64 = files.map(|file| fs::metadata(file).map_or(0, |facts| facts.len())).sum();
+    if bytes > MAX_MODEL {
+        return Err(format!("`model.data`: model and data files have {bytes} bytes together, allowed are {MAX_MODEL}"));
+    }
+    Ok(places)
 }
 
 /// The real place of a file, refused if it is missing, no regular file, too large or outside the catalogue.

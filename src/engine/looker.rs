@@ -2,13 +2,15 @@
 //!
 //! An edge room only because it reads the clock for [`LookTimes`]; the decisions are in [`super::preprocess`] and
 //! [`super::score`]. Preprocessing writes straight into the memory that an engine takes its input from. The members of an ensemble look
-//! one after the other, each with its own preprocessing.
+//! one after the other, each with its own preprocessing. A network is shown a few pictures when it is loaded, and refused if its scores
+//! are not what its manifest says ([`super::proof`]).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::catalog::Catalog;
 use super::manifest::{Kind, Manifest, Network, Scores};
 use super::preprocess::{PreprocessError, Preprocessor};
+use super::proof::{self, Verdict};
 use super::{Answer, Backend, Engine, EngineError, Look, LookTimes, score};
 use crate::frame::{Frame, Framing};
 
@@ -32,17 +34,28 @@ pub struct Looker {
 /// Says which backend runs a network.
 pub type Choose<'a> = dyn Fn(&Manifest, &Network) -> Result<&'a dyn Backend, EngineError> + 'a;
 
+/// An engine that was loaded.
+pub struct Loaded {
+    /// The engine.
+    pub look: Box<dyn Look>,
+    /// What is odd about it and yet possible, a sentence each: for the log.
+    pub remarks: Vec<String>,
+}
+
 /// Loads engine `id` with the backend that its manifest asks for. Slow; not for the frame path. Never substitutes anything.
 pub fn load(catalog: &Catalog, id: &str, backends: &[&dyn Backend]) -> Result<Box<dyn Look>, EngineError> {
-    load_by(catalog, id, &|manifest, network| {
+    let loaded = load_by(catalog, id, &|manifest, network| {
         let backend = backends.iter().find(|backend| backend.name() == network.runtime).copied();
         backend.ok_or_else(|| refuse(catalog, &manifest.id, format!("this build has no backend `{}`", network.runtime)))
-    })
+    });
+    loaded.map(|loaded| loaded.look)
 }
 
 /// The same with the backends that `choose` says.
-pub fn load_by(catalog: &Catalog, id: &str, choose: &Choose<'_>) -> Result<Box<dyn Look>, EngineError> {
-    Looker::load(catalog, id, choose).map(|looker| Box::new(looker) as Box<dyn Look>)
+pub fn load_by(catalog: &Catalog, id: &str, choose: &Choose<'_>) -> Result<Loaded, EngineError> {
+    let mut remarks = Vec::new();
+    let looker = Looker::load(catalog, id, choose, &mut remarks)?;
+    Ok(Loaded { look: Box::new(looker), remarks })
 }
 
 fn refuse(catalog: &Catalog, id: &str, reason: String) -> EngineError {
@@ -50,22 +63,32 @@ fn refuse(catalog: &Catalog, id: &str, reason: String) -> EngineError {
 }
 
 impl Looker {
-    fn load(catalog: &Catalog, id: &str, choose: &Choose<'_>) -> Result<Self, EngineError> {
+    fn load(catalog: &Catalog, id: &str, choose: &Choose<'_>, remarks: &mut Vec<String>) -> Result<Self, EngineError> {
         let networks = catalog.networks(id);
         if networks.is_empty() {
             return Err(refuse(catalog, id, catalog.unknown(id)));
         }
         let mut parts = Vec::with_capacity(networks.len());
+        let pictures = proof::pictures().map_err(|error| refuse(catalog, id, error.to_string()))?;
         for (manifest, weight) in networks {
             let Kind::Network(network) = &manifest.kind else { continue };
-            parts.push(Part {
+            let mut part = Part {
                 id: manifest.id.clone(),
                 preprocessor: Preprocessor::new(&network.input, &network.view),
                 engine: choose(manifest, network)?.load(manifest)?,
                 kind: network.scores,
                 weight,
                 scores: vec![0.0; network.classes],
-            });
+            };
+            match part.prove(network, &pictures)? {
+                Verdict::Fine => {}
+                Verdict::Odd(what) => remarks.push(format!("engine `{}` {what}", part.id)),
+                Verdict::Wrong(reason) => {
+                    let path = catalog.folder().join(&part.id).join("engine.toml").display().to_string();
+                    return Err(EngineError::Model { id: part.id, path, reason });
+                }
+            }
+            parts.push(part);
         }
         let classes = parts.first().map_or(0, |part| part.scores.len());
         Ok(Self { parts, member: Answer::with_classes(classes) })
@@ -73,13 +96,31 @@ impl Looker {
 }
 
 impl Part {
-    fn look(&mut self, frame: &Frame, framing: &Framing, answer: &mut Answer, times: &mut LookTimes) -> Result<(), EngineError> {
-        let start = Instant::now();
+    /// A first run on `pictures`.
+    fn prove(&mut self, network: &Network, pictures: &[Frame]) -> Result<Verdict, EngineError> {
+        let (mut scores, mut failed) = (Vec::with_capacity(pictures.len()), 0);
+        for picture in pictures {
+            match self.run(picture, &Framing::default()) {
+                Ok(_) => scores.push(self.scores.clone()),
+                Err(EngineError::NotFinite { .. }) => failed += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(proof::judge(network, &scores, failed))
+    }
+
+    /// Prepares and runs; the scores are in `scores`. When it was prepared, and the device's own time.
+    fn run(&mut self, frame: &Frame, framing: &Framing) -> Result<(Instant, Option<Duration>), EngineError> {
         self.preprocessor.prepare(frame, framing, self.engine.input()).map_err(|error| match error {
             PreprocessError::Length { want, got } => EngineError::Shape { id: self.id.clone(), want, got },
         })?;
         let prepared = Instant::now();
-        let device = self.engine.run(&mut self.scores)?;
+        Ok((prepared, self.engine.run(&mut self.scores)?))
+    }
+
+    fn look(&mut self, frame: &Frame, framing: &Framing, answer: &mut Answer, times: &mut LookTimes) -> Result<(), EngineError> {
+        let start = Instant::now();
+        let (prepared, device) = self.run(frame, framing)?;
         let ran = Instant::now();
         score::fill(answer, &self.scores, self.kind);
         times.preprocess += prepared - start;

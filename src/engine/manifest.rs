@@ -6,10 +6,12 @@
 mod read;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use read::parse;
+
+use super::hash;
 
 /// Most members that an ensemble names.
 pub const MAX_MEMBERS: usize = 8;
@@ -47,6 +49,8 @@ pub struct Network {
     pub file: PathBuf,
     /// sha256 of the file, 64 lower-case hex digits.
     pub sha256: String,
+    /// Files beside the model that hold its weights (ONNX external data); empty if the model holds all of them.
+    pub data: Vec<DataFile>,
     /// Precision of the weights; for people.
     pub precision: Precision,
     /// Licence of the weights; for people.
@@ -61,10 +65,49 @@ pub struct Network {
     pub output: Option<String>,
     /// What the output means.
     pub scores: Scores,
+    /// What a whole number of the output stands for, if the output holds whole numbers.
+    pub steps: Option<Steps>,
     /// The labels file, like `file`.
     pub labels: PathBuf,
     /// Number of labels; 0 until the catalogue has read them.
     pub classes: usize,
+}
+
+impl Network {
+    /// The model and its data files, each with the sha256 that it should have.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
+        let data = self.data.iter().map(|data| (data.file.as_path(), data.sha256.as_str()));
+        std::iter::once((self.file.as_path(), self.sha256.as_str())).chain(data)
+    }
+
+    /// What stands for the whole network: the model's sha256; with data files, one made of all files', hex.
+    pub fn fingerprint(&self) -> String {
+        if self.data.is_empty() {
+            return self.sha256.clone();
+        }
+        let line = |data: &DataFile| format!("{} {}\n", data.sha256, data.location);
+        hash::of_bytes(format!("{}\n{}", self.sha256, self.data.iter().map(line).collect::<String>()).as_bytes())
+    }
+}
+
+/// A file of weights beside a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFile {
+    /// Joined with the engine's folder; once from a catalogue, canonical.
+    pub file: PathBuf,
+    /// Relative to the model's folder, as the model names it.
+    pub location: String,
+    /// sha256 of the file, 64 lower-case hex digits.
+    pub sha256: String,
+}
+
+/// Whole numbers of a quantised output as real ones: `(number - zero_point) * scale`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Steps {
+    /// Above 0.
+    pub scale: f32,
+    /// -128..=255.
+    pub zero_point: i16,
 }
 
 /// Other engines, averaged.
@@ -96,7 +139,7 @@ impl Precision {
     }
 }
 
-/// What a network takes: one picture, float32.
+/// What a network takes: one picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InputSpec {
     /// Name of the input; the model's only one if absent.
@@ -206,6 +249,16 @@ pub enum Scores {
     Logits,
     /// After softmax.
     Probabilities,
+}
+
+impl Scores {
+    /// The word in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Logits => "logits",
+            Self::Probabilities => "probabilities",
+        }
+    }
 }
 
 /// Accuracy as recorded by whoever measured it.

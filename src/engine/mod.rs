@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod onnx;
 mod places;
 pub mod preprocess;
+mod proof;
 pub mod score;
 pub mod selftest;
 pub mod tensorrt;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use crate::frame::{Frame, Framing};
 use manifest::Manifest;
 
-/// Most engines in one catalogue.
+/// Most engines in use at once: in a policy, a profile, a trace. A catalogue may hold more ([`catalog::MAX_INSTALLED`]).
 pub const MAX_ENGINES: usize = 32;
 /// Most classes of one engine.
 pub const MAX_CLASSES: usize = 100_000;

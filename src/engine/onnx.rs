@@ -1,25 +1,27 @@
 //! ONNX Runtime on the CPU, through the crate `ort`. The library is found at run time; without it this backend is simply absent.
 //!
 //! An edge room: loads a library and runs models. One runtime a process: the first that loads stays, a second path is refused.
-//! Models are read and hashed here and handed over as bytes, so that what was checked is what runs.
+//! Models and their data files are read and hashed here and handed over as bytes, so that what was checked is what runs.
 
+mod external;
 mod library;
 pub(super) mod scan;
+mod tensors;
 
 use std::path::Path;
 use std::time::Duration;
 
-use ort::memory::Allocator;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
-use ort::value::{Outlet, Tensor, TensorElementType};
+use ort::value::{Outlet, TensorElementType};
 
 use super::catalog::{MAX_MODEL, mismatch};
-use super::fit::{self, Holds};
-use super::manifest::{Kind, Manifest, Network};
+use super::fit::{self, Element, Holds};
+use super::manifest::{Kind, Manifest, Network, Steps};
 use super::{Backend, Engine, EngineError, hash};
 use crate::files;
 use library::Loaded;
+use tensors::Input;
 
 pub use library::places;
 
@@ -82,19 +84,14 @@ impl Backend for OnnxRuntime {
         };
         let refuse = |reason: &str| model_error(id, &network.file, reason);
         let runtime = self.runtime(id)?;
-        let bytes = files::bytes(&network.file, MAX_MODEL).map_err(|reason| refuse(&reason.to_string()))?;
-        let found = hash::of_bytes(&bytes);
-        if found != network.sha256 {
-            return Err(refuse(&mismatch(network, &found)));
-        }
-        scan::check(&bytes).map_err(|reason| refuse(&reason))?;
-        let session = self.session(runtime, id, &bytes).map_err(|error| refuse(&plain(&error)))?;
+        let bytes = whole(network).map_err(|(path, reason)| model_error(id, path, &reason))?;
+        let mut session = self.session(runtime, id, &bytes).map_err(|error| refuse(&plain(&error)))?;
         drop(bytes);
         let inputs: Vec<_> = session.inputs().iter().map(tensor).collect();
-        fit::input(&inputs, network).map_err(|reason| refuse(&reason))?;
-        let outputs: Vec<_> = session.outputs().iter().map(tensor).collect();
-        let (output, shape) = fit::output(&outputs, network).map_err(|reason| refuse(&reason))?;
-        let mut engine = OnnxEngine::new(id, session, network, &output, &shape).map_err(|error| refuse(&plain(&error)))?;
+        let element = fit::input(&inputs, network).map_err(|reason| refuse(&reason))?;
+        let input = Input::new(element, network.input.shape()).map_err(|error| refuse(&plain(&error)))?;
+        let output = output(&mut session, network, &input).map_err(|reason| refuse(&reason))?;
+        let mut engine = OnnxEngine::new(id, session, network, input, output).map_err(|error| refuse(&plain(&error)))?;
         engine.input().fill(0.0);
         let mut scores = vec![0.0; network.classes];
         for _ in 0..WARM_UP {
@@ -121,11 +118,57 @@ fn plain<T>(error: &ort::Error<T>) -> String {
     }
 }
 
+/// The model with all its weights, each file read once and held against its sha256; with an error, the file.
+fn whole(network: &Network) -> Result<Vec<u8>, (&Path, String)> {
+    let mut left = MAX_MODEL;
+    let mut read = |file, said: &str| -> Result<Vec<u8>, (&Path, String)> {
+        let bytes = files::bytes(file, left).map_err(|reason| (file, reason.to_string()))?;
+        left = left.saturating_sub(bytes.len() as u64);
+        let found = hash::of_bytes(&bytes);
+        if found == said { Ok(bytes) } else { Err((file, mismatch(file, said, &found))) }
+    };
+    let model = read(&network.file, &network.sha256)?;
+    let is_external = scan::check(&model).map_err(|reason| (network.file.as_path(), reason))?;
+    if !is_external && network.data.is_empty() {
+        return Ok(model);
+    }
+    let held = network.data.iter().map(|data| read(&data.file, &data.sha256)).collect::<Result<Vec<_>, _>>()?;
+    let files: Vec<(&str, &[u8])> =
+        network.data.iter().zip(&held).map(|(data, bytes)| (data.location.as_str(), bytes.as_slice())).collect();
+    external::inlined(&model, &files).map_err(|reason| (network.file.as_path(), reason))
+}
+
+/// Which output is read, and its sides. Sides that the model leaves open are found by a run, if they could be the classes.
+fn output(session: &mut Session, network: &Network, input: &Input) -> Result<fit::Output, String> {
+    let told: Vec<_> = session.outputs().iter().map(tensor).collect();
+    let fitting = fit::output(&told, network)?;
+    let is_open = told.iter().any(|one| one.name == fitting.name && one.dims.iter().any(|side| *side < 0));
+    drop(told);
+    if !is_open {
+        return Ok(fitting);
+    }
+    let failed = |error: &ort::Error| format!("a first run on a black picture failed: {}", plain(error));
+    let dims: Vec<i64> = {
+        let outputs = session.run([input.value()]).map_err(|error| failed(&error))?;
+        outputs
+            .get(fitting.name.as_str())
+            .and_then(|value| value.dtype().tensor_shape().map(|shape| shape.to_vec()))
+            .unwrap_or_default()
+    };
+    let told: Vec<_> = session.outputs().iter().map(tensor).collect();
+    let told = told.into_iter().map(|one| if one.name == fitting.name { fit::Tensor { dims: &dims, ..one } } else { one });
+    fit::output(&told.collect::<Vec<_>>(), network)
+}
+
 /// What ONNX Runtime tells of an input or output.
 fn tensor(outlet: &Outlet) -> fit::Tensor<'_> {
     let kind = outlet.dtype();
     let holds = match kind.tensor_type() {
-        Some(TensorElementType::Float32) => Holds::Float32,
+        Some(TensorElementType::Float32) => Holds::Numbers(Element::Float32),
+        Some(TensorElementType::Float16) => Holds::Numbers(Element::Float16),
+        Some(TensorElementType::Uint8) => Holds::Numbers(Element::Uint8),
+        Some(TensorElementType::Int8) => Holds::Numbers(Element::Int8),
+        Some(TensorElementType::Float64) => Holds::Other("float64".into()),
         Some(kind) => Holds::Other(kind.to_string()),
         None => Holds::Nothing,
     };
@@ -136,25 +179,25 @@ fn tensor(outlet: &Outlet) -> fit::Tensor<'_> {
 struct OnnxEngine {
     id: String,
     session: Session,
-    input: Tensor<f32>,
+    input: Input,
     options: RunOptions<HasSelectedOutputs>,
+    element: Element,
+    steps: Option<Steps>,
     classes: usize,
 }
 
 impl OnnxEngine {
-    fn new(id: &str, session: Session, network: &Network, output: &str, shape: &[usize]) -> ort::Result<Self> {
-        let allocator = Allocator::default();
-        let input = Tensor::<f32>::new(&allocator, network.input.shape())?;
-        let scores = Tensor::<f32>::new(&allocator, shape.to_vec())?;
-        let selector = OutputSelector::no_default().with(output).preallocate(output, scores);
+    fn new(id: &str, session: Session, network: &Network, input: Input, output: fit::Output) -> ort::Result<Self> {
+        let fit::Output { name, shape, element } = output;
+        let selector = OutputSelector::no_default().with(&name).preallocate(name, tensors::empty(element, &shape)?);
         let options = RunOptions::new()?.with_outputs(selector);
-        Ok(Self { id: id.to_owned(), session, input, options, classes: network.classes })
+        Ok(Self { id: id.to_owned(), session, input, options, element, steps: network.steps, classes: network.classes })
     }
 }
 
 impl Engine for OnnxEngine {
     fn input(&mut self) -> &mut [f32] {
-        self.input.extract_tensor_mut().1
+        self.input.values()
     }
 
     fn run(&mut self, output: &mut [f32]) -> Result<Option<Duration>, EngineError> {
@@ -162,12 +205,12 @@ impl Engine for OnnxEngine {
             return Err(EngineError::Shape { id: self.id.clone(), want: self.classes, got: output.len() });
         }
         let failed = |error: ort::Error| EngineError::Run { id: self.id.clone(), reason: plain(&error) };
-        let outputs = self.session.run_with_options(ort::inputs![&self.input], &self.options).map_err(failed)?;
-        let (_, scores) = outputs[0].try_extract_tensor::<f32>().map_err(failed)?;
-        if scores.len() != self.classes {
-            return Err(EngineError::Shape { id: self.id.clone(), want: self.classes, got: scores.len() });
+        self.input.hand_over();
+        let outputs = self.session.run_with_options([self.input.value()], &self.options).map_err(failed)?;
+        let count = tensors::read(&outputs[0], self.element, self.steps, output).map_err(failed)?;
+        if count != self.classes {
+            return Err(EngineError::Shape { id: self.id.clone(), want: self.classes, got: count });
         }
-        output.copy_from_slice(scores);
         match output.iter().position(|score| !score.is_finite()) {
             Some(class) => Err(EngineError::NotFinite { id: self.id.clone(), class }),
             None => Ok(None),

@@ -52,7 +52,27 @@ pub(super) fn doubt(named: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn what_can_be_written_by_others_is_passed_over() {
+        // Beside this program: the folder for temporary files can be written by everybody.
+        let program = std::env::current_exe().unwrap();
+        let folder = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+        let [open, ours] = ["open.so", "ours.so"].map(|name| folder.path().join(name));
+        fs::write(&open, "").unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o666)).unwrap();
+        if files::untrusted(&open).unwrap().is_none() {
+            return eprintln!("skipped: everybody can write this very program, or a folder above it");
+        }
+        assert_eq!(first(vec![folder.path().join("none.so"), open.clone(), ours.clone()]), None);
+        fs::write(&ours, "").unwrap();
+        fs::set_permissions(&ours, Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(first(vec![folder.path().to_path_buf(), open, ours.clone()]), Some(ours));
+    }
 
     #[test]
     fn a_library_is_looked_for_in_the_checkout_of_the_program_beside_it_and_in_the_system() {

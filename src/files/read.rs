@@ -65,11 +65,16 @@ pub(crate) fn typed(path: &Path) -> Result<File> {
 /// [`text`] of a file that Squint itself keeps, such as what it learned of a board. A symbolic link is refused: nobody but Squint has to write
 /// there, so a link is a mistake or a trap.
 pub(crate) fn state_text(path: &Path, limit: u64) -> Result<String> {
+    utf8(up_to(limit, state(path)?)?)
+}
+
+/// What [`state_text`] reads, open.
+pub(crate) fn state(path: &Path) -> Result<File> {
     let kind = fs::symlink_metadata(path)?.file_type();
     if kind.is_symlink() {
         return Err(wrong_kind(kind, "what Squint keeps is read through no link; name the file itself"));
     }
-    utf8(up_to(limit, checked(path, OFlags::NOFOLLOW)?)?)
+    checked(path, OFlags::NOFOLLOW)
 }
 
 /// Opens what is a regular file before and after, with `flags` more.
@@ -97,7 +102,7 @@ fn up_to(limit: u64, file: File) -> Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(larger(limit)) } else { Ok(bytes) }
 }
 
-fn larger(limit: u64) -> Error {
+pub(super) fn larger(limit: u64) -> Error {
     let what = format!("larger than {limit} bytes, the most that is read of such a file; is it the right one?");
     Error::new(ErrorKind::InvalidData, what)
 }

@@ -3,23 +3,24 @@
 //! The new bytes go into a file beside the old one, whose name nobody can guess, are synced, and take the old name; then the folder is synced.
 //! A writer holds a lock on its unfinished file, so that the next one can tell what a killed writer left from what another is writing.
 
-use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::hash::{BuildHasher, Hasher};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Error, ErrorKind, Result, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat, fcntl_getfl, fcntl_setfl};
 
+use super::temporary::unguessable;
 use super::{is_handed_over, wrong_kind};
 
 /// What the name of a file that is not yet whole ends with.
 pub(crate) const UNFINISHED: &str = ".new";
 /// Most links from one name to the next, as in the kernel.
 const MAX_LINKS: usize = 40;
+/// Most names that are tried for an unfinished file.
+const MAX_TRIES: usize = 16;
 
 /// Writes what a command was asked to write, as [`Output`] does.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -59,41 +60,6 @@ pub(crate) fn can_be_written(path: &Path) -> Result<()> {
         return Ok(());
     }
     Output::create(path).map(drop)
-}
-
-/// A folder of our own in the one for temporary files, which nobody else can read. It is gone when this is.
-#[derive(Debug)]
-pub(crate) struct Temporary(PathBuf);
-
-impl Temporary {
-    /// Makes one whose name begins with `name`.
-    pub(crate) fn make(name: &str) -> Result<Self> {
-        loop {
-            let folder = std::env::temp_dir().join(format!("{name}-{:016x}", unguessable()));
-            match DirBuilder::new().mode(0o700).create(&folder) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                made => return made.map(|()| Self(folder)),
-            }
-        }
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            log::warn!("{}: cannot be removed: {error}", self.0.display());
-        }
-    }
-}
-
-/// A number that nobody can guess: the standard library keys its maps with it.
-fn unguessable() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 /// Where a command writes what it was asked for. A file is replaced once it is whole, and keeps its permissions and where possible its owner; of
@@ -174,22 +140,29 @@ impl Unfinished {
             }
             _ => error,
         };
-        loop {
+        for _ in 0..MAX_TRIES {
             let path = folder.join(unfinished_name(&name, unguessable()));
             let file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 file => file.map_err(said)?,
             };
-            // Between these two lines another writer may have taken it for left over, and swept it away.
-            if file.try_lock().is_ok() && file.metadata()?.nlink() > 0 {
+            // Between these two lines another writer may have taken it for left over, and swept it away. Some file systems know no locks.
+            let is_swept = matches!(file.try_lock(), Err(TryLockError::WouldBlock)) || fs::symlink_metadata(&path).is_err();
+            if !is_swept {
                 return Ok(Self { file, path, target: target.to_owned(), done: false });
             }
         }
+        Err(Error::new(ErrorKind::AlreadyExists, "no name for an unfinished file is free beside it"))
     }
 
     fn finish(mut self) -> Result<()> {
         self.file.sync_all()?;
-        fs::rename(&self.path, &self.target)?;
+        fs::rename(&self.path, &self.target).map_err(|error| match error.kind() {
+            ErrorKind::ResourceBusy => {
+                Error::new(error.kind(), format!("{error}: a mount point cannot be replaced; write elsewhere and copy"))
+            }
+            _ => error,
+        })?;
         self.done = true;
         sync_folder(&self.target)
     }

@@ -5,6 +5,7 @@
 
 pub mod choose;
 pub mod crossval;
+pub mod doubt;
 pub mod duel;
 pub mod evaluate;
 pub mod evaluation;

@@ -9,6 +9,7 @@ use std::fmt::{Display, Write};
 use super::{Buckets, CameraPhase, EngineHealth, EngineState, LIMITS, Mode, State};
 use crate::budget;
 use crate::report::{DropReason, Outcome};
+use crate::tame::is_wild;
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,8 @@ families! {
     ESCALATED Counter "squint_frames_escalated_total" ["camera"] "Frames shown to a further engine because an answer was unsure."
     AGE Histogram "squint_frame_age_seconds" ["camera"] "From capture to outcome."
     STAGE Histogram "squint_stage_seconds" ["stage"] "Where the time of a frame goes, all cameras together."
+    SENT Counter "squint_records_sent_total" ["sink"] "Records that the sink has taken."
+    LOST Counter "squint_records_lost_total" ["sink"] "Records that the sink did not take, or that a reader of the socket missed."
     ENGINE_STATE Gauge "squint_engine_state" ["engine", "state"] "1 for the state the engine is in, 0 for the others."
     FIRST Counter "squint_engine_first_total" ["camera", "engine"] "Frames that the engine was shown before any other."
     RUNS Counter "squint_engine_runs_total" ["camera", "engine"] "Frames that the engine was shown."
@@ -184,6 +187,10 @@ fn about_frames(page: &mut Page, state: &State) {
     counts.iter().for_each(|count| page.sample(&ESCALATED, &[&count.name], count.escalated));
     page.family(&AGE);
     counts.iter().for_each(|count| page.histogram(&AGE, &count.name, &count.age));
+    page.family(&SENT);
+    state.sinks.iter().for_each(|sink| page.sample(&SENT, &[&sink.name], sink.sent));
+    page.family(&LOST);
+    state.sinks.iter().for_each(|sink| page.sample(&LOST, &[&sink.name], sink.lost));
     page.family(&STAGE);
     // the age is told by camera
     for (stage, times) in state.counted.stages.iter().filter(|(stage, _)| *stage != super::Stage::Age.name()) {
@@ -318,6 +325,7 @@ impl Page {
                 '\\' => self.0.push_str("\\\\"),
                 '"' => self.0.push_str("\\\""),
                 '\n' => self.0.push_str("\\n"),
+                c if is_wild(c) => self.put(format_args!("\\\\u{{{:x}}}", u32::from(c))),
                 c => self.0.push(c),
             }
         }
@@ -338,6 +346,13 @@ mod tests {
         let camera = CameraState { name: "a\"b\\c\nd".into(), losses: 3, ..CameraState::default() };
         let text = render(&State { cameras: vec![camera], ..State::default() }, &Process::default());
         assert!(text.contains("\nsquint_camera_losses_total{camera=\"a\\\"b\\\\c\\nd\"} 3\n"), "{text}");
+    }
+
+    #[test]
+    fn what_could_steer_the_terminal_of_whoever_reads_it_is_escaped_in_labels_too() {
+        let camera = CameraState { name: "a\u{1b}[31m\u{9b}\u{202e}\rb".into(), ..CameraState::default() };
+        let text = render(&State { cameras: vec![camera], ..State::default() }, &Process::default());
+        assert!(text.contains(r#"{camera="a\\u{1b}[31m\\u{9b}\\u{202e}\\u{d}b"}"#), "{text}");
     }
 
     #[test]

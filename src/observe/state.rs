@@ -122,6 +122,8 @@ words! {
         Retrying "retrying",
         /// A finite source that has come to its end.
         Ended "ended",
+        /// The camera does not let this user in; asked again after minutes, or at a reload.
+        Refused "refused",
     }
 }
 
@@ -161,6 +163,8 @@ pub struct State {
     pub engines: Vec<EngineState>,
     /// The cameras.
     pub cameras: Vec<CameraState>,
+    /// Where records go.
+    pub sinks: Vec<SinkState>,
     /// Squint's threads, as the watchdog sees them.
     pub threads: Vec<ThreadState>,
     /// What the board reads; `null` before the first reading.
@@ -250,6 +254,20 @@ pub struct CameraState {
     pub drops: Drops,
     /// For how long no engine has looked at a frame of it that should have been, seconds; 0 while all is well.
     pub unanswered_s: f64,
+}
+
+/// One sink.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SinkState {
+    /// `stdout`, `file` or `socket`.
+    pub name: String,
+    /// Records delivered.
+    pub sent: u64,
+    /// Records lost.
+    pub lost: u64,
+    /// Why records are being lost; `null` while all is well.
+    pub trouble: Option<String>,
 }
 
 /// One thread.

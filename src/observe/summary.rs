@@ -31,6 +31,17 @@ pub struct Facts {
     pub rss_mb: Option<f64>,
     /// Against labels, if there were any.
     pub accuracy: Option<Accuracy>,
+    /// What became of the records, by sink.
+    pub sinks: Vec<(Arc<str>, SinkSummary)>,
+}
+
+/// What became of the records given to one sink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SinkSummary {
+    /// Delivered.
+    pub sent: u64,
+    /// Lost.
+    pub lost: u64,
 }
 
 /// How often the answers were right, where labels say so.
@@ -38,6 +49,8 @@ pub struct Facts {
 pub struct Accuracy {
     /// Labelled frames.
     pub n: u64,
+    /// Of these, frames without an answer; each counts as wrong.
+    pub unanswered: u64,
     /// Share whose first class is right, 0..=1.
     pub top1: f64,
     /// 95 % confidence interval of `top1`, 0..=1 each.
@@ -69,6 +82,8 @@ pub struct Summary {
     /// Against labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<Accuracy>,
+    /// What became of the records, by sink; no sink is missing that is configured.
+    pub sinks: Named<SinkSummary>,
     /// All cameras together.
     #[serde(flatten)]
     pub all: Part,
@@ -91,6 +106,10 @@ pub struct Part {
     pub failed: u64,
     /// Of these four, settled after the deadline.
     pub late: u64,
+    /// Answered or reused before the deadline.
+    pub in_time: u64,
+    /// Given no answer because the policy prefers none, or because the engines rest: of the abstained those that nobody misses.
+    pub declined: u64,
     /// Given up before there was an outcome, by reason.
     #[serde(serialize_with = "dropped")]
     pub dropped: Drops,
@@ -170,6 +189,7 @@ impl Summary {
                 .map(|count| rounded(count, 1000.0)),
             rss_mb: facts.rss_mb.filter(|mb| mb.is_finite()).map(|mb| rounded(mb, 10.0)),
             accuracy: facts.accuracy.filter(|a| [a.top1, a.top5].iter().chain(&a.top1_ci95).all(|x| x.is_finite())),
+            sinks: Named(facts.sinks.clone()),
             all: part(&counters.all),
             cameras: Named(counters.cameras.iter().map(|(name, tally)| (name.clone(), part(tally))).collect()),
         }
@@ -203,6 +223,8 @@ impl Part {
             abstained: outcome(Outcome::Abstained),
             failed: outcome(Outcome::Failed),
             late: tally.late,
+            in_time: tally.in_time,
+            declined: tally.declined,
             dropped: tally.drops,
             fps: (seconds > 0.0).then(|| rounded(settled as f64 / seconds, 100.0)),
             latency_us: Named(stages.collect()),
@@ -216,6 +238,17 @@ impl Part {
     /// Frames with an outcome.
     pub fn settled(&self) -> u64 {
         self.answered + self.reused + self.abstained + self.failed
+    }
+
+    /// Frames that should have had an answer in time: those with an outcome, but for the declined, and those that could not be read.
+    /// Frames that gave way to newer ones are not among them.
+    pub fn expected(&self) -> u64 {
+        self.settled() - self.declined + self.dropped.get(DropReason::Unreadable) + self.dropped.get(DropReason::Late)
+    }
+
+    /// True if fewer than half of the frames that should have had an answer in time had one.
+    pub fn is_mostly_missing(&self) -> bool {
+        2 * self.in_time < self.expected()
     }
 }
 

@@ -70,8 +70,13 @@ const CAMERA_LIMIT: Duration = Duration::from_secs(15);
 const CAMERA_STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How long a thread may be at one thing before it counts as hung, if nobody says otherwise.
 const HANG_AFTER: Duration = Duration::from_secs(15);
+/// Long enough that no decision is ever made for want of time.
+pub const NO_HURRY: Duration = Duration::from_secs(3600);
 /// How long a look may take before the engine counts as stuck, if nobody says otherwise; `engines.deadline-ms`.
 pub const ENGINE_DEADLINE: Duration = Duration::from_secs(2);
+/// The same where no camera is live or paced: nobody waits for an answer, and on a busy machine an engine that is merely slow would cost
+/// frames. Less than [`HANG_AFTER`].
+pub const PATIENT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How the threads are, and how patient those are who watch them.
 pub struct Vitals {

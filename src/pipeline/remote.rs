@@ -18,7 +18,7 @@ use super::desk::{EngineState, Shift, ShiftId};
 use super::pool::Pool;
 use super::thread::Thread;
 use super::worker::{House, dismiss, hire};
-use super::{Crew, DRAIN_LIMIT, PipelineError};
+use super::{Crew, DRAIN_LIMIT, NO_HURRY, PipelineError};
 
 /// How one camera wants its frames treated, as far as that can change while it runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +38,8 @@ pub struct Tuning {
 impl From<&Camera> for Tuning {
     /// As the configuration says.
     fn from(camera: &Camera) -> Self {
-        let Camera { deadline, stale_after, stall_after, retry_cap, reuse, .. } = *camera;
+        let Camera { stale_after, stall_after, retry_cap, reuse, .. } = *camera;
+        let deadline = camera.deadline.unwrap_or(NO_HURRY);
         Self { deadline, stale_after, stall_after, retry_cap, reuse }
     }
 }
@@ -163,6 +164,13 @@ impl Remote {
         let Some(pool) = self.0.pools.get(index) else { return };
         pool.knobs.set(tuning);
         self.0.house.dispatcher.tune(index, tuning.deadline, tuning.reuse);
+    }
+
+    /// The camera at `index` is opened at once, if it waits because it refused the login.
+    pub fn try_again(&self, index: usize) {
+        if let Some(pool) = self.0.pools.get(index) {
+            pool.knobs.try_again();
+        }
     }
 
     /// The mode and the engines on duty; nothing once the pipeline has come to its end.

@@ -1,6 +1,8 @@
 //! One line of the log, complete, once the record that it was made from is gone.
 //!
-//! Pure but for the moment and the name of the thread. Texts and values are bounded, whatever a camera or a file may put into them.
+//! Pure but for the moment and the name of the thread. Texts and values are bounded and on one line, whatever a camera or a file may
+//! put into them: control and direction characters are escaped here, for the journal and the terminal alike. Only the trace of a panic,
+//! which is ours, has several lines.
 
 use std::fmt::{self, Write as _};
 use std::thread;
@@ -12,6 +14,7 @@ use log::{Level, Record};
 use super::journal::FIELDS;
 use super::limit::Gap;
 use crate::events::{self, Event};
+use crate::tame::{Tame, TameLines};
 
 /// Longest text of a line, in bytes; the rest is cut off, and its length told.
 pub const LONGEST_TEXT: usize = 16 * 1024;
@@ -45,7 +48,10 @@ impl Line {
             at: Instant::now(),
             level: record.level(),
             target: record.target().into(),
-            message: cut(LONGEST_TEXT, record.args()),
+            message: match fields.event {
+                Some(event) if event == events::PANICKED => cut(LONGEST_TEXT, &TameLines(record.args())),
+                _ => cut(LONGEST_TEXT, &Tame(record.args())),
+            },
             file: record.file().map(Into::into),
             number: record.line(),
             thread: thread::current().name().map(Into::into),
@@ -101,7 +107,7 @@ struct Fields {
 impl<'kvs> VisitSource<'kvs> for Fields {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
         if let Some((_, name)) = FIELDS.iter().find(|(known, _)| *known == key.as_str()) {
-            let value = cut(LONGEST_FIELD, &value);
+            let value = cut(LONGEST_FIELD, &Tame(value));
             if key.as_str() == "event" {
                 self.event = Event::named(&value);
             }

@@ -1,11 +1,12 @@
 //! How Squint lives among other processes: its log and its signals. Nothing outside knows of either.
 //!
 //! The log goes to the [`journal`] under systemd and to the [`terminal`] otherwise, through one queue and thread ([`logger`]) that
-//! also cut bursts of faults short ([`limit`]). [`warden`] watches over the pipeline and tells systemd through [`notify`]; it and the
+//! also cut bursts of faults short ([`limit`]). [`leash`] says what SIGHUP means. [`warden`] watches over the pipeline and tells systemd through [`notify`]; it and the
 //! signals end it through [`Stop`], by which everything waits.
 
 pub mod journal;
 mod judge;
+pub mod leash;
 pub mod limit;
 pub mod line;
 pub mod logger;
@@ -15,15 +16,18 @@ pub mod warden;
 
 use std::backtrace::BacktraceStatus;
 use std::path::Path;
+use std::sync::Arc;
 
 use log::LevelFilter;
 use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavior};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::events;
 use crate::pipeline::clock::Stop;
+use crate::tame::Tame;
 use journal::Journal;
+use leash::{Hangup, Leash};
 use logger::{Logger, Outlet};
 use terminal::Terminal;
 
@@ -79,14 +83,20 @@ pub fn log_panics() {
         let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
         let trace = std::backtrace::Backtrace::capture();
         let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
-        log::error!(event = events::PANICKED, thread; "thread `{thread}` panicked{place}: {text}{trace}");
+        log::error!(event = events::PANICKED, thread; "thread `{}` panicked{place}: {}{trace}", Tame(thread), Tame(text));
         log::logger().flush();
     }));
 }
 
+/// Makes a file that may not grow any more (`ulimit -f`, LimitFSIZE=) an error of the write, as a full disk is; the signal would end Squint.
+pub fn outlive_file_limits() {
+    // Nobody asks whether it came: the write says so.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+}
+
 /// Makes SIGTERM and SIGINT stop Squint in good order; a second one ends it at once.
 pub fn stop_on_signals(stop: &Stop) -> std::io::Result<()> {
-    heed(&[SIGTERM, SIGINT], stop, |_| ())
+    heed(&[SIGTERM, SIGINT], stop, || Hangup::End, |_| ())
 }
 
 /// What a signal asks of a daemon that goes on.
@@ -101,28 +111,42 @@ pub enum Wish {
 }
 
 /// As [`stop_on_signals`]; other signals call `hear`, on the thread that waits for signals: it must not take its time. The system makes one
-/// of several signals of a kind that come at once.
-pub fn heed_signals(stop: &Stop, hear: impl Fn(Wish) + Send + 'static) -> std::io::Result<()> {
-    heed(&[SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2], stop, hear)
+/// of several signals of a kind that come at once. SIGHUP stops it, too, if `leash` says that it means the terminal.
+pub fn heed_signals(stop: &Stop, leash: Leash, hear: impl Fn(Wish) + Send + 'static) -> std::io::Result<()> {
+    let signals = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP];
+    let heeded = if leash.ignores_hangups() { &signals[..4] } else { &signals };
+    heed(heeded, stop, move || leash.hangup(), hear)
 }
 
-fn heed(signals: &[i32], stop: &Stop, hear: impl Fn(Wish) + Send + 'static) -> std::io::Result<()> {
+fn heed(
+    signals: &[i32],
+    stop: &Stop,
+    hangup: impl Fn() -> Hangup + Send + 'static,
+    hear: impl Fn(Wish) + Send + 'static,
+) -> std::io::Result<()> {
     let mut signals = Signals::new(signals)?;
     let stop = stop.clone();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut stopping = false;
         for signal in signals.forever() {
             match signal {
-                SIGHUP => hear(Wish::Reload),
+                SIGHUP if hangup() == Hangup::Reload => hear(Wish::Reload),
                 SIGUSR1 => hear(Wish::Thriftier),
                 SIGUSR2 => hear(Wish::MoreGenerous),
                 _ if !stopping => {
                     stopping = true;
                     // First of all: everything else may take a moment.
                     stop.stop();
-                    log::info!(event = events::STOPPING; "told to stop; finishing the frames on their way (again to leave at once)");
+                    let why = if signal == SIGHUP {
+                        "SIGHUP: the terminal is gone, or there is no configuration to reload"
+                    } else {
+                        "told to stop"
+                    };
+                    log::info!(event = events::STOPPING; "{why}; finishing the frames on their way (again to leave at once)");
                     notify::stopping();
                 }
+                // A shell and the system may both say that the terminal is gone.
+                SIGHUP => (),
                 _ => std::process::exit(128 + signal),
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! Only writes; which lines there are is decided in [`super::logger`].
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use env_logger::{Builder, Target};
@@ -25,8 +26,12 @@ impl Terminal {
 
     /// Writes one line, as long as that takes.
     pub(super) fn write(&self, line: &Line) {
-        let text = format_args!("{}", line.message);
-        self.0.log(&Record::builder().level(line.level).target(&line.target).args(text).build());
+        // What follows the first line is set in, so that it cannot pass for a line of its own.
+        let message: Cow<'_, str> = match line.message.contains('\n') {
+            true => line.message.replace('\n', "\n      ").into(),
+            false => line.message.as_str().into(),
+        };
+        self.0.log(&Record::builder().level(line.level).target(&line.target).args(format_args!("{message}")).build());
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use log::{Level, error, info, log, warn};
 
 use super::judge::{Judge, Trouble};
+use super::leash::Leash;
 use super::notify;
 use crate::events;
 use crate::observe::CameraPhase;
@@ -67,6 +68,8 @@ pub struct Warden {
     pub stop: Stop,
     /// Where the findings go.
     pub findings: Arc<Findings>,
+    /// The terminal that it is started from.
+    pub leash: Leash,
     /// What the status says while all is well.
     pub describe: Describe,
 }
@@ -92,6 +95,11 @@ impl Warden {
             self.remote.read_cameras(&mut cameras);
             self.vitals.board.read_beats(&mut beats);
             if cameras.iter().all(|camera| camera.phase == CameraPhase::Ended) {
+                return;
+            }
+            if self.leash.is_lost() {
+                info!(event = events::STOPPING; "the terminal that it was started from is gone; finishing the frames on their way");
+                self.stop.stop();
                 return;
             }
             let troubles = judge.troubles(now, &beats, &cameras, source::stuck());

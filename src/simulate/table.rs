@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::score::Score;
 use super::versus::Summary;
+use crate::tame::Tame;
 
 /// Columns: heading, and what stands under it.
 type Column = (&'static str, fn(&Score) -> Option<f64>, usize);
@@ -24,7 +25,7 @@ const COLUMNS: [Column; 9] = [
 pub fn table(summaries: &[Summary]) -> String {
     let mut text = String::new();
     for summary in summaries {
-        let _ = writeln!(text, "{}", summary.scenario);
+        let _ = writeln!(text, "{}", Tame(&summary.scenario));
         let _ = write!(text, "  {:<20}", "");
         for (heading, ..) in COLUMNS {
             let _ = write!(text, "  {heading}");

@@ -189,7 +189,8 @@ fn piece(rest: &[u8]) -> &[u8] {
     &rest[..end]
 }
 
-fn lines(bytes: &[u8]) -> u64 {
+/// How many lines end in `bytes`.
+pub(super) fn lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 

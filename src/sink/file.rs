@@ -1,17 +1,20 @@
 //! Records as JSON Lines in a file, rotated by size: `path` is the newest, `path.1` the one before, up to `path.<keep>`.
 //!
 //! A record is never split across two files and never left half-written: what a full disk cut off is taken back, and what a power
-//! cut left at the end of the file is removed when the file is continued. A missing folder is never created: it is usually a disk
-//! that is not mounted, and the records would fill the one below.
+//! cut left at the end of the file is removed when the file is continued. A file has one writer: it is locked (`flock`), and one that
+//! somebody else writes to is refused. A missing folder is never created: it is usually a disk that is not mounted, and the records
+//! would fill the one below.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::lines::{Put, put};
 use super::{Sink, SinkError};
 use crate::config::OutputFile;
+use crate::numbered;
 use crate::report::Report;
 
 /// First pause after a failure; doubles up to [`LONGEST_PAUSE`].
@@ -77,13 +80,13 @@ impl File {
     fn try_write(&mut self, line: &[u8]) -> Result<(), SinkError> {
         let path = &self.config.path;
         let write_error = |source| SinkError::Write { what: path.display().to_string().into(), source };
-        let mut opened = match self.open.take() {
-            Some(opened) if opened.is_at(path) => opened,
-            _ => Opened::open(path)?,
+        let mut opened = match self.open.take().and_then(|opened| opened.found_at(path)) {
+            Some(opened) => opened,
+            None => Opened::open(path)?,
         };
         let full = opened.bytes > 0 && opened.bytes + line.len() as u64 > self.config.max_bytes;
         if full && opened.regular {
-            rotate(path, self.config.keep).map_err(write_error)?;
+            numbered::shift(path, self.config.keep).map_err(write_error)?;
             opened = Opened::open(path)?;
         }
         opened.append(line).map_err(write_error)?;
@@ -106,24 +109,28 @@ impl Opened {
         }
         let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed)?;
         let found = file.metadata().map_err(failed)?;
+        if found.is_file() {
+            // Where there are no locks (some network file systems) there is no protection.
+            if let Err(TryLockError::WouldBlock) = file.try_lock() {
+                return Err(SinkError::InUse { path: path.into() });
+            }
+        }
         let bytes = if found.is_file() { cut_torn_record(&mut file, found.len()).map_err(failed)? } else { 0 };
         Ok(Self { file, identity: (found.dev(), found.ino()), regular: found.is_file(), bytes })
     }
 
-    fn is_at(&self, path: &Path) -> bool {
-        fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
+    /// Itself, if it is still what `path` names. Whoever else empties the file (logrotate with `copytruncate`) changes its length.
+    fn found_at(self, path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok().filter(|found| (found.dev(), found.ino()) == self.identity)?;
+        let bytes = if self.regular { found.len() } else { 0 };
+        Some(Self { bytes, ..self })
     }
 
-    /// All of `line` or nothing.
+    /// All of `line` or nothing. What cannot be taken back now, opening the file again will.
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        let written = self.file.write_all(line);
-        match written {
-            Ok(()) => self.bytes += line.len() as u64,
-            // If this fails too, opening the file again will repair it.
-            Err(_) if self.regular => drop(self.file.set_len(self.bytes)),
-            Err(_) => (),
-        }
-        written
+        let Put { error, .. } = put(&mut self.file, line, self.regular);
+        self.bytes += line.len() as u64;
+        error.map_or(Ok(()), Err)
     }
 }
 
@@ -148,26 +155,6 @@ fn cut_torn_record(file: &mut fs::File, length: u64) -> io::Result<u64> {
             Ok(length + 1)
         }
     }
-}
-
-/// Moves each file up by one; the oldest goes. Every step is one rename, so a reader finds each record in exactly one file.
-fn rotate(path: &Path, keep: u32) -> io::Result<()> {
-    if keep == 0 {
-        return fs::remove_file(path);
-    }
-    for number in (1..keep).rev() {
-        match fs::rename(numbered(path, number), numbered(path, number + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => (),
-        }
-    }
-    fs::rename(path, numbered(path, 1))
-}
-
-fn numbered(path: &Path, number: u32) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
-    name.into()
 }
 
 impl Sink for File {

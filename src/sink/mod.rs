@@ -7,6 +7,8 @@
 
 mod aside;
 mod file;
+mod ledger;
+mod lines;
 mod publisher;
 mod record;
 mod socket;
@@ -25,13 +27,14 @@ use crate::socket::ListenError;
 
 pub use aside::{Aside, Entrance, ROOM as ASIDE_ROOM};
 pub use file::File;
+pub use ledger::{Entry, Ledger};
+pub use lines::Lines;
 pub use publisher::{Opening, Published, Publisher, stderr_style};
 pub use record::{write_record, write_record_with_features};
 pub use socket::{READERS, Socket, SocketCounts};
 pub use stamp::Stamp;
 pub use stdout::StdoutJson;
-pub use table::table;
-pub(crate) use text::Tame;
+pub use table::{missing, table};
 pub use text::{Style, Text};
 
 /// One destination. Owned by the sink thread.
@@ -54,6 +57,11 @@ pub trait Sink: Send {
     /// The last call: nothing is published afterwards.
     fn finish(&mut self) -> Result<(), SinkError> {
         self.flush()
+    }
+
+    /// How many records some of several readers missed by their own fault, since this was asked last; the others have them.
+    fn missed(&mut self) -> u64 {
+        0
     }
 
     /// How many records were lost after `publish` had taken them, since this was asked last.
@@ -103,6 +111,16 @@ pub enum SinkError {
         path: PathBuf,
         /// What it is instead.
         kind: &'static str,
+    },
+    /// Another process writes to the file.
+    #[error(
+        "records file {}: another process writes to it (a second squint?), and each would lose records of the other; name another \
+         path for one of them, output.file.path or --output-file",
+        path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
     },
     /// Nobody can listen on the socket.
     #[error(transparent)]

@@ -6,11 +6,12 @@
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use log::{info, warn};
 
 use super::record::{write_record, write_record_with_features};
-use super::{Aside, File, Sink, SinkError, Socket, StdoutJson, Style, Text};
+use super::{Aside, File, Ledger, Lines, Sink, SinkError, Socket, StdoutJson, Style, Text};
 use crate::config::{Output, Stdout};
 use crate::events;
 use crate::report::Report;
@@ -52,6 +53,13 @@ pub fn stderr_style() -> Style {
     Style { colour: io::stderr().is_terminal() && smart() && colourful(), ..Style::default() }
 }
 
+/// Standard output by itself. Not io::stdout(): a thread that hangs in a write would keep everybody from its lock, and what it holds
+/// back could not be cut into lines.
+fn stdout(patient: bool) -> Result<Lines, SinkError> {
+    let out = io::stdout().as_fd().try_clone_to_owned().map_err(SinkError::stdout)?;
+    Ok(Lines::on(fs::File::from(out), patient))
+}
+
 /// What became of the records given to one sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Published {
@@ -64,6 +72,7 @@ pub struct Published {
 /// The sinks. Owned by the sink thread.
 pub struct Publisher {
     slots: Vec<Slot>,
+    ledger: Arc<Ledger>,
     features: bool,
     json: Vec<u8>,
 }
@@ -73,6 +82,8 @@ struct Slot {
     published: Published,
     /// Records lost since the trouble began; `None` while all is well.
     trouble: Option<u64>,
+    /// Of the lost ones those that a reader missed by its own fault.
+    missed: u64,
     closed: bool,
 }
 
@@ -91,24 +102,24 @@ impl Publisher {
         let json = output.stdout == Stdout::Json || (output.stdout == Stdout::Auto && !opening.terminal);
         match output.stdout {
             Stdout::None => (),
-            // Not io::stdout(): a thread that hangs in a write would keep everybody from its lock.
             _ if opening.live => {
-                let out = io::stdout().as_fd().try_clone_to_owned().map_err(SinkError::stdout)?;
-                sinks.push(Box::new(Aside::new(fs::File::from(out), |entrance| match json {
+                sinks.push(Box::new(Aside::new(stdout(false)?, |entrance| match json {
                     true => Box::new(StdoutJson::new(entrance, true)),
                     false => Box::new(Text::new(entrance, style)),
                 })?));
             }
-            _ if json => sinks.push(Box::new(StdoutJson::new(io::stdout(), false))),
-            _ => sinks.push(Box::new(Text::new(io::stdout(), style))),
+            _ if json => sinks.push(Box::new(StdoutJson::new(stdout(true)?, false))),
+            _ => sinks.push(Box::new(Text::new(stdout(true)?, style))),
         }
         Ok(Self::with(sinks, opening.features))
     }
 
     /// These sinks. `features`: records carry the feature values.
     pub fn with(sinks: Vec<Box<dyn Sink>>, features: bool) -> Self {
-        let slot = |sink| Slot { sink, published: Published::default(), trouble: None, closed: false };
-        Self { slots: sinks.into_iter().map(slot).collect(), features, json: Vec::with_capacity(4096) }
+        let slot = |sink| Slot { sink, published: Published::default(), trouble: None, missed: 0, closed: false };
+        let slots: Vec<_> = sinks.into_iter().map(slot).collect();
+        let ledger = Ledger::new(slots.iter().map(|slot| slot.sink.name()));
+        Self { slots, ledger, features, json: Vec::with_capacity(4096) }
     }
 
     /// Hands `report` to every sink. The only error is [`SinkError::Closed`]: the others have the report, and it is time to stop.
@@ -120,17 +131,17 @@ impl Publisher {
                 false => write_record(report, &mut self.json),
             }
         }
-        each(&mut self.slots, 1, |sink| sink.publish(report, &self.json))
+        each(&mut self.slots, &self.ledger, 1, |sink| sink.publish(report, &self.json))
     }
 
     /// Hands on whatever the sinks hold back.
     pub fn flush(&mut self) -> Result<(), SinkError> {
-        each(&mut self.slots, 0, |sink| sink.flush())
+        each(&mut self.slots, &self.ledger, 0, |sink| sink.flush())
     }
 
     /// The last call: everybody gets what was held back. What a sink lost since its trouble began is told now, if it is not over.
     pub fn finish(&mut self) -> Result<(), SinkError> {
-        let outcome = each(&mut self.slots, 0, |sink| sink.finish());
+        let outcome = each(&mut self.slots, &self.ledger, 0, |sink| sink.finish());
         for slot in &mut self.slots {
             if let Some(count) = slot.trouble.take() {
                 let sink = slot.sink.name();
@@ -140,6 +151,18 @@ impl Publisher {
         outcome
     }
 
+    /// What becomes of the records, for whoever asks while it runs.
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
+    }
+
+    /// Records that were lost at no fault of their reader: those of a reader of standard output that went away are not among them, nor
+    /// those that a reader of the socket missed.
+    pub fn lost(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let lost = self.slots.iter().filter(|slot| !slot.closed).map(|slot| (slot.sink.name(), slot.published.lost - slot.missed));
+        lost.filter(|(_, lost)| *lost > 0)
+    }
+
     /// What became of the records, by sink.
     pub fn published(&self) -> impl Iterator<Item = (&'static str, Published)> + '_ {
         self.slots.iter().map(|slot| (slot.sink.name(), slot.published))
@@ -147,11 +170,17 @@ impl Publisher {
 }
 
 /// Lets every sink that is not closed act; `records` is how many records the act delivers or loses.
-fn each(slots: &mut [Slot], records: u64, mut act: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>) -> Result<(), SinkError> {
-    for slot in slots.iter_mut().filter(|slot| !slot.closed) {
+fn each(
+    slots: &mut [Slot],
+    ledger: &Ledger,
+    records: u64,
+    mut act: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>,
+) -> Result<(), SinkError> {
+    for (index, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| !slot.closed) {
         let outcome = act(slot.sink.as_mut());
-        slot.note(outcome, records);
+        slot.note(outcome, records, |why| ledger.trouble(index, why));
         slot.note_later();
+        ledger.note(index, slot.published);
     }
     if slots.iter().any(|slot| slot.closed) { Err(SinkError::Closed) } else { Ok(()) }
 }
@@ -164,9 +193,14 @@ impl Slot {
         if lost > 0 {
             *self.trouble.get_or_insert(0) += lost;
         }
+        let missed = self.sink.missed();
+        self.published.delivered = self.published.delivered.saturating_sub(missed);
+        self.published.lost += missed;
+        self.missed += missed;
     }
 
-    fn note(&mut self, outcome: Result<(), SinkError>, records: u64) {
+    /// `tell`: what the trouble is, when it begins, and nothing when it is over.
+    fn note(&mut self, outcome: Result<(), SinkError>, records: u64, tell: impl Fn(Option<String>)) {
         let sink = self.sink.name();
         match outcome {
             Ok(()) => {
@@ -176,6 +210,7 @@ impl Slot {
                     && let Some(lost) = self.trouble.take()
                 {
                     info!(event = events::SINK_RECOVERED, sink, count = lost; "{sink}: works again, {lost} records were lost");
+                    tell(None);
                 }
             }
             Err(SinkError::Closed) => self.closed = true,
@@ -185,6 +220,7 @@ impl Slot {
                     Some(lost) => *lost += records,
                     None => {
                         warn!(event = events::SINK_FAILED, sink; "{error}");
+                        tell(Some(error.to_string()));
                         self.trouble = Some(records);
                     }
                 }

@@ -57,6 +57,8 @@ pub struct Socket {
     full: bool,
     /// Nobody is let in before.
     shut_until: Option<Instant>,
+    /// Records that a reader missed, not yet asked for.
+    missed: u64,
 }
 
 struct Reader {
@@ -81,6 +83,7 @@ impl Socket {
             counts: SocketCounts::default(),
             full: false,
             shut_until: None,
+            missed: 0,
         })
     }
 
@@ -103,6 +106,7 @@ impl Socket {
     pub fn write(&mut self, line: &[u8], now: Instant) {
         self.admit(now);
         let counts = &mut self.counts;
+        let before = counts.skipped;
         self.readers.retain_mut(|reader| match reader.offer(line, now) {
             Ok(taken) => {
                 counts.skipped += u64::from(!taken);
@@ -117,6 +121,7 @@ impl Socket {
                 false
             }
         });
+        self.missed += u64::from(counts.skipped > before);
     }
 
     fn admit(&mut self, now: Instant) {
@@ -236,6 +241,10 @@ impl Sink for Socket {
     fn publish(&mut self, _report: &Report, json: &[u8]) -> Result<(), SinkError> {
         self.write(json, Instant::now());
         Ok(())
+    }
+
+    fn missed(&mut self) -> u64 {
+        std::mem::take(&mut self.missed)
     }
 
     /// Sends what waits, as far as the readers take it at once, and forgets those who have left. Called every second while no record comes.

@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::text::{Style, Tame};
+use super::text::Style;
 use crate::observe::{Part, Quantiles, Stage, Summary};
 use crate::report::DropReason;
+use crate::tame::Tame;
 
 /// Columns of a full bar.
 const BAR: usize = 20;
@@ -41,9 +42,38 @@ fn compose(out: &mut String, summary: &Summary, style: Style) -> fmt::Result {
     if let Some(accuracy) = summary.accuracy {
         let percent = |share: f64| share * 100.0;
         write!(out, "\n  accuracy {:.1} % (95 %: {:.1} to ", percent(accuracy.top1), percent(accuracy.top1_ci95[0]))?;
-        writeln!(out, "{:.1}), top five {:.1} %, {} labels", percent(accuracy.top1_ci95[1]), percent(accuracy.top5), accuracy.n)?;
+        write!(out, "{:.1}), top five {:.1} %, {} labels", percent(accuracy.top1_ci95[1]), percent(accuracy.top5), accuracy.n)?;
+        if accuracy.unanswered > 0 {
+            let note = format_args!(", {} not answered", accuracy.unanswered);
+            write!(out, "{}", style.paint("33", note))?;
+        }
+        out.push('\n');
+    }
+    for (name, sink) in summary.sinks.0.iter().filter(|(_, sink)| sink.lost > 0) {
+        let note = format_args!("records lost: {} of {} ({})", sink.lost, sink.sent + sink.lost, Tame(name));
+        writeln!(out, "\n  {}", style.paint("31", note))?;
+    }
+    if let Some(sentence) = missing(all) {
+        writeln!(out, "\n  {}", style.paint("31", sentence))?;
     }
     Ok(())
+}
+
+/// That most answers are missing, in a sentence, and why; `None` if they are not.
+pub fn missing(all: &Part) -> Option<String> {
+    if !all.is_mostly_missing() {
+        return None;
+    }
+    let late = all.late + all.dropped.get(DropReason::Late);
+    let abstained = all.abstained.saturating_sub(all.declined);
+    let unreadable = all.dropped.get(DropReason::Unreadable);
+    let reasons = [("abstained", abstained), ("failed", all.failed), ("unreadable", unreadable), ("late", late)];
+    let reasons: Vec<_> = reasons.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{what} {count}")).collect();
+    let advice = match abstained + late {
+        0 => "",
+        _ => "; a longer deadline-ms gives the engines more time",
+    };
+    Some(format!("only {} of {} frames were answered in time ({}){advice}", all.in_time, all.expected(), reasons.join(", ")))
 }
 
 fn outcomes(out: &mut String, all: &Part, style: Style) -> fmt::Result {

@@ -11,6 +11,7 @@ use super::status::{ERASE, Status};
 use super::{Sink, SinkError};
 use crate::policy::{Code, Reason};
 use crate::report::{DropReason, Outcome, Report};
+use crate::tame::Tame;
 
 /// Columns of the class name, probability included; longer names are cut.
 const CLASS_WIDTH: usize = 28;
@@ -62,13 +63,15 @@ pub struct Text<W: Write + Send> {
     cell: String,
     widths: [usize; 3],
     status: Status,
+    /// Taken, and lost after that; not yet told.
+    lost: u64,
 }
 
 impl<W: Write + Send> Text<W> {
     /// Lines in this style.
     pub fn new(out: W, style: Style) -> Self {
         let (line, cell) = (String::with_capacity(512), String::with_capacity(128));
-        Self { out, style, line, cell, widths: [0; 3], status: Status::default() }
+        Self { out, style, line, cell, widths: [0; 3], status: Status::default(), lost: 0 }
     }
 
     /// Writes the line of `report` at the moment `now`.
@@ -192,7 +195,14 @@ impl<W: Write + Send> Sink for Text<W> {
         if self.style.terminal {
             self.line.push_str(ERASE);
         }
-        self.send()
+        let outcome = self.send();
+        // Every line was taken, and still something is held back: one whose end could not be written.
+        self.lost += u64::from(outcome.as_ref().is_err_and(|error| !self.style.terminal && !error.is_closed()));
+        outcome
+    }
+
+    fn lost_later(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
     }
 }
 
@@ -274,18 +284,5 @@ fn cut_front(text: &mut String, columns: usize) {
     if count > columns {
         let start = text.char_indices().nth(count + 1 - columns).map_or(text.len(), |(at, _)| at);
         text.replace_range(..start, "…");
-    }
-}
-
-/// Text from outside, with whatever could steer a terminal replaced.
-pub(crate) struct Tame<'a>(pub(crate) &'a str);
-
-impl Display for Tame<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|char| match char {
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => f.write_char('·'),
-            char if char.is_control() => f.write_char('·'),
-            char => f.write_char(char),
-        })
     }
 }

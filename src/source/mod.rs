@@ -3,18 +3,29 @@
 //! A source never retries; the feature thread of its camera does, with [`Backoff`] in between. GStreamer's own thread only
 //! offers to a one-slot mailbox.
 //!
-//! `spec` reads what the user typed, `secret` keeps passwords out of every text, `launch` turns a source into a pipeline's
-//! text and knows the packages, `stream` runs it, `layout` and `fault` translate what it hands over and what it complains
-//! about. `images` reads photos and needs no GStreamer at all.
+//! `spec` reads what the user typed (`address`: a network source, `expand`: variables in it), `login` finds the password,
+//! `secret` and `names` keep it out of every text, `launch` turns a source into a pipeline's text and knows the packages,
+//! `opener` opens it and remembers which way its packets came (`transport`), `stream` runs it, `layout` and `fault` translate
+//! what it hands over and what it complains about, `heard`, `http` and `formats` what it tells beside. `images` reads photos
+//! and needs no GStreamer at all.
 
+mod address;
 mod backoff;
+mod expand;
 mod fault;
+mod formats;
+mod heard;
+mod http;
 mod images;
 mod launch;
 mod layout;
+mod login;
+mod names;
+mod opener;
 mod secret;
 mod spec;
 mod stream;
+mod transport;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,13 +37,20 @@ use crate::config::{self, Pace};
 use crate::frame::{CameraId, Frame};
 use crate::limits::{Need, Shortage};
 
-pub use backoff::{Backoff, FIRST_PAUSE};
+pub use address::Address;
+pub use backoff::{Backoff, FIRST_PAUSE, FIRST_REFUSAL, LONGEST_REFUSAL};
+pub(crate) use expand::{expand, unexpanded};
+pub(crate) use images::Foreign;
 pub use images::{DEFAULT_IMAGE_RATE_HZ, decode_image};
 pub use launch::{ElementCheck, elements, pipeline_text};
-pub use secret::{Secret, redact};
+pub use login::{Login, PasswordAt};
+pub use opener::Opener;
+pub use secret::Secret;
+pub(crate) use secret::shown;
 pub use spec::SourceSpec;
 pub(crate) use spec::is_image;
 pub use stream::{MOST_STUCK, stuck};
+pub use transport::Transport;
 
 /// A GStreamer buffer mapped for reading; unmapped and given back to its pool when dropped.
 pub struct Mapped(gst::MappedBuffer<gst::buffer::Readable>);
@@ -113,6 +131,22 @@ pub enum SourceError {
         /// Of what, how much, and how the limit is raised.
         shortage: Shortage,
     },
+    /// The camera does not let this user in. The next try may cost the account, so it should come late.
+    #[error("{origin}: {reason}")]
+    Refused {
+        /// The source, without secrets.
+        origin: String,
+        /// What it said, without secrets, and what to do about it.
+        reason: String,
+    },
+    /// It has to be opened in another way, which the next opening does: no loss, and no pause is due.
+    #[error("{origin}: {reason}")]
+    OtherWay {
+        /// The source, without secrets.
+        origin: String,
+        /// Why, and what is tried.
+        reason: String,
+    },
     /// One picture cannot be read. The source is well: ask for the next one.
     #[error("{origin}: {file} is left out: {reason}")]
     Unreadable {
@@ -126,13 +160,16 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed`, `out-of-resources` or `unreadable`.
+    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed`, `refused`, `other-way`, `out-of-resources` or
+    /// `unreadable`.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Stalled { .. } => "stalled",
             Self::Ended { .. } => "ended",
             Self::Failed { .. } => "failed",
             Self::OutOfResources { .. } => "out-of-resources",
+            Self::Refused { .. } => "refused",
+            Self::OtherWay { .. } => "other-way",
             Self::Unreadable { .. } => "unreadable",
         }
     }
@@ -154,6 +191,14 @@ pub fn need(source: &SourceSpec) -> Need {
     }
 }
 
+/// The names that the frames of `source` will have; `None` if it is none of photos, or none are there.
+pub fn names(source: &SourceSpec) -> Option<Vec<String>> {
+    match source {
+        SourceSpec::Images { pattern } => images::names(pattern),
+        _ => None,
+    }
+}
+
 /// What is to be opened, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenRequest {
@@ -168,18 +213,26 @@ pub struct OpenRequest {
     pub rate_hz: Option<f32>,
     /// Width and height in pixels, asked of `csi`, `v4l2` and `test`.
     pub size: Option<(u32, u32)>,
+    /// User and password that are not in the address.
+    pub login: Login,
+    /// How the packets of an RTSP camera are to travel.
+    pub transport: Transport,
+    /// True for a V4L2 camera that is known to give Bayer pictures only.
+    pub bayer: bool,
 }
 
 impl OpenRequest {
     /// `source` as it comes: [`Pace::Realtime`], no rate or size asked for.
     pub fn new(camera: CameraId, source: SourceSpec) -> Self {
-        Self { camera, source, pace: Pace::Realtime, rate_hz: None, size: None }
+        let (login, transport) = (Login::default(), Transport::Auto);
+        Self { camera, source, pace: Pace::Realtime, rate_hz: None, size: None, login, transport, bayer: false }
     }
 
     /// As the configuration says.
     pub fn of(camera: CameraId, settings: &config::Camera) -> Self {
-        let config::Camera { source, pace, rate_hz, size, .. } = settings;
-        Self { camera, source: source.clone(), pace: *pace, rate_hz: *rate_hz, size: *size }
+        let config::Camera { source, pace, rate_hz, size, login, transport, .. } = settings;
+        let (source, login) = (source.clone(), login.clone());
+        Self { camera, source, pace: *pace, rate_hz: *rate_hz, size: *size, login, transport: *transport, bayer: false }
     }
 }
 
@@ -193,13 +246,7 @@ pub fn open_images_of(camera: CameraId, folder: PathBuf, files: Vec<PathBuf>) ->
     Box::new(images::Images::of(camera, folder.display().to_string(), folder, files))
 }
 
-/// Opens a source and starts it. Takes up to ten seconds where a driver hangs, usually a few milliseconds; what a camera has
-/// to complain about later (wrong password, no such host) comes with the first [`FrameSource::next`].
-///
-/// [`SourceError::Failed`] names what is missing: an element and its package, a file, a device.
+/// Opens a source once, see [`Opener::open`].
 pub fn open(request: &OpenRequest) -> Result<Box<dyn FrameSource>, SourceError> {
-    match &request.source {
-        SourceSpec::Images { pattern } => Ok(Box::new(images::Images::open(request, pattern)?)),
-        _ => Ok(Box::new(stream::Stream::open(request)?)),
-    }
+    Opener::new(request.clone()).open()
 }

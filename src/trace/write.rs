@@ -1,9 +1,11 @@
 //! The thread that writes a trace. An edge room; it decides nothing.
 //!
-//! A disk that fails or is full ends the recording with one warning, never the run.
+//! A disk that fails or is full ends the recording with one warning, never the run. A trace that is there already is never written over:
+//! it may be that of a run that crashed, and is kept under a number.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,11 +17,14 @@ use serde::Serialize;
 use super::event::{Event, Head};
 use super::tape::Tape;
 use crate::events;
+use crate::numbered;
 
 /// What was written is with the file system after this long, if nothing follows.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// How long the end of a trace may take to be written.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Traces of earlier runs that are kept.
+const KEPT: u32 = 9;
 /// Of the thread.
 const NAME: &str = "recorder";
 
@@ -32,9 +37,10 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins a trace in `path`, which is overwritten. Errors if that cannot be written to, or if there can be no thread.
+    /// Begins a trace in `path`. One that is there is kept as `path.1`, the one before as `path.2`, up to [`KEPT`]. Errors if nothing can be
+    /// written there, if another process records into it, or if there can be no thread.
     pub fn start(path: &Path, head: &Head) -> io::Result<Self> {
-        let mut out = BufWriter::with_capacity(1 << 16, File::create(path)?);
+        let mut out = BufWriter::with_capacity(1 << 16, open(path)?);
         let mut line = Vec::with_capacity(1 << 14);
         put(&mut out, &mut line, head)?;
         out.flush()?;
@@ -65,6 +71,43 @@ impl Recorder {
             let missing = self.tape.missing();
             info!(event = events::RECORDED; "{path}: {lines} events recorded, {missing} left out because the disk was too slow");
         }
+    }
+}
+
+/// A file of our own at `path`, locked as long as it is open; what is there already is moved out of the way. A device is written to as it is.
+fn open(path: &Path) -> io::Result<File> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        found => Some(found?),
+    };
+    match found {
+        Some(found) if found.file_type().is_char_device() => return OpenOptions::new().write(true).open(path),
+        Some(found) if !found.is_file() => {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "is no regular file; name another path for the trace"));
+        }
+        Some(found) => {
+            lock(&File::open(path)?)?;
+            if found.len() > 0 {
+                numbered::shift(path, KEPT)?;
+                info!("{}: the trace that was there is kept as {}", path.display(), numbered::numbered(path, 1).display());
+            }
+        }
+        None => (),
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    lock(&file)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// Errors if another process has it locked. Where there are no locks there is no protection.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let why = "another process records into it (a second squint?); name another path";
+            Err(io::Error::new(ErrorKind::ResourceBusy, why))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -117,6 +160,30 @@ mod tests {
         assert_eq!(writer.join().unwrap(), None);
         (0..9).for_each(|_| tape.put(lost.clone()));
         assert!(!tape.end() && tape.missing() == 0, "what nobody would write is not counted as missing");
+    }
+
+    #[test]
+    fn a_trace_that_is_there_is_kept_and_one_that_is_being_written_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.trace");
+        let head = |squint: &str| Head {
+            v: crate::trace::VERSION,
+            squint: squint.into(),
+            schema: "s".into(),
+            inventory: Default::default(),
+            cameras: Vec::new(),
+        };
+        let run = |name: &str| Recorder::start(&path, &head(name)).unwrap();
+        let first = run("first");
+        let busy = Recorder::start(&path, &head("second")).unwrap_err();
+        assert!(busy.kind() == ErrorKind::ResourceBusy && busy.to_string().contains("another process"), "{busy}");
+        first.finish();
+        (2..13).for_each(|number| run(&format!("run {number}")).finish());
+        let recorded = |path: &Path| crate::trace::Reader::open(path).unwrap().head().squint.clone();
+        assert_eq!(recorded(&path), "run 12");
+        assert_eq!(recorded(&numbered::numbered(&path, 1)), "run 11");
+        assert_eq!(recorded(&numbered::numbered(&path, KEPT)), "run 3");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1 + KEPT as usize);
     }
 
     #[test]

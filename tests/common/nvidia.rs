@@ -64,6 +64,7 @@ pub(crate) fn plan(model: &Model) -> String {
         Finish::None => 0,
         Finish::Softmax => 1,
         Finish::Root => 2,
+        Finish::Sigmoid | Finish::LogSoftmax => panic!("the stand-in knows no such network"),
     };
     let list = |numbers: Vec<String>| numbers.join(" ");
     format!(

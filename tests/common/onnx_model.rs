@@ -10,9 +10,19 @@ pub(crate) enum Finish {
     None,
     /// Softmax: probabilities.
     Softmax,
+    /// Sigmoid: each class by itself.
+    Sigmoid,
+    /// Logarithm of softmax.
+    LogSoftmax,
     /// Square root: NaN for every negative score.
     Root,
 }
+
+/// What a whole number of a score stands for, and which of them is 0 (uint8; of int8 it is 0 itself).
+pub(crate) const STEP: f32 = 0.0625;
+pub(crate) const ZERO: u8 = 100;
+/// Bytes before the weights in a data file.
+const BEFORE: usize = 64;
 
 /// A classifier to be written.
 #[derive(Clone)]
@@ -33,8 +43,15 @@ pub(crate) struct Model {
     pub(crate) element: i64,
     /// A second input, added to the scores.
     pub(crate) second_input: bool,
-    /// Keep the weights in another file.
-    pub(crate) external: bool,
+    /// Keep the weights in a file of this name, in the middle of which they are ([`Model::data`]).
+    pub(crate) external: Option<&'static str>,
+    /// Element types that the picture comes in and the scores go out in, where the network itself computes in float32: 1 is float32,
+    /// 2 uint8, 3 int8, 10 float16. Whole numbers of scores are in steps of [`STEP`] around [`ZERO`].
+    pub(crate) ends: [i64; 2],
+    /// An output before `scores`, of the channels' means.
+    pub(crate) second_output: bool,
+    /// The number of scores is left open.
+    pub(crate) open_scores: bool,
     /// Where the brightest channel's mean is above the first, go round so many times before answering; a time round takes about a
     /// microsecond. An engine that is slow, or hangs, by what it is shown.
     pub(crate) lingers: Option<(f32, i64)>,
@@ -52,7 +69,10 @@ impl Model {
             finish: Finish::None,
             element: 1,
             second_input: false,
-            external: false,
+            external: None,
+            ends: [1, 1],
+            second_output: false,
+            open_scores: false,
             lingers: None,
         }
     }
@@ -65,18 +85,26 @@ impl Model {
     /// The model file.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let [channels, height, width] = self.size;
+        let [takes, gives] = self.ends;
+        let shown = if takes == 1 { "input" } else { "shown" };
         let reduce = match self.nhwc {
-            true => [node("ReduceMean", &["input"], "pooled", &[ints("axes", &[1, 2]), int("keepdims", 0)]), Vec::new()],
+            true => [node("ReduceMean", &[shown], "pooled", &[ints("axes", &[1, 2]), int("keepdims", 0)]), Vec::new()],
             false => {
-                [node("GlobalAveragePool", &["input"], "average", &[]), node("Flatten", &["average"], "pooled", &[int("axis", 1)])]
+                [node("GlobalAveragePool", &[shown], "average", &[]), node("Flatten", &["average"], "pooled", &[int("axis", 1)])]
             }
         };
         let mut nodes: Vec<Vec<u8>> = reduce.into_iter().filter(|node| !node.is_empty()).collect();
+        if takes != 1 {
+            nodes.insert(0, node("Cast", &["input"], "shown", &[int("to", 1)]));
+        }
+        let given = if gives == 1 { "scores" } else { "made" };
         let (scored, last) = match (self.second_input, self.finish) {
-            (false, Finish::None) => ("scores", None),
-            (true, _) => ("sum", Some(node("Add", &["sum", "bias"], "scores", &[]))),
-            (false, Finish::Softmax) => ("sum", Some(node("Softmax", &["sum"], "scores", &[int("axis", 1)]))),
-            (false, Finish::Root) => ("sum", Some(node("Sqrt", &["sum"], "scores", &[]))),
+            (false, Finish::None) => (given, None),
+            (true, _) => ("sum", Some(node("Add", &["sum", "bias"], given, &[]))),
+            (false, Finish::Softmax) => ("sum", Some(node("Softmax", &["sum"], given, &[int("axis", 1)]))),
+            (false, Finish::Sigmoid) => ("sum", Some(node("Sigmoid", &["sum"], given, &[]))),
+            (false, Finish::LogSoftmax) => ("sum", Some(node("LogSoftmax", &["sum"], given, &[int("axis", 1)]))),
+            (false, Finish::Root) => ("sum", Some(node("Sqrt", &["sum"], given, &[]))),
         };
         let scored = if self.lingers.is_some() { "before" } else { scored };
         nodes.push(node("MatMul", &["pooled", "weights"], scored, &[]));
@@ -88,6 +116,11 @@ impl Model {
             nodes.push(node("Loop", &["times", "", "before"], "scores", &[body(self.classes)]));
         }
         nodes.extend(last);
+        match gives {
+            1 => {}
+            10 => nodes.push(node("Cast", &["made"], "scores", &[int("to", 10)])),
+            _ => nodes.push(node("QuantizeLinear", &["made", "step", "zero"], "scores", &[])),
+        }
         let open = |size: i64, name: &'static str| if self.symbolic { Side::Open(name) } else { Side::Fixed(size) };
         let (batch, height, width) = (open(1, "batch"), open(height, "height"), open(width, "width"));
         let sides = match self.nhwc {
@@ -103,11 +136,20 @@ impl Model {
             message(&mut graph, 5, &scalar("bright", 1, &bright.to_le_bytes()));
             message(&mut graph, 5, &scalar("rounds", 7, &rounds.to_le_bytes()));
         }
-        message(&mut graph, 11, &value("input", self.element, &sides));
+        if matches!(gives, 2 | 3) {
+            message(&mut graph, 5, &scalar("step", 1, &STEP.to_le_bytes()));
+            message(&mut graph, 5, &scalar("zero", gives, &[if gives == 2 { ZERO } else { 0 }]));
+        }
+        let end = |element: i64| if element == 1 { self.element } else { element };
+        message(&mut graph, 11, &value("input", end(takes), &sides));
         if self.second_input {
             message(&mut graph, 11, &value("bias", self.element, &[Side::Fixed(1), classes]));
         }
-        message(&mut graph, 12, &value("scores", self.element, &[batch, classes]));
+        if self.second_output {
+            message(&mut graph, 12, &value("pooled", self.element, &[batch, Side::Fixed(channels)]));
+        }
+        let classes = if self.open_scores { Side::Open("classes") } else { classes };
+        message(&mut graph, 12, &value("scores", end(gives), &[batch, classes]));
         file_of(&graph)
     }
 
@@ -117,21 +159,42 @@ impl Model {
         number(&mut tensor, 1, self.classes);
         number(&mut tensor, 2, self.element);
         message(&mut tensor, 8, b"weights");
-        if self.external {
-            let mut entry = Vec::new();
-            message(&mut entry, 1, b"location");
-            message(&mut entry, 2, b"/etc/passwd");
-            message(&mut tensor, 13, &entry);
-            number(&mut tensor, 14, 1);
-            return tensor;
+        let raw = self.raw();
+        match self.external {
+            None => message(&mut tensor, 9, &raw),
+            Some(location) => {
+                let (offset, length) = (BEFORE.to_string(), raw.len().to_string());
+                for (key, value) in [("location", location), ("offset", &offset), ("length", &length)] {
+                    let mut entry = Vec::new();
+                    message(&mut entry, 1, key.as_bytes());
+                    message(&mut entry, 2, value.as_bytes());
+                    message(&mut tensor, 13, &entry);
+                }
+                number(&mut tensor, 14, 1);
+            }
         }
-        let raw: Vec<u8> = match self.element {
-            11 => self.weights.iter().flat_map(|weight| f64::from(*weight).to_le_bytes()).collect(),
-            _ => self.weights.iter().flat_map(|weight| weight.to_le_bytes()).collect(),
-        };
-        message(&mut tensor, 9, &raw);
         tensor
     }
+
+    fn raw(&self) -> Vec<u8> {
+        match self.element {
+            11 => self.weights.iter().flat_map(|weight| f64::from(*weight).to_le_bytes()).collect(),
+            10 => self.weights.iter().flat_map(|weight| half(*weight).to_le_bytes()).collect(),
+            _ => self.weights.iter().flat_map(|weight| weight.to_le_bytes()).collect(),
+        }
+    }
+
+    /// The file that [`Model::external`] names.
+    pub(crate) fn data(&self) -> Vec<u8> {
+        [vec![0xee; BEFORE], self.raw(), vec![0xee; 16]].concat()
+    }
+}
+
+/// The bits of a half precision number; only for 0 and numbers of 2^-14 to 65504 with few digits.
+fn half(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let exponent = (bits >> 23 & 0xff) as i32 - 127 + 15;
+    if value == 0.0 { 0 } else { (bits >> 16 & 0x8000) as u16 | (exponent as u16) << 10 | (bits >> 13 & 0x3ff) as u16 }
 }
 
 /// What a loop does each time: nothing, to a row of `classes` numbers.

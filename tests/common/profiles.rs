@@ -28,6 +28,7 @@ pub fn head<'a>(engines: impl IntoIterator<Item = (&'a str, f64, f64)>) -> Head 
         networks: 1,
         mean_ms,
         energy_mj: None,
+        promised: None,
     };
     Head {
         origin: Origin {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use squint::engine::onnx::OnnxRuntime;
 
-use crate::onnx_model::{Finish, Model};
+use crate::onnx_model::{Finish, Model, STEP, ZERO};
 
 /// Temporary catalogue.
 pub(crate) struct Shelf {
@@ -46,6 +46,9 @@ impl Shelf {
     /// Adds a network whose manifest is right for `model` and whose file holds `bytes`; the hash is that of `bytes`.
     pub(crate) fn network_from_bytes(&self, id: &str, model: &Model, bytes: &[u8]) {
         self.write(&format!("{id}/model.onnx"), bytes);
+        if let Some(location) = model.external.filter(|location| !location.starts_with(['/', '.'])) {
+            self.write(&format!("{id}/{location}"), model.data());
+        }
         self.write(&format!("{id}/engine.toml"), manifest(id, model, bytes));
     }
 
@@ -67,20 +70,36 @@ impl Shelf {
 /// A manifest that fits `model`: raw samples 0..=255 minus 100, divided by 50.
 pub(crate) fn manifest(id: &str, model: &Model, bytes: &[u8]) -> String {
     let [channels, height, width] = model.size;
-    let sha256: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let sha256 = hash(bytes);
     let list = |value: &str| vec![value; channels as usize].join(", ");
     let (layout, colours) = (if model.nhwc { "nhwc" } else { "nchw" }, if channels == 1 { "gray" } else { "rgb" });
     let kind = if model.finish == Finish::Softmax { "probabilities" } else { "logits" };
+    let data = model
+        .external
+        .map_or(String::new(), |location| format!("[[model.data]]\nfile = \"{location}\"\nsha256 = \"{}\"\n", hash(&model.data())));
+    let name = if model.second_output { "name = \"scores\"\n" } else { "" };
+    let steps = match model.ends[1] {
+        2 => format!("scale = {STEP}\nzero_point = {ZERO}\n"),
+        3 => format!("scale = {STEP}\n"),
+        _ => String::new(),
+    };
+    // Whole numbers hold the samples themselves; the network then sees 0 to 255, or that less 128.
+    let (mean, std) = match model.ends[0] {
+        2 => ("0", "1"),
+        3 => ("128", "1"),
+        _ => ("100", "50"),
+    };
     let labels = if model.classes == 2 { "two" } else { "three" };
     format!(
         "format = 1\nid = \"{id}\"\nruntime = \"onnxruntime\"\ndescription = \"made for a test\"\n\
-         [model]\nfile = \"model.onnx\"\nsha256 = \"{sha256}\"\nprecision = \"float32\"\nlicence = \"MIT\"\norigin = \"a test\"\n\
+         [model]\nfile = \"model.onnx\"\nsha256 = \"{sha256}\"\nprecision = \"float32\"\nlicence = \"MIT\"\norigin = \"a test\"\n{data}\
          [input]\nwidth = {width}\nheight = {height}\nlayout = \"{layout}\"\nchannels = \"{colours}\"\n\
          mean = [{}]\nstd = [{}]\n\
-         [output]\nkind = \"{kind}\"\nlabels = \"../labels/{labels}.txt\"\n\
+         [output]\n{name}kind = \"{kind}\"\n{steps}labels = \"../labels/{labels}.txt\"\n\
          [[measured.latency]]\nmachine = \"desk\"\nthreads = 1\np50_ms = 4.5\np95_ms = 5.0\n",
-        list("100"),
-        list("50")
+        list(mean),
+        list(std)
     )
 }
 

@@ -112,12 +112,17 @@ impl Camera {
     /// At `port`, "0" for a free one; `login` is empty or user and password. `None`, with a word on standard error, where
     /// something is missing.
     pub fn start(port: &str, login: &[&str]) -> Option<Self> {
+        Self::of("", port, login)
+    }
+
+    /// The same; `ways` is what RTSP_CAMERA may hold.
+    pub fn of(ways: &str, port: &str, login: &[&str]) -> Option<Self> {
         if !have("RTSP", &["rtspsrc", "rtph264depay", "h264parse", "avdec_h264"]) {
             return None;
         }
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/rtsp_camera.py");
         let mut python = Command::new("/usr/bin/python3");
-        python.arg(script).arg(port).args(login).stdin(Stdio::piped()).stdout(Stdio::piped());
+        python.env("RTSP_CAMERA", ways).arg(script).arg(port).args(login).stdin(Stdio::piped()).stdout(Stdio::piped());
         let Ok(mut child) = python.spawn() else {
             eprintln!("SKIPPED RTSP: no /usr/bin/python3 here");
             return None;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use squint::control::{Setting, Steering};
 use squint::observe::{
     BoardState, BudgetState, CameraPhase, CameraState, Counters, EngineHealth, EngineState, Mode, Phase, PolicyState, RailState,
-    Reload, Reloads, STATE_VERSION, State, ThreadState, Watch, ZoneState,
+    Reload, Reloads, STATE_VERSION, SinkState, State, ThreadState, Watch, ZoneState,
 };
 use squint::report::DropReason;
 use squint::telemetry::Doubt;
@@ -125,6 +125,10 @@ pub fn state() -> State {
         },
         engines: reports::engines().iter().zip(health).map(engine).collect(),
         cameras: vec![bikes, door],
+        sinks: vec![
+            SinkState { name: "stdout".into(), sent: 90, lost: 0, trouble: None },
+            SinkState { name: "file".into(), sent: 71, lost: 19, trouble: None },
+        ],
         threads: vec![ThreadState { name: "sink".into(), doing: "waiting for a report".into(), since_s: 0.1, overdue: false }],
         board: Some(board()),
         budget: Some(budget()),

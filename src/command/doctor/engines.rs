@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::DoctorArgs;
 use crate::command::kit::{self, Kit, machine};
+use crate::command::print;
 use crate::command::run::millis;
 use crate::config::Runtime;
 use crate::engine::manifest::{Kind, Network, Precision};
@@ -22,6 +23,7 @@ use crate::files;
 use crate::frame::{Frame, Framing};
 use crate::source::decode_image;
 use crate::stats::quantile;
+use crate::tame::Tame;
 use crate::telemetry::{self, Sources, Telemetry};
 
 /// Below the folder of the policies.
@@ -164,7 +166,7 @@ fn precision(kit: &Kit, id: &str) -> Precision {
 
 /// Loads an engine and shows it the pictures, each once and then [`ROUNDS`] times more: its first answers, and how long a look takes.
 fn looked(kit: &Kit, id: &str, pictures: &[Frame], rounds: usize) -> Result<(Vec<Answer>, Vec<f64>), Error> {
-    let mut look = kit.load(id)?;
+    let mut look = kit.load(id)?.look;
     let mut answers: Vec<Answer> = Vec::with_capacity(pictures.len());
     let mut seconds = Vec::with_capacity(rounds * pictures.len());
     for round in 0..=rounds {
@@ -228,10 +230,10 @@ struct Head<'a> {
 }
 
 fn as_text(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = print::page();
     let Head { machine, runtimes, stored } = head;
     writeln!(out, "squint {} on {machine}\n{}", env!("CARGO_PKG_VERSION"), runtimes.join("\n"))?;
-    writeln!(out, "answers of squint {} with {} on {}\n", stored.squint, stored.runtime, stored.machine)?;
+    writeln!(out, "answers of squint {} with {} on {}\n", Tame(&stored.squint), Tame(&stored.runtime), Tame(&stored.machine))?;
     let width = rows.iter().map(|row| row.engine.len()).max().unwrap_or(0).max("engine".len());
     let columns = ["runtime", "precision", "result", "agree", "largest", "p50, ms", "p95, ms"];
     let [runtime, precision, result, agree, largest, p50, p95] = columns;
@@ -248,7 +250,7 @@ fn as_text(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
     }
     let reasons = rows.iter().filter_map(|row| Some((row, row.outcome.why()?)));
     for (at, (Row { engine, .. }, why)) in reasons.enumerate() {
-        writeln!(out, "{}{engine}: {why}", if at == 0 { "\n" } else { "" })?;
+        writeln!(out, "{}{engine}: {}", if at == 0 { "\n" } else { "" }, Tame(why))?;
     }
     writeln!(
         out,
@@ -276,7 +278,7 @@ fn as_json(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
     let Head { machine, runtimes, stored } = head;
     let version = env!("CARGO_PKG_VERSION");
     let told = json!({"version": version, "machine": machine, "runtimes": runtimes, "stored": stored, "engines": engines});
-    writeln!(std::io::stdout().lock(), "{told:#}")
+    writeln!(print::raw(), "{told:#}")
 }
 
 /// Writes down what the engines of this machine say of the pictures that lie in `folder`.

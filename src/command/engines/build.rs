@@ -7,6 +7,7 @@ use super::tensorrt::{self, TensorRt};
 use super::{kit, out};
 use crate::cli::BuildArgs;
 use crate::command::kit::Kit;
+use crate::command::print;
 use crate::command::run::millis;
 use crate::engine::catalog::MAX_MODEL;
 use crate::engine::manifest::{Kind, Network};
@@ -18,6 +19,7 @@ use crate::engine::tensorrt::plan::child::Line;
 use crate::engine::tensorrt::plan::sidecar::{Measured, Target};
 use crate::error::Error;
 use crate::files;
+use crate::tame::Tame;
 
 impl From<BuildError> for Error {
     fn from(error: BuildError) -> Self {
@@ -99,13 +101,14 @@ fn build_all(args: &BuildArgs) -> Result<(usize, usize), Error> {
     let options = Options { precision, batch, device, workspace_mib };
     let writer = Cache::new(&kit.config.engines.plans).writer()?;
     let scales = scales.as_ref().map(|(_, bytes)| bytes.as_slice());
-    let mut bad = 0;
+    let (mut bad, mut told) = (0, Ok(()));
     for (id, network) in &networks {
         let built = build_one(&here, &writer, id, network, &options, scales, args);
         bad += usize::from(built.is_err());
-        tell(id, &built, args.json)?;
+        // Whoever listened may be gone; the others are wanted all the same.
+        told = told.and(tell(id, &built, args.json));
     }
-    Ok((bad, networks.len()))
+    told.map(|()| (bad, networks.len()))
 }
 
 /// What came of it.
@@ -135,7 +138,14 @@ fn build_one(
     let request = request(writer, id, network, target, scales, options)?;
     let mut progress = |progress: Progress| {
         // Whoever listened may be gone; the plan is wanted all the same.
-        let _ = if args.json { line(&Line::Progress(progress)) } else { writeln!(std::io::stderr(), "{id}: {}", words(&progress)) };
+        let _ = if args.json {
+            line(&Line::Progress(progress))
+        } else {
+            {
+                print::tell(format_args!("{id}: {}", words(&progress)));
+                Ok(())
+            }
+        };
     };
     make(here.builder.as_ref(), writer, &request, args.again, &mut progress).map(|entry| Outcome::Built(Box::new(entry)))
 }
@@ -168,7 +178,7 @@ pub(super) fn words(progress: &Progress) -> String {
 
 fn line(line: &Line) -> std::io::Result<()> {
     let text = serde_json::to_string(line)?;
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = print::raw();
     writeln!(stdout, "{text}")?;
     stdout.flush()
 }
@@ -180,18 +190,18 @@ fn tell(id: &str, built: &Result<Outcome, BuildError>, as_json: bool) -> Result<
         }
         (Err(error), true) => line(&Line::Failed { cause: error.to_string() }).map_err(out),
         (Ok(Outcome::Built(entry)), false) => {
-            let (seconds, path) = (entry.sidecar.build.as_secs_f64(), entry.path.display());
+            let (seconds, path) = (entry.sidecar.build.as_secs_f64(), Tame(entry.path.display()));
             let ran = entry
                 .sidecar
                 .measured
                 .map(|Measured { p50, p95 }| format!(", a run {:.2} ms, p95 {:.2}", millis(p50), millis(p95)));
-            writeln!(std::io::stdout(), "ok   {id:<26} built in {seconds:.0} s{}: {path}", ran.unwrap_or_default()).map_err(out)
+            writeln!(print::page(), "ok   {id:<26} built in {seconds:.0} s{}: {path}", ran.unwrap_or_default()).map_err(out)
         }
         (Ok(Outcome::There(entry)), false) => {
-            let path = entry.path.display();
-            writeln!(std::io::stdout(), "ok   {id:<26} is there already, `--again` builds it anew: {path}").map_err(out)
+            let path = Tame(entry.path.display());
+            writeln!(print::page(), "ok   {id:<26} is there already, `--again` builds it anew: {path}").map_err(out)
         }
-        (Err(error), false) => writeln!(std::io::stdout(), "BAD  {id:<26} {error}").map_err(out),
+        (Err(error), false) => writeln!(print::page(), "BAD  {id:<26} {}", Tame(error)).map_err(out),
     }
 }
 

@@ -8,6 +8,7 @@ use super::tensorrt::{self, TensorRt};
 use super::{kit, out};
 use crate::cli::CalibrateArgs;
 use crate::command::kit::Kit;
+use crate::command::print;
 use crate::engine::Backend;
 use crate::engine::manifest::{Kind, Manifest, Network, Precision as WeightPrecision};
 use crate::engine::tensorrt::calibration::agreement::Verdict;
@@ -19,6 +20,7 @@ use crate::engine::tensorrt::plan::cache::Cache;
 use crate::engine::tensorrt::plan::name::{Device, Precision};
 use crate::error::Error;
 use crate::files;
+use crate::tame::Tame;
 
 /// Learns scales. Everything that needs no TensorRT is checked before it is asked for.
 pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
@@ -48,9 +50,9 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
     let path =
         args.out.clone().unwrap_or_else(|| kit.config.calibration.join(format!("{id}-trt{}.calibration", here.host.tensorrt)));
     files::write(&path, &scales).map_err(Error::io(path.display()))?;
-    let path = path.display();
+    let path = Tame(path.display());
     writeln!(
-        std::io::stdout(),
+        print::page(),
         "`{id}`: {verdict}\nwritten to {path}; `squint engines build {id} --precision int8 --calibration-cache {path}` builds with it"
     )
     .map_err(out)
@@ -74,7 +76,7 @@ fn learn(
     let mut feed = Feed::new(&pictures.fed, &network.input, &network.view);
     let id = &manifest.id;
     let mut progress = |progress: Progress| {
-        let _ = writeln!(std::io::stderr(), "{id}: {}", words(&progress));
+        print::tell(format_args!("{id}: {}", words(&progress)));
     };
     // First: without it there is no verdict, and learning takes long.
     let mut float32 = kit.runtime.load(manifest)?;

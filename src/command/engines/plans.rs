@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use super::super::run::millis;
 use super::{kit, out};
 use crate::cli::PruneArgs;
+use crate::command::print;
 use crate::engine::catalog::Catalog;
 use crate::engine::manifest::Kind;
 use crate::engine::tensorrt::plan::cache::prune::{self, Keep};
 use crate::engine::tensorrt::plan::cache::{Cache, CacheError, Entry, Listing};
 use crate::engine::tensorrt::plan::name::Sha256;
 use crate::error::Error;
+use crate::tame::Tame;
 
 impl From<CacheError> for Error {
     fn from(error: CacheError) -> Self {
@@ -53,11 +55,11 @@ pub(super) fn show(cache: &Cache, catalog: &Catalog, to: &mut impl Write) -> Res
     });
     let listings = match lines {
         Ok(listings) => listings,
-        Err(error) => return writeln!(to, "\nwhat TensorRT built is not shown: {error}").map_err(out),
+        Err(error) => return writeln!(to, "\nwhat TensorRT built is not shown: {}", Tame(error)).map_err(out),
     };
     let installed = installed(catalog);
     if !listings.is_empty() {
-        let folder = cache.folder().display();
+        let folder = Tame(cache.folder().display());
         writeln!(to, "\nbuilt by TensorRT, in {folder}\n{:<26} {:<24} {:>8} {:>9}", "engine", "for", "MB", "p50, ms")
             .map_err(out)?;
     }
@@ -75,10 +77,10 @@ pub(super) fn show(cache: &Cache, catalog: &Catalog, to: &mut impl Write) -> Res
         for failed in &failed {
             let failure = &failed.failure;
             let target = failure.target.key.stem();
-            writeln!(to, "{model:<26} FAILED (tries: {}) {target}: {}", failure.times, failure.cause).map_err(out)?;
+            writeln!(to, "{model:<26} FAILED (tries: {}) {target}: {}", failure.times, Tame(&failure.cause)).map_err(out)?;
         }
         for broken in &broken {
-            writeln!(to, "{model:<26} DOES NOT COUNT: {}", broken.why).map_err(out)?;
+            writeln!(to, "{model:<26} DOES NOT COUNT: {}", Tame(&broken.why)).map_err(out)?;
         }
     }
     Ok(())
@@ -127,7 +129,7 @@ pub(super) fn verify(cache: &Cache, to: &mut impl Write) -> Result<(usize, usize
     let models = match cache.models() {
         // Not a fault of theirs: whoever asks may not look.
         Err(CacheError::Io { reason, .. }) if reason.kind() == std::io::ErrorKind::PermissionDenied => {
-            let folder = cache.folder().display();
+            let folder = Tame(cache.folder().display());
             writeln!(to, "--   plans are not verified: {folder}: {reason}").map_err(out)?;
             return Ok((0, 0));
         }
@@ -140,7 +142,7 @@ pub(super) fn verify(cache: &Cache, to: &mut impl Write) -> Result<(usize, usize
             writeln!(to, "ok   {model:<26} plan {} is what was built", kind(entry)).map_err(out)?;
         }
         for broken in &broken {
-            writeln!(to, "BAD  {model:<26} {}", broken.why).map_err(out)?;
+            writeln!(to, "BAD  {model:<26} {}", Tame(&broken.why)).map_err(out)?;
         }
     }
     Ok((bad, bad + good))
@@ -151,7 +153,7 @@ pub(super) fn prune(args: &PruneArgs) -> Result<(), Error> {
     let kit = kit(&args.plans)?;
     let cache = Cache::new(&kit.config.engines.plans);
     let keep = Keep { installed: installed(&kit.catalog), newest: args.keep.map(usize::from) };
-    let mut stdout = std::io::stdout().lock();
+    let mut page = print::Aside::begin();
     let models = cache.models()?;
     // Nothing was ever built: no folder is made just to find it empty.
     let writer = if args.dry_run || models.is_empty() { None } else { Some(cache.writer()?) };
@@ -163,9 +165,10 @@ pub(super) fn prune(args: &PruneArgs) -> Result<(), Error> {
             }
             (count, bytes) = (count + 1, bytes + gone.bytes);
             let verb = if args.dry_run { "would remove" } else { "removed" };
-            writeln!(stdout, "{verb} {}: {}", gone.path.display(), gone.why).map_err(out)?;
+            page.say(format_args!("{verb} {}: {}", gone.path.display(), gone.why));
         }
     }
     let (verb, megabytes) = (if args.dry_run { "would go" } else { "gone" }, megabytes(bytes));
-    writeln!(stdout, "{count} {verb}, {megabytes:.1} MB; {}", cache.folder().display()).map_err(out)
+    page.say(format_args!("{count} {verb}, {megabytes:.1} MB; {}", cache.folder().display()));
+    page.finish()
 }

@@ -1,6 +1,7 @@
 //! The profile that is judged: read from its file, or made first of labelled photos or a stream.
 
 use crate::cli::EvaluateArgs;
+use crate::command::print;
 use crate::command::profile::{self, Ended};
 use crate::error::Error;
 use crate::files::Temporary;
@@ -29,11 +30,11 @@ pub(super) fn gathered(args: &EvaluateArgs) -> Result<Profile, Error> {
     };
     let whereto =
         if folder.is_some() { "a temporary file (--keep-profile FILE keeps it)".into() } else { out.display().to_string() };
-    eprintln!("profiling {} first, into {whereto}", first.images.display());
+    print::tell(format_args!("profiling {} first, into {whereto}", first.images.display()));
     let stop = Stop::new();
     service::stop_on_signals(&stop).map_err(Error::io("signals"))?;
     match profile::make(&first, &stop)? {
-        Ended::Written(what) => eprintln!("{what}"),
+        Ended::Written(what) => print::tell(what),
         Ended::Stopped(done, of) => {
             let advice = if folder.is_some() { "nothing is kept" } else { "the same command goes on from there" };
             return Err(profile::stopped(out.display(), format!("stopped with {done} of {of} blocks done; {advice}")));

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::cli::EvaluateArgs;
+use crate::command::print;
 use crate::command::train::published::method_word;
 use crate::error::Error;
 use crate::lab::crossval::folds;
@@ -10,6 +11,7 @@ use crate::lab::evaluate::{Entry, evaluate};
 use crate::lab::evaluation::{ClassifierScore, Evaluation, PolicyScore, PoolScore};
 use crate::lab::paper::{Criterion, OtherScore, PaperChain, judge_others, perfect_pools};
 use crate::lab::profile::Profile;
+use crate::tame::Tame;
 
 /// Adds what was asked for.
 pub(super) fn add(args: &EvaluateArgs, profile: &Profile, evaluation: &mut Evaluation) -> Result<(), Error> {
@@ -73,8 +75,8 @@ fn classifier(score: PolicyScore, other: &OtherScore) -> ClassifierScore {
 
 /// The tables of what was asked for.
 pub(super) fn print(evaluation: &Evaluation) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
-    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io("standard output"));
+    let mut out = print::page();
+    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io(print::STDOUT));
     if !evaluation.pools.is_empty() {
         say(format!(
             "\n{:<12}{:>7}{:>9}{:>9}{:>12}  {}",
@@ -94,7 +96,7 @@ pub(super) fn print(evaluation: &Evaluation) -> Result<(), Error> {
             pool.union * 100.0,
             pool.mean_ms,
             pool.mean_ms_abstaining,
-            pool.engines.join(", ")
+            Tame(pool.engines.join(", "))
         ))?;
     }
     if !evaluation.classifiers.is_empty() {
@@ -106,7 +108,7 @@ pub(super) fn print(evaluation: &Evaluation) -> Result<(), Error> {
     for one in &evaluation.classifiers {
         say(format!(
             "{:<32}{:>8.1}  {:<15}{:>8.1}{:>9.2}{:>9.1}  {:<22}{:>8.1}",
-            one.name,
+            Tame(&one.name).to_string(),
             one.top1 * 100.0,
             super::shares(one.top1_ci95),
             one.coverage * 100.0,

@@ -13,6 +13,7 @@ use crate::cli::ProfileArgs;
 use crate::engine::hash;
 use crate::error::Error;
 use crate::files;
+use crate::lab::doubt::Tally;
 use crate::lab::profile::file::{Head, Reader, Row, Writer};
 use crate::stats;
 
@@ -118,8 +119,15 @@ impl Parts {
     }
 
     /// Joins all blocks into `out` and removes them. Returns the rows and the unreadable photos. Frames of a stream whose features were
-    /// not timed get the mean of those that were.
-    pub(super) fn join(&self, mut head: Head, blocks: usize, is_stream: bool, out: &Path) -> Result<(u64, usize), Error> {
+    /// not timed get the mean of those that were. `tally` hears every answer.
+    pub(super) fn join(
+        &self,
+        mut head: Head,
+        blocks: usize,
+        is_stream: bool,
+        out: &Path,
+        tally: &mut Tally,
+    ) -> Result<(u64, usize), Error> {
         let mut writer = Writer::create(out, &self.ids)?;
         let mut rows = 0;
         let features_ms = if is_stream { self.features_ms(blocks)? } else { 0.0 };
@@ -143,6 +151,9 @@ impl Parts {
                             *sum += f64::from(value.unwrap_or(0.0));
                             *count += u64::from(value.is_some());
                         }
+                    }
+                    for (engine, seen) in row.looks.iter().enumerate() {
+                        tally.add(engine, row.case.label, seen.and_then(|seen| seen.class()));
                     }
                     writer.push(row)?;
                     rows += 1;

@@ -2,6 +2,7 @@
 //!
 //! Looks for answers run in parallel and looks for times alone, and only some frames are timed, so each kind has its own pace.
 
+use crate::command::print;
 use std::fmt;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -115,7 +116,8 @@ impl Progress {
         self.told = Some(Instant::now());
         if self.bar {
             let full = (self.state.share() * BAR as f64) as usize;
-            eprint!("\r\x1b[2K[{}{}] {}", "#".repeat(full.min(BAR)), "-".repeat(BAR.saturating_sub(full)), self.state);
+            let bar = format!("{}{}", "#".repeat(full.min(BAR)), "-".repeat(BAR.saturating_sub(full)));
+            print::say(format_args!("\r\x1b[2K[{bar}] {}", self.state));
             self.drawn = true;
         } else {
             info!("{}", self.state);
@@ -126,7 +128,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.drawn {
-            eprintln!();
+            print::say(format_args!("\n"));
         }
     }
 }

@@ -8,7 +8,7 @@ use crossbeam_channel::{bounded, unbounded};
 use log::{info, warn};
 
 use super::super::energy::Meter;
-use super::super::kit::Kit;
+use super::super::kit::{self, Kit};
 use super::super::run::millis;
 use super::BLOCK;
 use super::progress::Progress;
@@ -60,7 +60,7 @@ pub(super) fn work(
     stop: &Stop,
     mut keep: impl FnMut(usize, Vec<Row>, Vec<String>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut alone = load(kit, ids)?;
+    let mut alone = load(kit, ids, true)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from).min(BLOCK);
     let run = if show.is_stream() { RUN } else { 1 };
     let frames = |block: usize| block * BLOCK..show.len().min((block + 1) * BLOCK);
@@ -73,7 +73,7 @@ pub(super) fn work(
         for number in 0..cores {
             let (taken, told) = (taken.clone(), told.clone());
             let body = move || {
-                let mut looks = match load(kit, ids) {
+                let mut looks = match load(kit, ids, false) {
                     Ok(looks) => looks,
                     Err(error) => return drop(told.send(Err(error))),
                 };
@@ -146,8 +146,16 @@ pub(super) fn work(
     })
 }
 
-fn load(kit: &Kit, ids: &[String]) -> Result<Vec<Box<dyn Look>>, Error> {
-    ids.iter().map(|id| kit.load(id)).collect()
+/// The engines; what is odd about them is logged if `is_first`.
+fn load(kit: &Kit, ids: &[String], is_first: bool) -> Result<Vec<Box<dyn Look>>, Error> {
+    let one = |id: &String| {
+        let loaded = kit.load(id)?;
+        if is_first {
+            kit::told(id, &loaded.remarks);
+        }
+        Ok(loaded.look)
+    };
+    ids.iter().map(one).collect()
 }
 
 /// Features and answers of one frame; the reason if its photo cannot be read.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::observe::{CameraState, EngineState, ThreadState};
+use crate::observe::{CameraState, EngineState, SinkState, ThreadState};
 use crate::pipeline::{self, pulse::Beat};
+use crate::sink;
 
 /// `runtime`: who runs it, if that is known.
 pub(super) fn engine(runtime: Option<String>, engine: pipeline::EngineState) -> EngineState {
@@ -32,6 +33,11 @@ pub(super) fn camera(camera: pipeline::CameraState) -> CameraState {
         drops: camera.drops,
         unanswered_s: camera.unanswered.as_secs_f64(),
     }
+}
+
+pub(super) fn sink(entry: sink::Entry) -> SinkState {
+    let sink::Entry { name, published, trouble } = entry;
+    SinkState { name: name.to_owned(), sent: published.delivered, lost: published.lost, trouble }
 }
 
 pub(super) fn thread(beat: Beat) -> ThreadState {

@@ -1,9 +1,8 @@
 //! `squint train --kind chain`: the published method, every step of it told. The learning is in [`crate::lab::paper`].
 
-use std::io::Write;
-
 use crate::cli::{ChainArgs, CriterionWord, MethodWord, OnNoneWord, TrainArgs};
 use crate::command::evaluate::decision_ms;
+use crate::command::print;
 use crate::error::Error;
 use crate::features::NAMES;
 use crate::files;
@@ -32,8 +31,11 @@ pub(crate) fn train(args: &TrainArgs, profile: &Profile) -> Result<(), Error> {
     let settings = settings(&args.chain, args.seed, candidates(args, profile)?);
     let everything: Vec<usize> = (0..profile.cases.len()).collect();
     let fold_of = folds(profile, args.folds, args.seed)?;
-    let mut out = std::io::stdout().lock();
-    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io("standard output"));
+    let mut page = print::Aside::begin();
+    let mut say = |line: String| {
+        page.say(line);
+        Ok::<(), Error>(())
+    };
 
     let (n, engines) = (everything.len(), profile.engines.len());
     say(format!("1. profile    {n} labelled frames, {engines} engines ({})", profile.origin.data))?;
@@ -75,7 +77,8 @@ pub(crate) fn train(args: &TrainArgs, profile: &Profile) -> Result<(), Error> {
     );
     let text = to_policy_toml(&fitted, profile, &Provenance { name: name.to_owned(), description, made })?;
     files::write(&args.out, text.as_bytes()).map_err(Error::io(args.out.display()))?;
-    say(format!("written to {}", args.out.display()))
+    say(format!("written to {}", args.out.display()))?;
+    page.finish()
 }
 
 /// Engines that may be in the pool: those named, or the single networks (ensembles only where there is nothing else).

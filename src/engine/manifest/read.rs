@@ -9,12 +9,32 @@ use std::time::Duration;
 
 use super::super::fields::Fields;
 use super::{
-    Accuracy, Area, Channels, Ensemble, Filter, InputSpec, Kind, Latency, MAX_MEMBERS, Manifest, ManifestError, Network, Precision,
-    Scores, TensorLayout, View, is_id,
+    Accuracy, Area, Channels, DataFile, Ensemble, Filter, InputSpec, Kind, Latency, MAX_MEMBERS, Manifest, ManifestError, Network,
+    Precision, Scores, Steps, TensorLayout, View, is_id,
 };
 
 /// Longest side of a network's input, pixels.
 const MAX_INPUT: i64 = 4096;
+/// Most files that the weights of one model lie in.
+const MAX_DATA: usize = 64;
+
+/// `[model]`, checked.
+struct Model {
+    file: PathBuf,
+    sha256: String,
+    data: Vec<DataFile>,
+    precision: Precision,
+    licence: String,
+    origin: String,
+}
+
+/// `[output]`, checked.
+struct Output {
+    name: Option<String>,
+    scores: Scores,
+    steps: Option<Steps>,
+    labels: PathBuf,
+}
 
 /// Reads the text of the manifest at `path`. Paths inside are joined with `path`'s folder.
 pub fn parse(text: &str, path: &Path) -> Result<Manifest, ManifestError> {
@@ -92,24 +112,67 @@ fn network(root: &mut Fields<'_>, runtime: &'static str, folder: &Path) -> Optio
     let input = required("input").and_then(input);
     let output = required("output").and_then(|fields| output(fields, folder));
     let view = root.section("view").map_or(Some(View { area: Area::Whole, share: 1.0, mirror: false }), view);
-    let (file, sha256, precision, licence, origin) = model?;
-    let (output, scores, labels) = output?;
+    let Model { file, sha256, data, precision, licence, origin } = model?;
+    let Output { name: output, scores, steps, labels } = output?;
     let (input, view) = (input?, view?);
-    let network = Network { runtime, file, sha256, precision, licence, origin, input, view, output, scores, labels, classes: 0 };
+    if runtime == "tensorrt" && !data.is_empty() {
+        root.refuse("model.data", "has no place beside runtime = \"tensorrt\"; a plan is one file");
+    }
+    let network =
+        Network { runtime, file, sha256, data, precision, licence, origin, input, view, output, scores, steps, labels, classes: 0 };
     Some(Kind::Network(Box::new(network)))
 }
 
-fn model(mut fields: Fields<'_>, folder: &Path) -> Option<(PathBuf, String, Precision, String, String)> {
+fn model(mut fields: Fields<'_>, folder: &Path) -> Option<Model> {
     let file = inside(&mut fields, "file", folder);
+    let sha256 = hash(&mut fields);
+    let words = [("float32", Precision::Float32), ("float16", Precision::Float16), ("int8", Precision::Int8)];
+    let precision = fields.word("precision", &words, None);
+    let (licence, origin) = (fields.text("licence"), fields.text("origin"));
+    let sections = fields.sections("data");
+    if sections.len() > MAX_DATA {
+        fields.refuse("data", format_args!("has {} sections, allowed are {MAX_DATA}", sections.len()));
+    }
+    let beside = file.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+    let data: Vec<_> = sections.into_iter().map(|section| data(section, folder, beside.as_deref())).collect();
+    for (place, one) in data.iter().enumerate() {
+        if one.is_some()
+            && data[..place].iter().flatten().any(|other| Some(&other.location) == one.as_ref().map(|one| &one.location))
+        {
+            fields.refuse("data", "names the same file twice");
+        }
+    }
+    fields.finish();
+    let data = data.into_iter().collect::<Option<Vec<_>>>()?;
+    Some(Model { file: file?, sha256: sha256?, data, precision: precision?, licence: licence?, origin: origin? })
+}
+
+/// A file of weights; `beside` is the model's folder.
+fn data(mut fields: Fields<'_>, folder: &Path, beside: Option<&Path>) -> Option<DataFile> {
+    let file = inside(&mut fields, "file", folder);
+    let sha256 = hash(&mut fields);
+    let location = file.as_deref().and_then(|file| relative(file, beside?));
+    if let (Some(file), Some(_), None) = (&file, beside, &location) {
+        let what = format_args!("leads to {}; it must lie in the folder of `model.file` or below it", file.display());
+        fields.refuse("file", what);
+    }
+    fields.finish();
+    Some(DataFile { file: file?, location: location?, sha256: sha256? })
+}
+
+/// The way from `folder` down to `file`, without `.`; `None` if it leads up or is no text.
+fn relative(file: &Path, folder: &Path) -> Option<String> {
+    let parts = file.strip_prefix(folder).ok()?.components().filter(|part| !matches!(part, Component::CurDir));
+    let parts = parts.map(|part| if let Component::Normal(part) = part { part.to_str() } else { None });
+    Some(parts.collect::<Option<Vec<_>>>()?.join("/"))
+}
+
+fn hash(fields: &mut Fields<'_>) -> Option<String> {
     let sha256 = fields.text("sha256").map(|hex| hex.to_ascii_lowercase());
     if sha256.as_deref().is_some_and(|hex| hex.len() != 64 || !hex.bytes().all(|c| c.is_ascii_hexdigit())) {
         fields.refuse("sha256", "must be 64 hex digits, as `sha256sum FILE` prints them");
     }
-    let words = [("float32", Precision::Float32), ("float16", Precision::Float16), ("int8", Precision::Int8)];
-    let precision = fields.word("precision", &words, None);
-    let (licence, origin) = (fields.text("licence"), fields.text("origin"));
-    fields.finish();
-    Some((file?, sha256?, precision?, licence?, origin?))
+    sha256
 }
 
 fn input(mut fields: Fields<'_>) -> Option<InputSpec> {
@@ -158,12 +221,27 @@ fn view(mut fields: Fields<'_>) -> Option<View> {
     Some(View { area: area?, share: share? as f32, mirror })
 }
 
-fn output(mut fields: Fields<'_>, folder: &Path) -> Option<(Option<String>, Scores, PathBuf)> {
+fn output(mut fields: Fields<'_>, folder: &Path) -> Option<Output> {
     let name = fields.optional_text("name");
     let scores = fields.word("kind", &[("logits", Scores::Logits), ("probabilities", Scores::Probabilities)], None);
+    let steps = steps(&mut fields);
     let labels = inside(&mut fields, "labels", folder);
     fields.finish();
-    Some((name, scores?, labels?))
+    Some(Output { name, scores: scores?, steps, labels: labels? })
+}
+
+/// `scale` and `zero_point` of an output that holds whole numbers.
+fn steps(fields: &mut Fields<'_>) -> Option<Steps> {
+    let has_zero = fields.has("zero_point");
+    let zero_point = fields.whole("zero_point", -128..=255, Some(0));
+    if !fields.has("scale") {
+        if has_zero {
+            fields.refuse("zero_point", "has no meaning without `scale`; write both, as the model's last QuantizeLinear has them");
+        }
+        return None;
+    }
+    let scale = fields.number("scale", 1e-12..=1e6, None)?;
+    Some(Steps { scale: scale as f32, zero_point: i16::try_from(zero_point?).ok()? })
 }
 
 fn measured(mut fields: Fields<'_>) -> (Vec<Accuracy>, Vec<Latency>) {

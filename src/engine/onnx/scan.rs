@@ -1,14 +1,14 @@
 //! A look into the bytes of an ONNX model before anything else sees them.
 //!
-//! Pure. Walks the protobuf far enough to refuse what is no model at all, what is cut short, and what wants to read other files
-//! (external data): a model is the one file whose hash was checked.
+//! Pure. Walks the protobuf far enough to refuse what is no model at all and what is cut short, and to find whether it keeps weights in
+//! other files (external data). Those are put into the model by [`super::external`], or refused: the runtime itself opens no file.
 
 /// Deepest nesting of graphs inside graphs that is followed.
-const DEPTH: usize = 16;
+pub(super) const DEPTH: usize = 16;
 
 /// What kind of message is being read. Numbers below are ONNX's field numbers (onnx.proto, IR version 3 and later).
-#[derive(Clone, Copy)]
-enum Message {
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Message {
     Model,
     Graph,
     Node,
@@ -18,7 +18,7 @@ enum Message {
 }
 
 impl Message {
-    fn inside(self, field: u64) -> Option<Self> {
+    pub(super) fn inside(self, field: u64) -> Option<Self> {
         match (self, field) {
             (Self::Model, 7) | (Self::Attribute, 6 | 11) => Some(Self::Graph),
             (Self::Graph, 1) => Some(Self::Node),
@@ -35,21 +35,31 @@ impl Message {
 struct Met {
     graphs: usize,
     fields: usize,
+    external: bool,
 }
 
-/// Refuses bytes that are no self-contained ONNX model.
-pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
-    fields(bytes).map(|_| ())
+/// Refuses bytes that are no ONNX model; true if some of its weights are kept in other files.
+pub(super) fn check(bytes: &[u8]) -> Result<bool, String> {
+    met(bytes).map(|met| met.external)
 }
 
-/// The same; tells how many fields there are in all messages that are looked into, which bounds what reading them all takes.
+/// Refuses bytes that are no self-contained ONNX model. Tells how many fields there are in all messages that are looked into, which
+/// bounds what reading them all takes.
 pub(in crate::engine) fn fields(bytes: &[u8]) -> Result<usize, String> {
+    match met(bytes)? {
+        Met { external: true, .. } => Err("keeps weights in other files (external data), and plans are built from single files; the CPU runs it as it is, or save it as one"
+            .to_owned()),
+        met => Ok(met.fields),
+    }
+}
+
+fn met(bytes: &[u8]) -> Result<Met, String> {
     let mut met = Met::default();
     walk(bytes, Message::Model, DEPTH, &mut met)?;
     if met.graphs == 0 {
         return Err("holds no ONNX graph; is it an ONNX file?".to_owned());
     }
-    Ok(met.fields)
+    Ok(met)
 }
 
 fn walk(mut bytes: &[u8], message: Message, depth: usize, met: &mut Met) -> Result<(), String> {
@@ -64,17 +74,13 @@ fn walk(mut bytes: &[u8], message: Message, depth: usize, met: &mut Met) -> Resu
         match wire {
             0 => {
                 let value = varint(&mut bytes).ok_or_else(cut)?;
-                if matches!(message, Message::Tensor) && field == 14 && value != 0 {
-                    return Err("keeps weights in other files (external data); save it as a single file".to_owned());
-                }
+                met.external |= message == Message::Tensor && field == 14 && value != 0;
             }
             1 | 5 => bytes = bytes.get(if wire == 1 { 8 } else { 4 }..).ok_or_else(cut)?,
             2 => {
                 let length = varint(&mut bytes).and_then(|length| usize::try_from(length).ok()).ok_or_else(cut)?;
                 let (inner, rest) = bytes.split_at_checked(length).ok_or_else(cut)?;
-                if matches!(message, Message::Tensor) && field == 13 {
-                    return Err("keeps weights in other files (external data); save it as a single file".to_owned());
-                }
+                met.external |= message == Message::Tensor && field == 13;
                 if let Some(inside) = message.inside(field) {
                     met.graphs += usize::from(matches!(inside, Message::Graph));
                     walk(inner, inside, depth - 1, met)?;
@@ -87,7 +93,7 @@ fn walk(mut bytes: &[u8], message: Message, depth: usize, met: &mut Met) -> Resu
     Ok(())
 }
 
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
+pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (first, rest) = bytes.split_first()?;
@@ -110,11 +116,13 @@ mod tests {
     const EXTERNAL: [u8; 6] = [0x3a, 4, 0x2a, 2, 0x70, 1];
 
     #[test]
-    fn a_model_that_wants_other_files_is_refused() {
-        assert!(check(&EXTERNAL).unwrap_err().contains("external data"));
+    fn a_model_that_wants_other_files_is_told_from_one_that_holds_everything() {
+        assert_eq!(check(&EXTERNAL), Ok(true));
+        assert!(fields(&EXTERNAL).unwrap_err().contains("external data"));
         let mut own = EXTERNAL;
         own[5] = 0;
-        assert_eq!(check(&own), Ok(()));
+        assert_eq!(check(&own), Ok(false));
+        assert!(fields(&own).is_ok());
     }
 
     #[test]

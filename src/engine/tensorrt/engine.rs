@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::fit::{self, Holds};
+use super::super::fit::{self, Element as Numbers, Holds};
 use super::super::manifest::Network;
 use super::super::{Engine, EngineError};
 use super::error::CudaError;
@@ -184,8 +184,13 @@ fn slots(tensors: &[Tensor], network: &Network) -> Result<[Slot; 2], String> {
         these.map(|(index, tensor)| (index, shown(tensor))).unzip::<_, _, Vec<usize>, Vec<_>>()
     };
     let ((inputs, told_inputs), (outputs, told_outputs)) = (side(true), side(false));
-    fit::input(&told_inputs, network)?;
-    let (name, shape) = fit::output(&told_outputs, network)?;
+    let element = fit::input(&told_inputs, network)?;
+    let fit::Output { name, shape, element: scores } = fit::output(&told_outputs, network)?;
+    for (what, element) in [("input", element), ("output", scores)] {
+        if element != Numbers::Float32 {
+            return Err(format!("the {what} holds {} values; plans are run with float32 alone", element.name()));
+        }
+    }
     let index = told_outputs.iter().position(|tensor| tensor.name == name);
     let (Some(input), Some(output), [_]) = (inputs.first(), index.and_then(|index| outputs.get(index)), outputs.as_slice()) else {
         return Err(format!("the plan has {} outputs; only plans with a single one are supported", outputs.len()));
@@ -200,9 +205,9 @@ fn slots(tensors: &[Tensor], network: &Network) -> Result<[Slot; 2], String> {
 
 fn shown(tensor: &Tensor) -> fit::Tensor<'_> {
     let holds = match tensor.element {
-        Element::Float32 => Holds::Float32,
-        Element::Float16 => Holds::Other("float16".into()),
-        Element::Int8 => Holds::Other("int8".into()),
+        Element::Float32 => Holds::Numbers(Numbers::Float32),
+        Element::Float16 => Holds::Numbers(Numbers::Float16),
+        Element::Int8 => Holds::Numbers(Numbers::Int8),
         Element::Int32 => Holds::Other("int32".into()),
         Element::Other => Holds::Other("other".into()),
     };

@@ -69,7 +69,7 @@ impl Plans for PlanFiles {
         }
         let bytes = files::bytes(&network.file, MAX_MODEL).map_err(|reason| refuse(reason.to_string()))?;
         let sha256 = hash::of_bytes(&bytes);
-        if sha256 == network.sha256 { Ok(bytes) } else { Err(refuse(mismatch(network, &sha256))) }
+        if sha256 == network.sha256 { Ok(bytes) } else { Err(refuse(mismatch(&network.file, &network.sha256, &sha256))) }
     }
 }
 

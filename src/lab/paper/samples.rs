@@ -26,6 +26,7 @@ pub fn of(times: &[f64], hits: &[&[bool]], feature: impl Fn(usize, usize) -> f32
         sha256: format!("{engine:x}").repeat(64),
         labels_sha256: String::new(),
         networks: 1,
+        promised: None,
         mean_ms: *mean_ms,
         energy_mj: None,
         looks: hits.iter().enumerate().map(|(case, row)| Some(seen(case, row[engine]))).collect(),

@@ -93,6 +93,8 @@ pub struct Column {
     pub labels_sha256: String,
     /// Networks run for one look: 1, or the members of an ensemble.
     pub networks: u8,
+    /// Top-1 accuracy that its manifest has, 0..=1; `None` if it has none.
+    pub promised: Option<f64>,
     /// Mean time of a look, preprocessing included, ms: of the timed cases.
     pub mean_ms: f64,
     /// Mean energy of a look, mJ, of the cases where it is known; `None` without a sensor.

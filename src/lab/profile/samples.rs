@@ -42,6 +42,7 @@ pub(crate) fn profile(n: usize, engines: &[(f64, f64)]) -> Profile {
             sha256: format!("{engine:064x}"),
             labels_sha256: "0".repeat(64),
             networks: 1,
+            promised: None,
             mean_ms: ms,
             energy_mj: None,
             looks: (0..n).map(look).collect(),

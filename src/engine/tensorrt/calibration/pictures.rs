@@ -11,7 +11,7 @@ use crate::engine::manifest::{InputSpec, View};
 use crate::engine::preprocess::Preprocessor;
 use crate::files;
 use crate::frame::Framing;
-use crate::source::{decode_image, is_image};
+use crate::source::{Foreign, decode_image, is_image};
 
 /// Fewer photos are refused.
 pub const LEAST: usize = 100;
@@ -78,8 +78,12 @@ impl Pictures {
     pub fn gather(place: &Path) -> Result<Self, PicturesError> {
         let mut all = Vec::new();
         if place.is_dir() {
-            walk(place, place, 0, &mut all)?;
+            let mut foreign = Foreign::default();
+            walk(place, place, 0, &mut all, &mut foreign)?;
             all.sort_unstable();
+            if let Some(told) = foreign.sentence() {
+                log::warn!("{}: {told}", place.display());
+            }
         } else {
             let text = files::text(place, MAX_LIST).map_err(|reason| PicturesError::Io { path: place.to_owned(), reason })?;
             let folder = place.parent().unwrap_or(Path::new(""));
@@ -119,15 +123,18 @@ impl Pictures {
     }
 }
 
-fn walk(place: &Path, folder: &Path, depth: usize, all: &mut Vec<PathBuf>) -> Result<(), PicturesError> {
+/// Takes everything with the name of a picture, also what will turn out to be none: that is told of when it is decoded.
+fn walk(place: &Path, folder: &Path, depth: usize, all: &mut Vec<PathBuf>, foreign: &mut Foreign) -> Result<(), PicturesError> {
     let refuse = |reason| PicturesError::Io { path: folder.to_owned(), reason };
     for entry in fs::read_dir(folder).map_err(refuse)? {
         let entry = entry.map_err(refuse)?;
         let (path, kind) = (entry.path(), entry.file_type().map_err(refuse)?);
         if kind.is_dir() && depth < MAX_DEPTH {
-            walk(place, &path, depth + 1, all)?;
-        } else if is_image(&path) && path.is_file() {
+            walk(place, &path, depth + 1, all, foreign)?;
+        } else if is_image(&path) {
             take(place, path, all)?;
+        } else {
+            foreign.note(&path);
         }
     }
     Ok(())

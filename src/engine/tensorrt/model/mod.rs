@@ -8,6 +8,7 @@
 //!
 //! What is not understood is refused by the name of its node or tensor, and nothing is guessed.
 
+mod ends;
 mod find;
 mod half;
 mod numbers;
@@ -67,6 +68,7 @@ pub enum Refused {
 /// | without | as it is | as it is; TensorRT 11 and RTX: [`half`] | as it is, for calibration; TensorRT 11 and RTX: refused |
 pub fn prepared<'a>(onnx: &'a [u8], input: &[u32; 4], precision: Precision, tensorrt: Version) -> Result<Cow<'a, [u8]>, Refused> {
     let mut model = find::read(onnx)?;
+    ends::check(&model)?;
     let fixed = sides::fix(&mut model, input);
     let way = if precision == Precision::Int8 { Way::Symmetric } else { Way::Plain };
     let quantised = rewrite::rewrite(&mut model, way)?;

@@ -310,6 +310,27 @@ fn half_precision_leaves_the_ends_float32() {
 }
 
 #[test]
+fn a_model_with_other_ends_than_a_plan_has_is_left_to_the_cpu_with_the_reason() {
+    let float = model(vec![node("Mul", &["x", "w"], "y")], vec![floats("w", &[1], &[1.0])]);
+    let changed = |change: &dyn Fn(&mut Graph)| {
+        let mut model = Model::decode(float.as_slice()).unwrap();
+        change(model.graph.as_mut().unwrap());
+        let trt = Version { major: 10, minor: 0, patch: 0 };
+        prepared(&model.encode_to_vec(), &[1, 3, 4, 4], Precision::Fp32, trt).map(|_| ()).map_err(|refused| refused.to_string())
+    };
+    let element = |value: &mut ValueInfo, kind| value.r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().elem_type = Some(kind);
+    let refused = |change: &dyn Fn(&mut Graph)| changed(change).unwrap_err();
+    assert!(refused(&|graph| element(&mut graph.input[0], FLOAT16)).contains("has float16 values in `x`, and a plan has float32"));
+    assert!(refused(&|graph| element(&mut graph.output[0], UINT8)).contains("has uint8 values in `y`"));
+    assert!(
+        refused(&|graph| graph.output.push(value("z", &[Some(1)])))
+            .contains("has 2 outputs (`y`, `z`), and a plan has one; the CPU")
+    );
+    assert!(refused(&|graph| graph.input.push(value("z", &[Some(1)]))).contains("has 2 inputs (`x`, `z`)"));
+    assert_eq!(changed(&|graph| graph.input.push(value("w", &[Some(1)]))), Ok(()), "a constant is no input");
+}
+
+#[test]
 fn each_precision_and_version_gets_what_it_takes() {
     let quantised = activation(0.5, Some((UINT8, 0)));
     let float = model(vec![node("Mul", &["x", "w"], "y")], vec![floats("w", &[1], &[1.0])]);

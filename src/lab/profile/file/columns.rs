@@ -13,6 +13,8 @@ use crate::features::{COUNT, Features, Glimpse, NAMES};
 
 /// Bytes of one class and its probability in `<id>.rest`.
 const PAIR: usize = 8;
+/// Longest name of a file, bytes: that of a path.
+const MAX_NAME: usize = 4096;
 
 /// The values of one column for some rows.
 #[derive(Debug, PartialEq)]
@@ -118,7 +120,8 @@ pub(super) fn decode(columns: Vec<Values>, engines: &[&str], count: usize) -> Re
     let mut rows = Vec::new();
     for at in 0..count {
         let lacks = |what: &str| format!("column `{what}`, row {at}: a value that cannot be");
-        let name = names.get(at).cloned().flatten().and_then(|name| String::from_utf8(name).ok()).ok_or_else(|| lacks("file"))?;
+        let name = names.get(at).cloned().flatten().filter(|name| name.len() <= MAX_NAME);
+        let name = name.and_then(|name| String::from_utf8(name).ok()).ok_or_else(|| lacks("file"))?;
         let mut values = [0.0; COUNT];
         for ((value, column), name) in values.iter_mut().zip(&features).zip(NAMES) {
             *value = cell(column, at).filter(|value| value.is_finite()).ok_or_else(|| lacks(name))?;

@@ -4,8 +4,10 @@
 //! back one group of rows at a time; [`read`] gives the whole table. Not for deciding what is measured.
 
 mod columns;
+mod footer;
 mod pages;
 mod read;
+mod thrift;
 mod write;
 
 #[cfg(test)]
@@ -47,12 +49,15 @@ pub struct EngineHead {
     pub mean_ms: f64,
     /// Mean energy of a look, mJ; `None` without a sensor.
     pub energy_mj: Option<f64>,
+    /// Top-1 accuracy that its manifest has, 0..=1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promised: Option<f64>,
 }
 
 impl EngineHead {
     fn column(self, looks: Vec<Option<Seen>>) -> Column {
-        let Self { id, sha256, labels_sha256, networks, mean_ms, energy_mj } = self;
-        Column { id, sha256, labels_sha256, networks, mean_ms, energy_mj, looks }
+        let Self { id, sha256, labels_sha256, networks, mean_ms, energy_mj, promised } = self;
+        Column { id, sha256, labels_sha256, networks, promised, mean_ms, energy_mj, looks }
     }
 }
 

@@ -1,19 +1,19 @@
 //! Looks at the pages of a column before the Parquet library does: it makes room for as many bytes as a page claims to have.
 //!
-//! Pure: walks over bytes that others have read. A page begins with a header in Thrift's compact form, of which two numbers count here;
-//! the rest is stepped over. <https://github.com/apache/parquet-format> has the format.
+//! Pure: walks over bytes that others have read. A page begins with a header, of which two numbers count here; the rest is stepped over.
+//! <https://github.com/apache/parquet-format> has the format.
+
+use super::thrift::{Bytes, I32, NO_LISTS};
 
 /// Most bytes that the pages of one column of a row group may have, once unpacked: 256 rows of 64 KiB.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
-/// Deepest nesting of a header; real ones have 3.
-const MAX_DEPTH: u32 = 8;
 
 /// Refuses `chunk`, all pages of one column of a row group, if they claim more than [`MAX_BYTES`] or do not end where it ends.
 pub(super) fn check(chunk: &[u8]) -> Result<(), String> {
-    let mut rest = Bytes(chunk);
+    let mut rest = Bytes::new(chunk);
     let mut total = 0;
-    while !rest.0.is_empty() {
-        let (unpacked, packed) = rest.header().ok_or("a page without a proper header")?;
+    while !rest.is_empty() {
+        let (unpacked, packed) = header(&mut rest).ok_or("a page without a proper header")?;
         total += unpacked;
         if total > MAX_BYTES {
             return Err(format!("its pages claim {total} bytes, at most {MAX_BYTES} are read"));
@@ -23,90 +23,18 @@ pub(super) fn check(chunk: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// What is left.
-struct Bytes<'a>(&'a [u8]);
-
-impl Bytes<'_> {
-    /// Unpacked and packed length of a page, both told by its header, which is stepped over.
-    fn header(&mut self) -> Option<(u64, u64)> {
-        let (mut unpacked, mut packed) = (None, None);
-        let mut id = 0;
-        while let Some(kind) = self.field(&mut id)? {
-            match (id, kind) {
-                (2, 5) => unpacked = Some(self.whole()?),
-                (3, 5) => packed = Some(self.whole()?),
-                _ => self.value(kind, 0)?,
-            }
-        }
-        unpacked.zip(packed)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    fn skip(&mut self, count: u64) -> Option<()> {
-        self.0 = self.0.get(usize::try_from(count).ok()?..)?;
-        Some(())
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for place in 0..10 {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << (7 * place);
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    /// A number that must not be negative.
-    fn whole(&mut self) -> Option<u64> {
-        let zigzag = self.varint()?;
-        (zigzag & 1 == 0).then_some(zigzag >> 1).filter(|value| *value <= i32::MAX as u64)
-    }
-
-    /// The kind of the next field of a struct and, in `id`, its number; `Some(None)` at the end of the struct.
-    fn field(&mut self, id: &mut u64) -> Option<Option<u8>> {
-        let byte = self.byte()?;
-        if byte == 0 {
-            return Some(None);
-        }
-        *id = match byte >> 4 {
-            0 => self.whole()?,
-            step => id.checked_add(u64::from(step))?,
-        };
-        Some(Some(byte & 0x0f))
-    }
-
-    /// Steps over a value of this kind.
-    fn value(&mut self, kind: u8, depth: u32) -> Option<()> {
-        if depth > MAX_DEPTH {
-            return None;
-        }
-        match kind {
-            1 | 2 => Some(()), // true and false have no bytes of their own as fields
-            3 => self.skip(1),
-            4..=6 => self.varint().map(|_| ()),
-            7 => self.skip(8),
-            8 => {
-                let length = self.varint()?;
-                self.skip(length)
-            }
-            12 => {
-                let mut id = 0;
-                while let Some(kind) = self.field(&mut id)? {
-                    self.value(kind, depth + 1)?;
-                }
-                Some(())
-            }
-            _ => None, // lists and maps: no page header has them
+/// Unpacked and packed length of a page, both told by its header, which is stepped over.
+fn header(rest: &mut Bytes<'_>) -> Option<(u64, u64)> {
+    let (mut unpacked, mut packed) = (None, None);
+    let mut id = 0;
+    while let Some(kind) = rest.field(&mut id)? {
+        match (id, kind) {
+            (2, I32) => unpacked = Some(rest.whole()?),
+            (3, I32) => packed = Some(rest.whole()?),
+            _ => rest.value(kind, NO_LISTS)?,
         }
     }
+    unpacked.zip(packed)
 }
 
 #[cfg(test)]

@@ -15,16 +15,17 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use sha2::{Digest, Sha256};
 
 use super::columns::{self, Values};
-use super::pages;
 use super::write::{SEAL, seal};
-use super::{EngineHead, FORMAT, GROUP, Head, Row, StoredOrigin};
+use super::{EngineHead, FORMAT, GROUP, Head, Row, StoredOrigin, footer, pages};
 use crate::engine::{MAX_ENGINES, hash};
 use crate::files;
 use crate::lab::LabError;
-use crate::lab::profile::{Origin, Profile};
+use crate::lab::profile::{Case, Origin, Profile, Seen};
 
 /// Bytes behind the footer: its length and the magic word.
 const TAIL: u64 = 8;
+/// Most memory that the rows of a profile may take when all of it is read, bytes: some eight million answers.
+const MAX_MEMORY: u64 = 2 << 30;
 /// What to do about a file that cannot be used.
 const ADVICE: &str = "make it again with `squint profile`";
 
@@ -43,6 +44,12 @@ pub struct Reader {
 pub fn read(path: &Path) -> Result<Profile, LabError> {
     let reader = Reader::open(path)?;
     let Head { origin, classes, class_names, engines, .. } = reader.head().clone();
+    let would = reader.rows_told().saturating_mul((size_of::<Case>() + engines.len() * size_of::<Option<Seen>>()) as u64);
+    if would > MAX_MEMORY {
+        let (would, most) = (would >> 20, MAX_MEMORY >> 20);
+        let reason = format!("its rows take {would} MiB of memory, at most {most} are allowed; profile fewer photos or engines");
+        return Err(LabError::File { path: path.to_owned(), reason });
+    }
     let mut cases = Vec::new();
     let mut looks = vec![Vec::new(); engines.len()];
     for group in 0..reader.groups() {
@@ -77,6 +84,12 @@ impl Reader {
     /// Number of row groups.
     pub fn groups(&self) -> usize {
         self.inner.num_row_groups()
+    }
+
+    /// Rows of all groups, as the footer says.
+    fn rows_told(&self) -> u64 {
+        let groups = self.inner.metadata().row_groups().iter();
+        groups.map(|group| u64::try_from(group.num_rows()).unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
     }
 
     /// The rows of one group, at most [`super::GROUP`].
@@ -167,14 +180,21 @@ fn open(path: &Path) -> Result<(SerializedFileReader<File>, File, Head), String>
 /// The sum of all before the footer, not yet finished, and the sha256 of the whole file.
 fn sums(file: &mut File) -> Result<(Sha256, String), String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-    let length = file.metadata().map_err(unreadable)?.len();
+    let whole = file.metadata().map_err(unreadable)?.len();
     let foreign = || format!("cut off or no Parquet file; {ADVICE}");
     let mut tail = [0; TAIL as usize];
-    let at = length.checked_sub(TAIL).ok_or_else(foreign)?;
+    let at = whole.checked_sub(TAIL).ok_or_else(foreign)?;
     file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut tail)).map_err(unreadable)?;
     let [a, b, c, d, magic @ ..] = tail;
-    let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
-    let mut left = at.checked_sub(footer).filter(|_| magic == *b"PAR1").ok_or_else(foreign)?;
+    let length = u64::from(u32::from_le_bytes([a, b, c, d]));
+    let mut left = at.checked_sub(length).filter(|_| magic == *b"PAR1").ok_or_else(foreign)?;
+    if length > footer::MAX_BYTES {
+        return Err(format!("its footer claims {length} bytes, at most {} are read; {ADVICE}", footer::MAX_BYTES));
+    }
+    let mut bytes = vec![0; usize::try_from(length).map_err(|_| foreign())?];
+    file.seek(SeekFrom::Start(left)).and_then(|_| file.read_exact(&mut bytes)).map_err(unreadable)?;
+    footer::check(&bytes).map_err(|error| format!("damaged: {error}; {ADVICE}"))?;
+    drop(bytes);
     file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
     let (mut data, mut whole) = (Sha256::new(), Sha256::new());
     let mut piece = vec![0; 1 << 16];
@@ -200,6 +220,11 @@ fn take(reader: ColumnReader, count: usize, required: bool) -> Result<Values, St
         ColumnReader::BoolColumnReader(reader) => Values::Flags(values(reader, count, required)?),
         ColumnReader::ByteArrayColumnReader(reader) => {
             let found = values(reader, count, required)?;
+            // A dictionary's value may stand in every row.
+            let total: u64 = found.iter().flatten().map(|bytes| bytes.len() as u64).sum();
+            if total > pages::MAX_BYTES {
+                return Err(format!("{total} bytes in one column, at most {} are read", pages::MAX_BYTES));
+            }
             Values::Bytes(found.into_iter().map(|value| value.map(|bytes| bytes.data().to_vec())).collect())
         }
         _ => return Err("a type that no column has".into()),

@@ -40,6 +40,7 @@ fn head() -> Head {
         networks,
         mean_ms: 1.0 / 3.0,
         energy_mj: (networks == 1).then_some(2.5),
+        promised: (networks == 2).then_some(0.83),
     };
     let text = |text: &str| text.to_owned();
     Head {

@@ -8,7 +8,7 @@
 pub mod prune;
 mod write;
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use super::name::{Capability, Sha256};
 use super::sidecar::{MAX_PLAN, MAX_TEXT, Mismatch, Sidecar, Target, TextError};
 use crate::engine::manifest::is_id;
 use crate::engine::tensorrt::version::Version;
+use crate::files;
 pub use write::Writer;
 
 /// Largest timing cache that is read, bytes.
@@ -320,7 +321,7 @@ fn regular(path: &Path, facts: &Metadata) -> Result<(), CacheError> {
 /// All of a trusted regular file. What was opened is what is checked, whatever happens to the name meanwhile.
 fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>, CacheError> {
     regular(path, &path.symlink_metadata().map_err(CacheError::io(path))?)?;
-    let file = File::open(path).map_err(CacheError::io(path))?;
+    let file = files::state(path).map_err(CacheError::io(path))?;
     let facts = file.metadata().map_err(CacheError::io(path))?;
     regular(path, &facts)?;
     let mut bytes = Vec::with_capacity(usize::try_from(facts.len().min(limit)).unwrap_or(0) + 1);

@@ -7,6 +7,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::super::failure::Failure;
 use super::super::name::Capability;
 use super::super::sidecar::{Measured, Sidecar, Target};
@@ -33,7 +35,8 @@ impl Cache {
     pub fn writer(&self) -> Result<Writer, CacheError> {
         make(&self.folder)?;
         let path = self.folder.join("lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o640).open(&path);
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o640).custom_flags(flags).open(&path);
         let lock = lock.map_err(CacheError::io(&path))?;
         match lock.try_lock() {
             Ok(()) => (),
