@@ -211,8 +211,10 @@ pub struct Output {
 /// Where the daemon is asked and told at run time, resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Control {
-    /// A unix socket, for everything.
+    /// A unix socket: for reading, and for changes by those who may.
     pub socket: Option<PathBuf>,
+    /// The group whose members may change something, besides root and the user that Squint runs as.
+    pub group: String,
     /// A port of 127.0.0.1, for reading only. 0, which no file can say, is any that is free.
     pub http_port: Option<u16>,
 }

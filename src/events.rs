@@ -80,6 +80,8 @@ pub const LIMITED: &[Event] = &[
     ENGINE_RETURNED,
     SINK_FAILED,
     READERS_WAIT,
+    READER_REFUSED,
+    CAMERA_STARVED,
     RELOAD_REFUSED,
     BUG,
 ];
@@ -87,6 +89,7 @@ pub const LIMITED: &[Event] = &[
 /// Which fault is over when an event comes: its line says how many of the fault's lines were left out.
 pub const ENDS: &[(Event, Event)] = &[
     (CAMERA_DELIVERING, CAMERA_LOST),
+    (CAMERA_ANSWERED, CAMERA_STARVED),
     (ENGINE_RECOVERED, ENGINE_FAILED),
     (SINK_RECOVERED, SINK_FAILED),
     (RELOADED, RELOAD_REFUSED),
@@ -199,7 +202,7 @@ events! {
         "A thread has made no progress for longer than it may: the watchdog is fed no more, and systemd restarts Squint."
         "Report it with the name of the thread and the lines above."
     NO_PROGRESS Error "no-progress" "37e59c8e28fce784eb808eebd65c74ad"
-        "No frame came to its end though cameras deliver, or no camera delivers or can be opened because too many hang in their drivers: the watchdog is fed no more."
+        "No frame came to its end though cameras deliver, or no camera delivers and none can be opened because too many hang in their drivers or descriptors or threads are gone: the watchdog is fed no more."
         "Restart the driver, if that is it (on a Jetson nvargus-daemon); otherwise report it with the lines above."
     PROGRESS_AGAIN Info "progress-again" "9b90347b70a74d0a3b54b7ffb952aad6"
         "What hung goes on; the watchdog is fed again."
@@ -229,8 +232,23 @@ events! {
         "A sink works again; the text says how many records were lost."
         "Nothing."
     READERS_WAIT Warn "readers-wait" "9ffbc538ce8347c88a05e8fde0879bcb"
-        "Squint has no descriptors left for those who come to a socket; they wait at its door until there are some."
+        "Squint has too few descriptors left for those who come to a socket, of itself or for its cameras; they wait at its door until there are more."
         "See who holds so many: `ls -l /proc/PID/fd`. LimitNOFILE= of the unit is the limit."
+    READER_REFUSED Warn "reader-refused" "e4fb40cec9d64c77a8d98a5a05000eb0"
+        "As many readers are connected to the socket of the records as there may be; one more was turned away."
+        "See who they are: `ss -xp src /run/squint/reports.sock`. One reader may hand records on to many."
+    LIMITS_SHORT Warn "limits-short" "8d5de01babd3415393077bc5d1bb3619"
+        "The cameras need more threads or descriptors than this process may have; those that find none left are not opened."
+        "Raise TasksMax= or LimitNOFILE= of the unit, as the text says, or take fewer cameras."
+    CAMERA_STARVED Warn "camera-starved" "27f3e375cf3a4b668439a50ce643c7a9"
+        "A camera delivers, but no engine has looked at any of its frames for some seconds."
+        "The engines have too much to do: a cheaper policy, fewer cameras, fewer frames (rate-hz), or a longer deadline-ms."
+    CAMERA_ANSWERED Info "camera-answered" "c60e8a0141ce4dfdbe43a92eaa81c6b0"
+        "Engines look at the frames of a camera again that had none for some seconds."
+        "Nothing."
+    RELOAD_HUNG Error "reload-hung" "7da90059602045a79cf433d9eb7aa923"
+        "A reload has not come to its end in time and was given up; what was in force stays in force."
+        "See which file it reads: a network drive that is gone, a model that does not end. The next reload is tried on another thread."
     RUNTIME_LOADED Info "runtime-loaded" "cd4b7f707cd56c049c67007c61727443"
         "Which ONNX Runtime library was loaded."
         "Nothing."

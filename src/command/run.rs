@@ -11,6 +11,7 @@ use super::board::Board;
 use super::kit::Kit;
 use super::print;
 use super::record;
+use super::room;
 use super::runtimes::Gpu;
 use super::steward::Steward;
 use super::truth::Truth;
@@ -64,6 +65,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
         socket: args.socket.clone(),
         ..args.common.overrides()
     };
+    service::keep_no_core();
     // First of all: a service may be told to stop, or to reload, at any moment of its start.
     let stop = Stop::new();
     let vitals = Arc::new(Vitals { hang_after: warden::hang_after(), ..Vitals::default() });
@@ -107,6 +109,7 @@ fn serve(
     let summary_file = args.summary.as_deref().map(SummaryFile::create).transpose()?;
     let file = kit.policy_file()?;
     let mut crew = kit.crew(&file)?;
+    room::prepare(&kit.config, crew.engines.len());
     let truth = args.labels.as_deref().map(|csv| truth(csv, &kit, &crew)).transpose()?;
     let state_file = kit.config.budget.state_file.clone();
     let _ours = state_file.as_deref().map(Board::take_state).transpose()?;

@@ -367,6 +367,15 @@ pub const KEYS: &[Key] = &[
         "A unix socket for `squint status`, `reload` and `set`, and for metrics; its owner and its group may connect. 107 bytes at most.",
     ),
     key(
+        "control.group",
+        Kind::Text,
+        "",
+        Unset::Text("squint-control"),
+        "\"operators\"",
+        "The group whose members may change something over the socket (`reload`, `set`), besides root and the user that Squint runs as. \
+         Everybody else who may connect reads.",
+    ),
+    key(
         "control.http-port",
         Kind::Integer(1, 65_535),
         "",

@@ -128,6 +128,7 @@ struct RawFile {
 struct RawControl {
     #[serde(skip_serializing_if = "Option::is_none")]
     socket: Option<PathBuf>,
+    group: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_port: Option<u16>,
 }
@@ -423,7 +424,12 @@ impl RawControl {
                 reading.problem("control.socket", value, &format!("is also {other}"), Some("give each its own path".into()));
             }
         }
-        Control { socket: self.socket, http_port: self.http_port }
+        let odd = |c: char| c.is_whitespace() || c.is_control() || c == ':' || c == ',' || c == '/';
+        if self.group.is_empty() || self.group.contains(odd) {
+            let value = Some(format!("\"{}\"", shown(&self.group)));
+            reading.problem("control.group", value, "must be the name of a group", Some("as in /etc/group: squint-control".into()));
+        }
+        Control { socket: self.socket, group: self.group, http_port: self.http_port }
     }
 }
 
@@ -514,7 +520,11 @@ impl RawConfig {
                     keep: file.keep,
                 }),
             },
-            control: RawControl { socket: config.control.socket.clone(), http_port: config.control.http_port },
+            control: RawControl {
+                socket: config.control.socket.clone(),
+                group: config.control.group.clone(),
+                http_port: config.control.http_port,
+            },
             budget: RawBudget::from_config(&config.budget),
             telemetry: RawTelemetry::from_config(&config.telemetry),
             camera: config.cameras.iter().map(camera).collect(),

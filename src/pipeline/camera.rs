@@ -153,6 +153,7 @@ impl CameraThread {
             }
             refusals.reset();
             let pause = self.backoff.pause(self.knobs.retry_cap());
+            self.ledger.lost_for(matches!(lost, SourceError::OutOfResources { .. }));
             self.ledger.retry(pause);
             self.pulse.begin(Doing::Resting, pause + self.hang_after);
             warn!(

@@ -28,6 +28,9 @@ const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// Longest time that a thread may be at one thing; half of the watchdog's patience if that is shorter.
 const HANG_AFTER: Duration = Duration::from_secs(15);
 
+/// A camera that delivers and whose frames no engine has looked at for so long works less well than it should.
+pub const UNANSWERED: Duration = Duration::from_secs(5);
+
 /// How long a thread may be at one thing, given how patient systemd is.
 pub fn hang_after() -> Duration {
     notify::watchdog().map_or(HANG_AFTER, |period| (period / 2).min(HANG_AFTER))
@@ -81,6 +84,7 @@ impl Warden {
         let tick = notify::watchdog().map_or(TICK, |period| (period / 4).min(TICK));
         let mut judge = Judge::new(self.vitals.hang_after);
         let mut known = HashSet::new();
+        let mut starved = HashSet::new();
         let (mut ready, mut told) = (false, None::<Instant>);
         // Whether systemd knows that it is ready.
         let mut said = false;
@@ -100,6 +104,7 @@ impl Warden {
             }
             let troubles = judge.troubles(now, &beats, &cameras, source::stuck());
             self.tell(&troubles, &mut known);
+            tell_of_the_starved(&cameras, &mut starved);
             if !troubles.iter().any(Trouble::starves) {
                 notify::alive();
             }
@@ -154,6 +159,9 @@ impl Warden {
                 Trouble::Stuck { .. } if !trouble.starves() => {
                     warn!(event = events::SOURCE_STUCK; "{trouble}; the others go on");
                 }
+                Trouble::Short { camera, .. } => {
+                    error!(event = events::NO_PROGRESS, camera = **camera; "{trouble}; the watchdog is fed no more");
+                }
                 Trouble::Stuck { .. } => error!(event = events::NO_PROGRESS; "{trouble}; the watchdog is fed no more"),
             }
         }
@@ -166,6 +174,23 @@ impl Warden {
             *self.findings.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = texts;
         }
     }
+}
+
+/// Tells once of each camera whose frames no engine looks at, and when that is over.
+fn tell_of_the_starved(cameras: &[CameraState], known: &mut HashSet<Arc<str>>) {
+    for camera in cameras {
+        let (name, starved) = (&camera.name, camera.unanswered >= UNANSWERED);
+        if starved && known.insert(Arc::clone(name)) {
+            warn!(event = events::CAMERA_STARVED, camera = **name; "{}", unanswered(camera));
+        } else if camera.unanswered.is_zero() && known.remove(name) {
+            info!(event = events::CAMERA_ANSWERED, camera = **name; "{name}: engines look at its frames again");
+        }
+    }
+}
+
+/// In words: no engine has looked at its frames for so long.
+pub fn unanswered(camera: &CameraState) -> String {
+    format!("camera {} delivers, but no engine has looked at its frames for {} s", camera.name, camera.unanswered.as_secs())
 }
 
 fn is_ready(cameras: &[CameraState]) -> bool {

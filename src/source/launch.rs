@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(text("csi:1", as_is, JETSON), format!("{argus} ! nvvidconv ! video/x-raw,format=NV12{yuv}"));
         let small = text("csi:1", |r| r.size = Some((640, 360)), JETSON);
         assert_eq!(small, format!("{argus} ! nvvidconv ! video/x-raw,format=NV12,width=640,height=360{yuv}"));
-        let rtsp = "rtspsrc name=from latency=100 ! application/x-rtp,media=video";
+        let rtsp = "rtspsrc name=from latency=100 protocols=tcp ! application/x-rtp,media=video";
         let decoded = "decodebin ! nvvidconv ! video/x-raw,format=NV12";
         assert_eq!(text("rtsp://c/1", as_is, JETSON), format!("{rtsp} ! {decoded}{yuv}"), "an absent property is not set");
         assert!(text("clip.mp4", as_is, JETSON).starts_with(&format!("filesrc name=from ! {decoded} ! videoconvert")));

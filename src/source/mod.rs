@@ -25,11 +25,10 @@ mod names;
 mod opener;
 mod probes;
 mod secret;
-mod spare;
 mod spec;
 mod stream;
-mod transport;
 mod stuck;
+mod transport;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +38,7 @@ use gstreamer as gst;
 
 use crate::config::{self, Pace};
 use crate::frame::{CameraId, Frame};
+use crate::limits::{Need, Shortage};
 
 pub use address::Address;
 pub use backoff::{Backoff, FIRST_PAUSE, FIRST_REFUSAL, LONGEST_REFUSAL};
@@ -164,6 +164,14 @@ pub enum SourceError {
         /// What it said, without secrets, and what to do about it.
         reason: String,
     },
+    /// It was not opened, since the system has too little left for it: descriptors or threads.
+    #[error("{origin}: {shortage}")]
+    OutOfResources {
+        /// The source, without secrets.
+        origin: String,
+        /// Of what, how much, and how the limit is raised.
+        shortage: Shortage,
+    },
     /// The camera does not let this user in. The next try may cost the account, so it should come late.
     #[error("{origin}: {reason}")]
     Refused {
@@ -193,13 +201,14 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed`, `refused`, `other-way` or
+    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed`, `refused`, `other-way`, `out-of-resources` or
     /// `unreadable`.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Stalled { .. } | Self::NoPicture { .. } => "stalled",
             Self::Ended { .. } => "ended",
             Self::Failed { .. } => "failed",
+            Self::OutOfResources { .. } => "out-of-resources",
             Self::Refused { .. } => "refused",
             Self::OtherWay { .. } => "other-way",
             Self::Unreadable { .. } | Self::LeftOut { .. } => "unreadable",
@@ -212,6 +221,14 @@ pub fn count(source: &SourceSpec) -> Option<u64> {
     match source {
         SourceSpec::Images { pattern } => images::count(pattern),
         _ => None,
+    }
+}
+
+/// What the opening of `source` may take of the system; nothing for photos, which need no GStreamer.
+pub fn need(source: &SourceSpec) -> Need {
+    match source {
+        SourceSpec::Images { .. } => Need::default(),
+        _ => Need::of_an_opening(),
     }
 }
 

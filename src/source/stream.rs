@@ -20,10 +20,11 @@ use super::keyframes::{Notice, Pass, Shown};
 use super::layout::Layouts;
 use super::probes::{self, Account};
 use super::stuck::Owner;
-use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, http, launch, login, spare};
+use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, http, launch, login};
 use crate::config::Pace;
 use crate::events;
 use crate::frame::{CameraId, Frame, Memory};
+use crate::limits::{self, Promise};
 use crate::mailbox::{Mailbox, Taken};
 
 /// A pipeline that has not started by then is given up.
@@ -119,6 +120,8 @@ pub(super) struct Stream {
     /// True if it hangs in its driver since it was started: it cannot be stopped either.
     hangs: bool,
     layouts: Layouts,
+    /// What it may take of the system.
+    promise: Promise,
 }
 
 impl Stream {
@@ -128,7 +131,8 @@ impl Stream {
         gst::init().map_err(|e| failed(format!("GStreamer does not start: {}", e.message())))?;
         let owner = Owner::of(request);
         owner.refusal().map_or(Ok(()), |reason| Err(failed(reason)))?;
-        spare::descriptors().map_err(failed)?;
+        let promise = limits::open_camera(super::need(source))
+            .map_err(|shortage| SourceError::OutOfResources { origin: origin.clone(), shortage })?;
         let until = Instant::now() + START_LIMIT;
         let asked = request.clone();
         // There is no pipeline yet: an empty one lends its thread.
@@ -154,8 +158,22 @@ impl Stream {
         let layouts = Layouts::default();
         let (origin, camera) = (origin.clone(), request.camera);
         let (delivered, ended_well, known, hangs) = (false, false, 0, false);
-        let mut stream =
-            Self { origin, camera, owner, live, delivered, ended_well, known, farewell, pipeline, shared, ended, hangs, layouts };
+        let mut stream = Self {
+            origin,
+            camera,
+            owner,
+            live,
+            delivered,
+            ended_well,
+            known,
+            farewell,
+            pipeline,
+            shared,
+            ended,
+            hangs,
+            layouts,
+            promise,
+        };
         stream.start(until.saturating_duration_since(Instant::now()))?;
         Ok(stream)
     }
@@ -245,6 +263,7 @@ impl FrameSource for Stream {
             match self.shared.mailbox.take(left.min(LOOK_EVERY)) {
                 Taken::Item(offer) => {
                     self.delivered = true;
+                    self.promise.settle();
                     return self.frame(offer).map(Some);
                 }
                 Taken::TimedOut => {}
