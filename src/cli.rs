@@ -129,8 +129,9 @@ pub struct RunArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
-    /// A single source in place of the configured cameras: csi:N, v4l2:/dev/videoN, rtsp://..., a video file, a folder or
-    /// pattern of images, test, or pipeline:<gst-launch text>
+    /// A single source in place of the configured cameras: csi:N, v4l2:/dev/videoN, rtsp://..., http://..., a video file, a
+    /// folder or pattern of images, test, or pipeline:<gst-launch text>; @FILE reads it from a file, @- from standard input,
+    /// so that a password in it is in no list of processes
     #[arg(long, short, value_name = "SOURCE")]
     pub source: Option<String>,
     /// `realtime` (the newest frame wins) or `fast` (files and images: every frame, as fast as the engines can)

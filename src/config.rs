@@ -26,7 +26,7 @@ use log::{debug, warn};
 use crate::files;
 use crate::frame::Framing;
 use crate::policy::Reuse;
-use crate::source::SourceSpec;
+use crate::source::{Login, Secret, SourceSpec, Transport};
 
 pub use folders::{Folders, find_folder};
 pub use overrides::Overrides;
@@ -35,6 +35,9 @@ pub use spending::{Budget, Tegrastats, Telemetry};
 
 /// Longest configuration file, bytes.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
+
+/// Longest source in a file of its own, bytes.
+const MAX_SOURCE_BYTES: u64 = 1 << 16;
 
 /// Variables that start with `SQUINT_` and set no key.
 pub const RESERVED_VARIABLES: &[&str] = &["SQUINT_CONFIG"];
@@ -50,7 +53,10 @@ pub fn load_typed(file: Option<&Path>, flags: &Overrides) -> Result<Config, Conf
     load_by(files::typed_text, file, flags)
 }
 
-fn load_by(read: fn(&Path, u64) -> std::io::Result<String>, file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
+/// Reads a file up to a number of bytes.
+type Read = fn(&Path, u64) -> std::io::Result<String>;
+
+fn load_by(read: Read, file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
     let text = match file {
         Some(path) => Some(read(path, MAX_BYTES).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?),
         None => None,
@@ -58,7 +64,16 @@ fn load_by(read: fn(&Path, u64) -> std::io::Result<String>, file: Option<&Path>,
     tell_of_strangers();
     let name = file.map(|path| path.display().to_string());
     let file = name.as_deref().zip(text.as_deref());
-    resolve(file, std::env::vars_os(), flags, &Folders::find())
+    let source = flags.source.as_ref().map(|source| from_file(read, source.reveal())).transpose()?;
+    resolve(file, std::env::vars_os(), &Overrides { source, ..flags.clone() }, &Folders::find())
+}
+
+/// A source from the command line: `@FILE` stands for what the file holds, so that an address with a password is in nobody's list of
+/// processes.
+fn from_file(read: Read, source: &str) -> Result<Secret, ConfigError> {
+    let Some(path) = source.strip_prefix('@').map(Path::new) else { return Ok(Secret::new(source)) };
+    let text = read(path, MAX_SOURCE_BYTES).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    Ok(Secret::new(text.trim()))
 }
 
 /// Variables that begin with `SQUINT_` and set nothing are named in the log, once: one of them may have been meant. Those of Kubernetes and
@@ -119,6 +134,10 @@ pub struct Camera {
     pub name: Arc<str>,
     /// Where its frames come from.
     pub source: SourceSpec,
+    /// User and password of a network source, as far as they are not in its address.
+    pub login: Login,
+    /// How the packets of an RTSP source travel.
+    pub transport: Transport,
     /// Which part of the picture counts.
     pub framing: Framing,
     /// Pace.

@@ -70,6 +70,7 @@ macro_rules! events {
 /// Everything else is written each time: changes of state must not be missed, and what ends Squint comes once.
 pub const LIMITED: &[Event] = &[
     CAMERA_LOST,
+    CAMERA_OTHER_WAY,
     FRAME_UNREADABLE,
     STREAM_FAULT,
     SOURCE_STUCK,
@@ -134,6 +135,15 @@ events! {
     CAMERA_LOST Warn "camera-lost" "499e9f5b59f5b618d8af53f98489b868"
         "A camera failed, ended or fell silent, or its first picture did not come; it is opened again after a pause that grows up to retry-cap-ms."
         "See the reason in the text: cable, power, network, `squint doctor`."
+    CAMERA_REFUSED Warn "camera-refused" "c1d0a7e2f5b84a6c9b3e7d4f60825a19"
+        "A camera refuses user name and password; it is asked again after 2 minutes, later ones after up to an hour, so that no account is locked."
+        "Mend the login, then `squint reload`: it tries at once."
+    PASSWORD_EXPOSED Warn "password-exposed" "e07b4d19c6a25f83b1d94e6a7c3f5028"
+        "The file of a camera's password can be read by everybody on this machine."
+        "chmod o= FILE, and give it to Squint's user."
+    CAMERA_OTHER_WAY Info "camera-other-way" "5b9e2c74d1a3486fa0c87e6b3d95f210"
+        "A camera sends nothing in one way (TCP, a format) and is opened in another one at once."
+        "Nothing; `transport` of the camera names a way that is always taken."
     CAMERA_FAILED Error "camera-failed" "e3ca7ee7c4db4e98ba2269b570c522ca"
         "A source that is not live (photos, a clip) failed; it is not opened again."
         "See the reason in the text."
@@ -149,6 +159,9 @@ events! {
     PICTURES_LEFT_OUT Warn "pictures-left-out" "a1c9ee7a5ce4438caedfbd9a24d044cd"
         "All pictures of a folder have been shown; some could not be read, or are of a kind that is not read. The text counts and names them."
         "Replace what is damaged, convert the others to JPEG or PNG."
+    LABELS_DOUBTED Warn "labels-doubted" "1381edd8fbad4f0f86d60a64d75e0521"
+        "The labels of a run do not fit its photos: some belong to no photo, photos have none, or nearly every answer differs from them."
+        "See the text; docs/profile.md says how labels are written. The run itself goes on, its accuracy may mean nothing."
     ENGINE_WARM Debug "engine-warm" "ff59dbae3d7099144c8a13b4fcd0d523"
         "An engine is loaded and warmed up."
         "Nothing."

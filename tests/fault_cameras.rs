@@ -4,6 +4,8 @@
 //! The cameras are GStreamer's own test elements, datagrams, and an RTSP server. Every test ends with the law of frames.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
+#[path = "common/fake_rtsp.rs"]
+mod fake_rtsp;
 #[path = "common/onnx_model.rs"]
 #[allow(dead_code)]
 mod onnx_model;
@@ -169,6 +171,52 @@ fn a_network_camera_that_was_away_is_found_at_the_first_try_after_its_return() {
     for says in ["the stream ended", "is the camera on", "next try in 1000 ms"] {
         assert!(told.err.contains(says), "{says}: {}", told.err);
     }
+}
+
+#[test]
+fn a_camera_that_refuses_the_login_is_not_tried_again_before_minutes_or_a_reload_and_said_once() {
+    let camera =
+        fake_rtsp::FakeCamera::start(|_| "401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"cam\", nonce=\"abc\"\r\n".into());
+    let mut scene = Scene::start(&[("gate", &camera.url("operator:wrong@"), ""), ("door", HEALTHY, "")], &[]);
+    scene.until("gate", "refused", |camera| camera["state"] == "refused" && camera["next_try_s"].as_f64().unwrap() > 60.0);
+    assert_eq!(camera.logins(), 1);
+    scene.more("door", 20);
+    scene.assert_fed();
+    assert_eq!((scene.losses("gate"), camera.logins()), (1, 1), "no account is locked");
+    // A reload tries at once, with what the configuration says now.
+    for tries in 2..4 {
+        scene.daemon.signal("HUP");
+        scene.lost("gate", tries);
+        scene.until("gate", "refused", |camera| camera["state"] == "refused" && camera["next_try_s"].as_f64().unwrap() > 60.0);
+        assert_eq!(camera.logins() as u64, tries);
+    }
+    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    let said: Vec<_> = told.err.lines().filter(|line| line.contains("refuses user name and password: mend")).collect();
+    assert_eq!(said.len(), 3, "once, and once after each reload: {}", told.err);
+    assert!(said[0].contains("next try comes in 2 min") && said[0].contains("squint reload"), "{}", said[0]);
+}
+
+#[test]
+fn a_login_that_was_mended_is_taken_up_by_a_reload_from_the_file_of_the_password_and_from_the_configuration() {
+    let Some(camera) = sources::Camera::start("0", &["operator", "p@ss/7%41"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "wrong\n").unwrap();
+    let by_file = format!("user = \"operator\"\npassword-file = \"{}\"", file.display());
+    let mut scene = Scene::start(&[("file", &camera.url(""), &by_file), ("text", &camera.url("operator:wrong@"), "")], &[]);
+    for name in ["file", "text"] {
+        scene.until(name, "refused", |camera| camera["state"] == "refused");
+    }
+    std::fs::write(&file, "p@ss/7%41\n").unwrap();
+    let config = scene.systemd.folder.path().join("squint.toml");
+    let text = std::fs::read_to_string(&config).unwrap().replace("operator:wrong@", "operator:p@ss/7%2541@");
+    std::fs::write(&config, text).unwrap();
+    scene.daemon.signal("HUP");
+    for name in ["file", "text"] {
+        scene.more(name, 5);
+    }
+    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    assert!(!told.err.contains("p@ss") && !told.err.contains("p%40ss"), "{}", told.err);
 }
 
 #[test]

@@ -1,17 +1,20 @@
-//! A network camera that answers, dies, falls silent, comes back, and asks for a password.
+//! A network camera that answers, dies, falls silent, comes back, asks for a password, and knows one transport only.
 //!
 //! The camera is `common/rtsp_camera.py`, on the loopback. Where Python's gi or GstRtspServer are absent the tests say so and
 //! pass (Debian: python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly gstreamer1.0-libav).
 
 #[path = "common/sources.rs"]
 mod common;
+#[path = "common/fake_rtsp.rs"]
+mod fake_rtsp;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use common::*;
-use squint::source::{Backoff, FrameSource, SourceError, open};
+use fake_rtsp::{FakeCamera, silent};
+use squint::source::{Backoff, FrameSource, OpenRequest, Opener, SourceError, Transport, open};
 
 fn watch(source: &mut dyn FrameSource, frames: usize) {
     for _ in 0..frames {
@@ -82,15 +85,124 @@ fn a_camera_that_comes_back_can_be_opened_again() {
 
 #[test]
 fn a_password_works_with_any_letters_in_it_and_is_never_told() {
-    let password = "p@ss:w/rd%41";
-    let Some(camera) = Camera::start("0", &["operator", password]) else { return };
-    watch(opened(&camera.url("operator:p@ss:w%2Frd%2541@")).as_mut(), 3);
-    for wrong in ["operator:se@cr:et%zz@", "operator:se%40cret@", ""] {
-        let told = refusal(&camera.url(wrong));
-        eprintln!("{told}");
-        assert!(!told.contains("cret") && !told.contains("cr:et") && told.contains("/cam"), "{told}");
-        assert!(told.contains("user name and password"), "{told}");
+    for (ways, password) in [("", "p@ss:w/r?d#50%abc%41 \"x"), ("digest", "p@ss:w/r?d#50%abc%41 x")] {
+        let Some(camera) = Camera::of(ways, "0", &["operator", password]) else { return };
+        let typed = format!("operator:{}@", password.replace("%41", "%2541"));
+        watch(opened(&camera.url(&typed)).as_mut(), 3);
+        let escaped = "operator:p%40ss%3Aw%2Fr%3Fd%2350%25abc%2541%20";
+        let escaped = if ways.is_empty() { format!("{escaped}%22x@") } else { format!("{escaped}x@") };
+        watch(opened(&camera.url(&escaped)).as_mut(), 3);
+        for wrong in ["operator:se@cr:et%zz@", "operator:se%40cret@", ""] {
+            let told = refusal(&camera.url(wrong));
+            eprintln!("{told}");
+            assert!(!told.contains("cret") && !told.contains("cr:et") && !told.contains("/cam"), "{told}");
+            assert!(told.starts_with("rtsp://127.0.0.1:") && told.contains("user name and password"), "{told}");
+        }
     }
+}
+
+#[test]
+fn a_wrong_login_is_sent_once_in_an_opening_and_is_no_lost_camera() {
+    for (status, logins) in [("401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"cam\", nonce=\"abc\"", 1), ("403 Forbidden", 0)]
+    {
+        let camera = FakeCamera::start(move |_| format!("{status}\r\n"));
+        let refused = opened(&camera.url("operator:wrong@")).next(SOON).unwrap_err();
+        assert!(matches!(refused, SourceError::Refused { .. }), "{refused:?}");
+        assert_eq!((camera.logins(), refused.word()), (logins, "refused"), "{refused}");
+        let (url, before) = (camera.url(""), camera.logins());
+        let text = format!("pipeline:rtspsrc location={url} user-id=operator user-pw=wrong protocols=tcp ! decodebin");
+        let refused = opened(&text).next(SOON).unwrap_err();
+        assert!(matches!(refused, SourceError::Refused { .. }), "{refused:?}");
+        assert_eq!(camera.logins() - before, logins, "in a pipeline, too: {refused}");
+    }
+}
+
+/// Opens `request` again and again, as the thread of a camera does, until a frame comes or the camera counts as lost. How often it had
+/// to be opened in another way.
+fn opens(opener: &Opener, patience: Duration) -> (usize, Result<Box<dyn FrameSource>, SourceError>) {
+    for ways in 0.. {
+        let mut source = opener.open().unwrap();
+        match source.next(patience) {
+            Ok(_) => return (ways, Ok(source)),
+            Err(other @ SourceError::OtherWay { .. }) => eprintln!("{other}"),
+            Err(error) => return (ways, Err(error)),
+        }
+    }
+    unreachable!()
+}
+
+fn over(url: &str, transport: Transport) -> Opener {
+    Opener::new(OpenRequest { transport, ..request(url) })
+}
+
+#[test]
+fn a_camera_that_knows_udp_only_is_found_and_what_worked_is_tried_first_again() {
+    let Some(camera) = Camera::of("udp", "0", &[]) else { return };
+    let url = camera.url("");
+    let opener = over(&url, Transport::Auto);
+    let (ways, source) = opens(&opener, SOON);
+    assert_eq!(ways, 1, "TCP first");
+    watch(source.unwrap().as_mut(), 5);
+    let (ways, source) = opens(&opener, SOON);
+    assert_eq!(ways, 0, "UDP is remembered");
+    watch(source.unwrap().as_mut(), 5);
+    for named in [over(&url, Transport::Udp), over(&url.replace("rtsp:", "rtspu:"), Transport::Auto)] {
+        let (ways, source) = opens(&named, SOON);
+        assert_eq!(ways, 0);
+        watch(source.unwrap().as_mut(), 5);
+    }
+    for named in [over(&url, Transport::Tcp), over(&url.replace("rtsp:", "rtspt:"), Transport::Auto)] {
+        let (ways, refused) = opens(&named, SOON);
+        let refused = refused.err().expect("it knows UDP only").to_string();
+        assert!(ways == 0 && refused.contains("does not send over TCP, which `transport` asks for"), "{refused}");
+    }
+}
+
+#[test]
+fn a_camera_that_sends_to_a_group_is_heard() {
+    let Some(camera) = Camera::of("multicast", "0", &[]) else { return };
+    // Where this machine has no way for multicast, nothing can be shown.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    if socket.send_to(&[0], "239.192.0.1:9").is_err() {
+        return eprintln!("SKIPPED: no route for multicast here");
+    }
+    for opener in [over(&camera.url(""), Transport::Auto), over(&camera.url(""), Transport::Multicast)] {
+        let (_, source) = opens(&opener, SOON);
+        watch(source.unwrap_or_else(|error| panic!("{error}")).as_mut(), 3);
+    }
+}
+
+#[test]
+fn rtsp_in_http_is_read_where_it_is_asked_for() {
+    let Some(camera) = Camera::start("0", &[]) else { return };
+    let url = camera.url("");
+    for opener in [over(&url, Transport::Http), over(&url.replace("rtsp:", "rtsph:"), Transport::Auto)] {
+        watch(opens(&opener, SOON).1.unwrap_or_else(|error| panic!("{error}")).as_mut(), 3);
+    }
+}
+
+#[test]
+fn a_camera_that_agrees_to_a_transport_and_sends_nothing_is_asked_for_the_next_one() {
+    for (taken, asked) in [
+        (&["tcp", "udp", "multicast"][..], &["tcp", "udp", "multicast"][..]),
+        (&["udp"], &["tcp", "udp", "multicast"]),
+        (&["tcp"], &["tcp", "udp", "multicast"]),
+    ] {
+        let camera = FakeCamera::start(move |request| silent(request, taken));
+        let opener = over(&camera.url(""), Transport::Auto);
+        let setups = |camera: &FakeCamera| camera.heard().iter().filter_map(|request| request.transport()).collect::<Vec<_>>();
+        let (ways, lost) = opens(&opener, Duration::from_secs(2));
+        let lost = lost.err().expect("it sends nothing");
+        assert_eq!((ways, setups(&camera).as_slice()), (2, asked), "{lost}");
+        assert!(lost.to_string().contains("none of TCP, UDP and multicast"), "{lost}");
+        // The next round begins again.
+        let _ = opens(&opener, Duration::from_secs(2));
+        assert_eq!(setups(&camera)[asked.len()..], *asked);
+    }
+    // One that is away has refused nothing.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (ways, lost) = opens(&over(&format!("rtsp://{gone}/cam"), Transport::Auto), SOON);
+    assert!(ways == 0 && matches!(lost, Err(SourceError::Failed { .. })));
 }
 
 #[test]

@@ -27,6 +27,11 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
         writeln!(out, "{} {}", if bad { "error:  " } else { "warning:" }, Tame(line)).map_err(Error::io(print::STDOUT))
     };
 
+    for camera in &config.cameras {
+        if let Some((problem, bad)) = camera.login.inspect() {
+            say(format!("camera[{}]: {problem}", camera.name), bad)?;
+        }
+    }
     let (catalog, problems) = Catalog::open(&config.engines.folder);
     for problem in &problems {
         say(problem.to_string(), is_fatal(problem.level))?;

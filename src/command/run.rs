@@ -1,6 +1,6 @@
 //! `squint run`: the daemon itself. Cameras in, reports out, a summary at the end.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,9 +29,11 @@ use crate::service::leash::Leash;
 use crate::service::warden::{self, Warden};
 use crate::service::{self, notify};
 use crate::sink::{self, Ledger, Opening, Published, Publisher};
-use crate::source::{self, OpenRequest, Secret};
+use crate::source::{self, OpenRequest, Opener, Secret};
 use crate::trace::write::Recorder;
 
+/// Longest source on standard input, bytes.
+const MOST_TYPED: u64 = 1 << 16;
 const NOTHING_TO_LOOK_AT: &str = "nothing to look at: name a source, such as `squint run --source v4l2:/dev/video0` or `--source test`, \
                                   or a configuration file with `--config FILE`; `squint run --help` lists the sources";
 
@@ -44,7 +46,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
         return Err(Error::Usage(NOTHING_TO_LOOK_AT.into()));
     }
     let flags = Overrides {
-        source: args.source.as_deref().map(Secret::new),
+        source: args.source.as_deref().map(typed_source).transpose()?,
         pace: match args.pace.as_deref() {
             Some("fast") => Some(Pace::Fast),
             Some(_) => Some(Pace::Realtime),
@@ -80,6 +82,16 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
     outcome
 }
 
+/// `--source`; `@-` is what standard input holds, read once. `@FILE` is read with the configuration, also at a reload.
+fn typed_source(typed: &str) -> Result<Secret, Error> {
+    if typed != "@-" {
+        return Ok(Secret::new(typed));
+    }
+    let mut text = String::new();
+    std::io::stdin().lock().take(MOST_TYPED).read_to_string(&mut text).map_err(Error::io("standard input"))?;
+    Ok(Secret::new(text.trim()))
+}
+
 fn serve(
     args: &RunArgs,
     flags: &Overrides,
@@ -110,8 +122,12 @@ fn serve(
     let opening = Opening::here(is_live(cameras), total(cameras, args.frames));
     let finite = !cameras.iter().any(|camera| camera.source.is_live());
 
-    steward.begin(&kit, &crew, board);
-    let cameras = cameras.iter().enumerate().map(|(index, camera)| setup(index, camera, args.frames)).collect();
+    let openers: Vec<_> = cameras.iter().enumerate().map(|(index, camera)| opener(index, camera)).collect();
+    for (camera, warning) in cameras.iter().filter_map(|camera| Some((camera, camera.login.warning()?))) {
+        warn!(event = events::PASSWORD_EXPOSED, camera = *camera.name; "{}: {warning}", camera.name);
+    }
+    steward.begin(&kit, &crew, board, openers.clone());
+    let cameras = cameras.iter().zip(openers).map(|(camera, opener)| setup(camera, opener, args.frames)).collect();
     let allocations = args.count_allocations.then(Allocations::default);
     let started = steward.started();
     let daemon = Some(Daemon { steward, vitals, leash });
@@ -122,7 +138,8 @@ fn serve(
     outcome?;
     match sink::missing(&summary.all) {
         // Whoever stops a run early has what was wanted.
-        Some(sentence) if finite && !stop.is_stopped() => Err(Error::Unanswered(sentence)),
+        Some(_) if stop.is_stopped() => Ok(()),
+        Some(sentence) if finite => Err(Error::Unanswered(sentence)),
         Some(sentence) => {
             warn!("{sentence}");
             Ok(())
@@ -174,12 +191,15 @@ fn total(cameras: &[Camera], limit: Option<u64>) -> Option<u64> {
     cameras.iter().map(frames).sum()
 }
 
-fn setup(index: usize, camera: &Camera, frame_limit: Option<u64>) -> CameraSetup {
-    let request = OpenRequest::of(CameraId(u16::try_from(index).unwrap_or(u16::MAX)), camera);
+fn opener(index: usize, camera: &Camera) -> Opener {
+    Opener::new(OpenRequest::of(CameraId(u16::try_from(index).unwrap_or(u16::MAX)), camera))
+}
+
+fn setup(camera: &Camera, opener: Opener, frame_limit: Option<u64>) -> CameraSetup {
     CameraSetup {
         name: Arc::clone(&camera.name),
         source: camera.source.to_string().into(),
-        opener: Box::new(move || source::open(&request)),
+        opener: Box::new(move || opener.open()),
         live: camera.source.is_live(),
         lossless: camera.pace == Pace::Fast,
         framing: camera.framing,
@@ -289,7 +309,7 @@ impl Session<'_> {
             accuracy: listener.truth.as_ref().and_then(Truth::accuracy),
         };
         if let Some(doubt) = listener.truth.as_ref().and_then(Truth::doubt) {
-            warn!("{doubt}");
+            warn!(event = events::LABELS_DOUBTED; "{doubt}");
         }
         let summary = listener.counters.summary(&facts);
         // Before anything is told: standard error may not take it, or take its time.

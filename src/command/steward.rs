@@ -33,6 +33,7 @@ use crate::policy::Policy;
 use crate::service::warden::Findings;
 use crate::service::{Wish, notify};
 use crate::sink::{Ledger, Stamp};
+use crate::source::Opener;
 use crate::trace::Tape;
 use duty::Duty;
 use plans::Plans;
@@ -73,6 +74,8 @@ pub(crate) struct Steward {
     flags: Overrides,
     vitals: Arc<Vitals>,
     findings: Arc<Findings>,
+    /// Opens the cameras, in their order; set before the pipeline runs.
+    openers: OnceLock<Vec<Opener>>,
     /// Set once the pipeline runs.
     remote: OnceLock<Remote>,
     watch: OnceLock<Arc<Watch>>,
@@ -111,6 +114,7 @@ impl Steward {
             flags,
             vitals,
             findings: Arc::default(),
+            openers: OnceLock::new(),
             remote: OnceLock::new(),
             watch: OnceLock::new(),
             ledger: OnceLock::new(),
@@ -150,9 +154,9 @@ impl Steward {
         self.plans.see_off();
     }
 
-    /// This is in force from the start.
-    pub(crate) fn begin(&self, kit: &Kit, crew: &Crew, board: Arc<Board>) {
-        let _ = self.board.set(board);
+    /// This is in force from the start. `openers`: of the cameras, in their order.
+    pub(crate) fn begin(&self, kit: &Kit, crew: &Crew, board: Arc<Board>, openers: Vec<Opener>) {
+        let _ = (self.board.set(board), self.openers.set(openers));
         let mut now = self.now();
         (now.config, now.policy) = (Some(kit.config.clone()), described(&crew.policy));
         now.duty = Duty::of(kit, crew.engines.iter().map(|(id, _)| &**id), BTreeMap::new());
@@ -347,6 +351,11 @@ impl Steering for Steward {
         let sinks: Vec<_> = self.ledger.get().map(|ledger| ledger.read().into_iter().map(told::sink).collect()).unwrap_or_default();
         let failing = |sink: &SinkState| sink.trouble.as_ref().map(|why| format!("{} loses records: {why}", sink.name));
         degraded.extend(sinks.iter().filter_map(failing));
+        let refused = cameras.iter().filter(|camera| camera.phase == CameraPhase::Refused);
+        degraded.extend(refused.map(|camera| {
+            let minutes = camera.next_try.unwrap_or_default().as_secs().div_ceil(60);
+            format!("camera {} refuses user name and password; next try in {minutes} min, or at a reload", camera.name)
+        }));
         if let Some(Reload { ok: false, message, .. }) = &now.reloads.last {
             degraded.push(format!("the last reload was refused: {message}"));
         }

@@ -1,5 +1,5 @@
 //! What a reload cannot change, by name: cameras and their sources, outputs, where Squint listens, the runtime library, the file of what
-//! was learned.
+//! was learned. Who logs in at a network source may change.
 //!
 //! Pure. Everything else may differ between two configurations of a running daemon.
 
@@ -43,7 +43,8 @@ impl Config {
 fn camera_changes(camera: &Camera, next: &Camera) -> Vec<&'static str> {
     let size = |camera: &Camera, which: fn(&(u32, u32)) -> u32| camera.size.as_ref().map(which);
     let keys = [
-        ("source", camera.source != next.source),
+        ("source", camera.source.place() != next.source.place()),
+        ("transport", camera.transport != next.transport),
         ("roi", camera.framing.roi != next.framing.roi),
         ("fit", camera.framing.fit != next.framing.fit),
         ("rotation", camera.framing.rotation != next.framing.rotation),
@@ -61,7 +62,8 @@ mod tests {
     use crate::config::{Config, Folders, Overrides, resolve};
 
     const FILE: &str = "policy = \"default\"\n[engines]\nthreads = 1\n[output]\nqueue = 16\n\
-                        [[camera]]\nname = \"door\"\nsource = \"csi:0\"\ndeadline-ms = 100\n[[camera]]\nname = \"yard\"\nsource = \"csi:1\"\n";
+                        [[camera]]\nname = \"door\"\nsource = \"csi:0\"\ndeadline-ms = 100\n[[camera]]\nname = \"yard\"\nsource = \"csi:1\"\n\
+                        [[camera]]\nname = \"gate\"\nsource = \"rtsp://me:old@gate/1\"\n";
 
     fn config(text: &str) -> Config {
         let folders = Folders { engines: "e".into(), calibration: "c".into() };
@@ -77,6 +79,10 @@ mod tests {
             ("[output]", "[budget]\npower-mw = 7500\ntemperature-c = 70\nmode = \"saver\"\n[output]"),
             ("deadline-ms = 100", "reuse = { max-change = 0.1, max-age-ms = 100 }"),
             ("policy", "log-level = \"debug\"\ncalibration = \"x\"\npolicy"),
+            ("me:old@", "you:new@"),
+            ("me:old@", ""),
+            ("rtsp://me:old@gate/1\"", "rtsp://gate/1\"\nuser = \"me\"\ncredential = \"gate\""),
+            ("rtsp://me:old@gate/1\"", "rtsp://me@gate/1\"\npassword-file = \"/p\""),
         ];
         let now = config(FILE);
         for (from, to) in free {
@@ -86,6 +92,8 @@ mod tests {
         }
         let fixed = [
             ("\"csi:1\"", "\"csi:2\"", "camera[yard].source"),
+            ("@gate/1", "@gate/2", "camera[gate].source"),
+            ("@gate/1\"", "@gate/1\"\ntransport = \"udp\"", "camera[gate].transport"),
             ("deadline-ms = 100", "roi = [0.0, 0.0, 0.5, 0.5]", "camera[door].roi"),
             ("deadline-ms = 100", "fit = \"centre-crop\"", "camera[door].fit"),
             ("deadline-ms = 100", "rotation = 90", "camera[door].rotation"),

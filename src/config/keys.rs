@@ -110,7 +110,44 @@ pub const KEYS: &[Key] = &[
         "",
         Unset::Required,
         "\"v4l2:/dev/video0\"",
-        "Where frames come from: `csi:N`, `v4l2:/dev/videoN`, `rtsp://...`, a video file, a folder or pattern of images, `test`, or `pipeline:...`. Passwords are never logged.",
+        "Where frames come from: `csi:N`, `v4l2:/dev/videoN`, `rtsp://...`, `http://...`, a video file, a folder or pattern of images, `test`, or \
+         `pipeline:...`, see [Sources](#sources). `${NAME}` stands for a variable of the environment, `$$` for `$`. Of an address only scheme and \
+         host are ever shown, of a `pipeline:` the names of its elements.",
+    ),
+    key(
+        "camera.user",
+        Kind::Text,
+        "",
+        Unset::Nothing("the one in the address"),
+        "\"operator\"",
+        "User name of an `rtsp` or `http` source, if it does not stand in the address.",
+    ),
+    key(
+        "camera.password-file",
+        Kind::Path,
+        "",
+        Unset::Nothing("the password in the address"),
+        "\"/etc/squint/door.password\"",
+        "File that holds the password of an `rtsp` or `http` source, and nothing else. It is read each time the camera is opened. See \
+         [Passwords](#passwords).",
+    ),
+    key(
+        "camera.credential",
+        Kind::Text,
+        "",
+        Unset::Nothing("the password in the address"),
+        "\"door\"",
+        "Name of the systemd credential that holds the password (`LoadCredential=` in the unit), in place of `password-file`.",
+    ),
+    key(
+        "camera.transport",
+        Kind::Word(&["auto", "tcp", "udp", "multicast", "http"]),
+        "",
+        Unset::Text("auto"),
+        "\"udp\"",
+        "How the packets of an `rtsp` source travel. `auto`: over TCP; a camera that refuses it, or sends nothing, is asked for UDP, then for \
+         multicast, and what worked is tried first the next time. `http`: RTSP in HTTP. `rtspt://`, `rtspu://` and `rtsph://` say the same in the \
+         address.",
     ),
     key(
         "camera.roi",

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::{scrubbed, shown};
+use super::problem::shown;
 use super::read::Reading;
 use super::spending::{RawBudget, RawTelemetry};
 use super::{Camera, Config, Control, Engines, Folders, Output, OutputFile, Pace, Runtime, Stdout};
 use crate::frame::{Fit, Framing, Roi, Rotation};
 use crate::policy::Reuse;
-use crate::source::SourceSpec;
+use crate::source::{self, Login, PasswordAt, Secret, SourceSpec, Transport};
 
 /// Longest path of a unix socket, bytes (Linux: `sun_path` has 108, the last is 0).
 const SOCKET_PATH: usize = 107;
@@ -47,6 +47,13 @@ struct RawCamera {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<String>,
+    transport: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     roi: Option<[f32; 4]>,
     fit: String,
@@ -205,21 +212,35 @@ impl RawCamera {
             }
         };
         let typed = self.source?;
+        let typed = match source::expand(&typed, &|name| reading.variable(name)) {
+            Ok(typed) => typed,
+            Err(what) => {
+                reading.problem(&place("source"), None, &what, None);
+                return None;
+            }
+        };
         let source = match typed.parse::<SourceSpec>() {
             Ok(source) => source,
             Err(message) => {
-                reading.problem(&place("source"), None, &format!("cannot be used: {}", scrubbed(&message, &typed)), None);
+                reading.problem(&place("source"), None, &format!("cannot be used: {}", message.replace('\n', " ")), None);
                 return None;
             }
         };
         let images = matches!(source, SourceSpec::Images { .. });
-        // `rtsp//user:password@...` would pass for a file, and its password for a part of the name.
-        if !source.is_live() && typed.trim_start().to_lowercase().starts_with("rtsp") && typed.contains('@') {
+        // `rtsp//user@...` would pass for a file.
+        if matches!(source, SourceSpec::File { .. }) && typed.trim_start().to_lowercase().starts_with("rtsp") && typed.contains('@')
+        {
             let value = Some(format!("\"{}\"", shown(&typed)));
             let hint = Some("an address starts with rtsp:// or rtsps://".into());
             reading.problem(&place("source"), value, "looks like a mistyped address", hint);
             return None;
         }
+        let login = login(&source, self.user, self.password_file, self.credential, &mut |key, what, hint| {
+            reading.problem(&place(key), None, what, Some(hint.into()));
+        });
+        let (source, transport) = transport(source, &self.transport, &mut |what, hint| {
+            reading.problem(&place("transport"), Some(format!("\"{}\"", self.transport)), what, Some(hint.into()));
+        });
         let pace = match self.pace.as_deref() {
             Some("fast") => Pace::Fast,
             Some(_) => Pace::Realtime,
@@ -254,6 +275,8 @@ impl RawCamera {
         let camera = Camera {
             name: self.name.into(),
             source,
+            login,
+            transport,
             framing: Framing {
                 roi,
                 fit: if self.fit == "centre-crop" { Fit::CentreCrop } else { Fit::Whole },
@@ -277,6 +300,76 @@ impl RawCamera {
                 .and_then(|reuse| Some(Reuse { max_change: reuse.max_change?, max_age: Duration::from_millis(reuse.max_age_ms) })),
         };
         Some((index, camera))
+    }
+}
+
+/// User and password that do not stand in the address.
+fn login(
+    source: &SourceSpec,
+    user: Option<String>,
+    file: Option<PathBuf>,
+    credential: Option<String>,
+    wrong: &mut dyn FnMut(&str, &str, &str),
+) -> Login {
+    let Some(address) = source.address() else {
+        let keys = [("user", user.is_some()), ("password-file", file.is_some()), ("credential", credential.is_some())];
+        if let Some((key, _)) = keys.into_iter().find(|(_, given)| *given) {
+            let hint = "only rtsp and http addresses have a login; in a `pipeline:` write `${NAME}`, a variable of the environment";
+            wrong(key, "does not fit this source", hint);
+        }
+        return Login::default();
+    };
+    if user.is_some() && address.user().is_some() {
+        wrong("user", "stands in the address too", "leave one of the two out");
+    }
+    let password = match (file, credential) {
+        (Some(_), Some(_)) => {
+            wrong("credential", "stands beside `password-file`", "leave one of the two out");
+            None
+        }
+        (Some(path), None) => Some(("password-file", PasswordAt::File(path))),
+        (None, Some(name)) => {
+            let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if name.len() > 255 || name.starts_with('.') || !name.chars().all(good) {
+                wrong(
+                    "credential",
+                    "must be 1 to 255 letters, digits, `-`, `_` or `.`",
+                    "it is the name in LoadCredential=NAME:PATH",
+                );
+            }
+            Some(("credential", PasswordAt::Credential(name)))
+        }
+        (None, None) => None,
+    };
+    if let Some((key, _)) = &password {
+        if address.has_password() {
+            wrong(key, "stands beside a password in the address", "leave one of the two out");
+        } else if user.is_none() && address.user().is_none() {
+            wrong(key, "needs a user name", "write `user`, or user@ in the address");
+        }
+    } else if user.is_some() && !address.has_password() && address.user().is_none() {
+        wrong("user", "needs a password", "write `password-file` or `credential`");
+    }
+    Login { user: user.map(Secret::new), password: password.map(|(_, at)| at) }
+}
+
+/// The transport, from its key or from the scheme of the address.
+fn transport(source: SourceSpec, key: &str, wrong: &mut dyn FnMut(&str, &str)) -> (SourceSpec, Transport) {
+    let asked = Transport::named(key).unwrap_or_default();
+    match source {
+        SourceSpec::Rtsp { url, transport: None } => (SourceSpec::Rtsp { url, transport: None }, asked),
+        SourceSpec::Rtsp { url, transport: Some(named) } => {
+            if asked != Transport::Auto && asked != named {
+                wrong("is not what the scheme of the address says", "leave one of the two out: rtsp:// leaves it to `transport`");
+            }
+            (SourceSpec::Rtsp { url, transport: None }, named)
+        }
+        other => {
+            if asked != Transport::Auto {
+                wrong("does not fit this source", "it is for rtsp addresses");
+            }
+            (other, Transport::Auto)
+        }
     }
 }
 
@@ -348,11 +441,28 @@ impl RawConfig {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let camera = |camera: &Camera| RawCamera {
             name: camera.name.to_string(),
-            source: Some(match &camera.source {
-                SourceSpec::Rtsp { url } if secrets => url.reveal().to_owned(),
+            source: Some(source::unexpanded(&match &camera.source {
+                SourceSpec::Rtsp { url, .. } | SourceSpec::Http { url, .. } if secrets => url.reveal(),
                 SourceSpec::Pipeline { text } if secrets => format!("pipeline:{}", text.reveal()),
+                // Only what ends like a film's may be read at full speed.
+                SourceSpec::Http { url, film: true } => format!("{url}/***.mp4"),
                 other => other.to_string(),
-            }),
+            })),
+            user: match &camera.login.user {
+                Some(user) if secrets => Some(user.reveal().to_owned()),
+                // It may stand in the address, which is not printed.
+                Some(_) => Some("***".into()),
+                None => camera.login.password.as_ref().filter(|_| !secrets).map(|_| "***".into()),
+            },
+            password_file: match &camera.login.password {
+                Some(PasswordAt::File(path)) => Some(path.clone()),
+                _ => None,
+            },
+            credential: match &camera.login.password {
+                Some(PasswordAt::Credential(name)) => Some(name.clone()),
+                _ => None,
+            },
+            transport: camera.transport.as_str().into(),
             roi: camera.framing.roi.map(|roi| [roi.x, roi.y, roi.width, roi.height]),
             fit: match camera.framing.fit {
                 Fit::Whole => "whole".into(),

@@ -41,6 +41,8 @@ pub(super) struct Reading {
     /// Names of the cameras, as far as they have one.
     names: Vec<Option<String>>,
     odd_keys: bool,
+    /// For `${NAME}` in sources.
+    environment: Vec<(OsString, OsString)>,
     problems: Vec<(Option<usize>, String, ConfigProblem)>,
 }
 
@@ -57,6 +59,7 @@ impl Reading {
             origins: HashMap::new(),
             names: Vec::new(),
             odd_keys: false,
+            environment: environment.into_iter().collect(),
             problems: Vec::new(),
         };
         let text = file.map_or("", |(_, text)| text);
@@ -71,11 +74,17 @@ impl Reading {
                 if reading.odd_keys {
                     None
                 } else {
-                    reading.layered(text, cameras, environment, flags).and_then(|top| reading.checked(top))
+                    reading.layered(text, cameras, reading.environment.clone(), flags).and_then(|top| reading.checked(top))
                 }
             }
         };
         (reading, raw)
+    }
+
+    /// What the environment says of `name`; nothing if it is not UTF-8.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let (_, value) = self.environment.iter().find(|(known, _)| known == name)?;
+        value.to_str().map(str::to_owned)
     }
 
     /// Notes the line of every key and table; returns the number of cameras.

@@ -118,7 +118,7 @@ impl Page {
         let colour = match camera.state {
             CameraPhase::Delivering => GREEN,
             CameraPhase::Opening | CameraPhase::Ended => DIM,
-            CameraPhase::Retrying => RED,
+            CameraPhase::Retrying | CameraPhase::Refused => RED,
         };
         let word = self.paint(colour, &format!("{:<10}", camera.state.name()));
         let fps = rate(count.and_then(|count| count.fps_10s));
@@ -132,7 +132,7 @@ impl Page {
             camera.losses,
         ));
         let mut more = Vec::new();
-        if let Some(next) = camera.next_try_s.filter(|_| camera.state == CameraPhase::Retrying) {
+        if let Some(next) = camera.next_try_s.filter(|_| matches!(camera.state, CameraPhase::Retrying | CameraPhase::Refused)) {
             more.push(format!("next try in {}", human(next)));
         }
         let reasons = DropReason::ALL.into_iter().filter(|why| camera.drops.get(*why) > 0);

@@ -122,6 +122,8 @@ words! {
         Retrying "retrying",
         /// A finite source that has come to its end.
         Ended "ended",
+        /// The camera does not let this user in; asked again after minutes, or at a reload.
+        Refused "refused",
     }
 }
 

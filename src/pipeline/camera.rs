@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{debug, info, warn};
 
 use crate::events;
@@ -16,7 +16,7 @@ use crate::features::{self, Scratch};
 use crate::frame::{Frame, Framing};
 use crate::observe::CameraPhase;
 use crate::report::DropReason;
-use crate::source::{Backoff, FrameSource, SourceError};
+use crate::source::{Backoff, FIRST_REFUSAL, FrameSource, LONGEST_REFUSAL, SourceError};
 
 use super::clock::{Clock, Stop};
 use super::dispatch::Dispatcher;
@@ -29,13 +29,22 @@ pub(super) struct Knobs {
     stall_after: AtomicU64,
     stale_after: AtomicU64,
     retry_cap: AtomicU64,
+    /// Somebody has mended the login.
+    again: (Sender<()>, Receiver<()>),
 }
 
 impl Knobs {
     pub(super) fn new(tuning: &Tuning) -> Self {
-        let knobs = Self { stall_after: AtomicU64::new(0), stale_after: AtomicU64::new(0), retry_cap: AtomicU64::new(0) };
+        let zero = || AtomicU64::new(0);
+        let knobs = Self { stall_after: zero(), stale_after: zero(), retry_cap: zero(), again: bounded(1) };
         knobs.set(tuning);
         knobs
+    }
+
+    /// A pause after a refused login ends now.
+    pub(super) fn try_again(&self) {
+        // One that waits already stands for this one, too.
+        let _ = self.again.0.try_send(());
     }
 
     /// From the next frame, or the next pause, on.
@@ -122,15 +131,27 @@ impl CameraThread {
 
     fn keep_alive(&mut self, progress: &mut Progress) -> Result<(), SourceError> {
         let mut scratch = Scratch::default();
+        let mut refusals = Backoff::from(FIRST_REFUSAL);
         while !self.stop.is_stopped() && self.frames_left(progress) > 0 {
             let lost = match self.run_once(&mut scratch, progress) {
                 Ok(()) => break,
+                Err(error @ SourceError::OtherWay { .. }) => {
+                    info!(event = events::CAMERA_OTHER_WAY, camera = *self.name; "{}: {error}", self.name);
+                    continue;
+                }
                 Err(error) if !self.live => return Err(error),
                 Err(error) => error,
             };
             if self.stop.is_stopped() {
                 break;
             }
+            if let SourceError::Refused { .. } = lost {
+                if !self.wait_outside(&lost, &mut refusals) {
+                    break;
+                }
+                continue;
+            }
+            refusals.reset();
             let pause = self.backoff.pause(self.knobs.retry_cap());
             self.ledger.retry(pause);
             self.pulse.begin(Doing::Resting, pause + self.hang_after);
@@ -145,10 +166,37 @@ impl CameraThread {
         Ok(())
     }
 
+    /// The camera does not let this user in. Many lock the account after a few wrong logins, for everybody: the pauses are long, and end
+    /// early only when somebody reloads. Said once. False if told to stop.
+    fn wait_outside(&self, refused: &SourceError, refusals: &mut Backoff) -> bool {
+        let is_first = *refusals == Backoff::from(FIRST_REFUSAL);
+        let pause = refusals.pause(LONGEST_REFUSAL);
+        self.ledger.refused(pause);
+        self.pulse.begin(Doing::Resting, pause.saturating_add(self.hang_after));
+        let minutes = pause.as_secs() / 60;
+        if is_first {
+            warn!(
+                event = events::CAMERA_REFUSED, camera = *self.name, reason = refused.word();
+                "{}: {refused}; so that the account is not locked the next try comes in {minutes} min, later ones after up to {} min",
+                self.name, LONGEST_REFUSAL.as_secs() / 60
+            );
+        } else {
+            debug!("{}: {refused}; next try in {minutes} min", self.name);
+        }
+        let begun = self.clock.now();
+        let goes_on = self.clock.rest(pause, &self.stop, &self.knobs.again.1);
+        if self.clock.now().saturating_duration_since(begun) < pause {
+            refusals.reset(); // somebody asked for it: another login, perhaps
+        }
+        goes_on
+    }
+
     /// Opens the source and works until it ends or fails. Never retries, never sleeps.
     fn run_once(&mut self, scratch: &mut Scratch, progress: &mut Progress) -> Result<(), SourceError> {
         self.ledger.enter(CameraPhase::Opening);
         self.pulse.begin(Doing::Opening, CAMERA_LIMIT);
+        // What was asked for before is about to be done.
+        let _ = self.knobs.again.1.try_recv();
         let mut source = (self.opener)()?;
         self.stop.register(self.index, source.stopper());
         let Progress { next, no_frames, .. } = *progress;

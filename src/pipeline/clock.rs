@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 
 use crate::source::Stopper;
 
@@ -98,6 +98,10 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Instant;
     /// Waits; false if woken by `stop`.
     fn sleep(&self, pause: Duration, stop: &Stop) -> bool;
+    /// Waits, or until something comes over `again`; false if woken by `stop`. A clock that does not really wait need not heed it.
+    fn rest(&self, pause: Duration, stop: &Stop, _again: &Receiver<()>) -> bool {
+        self.sleep(pause, stop)
+    }
 }
 
 /// The machine's clock.
@@ -110,6 +114,14 @@ impl Clock for MachineClock {
 
     fn sleep(&self, pause: Duration, stop: &Stop) -> bool {
         matches!(stop.signal().recv_timeout(pause), Err(RecvTimeoutError::Timeout))
+    }
+
+    fn rest(&self, pause: Duration, stop: &Stop, again: &Receiver<()>) -> bool {
+        select! {
+            recv(stop.signal()) -> _ => false,
+            recv(again) -> _ => true,
+            default(pause) => true,
+        }
     }
 }
 
@@ -141,5 +153,13 @@ mod tests {
         stop.register(0, waker(&woken));
         assert_eq!(woken.load(Ordering::SeqCst), 2, "a late source is woken at once");
         assert!(stop.is_stopped() && !MachineClock.sleep(Duration::from_secs(60), &stop));
+        assert!(!MachineClock.rest(Duration::from_secs(60), &stop, &crossbeam_channel::never()));
+    }
+
+    #[test]
+    fn a_long_rest_ends_as_soon_as_somebody_asks_for_another_try() {
+        let (ask, again) = bounded(1);
+        ask.send(()).expect("there is room");
+        assert!(MachineClock.rest(Duration::from_secs(3600), &Stop::new(), &again), "not by the stop");
     }
 }

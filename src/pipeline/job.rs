@@ -279,12 +279,19 @@ impl Ledger {
         self.enter(CameraPhase::Retrying);
     }
 
+    /// It does not let this user in, and is asked again after `pause`.
+    pub(crate) fn refused(&self, pause: Duration) {
+        self.retry(pause);
+        self.phase.store(CameraPhase::Refused as u8, Ordering::Relaxed);
+    }
+
     /// How it is: the phase, for how long, and, if it waits for another try, the time left until then.
     pub(crate) fn phase(&self) -> (CameraPhase, Duration, Option<Duration>) {
         let phase = CameraPhase::ALL.get(usize::from(self.phase.load(Ordering::Relaxed))).copied().unwrap_or(CameraPhase::Ended);
         let since = self.zero.elapsed().saturating_sub(Duration::from_nanos(self.since.load(Ordering::Relaxed)));
         let pause = Duration::from_nanos(self.pause.load(Ordering::Relaxed));
-        (phase, since, (phase == CameraPhase::Retrying).then(|| pause.saturating_sub(since)))
+        let waits = matches!(phase, CameraPhase::Retrying | CameraPhase::Refused);
+        (phase, since, waits.then(|| pause.saturating_sub(since)))
     }
 
     /// How often it was lost.

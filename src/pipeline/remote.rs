@@ -162,6 +162,13 @@ impl Remote {
         self.0.house.dispatcher.tune(index, tuning.deadline, tuning.reuse);
     }
 
+    /// The camera at `index` is opened at once, if it waits because it refused the login.
+    pub fn try_again(&self, index: usize) {
+        if let Some(pool) = self.0.pools.get(index) {
+            pool.knobs.try_again();
+        }
+    }
+
     /// The mode and the engines on duty; nothing once the pipeline has come to its end.
     pub fn engines(&self) -> Option<(Mode, Vec<EngineState>)> {
         self.0.house.dispatcher.state()

@@ -1,4 +1,5 @@
-//! How long to wait before opening a lost source again: doubling pauses up to a cap, back to the first after a frame.
+//! How long to wait before opening a lost source again: doubling pauses up to a cap, back to the first after a frame. A camera
+//! that refuses the login is asked again after minutes, so that its account is not locked: many lock it after five tries.
 //!
 //! Pure: it says how long, somebody else waits. No jitter: the cameras of one board do not share a server that a
 //! simultaneous knock would hurt, and equal pauses make logs and tests readable.
@@ -7,16 +8,28 @@ use std::time::Duration;
 
 /// The first pause.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The first pause after a camera has refused the login.
+pub const FIRST_REFUSAL: Duration = Duration::from_secs(120);
+/// The longest such pause.
+pub const LONGEST_REFUSAL: Duration = Duration::from_secs(3600);
 
 /// Pauses of 250 ms, 500 ms, 1 s and so on, never above a cap. There is no last try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backoff {
+    first: Duration,
     pause: Duration,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { pause: FIRST_PAUSE }
+        Self::from(FIRST_PAUSE)
+    }
+}
+
+impl From<Duration> for Backoff {
+    /// Begins with this pause.
+    fn from(first: Duration) -> Self {
+        Self { first, pause: first }
     }
 }
 
@@ -30,7 +43,7 @@ impl Backoff {
 
     /// A frame came: the next pause is the first again.
     pub fn reset(&mut self) {
-        self.pause = FIRST_PAUSE;
+        self.pause = self.first;
     }
 }
 
@@ -60,6 +73,15 @@ mod tests {
     #[test]
     fn a_cap_below_the_first_pause_is_the_pause() {
         assert_eq!(millis(&mut Backoff::default(), 2, Duration::from_millis(100)), [100, 100]);
+    }
+
+    #[test]
+    fn a_refused_login_is_tried_again_after_minutes_and_at_most_once_an_hour() {
+        let mut refused = Backoff::from(FIRST_REFUSAL);
+        let minutes: Vec<_> = millis(&mut refused, 7, LONGEST_REFUSAL).into_iter().map(|ms| ms / 60_000).collect();
+        assert_eq!(minutes, [2, 4, 8, 16, 32, 60, 60]);
+        refused.reset();
+        assert_eq!(refused.pause(LONGEST_REFUSAL), FIRST_REFUSAL);
     }
 
     #[test]

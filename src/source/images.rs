@@ -141,9 +141,11 @@ impl FrameSource for Images {
 pub fn decode_image(path: &Path) -> Result<Frame, SourceError> {
     let name: Arc<str> = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    decode(path)
-        .and_then(|picture| frame(picture, CameraId(0), 0, name.clone()))
-        .map_err(|reason| SourceError::Unreadable { origin: folder.display().to_string(), file: name, reason })
+    decode(path).and_then(|picture| frame(picture, CameraId(0), 0, name.clone())).map_err(|reason| SourceError::Unreadable {
+        origin: folder.display().to_string(),
+        file: name,
+        reason,
+    })
 }
 
 fn frame(picture: Picture, camera: CameraId, sequence: u64, name: Arc<str>) -> Result<Frame, String> {
@@ -160,5 +162,11 @@ pub(super) fn count(pattern: &str) -> Option<u64> {
 /// The names of their frames, in order.
 pub(super) fn names(pattern: &str) -> Option<Vec<String>> {
     let listing = list(pattern).ok()?;
-    Some(listing.files.iter().map(|file| file.strip_prefix(&listing.folder).unwrap_or(file).to_string_lossy().into_owned()).collect())
+    Some(
+        listing
+            .files
+            .iter()
+            .map(|file| file.strip_prefix(&listing.folder).unwrap_or(file).to_string_lossy().into_owned())
+            .collect(),
+    )
 }

@@ -8,8 +8,9 @@
 
 use gstreamer as gst;
 
-use super::secret::{Secret, with_encoded_login};
-use super::{OpenRequest, SourceError, SourceSpec};
+use super::formats::COMPRESSED;
+use super::secret::Secret;
+use super::{OpenRequest, SourceError, SourceSpec, Transport};
 use crate::config::Pace;
 
 /// Formats that [`crate::frame::PixelFormat`] reads as they are. videoconvert passes them through untouched.
@@ -44,17 +45,32 @@ pub fn pipeline_text(request: &OpenRequest, have: &dyn Fn(&str) -> bool) -> Secr
         }
         SourceSpec::V4l2 { .. } => {
             let wish = format!("width={width},height={height},framerate={rate}");
+            let (kinds, decoder) = match request.bayer {
+                true => (vec!["video/x-bayer"], "bayer2rgb".to_owned()),
+                false => (["video/x-raw", "image/jpeg"].into_iter().chain(COMPRESSED).collect(), decoded(have)),
+            };
             // A wish the user did not utter is only a preference: behind it, whatever the camera has.
-            let else_any = if request.size.is_none() && request.rate_hz.is_none() { ";video/x-raw;image/jpeg" } else { "" };
-            let caps = format!("capsfilter caps=\"video/x-raw,{wish};image/jpeg,{wish}{else_any}\"");
-            format!("v4l2src name={FROM} do-timestamp=true ! {caps} ! {}", decoded(have))
+            let mut caps: Vec<_> = kinds.iter().map(|kind| format!("{kind},{wish}")).collect();
+            if request.size.is_none() && request.rate_hz.is_none() {
+                caps.extend(kinds.iter().map(|kind| (*kind).to_owned()));
+            }
+            format!("v4l2src name={FROM} do-timestamp=true ! capsfilter caps=\"{}\" ! {decoder}", caps.join(";"))
         }
         SourceSpec::Rtsp { .. } => {
+            let protocols = format!("protocols={}", request.transport.protocols());
+            // Squint notices itself that nothing comes; the kernel's own room for packets is too small for large key frames.
+            let over_udp = matches!(request.transport, Transport::Udp | Transport::Multicast);
+            let udp: &[&str] = if over_udp { &["timeout=0", "udp-buffer-size=2097152"] } else { &[] };
             // Never drop-on-latency: it throws away what later pictures are made of. What comes too late is dropped as pictures.
-            let wishes = ["latency=100", "protocols=tcp"];
+            let wishes = ["latency=100", protocols.as_str()].into_iter().chain(udp.iter().copied());
             let known = |wish: &&str| have(&format!("rtspsrc:{}", wish.split('=').next().unwrap_or_default()));
-            let set: String = wishes.into_iter().filter(known).map(|wish| format!(" {wish}")).collect();
+            let set: String = wishes.filter(known).map(|wish| format!(" {wish}")).collect();
             format!("rtspsrc name={FROM}{set} ! application/x-rtp,media=video ! {}", decoded(have))
+        }
+        SourceSpec::Http { film, .. } => {
+            // A stream that broke off is not taken up at the byte where it was; the camera's thread opens it again.
+            let once = if !film && have("souphttpsrc:retries") { " retries=0" } else { "" };
+            format!("souphttpsrc name={FROM}{once} ! {}", decoded(have))
         }
         SourceSpec::File { .. } => format!("filesrc name={FROM} ! {}", decoded(have)),
         SourceSpec::Test => {
@@ -66,8 +82,8 @@ pub fn pipeline_text(request: &OpenRequest, have: &dyn Fn(&str) -> bool) -> Secr
     };
     // A clip at its own pace waits for the clock; one at full speed waits for whoever takes its frames.
     let manner = match (&request.source, request.pace) {
-        (SourceSpec::File { .. }, Pace::Realtime) => "drop=true max-buffers=1 sync=true",
-        (SourceSpec::File { .. }, Pace::Fast) => "drop=false max-buffers=2 sync=false",
+        (SourceSpec::File { .. } | SourceSpec::Http { .. }, Pace::Realtime) => "drop=true max-buffers=1 sync=true",
+        (SourceSpec::File { .. } | SourceSpec::Http { film: true, .. }, Pace::Fast) => "drop=false max-buffers=2 sync=false",
         _ => "drop=true max-buffers=1 sync=false",
     };
     let formats = match &request.source {
@@ -92,13 +108,30 @@ fn turned(source: &SourceSpec, have: &dyn Fn(&str) -> bool) -> &'static str {
     if asks && have("videoflip:video-direction") { " ! videoflip video-direction=auto" } else { "" }
 }
 
-/// Property and value to set on the element `from`.
-pub(super) fn from_setting(source: &SourceSpec) -> Option<(&'static str, String)> {
-    match source {
-        SourceSpec::V4l2 { device } => Some(("device", device.to_str()?.into())),
-        SourceSpec::File { path } => Some(("location", path.to_str()?.into())),
-        SourceSpec::Rtsp { url } => Some(("location", with_encoded_login(url.reveal()))),
-        _ => None,
+/// Properties and values to set on the element `from`.
+pub(super) fn from_settings(request: &OpenRequest) -> Vec<(&'static str, String)> {
+    let text = |path: &std::path::Path| path.to_str().map(str::to_owned);
+    match &request.source {
+        SourceSpec::V4l2 { device } => text(device).map(|device| ("device", device)).into_iter().collect(),
+        SourceSpec::File { path } => text(path).map(|path| ("location", path)).into_iter().collect(),
+        // The login in the address is sent once; rtspsrc sends one in `user-id` and `user-pw` up to eight times in a row.
+        SourceSpec::Rtsp { url, .. } => vec![(
+            "location",
+            url.reveal_as(match (request.transport, url.scheme()) {
+                (Transport::Http, "rtsps") => "rtspsh",
+                (Transport::Http, _) => "rtsph",
+                (_, scheme) => scheme,
+            }),
+        )],
+        SourceSpec::Http { url, .. } => {
+            let mut settings = vec![("location", url.without_login().reveal())];
+            if let Some(user) = url.user() {
+                settings.push(("user-id", user.to_owned()));
+                settings.push(("user-pw", url.password().unwrap_or_default().to_owned()));
+            }
+            settings
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -146,30 +179,35 @@ const GOOD: &str = "gstreamer1.0-plugins-good";
 const BAD: &str = "gstreamer1.0-plugins-bad";
 const LIBAV: &str = "gstreamer1.0-libav";
 const NVIDIA: &str = "nvidia-l4t-gstreamer";
-const EVERY: &[&str] = &["csi", "v4l2", "rtsp", "file", "test", "pipeline"];
+const EVERY: &[&str] = &["csi", "v4l2", "rtsp", "http", "file", "test", "pipeline"];
 
-const NEEDS: [Need; 15] = [
+const NEEDS: [Need; 20] = [
     need(EVERY, &["appsink"], BASE, false),
     need(EVERY, &["videoconvert"], BASE, false),
     need(&["csi"], &["nvarguscamerasrc"], NVIDIA, false),
     need(&["csi"], &["nvvidconv"], NVIDIA, false),
     need(&["v4l2"], &["v4l2src"], GOOD, false),
-    need(&["v4l2", "rtsp", "file"], &["decodebin"], BASE, false),
-    need(&["v4l2"], &["jpegdec", "nvjpegdec", "nvv4l2decoder"], GOOD, true),
+    need(&["v4l2", "rtsp", "http", "file"], &["decodebin"], BASE, false),
+    need(&["v4l2", "http"], &["jpegdec", "nvjpegdec", "nvv4l2decoder"], GOOD, true),
+    need(&["v4l2"], &["bayer2rgb"], BAD, true),
+    need(&["http"], &["souphttpsrc"], GOOD, false),
+    need(&["http"], &["multipartdemux"], GOOD, true),
+    need(&["http"], &["hlsdemux", "hlsdemux2"], BAD, true),
+    need(&["v4l2", "http"], &["tsdemux"], BAD, true),
     need(&["rtsp"], &["rtspsrc"], GOOD, false),
     need(&["rtsp"], &["rtpbin"], GOOD, false),
     need(&["rtsp"], &["rtph264depay"], GOOD, true),
     need(&["file"], &["filesrc"], "libgstreamer1.0-0", false),
-    need(&["file"], &["qtdemux"], GOOD, true),
-    need(&["rtsp", "file"], &["h264parse"], BAD, true),
-    need(&["rtsp", "file"], &["nvv4l2decoder", "avdec_h264", "vah264dec", "nvh264dec", "openh264dec"], LIBAV, true),
+    need(&["http", "file"], &["qtdemux"], GOOD, true),
+    need(&["v4l2", "rtsp", "http", "file"], &["h264parse"], BAD, true),
+    need(&["v4l2", "rtsp", "http", "file"], &["nvv4l2decoder", "avdec_h264", "vah264dec", "nvh264dec", "openh264dec"], LIBAV, true),
     need(&["test"], &["videotestsrc"], BASE, false),
 ];
 
 /// One line of `squint doctor` about GStreamer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElementCheck {
-    /// Kind of source: `csi`, `v4l2`, `rtsp`, `file`, `test` or `pipeline`. Images need none.
+    /// Kind of source: `csi`, `v4l2`, `rtsp`, `http`, `file`, `test` or `pipeline`. Images need none.
     pub source: &'static str,
     /// Any one of these will do.
     pub one_of: &'static [&'static str],
@@ -202,6 +240,7 @@ pub(super) fn missing(source: &SourceSpec, have: &dyn Fn(&str) -> bool) -> Optio
         SourceSpec::Csi { .. } => "csi",
         SourceSpec::V4l2 { .. } => "v4l2",
         SourceSpec::Rtsp { .. } => "rtsp",
+        SourceSpec::Http { .. } => "http",
         SourceSpec::File { .. } => "file",
         SourceSpec::Images { .. } => return None,
         SourceSpec::Test => "test",
@@ -241,8 +280,9 @@ mod tests {
     }
 
     const X86: &[&str] =
-        &["avdec_h264", "rtspsrc:latency", "rtspsrc:protocols", "rtspsrc:drop-on-latency", "videoflip:video-direction"];
-    const JETSON: &[&str] = &["nvvidconv", "nvv4l2decoder", "nvarguscamerasrc", "rtspsrc:latency"];
+        &["avdec_h264", "rtspsrc:latency", "rtspsrc:drop-on-latency", "rtspsrc:protocols", "videoflip:video-direction"];
+    const NEW_SOUP: &[&str] = &["souphttpsrc:retries"];
+    const JETSON: &[&str] = &["nvvidconv", "nvv4l2decoder", "nvarguscamerasrc", "rtspsrc:latency", "rtspsrc:protocols"];
     const TURNED: &str = " ! videoconvert ! videoflip video-direction=auto";
     fn tail(formats: &str) -> String {
         let sink = "appsink name=squint drop=true max-buffers=1 sync=false emit-signals=false enable-last-sample=false";
@@ -273,12 +313,20 @@ mod tests {
         let test = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=RGB,width=640,height=480,framerate=30/1";
         assert_eq!(text("test", as_is, X86), format!("{test}{any_format}"));
         let raw = "width=640,height=480,framerate=30/1";
-        let any = format!("video/x-raw,{raw};image/jpeg,{raw};video/x-raw;image/jpeg");
+        let kinds: Vec<_> = ["video/x-raw", "image/jpeg"].into_iter().chain(COMPRESSED).collect();
+        let with = |wish: &str| kinds.iter().map(|kind| format!("{kind},{wish}")).collect::<Vec<_>>().join(";");
+        let any = format!("{};{}", with(raw), kinds.join(";"));
         let v4l2 = "v4l2src name=from do-timestamp=true ! capsfilter caps";
         assert_eq!(text("/dev/video0", as_is, X86), format!("{v4l2}=\"{any}\" ! decodebin{yuv}"));
         let asked = text("/dev/video0", |r| (r.size, r.rate_hz) = (Some((1280, 720)), Some(29.97)), X86);
         let wish = "width=1280,height=720,framerate=30000/1001";
-        assert_eq!(asked, format!("{v4l2}=\"video/x-raw,{wish};image/jpeg,{wish}\" ! decodebin{yuv}"));
+        assert_eq!(asked, format!("{v4l2}=\"{}\" ! decodebin{yuv}", with(wish)));
+        let bayer = text("/dev/video0", |r| r.bayer = true, X86);
+        assert_eq!(bayer, format!("{v4l2}=\"video/x-bayer,{raw};video/x-bayer\" ! bayer2rgb{yuv}"));
+        let http = "souphttpsrc name=from ! decodebin";
+        assert!(text("http://c/1", as_is, X86).starts_with(http) && text("http://c/1.mp4", as_is, X86).starts_with(http));
+        let (camera, film) = (text("http://c/1", as_is, NEW_SOUP), text("http://c/1.mp4", as_is, NEW_SOUP));
+        assert!(camera.contains("from retries=0 !") && camera.contains("sync=true") && !film.contains("retries"), "{camera}");
         assert_eq!(text("pipeline:fakesrc ! x !", as_is, X86), format!("fakesrc ! x{any_format}"));
         assert_eq!(text("photos/*.jpg", as_is, X86), "");
     }
@@ -317,6 +365,10 @@ mod tests {
         let rtsp: SourceSpec = "rtsp://c".parse().unwrap();
         assert_eq!(missing(&rtsp, &|name| name != "rtspsrc").unwrap(), "needs rtspsrc: apt-get install gstreamer1.0-plugins-good");
         assert_eq!(missing(&rtsp, &|name| !name.starts_with("av")), None, "a decoder may not be needed");
+        let http: SourceSpec = "http://c/1".parse().unwrap();
+        let says = missing(&http, &|name| name != "souphttpsrc").unwrap();
+        assert_eq!(says, "needs souphttpsrc: apt-get install gstreamer1.0-plugins-good");
+        assert!(install("bayer2rgb").ends_with("apt-get install gstreamer1.0-plugins-bad"));
         assert_eq!(install("avdec_h264"), "needs avdec_h264: apt-get install gstreamer1.0-libav");
         assert!(install("quux").contains("gst-inspect-1.0 quux"));
     }
@@ -333,8 +385,28 @@ mod tests {
 
     #[test]
     fn an_address_is_set_apart_from_the_text_with_its_login_encoded() {
-        let spec: SourceSpec = "rtsp://a:p@ss@cam/1".parse().unwrap();
-        assert_eq!(from_setting(&spec), Some(("location", "rtsp://a:p%40ss@cam/1".into())));
-        assert!(!text("rtsp://a:p@ss@cam/1", |_| {}, X86).contains("cam"));
+        let settings = |text: &str, transport| {
+            from_settings(&OpenRequest { transport, ..OpenRequest::new(CameraId(0), text.parse().unwrap()) })
+        };
+        let rtsp = "rtsp://a:p@ss@cam/1";
+        assert_eq!(settings(rtsp, Transport::Tcp), [("location", "rtsp://a:p%40ss@cam/1".into())]);
+        assert_eq!(settings(rtsp, Transport::Http), [("location", "rtsph://a:p%40ss@cam/1".into())]);
+        let http = [("location", "http://cam/1".into()), ("user-id", "a".into()), ("user-pw", "p@ss".into())];
+        assert_eq!(settings("http://a:p@ss@cam/1", Transport::Auto), http);
+        assert!(!text(rtsp, |_| {}, X86).contains("cam"));
     }
+
+    #[test]
+    fn a_transport_is_one_protocol_and_udp_waits_for_squint_to_notice() {
+        let of = |transport| text("rtsp://c/1", |r| r.transport = transport, UDP);
+        for (transport, protocol) in [(Transport::Auto, "tcp"), (Transport::Tcp, "tcp"), (Transport::Http, "tcp+http")] {
+            assert!(of(transport).contains(&format!(" protocols={protocol} !")), "{}", of(transport));
+        }
+        for (transport, protocol) in [(Transport::Udp, "udp"), (Transport::Multicast, "udp-mcast")] {
+            let set = format!(" protocols={protocol} timeout=0 udp-buffer-size=2097152 !");
+            assert!(of(transport).contains(&set), "{}", of(transport));
+        }
+    }
+
+    const UDP: &[&str] = &["rtspsrc:protocols", "rtspsrc:timeout", "rtspsrc:udp-buffer-size"];
 }

@@ -3,21 +3,32 @@
 //! A source never retries; the feature thread of its camera does, with [`Backoff`] in between. GStreamer's own thread only
 //! offers to a one-slot mailbox.
 //!
-//! `spec` reads what the user typed, `secret` keeps passwords out of every text, `launch` turns a source into a pipeline's
-//! text and knows the packages, `stream` runs it, `probes` sees what flows through it and `keyframes` says which of that are frames, `stuck`
-//! counts what hangs, `layout` and `fault` translate what it hands over and what it complains about. `images` reads photos and needs no GStreamer at all.
+//! `spec` reads what the user typed (`address`: a network source, `expand`: variables in it), `login` finds the password,
+//! `secret` and `names` keep it out of every text, `launch` turns a source into a pipeline's text and knows the packages,
+//! `opener` opens it and remembers which way its packets came (`transport`), `stream` runs it, `probes` sees what flows through it
+//! and `keyframes` says which of that are frames, `stuck` counts what hangs, `layout` and `fault` translate what it hands over and
+//! what it complains about, `heard`, `http` and `formats` what it tells beside. `images` reads photos and needs no GStreamer at all.
 
+mod address;
 mod backoff;
+mod expand;
 mod fault;
+mod formats;
+mod heard;
+mod http;
 mod images;
 mod keyframes;
 mod launch;
 mod layout;
+mod login;
+mod names;
+mod opener;
 mod probes;
 mod secret;
 mod spare;
 mod spec;
 mod stream;
+mod transport;
 mod stuck;
 
 use std::path::PathBuf;
@@ -29,15 +40,21 @@ use gstreamer as gst;
 use crate::config::{self, Pace};
 use crate::frame::{CameraId, Frame};
 
-pub use backoff::{Backoff, FIRST_PAUSE};
+pub use address::Address;
+pub use backoff::{Backoff, FIRST_PAUSE, FIRST_REFUSAL, LONGEST_REFUSAL};
+pub(crate) use expand::{expand, unexpanded};
 pub(crate) use images::Foreign;
 pub use images::{DEFAULT_IMAGE_RATE_HZ, decode_image};
 pub use keyframes::{Episode, Notice};
 pub use launch::{ElementCheck, elements, pipeline_text};
-pub use secret::{Secret, redact};
+pub use login::{Login, PasswordAt};
+pub use opener::Opener;
+pub use secret::Secret;
+pub(crate) use secret::shown;
 pub use spec::SourceSpec;
 pub(crate) use spec::is_image;
 pub use stuck::{MOST_STUCK, stuck};
+pub use transport::Transport;
 
 /// How long the first picture of a live source may take, if nobody says otherwise: cameras that sleep answer after seconds, and key frames may
 /// be ten seconds apart.
@@ -147,6 +164,22 @@ pub enum SourceError {
         /// What it said, without secrets, and what to do about it.
         reason: String,
     },
+    /// The camera does not let this user in. The next try may cost the account, so it should come late.
+    #[error("{origin}: {reason}")]
+    Refused {
+        /// The source, without secrets.
+        origin: String,
+        /// What it said, without secrets, and what to do about it.
+        reason: String,
+    },
+    /// It has to be opened in another way, which the next opening does: no loss, and no pause is due.
+    #[error("{origin}: {reason}")]
+    OtherWay {
+        /// The source, without secrets.
+        origin: String,
+        /// Why, and what is tried.
+        reason: String,
+    },
     /// One picture cannot be read. The source is well: ask for the next one.
     #[error("{origin}: {file} is left out: {reason}")]
     Unreadable {
@@ -160,12 +193,15 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed` or `unreadable`.
+    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed`, `refused`, `other-way` or
+    /// `unreadable`.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Stalled { .. } | Self::NoPicture { .. } => "stalled",
             Self::Ended { .. } => "ended",
             Self::Failed { .. } => "failed",
+            Self::Refused { .. } => "refused",
+            Self::OtherWay { .. } => "other-way",
             Self::Unreadable { .. } | Self::LeftOut { .. } => "unreadable",
         }
     }
@@ -201,6 +237,12 @@ pub struct OpenRequest {
     pub rate_hz: Option<f32>,
     /// Width and height in pixels, asked of `csi`, `v4l2` and `test`.
     pub size: Option<(u32, u32)>,
+    /// User and password that are not in the address.
+    pub login: Login,
+    /// How the packets of an RTSP camera are to travel.
+    pub transport: Transport,
+    /// True for a V4L2 camera that is known to give Bayer pictures only.
+    pub bayer: bool,
     /// How long the first picture of a live source may take, how long such a source may be without a key frame, and for how long nothing may
     /// move in a film.
     pub open_timeout: Duration,
@@ -209,13 +251,16 @@ pub struct OpenRequest {
 impl OpenRequest {
     /// `source` as it comes: [`Pace::Realtime`], no rate or size asked for, the default time for its first picture.
     pub fn new(camera: CameraId, source: SourceSpec) -> Self {
-        Self { camera, source, pace: Pace::Realtime, rate_hz: None, size: None, open_timeout: OPEN_TIMEOUT }
+        let (login, transport, open_timeout) = (Login::default(), Transport::Auto, OPEN_TIMEOUT);
+        Self { camera, source, pace: Pace::Realtime, rate_hz: None, size: None, login, transport, bayer: false, open_timeout }
     }
 
     /// As the configuration says.
     pub fn of(camera: CameraId, settings: &config::Camera) -> Self {
-        let config::Camera { source, pace, rate_hz, size, open_timeout, .. } = settings;
-        Self { camera, source: source.clone(), pace: *pace, rate_hz: *rate_hz, size: *size, open_timeout: *open_timeout }
+        let config::Camera { source, pace, rate_hz, size, login, transport, open_timeout, .. } = settings;
+        let (source, login) = (source.clone(), login.clone());
+        let (pace, rate_hz, size, transport, open_timeout) = (*pace, *rate_hz, *size, *transport, *open_timeout);
+        Self { camera, source, pace, rate_hz, size, login, transport, bayer: false, open_timeout }
     }
 }
 
@@ -229,13 +274,7 @@ pub fn open_images_of(camera: CameraId, folder: PathBuf, files: Vec<PathBuf>) ->
     Box::new(images::Images::of(camera, folder.display().to_string(), folder, files))
 }
 
-/// Opens a source and starts it. Takes up to ten seconds where a driver hangs, usually a few milliseconds; what a camera has
-/// to complain about later (wrong password, no such host) comes with the first [`FrameSource::next`].
-///
-/// [`SourceError::Failed`] names what is missing: an element and its package, a file, a device.
+/// Opens a source once, see [`Opener::open`].
 pub fn open(request: &OpenRequest) -> Result<Box<dyn FrameSource>, SourceError> {
-    match &request.source {
-        SourceSpec::Images { pattern } => Ok(Box::new(images::Images::open(request, pattern)?)),
-        _ => Ok(Box::new(stream::Stream::open(request)?)),
-    }
+    Opener::new(request.clone()).open()
 }

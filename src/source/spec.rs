@@ -1,20 +1,31 @@
-//! What a user may write after `source =`: the seven kinds of source, parsed.
+//! What a user may write after `source =`: the eight kinds of source, parsed.
 //!
 //! Nothing is opened here. The file system is asked one thing only, what a path is ([`Kind`]), and only for texts that are
 //! neither a scheme nor decided by their ending; that question is handed in, so the rest is pure.
 
 use std::fmt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::address::Address;
+use super::names::Parts;
 use super::secret::{self, Secret};
+use super::transport::Transport;
 
 /// Endings of files that are taken for images, lower case.
 pub(super) const IMAGE_ENDINGS: [&str; 7] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp"];
 
+/// Endings of paths that are taken for films in an address, lower case.
+const FILM_ENDINGS: [&str; 14] =
+    ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "ogv", "ogg", "3gp", "mxf"];
+
+/// Folders below /dev whose files are no devices.
+const NO_DEVICES: [&str; 5] = ["/dev/shm/", "/dev/fd/", "/dev/mqueue/", "/dev/hugepages/", "/dev/std"];
+
 /// What may be written, for error texts.
-const ALLOWED: &str = "allowed are `csi:0`, `v4l2:/dev/video0`, `rtsp://...`, `rtsps://...`, the path of a video file, \
-    a folder, image or pattern of images (`photos/*.jpg`), `test`, and `pipeline:<gst-launch text>`";
+const ALLOWED: &str = "allowed are `csi:0`, `v4l2:/dev/video0`, `rtsp://...`, `rtsps://...`, `http://...`, `https://...`, \
+    the path of a video file, a folder, image or pattern of images (`photos/*.jpg`), `test`, and `pipeline:<gst-launch text>`";
 
 /// Where frames come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +35,7 @@ pub enum SourceSpec {
         /// `sensor-id`.
         sensor: u32,
     },
-    /// `v4l2:/dev/videoN`, or just `/dev/videoN`.
+    /// `v4l2:/dev/videoN`, or just a path below /dev, such as a name that udev makes.
     V4l2 {
         /// Device node.
         device: PathBuf,
@@ -32,7 +43,16 @@ pub enum SourceSpec {
     /// `rtsp://...` or `rtsps://...`.
     Rtsp {
         /// The address, which may hold a password.
-        url: Secret,
+        url: Address,
+        /// The transport that the scheme names: `rtspt`, `rtspu` and `rtsph`.
+        transport: Option<Transport>,
+    },
+    /// `http://...` or `https://...`: MJPEG and other streams, films, playlists of HLS.
+    Http {
+        /// The address, which may hold a password.
+        url: Address,
+        /// True if the path ends like a film's, which comes to an end and does not come back.
+        film: bool,
     },
     /// A video file.
     File {
@@ -54,27 +74,52 @@ pub enum SourceSpec {
 }
 
 impl SourceSpec {
-    /// True if the source goes on for ever, so that its end is a failure.
+    /// True if the source goes on for ever, so that its end is a failure. What else comes over HTTP is known only once the
+    /// server has answered.
     pub fn is_live(&self) -> bool {
-        !matches!(self, Self::File { .. } | Self::Images { .. })
+        !matches!(self, Self::File { .. } | Self::Images { .. } | Self::Http { film: true, .. })
+    }
+
+    /// The address of a network source.
+    pub fn address(&self) -> Option<&Address> {
+        match self {
+            Self::Rtsp { url, .. } | Self::Http { url, .. } => Some(url),
+            _ => None,
+        }
+    }
+
+    /// The same without user and password in its address: what it shows, whoever logs in.
+    pub(crate) fn place(&self) -> Self {
+        match self {
+            Self::Rtsp { url, transport } => Self::Rtsp { url: url.without_login(), transport: *transport },
+            Self::Http { url, film } => Self::Http { url: url.without_login(), film: *film },
+            other => other.clone(),
+        }
     }
 
     /// True if what may hang there is a camera or server in the network, and not a driver of this machine.
     pub(super) fn is_network(&self) -> bool {
-        matches!(self, Self::Rtsp { .. })
+        const ELEMENTS: [&str; 7] =
+            ["rtspsrc", "souphttpsrc", "curlhttpsrc", "uridecodebin", "tcpclientsrc", "rtmpsrc", "srtsrc"];
+        match self {
+            Self::Rtsp { .. } | Self::Http { .. } => true,
+            Self::Pipeline { text } => ELEMENTS.iter().any(|element| text.reveal().contains(element)),
+            _ => false,
+        }
     }
 }
 
 impl fmt::Display for SourceSpec {
+    /// As it is shown outside the program: of an address scheme, host and port, of a `pipeline:` the elements.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Csi { sensor } => write!(f, "csi:{sensor}"),
             Self::V4l2 { device } => write!(f, "v4l2:{}", device.display()),
-            Self::Rtsp { url } => write!(f, "{url}"),
+            Self::Rtsp { url, .. } | Self::Http { url, .. } => write!(f, "{url}"),
             Self::File { path } => write!(f, "{}", path.display()),
             Self::Images { pattern } => f.write_str(pattern),
             Self::Test => f.write_str("test"),
-            Self::Pipeline { text } => write!(f, "pipeline:{text}"),
+            Self::Pipeline { text } => write!(f, "pipeline:{}", Parts::of(text.reveal()).told()),
         }
     }
 }
@@ -83,6 +128,7 @@ impl fmt::Display for SourceSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Folder,
+    Device,
     File,
     Nothing,
 }
@@ -95,14 +141,17 @@ impl FromStr for SourceSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         parse(text.trim(), &|path| match path {
             _ if path.is_dir() => Kind::Folder,
-            _ if path.exists() => Kind::File,
-            _ => Kind::Nothing,
+            _ => match path.metadata() {
+                Ok(facts) if facts.file_type().is_char_device() => Kind::Device,
+                Ok(_) => Kind::File,
+                Err(_) => Kind::Nothing,
+            },
         })
     }
 }
 
 fn parse(text: &str, look: &dyn Fn(&Path) -> Kind) -> Result<SourceSpec, String> {
-    let refuse = |why: &str| Err(format!("source `{}`: {why}; {ALLOWED}", secret::redact_url(text)));
+    let refuse = |why: &str| Err(format!("source `{}`: {why}; {ALLOWED}", secret::shown(text)));
     if text.is_empty() {
         return refuse("nothing is written");
     }
@@ -124,9 +173,6 @@ fn parse(text: &str, look: &dyn Fn(&Path) -> Kind) -> Result<SourceSpec, String>
             false => refuse("after `v4l2:` comes the device node, such as /dev/video0"),
         };
     }
-    if text.starts_with("/dev/video") || text.starts_with("/dev/v4l/") {
-        return Ok(SourceSpec::V4l2 { device: text.into() });
-    }
     if let Some(launch) = text.strip_prefix("pipeline:") {
         // Squint links its appsink behind the text, so an end that waits for one is fine.
         let launch = launch.trim().trim_end_matches('!').trim_end();
@@ -136,17 +182,34 @@ fn parse(text: &str, look: &dyn Fn(&Path) -> Kind) -> Result<SourceSpec, String>
         };
     }
     if let Some((scheme, rest)) = text.split_once("://") {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        return match scheme.to_ascii_lowercase().as_str() {
-            "rtsp" | "rtsps" if text.contains(char::is_whitespace) => refuse("in an address, a blank is written %20"),
-            "rtsp" | "rtsps" if host.is_empty() || host.starts_with(':') => refuse("the address has no host"),
-            lower @ ("rtsp" | "rtsps") => Ok(SourceSpec::Rtsp { url: Secret::new(format!("{lower}://{rest}")) }),
-            "file" => refuse("write the path without `file://`"),
-            _ => refuse("only RTSP addresses are read directly, others through `pipeline:`"),
+        let rtsp = |scheme, transport| Ok(SourceSpec::Rtsp { url: Address::parse(scheme, rest)?, transport });
+        let http = |scheme| {
+            let url = Address::parse(scheme, rest)?;
+            Ok(SourceSpec::Http { film: is_film(Path::new(url.path())), url })
         };
+        let parsed: Result<_, String> = match scheme.to_ascii_lowercase().as_str() {
+            "rtsp" => rtsp("rtsp", None),
+            "rtsps" => rtsp("rtsps", None),
+            "rtspt" => rtsp("rtsp", Some(Transport::Tcp)),
+            "rtspu" => rtsp("rtsp", Some(Transport::Udp)),
+            "rtsph" => rtsp("rtsp", Some(Transport::Http)),
+            "rtspst" => rtsp("rtsps", Some(Transport::Tcp)),
+            "rtspsu" => rtsp("rtsps", Some(Transport::Udp)),
+            "rtspsh" => rtsp("rtsps", Some(Transport::Http)),
+            "http" => http("http"),
+            "https" => http("https"),
+            "file" => Err("write the path without `file://`".into()),
+            "onvif" => Err("write the camera's RTSP address, which its manual or its ONVIF tool tells".into()),
+            _ => Err("only RTSP and HTTP addresses are read directly, others through `pipeline:`".into()),
+        };
+        return parsed.or_else(|why| refuse(&why));
     }
-    parse_path(text, look(Path::new(text))).map_or_else(|| refuse("this is no source, and no file of that name exists"), Ok)
+    let kind = look(Path::new(text));
+    // A mistyped address would pass for a file, and its password for a part of the name.
+    if kind == Kind::Nothing && !text.starts_with(['/', '.']) && secret::looks_like_login(text) {
+        return refuse("it looks like an address: that starts with rtsp:// or http://; a path of such a name starts with ./");
+    }
+    parse_path(text, kind).map_or_else(|| refuse("this is no source, and no file of that name exists"), Ok)
 }
 
 /// A path or pattern. `None` for a bare word that is no file, which is rather a typing error.
@@ -155,6 +218,8 @@ fn parse_path(text: &str, kind: Kind) -> Option<SourceSpec> {
     let path = Path::new(text);
     match kind {
         Kind::Folder => images(),
+        Kind::Device => Some(SourceSpec::V4l2 { device: path.to_owned() }),
+        Kind::Nothing if would_be_device(text) => Some(SourceSpec::V4l2 { device: path.to_owned() }),
         _ if is_image(path) => images(),
         Kind::Nothing if is_pattern(text) || text.ends_with('/') => images(),
         Kind::Nothing if path.extension().is_none() && !text.contains('/') => None,
@@ -162,10 +227,25 @@ fn parse_path(text: &str, kind: Kind) -> Option<SourceSpec> {
     }
 }
 
+/// True for a path that nothing but a device can be at once it is there: udev makes links anywhere below /dev.
+fn would_be_device(text: &str) -> bool {
+    let below_dev = text.starts_with("/dev/") && !text.ends_with('/') && !text.split('/').any(|part| part == "..");
+    below_dev && !is_pattern(text) && !NO_DEVICES.iter().any(|folder| text.starts_with(folder))
+}
+
 /// True if the ending is one of [`IMAGE_ENDINGS`], in any case.
 pub(crate) fn is_image(path: &Path) -> bool {
+    ends_in(path, &IMAGE_ENDINGS)
+}
+
+/// True if the ending is one of [`FILM_ENDINGS`], in any case.
+fn is_film(path: &Path) -> bool {
+    ends_in(path, &FILM_ENDINGS)
+}
+
+fn ends_in(path: &Path, endings: &[&str]) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    IMAGE_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+    endings.iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
 /// True if `text` holds a character that patterns use.
@@ -180,7 +260,8 @@ mod tests {
     fn parsed(text: &str) -> Result<SourceSpec, String> {
         parse(text, &|path| match path.to_str() {
             Some("photos" | "clips.mp4") => Kind::Folder,
-            Some("clip" | "a[1].mp4" | "/srv/x.avi") => Kind::File,
+            Some("clip" | "a[1].mp4" | "/srv/x.avi" | "/dev/shm/clip" | "a:b@c") => Kind::File,
+            Some("/dev/video2" | "/dev/frontcam" | "/run/cam") => Kind::Device,
             _ => Kind::Nothing,
         })
     }
@@ -193,16 +274,45 @@ mod tests {
         SourceSpec::File { path: path.into() }
     }
 
+    fn v4l2(device: &str) -> SourceSpec {
+        SourceSpec::V4l2 { device: device.into() }
+    }
+
+    fn rtsp(scheme: &'static str, rest: &str, transport: Option<Transport>) -> SourceSpec {
+        SourceSpec::Rtsp { url: Address::parse(scheme, rest).unwrap(), transport }
+    }
+
+    fn http(scheme: &'static str, rest: &str, film: bool) -> SourceSpec {
+        SourceSpec::Http { url: Address::parse(scheme, rest).unwrap(), film }
+    }
+
     #[test]
     fn every_kind_of_source_is_recognised() {
         for (text, spec) in [
             ("csi:0", SourceSpec::Csi { sensor: 0 }),
             ("csi:12", SourceSpec::Csi { sensor: 12 }),
-            ("v4l2:/dev/video2", SourceSpec::V4l2 { device: "/dev/video2".into() }),
-            ("/dev/video2", SourceSpec::V4l2 { device: "/dev/video2".into() }),
-            ("/dev/v4l/by-id/usb-x", SourceSpec::V4l2 { device: "/dev/v4l/by-id/usb-x".into() }),
-            ("rtsp://cam/1", SourceSpec::Rtsp { url: Secret::new("rtsp://cam/1") }),
-            ("RTSPS://a:b@cam", SourceSpec::Rtsp { url: Secret::new("rtsps://a:b@cam") }),
+            ("v4l2:/dev/video2", v4l2("/dev/video2")),
+            ("v4l2:/run/x", v4l2("/run/x")),
+            ("/dev/video2", v4l2("/dev/video2")),
+            ("/dev/video7", v4l2("/dev/video7")),
+            ("/dev/frontcam", v4l2("/dev/frontcam")),
+            ("/dev/notyet", v4l2("/dev/notyet")),
+            ("/dev/cams/door", v4l2("/dev/cams/door")),
+            ("/dev/v4l/by-id/usb-x", v4l2("/dev/v4l/by-id/usb-x")),
+            ("/run/cam", v4l2("/run/cam")),
+            ("/dev/shm/clip", file("/dev/shm/clip")),
+            ("/dev/shm/notyet", file("/dev/shm/notyet")),
+            ("/dev/../srv/notyet.mp4", file("/dev/../srv/notyet.mp4")),
+            ("/dev/stdin", file("/dev/stdin")),
+            ("rtsp://cam/1", rtsp("rtsp", "cam/1", None)),
+            ("RTSPS://a:b@cam", rtsp("rtsps", "a:b@cam", None)),
+            ("rtspt://cam/1", rtsp("rtsp", "cam/1", Some(Transport::Tcp))),
+            ("rtspu://cam/1", rtsp("rtsp", "cam/1", Some(Transport::Udp))),
+            ("rtspsh://cam/1", rtsp("rtsps", "cam/1", Some(Transport::Http))),
+            ("http://cam/stream", http("http", "cam/stream", false)),
+            ("http://cam/live.m3u8", http("http", "cam/live.m3u8", false)),
+            ("HTTPS://a:b@nas/films/One.MP4?x=1", http("https", "a:b@nas/films/One.MP4?x=1", true)),
+            ("http://nas/get?file=one.mp4", http("http", "nas/get?file=one.mp4", false)),
             ("test", SourceSpec::Test),
             ("pipeline: fakesrc ! ", SourceSpec::Pipeline { text: Secret::new("fakesrc") }),
             ("photos", images("photos")),
@@ -215,6 +325,8 @@ mod tests {
             ("a[1].mp4", file("a[1].mp4")),
             ("not/yet", file("not/yet")),
             ("not-yet.mkv", file("not-yet.mkv")),
+            ("a:b@c", file("a:b@c")),
+            ("./a:b@d.mp4", file("./a:b@d.mp4")),
         ] {
             assert_eq!(parsed(text).as_ref(), Ok(&spec), "{text}");
         }
@@ -222,7 +334,9 @@ mod tests {
 
     #[test]
     fn what_is_printed_can_be_read_back() {
-        for text in ["csi:3", "v4l2:/dev/video0", "rtsp://cam:554/1", "/srv/x.avi", "photos/*.png", "test", "pipeline:fakesrc"] {
+        for text in
+            ["csi:3", "v4l2:/dev/video0", "rtsp://cam:554", "https://cam", "/srv/x.avi", "photos/*.png", "test", "pipeline:fakesrc"]
+        {
             assert_eq!(parsed(text).map(|spec| spec.to_string()).as_deref(), Ok(text));
         }
     }
@@ -241,8 +355,12 @@ mod tests {
             ("pipeline: !", "gst-launch"),
             ("rtsp://", "no host"),
             ("rtsp://a:b@/1", "no host"),
-            ("http://cam/stream", "only RTSP"),
-            ("rtsp://a:x y@cam", "%20"),
+            ("ftp://cam/stream", "only RTSP and HTTP"),
+            ("onvif://cam/stream", "RTSP address"),
+            ("rtsp://a:x@cam/one two", "%20"),
+            ("rtsp://a:1/2@cam/live", "/ as %2F"),
+            ("admin:pw@cam/1", "starts with rtsp://"),
+            ("rtsp//admin:pw@cam/1", "starts with rtsp://"),
             ("file:///srv/x.mp4", "without `file://`"),
             ("a\0.jpg", "NUL"),
         ] {
@@ -252,21 +370,36 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_and_a_spec_never_show_the_password() {
-        let refusal = parsed("http://admin:hun@ter2@cam/1").unwrap_err();
-        assert!(refusal.contains("http://admin:***@cam/1") && !refusal.contains("ter2"), "{refusal}");
-        let refusal = parsed("rtsp://admin:hun \"ter2@cam/1").unwrap_err();
-        assert!(refusal.contains("`rtsp://admin:***@cam/1`"), "{refusal}");
-        let spec = parsed("rtsp://admin:hun@t:er%2@cam/1").unwrap();
-        assert_eq!(spec.to_string(), "rtsp://admin:***@cam/1");
-        assert!(!format!("{spec:?}").contains("er%2"));
-        let spec = parsed("pipeline:rtspsrc location=rtsp://c user-id=me user-pw=hunter2 ! decodebin").unwrap();
-        assert_eq!(spec.to_string(), "pipeline:rtspsrc location=rtsp://c user-id=*** user-pw=*** ! decodebin");
+    fn a_refusal_and_a_spec_show_scheme_and_host_and_the_names_of_elements() {
+        let refusal = parsed("ftp://admin:hun@ter2@cam/1").unwrap_err();
+        assert!(refusal.contains("`ftp://cam`") && !refusal.contains("ter2"), "{refusal}");
+        let refusal = parsed("rtsp://admin:hunter2@cam/a b").unwrap_err();
+        assert!(refusal.contains("`rtsp://***`"), "{refusal}");
+        for (text, shown) in [
+            ("rtsp://admin:hun@t:er%2@cam/1", "rtsp://cam"),
+            ("rtsps://hunter2@cam:322/1", "rtsps://cam:322"),
+            ("rtsps://cam:7441/hunter2?enableSrtp", "rtsps://cam:7441"),
+            ("https://cam/video.mjpg?user=a&pwd=hunter2", "https://cam"),
+            ("pipeline:rtspsrc location=rtsp://c user-id=me user-pw=hunter2 ! decodebin", "pipeline:rtspsrc ! decodebin"),
+        ] {
+            let spec = parsed(text).unwrap();
+            assert_eq!(spec.to_string(), shown);
+            let debug = format!("{spec:?}");
+            assert!(!debug.contains("er%2") && !debug.contains("hunter2"), "{debug}");
+        }
     }
 
     #[test]
-    fn only_files_and_images_come_to_an_end() {
-        for (text, live) in [("csi:0", true), ("test", true), ("pipeline:x", true), ("clip", false), ("photos", false)] {
+    fn only_files_films_and_images_come_to_an_end() {
+        for (text, live) in [
+            ("csi:0", true),
+            ("test", true),
+            ("pipeline:x", true),
+            ("http://cam/stream", true),
+            ("http://nas/film.mp4", false),
+            ("clip", false),
+            ("photos", false),
+        ] {
             assert_eq!(parsed(text).unwrap().is_live(), live, "{text}");
         }
     }

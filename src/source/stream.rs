@@ -15,11 +15,12 @@ use gstreamer::prelude::*;
 use gstreamer_app as app;
 use gstreamer_video as video;
 
+use super::heard::Heard;
 use super::keyframes::{Notice, Pass, Shown};
 use super::layout::Layouts;
 use super::probes::{self, Account};
 use super::stuck::Owner;
-use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, launch, spare};
+use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, http, launch, login, spare};
 use crate::config::Pace;
 use crate::events;
 use crate::frame::{CameraId, Frame, Memory};
@@ -55,6 +56,8 @@ struct Offer {
 enum End {
     Eos,
     Failed(String),
+    /// The camera does not let this user in.
+    Refused(String),
 }
 
 /// What GStreamer's threads and ours both see. Holds nothing of the pipeline, which holds this.
@@ -63,12 +66,20 @@ struct Shared {
     account: Arc<Account>,
     end: Mutex<Option<End>>,
     lacking: Mutex<Vec<String>>,
+    heard: Arc<Heard>,
     stopped: AtomicBool,
 }
 
 impl Shared {
     fn new(account: Arc<Account>) -> Self {
-        Self { mailbox: Mailbox::new(), account, end: Mutex::default(), lacking: Mutex::default(), stopped: AtomicBool::new(false) }
+        Self {
+            mailbox: Mailbox::new(),
+            account,
+            end: Mutex::default(),
+            lacking: Mutex::default(),
+            heard: Arc::default(),
+            stopped: AtomicBool::new(false),
+        }
     }
 
     /// The first reason stays; later ones are its echo.
@@ -130,7 +141,9 @@ impl Stream {
 
         let (live, account) = (source.is_live(), Arc::new(Account::new(request.open_timeout)));
         let shared = Arc::new(Shared::new(account.clone()));
-        watch_bus(&pipeline, source.clone(), shared.clone());
+        watch_bus(&pipeline, request, shared.clone());
+        shared.heard.await_packets(&pipeline);
+        http::attend(&pipeline, &sink, request, &shared.heard);
         let ended = Some(collect_samples(&sink, request, shared.clone()));
         accept_padded_buffers(&sink);
         probes::guard_decoders(&pipeline, &account, live, is_stamped(source));
@@ -154,9 +167,19 @@ impl Stream {
         match (started, lock(&self.shared.end).clone()) {
             (Some(true), _) => Ok(()),
             (Some(false), Some(End::Failed(reason))) => Err(self.failed(reason)),
+            (Some(false), Some(End::Refused(reason))) => Err(self.refused(reason)),
             (Some(false), _) => Err(self.failed("the pipeline does not start and does not say why; GST_DEBUG=3 shows more".into())),
             (None, _) => Err(self.failed(self.owner.silent(START_LIMIT))),
         }
+    }
+
+    /// What its elements have told beside frames.
+    pub(super) fn heard(&self) -> &Heard {
+        &self.shared.heard
+    }
+
+    fn refused(&self, reason: String) -> SourceError {
+        SourceError::Refused { origin: self.origin.clone(), reason }
     }
 
     /// No more pictures come, and nobody has asked for that.
@@ -166,7 +189,8 @@ impl Stream {
             Some(End::Failed(reason)) if self.live || self.delivered || self.shared.account.left_out() == 0 => {
                 Err(self.failed(reason))
             }
-            _ if self.live => Err(SourceError::Ended { origin: self.origin.clone() }),
+            Some(End::Refused(reason)) => Err(self.refused(reason)),
+            _ if self.live && !self.shared.heard.is_finite() => Err(SourceError::Ended { origin: self.origin.clone() }),
             _ if !self.delivered => Err(self.failed(fault::no_picture(self.shared.account.left_out()))),
             _ => {
                 if !std::mem::replace(&mut self.ended_well, true) {
@@ -306,15 +330,22 @@ fn build(request: &OpenRequest) -> Result<(gst::Pipeline, bool), String> {
         return Err(instruction);
     }
     let text = launch::pipeline_text(request, &installed);
-    log::debug!("{source}: {text}");
+    match source {
+        // What the user wrote is shown by the names of its elements only.
+        SourceSpec::Pipeline { .. } => log::debug!("{source}"),
+        _ => log::debug!("{source}: {}", text.reveal()),
+    }
     let mut context = gst::ParseContext::new();
     let pipeline = gst::parse::launch_full(text.reveal(), Some(&mut context), gst::ParseFlags::FATAL_ERRORS)
         .map_err(|e| fault::explain_parse(source, &e, &context.missing_elements()))?
         .downcast::<gst::Pipeline>()
         .map_err(|_| "the text is not a pipeline")?;
-    if let (Some(element), Some((property, value))) = (pipeline.by_name(launch::FROM), launch::from_setting(source)) {
-        element.set_property(property, value);
+    if let Some(element) = pipeline.by_name(launch::FROM) {
+        for (property, value) in launch::from_settings(request) {
+            element.set_property(property, value);
+        }
     }
+    login::send_once(&pipeline);
     Ok((pipeline, text.reveal().contains("nvarguscamerasrc")))
 }
 
@@ -329,14 +360,35 @@ fn installed(name: &str) -> bool {
 }
 
 /// Errors and the end close the mailbox. Every message ends here: nobody reads the bus, and it would fill up.
-fn watch_bus(pipeline: &gst::Pipeline, source: SourceSpec, shared: Arc<Shared>) {
+fn watch_bus(pipeline: &gst::Pipeline, request: &OpenRequest, shared: Arc<Shared>) {
     let Some(bus) = pipeline.bus() else { return };
+    let source = request.source.clone();
+    let asked = request.size.is_some() || request.rate_hz.is_some();
+    let camera = matches!(source, SourceSpec::V4l2 { .. }).then(|| pipeline.by_name(launch::FROM)).flatten();
+    let camera = camera.map(|camera| camera.downgrade());
     bus.set_sync_handler(move |_, message| {
+        if let Some(why) = shared.heard.hear(message) {
+            shared.finish(End::Failed(why.into()));
+        }
         match message.view() {
             gst::MessageView::Error(error) => {
-                let debug = error.debug();
-                let lacking = lock(&shared.lacking).clone();
-                shared.finish(End::Failed(fault::explain(&source, &error.error(), debug.as_deref(), &lacking)));
+                let (cause, debug, lacking) = (error.error(), error.debug(), lock(&shared.lacking).clone());
+                let status = fault::status(error.details(), debug.as_deref());
+                let (debug, lacking) = (debug.as_deref(), lacking.as_slice());
+                let mut complaint = fault::Complaint {
+                    error: &cause,
+                    debug,
+                    status,
+                    lacking,
+                    offered: None,
+                    asked,
+                    answered: shared.heard.has_answer(),
+                };
+                let offers = || shared.heard.ask(camera.as_ref().and_then(gst::glib::WeakRef::upgrade));
+                let offered = complaint.is_refused_format().then(offers).flatten();
+                complaint.offered = offered.as_ref().map(|offered| offered.words.as_str());
+                let reason = complaint.explain(&source);
+                shared.finish(if complaint.refuses_login(&source) { End::Refused(reason) } else { End::Failed(reason) });
             }
             gst::MessageView::Eos(_) => shared.finish(End::Eos),
             // In a text of the user's own, another branch may lack its pad.

@@ -129,23 +129,28 @@ impl Camera {
     /// At `port`, "0" for a free one; `login` is empty or user and password. `None`, with a word on standard error, where
     /// something is missing.
     pub fn start(port: &str, login: &[&str]) -> Option<Self> {
+        Self::of("", port, login)
+    }
+
+    /// The same; `ways` is what RTSP_CAMERA may hold.
+    pub fn of(ways: &str, port: &str, login: &[&str]) -> Option<Self> {
         if !have("RTSP", &["rtspsrc", "rtph264depay", "h264parse", "avdec_h264"]) {
             return None;
         }
         let args: Vec<_> = [port].iter().chain(login).copied().collect();
-        Self::of("rtsp_camera.py", &args)
+        Self::run("rtsp_camera.py", ways, &args)
     }
 
     /// One of `warm_camera.py` that has been watched for so many seconds; `what` it shows is a word of that script.
     pub fn warm(what: &str, seconds: &str) -> Option<Self> {
         have("RTSP", &["rtspsrc", "rtph264depay", "h264parse", "avdec_h264"])
-            .then(|| Self::of("warm_camera.py", &[what, seconds]))?
+            .then(|| Self::run("warm_camera.py", "", &[what, seconds]))?
     }
 
-    fn of(script: &str, args: &[&str]) -> Option<Self> {
+    fn run(script: &str, ways: &str, args: &[&str]) -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common").join(script);
         let mut python = Command::new("/usr/bin/python3");
-        python.arg(script).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        python.env("RTSP_CAMERA", ways).arg(script).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let Ok(mut child) = python.spawn() else {
             eprintln!("SKIPPED RTSP: no /usr/bin/python3 here");
             return None;

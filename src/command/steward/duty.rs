@@ -74,6 +74,10 @@ impl Steward {
         let what = self.put_on_duty(config, BTreeMap::new())?;
         for (index, camera) in cameras.iter().enumerate() {
             self.remote()?.tune(index, &Tuning::from(camera));
+            if let Some(opener) = self.openers.get().and_then(|openers| openers.get(index)) {
+                opener.log_in(&camera.source, &camera.login);
+            }
+            self.remote()?.try_again(index);
         }
         log::set_max_level(level);
         Ok(what)

@@ -9,8 +9,8 @@ use super::super::spec::{IMAGE_ENDINGS, is_image, is_pattern};
 
 /// Endings of pictures that are not read, lower case.
 const FOREIGN_ENDINGS: [&str; 30] = [
-    "3fr", "arw", "avif", "cr2", "cr3", "dng", "erf", "gif", "heic", "heics", "heif", "hif", "ico", "jp2", "jxl", "nef",
-    "nrw", "orf", "pef", "pgm", "ppm", "psd", "raf", "raw", "rw2", "sr2", "srw", "svg", "tif", "tiff",
+    "3fr", "arw", "avif", "cr2", "cr3", "dng", "erf", "gif", "heic", "heics", "heif", "hif", "ico", "jp2", "jxl", "nef", "nrw",
+    "orf", "pef", "pgm", "ppm", "psd", "raf", "raw", "rw2", "sr2", "srw", "svg", "tif", "tiff",
 ];
 
 /// Files that look like pictures of kinds that are not read, counted by ending.

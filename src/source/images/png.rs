@@ -17,8 +17,7 @@ const NOTES: usize = 4 << 20;
 const SCRATCH: u64 = NOTES as u64 + (4 << 20);
 
 /// Adam7 (PNG, 8.2): first column, columns between two pixels, first row, rows between two, by pass.
-const PASSES: [[usize; 4]; 7] =
-    [[0, 8, 0, 8], [4, 8, 0, 8], [0, 4, 4, 8], [2, 4, 0, 4], [0, 2, 2, 4], [1, 2, 0, 2], [0, 1, 1, 2]];
+const PASSES: [[usize; 4]; 7] = [[0, 8, 0, 8], [4, 8, 0, 8], [0, 4, 4, 8], [2, 4, 0, 4], [0, 2, 2, 4], [1, 2, 0, 2], [0, 1, 1, 2]];
 
 /// Decodes what `input` holds.
 pub(super) fn decode(input: impl BufRead + Seek) -> Result<Picture, String> {

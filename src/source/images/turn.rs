@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn every_orientation_and_size_turns_out_as_in_another_implementation() {
-        let sizes = [(1, 1), (1, 7), (7, 1), (2, 3), (5, 5), (6, 4), (13, 17), (64, 64), (96, 64), (130, 65), (256, 192), (67, 201)];
+        let sizes =
+            [(1, 1), (1, 7), (7, 1), (2, 3), (5, 5), (6, 4), (13, 17), (64, 64), (96, 64), (130, 65), (256, 192), (67, 201)];
         for (width, height) in sizes {
             let picture = RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, (x * 7 + y * 13) as u8]));
             for note in 1..=8 {

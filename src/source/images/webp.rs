@@ -116,6 +116,5 @@ mod tests {
         let mut claims = whole.clone();
         claims[16..20].copy_from_slice(&[255; 4]);
         assert!(pieces(&claims).unwrap_err().starts_with("cut short"));
-
     }
 }

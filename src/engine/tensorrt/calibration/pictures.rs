@@ -124,13 +124,7 @@ impl Pictures {
 }
 
 /// Takes everything with the name of a picture, also what will turn out to be none: that is told of when it is decoded.
-fn walk(
-    place: &Path,
-    folder: &Path,
-    depth: usize,
-    all: &mut Vec<PathBuf>,
-    foreign: &mut Foreign,
-) -> Result<(), PicturesError> {
+fn walk(place: &Path, folder: &Path, depth: usize, all: &mut Vec<PathBuf>, foreign: &mut Foreign) -> Result<(), PicturesError> {
     let refuse = |reason| PicturesError::Io { path: folder.to_owned(), reason };
     for entry in fs::read_dir(folder).map_err(refuse)? {
         let entry = entry.map_err(refuse)?;

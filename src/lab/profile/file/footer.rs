@@ -70,10 +70,10 @@ mod tests {
         let group = [&[0x19, 0x2c][..], &column, &column, &[0x00]].concat();
         assert_eq!(check(&footer(&[&[0x2c][..], &group, &group].concat())), Ok(()));
         for groups in [
-            &[&[0x3c][..], &group].concat()[..],                // three claimed, one there
-            &[0xfc, 0xff, 0xff, 0xff, 0xff, 0x07],              // two thousand millions
-            &[0x1c, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07],  // of columns
-            &[0x1c, 0x19, 0x1c, 0x39, 0xf5, 0x80, 0x08, 0x00],  // of details
+            &[&[0x3c][..], &group].concat()[..],               // three claimed, one there
+            &[0xfc, 0xff, 0xff, 0xff, 0xff, 0x07],             // two thousand millions
+            &[0x1c, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07], // of columns
+            &[0x1c, 0x19, 0x1c, 0x39, 0xf5, 0x80, 0x08, 0x00], // of details
         ] {
             assert!(check(&footer(groups)).unwrap_err().contains("no footer"), "{groups:x?}");
         }
