@@ -170,7 +170,8 @@ fn pictures_left_out_and_of_other_kinds_are_counted_and_named_at_the_end() {
     let summary = at("summary.json");
     let source = folder.path().to_str().unwrap();
     let args = ["run", "--deadline-ms", "60000", "--source", source, "--policy", "lite0-128-int8", "--summary"];
-    let policy = write(at("one.policy.toml"), b"format = 1\nname = \"one\"\nkind = \"fixed\"\n[fixed]\nengine = \"lite0-128-int8\"\n");
+    let policy =
+        write(at("one.policy.toml"), b"format = 1\nname = \"one\"\nkind = \"fixed\"\n[fixed]\nengine = \"lite0-128-int8\"\n");
     let args = args.map(|arg| if arg == "lite0-128-int8" { policy.to_str().unwrap() } else { arg });
     let told = ask(args.into_iter().chain([summary.to_str().unwrap()])).ends(0);
     assert_eq!(told.records().len(), 1, "{}", told.out);

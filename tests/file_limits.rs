@@ -81,7 +81,10 @@ fn a_labels_file_with_a_field_without_an_end_is_refused_by_its_line() {
     std::fs::create_dir(&photos).unwrap();
     let out = folder.path().join("out.parquet");
     let long = "x".repeat(2 << 20);
-    for text in [format!("file,class_index\na.png,1\n{long},1\n"), format!("file,class_index\na.png,1\n\"b.png,1\n{}", "c,1\n".repeat(1 << 18))] {
+    for text in [
+        format!("file,class_index\na.png,1\n{long},1\n"),
+        format!("file,class_index\na.png,1\n\"b.png,1\n{}", "c,1\n".repeat(1 << 18)),
+    ] {
         let path = write(folder.path().join("labels.csv"), text.as_bytes());
         let args = ["profile", "--pool", "lite0-128-int8", "--images", self::text(&photos), "--labels", self::text(&path), "--out"];
         let told = ask(args.into_iter().chain([self::text(&out)])).ends(78);
@@ -116,7 +119,8 @@ fn a_profile_whose_footer_claims_gigabytes_is_refused_before_it_costs_memory() {
             .output()
             .unwrap();
         let told = String::from_utf8_lossy(&out.stdout).into_owned();
-        let after = |key: &str| told.split_once(key).unwrap_or_else(|| panic!("{told}")).1.lines().next().unwrap().trim().to_owned();
+        let after =
+            |key: &str| told.split_once(key).unwrap_or_else(|| panic!("{told}")).1.lines().next().unwrap().trim().to_owned();
         let kib: u64 = after("PEAK ").trim_end_matches(" kB").trim().parse().unwrap();
         assert!(after("SAID ").contains("p.parquet") && after("SAID ").contains(said), "{told}");
         assert!(kib < 120 << 10, "{kib} kB: {told}");

@@ -402,7 +402,11 @@ fn a_bomb_of_each_format_is_refused_with_both_figures_before_it_costs_memory() {
         [b"RIFF", &size[..], b"WEBP", kind, &(body.len() as u32).to_le_bytes(), &body].concat()
     };
     for (what, bytes, takes) in [
-        ("PNG of one bit", flat_png(16_000, 16_000, ColorType::Grayscale, BitDepth::One), "16000x16000 pixels of this kind take 741 MiB"),
+        (
+            "PNG of one bit",
+            flat_png(16_000, 16_000, ColorType::Grayscale, BitDepth::One),
+            "16000x16000 pixels of this kind take 741 MiB",
+        ),
         ("PNG of 64 bits", png, "16384x11000 pixels"),
         ("JPEG", flat_jpeg(16_384, 16_384, 3, false), "16384x16384 pixels"),
         ("grey JPEG", flat_jpeg(16_384, 16_384, 1, false), "16384x16384 pixels"),

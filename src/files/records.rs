@@ -85,7 +85,7 @@ mod tests {
         };
         for text in [
             "file,no\na,1\n\"b,\nc\",2\n",
-            "a\"b,1\nc,1\nd,1\ne,1\n", // a quote inside a field is none
+            "a\"b,1\nc,1\nd,1\ne,1\n",  // a quote inside a field is none
             "\"a\"\"b\",1\nc,1\nd,1\n", // two are one of the field's own
         ] {
             assert_eq!(ask(text), Ok(text.len()), "{text}");

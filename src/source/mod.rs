@@ -28,8 +28,8 @@ mod secret;
 mod spare;
 mod spec;
 mod stream;
-mod transport;
 mod stuck;
+mod transport;
 
 use std::path::PathBuf;
 use std::sync::Arc;
