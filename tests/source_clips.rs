@@ -238,18 +238,6 @@ fn a_motion_jpeg_picture_that_breaks_off_is_no_frame() {
     assert!(!frames.is_empty() && frames.iter().all(|frame| [0, 2, 4].contains(&frame.sequence)), "{frames:?}");
 }
 
-/// Writes another note of rotation into an mp4: the matrix of ISO/IEC 14496-12, 8.3.2, in every track.
-fn with_matrix(film: &[u8], matrix: [i32; 4]) -> Vec<u8> {
-    let (mut film, [a, b, c, d]) = (film.to_vec(), matrix.map(|number| number << 16));
-    let headers: Vec<_> = film.windows(4).enumerate().filter(|(_, four)| four == b"tkhd").map(|(at, _)| at).collect();
-    for at in headers {
-        let matrix = at + 4 + if film[at + 4] == 0 { 40 } else { 52 };
-        let numbers = [a, b, 0, c, d, 0, 0, 0, 1 << 30];
-        film[matrix..matrix + 36].copy_from_slice(&numbers.map(i32::to_be_bytes).concat());
-    }
-    film
-}
-
 #[test]
 fn a_film_that_says_how_it_lies_is_turned_as_photos_are() {
     let lacking = ["videoflip", "x264enc"];

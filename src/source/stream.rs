@@ -152,7 +152,7 @@ impl Stream {
         accept_padded_buffers(&sink);
         probes::guard_decoders(&pipeline, &account, live, is_stamped(source));
         probes::watch_orientation(&pipeline, sink.upcast_ref(), &account);
-        if !live {
+        if !live || matches!(source, SourceSpec::Http { .. }) {
             probes::watch_film(&pipeline, sink.upcast_ref(), &account);
         }
         let layouts = Layouts::default();
@@ -200,6 +200,11 @@ impl Stream {
         SourceError::Refused { origin: self.origin.clone(), reason }
     }
 
+    /// True for what comes to an end and goes at its own pace until then. Of HTTP that may be known only with the first picture.
+    fn is_film(&self) -> bool {
+        !self.live || self.shared.heard.is_finite()
+    }
+
     /// No more pictures come, and nobody has asked for that.
     fn over(&mut self) -> Result<Option<Frame>, SourceError> {
         match lock(&self.shared.end).clone() {
@@ -208,7 +213,7 @@ impl Stream {
                 Err(self.failed(reason))
             }
             Some(End::Refused(reason)) => Err(self.refused(reason)),
-            _ if self.live && !self.shared.heard.is_finite() => Err(SourceError::Ended { origin: self.origin.clone() }),
+            _ if !self.is_film() => Err(SourceError::Ended { origin: self.origin.clone() }),
             _ if !self.delivered => Err(self.failed(fault::no_picture(self.shared.account.left_out()))),
             _ => {
                 if !std::mem::replace(&mut self.ended_well, true) {
@@ -259,7 +264,7 @@ impl FrameSource for Stream {
         }
         let asked = Instant::now();
         loop {
-            let left = if self.live { patience.saturating_sub(asked.elapsed()) } else { LOOK_EVERY };
+            let left = if self.is_film() { LOOK_EVERY } else { patience.saturating_sub(asked.elapsed()) };
             match self.shared.mailbox.take(left.min(LOOK_EVERY)) {
                 Taken::Item(offer) => {
                     self.delivered = true;
@@ -275,12 +280,12 @@ impl FrameSource for Stream {
                 let pictures = left_out - std::mem::replace(&mut self.known, left_out);
                 return Err(SourceError::LeftOut { origin: self.origin.clone(), pictures });
             }
-            if self.live && asked.elapsed() >= patience {
+            if !self.is_film() && asked.elapsed() >= patience {
                 return Err(self.silence(patience));
             }
             let account = &self.shared.account;
             // What stood still because nobody asked does not count.
-            if !self.live && account.quiet().min(asked.elapsed()) >= account.patience {
+            if self.is_film() && account.quiet().min(asked.elapsed()) >= account.patience {
                 // decodebin loses the error of a demuxer that fails while it is being plugged: then nothing moves, and that is all there is.
                 let reason = fault::nothing_moves(account.patience, self.delivered);
                 self.shared.finish(End::Failed(reason.clone()));
@@ -295,7 +300,7 @@ impl FrameSource for Stream {
 
     fn longest_silence(&self, patience: Duration) -> Duration {
         // A film's pictures may be hours apart; what hangs is found out by `next` itself.
-        if self.live { patience } else { Duration::MAX }
+        if self.is_film() { Duration::MAX } else { patience }
     }
 
     fn superseded(&self) -> u64 {

@@ -109,6 +109,18 @@ pub fn luma(frame: &Frame) -> Vec<u8> {
     frame.plane(0).chunks(layout.planes[0].stride).flat_map(|row| &row[..width]).copied().collect()
 }
 
+/// Writes another note of rotation into an mp4: the matrix of ISO/IEC 14496-12, 8.3.2, in every track.
+pub fn with_matrix(film: &[u8], matrix: [i32; 4]) -> Vec<u8> {
+    let (mut film, [a, b, c, d]) = (film.to_vec(), matrix.map(|number| number << 16));
+    let headers: Vec<_> = film.windows(4).enumerate().filter(|(_, four)| four == b"tkhd").map(|(at, _)| at).collect();
+    for at in headers {
+        let matrix = at + 4 + if film[at + 4] == 0 { 40 } else { 52 };
+        let numbers = [a, b, 0, c, d, 0, 0, 0, 1 << 30];
+        film[matrix..matrix + 36].copy_from_slice(&numbers.map(i32::to_be_bytes).concat());
+    }
+    film
+}
+
 /// Asks again and again until `done`, at most [`SOON`].
 pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
