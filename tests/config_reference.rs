@@ -87,11 +87,28 @@ fn all_examples_together_are_one_good_configuration() {
                 "camera" => text.push_str("[[camera]]\n"),
                 path => writeln!(text, "[{path}]").unwrap(),
             }
-            // the example of the source is a camera, which cannot be fast
-            let fits = |path: &str| path != "camera.pace" && path != left_out;
+            // the example of the source is a camera, which cannot be fast, and none of the network
+            let fits = |path: &str| path != "camera.pace" && path != left_out && !NETWORK.contains(&path);
             for key in KEYS.iter().filter(|key| key.section() == section && fits(key.path)) {
                 writeln!(text, "{} = {}", key.name(), key.example).unwrap();
             }
+        }
+        let folders = Folders { engines: "engines".into(), calibration: "calibration".into() };
+        if let Err(error) = config::resolve(Some(("examples.toml", &text)), [], &Overrides::default(), &folders) {
+            panic!("{error}\n{text}");
+        }
+    }
+}
+
+/// Keys of sources with an address.
+const NETWORK: [&str; 4] = ["camera.user", "camera.password-file", "camera.credential", "camera.transport"];
+
+#[test]
+fn the_examples_of_a_network_camera_fit_together_with_its_password_in_either_place() {
+    for left_out in ["camera.password-file", "camera.credential"] {
+        let mut text = "[[camera]]\nsource = \"rtsp://192.0.2.7/stream\"\n".to_owned();
+        for key in KEYS.iter().filter(|key| NETWORK.contains(&key.path) && key.path != left_out) {
+            writeln!(text, "{} = {}", key.name(), key.example).unwrap();
         }
         let folders = Folders { engines: "engines".into(), calibration: "calibration".into() };
         if let Err(error) = config::resolve(Some(("examples.toml", &text)), [], &Overrides::default(), &folders) {

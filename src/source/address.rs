@@ -129,7 +129,7 @@ fn split(typed: &str) -> Result<(Option<&str>, &str, &str), String> {
     }
     for (at, _) in typed.match_indices('@') {
         // A user name without password does not hold a `/`: that `@` belongs to the path.
-        if at > end && !typed[..end].contains(':') {
+        if at > end && !typed[..at].contains(':') {
             continue;
         }
         let host = &typed[at + 1..];

@@ -4,6 +4,7 @@
 
 use gstreamer as gst;
 use gstreamer::glib;
+use gstreamer::prelude::*;
 
 use super::names::Parts;
 use super::secret::Scrub;
@@ -29,12 +30,14 @@ pub(super) struct Complaint<'a> {
     pub(super) offered: Option<&'a str>,
     /// True if a size or a rate was asked for.
     pub(super) asked: bool,
+    /// True if a server over HTTP has answered.
+    pub(super) answered: bool,
 }
 
 impl<'a> Complaint<'a> {
     #[cfg(test)]
     fn of(error: &'a glib::Error, debug: Option<&'a str>) -> Self {
-        Self { error, debug, status: None, lacking: &[], offered: None, asked: false }
+        Self { error, debug, status: None, lacking: &[], offered: None, asked: false, answered: true }
     }
 
     /// True if the camera does not let this user in, so that another try may cost the account.
@@ -80,6 +83,8 @@ impl<'a> Complaint<'a> {
             (SourceSpec::Rtsp { .. } | SourceSpec::Http { .. }, Some(404)) => {
                 Some("the server knows no stream of this path: is the address right?".into())
             }
+            // souphttpsrc has no words of its own for a server that is not there.
+            (SourceSpec::Http { url, .. }, None) if !self.answered => Some(no_server(url.scheme()).to_owned()),
             _ => advice(source, self.error, self.is_refused_format()).map(str::to_owned),
         }
     }
@@ -94,6 +99,16 @@ impl<'a> Complaint<'a> {
             "{offers}none of it can be read directly: source = \"pipeline:v4l2src device=... ! ... ! videoconvert\" can put a converter \
              in between (8-bit Bayer: bayer2rgb), and `v4l2-ctl --list-formats-ext` tells more"
         )
+    }
+}
+
+fn no_server(scheme: &str) -> &'static str {
+    match scheme {
+        "https" => {
+            "is the server on, and is its address right? TLS needs: apt-get install glib-networking, and a certificate that this machine \
+             trusts (a camera's own is added to /usr/local/share/ca-certificates)"
+        }
+        _ => "is the server on, and is its address right?",
     }
 }
 
@@ -112,9 +127,14 @@ fn login_advice(source: &SourceSpec) -> String {
     }
 }
 
-/// The status of a server's answer in the details of an error.
-pub(super) fn status(details: &gst::StructureRef) -> Option<u32> {
-    ["rtsp-status-code", "http-status-code"].into_iter().find_map(|field| details.get(field).ok())
+/// The status of a server's answer: in the details of an error, or, from an old GStreamer, in brackets at the end of its debug text.
+pub(super) fn status(details: Option<&gst::StructureRef>, debug: Option<&str>) -> Option<u32> {
+    let field = |name| details.and_then(|details| details.get(name).ok());
+    let told = || {
+        let (_, last) = debug?.rsplit_once('(')?;
+        last.split_once(')').filter(|(number, _)| number.len() == 3)?.0.parse().ok().filter(|status| (400..600).contains(status))
+    };
+    field("rtsp-status-code").or_else(|| field("http-status-code")).or_else(told)
 }
 
 /// An error of the parser of gst-launch text.
@@ -162,6 +182,48 @@ pub(super) fn lacking(structure: &gst::StructureRef) -> Option<String> {
     })
 }
 
+/// What a source without a picture to link says: `offered` as [`offered`] gives it, `lacking` as in [`explain`].
+pub(super) fn no_video(offered: &[String], lacking: &[String]) -> String {
+    match (offered, lacking) {
+        (_, [_, ..]) => format!("its video cannot be decoded; {}", lacking.join("; ")),
+        ([], _) => "there is no video in it".into(),
+        _ => format!("there is no video in it, only {}", offered.join(" and ")),
+    }
+}
+
+/// What an element has on its pads, each kind once: `audio`, `text`, `application/x-rtp (audio, PCMU)`.
+pub(super) fn offered(element: &gst::Element) -> Vec<String> {
+    let caps = element.src_pads().into_iter().filter_map(|pad| pad.current_caps().or_else(|| Some(pad.query_caps(None))));
+    let mut kinds: Vec<_> = caps.filter_map(|caps| Some(kind(caps.structure(0)?))).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+/// `audio` of `audio/x-raw` and `audio (PCMU)` of RTP; what has no kind by its whole name.
+fn kind(structure: &gst::StructureRef) -> String {
+    let name = structure.name().as_str();
+    match (structure.get::<&str>("media"), structure.get::<&str>("encoding-name")) {
+        (Ok(media), Ok(encoding)) => format!("{media} ({encoding})"),
+        (Ok(media), _) => media.to_owned(),
+        _ => name.split_once('/').filter(|(kind, _)| *kind != "application").map_or(name, |(kind, _)| kind).to_owned(),
+    }
+}
+
+/// A film that has come to its end without a frame; `left_out`: pictures that are none.
+pub(super) fn no_picture(left_out: u64) -> String {
+    match left_out {
+        0 => "it ends without a picture; is this a whole video file? `gst-discoverer-1.0` tells".into(),
+        _ => format!("it ends without a whole picture: {left_out} cannot be decoded, as the key frame that they need is missing"),
+    }
+}
+
+/// A film in which nothing has moved for so long.
+pub(super) fn nothing_moves(waited: std::time::Duration, delivered: bool) -> String {
+    let what = if delivered { "nothing more comes of it" } else { "no picture" };
+    format!("{what} for {} ms (open-timeout-ms); is this a whole video file? `gst-discoverer-1.0` tells", waited.as_millis())
+}
+
 /// GStreamer's debug text is "file(line): function (): /path/of/the/element:\nwhat happened": the last part.
 fn detail(debug: &str) -> Option<String> {
     let told = match debug.split_once('\n') {
@@ -183,11 +245,7 @@ fn advice(source: &SourceSpec, error: &glib::Error, refused_format: bool) -> Opt
             "is the camera on, and is its address right? TLS needs: apt-get install glib-networking"
         }
         (SourceSpec::Rtsp { .. }, Some(_)) => "is the camera on, and is its address right?",
-        (SourceSpec::Http { url, .. }, Some(_)) if url.scheme() == "https" => {
-            "is the server on, and is its address right? TLS needs: apt-get install glib-networking, and a certificate that this machine \
-             trusts (a camera's own is added to /usr/local/share/ca-certificates)"
-        }
-        (SourceSpec::Http { .. }, Some(_)) => "is the server on, and is its address right?",
+        (SourceSpec::Http { url, .. }, Some(_)) => no_server(url.scheme()),
         (SourceSpec::V4l2 { .. }, Some(gst::ResourceError::NotFound)) => "is it plugged in? `ls /dev/video*` lists what is",
         (SourceSpec::V4l2 { .. }, Some(gst::ResourceError::Busy)) => "another program holds the camera: `fuser -v /dev/video*`",
         (SourceSpec::V4l2 { .. }, Some(gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite)) => {
@@ -253,6 +311,19 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_video_says_what_it_has_instead() {
+        gst::init().unwrap();
+        let kind_of = |caps: &str| kind(caps.parse::<gst::Caps>().unwrap().structure(0).unwrap());
+        assert_eq!(kind_of("audio/x-raw,rate=8000"), "audio");
+        assert_eq!(kind_of("application/x-rtp,media=audio,encoding-name=PCMU"), "audio (PCMU)");
+        assert_eq!(kind_of("application/x-rtp,media=application"), "application");
+        assert_eq!(kind_of("application/x-id3"), "application/x-id3");
+        assert_eq!(no_video(&["audio".into(), "text".into()], &[]), "there is no video in it, only audio and text");
+        let lacking = [launch::install("avdec_h264")];
+        assert!(no_video(&["audio".into()], &lacking).ends_with("needs avdec_h264: apt-get install gstreamer1.0-libav"));
+    }
+
+    #[test]
     fn a_format_that_cannot_be_had_is_explained_with_what_the_camera_offers() {
         let error = glib::Error::new(gst::StreamError::Failed, "Internal data stream error.");
         let debug = "basesrc.c(1): loop (): /p:\nstreaming stopped, reason not-negotiated (-4)";
@@ -284,6 +355,17 @@ mod tests {
         assert!(!Complaint::of(&refused, None).refuses_login(&spec("/dev/video0")));
         let told = Complaint { status: Some(404), ..Complaint::of(&lost, None) }.explain(&spec("http://cam/1"));
         assert!(told.contains("no stream of this path"), "{told}");
+    }
+
+    #[test]
+    fn the_status_of_an_answer_is_found_where_gstreamer_tells_it() {
+        gst::init().unwrap();
+        let details = gst::Structure::builder("details").field("rtsp-status-code", 403_u32).build();
+        assert_eq!(status(Some(&details), None), Some(403));
+        assert_eq!(status(None, Some("gstrtspsrc.c(6954): send (): /p:\nUnauthorized (401)")), Some(401));
+        for none in [None, Some("gstrtspsrc.c(404): send (): /p:\nlost"), Some("reason not-negotiated (-4)"), Some("x (200)")] {
+            assert_eq!(status(None, none), None, "{none:?}");
+        }
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl Heard {
         self.verdict.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Verdict::Open)
     }
 
+    /// Whether a server has answered with something that may be a stream.
+    pub(super) fn has_answer(&self) -> bool {
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Whether the end of the stream is its end rather than a loss.
     pub(super) fn ends(&self, ends: bool) {
         self.ends.store(ends, Ordering::Release);

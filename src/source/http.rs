@@ -91,13 +91,17 @@ pub(super) fn attend(pipeline: &gst::Pipeline, sink: &app::AppSink, request: &Op
             _ => {}
         }
     });
-    if !matches!(request.source, SourceSpec::Http { .. }) {
-        return;
-    }
+    let SourceSpec::Http { url, .. } = &request.source else { return };
+    // GStreamer 1.14 tells nothing of the answer; then its name has to do.
+    let named = url.path().to_ascii_lowercase();
+    let is_playlist = named.ends_with(".m3u8") || named.ends_with(".mpd");
     let Some(pad) = sink.static_pad("sink") else { return };
     let (heard, sink) = (heard.clone(), sink.downgrade());
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
-        let verdict = heard.verdict();
+        let verdict = match heard.verdict() {
+            Verdict::Open if is_playlist => Verdict::Playlist,
+            told => told,
+        };
         let has_duration = || pad.peer_query_duration::<gst::ClockTime>().is_some();
         let ends = match verdict {
             Verdict::Film => true,

@@ -6,7 +6,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
 use super::SourceSpec;
+use super::address::Address;
 use super::secret::Secret;
 use crate::files;
 
@@ -102,6 +106,26 @@ impl Login {
     }
 }
 
+/// Makes every rtspsrc of a `pipeline:` send its login once: one in `user-id` and `user-pw` is sent up to eight times in a row where
+/// it is refused, which locks accounts; one in the address is not.
+pub(super) fn send_once(pipeline: &gst::Pipeline) {
+    for source in pipeline.iterate_recurse().into_iter().flatten() {
+        if source.factory().is_none_or(|factory| factory.name() != "rtspsrc") {
+            continue;
+        }
+        let text = |property| source.property::<Option<String>>(property);
+        let (Some(user), Some(password), Some(location)) = (text("user-id"), text("user-pw"), text("location")) else { continue };
+        let Some((scheme, rest)) = location.split_once("://") else { continue };
+        if let Ok(address) = Address::parse("rtsp", rest)
+            && address.user().is_none()
+        {
+            source.set_property("location", address.with_login(&user, &password).reveal_as(scheme));
+            source.set_property("user-id", None::<String>);
+            source.set_property("user-pw", None::<String>);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +170,28 @@ mod tests {
         }
         std::fs::write(&path, vec![b'x'; 5000]).unwrap();
         assert!(sent(&at(&path), "rtsp://cam/1").unwrap_err().contains("4096"));
+    }
+
+    #[test]
+    fn a_login_in_the_properties_of_rtspsrc_is_moved_to_where_it_is_sent_once() {
+        gst::init().unwrap();
+        if gst::ElementFactory::find("rtspsrc").is_none() {
+            return eprintln!("SKIPPED: no element rtspsrc here");
+        }
+        for (typed, location) in [
+            ("location=rtsp://cam/1 user-id=me user-pw=p@ss", "rtsp://me:p%40ss@cam/1"),
+            ("location=rtspt://cam/1 user-id=me user-pw=x", "rtspt://me:x@cam/1"),
+            ("location=rtsp://a:b@cam/1 user-id=me user-pw=x", "rtsp://a:b@cam/1"),
+            ("location=rtsp://cam/1 user-id=me", "rtsp://cam/1"),
+        ] {
+            let pipeline = gst::parse::launch(&format!("rtspsrc name=s {typed} ! fakesink")).unwrap();
+            let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+            send_once(&pipeline);
+            let source = pipeline.by_name("s").unwrap();
+            assert_eq!(source.property::<String>("location"), location, "{typed}");
+            let moved = location.contains("me:");
+            assert_eq!(source.property::<Option<String>>("user-pw").is_none(), moved || !typed.contains("user-pw"), "{typed}");
+        }
     }
 
     #[test]

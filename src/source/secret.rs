@@ -280,7 +280,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn scrubbing_never_panics_and_hides_any_password(word in "[a-zA-Z0-9:%?#@é'\"<>&;,=]{4,12}", noise in ".{0,20}") {
+        fn scrubbing_never_panics_and_hides_any_password(word in "[a-zA-Z0-9:?#@é'\"<>&;,=]{4,12}", noise in ".{0,20}") {
             let url = format!("rtsp://user:{word}@192.0.2.1/1");
             if let Ok(source) = url.parse::<SourceSpec>() {
                 proptest::prop_assert_eq!(source.to_string(), "rtsp://192.0.2.1");

@@ -47,7 +47,8 @@ impl Transport {
             Self::Auto | Self::Tcp => "tcp",
             Self::Udp => "udp",
             Self::Multicast => "udp-mcast",
-            Self::Http => "http",
+            // rtspsrc wants both: RTP goes through the connection, and that through HTTP.
+            Self::Http => "tcp+http",
         }
     }
 }
@@ -149,7 +150,14 @@ impl Progress {
 
     /// A message of the bus. rtspsrc tells of a SETUP as progress with `request` before it has told that `open` is complete.
     pub(super) fn hear(&self, message: &gst::Message) {
-        let gst::MessageView::Progress(progress) = message.view() else { return };
+        let progress = match message.view() {
+            gst::MessageView::Progress(progress) => progress,
+            // What the camera describes leaves none of the protocols that were allowed: it sends to a group only.
+            gst::MessageView::Error(error) if error.debug().is_some_and(|debug| debug.contains("no protocols left")) => {
+                return self.reach(Stage::Choosing);
+            }
+            _ => return,
+        };
         let (kind, code, _) = progress.get();
         match (kind, code) {
             (gst::ProgressType::Continue, "request") => self.reach(Stage::Choosing),
