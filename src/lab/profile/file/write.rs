@@ -166,5 +166,10 @@ fn fill<T: DataType>(
 }
 
 fn said(path: &Path, error: &ParquetError) -> LabError {
-    LabError::Unwritten { path: path.to_owned(), reason: error.to_string() }
+    // What the system said, without the library's word before it.
+    let reason = match error {
+        ParquetError::External(reason) => reason.to_string(),
+        other => other.to_string(),
+    };
+    LabError::Unwritten { path: path.to_owned(), reason }
 }
