@@ -21,7 +21,7 @@ use crate::config::Overrides;
 use crate::error::Error;
 use crate::service;
 
-pub use control::{At, SetArgs, SettingWord, StatusArgs};
+pub use control::{At, ReloadArgs, SetArgs, SettingWord, StatusArgs};
 pub use engines::{BuildArgs, CalibrateArgs, EnginesCommand, PlanArgs, PruneArgs};
 pub use gather::GatherArgs;
 pub use lab::{EvaluateArgs, Naming, ObjectiveWord, ProfileArgs, TrainArgs};
@@ -55,7 +55,7 @@ pub enum Command {
     /// Say what the running daemon is and does
     Status(StatusArgs),
     /// Make the running daemon read configuration, engines and policy again
-    Reload(At),
+    Reload(ReloadArgs),
     /// Change log level, policy or mode of the running daemon, until it is reloaded or started again
     Set(SetArgs),
     /// Look at a few pictures, once
@@ -345,7 +345,7 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
     match cli.command {
         Command::Run(args) => command::run::run(&args, started),
         Command::Status(args) => command::control::status(&args),
-        Command::Reload(at) => command::control::reload(&at),
+        Command::Reload(args) => command::control::reload(&args),
         Command::Set(args) => command::control::set(&args),
         Command::Classify(args) => command::classify::classify(&args, started),
         Command::Features(args) => command::features::features(&args),

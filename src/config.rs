@@ -152,6 +152,8 @@ pub struct Camera {
     pub stale_after: Duration,
     /// Silence after which a live source counts as lost.
     pub stall_after: Duration,
+    /// How long the first picture may take, and how long a key frame.
+    pub open_timeout: Duration,
     /// Longest pause between two tries to open a lost source.
     pub retry_cap: Duration,
     /// Whether the last answer may be given again.
@@ -209,8 +211,10 @@ pub struct Output {
 /// Where the daemon is asked and told at run time, resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Control {
-    /// A unix socket, for everything.
+    /// A unix socket: for reading, and for changes by those who may.
     pub socket: Option<PathBuf>,
+    /// The group whose members may change something, besides root and the user that Squint runs as.
+    pub group: String,
     /// A port of 127.0.0.1, for reading only. 0, which no file can say, is any that is free.
     pub http_port: Option<u16>,
 }

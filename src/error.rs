@@ -155,6 +155,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Usage(_) => Kind::Usage,
+            Self::Lab(LabError::Unwritten { .. }) => Kind::Io,
             Self::Config(_) | Self::File { .. } | Self::Policy(_) | Self::Lab(_) | Self::Unfit(_) => Kind::Configuration,
             Self::Engine(EngineError::RuntimeMissing { .. }) | Self::Source(_) | Self::Missing(_) => Kind::Missing,
             Self::Engine(EngineError::Model { .. }) => Kind::Configuration,

@@ -72,6 +72,7 @@ pub const LIMITED: &[Event] = &[
     CAMERA_LOST,
     CAMERA_OTHER_WAY,
     FRAME_UNREADABLE,
+    STREAM_FAULT,
     SOURCE_STUCK,
     ENGINE_UNUSABLE,
     ENGINE_FAILED,
@@ -79,6 +80,8 @@ pub const LIMITED: &[Event] = &[
     ENGINE_RETURNED,
     SINK_FAILED,
     READERS_WAIT,
+    READER_REFUSED,
+    CAMERA_STARVED,
     RELOAD_REFUSED,
     BUG,
 ];
@@ -86,6 +89,7 @@ pub const LIMITED: &[Event] = &[
 /// Which fault is over when an event comes: its line says how many of the fault's lines were left out.
 pub const ENDS: &[(Event, Event)] = &[
     (CAMERA_DELIVERING, CAMERA_LOST),
+    (CAMERA_ANSWERED, CAMERA_STARVED),
     (ENGINE_RECOVERED, ENGINE_FAILED),
     (SINK_RECOVERED, SINK_FAILED),
     (RELOADED, RELOAD_REFUSED),
@@ -132,7 +136,7 @@ events! {
         "A camera delivers frames, for the first time or again."
         "Nothing."
     CAMERA_LOST Warn "camera-lost" "499e9f5b59f5b618d8af53f98489b868"
-        "A camera failed, ended or fell silent; it is opened again after a pause that grows up to retry-cap-ms."
+        "A camera failed, ended or fell silent, or its first picture did not come; it is opened again after a pause that grows up to retry-cap-ms."
         "See the reason in the text: cable, power, network, `squint doctor`."
     CAMERA_REFUSED Warn "camera-refused" "c1d0a7e2f5b84a6c9b3e7d4f60825a19"
         "A camera refuses user name and password; it is asked again after 2 minutes, later ones after up to an hour, so that no account is locked."
@@ -147,14 +151,20 @@ events! {
         "A source that is not live (photos, a clip) failed; it is not opened again."
         "See the reason in the text."
     SOURCE_STUCK Warn "source-stuck" "867200b978614e6092f7af1e3c98d894"
-        "The driver of a camera does not let go of it in time; what was opened is left to itself, and the camera is opened anew."
-        "If the camera stays away, restart its driver (on a Jetson nvargus-daemon), then Squint."
+        "The driver of a camera, or a network camera in the middle of an answer, does not let go in time; what was opened is left to itself, and the camera is opened anew."
+        "If the camera stays away, restart it or its driver (on a Jetson nvargus-daemon), then Squint."
     FRAME_UNREADABLE Warn "frame-unreadable" "bda949cf7e2e4c8c5895636ccfdb1526"
         "A picture cannot be read; it is left out and counted."
         "Replace the file, if it is one."
+    STREAM_FAULT Warn "stream-fault" "c802383dc82144c4ac491fe4487aeadc"
+        "What a camera or a film sends is not as it should be: data lost on the way, no key frame, pictures that its decoder calls corrupt or cannot keep up with, a film that is cut off or lies on its side. Pictures left out are counted."
+        "See the text. Data lost on the way: the network; RTSP over TCP loses none."
     PICTURES_LEFT_OUT Warn "pictures-left-out" "a1c9ee7a5ce4438caedfbd9a24d044cd"
         "All pictures of a folder have been shown; some could not be read, or are of a kind that is not read. The text counts and names them."
         "Replace what is damaged, convert the others to JPEG or PNG."
+    LABELS_DOUBTED Warn "labels-doubted" "1381edd8fbad4f0f86d60a64d75e0521"
+        "The labels of a run do not fit its photos: some belong to no photo, photos have none, or nearly every answer differs from them."
+        "See the text; docs/profile.md says how labels are written. The run itself goes on, its accuracy may mean nothing."
     ENGINE_WARM Debug "engine-warm" "ff59dbae3d7099144c8a13b4fcd0d523"
         "An engine is loaded and warmed up."
         "Nothing."
@@ -192,7 +202,7 @@ events! {
         "A thread has made no progress for longer than it may: the watchdog is fed no more, and systemd restarts Squint."
         "Report it with the name of the thread and the lines above."
     NO_PROGRESS Error "no-progress" "37e59c8e28fce784eb808eebd65c74ad"
-        "No frame came to its end though cameras deliver, or no camera can be opened because too many hang in their drivers: the watchdog is fed no more."
+        "No frame came to its end though cameras deliver, or no camera delivers and none can be opened because too many hang in their drivers or descriptors or threads are gone: the watchdog is fed no more."
         "Restart the driver, if that is it (on a Jetson nvargus-daemon); otherwise report it with the lines above."
     PROGRESS_AGAIN Info "progress-again" "9b90347b70a74d0a3b54b7ffb952aad6"
         "What hung goes on; the watchdog is fed again."
@@ -222,8 +232,23 @@ events! {
         "A sink works again; the text says how many records were lost."
         "Nothing."
     READERS_WAIT Warn "readers-wait" "9ffbc538ce8347c88a05e8fde0879bcb"
-        "Squint has no descriptors left for those who come to a socket; they wait at its door until there are some."
+        "Squint has too few descriptors left for those who come to a socket, of itself or for its cameras; they wait at its door until there are more."
         "See who holds so many: `ls -l /proc/PID/fd`. LimitNOFILE= of the unit is the limit."
+    READER_REFUSED Warn "reader-refused" "e4fb40cec9d64c77a8d98a5a05000eb0"
+        "As many readers are connected to the socket of the records as there may be; one more was turned away."
+        "See who they are: `ss -xp src /run/squint/reports.sock`. One reader may hand records on to many."
+    LIMITS_SHORT Warn "limits-short" "8d5de01babd3415393077bc5d1bb3619"
+        "The cameras need more threads or descriptors than this process may have; those that find none left are not opened."
+        "Raise TasksMax= or LimitNOFILE= of the unit, as the text says, or take fewer cameras."
+    CAMERA_STARVED Warn "camera-starved" "27f3e375cf3a4b668439a50ce643c7a9"
+        "A camera delivers, but no engine has looked at any of its frames for some seconds."
+        "The engines have too much to do: a cheaper policy, fewer cameras, fewer frames (rate-hz), or a longer deadline-ms."
+    CAMERA_ANSWERED Info "camera-answered" "c60e8a0141ce4dfdbe43a92eaa81c6b0"
+        "Engines look at the frames of a camera again that had none for some seconds."
+        "Nothing."
+    RELOAD_HUNG Error "reload-hung" "7da90059602045a79cf433d9eb7aa923"
+        "A reload has not come to its end in time and was given up; what was in force stays in force."
+        "See which file it reads: a network drive that is gone, a model that does not end. The next reload is tried on another thread."
     RUNTIME_LOADED Info "runtime-loaded" "cd4b7f707cd56c049c67007c61727443"
         "Which ONNX Runtime library was loaded."
         "Nothing."

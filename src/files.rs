@@ -1,10 +1,14 @@
 //! Files, read and written so that neither can hold Squint up or leave half of something behind.
 //!
 //! An edge room. [`bytes`] and [`text`] read regular files up to a limit and never wait: what is a FIFO, a device or a folder is
-//! refused by that name. [`typed`], [`typed_text`] and [`records`] are for commands that somebody types: they also take what the shell hands over,
-//! `/dev/stdin` and `<(...)`. [`state_text`] reads what Squint itself keeps, through no link. [`write()`] replaces a file whole or not at all,
-//! [`write_state`] likewise what Squint keeps, and a [`Lock`] keeps two processes apart. [`untrusted`] tells who else could have written what is found and run, and
-//! [`checkout`] where the program was built. What the files hold is their owners' business; so are the limits, which stand beside the parsers.
+//! refused by that name. [`typed`], [`typed_text`] and [`records`] are for commands that somebody types: they also take what the
+//! shell hands over, `/dev/stdin` and `<(...)`. [`state_text`] reads what Squint itself keeps, through no link.
+//!
+//! [`write()`] and [`Output`] replace a file whole or not at all, [`write_state`] likewise what Squint keeps; a [`Lock`] keeps two
+//! processes apart. [`untrusted`] tells who else could have written what is found and run, [`links_of_ours`] which links are
+//! followed, and [`checkout`] where the program was built.
+//!
+//! What the files hold is their owners' business; so are the limits, which stand beside the parsers.
 
 mod checkout;
 mod lock;
@@ -19,7 +23,7 @@ pub(crate) use lock::Lock;
 pub(crate) use read::{bytes, regular, state, state_text, text, typed, typed_text};
 pub(crate) use records::records;
 pub(crate) use temporary::{Temporary, unguessable};
-pub(crate) use trust::untrusted;
+pub(crate) use trust::{links_of_ours, untrusted};
 pub(crate) use write::{Output, UNFINISHED, can_be_written, remove, write, write_state};
 
 use std::fs::FileType;

@@ -25,6 +25,7 @@ pub mod features;
 mod files;
 pub mod frame;
 pub mod lab;
+pub mod limits;
 pub mod mailbox;
 mod numbered;
 pub mod observe;

@@ -1,4 +1,4 @@
-//! Parse, run, map the error to an exit code. Nothing else ever moves in.
+//! Keep ONNX Runtime quiet, parse, run, map the error to an exit code. Nothing else ever moves in.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

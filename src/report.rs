@@ -53,7 +53,7 @@ pub enum DropReason {
     Late,
     /// The report was made but the sinks could not keep up.
     SinkFull,
-    /// The frame could not be read (broken picture, unusable layout).
+    /// It is no frame: a broken picture, an unusable layout, or a picture that the camera did not send, as data it needs were lost.
     Unreadable,
     /// Squint was told to stop while the frame was on its way.
     Stopped,

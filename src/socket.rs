@@ -15,6 +15,8 @@ use rustix::fs::OFlags;
 
 use crate::files;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// A listening socket. Its file is removed at the end, if it is still this one.
 #[derive(Debug)]
 pub struct Listening {
@@ -81,6 +83,12 @@ impl Listening {
     /// To accept from; not blocking.
     pub fn listener(&self) -> &UnixListener {
         &self.listener
+    }
+
+    /// True if somebody waits to be accepted.
+    pub fn has_callers(&self) -> bool {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.listener, PollFlags::IN)], Some(&at_once)).is_ok_and(|ready| ready > 0)
     }
 }
 

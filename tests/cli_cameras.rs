@@ -85,7 +85,7 @@ fn a_network_camera_dies_comes_back_stalls_and_heals_and_its_password_stays_unkn
     let url = camera.url("operator:hun@ter%2F2@");
     let rest = format!(
         "[output]\nsocket = \"{0}/s.sock\"\nfile = {{ path = \"{0}/records.jsonl\" }}\n[[camera]]\nname = \"gate\"\nsource = \"{url}\"\n\
-         stall-after-ms = 1000\nretry-cap-ms = 500\n",
+         stall-after-ms = 1000\nopen-timeout-ms = 2000\nretry-cap-ms = 500\n",
         shelf.path().display()
     );
     let config = config(&shelf, &policy, &rest);

@@ -149,3 +149,55 @@ fn pictures_of_any_shape_and_format_are_looked_at() {
     let told = ask(["classify", "--engine", "lite0-128-int8", broad.to_str().unwrap()]).ends(69);
     assert!(told.err.contains("too wide.png") && told.err.contains("16384"), "{}", told.err);
 }
+
+#[test]
+fn pictures_left_out_and_of_other_kinds_are_counted_and_named_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::copy(root().join(photo("chelsea")), at("a.png")).unwrap();
+    let jpeg = {
+        let mut jpeg = std::io::Cursor::new(Vec::new());
+        RgbImage::from_fn(64, 64, |x, y| Rgb([x as u8 * 4, y as u8 * 4, 9])).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+        jpeg.into_inner()
+    };
+    write(at("b-cut.jpg"), &jpeg[..jpeg.len() * 2 / 3]);
+    write(at("c-page.jpg"), b"<html>not found</html>");
+    std::fs::create_dir(at("d-folder.jpg")).unwrap();
+    std::os::unix::fs::symlink("nowhere", at("e-link.jpg")).unwrap();
+    for name in ["1.heic", "2.HEIC", "3.gif", "readme.txt"] {
+        write(at(name), b"x");
+    }
+    let summary = at("summary.json");
+    let source = folder.path().to_str().unwrap();
+    let args = ["run", "--deadline-ms", "60000", "--source", source, "--policy", "lite0-128-int8", "--summary"];
+    let policy =
+        write(at("one.policy.toml"), b"format = 1\nname = \"one\"\nkind = \"fixed\"\n[fixed]\nengine = \"lite0-128-int8\"\n");
+    let args = args.map(|arg| if arg == "lite0-128-int8" { policy.to_str().unwrap() } else { arg });
+    let told = ask(args.into_iter().chain([summary.to_str().unwrap()])).ends(0);
+    assert_eq!(told.records().len(), 1, "{}", told.out);
+    for (name, says) in [
+        ("b-cut.jpg", "cut short"),
+        ("c-page.jpg", "a web page, perhaps of an error"),
+        ("d-folder.jpg", "a folder, not a picture"),
+        ("e-link.jpg", "a link to a file that is not there"),
+    ] {
+        assert!(told.err.lines().any(|line| line.contains(name) && line.contains(says)), "{name}: {}", told.err);
+    }
+    let end = "4 pictures were left out: b-cut.jpg, c-page.jpg, d-folder.jpg, e-link.jpg; \
+               1 .gif, 2 .heic files are not read; convert them to JPEG or PNG";
+    assert!(told.err.contains(end) && told.err.contains("4 unreadable"), "{}", told.err);
+    let summary: Value = serde_json::from_str(&std::fs::read_to_string(summary).unwrap()).unwrap();
+    assert_eq!((&summary["frames"], &summary["answered"], &summary["dropped"]["unreadable"]), (&5.into(), &1.into(), &4.into()));
+    // The same in the photos that are profiled.
+    let out = at("out.parquet");
+    std::fs::create_dir(at("photos")).unwrap();
+    std::fs::create_dir(at("photos/285")).unwrap();
+    for name in ["a.png", "b-cut.jpg", "c-page.jpg", "1.heic"] {
+        std::fs::rename(at(name), at("photos/285").join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("nowhere", at("photos/285/e-link.jpg")).unwrap();
+    let args = ["profile", "--pool", "lite0-128-int8", "--repeats", "3", "--images"];
+    let told = ask(args.into_iter().chain([at("photos").to_str().unwrap(), "--out", out.to_str().unwrap()])).ends(0);
+    assert!(told.err.contains("1 .heic file is not read; convert it to JPEG or PNG"), "{}", told.err);
+    assert!(told.out.contains("1 photos, 1 engines, 3 photos unreadable"), "{}", told.out);
+}

@@ -9,11 +9,11 @@ mod squint_cli;
 mod steering;
 
 use std::fs::{self, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -35,7 +35,7 @@ struct House {
 impl House {
     fn open() -> Self {
         let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::new());
-        let places = Control { socket: Some(folder.path().join("control.sock")), http_port: None };
+        let places = Control { socket: Some(folder.path().join("control.sock")), ..Control::default() };
         let server = Some(Server::start(&places, fake.clone(), &Stop::new()).unwrap());
         Self { folder, fake, server }
     }
@@ -126,7 +126,10 @@ fn what_hangs_or_ails_is_the_first_thing_wrong_and_cannot_steer_the_terminal() {
             vec!["engine lite4-300 is stuck: \x1b[2J a long story of what it did and since when, and what happens next".into()];
         state.threads[0].overdue = true;
     }
-    let page = house.ask(&["status"]).ends(0).out;
+    let told = house.ask(&["status"]).ends(69);
+    assert!(told.err.starts_with("squint: not healthy: engine lite4-300 is stuck: ") && !told.err.contains('\x1b'), "{}", told.err);
+    house.ask(&["status", "--json"]).ends(69).json();
+    let page = told.out;
     let wrong: Vec<_> = page.lines().skip_while(|line| *line != "wrong now").collect();
     assert!(wrong[1].starts_with("- engine lite4-300 is stuck: \\u{1b}[2J a long story") && wrong[2].starts_with("  "), "{page}");
     assert!(wrong[3].starts_with("- thread sink hangs: waiting for a report"), "{page}");
@@ -184,6 +187,37 @@ fn reload_succeeds_only_if_the_new_configuration_is_in_force() {
     house.fake.stubborn.store(true, Ordering::SeqCst);
     let told = house.ask(&["reload"]).ends(78);
     assert_eq!((told.out.as_str(), told.err.as_str()), ("", "squint: reload: not today\n"));
+}
+
+/// As the ExecReload= of the unit asks for it.
+#[test]
+fn reload_of_a_main_process_goes_over_the_socket_or_checks_the_files_and_sends_the_signal() {
+    let house = House::open();
+    let own = std::process::id().to_string();
+    assert_eq!(house.ask(&["reload", "--main-pid", &own]).ends(0).out, "reload: done\n");
+    house.fake.stubborn.store(true, Ordering::SeqCst);
+    house.ask(&["reload", "--main-pid", &own]).ends(78);
+
+    let mut daemon = Command::new("sh")
+        .args(["-c", "trap 'exit 7' HUP; echo up; while :; do sleep 0.02; done"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    daemon.stdout.take().unwrap().read_exact(&mut [0; 3]).unwrap();
+    let id = daemon.id().to_string();
+    let reload = |text: &str| {
+        let config = write(house.folder.path().join("without.toml"), text);
+        ask(["reload", "--config", config.to_str().unwrap(), "--main-pid", &id])
+    };
+    let camera = "[[camera]]\nname = \"door\"\nsource = \"test\"\n";
+    let broken = reload(&format!("policy = \"nonsense\"\n{camera}")).ends(78);
+    assert!(broken.out.contains("nonsense"), "{}", broken.out);
+    assert!(reload("polcy = 7\n").ends(78).err.contains("polcy"));
+    assert!(daemon.try_wait().unwrap().is_none(), "a broken file does not reach the daemon");
+    let told = reload(camera).ends(0);
+    assert!(told.out.contains("told by a signal"), "{}", told.out);
+    assert_eq!(daemon.wait().unwrap().code(), Some(7));
+    assert_eq!(house.fake.told(), ["reload", "reload"], "another squint's socket is left alone");
 }
 
 #[test]

@@ -45,6 +45,24 @@ fn refused(told: Told, code: i32, words: &[&str], profile: &Path) {
 }
 
 #[test]
+fn a_policy_is_written_though_nobody_can_take_what_is_told_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = profiles::small(folder.path(), 60);
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap().into();
+    let unread = || std::process::Stdio::from(std::io::pipe().unwrap().1);
+    for kind in [None, Some("chain")] {
+        for (out, code) in [(full(), 74), (unread(), 0)] {
+            let mut train = squint(["train", "--profile", profile.to_str().unwrap(), "--out"]);
+            train.arg(policy_path(&profile)).args(kind.into_iter().flat_map(|kind| ["--kind", kind])).stdout(out);
+            let output = train.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{kind:?}: {}", String::from_utf8_lossy(&output.stderr));
+            policy(&profile);
+            fs::remove_file(policy_path(&profile)).unwrap();
+        }
+    }
+}
+
+#[test]
 fn the_published_chain_is_written_with_cross_validated_figures_and_every_step_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let profile = profiles::small(folder.path(), 300);
@@ -111,7 +129,8 @@ fn every_flag_of_the_chain_is_heeded_and_a_seed_makes_the_same_file() {
 
 #[test]
 fn labels_that_look_wrong_are_refused_with_the_likely_reason_unless_they_are_to_be_trusted() {
-    let wrong: [(&str, fn(u32) -> u32, &str); 3] = [
+    type Wrong = (&'static str, fn(u32) -> u32, &'static str);
+    let wrong: [Wrong; 3] = [
         ("counted from 1", |label| (label + 1).min(profiles::CLASSES - 1), "answers are the label minus 1"),
         ("from -1", |label| label.saturating_sub(1), "answers are the label plus 1"),
         ("in another order", |label| profiles::CLASSES - 1 - label, "answers are another class that is the same for each label"),

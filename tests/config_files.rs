@@ -87,6 +87,7 @@ fn a_source_alone_makes_one_camera_with_all_defaults() {
     assert_eq!((&*camera.name, &camera.source, camera.pace), ("camera", &SourceSpec::Test, Pace::Realtime));
     assert_eq!((camera.deadline, camera.stale_after), (Some(Duration::from_millis(100)), Duration::from_millis(1000)));
     assert_eq!((camera.stall_after, camera.retry_cap), (Duration::from_secs(2), Duration::from_secs(30)));
+    assert_eq!(camera.open_timeout, squint::source::OPEN_TIMEOUT);
     assert_eq!((config.engines.folder, config.engines.threads), (PathBuf::from(FOLDERS.0), 1));
     assert_eq!(config.policy, Path::new(FOLDERS.1).join("default.policy.toml"));
     assert_eq!((config.output.stdout, config.output.queue, config.log_level), (Stdout::Auto, 256, log::LevelFilter::Info));
@@ -199,7 +200,7 @@ prop_compose! {
         crop: bool, turns in 0..4u32,
         rate in prop::option::of(1.0..120.0f32),
         size in prop::option::of((1..16_384u32, 1..16_384u32)),
-        times in (1..600_000u64, 1..3_600_000u64, 1_000..3_600_000u64, 100..3_600_000u64),
+        times in (1..600_000u64, 1..3_600_000u64, 1_000..3_600_000u64, 100..3_600_000u64, 100..3_600_000u64),
         reuse in prop::option::of((0.0..1.0f32, 1..3_600_000u64)),
         fast: bool,
     ) -> String {
@@ -230,6 +231,7 @@ prop_compose! {
         line("stale-after-ms", times.1.to_string());
         line("stall-after-ms", (times.2 + 1).to_string());
         line("retry-cap-ms", times.3.to_string());
+        line("open-timeout-ms", times.4.to_string());
         if let Some((change, age)) = reuse { line("reuse", format!("{{ max-change = {change}, max-age-ms = {age} }}")); }
         text
     }

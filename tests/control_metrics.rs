@@ -213,7 +213,7 @@ fn query(port: u16, query: &str) -> String {
 #[test]
 fn a_real_prometheus_scrapes_the_port() {
     let (folder, stop) = (tempfile::tempdir().unwrap(), Stop::new());
-    let server = Server::start(&Control { socket: None, http_port: Some(0) }, Fake::new(), &stop).unwrap();
+    let server = Server::start(&Control { http_port: Some(0), ..Control::default() }, Fake::new(), &stop).unwrap();
     let target = server.port().unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = format!(

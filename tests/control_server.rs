@@ -9,7 +9,7 @@ mod steering;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -39,7 +39,7 @@ struct House {
 impl House {
     fn open() -> Self {
         let (folder, fake, stop) = (tempfile::tempdir().unwrap(), Fake::new(), Stop::new());
-        let places = Control { socket: Some(folder.path().join("control.sock")), http_port: Some(0) };
+        let places = Control { socket: Some(folder.path().join("control.sock")), http_port: Some(0), ..Control::default() };
         let server = Server::start(&places, fake.clone(), &stop).unwrap();
         let port = server.port().unwrap();
         Self { folder, fake, stop, server: Some(server), port }
@@ -224,9 +224,98 @@ fn watchers_and_a_full_port_leave_room_for_a_question_over_the_socket() {
     assert!(watchers.iter().all(|(status, _)| *status == 200));
     assert_eq!(watcher(&house).0, 503, "a fourth watcher");
     let silent: Vec<_> = (0..4).map(|_| house.tcp()).collect();
-    until(|| answer_or_nothing(house.tcp()).contains("503 Service Unavailable"));
     assert_eq!(house.ask("GET", "/healthz", "").0, 200);
     drop(silent);
+}
+
+/// As in the field: a scanner, or anybody on the machine, opens connections and says nothing.
+#[test]
+fn idle_connections_keep_nobody_from_an_answer_and_the_oldest_of_them_go() {
+    let house = House::open();
+    let mut half = house.tcp();
+    half.write_all(b"GET /healthz HTTP/1.1\r\nHost: loc").unwrap();
+    let (tcp, unix): (Vec<_>, Vec<_>) = (0..100).map(|_| (house.tcp(), house.unix())).unzip();
+    assert_eq!(house.ask_port("GET", "/healthz", "").0, 200);
+    assert_eq!(house.ask("GET", "/healthz", "").0, 200);
+    let told = [answer(tcp.into_iter().next().unwrap()), answer(unix.into_iter().next().unwrap())];
+    for (status, _, why) in told {
+        assert!(matches!(status, 503 | 408), "{status}: {why}");
+    }
+    assert!(matches!(answer(half).0, 503 | 408), "it had its time");
+
+    let mut slow = house.tcp();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: loc").unwrap();
+    assert_eq!(house.ask_port("GET", "/healthz", "").0, 200);
+    slow.write_all(b"alhost\r\n\r\n").unwrap();
+    assert_eq!(answer(slow).0, 200, "a slow one is heard to its end while there is room");
+}
+
+#[test]
+fn a_client_that_does_not_take_its_answer_loses_its_seat_to_those_who_wait() {
+    let house = House::open();
+    // an answer that fits into no buffer
+    house.fake.state.lock().unwrap().complaints = vec!["x".repeat(16 << 20)];
+    let deaf: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = house.tcp();
+            stream.write_all(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    until(|| house.fake.asked.load(Ordering::SeqCst) >= 4);
+    house.fake.state.lock().unwrap().complaints.clear();
+    assert_eq!(house.ask_port("GET", "/readyz", "").0, 200);
+    assert_eq!(house.ask("GET", "/readyz", "").0, 200);
+    drop(deaf);
+}
+
+/// Runs `squint` as another user, which needs root and util-linux.
+fn as_user(id: &str, groups: &[&str], args: &[&str]) -> Option<std::process::Output> {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", id, "--regid", id, groups[0]]).args(&groups[1..]);
+    command.arg(env!("CARGO_BIN_EXE_squint")).args(args).env("NO_COLOR", "1").env_remove("SQUINT_CONFIG");
+    command.output().ok()
+}
+
+#[test]
+fn whoever_may_connect_reads_and_only_the_group_for_it_changes_anything() {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return eprintln!("SKIPPED groups: only root can be another user");
+    }
+    let group = "daemon";
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = folder.path().join("control.sock");
+    let fake = Fake::new();
+    let places = Control { socket: Some(path.clone()), group: group.into(), ..Control::default() };
+    let server = Server::start(&places, fake.clone(), &Stop::new()).unwrap();
+    // whoever may connect: here everybody
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let socket = path.to_str().unwrap();
+    let Some(told) = as_user("65534", &["--clear-groups"], &["status", "--socket", socket]) else {
+        return eprintln!("SKIPPED groups: no setpriv; apt-get install util-linux");
+    };
+    if String::from_utf8_lossy(&told.stderr).contains("Permission denied") {
+        return eprintln!("SKIPPED groups: another user cannot reach the program of the test");
+    }
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    for change in [&["set", "mode", "paused"][..], &["reload"], &["set", "policy", "default"], &["set", "log-level", "debug"]] {
+        let args: Vec<_> = change.iter().copied().chain(["--socket", socket]).collect();
+        let told = as_user("65534", &["--clear-groups"], &args).unwrap();
+        let why = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert_eq!(told.status.code(), Some(74), "{why}");
+        assert!(why.contains("group daemon") && why.contains("usermod -aG daemon"), "{why}");
+    }
+    assert_eq!(fake.told(), Vec::<String>::new(), "nothing of it has reached the daemon");
+    let told = as_user("1", &["--clear-groups"], &["set", "mode", "eco", "--socket", socket]).unwrap();
+    assert!(told.status.success(), "the user daemon is a member of its group: {}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(house_of_root(socket), 200, "root may");
+    assert_eq!(fake.told(), ["mode eco", "reload"]);
+    drop(server);
+}
+
+fn house_of_root(socket: &str) -> u16 {
+    ask(UnixStream::connect(socket).unwrap(), "POST", "/reload", "", "squint").0
 }
 
 fn until(mut done: impl FnMut() -> bool) {
@@ -235,14 +324,6 @@ fn until(mut done: impl FnMut() -> bool) {
         assert!(begun.elapsed() < SOON);
         std::thread::yield_now();
     }
-}
-
-/// What comes without a question.
-fn answer_or_nothing(mut stream: TcpStream) -> String {
-    let mut bytes = Vec::new();
-    stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    let _ = stream.read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[test]
@@ -362,7 +443,7 @@ fn only_owner_and_group_may_connect_and_what_is_at_the_path_is_respected() {
     let house = House::open();
     assert_eq!(fs::metadata(house.path()).unwrap().permissions().mode() & 0o777, 0o660);
     let start = |path: PathBuf| {
-        let places = Control { socket: Some(path), http_port: None };
+        let places = Control { socket: Some(path), ..Control::default() };
         Server::start(&places, Fake::new(), &Stop::new()).map_err(|error| error.to_string())
     };
     let taken = start(house.path()).map(drop).unwrap_err();
@@ -381,7 +462,7 @@ fn only_owner_and_group_may_connect_and_what_is_at_the_path_is_respected() {
     drop(start(stale.clone()).unwrap());
     assert!(!stale.exists());
 
-    let places = Control { socket: None, http_port: Some(house.port) };
+    let places = Control { http_port: Some(house.port), ..Control::default() };
     let port = Server::start(&places, Fake::new(), &Stop::new()).map(drop).unwrap_err();
     assert!(matches!(port, ControlError::Port { .. }) && port.to_string().contains("control.http-port"), "{port}");
 }

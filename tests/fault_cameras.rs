@@ -22,17 +22,19 @@ mod squint_cli;
 #[path = "common/systemd.rs"]
 mod systemd;
 
-use std::net::UdpSocket;
+use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use scene::{HEALTHY, Scene};
+use systemd::status;
 
 #[test]
 fn a_camera_that_fails_ends_or_yields_nothing_is_opened_again_and_the_others_go_on() {
-    let again = "retry-cap-ms = 300\nstall-after-ms = 600";
+    let again = "retry-cap-ms = 300\nstall-after-ms = 600\nopen-timeout-ms = 900";
     let fails = format!("{HEALTHY} ! identity error-after=15");
     let ends = HEALTHY.replace("is-live", "num-buffers=15 is-live");
     // Not a byte of the pictures stays what it was: the decoder says nothing and yields nothing.
@@ -60,8 +62,11 @@ fn a_camera_that_fails_ends_or_yields_nothing_is_opened_again_and_the_others_go_
     scene.more("fails", 5);
     scene.assert_fed();
     let told = scene.ends(Duration::from_secs(5)).ends(0);
-    for says in ["Failed after iterations as requested", "the stream ended, which a live source must not do", "no frame for 600 ms"]
-    {
+    for says in [
+        "Failed after iterations as requested",
+        "the stream ended, which a live source must not do",
+        "no picture within 900 ms of opening it",
+    ] {
         assert!(told.err.contains(says), "{says}: {}", told.err);
     }
     let records = told.records();
@@ -112,7 +117,7 @@ fn a_camera_that_falls_silent_is_lost_without_a_word_from_it_and_found_at_the_fi
     let source =
         format!("pipeline:udpsrc port={port} address=127.0.0.1 caps=video/x-raw,format=GRAY8,width=16,height=12,framerate=25/1");
     let sender = Sender::to(port);
-    let again = "stall-after-ms = 500\nretry-cap-ms = 1000";
+    let again = "stall-after-ms = 500\nopen-timeout-ms = 500\nretry-cap-ms = 1000";
     let mut scene = Scene::start(&[("gate", &source, again), ("door", HEALTHY, "")], &[]);
     scene.more("gate", 10);
     // A short silence: the pauses are still short. A long one: they are at their cap.
@@ -127,7 +132,7 @@ fn a_camera_that_falls_silent_is_lost_without_a_word_from_it_and_found_at_the_fi
     }
     assert_eq!(scene.losses("door"), 0);
     let told = scene.ends(Duration::from_secs(5)).ends(0);
-    assert!(told.err.contains("no frame for 500 ms; next try in 250 ms"), "{}", told.err);
+    assert!(told.err.contains("no frame for 500 ms (stall-after-ms); next try in 250 ms"), "{}", told.err);
     assert!(told.err.contains("next try in 1000 ms") && !told.err.contains("next try in 2000 ms"), "{}", told.err);
 }
 
@@ -135,7 +140,7 @@ fn a_camera_that_falls_silent_is_lost_without_a_word_from_it_and_found_at_the_fi
 fn a_network_camera_that_was_away_is_found_at_the_first_try_after_its_return() {
     let Some(mut camera) = sources::Camera::start("0", &[]) else { return };
     let (port, url) = (camera.port.clone(), camera.url(""));
-    let mut scene = Scene::start(&[("gate", &url, "stall-after-ms = 1500\nretry-cap-ms = 1000")], &[]);
+    let mut scene = Scene::start(&[("gate", &url, "stall-after-ms = 1500\nopen-timeout-ms = 1500\nretry-cap-ms = 1000")], &[]);
     scene.more("gate", 10);
 
     // Its process is killed; for a while nobody listens there, until the pauses are at their cap.
@@ -212,4 +217,83 @@ fn a_login_that_was_mended_is_taken_up_by_a_reload_from_the_file_of_the_password
     }
     let told = scene.ends(Duration::from_secs(5)).ends(0);
     assert!(!told.err.contains("p@ss") && !told.err.contains("p%40ss"), "{}", told.err);
+}
+
+#[test]
+fn a_camera_that_takes_its_time_for_the_first_picture_is_not_lost_meanwhile() {
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let source =
+        format!("pipeline:udpsrc port={port} address=127.0.0.1 caps=video/x-raw,format=GRAY8,width=16,height=12,framerate=25/1");
+    let sender = Sender::to(port);
+    sender.turn(false);
+    let mut scene = Scene::start(&[("gate", &source, "stall-after-ms = 400\nretry-cap-ms = 300"), ("door", HEALTHY, "")], &[]);
+    // Several times as long as it may be silent afterwards.
+    scene.more("door", 60);
+    assert_eq!(scene.losses("gate"), 0, "{}", scene.daemon.err());
+    sender.turn(true);
+    scene.more("gate", 10);
+    assert_eq!(scene.losses("gate"), 0, "{}", scene.daemon.err());
+    sender.turn(false);
+    scene.lost("gate", 1);
+    sender.turn(true);
+    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    assert!(told.err.contains("no frame for 400 ms (stall-after-ms)"), "{}", told.err);
+}
+
+/// A network camera that begins an answer and does not end it, a byte at a time.
+struct Tarpit {
+    port: u16,
+    calls: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+}
+
+impl Tarpit {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (calls, over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let (counted, is_over) = (Arc::clone(&calls), Arc::clone(&over));
+        std::thread::spawn(move || {
+            for mut caller in listener.incoming().map_while(Result::ok) {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let is_over = Arc::clone(&is_over);
+                std::thread::spawn(move || {
+                    let _ = caller.read(&mut [0; 4096]);
+                    let mut going = caller.write_all(b"RTSP/1.0 200 OK\r\nX: ").is_ok();
+                    while going && !is_over.load(Ordering::SeqCst) {
+                        std::thread::sleep(Duration::from_millis(20));
+                        going = caller.write_all(b"A").is_ok();
+                    }
+                });
+            }
+        });
+        Self { port, calls, over }
+    }
+
+    fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn a_network_camera_that_never_ends_its_answer_waits_alone_and_keeps_neither_the_others_nor_the_watchdog() {
+    let tarpit = Tarpit::new();
+    let url = format!("rtsp://127.0.0.1:{}/x", tarpit.port);
+    let hasty = "stall-after-ms = 300\nopen-timeout-ms = 300\nretry-cap-ms = 300";
+    let mut scene = Scene::start(&[("evil", &url, hasty), ("door", HEALTHY, "")], &[]);
+    scene.until_logged("2 earlier connections to this camera hang in an answer that does not end");
+    let before = scene.losses("evil");
+    scene.lost("evil", before + 4);
+    assert_eq!(tarpit.calls(), 2, "no third connection is opened");
+    scene.more("door", 40);
+    scene.assert_fed();
+    assert_eq!(status(&scene.systemd.control())["healthy"], serde_json::Value::Bool(true));
+    // As soon as its answers end, it is opened again.
+    tarpit.over.store(true, Ordering::SeqCst);
+    scene.until("evil", "is opened again", |_| tarpit.calls() > 2);
+    assert_eq!(scene.losses("door"), 0);
+    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    assert!(told.err.contains("no picture within 300 ms of opening it"), "{}", told.err);
+    assert_eq!(told.err.matches("its connection cannot be closed within 3s").count(), 2, "{}", told.err);
+    assert!(!told.err.contains("nvargus") && !told.err.contains("the watchdog"), "{}", told.err);
 }

@@ -203,7 +203,9 @@ fn on_a_terminal(command: &Command, wrap: &str, pid: &Path) -> Option<Child> {
     }
     let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));
     let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect();
-    let line = format!("echo $$ > '{}.new'; mv '{0}.new' '{0}'; exec {wrap} {}", pid.display(), words.join(" "));
+    // nohup writes its output into the folder that it is started in.
+    let folder = pid.parent().unwrap().display();
+    let line = format!("cd '{folder}'; echo $$ > '{}.new'; mv '{0}.new' '{0}'; exec {wrap} {}", pid.display(), words.join(" "));
     let mut script = within("exec script -q -c \"$LINE\" /dev/null", command);
     script.env("LINE", line).env("SHELL", "/bin/sh").env("TERM", "xterm");
     Some(script.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
@@ -240,7 +242,7 @@ fn a_run_ends_in_good_order_with_the_terminal_that_it_was_started_from() {
         terminal.wait().unwrap();
         let pid = fs::read_to_string(pid).unwrap();
         until(&format!("{name} outlives its terminal"), || !runs(pid.trim()));
-        assert!(summary(&path)["answered"].as_u64().unwrap() > 0, "{name}: it ended in good order");
+        assert!(summary(&path)["frames"].as_u64().unwrap() > 0, "{name}: it ended in good order");
     }
 }
 

@@ -17,6 +17,7 @@ mod squint_cli;
 #[path = "common/systemd.rs"]
 mod systemd;
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -220,6 +221,97 @@ fn a_reload_takes_up_what_can_change_and_refuses_by_name_what_cannot() {
     frames.dedup();
     assert_eq!(frames.len(), count, "no frame is told of twice");
     drop(lingers);
+}
+
+#[test]
+fn a_reload_whose_engine_does_not_come_to_the_end_of_its_loading_is_given_up_and_the_next_one_works() {
+    let (mut systemd, shelf) = (Systemd::new(), shelf(0));
+    // Whatever the picture, that of the warm-up, too.
+    shelf.network("endless", &Model { lingers: Some((-1.0e6, FOR_EVER)), ..Model::bright_or_dark(32, 32) });
+    let (quick, endless) = (policy(systemd.folder.path(), "quick", None), policy(systemd.folder.path(), "endless", None));
+    let text = config(&systemd, &shelf, &quick, &[("door", "test")]);
+    let mut service = systemd.service(&text, Duration::from_secs(4));
+    systemd.until(&mut service, "READY=1", 0);
+    systemd.config(&config(&systemd, &shelf, &endless, &[("door", "test")]));
+    let before = Instant::now();
+    let answer = ask(&systemd.control(), "POST /reload");
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("endless") && answer.contains("did not finish"), "{answer}");
+    assert!(systemd.fed(before) >= 2, "the watchdog is fed meanwhile");
+    let state = status(&systemd.control());
+    assert_eq!((&state["healthy"], &state["policy"]["name"]), (&Value::Bool(true), &"quick".into()), "{state:#}");
+    assert!(state["degraded"].to_string().contains("the last reload was refused"), "{state:#}");
+    systemd.config(&text);
+    let answer = ask(&systemd.control(), "POST /reload");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let answered = service.out().lines().count();
+    service.until_records(answered + 10);
+    service.signal("TERM");
+    service.ends_within(SOON);
+}
+
+#[test]
+fn a_camera_whose_frames_no_engine_has_looked_at_for_seconds_is_named_until_one_does() {
+    let (mut systemd, shelf) = (Systemd::new(), shelf(0));
+    // Some 0.1 s, whatever the picture.
+    shelf.network("slow", &Model { lingers: Some((-1.0e6, 100_000)), ..Model::bright_or_dark(32, 32) });
+    let slow = policy(systemd.folder.path(), "slow", None);
+    let rare = "pipeline:videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,height=48,framerate=4/1";
+    let text = config(&systemd, &shelf, &slow, &[("door", rare)]).replace("deadline-ms = 300", "deadline-ms = 5000");
+    let hurried = text.replace("deadline-ms = 200", "deadline-ms = 3");
+    let mut service = systemd.service(&hurried, Duration::from_secs(20));
+    systemd.until(&mut service, "READY=1", 0);
+    service.until_logged("camera door delivers, but no engine has looked at its frames for");
+    let state = status(&systemd.control());
+    assert_eq!((&state["healthy"], &state["ready"]), (&Value::Bool(true), &Value::Bool(true)), "{state:#}");
+    assert!(state["degraded"].to_string().contains("camera door delivers, but no engine has looked"), "{state:#}");
+    assert!(state["cameras"][0]["unanswered_s"].as_f64().unwrap() >= 5.0, "{state:#}");
+    assert!(ask(&systemd.control(), "GET /readyz").contains("ok; "), "said behind the ok");
+    systemd.config(&text.replace("deadline-ms = 200", "deadline-ms = 20000"));
+    assert!(ask(&systemd.control(), "POST /reload").starts_with("HTTP/1.1 200"));
+    service.until_logged("door: engines look at its frames again");
+    assert_eq!(status(&systemd.control())["cameras"][0]["unanswered_s"].as_f64(), Some(0.0));
+    service.signal("TERM");
+    service.ends_within(SOON).ends(0);
+}
+
+#[test]
+fn it_leaves_no_core_whatever_takes_them_unless_the_limit_says_otherwise() {
+    let shelf = shelf(0);
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path(), shelf.path()] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let quick = policy(folder.path(), "quick", None);
+    let root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    for (limit, expected) in [("0", true), ("unlimited", false)] {
+        let (quick, shelf) = (quick.to_str().unwrap(), shelf.path().to_str().unwrap());
+        let inner = squint_cli::squint(["run", "--source", "test", "--quiet", "--policy", quick, "--engines", shelf]);
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("ulimit -c {limit} && exec \"$@\""), "sh"]);
+        if root {
+            command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+        }
+        command.arg(inner.get_program()).args(inner.get_args()).current_dir("/");
+        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut service = squint_cli::Daemon::start(command);
+        let begun = Instant::now();
+        while !service.err().contains("delivering") {
+            if service.err().contains("ermission") || service.err().contains("not permitted") || service.err().contains("not found")
+            {
+                return eprintln!("SKIPPED cores: another user cannot run the program of the test here: {}", service.err());
+            }
+            assert!(begun.elapsed() < SOON, "{}", service.err());
+            pass(Duration::from_millis(10));
+        }
+        // The kernel gives the files of a process that leaves no core to root, which this one is not.
+        let owner = std::fs::metadata(format!("/proc/{}/environ", service.id())).unwrap().uid();
+        assert_eq!(owner == 0, expected, "limit {limit}: its files belong to {owner}");
+        service.until_logged("delivering");
+        // What it reads of itself it can still read.
+        assert!(!service.err().contains("cannot be counted"), "{}", service.err());
+        service.signal("TERM");
+        service.ends_within(SOON).ends(0);
+    }
 }
 
 #[test]

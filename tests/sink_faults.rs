@@ -216,7 +216,10 @@ fn readers_of_the_socket_that_stall_or_vanish_concern_nobody_else() {
     }
     publisher.finish().unwrap();
     assert_eq!(numbers(&fs::read_to_string(&path).unwrap()).len() as u64, count);
-    assert_eq!((of(&publisher, "file").lost, of(&publisher, "socket").lost), (0, 0));
+    let missed = of(&publisher, "socket");
+    assert_eq!((of(&publisher, "file").lost, missed.delivered + missed.lost), (0, count));
+    assert!(missed.lost > 0 && publisher.lost().next().is_none(), "what a reader misses is counted, and its own fault");
+    assert_eq!(publisher.ledger().read()[0].trouble, None);
     drop(publisher);
     assert_eq!(attentive.join().unwrap(), (0..count).collect::<Vec<_>>());
     drop(stalled);

@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use squint::sink::{Sink, SinkError, Socket};
+use squint::sink::{READERS, Sink, SinkError, Socket};
 use squint::socket::ListenError;
 use tempfile::TempDir;
 
@@ -33,18 +33,18 @@ fn numbers(stream: impl Read) -> Vec<u64> {
 }
 
 #[test]
-fn fifty_readers_get_every_record_from_where_they_came_in() {
+fn as_many_readers_as_there_may_be_get_every_record_from_where_they_came_in() {
     let (_folder, path) = home();
     let mut socket = Socket::open(&path).unwrap();
     let mut readers = Vec::new();
-    for number in 0..50 {
+    for number in 0..READERS as u64 {
         readers.push(UnixStream::connect(&path).unwrap());
         socket.write(&line(number), Instant::now());
     }
-    assert_eq!((socket.readers(), socket.counts().connected), (50, 50));
+    assert_eq!((socket.readers(), socket.counts().connected), (READERS, READERS as u64));
     drop(socket);
     for (came, reader) in readers.into_iter().enumerate() {
-        assert_eq!(numbers(reader), (came as u64..50).collect::<Vec<_>>());
+        assert_eq!(numbers(reader), (came as u64..READERS as u64).collect::<Vec<_>>());
     }
 }
 
@@ -52,10 +52,51 @@ fn fifty_readers_get_every_record_from_where_they_came_in() {
 fn a_crowd_at_the_door_is_let_in_at_once() {
     let (_folder, path) = home();
     let mut socket = Socket::open(&path).unwrap();
-    let crowd: Vec<_> = (0..50).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    let crowd: Vec<_> = (0..READERS).map(|_| UnixStream::connect(&path).unwrap()).collect();
     socket.write(&line(1), Instant::now());
     drop(socket);
     assert!(crowd.into_iter().all(|reader| numbers(reader) == [1]));
+}
+
+#[test]
+fn one_reader_too_many_is_turned_away_until_another_has_left() {
+    let (_folder, path) = home();
+    let mut socket = Socket::open(&path).unwrap();
+    let mut readers: Vec<_> = (0..READERS).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    socket.write(&line(0), Instant::now());
+    let surplus: Vec<_> = (0..40).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    socket.write(&line(1), Instant::now());
+    assert_eq!((socket.readers(), socket.counts().connected, socket.counts().refused), (READERS, READERS as u64, 40));
+    assert!(surplus.into_iter().all(|reader| numbers(reader).is_empty()), "its connection is closed at once");
+    drop(readers.pop());
+    let next = UnixStream::connect(&path).unwrap();
+    socket.flush().unwrap();
+    socket.write(&line(2), Instant::now());
+    assert_eq!((socket.readers(), socket.counts().left), (READERS, 1));
+    drop(socket);
+    assert_eq!(numbers(next), [2]);
+}
+
+/// As in the field: all cameras are away, so that no record is sent, and a program that asks for records comes and goes.
+#[test]
+fn readers_that_leave_while_no_record_flows_are_forgotten_at_the_next_second() {
+    let (_folder, path) = home();
+    let mut socket = Socket::open(&path).unwrap();
+    for round in 1..=20 {
+        for _ in 0..64 {
+            drop(UnixStream::connect(&path).unwrap());
+        }
+        socket.flush().unwrap();
+        assert_eq!(socket.readers(), 0, "round {round}: {:?}", socket.counts());
+    }
+    let (only_listens, stays) = (UnixStream::connect(&path).unwrap(), UnixStream::connect(&path).unwrap());
+    only_listens.shutdown(std::net::Shutdown::Write).unwrap();
+    socket.flush().unwrap();
+    socket.flush().unwrap();
+    assert_eq!(socket.readers(), 2, "one that says that it sends nothing still reads");
+    socket.write(&line(7), Instant::now());
+    drop(socket);
+    assert_eq!((numbers(only_listens), numbers(stays)), (vec![7], vec![7]));
 }
 
 #[test]

@@ -220,6 +220,29 @@ fn a_film_over_http_comes_to_its_end_whatever_its_address_is_called() {
 }
 
 #[test]
+fn a_film_over_http_has_no_limit_between_its_pictures_and_is_turned_as_it_says() {
+    if !have("a slow film over HTTP", &["souphttpsrc", "videoflip", "x264enc", "h264parse", "mp4mux", "qtdemux", "avdec_h264"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("slow.mp4");
+    let raw = "video/x-raw,format=I420,width=160,height=96,framerate=1/1";
+    let coded = "x264enc tune=zerolatency speed-preset=ultrafast ! h264parse ! mp4mux faststart=true";
+    record(&format!("videotestsrc num-buffers=3 ! {raw} ! {coded}"), &path);
+    std::fs::write(&path, with_matrix(&std::fs::read(&path).unwrap(), [0, 1, -1, 0])).unwrap();
+    let server = Server::start(move |asked, stream| file(asked, stream, &path, "application/octet-stream"));
+    for address in ["/slow.mp4", "/download?id=7"] {
+        let mut source = opened(&server.url(address));
+        assert_eq!(size(&frame(source.as_mut())), (96, 160), "{address}: turned");
+        let short = Duration::from_millis(200);
+        for _ in 1..3 {
+            assert!(source.next(short).unwrap().is_some(), "{address}: a second is its own wish");
+        }
+        assert!(source.next(short).unwrap().is_none(), "{address}");
+    }
+}
+
+#[test]
 fn a_playlist_of_hls_is_read_with_its_login() {
     let needs = ["souphttpsrc", "hlsdemux", "tsdemux", "mpegtsmux", "x264enc", "h264parse", "avdec_h264"];
     if !have("HLS", &needs) {

@@ -182,10 +182,59 @@ fn silence_is_noticed_by_our_own_deadline_and_does_not_end_the_source() {
     for _ in 0..2 {
         let started = Instant::now();
         let silence = source.next(patience).unwrap_err();
-        assert!(matches!(silence, SourceError::Stalled { waited, .. } if waited == patience), "{silence:?}");
-        assert!(started.elapsed() >= patience && started.elapsed() < SOON / 4);
-        assert!(silence.to_string().contains("no frame for 150 ms"));
+        assert!(matches!(silence, SourceError::NoPicture { waited, .. } if waited == patience), "{silence:?}");
+        assert!(started.elapsed() >= patience);
+        assert!(silence.to_string().contains("no picture within 150 ms of opening it (open-timeout-ms"), "{silence}");
     }
+    let mut source = opened("pipeline:videotestsrc is-live=true ! video/x-raw,width=16,height=16,framerate=1/20");
+    frame(source.as_mut());
+    let silence = source.next(patience).unwrap_err();
+    assert!(matches!(silence, SourceError::Stalled { waited, .. } if waited == patience), "{silence:?}");
+    assert!(silence.to_string().contains("no frame for 150 ms (stall-after-ms)"), "{silence}");
+}
+
+#[test]
+fn the_first_picture_may_take_longer_than_the_others() {
+    let source = opened("test");
+    let stall_after = Duration::from_secs(2);
+    assert_eq!(source.first_patience(stall_after), Duration::from_secs(15), "the default");
+    assert_eq!(source.first_patience(Duration::from_secs(60)), Duration::from_secs(60), "never shorter than for the others");
+    let short = OpenRequest { open_timeout: Duration::from_secs(3), ..request("test") };
+    assert_eq!(open(&short).unwrap().first_patience(stall_after), Duration::from_secs(3));
+}
+
+/// A film of which no two pictures are alike, as raw RTP packets that get lost on the way or not.
+fn with_losses(film: &std::path::Path, share: f64) -> String {
+    format!(
+        "pipeline:filesrc location={} ! tsdemux ! h264parse ! identity sleep-time=4000 ! rtph264pay mtu=400 config-interval=-1 \
+         ! identity drop-probability={share} ! rtph264depay ! h264parse ! avdec_h264",
+        film.display()
+    )
+}
+
+#[test]
+fn pictures_made_of_lost_data_are_no_frames() {
+    let lacking = ["x264enc", "mpegtsmux", "tsdemux", "rtph264pay", "rtph264depay", "avdec_h264"];
+    if !have("lost data", &lacking) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let film = dir.path().join("film.ts");
+    let raw = "video/x-raw,format=I420,width=160,height=96,framerate=30/1";
+    let coded = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=20 ! h264parse config-interval=-1 ! mpegtsmux";
+    record(&format!("videotestsrc num-buffers=200 pattern=smpte horizontal-speed=3 ! {raw} ! {coded}"), &film);
+    let whole: std::collections::HashSet<_> = drain(opened_fast(film.to_str().unwrap()).as_mut()).0.iter().map(luma).collect();
+    // So few pictures are lost that most come between two losses, and so many that some are.
+    let mut source = opened(&with_losses(&film, 0.01));
+    let (frames, end) = drain(source.as_mut());
+    assert!(matches!(end, Err(SourceError::Ended { .. })), "{end:?}");
+    let whole_ones = frames.iter().filter(|frame| whole.contains(&luma(frame))).count();
+    assert_eq!(whole_ones, frames.len(), "every frame is one that was filmed");
+    assert!(source.unreadable() > 0 && !frames.is_empty(), "{} left out, {} frames", source.unreadable(), frames.len());
+    let told: Vec<_> = std::iter::from_fn(|| source.notice()).map(|notice| notice.to_string()).collect();
+    assert!(told.iter().any(|told| told.contains("data were lost on the way")), "{told:?}");
+    let last = frames.last().unwrap().sequence;
+    assert!(last < frames.len() as u64 + source.unreadable() + source.superseded(), "each picture has one number");
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod common;
 #[path = "common/fake_rtsp.rs"]
 mod fake_rtsp;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -236,4 +238,103 @@ fn a_camera_that_agrees_to_a_transport_and_sends_nothing_is_asked_for_the_next_o
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (ways, lost) = opens(&over(&format!("rtsp://{gone}/cam"), Transport::Auto), SOON);
     assert!(ways == 0 && matches!(lost, Err(SourceError::Failed { .. })));
+}
+
+#[test]
+fn frames_of_a_stream_joined_between_two_key_frames_begin_with_the_key_frame_each_time() {
+    for what in ["h264", "h265"] {
+        let Some(camera) = Camera::warm(what, "1.5") else { continue };
+        let url = camera.url("");
+        let mut first = opened(&url);
+        let begin = frame(first.as_mut());
+        // Four seconds lie between two key frames, of which it has sent one or two.
+        let left_out = first.unreadable();
+        assert!(left_out > 5 && begin.sequence >= left_out, "{what}: {left_out} left out, frame {}", begin.sequence);
+        let told = first.notice().expect("a notice");
+        assert!(!told.is_fault() && told.to_string().contains("before the first key frame"), "{told}");
+        watch(first.as_mut(), 20);
+        assert_eq!(first.unreadable(), left_out, "{what}: none afterwards");
+        // Opened again: soon after the key frame that the first one waited for.
+        let mut again = opened(&url);
+        let begin = frame(again.as_mut());
+        assert!(again.unreadable() > 5 && begin.sequence > 5, "{what}: {} left out", again.unreadable());
+    }
+}
+
+#[test]
+fn a_stream_with_only_sound_says_that_it_has_no_video() {
+    let Some(camera) = Camera::warm("sound", "0.1") else { return };
+    let told = refusal(&camera.url(""));
+    assert!(told.contains("there is no video in it, only audio (PCMU)"), "{told}");
+}
+
+/// Stands before a camera, and hands on what it says through `hand`, which reads from the camera and writes to who asks.
+fn relayed(camera: &Camera, hand: fn(TcpStream, TcpStream)) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (url, camera) = (format!("rtsp://{}/cam", listener.local_addr().unwrap()), format!("127.0.0.1:{}", camera.port));
+    std::thread::spawn(move || {
+        for caller in listener.incoming().map_while(Result::ok) {
+            let Ok(called) = TcpStream::connect(&camera) else { return };
+            let (mut asks, mut hears) = (caller.try_clone().unwrap(), called.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut asks, &mut hears));
+            std::thread::spawn(move || hand(called, caller));
+        }
+    });
+    url
+}
+
+#[test]
+fn a_camera_that_answers_late_is_waited_for() {
+    let Some(camera) = Camera::start("0", &[]) else { return };
+    // Of the first answers each comes a second later.
+    let url = relayed(&camera, |mut called, mut caller| {
+        let (mut bytes, mut answers) = (vec![0; 1 << 16], 0);
+        while let Ok(length @ 1..) = called.read(&mut bytes) {
+            answers += 1;
+            if answers <= 3 {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            if caller.write_all(&bytes[..length]).is_err() {
+                return;
+            }
+        }
+    });
+    let mut source = opened(&url);
+    let patience = source.first_patience(Duration::from_secs(2));
+    let first = loop {
+        match source.next(patience) {
+            Err(SourceError::LeftOut { .. }) => {}
+            other => break other,
+        }
+    };
+    assert!(first.unwrap().is_some());
+}
+
+#[test]
+fn what_comes_over_tcp_in_bursts_is_late_and_whole() {
+    let Some(camera) = Camera::start("0", &[]) else { return };
+    // Half a second's data at a time, once it plays.
+    let url = relayed(&camera, |mut called, mut caller| {
+        let (mut bytes, mut held, mut since) = (vec![0; 1 << 16], Vec::new(), Instant::now());
+        while let Ok(length @ 1..) = called.read(&mut bytes) {
+            held.extend_from_slice(&bytes[..length]);
+            let plays = bytes[0] == b'$';
+            if plays && since.elapsed() < Duration::from_millis(500) {
+                continue;
+            }
+            if caller.write_all(&held).is_err() {
+                return;
+            }
+            held.clear();
+            since = Instant::now();
+        }
+    });
+    let mut source = opened(&url);
+    frame(source.as_mut());
+    let before = source.unreadable();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        frame(source.as_mut());
+    }
+    assert_eq!(source.unreadable(), before, "nothing that later pictures need was thrown away");
 }

@@ -207,6 +207,9 @@ fn the_unit_says_what_the_program_understands_and_means() {
     let words: Vec<&str> = value(&unit, "ExecStart").split(' ').collect();
     let Sub::Run(run) = Cli::try_parse_from(&words).unwrap().command else { panic!("{words:?}") };
     assert_eq!(run.common.config, Some("/etc/squint/squint.toml".into()));
+    let words: Vec<String> = value(&unit, "ExecReload").replace("$MAINPID", "4711").split(' ').map(str::to_owned).collect();
+    let Sub::Reload(reload) = Cli::try_parse_from(&words).unwrap().command else { panic!("{words:?}") };
+    assert_eq!((reload.at.config, reload.main_pid), (run.common.config, Some(4711)), "the same file, so the same socket");
     let hopeless = [Kind::Usage, Kind::Configuration].map(|kind| kind.code().to_string()).join(" ");
     assert_eq!(value(&unit, "RestartPreventExitStatus"), hopeless);
     assert_eq!((value(&unit, "Type"), value(&unit, "NotifyAccess")), ("notify", "main"));
@@ -254,8 +257,15 @@ fn account_and_rights_are_those_that_the_unit_asks_for() {
     assert!(users.lines().any(|line| line.starts_with(&format!("u {user} "))), "{users}");
     assert!(users.contains(&format!("m {user} video")), "{users}");
     let mode = value(&unit, "ConfigurationDirectoryMode");
-    let folder = format!("z /etc/{} {mode} root {}", value(&unit, "ConfigurationDirectory"), value(&unit, "Group"));
+    // Passwords: a group of the service's own, in which nobody is who may read or change something over the sockets.
+    let config = format!("{user}-config");
+    assert!(users.contains(&format!("g {config} ")) && users.contains(&format!("m {user} {config}\n")), "{users}");
+    let folder = format!("z /etc/{} {mode} root {config} ", value(&unit, "ConfigurationDirectory"));
     assert!(rights.lines().any(|line| line.starts_with(&folder)), "{rights}");
+    assert!(rights.lines().any(|line| line.starts_with(&format!("z /etc/{user}/squint.toml 0640 root {config} "))), "{rights}");
+    // Those who may change something, by the name that the daemon has unless told otherwise; the service itself need not be one of them.
+    let group = KEYS.iter().find(|key| key.path == "control.group").map(|key| format!("{:?}", key.unset)).unwrap();
+    assert!(group.contains(&format!("{user}-control")) && users.contains(&format!("g {user}-control ")), "{group}, {users}");
 }
 
 #[test]

@@ -31,6 +31,17 @@ pub struct StatusArgs {
     pub watch: bool,
 }
 
+/// `squint reload`.
+#[derive(Debug, Args)]
+pub struct ReloadArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub at: At,
+    /// The daemon's process: if it has no control socket, the files are checked here and the signal is sent; for the ExecReload= of a unit
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(2..))]
+    pub main_pid: Option<i32>,
+}
+
 /// `squint set`.
 #[derive(Debug, Args)]
 pub struct SetArgs {

@@ -18,11 +18,14 @@ use crate::events;
 use crate::files::{self, Lock};
 use crate::observe::{BoardState, BudgetState, RailState, ZoneState};
 use crate::pipeline::{Budget, Gauge, Keep, Member, Stepped};
+use crate::telemetry::patient::{self, Patient};
 use crate::telemetry::recorded::Recorded;
 use crate::telemetry::tegrastats::{self, Feed, Patience};
 use crate::telemetry::{self, Doubt, Inventory, Missing, Sample, Sources, Telemetry, nvml};
 use crate::trace::Tape;
 
+/// How long a library of the vendor's, or the start of a program, may take. A GPU that has been asleep wakes up in a few seconds.
+const OPENING: Duration = Duration::from_secs(10);
 /// A clock before this moment (2020-01-01) has not been set since the board was switched on.
 const CLOCK_SET: Duration = Duration::from_secs(1_577_836_800);
 
@@ -221,8 +224,8 @@ impl Board {
 pub(super) fn others(config: &config::Telemetry) -> (Vec<Box<dyn Telemetry>>, Vec<Missing>) {
     let (mut others, mut absent): (Vec<Box<dyn Telemetry>>, _) = (Vec::new(), Vec::new());
     if config.nvml {
-        match nvml::open(0) {
-            Ok(gpus) => others.push(Box::new(gpus)),
+        match patient::within(OPENING, || nvml::open(0)).unwrap_or_else(|| Err(silent(nvml::NAME))) {
+            Ok(gpus) => others.push(Box::new(Patient::of(nvml::NAME, Box::new(gpus)))),
             Err(missing) => absent.push(missing),
         }
     }
@@ -230,12 +233,19 @@ pub(super) fn others(config: &config::Telemetry) -> (Vec<Box<dyn Telemetry>>, Ve
         Tegrastats::File(path) => Feed::Follow(path.clone()),
         Tegrastats::Command(words) => Feed::Command(words.clone()),
     });
-    match feed.map(|feed| tegrastats::Tegrastats::open(feed, Patience::default())) {
+    let open = |feed| patient::within(OPENING, move || tegrastats::Tegrastats::open(feed, Patience::default()));
+    match feed.map(|feed| open(feed).unwrap_or_else(|| Err(silent("tegrastats")))) {
         Some(Ok(lines)) => others.push(Box::new(lines)),
         Some(Err(missing)) => absent.push(missing),
         None => (),
     }
     (others, absent)
+}
+
+/// What does not answer while it is opened, which then is not waited for.
+fn silent(what: &str) -> Missing {
+    let why = format!("it has not answered for {} s; Squint goes on without it until it is started again", OPENING.as_secs());
+    Missing { what: what.into(), why, disables: "what only it knows".into() }
 }
 
 /// The local minute of the day, unless the clock has obviously not been set.

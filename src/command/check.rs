@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::kit::{configuration, engine_info, is_fatal, read_policy};
 use super::print;
+use super::room;
 use crate::cli::CheckArgs;
 use crate::config::Overrides;
 use crate::engine::catalog::Catalog;
@@ -43,6 +44,10 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
     let bound = read_policy(&config).and_then(|file| Ok(file.bind(&infos, features::schema())?));
     if let Err(error) = &bound {
         say(error.to_string(), true)?;
+    }
+    let engines = bound.as_ref().map_or(0, |_| read_policy(&config).map_or(0, |file| file.engine_ids().len()));
+    for line in room::told(&config, engines) {
+        say(line, false)?;
     }
     if args.print {
         write!(print::raw(), "{}", config.to_toml()).map_err(Error::io(print::STDOUT))?;

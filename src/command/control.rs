@@ -4,8 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::print;
-use crate::cli::{At, SetArgs, SettingWord, StatusArgs};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{check, print};
+use crate::cli::{At, CheckArgs, Common, ReloadArgs, SetArgs, SettingWord, StatusArgs};
 use crate::config::MAX_BYTES;
 use crate::control::client::{self, Answered, ClientError};
 use crate::control::{DEFAULT_SOCKET, Setting, page};
@@ -13,6 +15,7 @@ use crate::error::Error;
 use crate::files;
 use crate::observe::State;
 use crate::sink::Opening;
+use crate::tame::Tame;
 
 /// How long the daemon may take to tell its state, and between two lines of it.
 const STATUS_PATIENCE: Duration = Duration::from_secs(10);
@@ -29,7 +32,9 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Error> {
     let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io(print::STDOUT));
     if !args.watch {
         let told = settled(&socket, client::ask_all(&socket, "/status", None, STATUS_PATIENCE).map_err(failure)?)?;
-        return print(&if args.json { told } else { page::page(&read(&socket, &told)?, here.colour) });
+        let state = read(&socket, &told)?;
+        print(&if args.json { told } else { page::page(&state, here.colour) })?;
+        return healthy(&state);
     }
     let mut answering = client::ask(&socket, "/status?watch", None, STATUS_PATIENCE).map_err(failure)?;
     if answering.status() != 200 {
@@ -45,9 +50,36 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Error> {
     Err(Error::Missing(format!("squint at {} has stopped", socket.display())))
 }
 
+/// The exit code says what `/healthz` says.
+fn healthy(state: &State) -> Result<(), Error> {
+    if state.healthy {
+        return Ok(());
+    }
+    let why = if state.complaints.is_empty() { "it does not say why".to_owned() } else { state.complaints.join("; ") };
+    Err(Error::Missing(format!("not healthy: {}", Tame(&why))))
+}
+
 /// Makes the daemon read everything again; an error unless it is in force now.
-pub(crate) fn reload(at: &At) -> Result<(), Error> {
-    change(&socket(at)?, "/reload", "")
+pub(crate) fn reload(args: &ReloadArgs) -> Result<(), Error> {
+    let Some(process) = args.main_pid else { return change(&socket(&args.at)?, "/reload", "") };
+    // The file that names the socket may be just what is broken now.
+    let socket = socket(&args.at).unwrap_or_else(|_| DEFAULT_SOCKET.into());
+    if process_at(&socket) == Some(process) {
+        return change(&socket, "/reload", "");
+    }
+    // Nobody would tell whether it came into force: so what can be found out beforehand is.
+    let config = args.at.config.clone().filter(|file| !file.as_os_str().is_empty());
+    check::check(&CheckArgs { common: Common { config, ..Common::default() }, print: false })?;
+    let daemon = Pid::from_raw(process).ok_or_else(|| Error::Usage(format!("--main-pid: {process} is no process")))?;
+    kill_process(daemon, Signal::HUP).map_err(|error| Error::io(format!("process {process}"))(error.into()))?;
+    let told = "told by a signal, since it has no control socket (control.socket): its log says when this is in force, or why not";
+    print::line(told)
+}
+
+/// The process that listens at `socket`, if a squint does.
+fn process_at(socket: &Path) -> Option<i32> {
+    let told = client::ask_all(socket, "/status", None, STATUS_PATIENCE).ok()?;
+    i32::try_from(serde_json::from_str::<State>(&told.body).ok()?.pid).ok()
 }
 
 /// Changes a setting of the daemon.
@@ -74,6 +106,10 @@ fn settled(socket: &Path, answered: Answered) -> Result<String, Error> {
     match status {
         200 => Ok(body),
         400 => Err(Error::Usage(why())),
+        403 => {
+            let reason = std::io::Error::new(std::io::ErrorKind::PermissionDenied, why());
+            Err(Error::Io { what: "no permission".into(), reason })
+        }
         409 => Err(Error::Unfit(why())),
         503 => Err(Error::Missing(format!("squint at {} is busy: {}", socket.display(), why()))),
         _ => Err(Error::Bug(why())),

@@ -17,6 +17,7 @@ pub(crate) mod probe;
 pub(crate) mod profile;
 mod record;
 pub(crate) mod replay;
+mod room;
 pub(crate) mod run;
 mod runtimes;
 pub(crate) mod shell;

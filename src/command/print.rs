@@ -8,9 +8,12 @@ use std::fmt::{Arguments, Display};
 use std::io::{self, StdoutLock, Write};
 use std::time::Duration;
 
-use crate::error::Error;
+use clap::Parser;
+
+use crate::cli::Cli;
 pub(crate) use crate::error::STDOUT;
-use crate::tame::{Tame, TameLines};
+use crate::error::{Error, Kind};
+use crate::tame::{Tame, TameLines, is_wild};
 
 /// Standard output for JSON and other texts that are no page for people.
 pub(crate) fn raw() -> StdoutLock<'static> {
@@ -119,14 +122,22 @@ pub(crate) fn end(outcome: Result<(), Error>) -> u8 {
 
 /// Prints help, version or a usage error as clap has it, and gives the exit code.
 pub(crate) fn usage(usage: &clap::Error) -> u8 {
-    let plain = usage.render().to_string();
-    let wild = plain.chars().any(|char| crate::tame::is_wild(char) && char != '\n');
-    match (usage.use_stderr(), wild) {
-        (true, true) => say(format_args!("{}", TameLines(plain))),
-        (true, false) => drop(usage.print()),
-        (false, _) => return end(usage.print().map_err(Error::io(STDOUT))),
+    if !usage.use_stderr() {
+        return end(usage.print().map_err(Error::io(STDOUT)));
     }
-    crate::error::Kind::Usage.code()
+    // What was typed is told in the error, and names of files are typed by scripts, too: it is made anew of tame words.
+    let typed: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    match typed.iter().any(|word| word.chars().any(is_wild)) {
+        true => {
+            let tame = typed.iter().map(|word| Tame(word).to_string());
+            match Cli::try_parse_from(tame) {
+                Err(usage) if usage.use_stderr() => drop(usage.print()),
+                _ => say(format_args!("{}", TameLines(usage.render()))),
+            }
+        }
+        false => drop(usage.print()),
+    }
+    Kind::Usage.code()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::board::Board;
 use super::kit::Kit;
 use super::print;
 use super::record;
+use super::room;
 use super::runtimes::Gpu;
 use super::steward::Steward;
 use super::truth::Truth;
@@ -64,6 +65,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
         socket: args.socket.clone(),
         ..args.common.overrides()
     };
+    service::keep_no_core();
     // First of all: a service may be told to stop, or to reload, at any moment of its start.
     let stop = Stop::new();
     let vitals = Arc::new(Vitals { hang_after: warden::hang_after(), ..Vitals::default() });
@@ -107,6 +109,7 @@ fn serve(
     let summary_file = args.summary.as_deref().map(SummaryFile::create).transpose()?;
     let file = kit.policy_file()?;
     let mut crew = kit.crew(&file)?;
+    room::prepare(&kit.config, crew.engines.len());
     let truth = args.labels.as_deref().map(|csv| truth(csv, &kit, &crew)).transpose()?;
     let state_file = kit.config.budget.state_file.clone();
     let _ours = state_file.as_deref().map(Board::take_state).transpose()?;
@@ -138,7 +141,8 @@ fn serve(
     outcome?;
     match sink::missing(&summary.all) {
         // Whoever stops a run early has what was wanted.
-        Some(sentence) if finite && !stop.is_stopped() => Err(Error::Unanswered(sentence)),
+        Some(_) if stop.is_stopped() => Ok(()),
+        Some(sentence) if finite => Err(Error::Unanswered(sentence)),
         Some(sentence) => {
             warn!("{sentence}");
             Ok(())
@@ -308,7 +312,7 @@ impl Session<'_> {
             accuracy: listener.truth.as_ref().and_then(Truth::accuracy),
         };
         if let Some(doubt) = listener.truth.as_ref().and_then(Truth::doubt) {
-            warn!("{doubt}");
+            warn!(event = events::LABELS_DOUBTED; "{doubt}");
         }
         let summary = listener.counters.summary(&facts);
         // Before anything is told: standard error may not take it, or take its time.

@@ -1,9 +1,10 @@
 //! What the running daemon does when it is spoken to: reload, another policy, another mode, another log level; and what it tells of
 //! itself. The one place where a running daemon changes.
 //!
-//! Changes of the crew are made one after the other on a thread of their own, since engines take their time to load; who asked waits for
-//! the answer, signals do not. Nothing here can hold up a frame.
+//! Changes of the crew are made one after the other, each on a thread of its own ([`attempt`]), since engines take their time to load and
+//! files may lie on a disk that hangs; who asked waits for the answer, signals do not. Nothing here can hold up a frame.
 
+mod attempt;
 mod duty;
 mod plans;
 mod told;
@@ -23,18 +24,21 @@ use super::board::Board;
 use super::kit::Kit;
 use crate::config::{Config, Overrides};
 use crate::control::{Setting, Steering};
+use crate::error::Error;
 use crate::events;
 use crate::observe::{
     CameraPhase, EngineHealth, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, SinkState, State, Watch,
 };
 use crate::pipeline::clock::Stop;
-use crate::pipeline::{Crew, Remote, Vitals};
+use crate::pipeline::pulse::Doing;
+use crate::pipeline::{Crew, RELOAD_LOADING, Remote, Vitals};
 use crate::policy::Policy;
-use crate::service::warden::Findings;
+use crate::service::warden::{self, Findings, UNANSWERED};
 use crate::service::{Wish, notify};
 use crate::sink::{Ledger, Stamp};
 use crate::source::Opener;
 use crate::trace::Tape;
+use attempt::{Attempt, Attempts, Outcome};
 use duty::Duty;
 use plans::Plans;
 
@@ -42,6 +46,9 @@ use plans::Plans;
 const WAITING: usize = 4;
 /// Between two looks for engines that fail on the GPU again and again.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a change may read files and look for libraries before it is given up: so many times what any thread may take, and no less than
+/// a slow disk needs.
+const READ_LIMIT: (u32, Duration) = (3, Duration::from_secs(10));
 /// The clock on the wall has been set, rather than trimmed, if it is off by this much.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 
@@ -87,6 +94,7 @@ pub(crate) struct Steward {
     tape: OnceLock<Tape>,
     now: Mutex<Now>,
     plans: Plans,
+    attempts: Attempts,
 }
 
 /// What is in force.
@@ -122,6 +130,7 @@ impl Steward {
             tape: OnceLock::new(),
             now: Mutex::default(),
             plans: Plans::default(),
+            attempts: Attempts::default(),
         })
     }
 
@@ -187,11 +196,15 @@ impl Steward {
     }
 
     fn serve(self: &Arc<Self>) {
+        // Watched as the others are; what it waits for has limits of its own, which are shorter.
+        let pulse = self.vitals.board.pulse("steward");
         loop {
+            pulse.idle();
             let order = select! {
                 recv(self.orders.1) -> order => order,
                 recv(self.stop.signal()) -> _ => return,
                 default(LOOK) => {
+                    pulse.begin(Doing::Reloading, self.change_limit());
                     self.spare_the_lost();
                     continue;
                 }
@@ -200,6 +213,7 @@ impl Steward {
             if self.stop.is_stopped() {
                 return;
             }
+            pulse.begin(Doing::Reloading, self.change_limit());
             if reply.is_none() {
                 // From here on the files may have been read: the next signal needs a reload of its own.
                 self.hup_waits.store(false, Ordering::Release);
@@ -210,7 +224,7 @@ impl Steward {
                     self.mind_plans();
                     outcome
                 }
-                Wanted::Plans => self.renew().map_err(|error| error.in_one_line()),
+                Wanted::Plans => self.attempt(Self::renew).map_err(|error| error.in_one_line()),
             };
             if let Some(reply) = reply {
                 let _ = reply.send(outcome);
@@ -266,14 +280,48 @@ impl Steward {
         }
     }
 
+    /// How long a change may read.
+    fn read_limit(&self) -> Duration {
+        let (times, least) = READ_LIMIT;
+        (self.vitals.hang_after * times).max(least)
+    }
+
+    /// How long a change may take in all.
+    fn change_limit(&self) -> Duration {
+        self.read_limit() + RELOAD_LOADING.limit(self.vitals.hang_after) + 2 * self.vitals.hang_after
+    }
+
+    /// Makes a change on a thread that can be left behind.
+    fn attempt(
+        self: &Arc<Self>,
+        change: impl FnOnce(&Self, &Attempt) -> Result<String, Error> + Send + 'static,
+    ) -> Result<String, Error> {
+        let steward = Arc::clone(self);
+        let outcome =
+            self.attempts.make(&self.vitals.board, &self.stop, self.read_limit(), move |attempt| change(&steward, attempt));
+        match outcome {
+            Outcome::Done(outcome) => outcome,
+            Outcome::Stopped => Err(Error::Unfit("Squint is coming to its end".into())),
+            Outcome::GivenUp(limit) => {
+                let file = self.file.as_ref().map_or_else(String::new, |file| format!(" ({} and what it names)", file.display()));
+                let why = format!(
+                    "given up after {} s: reading configuration, engines and policy hangs{file}; is their disk there?",
+                    limit.as_secs()
+                );
+                error!(event = events::RELOAD_HUNG; "a reload was {why}");
+                Err(Error::Unfit(why))
+            }
+        }
+    }
+
     /// Reads everything again and puts it in force, or says why not; either way everybody hears of it.
-    fn obey(&self, policy: Option<String>) -> Result<String, String> {
+    fn obey(self: &Arc<Self>, policy: Option<String>) -> Result<String, String> {
         // While Squint starts it is not yet `ready`, and a reload must not say so.
         let ready = self.findings.is_ready();
         if ready {
             notify::reloading();
         }
-        let outcome = self.change(policy).map_err(|error| error.in_one_line());
+        let outcome = self.attempt(move |steward, attempt| steward.change(policy, attempt)).map_err(|error| error.in_one_line());
         let ok = outcome.is_ok();
         match &outcome {
             Ok(what) => info!(event = events::RELOADED; "{what}"),
@@ -348,6 +396,7 @@ impl Steering for Steward {
         degraded.extend(self.plans.words(self.started.elapsed()));
         let lost = cameras.iter().filter(|camera| camera.phase == CameraPhase::Retrying);
         degraded.extend(lost.map(|camera| format!("camera {} is lost and tried again", camera.name)));
+        degraded.extend(cameras.iter().filter(|camera| camera.unanswered >= UNANSWERED).map(warden::unanswered));
         let sinks: Vec<_> = self.ledger.get().map(|ledger| ledger.read().into_iter().map(told::sink).collect()).unwrap_or_default();
         let failing = |sink: &SinkState| sink.trouble.as_ref().map(|why| format!("{} loses records: {why}", sink.name));
         degraded.extend(sinks.iter().filter_map(failing));
@@ -359,7 +408,12 @@ impl Steering for Steward {
         if let Some(Reload { ok: false, message, .. }) = &now.reloads.last {
             degraded.push(format!("the last reload was refused: {message}"));
         }
-        let complaints = self.findings.troubles();
+        let mut complaints = self.findings.troubles();
+        match self.attempts.hanging() {
+            0 => (),
+            1 => complaints.push("a reload hangs over its files and was given up; what was in force goes on".into()),
+            count => complaints.push(format!("{count} reloads hang over their files and were given up; what was in force goes on")),
+        }
         let (board, budget) = self.board.get().map(|board| board.state()).unwrap_or_default();
         if let Some(budget) = &budget {
             degraded.extend(budget.unreachable.iter().cloned());

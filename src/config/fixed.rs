@@ -23,6 +23,7 @@ impl Config {
             ("engines.tensorrt", self.engines.tensorrt != next.engines.tensorrt),
             ("engines.tensorrt-shim", self.engines.tensorrt_shim != next.engines.tensorrt_shim),
             ("control.socket", self.control.socket != next.control.socket),
+            ("control.group", self.control.group != next.control.group),
             ("control.http-port", self.control.http_port != next.control.http_port),
             ("budget.state-file", self.budget.state_file != next.budget.state_file),
             ("telemetry", self.telemetry != next.telemetry),
@@ -52,6 +53,7 @@ fn camera_changes(camera: &Camera, next: &Camera) -> Vec<&'static str> {
         ("rate-hz", camera.rate_hz != next.rate_hz),
         ("width", size(camera, |size| size.0) != size(next, |size| size.0)),
         ("height", size(camera, |size| size.1) != size(next, |size| size.1)),
+        ("open-timeout-ms", camera.open_timeout != next.open_timeout),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
 }
@@ -97,10 +99,12 @@ mod tests {
             ("deadline-ms = 100", "fit = \"centre-crop\"", "camera[door].fit"),
             ("deadline-ms = 100", "rotation = 90", "camera[door].rotation"),
             ("deadline-ms = 100", "rate-hz = 10", "camera[door].rate-hz"),
+            ("deadline-ms = 100", "open-timeout-ms = 30000", "camera[door].open-timeout-ms"),
             ("\"yard\"", "\"garden\"", "camera (their number, names or order)"),
             ("threads = 1", "onnxruntime = \"/x.so\"", "engines.onnxruntime"),
             ("threads = 1", "tensorrt = \"libx.so\"", "engines.tensorrt"),
             ("[output]", "[control]\nsocket = \"/c\"\n[output]", "control.socket"),
+            ("[output]", "[control]\ngroup = \"wheel\"\n[output]", "control.group"),
             ("[output]", "[control]\nhttp-port = 9000\n[output]", "control.http-port"),
             ("[output]", "[budget]\nstate-file = \"s\"\n[output]", "budget.state-file"),
             ("[output]", "[telemetry]\nnvml = false\n[output]", "telemetry"),

@@ -230,6 +230,15 @@ pub const KEYS: &[Key] = &[
         "Silence after which a live source counts as lost and is opened again.",
     ),
     key(
+        "camera.open-timeout-ms",
+        Kind::Integer(100, HOUR_MS),
+        "ms",
+        Unset::Integer(15_000),
+        "30000",
+        "How long the first picture of a live source may take after it was opened, if `stall-after-ms` is not longer; how long pictures \
+         are left out for want of a key frame before they are taken as they are; for how long nothing may move in a video file.",
+    ),
+    key(
         "camera.retry-cap-ms",
         Kind::Integer(100, HOUR_MS),
         "ms",
@@ -356,6 +365,15 @@ pub const KEYS: &[Key] = &[
         Unset::Nothing("no socket"),
         "\"/run/squint/control.sock\"",
         "A unix socket for `squint status`, `reload` and `set`, and for metrics; its owner and its group may connect. 107 bytes at most.",
+    ),
+    key(
+        "control.group",
+        Kind::Text,
+        "",
+        Unset::Text("squint-control"),
+        "\"operators\"",
+        "The group whose members may change something over the socket (`reload`, `set`), besides root and the user that Squint runs as. \
+         Everybody else who may connect reads.",
     ),
     key(
         "control.http-port",

@@ -70,6 +70,7 @@ struct RawCamera {
     deadline_ms: Option<u64>,
     stale_after_ms: u64,
     stall_after_ms: u64,
+    open_timeout_ms: u64,
     retry_cap_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     reuse: Option<RawReuse>,
@@ -127,6 +128,7 @@ struct RawFile {
 struct RawControl {
     #[serde(skip_serializing_if = "Option::is_none")]
     socket: Option<PathBuf>,
+    group: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_port: Option<u16>,
 }
@@ -292,6 +294,7 @@ impl RawCamera {
             deadline: self.deadline_ms.map(Duration::from_millis).or((pace == Pace::Realtime).then_some(DEADLINE)),
             stale_after: Duration::from_millis(self.stale_after_ms),
             stall_after: Duration::from_millis(self.stall_after_ms),
+            open_timeout: Duration::from_millis(self.open_timeout_ms),
             retry_cap: Duration::from_millis(self.retry_cap_ms),
             reuse: self
                 .reuse
@@ -421,7 +424,12 @@ impl RawControl {
                 reading.problem("control.socket", value, &format!("is also {other}"), Some("give each its own path".into()));
             }
         }
-        Control { socket: self.socket, http_port: self.http_port }
+        let odd = |c: char| c.is_whitespace() || c.is_control() || c == ':' || c == ',' || c == '/';
+        if self.group.is_empty() || self.group.contains(odd) {
+            let value = Some(format!("\"{}\"", shown(&self.group)));
+            reading.problem("control.group", value, "must be the name of a group", Some("as in /etc/group: squint-control".into()));
+        }
+        Control { socket: self.socket, group: self.group, http_port: self.http_port }
     }
 }
 
@@ -479,6 +487,7 @@ impl RawConfig {
             deadline_ms: camera.deadline.map(ms),
             stale_after_ms: ms(camera.stale_after),
             stall_after_ms: ms(camera.stall_after),
+            open_timeout_ms: ms(camera.open_timeout),
             retry_cap_ms: ms(camera.retry_cap),
             reuse: camera.reuse.map(|reuse| RawReuse { max_change: Some(reuse.max_change), max_age_ms: ms(reuse.max_age) }),
         };
@@ -511,7 +520,11 @@ impl RawConfig {
                     keep: file.keep,
                 }),
             },
-            control: RawControl { socket: config.control.socket.clone(), http_port: config.control.http_port },
+            control: RawControl {
+                socket: config.control.socket.clone(),
+                group: config.control.group.clone(),
+                http_port: config.control.http_port,
+            },
             budget: RawBudget::from_config(&config.budget),
             telemetry: RawTelemetry::from_config(&config.telemetry),
             camera: config.cameras.iter().map(camera).collect(),

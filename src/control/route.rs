@@ -1,7 +1,8 @@
-//! What a request means and what is answered to it. Pure, but for what [`Steering`] does and for /proc.
+//! What a request means and what is answered to it. Pure, but for what [`Steering`] does, for /proc and for the groups of who asks.
 
 use std::net::IpAddr;
 
+use super::peer::{Group, Peer};
 use super::protocol::{Answer, JSON, METRICS, Method, Refusal, Request, TEXT};
 use super::{Setting, Steering, process};
 use crate::observe::{Mode, State, metrics};
@@ -10,8 +11,8 @@ use crate::tame::Tame;
 /// Which door a request came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Door {
-    /// The unix socket: whoever may connect may do everything.
-    Unix,
+    /// The unix socket: whoever may connect may read, some may do everything.
+    Unix(Peer),
     /// The loopback port: anybody on the machine, so reading only.
     Port,
 }
@@ -28,28 +29,35 @@ pub(super) enum Reply {
 const ROUTES: &str = "GET /status, /metrics, /healthz, /readyz; POST /reload, /log-level, /policy, /mode";
 
 /// Does what was asked.
-pub(super) fn route(request: &Request, door: Door, steering: &dyn Steering) -> Reply {
-    answer(request, door, steering).unwrap_or_else(|refusal| Reply::Answer(refusal.into()))
+pub(super) fn route(request: &Request, door: Door, group: &Group, steering: &dyn Steering) -> Reply {
+    answer(request, door, group, steering).unwrap_or_else(|refusal| Reply::Answer(refusal.into()))
 }
 
-fn answer(request: &Request, door: Door, steering: &dyn Steering) -> Result<Reply, Refusal> {
+fn answer(request: &Request, door: Door, group: &Group, steering: &dyn Steering) -> Result<Reply, Refusal> {
     if door == Door::Port && !is_local(request.host.as_deref()) {
         return Err(Refusal::new(403, "ask for 127.0.0.1 or localhost: a name of another host is not answered here"));
     }
     let tells = |answer| Ok(Reply::Answer(answer));
+    let may_change = || match door {
+        Door::Port => Err(elsewhere("changing anything")),
+        Door::Unix(peer) => group.admits(peer),
+    };
     match (request.path.as_str(), request.method) {
         ("/status", Method::Get) => match (request.query.as_str(), door) {
-            ("watch", Door::Unix) => Ok(Reply::Watch),
+            ("watch", Door::Unix(_)) => Ok(Reply::Watch),
             ("watch", Door::Port) => Err(elsewhere("watching")),
             _ => tells(Answer::new(200, JSON, line(&steering.state()))),
         },
         ("/metrics", Method::Get) => tells(Answer::new(200, METRICS, metrics::render(&steering.state(), &process::read()))),
         ("/healthz", Method::Get) => tells(healthy(&steering.state())),
         ("/readyz", Method::Get) => tells(ready(&steering.state())),
-        ("/reload" | "/log-level" | "/policy" | "/mode", Method::Post) if door == Door::Port => Err(elsewhere("changing anything")),
-        ("/reload", Method::Post) => tells(outcome(steering.reload())?),
+        ("/reload", Method::Post) => {
+            may_change()?;
+            tells(outcome(steering.reload())?)
+        }
         (path, Method::Post) if setting(path).is_some() => {
             let what = setting(path).expect("looked up a moment ago");
+            may_change()?;
             check(what, &request.body)?;
             tells(outcome(steering.set(what, &request.body))?)
         }

@@ -1,66 +1,111 @@
-//! The server: an accept thread for each door, at most eight connection threads in all, and patience with a limit for everything.
+//! The server: who is answered at the same time, and on which thread.
 //!
-//! A client that is slow, silent or hostile holds up its own thread for a few seconds, nothing else: the frame path knows nothing of this
-//! room. How long a single connection is waited for is told in `wire`.
+//! A thread for each door ([`super::door`]) collects requests; one that is whole gets a seat here and a thread for its answer. Seats are
+//! counted apart for the port, the socket, those who watch and those who change something, so that none of them can take those of another.
+//! A client that is slow, silent or hostile holds up its own connection for a moment, nothing else: the frame path knows nothing of this room.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use log::{debug, warn};
-use rustix::event::{PollFd, PollFlags, poll};
+use log::debug;
 
-use super::protocol::{self, Answer, JSON_LINES, Refusal};
+use super::door::Listener;
+use super::peer::Group;
+use super::protocol::{self, Answer, JSON_LINES, Method, Refusal, Request};
 use super::route::{self, Door, Reply};
-use super::wire::{self, Ending, TICK, Wire, timespec};
+use super::wire::{self, Ending, Wire};
 use super::{ControlError, Steering};
 use crate::config::Control;
-use crate::events;
-use crate::pipeline::clock::Stop;
 use crate::socket::Listening;
 
-/// Connections in all; the next one is told so and closed.
-const SEATS: usize = 8;
-/// Of these, for the loopback port, which anybody on the machine may fill.
+/// Questions through the loopback port that are answered at a time; anybody on the machine may ask there.
 const PORT_SEATS: usize = 4;
-/// Of these, for those who watch, and may do so for days.
+/// Questions over the socket that are answered at a time.
+const SOCKET_SEATS: usize = 4;
+/// Those who watch, and may do so for days.
 const WATCH_SEATS: usize = 3;
+/// Those who change something: each may wait for engines that are loaded.
+const CHANGE_SEATS: usize = 3;
+/// Clients that were answered and have not closed their end; beyond that they are not waited for.
+const PARTING: usize = 16;
+/// A client that has taken nothing of its answer for this long loses its seat if others wait for one.
+const FAIR_SHARE: Duration = Duration::from_millis(250);
 /// Between two lines for those who watch.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
-/// Between two who are let in through a door: answers cost time on the processor, and engines need it more than those who ask without end.
-const PACE: Duration = Duration::from_millis(10);
 /// How long the end waits for connections that are being answered, a reload for one.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
-/// The doors and all who came in. Ends with its [`Stop`] or when dropped; the socket file goes with it.
+/// The doors and all who came in. Ends with its [`Stop`](crate::pipeline::clock::Stop) or when dropped; the socket file goes with it.
 pub struct Server {
     shared: Arc<Shared>,
     doors: Vec<JoinHandle<()>>,
     port: Option<u16>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     steering: Arc<dyn Steering>,
-    ending: Ending,
-    taken: Mutex<Taken>,
+    group: Group,
+    pub(super) ending: Ending,
+    seats: Mutex<Vec<Arc<Place>>>,
     left: Condvar,
+    parting: AtomicUsize,
 }
 
-/// Seats that are taken.
-#[derive(Default)]
-struct Taken {
-    all: usize,
-    port: usize,
-    watching: usize,
+/// What a connection is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Errand {
+    Port,
+    Socket,
+    Watch,
+    Change,
+}
+
+impl Errand {
+    fn of(request: &Request, door: Door) -> Self {
+        match (door, request.method) {
+            (Door::Port, _) => Self::Port,
+            (Door::Unix(_), Method::Post) => Self::Change,
+            (Door::Unix(_), Method::Get) if request.path == "/status" && request.query == "watch" => Self::Watch,
+            (Door::Unix(_), Method::Get) => Self::Socket,
+        }
+    }
+
+    const fn seats(self) -> usize {
+        match self {
+            Self::Port => PORT_SEATS,
+            Self::Socket => SOCKET_SEATS,
+            Self::Watch => WATCH_SEATS,
+            Self::Change => CHANGE_SEATS,
+        }
+    }
+
+    /// What is said to one for whom there is no seat; `None`: it waits for one.
+    fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::Port | Self::Socket => None,
+            Self::Watch => Some(Refusal::new(503, format!("{WATCH_SEATS} watch already; ask for /status without watch"))),
+            Self::Change => Some(Refusal::new(503, format!("{CHANGE_SEATS} changes are under way already; try again in a moment"))),
+        }
+    }
+}
+
+/// A seat that is taken.
+struct Place {
+    errand: Errand,
+    /// When its answer began to be sent; unset while it is made.
+    sending: Mutex<Option<Instant>>,
+    /// Others want the seat.
+    wanted: AtomicBool,
 }
 
 impl Server {
     /// Listens where `places` says, if anywhere, until `stop`.
-    pub fn start(places: &Control, steering: Arc<dyn Steering>, stop: &Stop) -> Result<Self, ControlError> {
+    pub fn start(places: &Control, steering: Arc<dyn Steering>, stop: &crate::pipeline::clock::Stop) -> Result<Self, ControlError> {
         let mut listeners = Vec::new();
         if let Some(path) = &places.socket {
             listeners.push(Listener::Unix(Listening::open(path)?));
@@ -73,8 +118,14 @@ impl Server {
             port = Some(listener.local_addr().map_err(failed)?.port());
             listeners.push(Listener::Tcp(listener));
         }
-        let shared = Shared { steering, ending: Ending::with(stop), taken: Mutex::default(), left: Condvar::new() };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared {
+            steering,
+            group: Group::new(&places.group),
+            ending: Ending::with(stop),
+            seats: Mutex::default(),
+            left: Condvar::new(),
+            parting: AtomicUsize::new(0),
+        });
         let mut server = Self { shared, doors: Vec::new(), port };
         for listener in listeners {
             let shared = Arc::clone(&server.shared);
@@ -98,147 +149,110 @@ impl Drop for Server {
         for door in self.doors.drain(..) {
             let _ = door.join();
         }
-        let taken = self.shared.taken();
-        drop(self.shared.left.wait_timeout_while(taken, LAST_WAIT, |taken| taken.all > 0));
+        let seats = self.shared.seats();
+        drop(self.shared.left.wait_timeout_while(seats, LAST_WAIT, |seats| !seats.is_empty()));
     }
 }
 
 impl Shared {
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seats(&self) -> MutexGuard<'_, Vec<Arc<Place>>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sit_down(self: &Arc<Self>, door: Door) -> Option<Seat> {
-        let mut taken = self.taken();
-        let port = usize::from(door == Door::Port);
-        if taken.all == SEATS || taken.port + port > PORT_SEATS {
+    /// Gives a whole request a thread for its answer. What is given back has to wait for a seat.
+    pub(super) fn admit(self: &Arc<Self>, wire: Box<dyn Wire>, request: Request, door: Door) -> Option<(Box<dyn Wire>, Request)> {
+        let errand = Errand::of(&request, door);
+        let Some(seat) = self.sit_down(errand) else {
+            let Some(refusal) = errand.refusal() else { return Some((wire, request)) };
+            wire::turn_away(wire, refusal);
             return None;
+        };
+        let spawned = thread::Builder::new().name("control-client".into()).spawn(move || serve(wire, &request, door, seat));
+        if let Err(error) = spawned {
+            debug!("no thread for a control connection, which is closed: {error}");
         }
-        taken.all += 1;
-        taken.port += port;
-        Some(Seat { shared: Arc::clone(self), door, watching: false })
+        None
+    }
+
+    fn sit_down(self: &Arc<Self>, errand: Errand) -> Option<Seat> {
+        let mut seats = self.seats();
+        let taken = || seats.iter().filter(|place| place.errand == errand);
+        if taken().count() < errand.seats() {
+            let place = Arc::new(Place { errand, sending: Mutex::new(None), wanted: AtomicBool::new(false) });
+            seats.push(Arc::clone(&place));
+            return Some(Seat { shared: Arc::clone(self), place });
+        }
+        if matches!(errand, Errand::Port | Errand::Socket) {
+            // The one that has dawdled over its answer for longest goes.
+            let since = |place: &Arc<Place>| *place.sending.lock().unwrap_or_else(PoisonError::into_inner);
+            let oldest = taken().filter(|place| since(place).is_some()).min_by_key(|place| since(place));
+            if let Some(oldest) = oldest.filter(|place| since(place).is_some_and(|since| since.elapsed() >= FAIR_SHARE)) {
+                oldest.wanted.store(true, Ordering::Release);
+            }
+        }
+        None
     }
 }
 
 /// One connection's right to a thread.
 struct Seat {
     shared: Arc<Shared>,
-    door: Door,
-    watching: bool,
+    place: Arc<Place>,
 }
 
 impl Seat {
-    fn watch(&mut self) -> Result<(), Refusal> {
-        let mut taken = self.shared.taken();
-        if taken.watching == WATCH_SEATS {
-            return Err(Refusal::new(503, format!("{WATCH_SEATS} watch already; ask for /status without watch")));
+    /// Sends the whole answer, unless others want the seat before the client has taken it; then gives the seat free and the client a moment
+    /// to close its end.
+    fn finish(self, wire: &mut dyn Wire, bytes: &[u8]) {
+        *self.place.sending.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let shared = Arc::clone(&self.shared);
+        let over = || shared.ending.is_over() || self.place.wanted.load(Ordering::Acquire);
+        if wire::send(wire, bytes, &over).and_then(|()| wire.close_write()).is_err() {
+            return;
         }
-        taken.watching += 1;
-        self.watching = true;
-        Ok(())
+        drop(self);
+        if shared.parting.fetch_add(1, Ordering::AcqRel) < PARTING {
+            wire::part(wire, &shared.ending);
+        }
+        shared.parting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut taken = self.shared.taken();
-        taken.all -= 1;
-        taken.port -= usize::from(self.door == Door::Port);
-        taken.watching -= usize::from(self.watching);
-        drop(taken);
+        let mut seats = self.shared.seats();
+        seats.retain(|place| !Arc::ptr_eq(place, &self.place));
+        drop(seats);
         self.shared.left.notify_all();
     }
 }
 
-enum Listener {
-    Unix(Listening),
-    Tcp(TcpListener),
-}
-
-impl Listener {
-    fn fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Unix(listening) => listening.listener().as_fd(),
-            Self::Tcp(listener) => listener.as_fd(),
-        }
-    }
-
-    fn accept(&self) -> io::Result<(Box<dyn Wire>, Door)> {
-        Ok(match self {
-            Self::Unix(listening) => (Box::new(listening.listener().accept()?.0), Door::Unix),
-            Self::Tcp(listener) => (Box::new(listener.accept()?.0), Door::Port),
-        })
-    }
-
-    /// The accept thread: lets in until it is over.
-    fn mind(self, shared: &Arc<Shared>) {
-        // Told once until somebody comes in again.
-        let mut full = false;
-        while !shared.ending.is_over() {
-            let waited = poll(&mut [PollFd::new(&self.fd(), PollFlags::IN)], Some(&timespec(TICK)));
-            match waited.map_err(io::Error::from).and_then(|ready| if ready > 0 { self.accept().map(Some) } else { Ok(None) }) {
-                Ok(None) => (),
-                Ok(Some((wire, door))) => {
-                    full = false;
-                    admit(wire, door, shared);
-                    shared.ending.pause(PACE);
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => (),
-                // Out of descriptors, mostly. Whoever waits at the door goes on waiting there.
-                Err(error) => {
-                    if !std::mem::replace(&mut full, true) {
-                        warn!(event = events::READERS_WAIT, sink = "control"; "control socket: nobody can be let in: {error}");
-                    }
-                    shared.ending.pause(2 * TICK);
-                }
-            }
-        }
-    }
-}
-
-/// Gives the connection a thread, or says that there is none.
-fn admit(mut wire: Box<dyn Wire>, door: Door, shared: &Arc<Shared>) {
-    let Some(seat) = shared.sit_down(door) else { return wire::turn_away(wire) };
-    let spawned = thread::Builder::new().name("control-client".into()).spawn(move || serve(wire.as_mut(), seat));
-    if let Err(error) = spawned {
-        debug!("no thread for a control connection, which is closed: {error}");
-    }
-}
-
-/// One connection, from the first byte to the last.
-fn serve(wire: &mut dyn Wire, mut seat: Seat) {
+/// The answer to one request.
+fn serve(mut wire: Box<dyn Wire>, request: &Request, door: Door, seat: Seat) {
     let shared = Arc::clone(&seat.shared);
-    let ending = &shared.ending;
-    let request = match wire::receive(wire, ending) {
-        Ok(Some(request)) => request,
-        Ok(None) => return,
-        Err(refusal) => return wire::finish(wire, &Answer::from(refusal).to_bytes(), ending),
-    };
-    let reply = catch_unwind(AssertUnwindSafe(|| match route::route(&request, seat.door, &*shared.steering) {
-        Reply::Watch => seat.watch().map_or_else(|refusal| Reply::Answer(refusal.into()), |()| Reply::Watch),
-        reply => reply,
-    }));
+    let wire = wire.as_mut();
+    let reply = catch_unwind(AssertUnwindSafe(|| route::route(request, door, &shared.group, &*shared.steering)));
     match reply {
-        Ok(Reply::Answer(answer)) => wire::finish(wire, &answer.to_bytes(), ending),
+        Ok(Reply::Answer(answer)) => seat.finish(wire, &answer.to_bytes()),
         Ok(Reply::Watch) => {
             // Panics end the thread and with it the connection, which is all that there is to do about them.
             let _ = watch(wire, &shared);
         }
         Err(_) => {
             let bug = Refusal::new(500, "squint panicked over this request; please report it with the lines of the log");
-            wire::finish(wire, &Answer::from(bug).to_bytes(), ending);
+            seat.finish(wire, &Answer::from(bug).to_bytes());
         }
     }
 }
 
 /// A state a second until the client leaves, takes nothing for two seconds, or all is over.
 fn watch(wire: &mut dyn Wire, shared: &Shared) -> io::Result<()> {
-    let ending = &shared.ending;
-    wire::send(wire, &protocol::endless_head(JSON_LINES), ending)?;
+    let over = || shared.ending.is_over();
+    wire::send(wire, &protocol::endless_head(JSON_LINES), &over)?;
     loop {
         let next = Instant::now() + WATCH_EVERY;
-        wire::send(wire, route::line(&shared.steering.state()).as_bytes(), ending)?;
-        if !wire::is_still_there(wire, ending, next) {
+        wire::send(wire, route::line(&shared.steering.state()).as_bytes(), &over)?;
+        if !wire::is_still_there(wire, &shared.ending, next) {
             return wire.close_write();
         }
     }

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::protocol::{self, Answer, BODY_LIMIT, HEAD_LIMIT, Parsed, Refusal, Request};
+use super::protocol::{Answer, Refusal};
 use crate::pipeline::clock::Stop;
 
 /// Time for a client to send its whole request, and time to take an answer or a line.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// Time for a client that was answered to close its end, so that nothing it still sends destroys the answer on its way.
-const FAREWELL: Duration = Duration::from_millis(200);
+pub(super) const FAREWELL: Duration = Duration::from_millis(200);
 /// Longest wait in one go.
 pub(super) const TICK: Duration = Duration::from_millis(50);
 
@@ -50,8 +50,8 @@ impl Ending {
 }
 
 /// A few bytes fit into any socket's buffer: this does not wait, or hardly.
-pub(super) fn turn_away(mut wire: Box<dyn Wire>) {
-    let answer = Answer::from(Refusal::new(503, "too many connections at once; try again in a moment")).to_bytes();
+pub(super) fn turn_away(mut wire: Box<dyn Wire>, refusal: Refusal) {
+    let answer = Answer::from(refusal).to_bytes();
     let brief = Duration::from_millis(1);
     let told = wire.limit(brief).and_then(|()| wire.write_all(&answer)).and_then(|()| wire.close_write());
     // what has come already is taken, or it would destroy the answer on its way
@@ -82,38 +82,8 @@ pub(super) fn timespec(time: Duration) -> Timespec {
     Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() }
 }
 
-/// The request, or nothing if the client left or all is over before it was there.
-pub(super) fn receive(wire: &mut dyn Wire, ending: &Ending) -> Result<Option<Request>, Refusal> {
-    let until = Instant::now() + PATIENCE;
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Refusal::new(408, format!("the whole request must be there within {} s", PATIENCE.as_secs())));
-        }
-        if ending.is_over() || wire.limit(left.min(TICK)).is_err() {
-            return Ok(None);
-        }
-        let room = (HEAD_LIMIT + BODY_LIMIT).saturating_sub(bytes.len()).min(chunk.len());
-        match wire.read(&mut chunk[..room]) {
-            Ok(0) => return Ok(None),
-            Ok(count) => {
-                bytes.extend_from_slice(&chunk[..count]);
-                if let Parsed::Whole(request) = protocol::parse(&bytes)? {
-                    return Ok(Some(request));
-                }
-            }
-            Err(error) if is_patience(&error) => (),
-            Err(_) => return Ok(None),
-        }
-    }
-}
-
-/// Sends the last bytes of a connection and lets the client close its end.
-pub(super) fn finish(wire: &mut dyn Wire, bytes: &[u8], ending: &Ending) {
-    if send(wire, bytes, ending).and_then(|()| wire.close_write()).is_err() {
-        return;
-    }
+/// Lets a client that has its answer close its end.
+pub(super) fn part(wire: &mut dyn Wire, ending: &Ending) {
     let until = Instant::now() + FAREWELL;
     let mut chunk = [0; 4096];
     while !ending.is_over() && wire.limit(TICK).is_ok() && Instant::now() < until {
@@ -125,11 +95,12 @@ pub(super) fn finish(wire: &mut dyn Wire, bytes: &[u8], ending: &Ending) {
     }
 }
 
-pub(super) fn send(wire: &mut dyn Wire, mut bytes: &[u8], ending: &Ending) -> io::Result<()> {
+/// Sends all of it, unless the client takes nothing for [`PATIENCE`], or until it is `over`.
+pub(super) fn send(wire: &mut dyn Wire, mut bytes: &[u8], over: &dyn Fn() -> bool) -> io::Result<()> {
     let until = Instant::now() + PATIENCE;
     while !bytes.is_empty() {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() || ending.is_over() {
+        if left.is_zero() || over() {
             return Err(ErrorKind::TimedOut.into());
         }
         wire.limit(left.min(TICK))?;
@@ -143,7 +114,8 @@ pub(super) fn send(wire: &mut dyn Wire, mut bytes: &[u8], ending: &Ending) -> io
     Ok(())
 }
 
-fn is_patience(error: &io::Error) -> bool {
+/// True if it only says that there is nothing now.
+pub(super) fn is_patience(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 

@@ -98,7 +98,10 @@ fn up_to(limit: u64, file: File) -> Result<Vec<u8>> {
         return Err(larger(limit));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(told).unwrap_or(0) + 1);
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => Error::new(error.kind(), "has nothing to read now, and is not waited for"),
+        _ => error,
+    })?;
     if bytes.len() as u64 > limit { Err(larger(limit)) } else { Ok(bytes) }
 }
 

@@ -7,9 +7,11 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::io::{Error, Result};
+use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// Most links on the way, as in the kernel.
 const MAX_LINKS: usize = 40;
@@ -54,6 +56,21 @@ pub(crate) fn untrusted(path: &Path) -> Result<Option<Untrusted>> {
     let program = std::env::current_exe().and_then(|program| writers(&program)).unwrap_or_default();
     let known: Vec<Writer> = program.into_iter().map(|found| found.by).collect();
     Ok(writers(path)?.into_iter().find(|found| !known.contains(&found.by)))
+}
+
+/// The flags to open `path` with, so that no symbolic link is followed but one of root's or our own. Errors if it is somebody else's: root, who
+/// runs a service's configuration by hand, must not write where the service's user points.
+pub(crate) fn links_of_ours(path: &Path) -> Result<OFlags> {
+    let Ok(facts) = fs::symlink_metadata(path) else { return Ok(OFlags::NOFOLLOW) };
+    let (owner, me) = (facts.uid(), rustix::process::geteuid().as_raw());
+    match facts.is_symlink() {
+        false => Ok(OFlags::NOFOLLOW),
+        true if owner == 0 || owner == me => Ok(OFlags::empty()),
+        true => {
+            let what = format!("is a symbolic link of user {owner}, and is not followed; name the file itself");
+            Err(Error::new(ErrorKind::InvalidInput, what))
+        }
+    }
 }
 
 /// Everybody who can write `path` or something above it, but for root and ourselves.
@@ -142,6 +159,22 @@ mod tests {
         assert!(bad("link/x.so") && !bad("real/lib/x.so"));
         symlink("loop", at("loop")).unwrap();
         assert!(writers(&at("loop")).is_err() && writers(&at("nothing")).is_err());
+    }
+
+    #[test]
+    fn a_link_of_somebody_else_is_not_followed_and_one_of_ours_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "").unwrap();
+        symlink("file", at("link")).unwrap();
+        assert_eq!(links_of_ours(&at("file")).unwrap(), OFlags::NOFOLLOW);
+        assert_eq!(links_of_ours(&at("nothing")).unwrap(), OFlags::NOFOLLOW);
+        assert_eq!(links_of_ours(&at("link")).unwrap(), OFlags::empty());
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::lchown(at("link"), Some(12), None).unwrap();
+            let error = links_of_ours(&at("link")).unwrap_err().to_string();
+            assert!(error.contains("is a symbolic link of user 12"), "{error}");
+        }
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Count {
         }
         let first = repeated.iter().find(|(label, (answer, ..))| *label != answer)?;
         let is_order = repeated.len() >= 2 && 5 * answers.len() >= 4 * repeated.len();
-        (is_order && is_clear(hits, of)).then(|| Reason::Reordered(hits, (*first.0, first.1.0)))
+        (is_order && is_clear(hits, of)).then_some(Reason::Reordered(hits, (*first.0, first.1.0)))
     }
 
     /// By label: the most frequent answer, how often that was given, and how many answers there are.

@@ -43,12 +43,20 @@ pub enum LabError {
         /// All ids.
         known: String,
     },
-    /// A profile file cannot be read or written.
+    /// A profile file cannot be read.
     #[error("{}: {reason}", path.display())]
     File {
         /// The file.
         path: std::path::PathBuf,
         /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A profile file cannot be written.
+    #[error("{}: cannot be written: {reason}", path.display())]
+    Unwritten {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
         reason: String,
     },
     /// The policy file made of a fit is not one: a mistake in the name or the provenance handed in.

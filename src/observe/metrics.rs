@@ -79,6 +79,7 @@ families! {
     UP Gauge "squint_camera_up" ["camera"] "1 while the camera delivers."
     LOSSES Counter "squint_camera_losses_total" ["camera"] "How often the camera was lost."
     OFFERED Counter "squint_frames_offered_total" ["camera"] "Frames the source offered."
+    UNANSWERED Gauge "squint_camera_unanswered_seconds" ["camera"] "For how long no engine has looked at a frame of the camera that should have been; 0 while all is well."
     FRAMES Counter "squint_frames_total" ["camera", "outcome"] "Frames that came to an outcome."
     DROPPED Counter "squint_frames_dropped_total" ["camera", "reason"] "Frames given up before an outcome."
     LATE Counter "squint_frames_late_total" ["camera"] "Frames whose outcome came after their deadline."
@@ -163,6 +164,10 @@ fn about_frames(page: &mut Page, state: &State) {
     by_camera(&UP, |camera| u64::from(camera.state == CameraPhase::Delivering));
     by_camera(&LOSSES, |camera| camera.losses);
     by_camera(&OFFERED, |camera| camera.offered);
+    page.family(&UNANSWERED);
+    for camera in &state.cameras {
+        page.sample(&UNANSWERED, &[&camera.name], camera.unanswered_s);
+    }
     let counts = &state.counted.cameras;
     page.family(&FRAMES);
     for count in counts {

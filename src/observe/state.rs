@@ -252,6 +252,8 @@ pub struct CameraState {
     /// Frames given up, by reason.
     #[serde(serialize_with = "dropped", deserialize_with = "drops")]
     pub drops: Drops,
+    /// For how long no engine has looked at a frame of it that should have been, seconds; 0 while all is well.
+    pub unanswered_s: f64,
 }
 
 /// One sink.

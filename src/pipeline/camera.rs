@@ -98,6 +98,10 @@ struct Progress {
     next: u64,
     /// Frames superseded in this opening that have been counted.
     superseded: u64,
+    /// Pictures of this opening that are no frames and have been counted.
+    unreadable: u64,
+    /// The same of all openings: no limit of frames counts them.
+    no_frames: u64,
     delivered: bool,
     /// True while a frame is counted as offered but neither handed on nor counted as lost.
     in_hand: bool,
@@ -128,7 +132,7 @@ impl CameraThread {
     fn keep_alive(&mut self, progress: &mut Progress) -> Result<(), SourceError> {
         let mut scratch = Scratch::default();
         let mut refusals = Backoff::from(FIRST_REFUSAL);
-        while !self.stop.is_stopped() && self.frames_left() > 0 {
+        while !self.stop.is_stopped() && self.frames_left(progress) > 0 {
             let lost = match self.run_once(&mut scratch, progress) {
                 Ok(()) => break,
                 Err(error @ SourceError::OtherWay { .. }) => {
@@ -149,6 +153,7 @@ impl CameraThread {
             }
             refusals.reset();
             let pause = self.backoff.pause(self.knobs.retry_cap());
+            self.ledger.lost_for(matches!(lost, SourceError::OutOfResources { .. }));
             self.ledger.retry(pause);
             self.pulse.begin(Doing::Resting, pause + self.hang_after);
             warn!(
@@ -195,9 +200,10 @@ impl CameraThread {
         let _ = self.knobs.again.1.try_recv();
         let mut source = (self.opener)()?;
         self.stop.register(self.index, source.stopper());
-        *progress = Progress { base: progress.next, next: progress.next, ..Progress::default() };
+        let Progress { next, no_frames, .. } = *progress;
+        *progress = Progress { base: next, next, no_frames, ..Progress::default() };
         let outcome = self.drain(source.as_mut(), scratch, progress);
-        self.count_superseded(source.as_ref(), progress);
+        self.count_lost(source.as_mut(), progress);
         // Closing it is part of opening it again.
         self.pulse.begin(Doing::Opening, CAMERA_LIMIT);
         outcome
@@ -206,13 +212,14 @@ impl CameraThread {
     fn drain(&mut self, source: &mut dyn FrameSource, scratch: &mut Scratch, progress: &mut Progress) -> Result<(), SourceError> {
         loop {
             let patience = self.knobs.stall_after();
+            let patience = if progress.delivered { patience } else { source.first_patience(patience) };
             self.pulse.begin(Doing::Awaiting, source.longest_silence(patience).saturating_add(self.hang_after));
             match source.next(patience) {
                 Ok(Some(frame)) => {
                     self.pulse.begin(Doing::Measuring, self.hang_after);
                     self.ledger.offer(1);
                     progress.in_hand = true;
-                    self.count_superseded(source, progress);
+                    self.count_lost(source, progress);
                     if !std::mem::replace(&mut progress.delivered, true) {
                         let layout = frame.layout();
                         self.ledger.enter(CameraPhase::Delivering);
@@ -234,9 +241,10 @@ impl CameraThread {
                     progress.next += 1;
                     warn!(event = events::FRAME_UNREADABLE, camera = *self.name; "{}: {file} left out: {reason}", self.name);
                 }
+                Err(SourceError::LeftOut { .. }) => self.count_lost(source, progress),
                 Err(error) => return Err(error),
             }
-            if self.frames_left() == 0 || self.stop.is_stopped() {
+            if self.frames_left(progress) == 0 || self.stop.is_stopped() {
                 return Ok(());
             }
         }
@@ -279,18 +287,33 @@ impl CameraThread {
         }
     }
 
-    fn frames_left(&self) -> u64 {
-        self.frame_limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.ledger.offered()))
+    fn frames_left(&self, progress: &Progress) -> u64 {
+        let frames = self.ledger.offered().saturating_sub(progress.no_frames);
+        self.frame_limit.map_or(u64::MAX, |limit| limit.saturating_sub(frames))
     }
 
-    fn count_superseded(&self, source: &dyn FrameSource, progress: &mut Progress) {
+    /// Counts what the source left out since the last time, and tells what there is to tell.
+    fn count_lost(&self, source: &mut dyn FrameSource, progress: &mut Progress) {
         let total = source.superseded();
         // Frames beyond the limit are none of ours.
-        let new = total.saturating_sub(progress.superseded).min(self.frames_left());
+        let new = total.saturating_sub(progress.superseded).min(self.frames_left(progress));
         if new > 0 {
             progress.superseded = total;
             self.ledger.offer(new);
             self.ledger.lose(DropReason::Superseded, new);
+        }
+        let new = source.unreadable().saturating_sub(progress.unreadable);
+        if new > 0 {
+            progress.unreadable += new;
+            progress.no_frames += new;
+            self.ledger.offer(new);
+            self.ledger.lose(DropReason::Unreadable, new);
+        }
+        while let Some(notice) = source.notice() {
+            match notice.is_fault() {
+                true => warn!(event = events::STREAM_FAULT, camera = *self.name; "{}: {notice}", self.name),
+                false => debug!("{}: {notice}", self.name),
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 mod camera;
 mod hands;
 mod minutes;
+mod owed;
 mod purse;
 mod seat;
 mod shift;
@@ -85,10 +86,12 @@ impl Desk {
         let camera = &mut self.cameras[job.camera];
         let Terminal { deadline, lossless, .. } = camera.terminal;
         job.rank = Rank { patient: true, due: if lossless { now } else { job.captured } + deadline, since: now };
+        camera.owed.sighted(now);
         if !lossless {
             job.due = Some(job.captured + deadline);
             if let Some(older) = camera.fresh.pop_front() {
                 job.rank = older.rank;
+                camera.owed.turned_down(now);
                 minutes::lost(self.tape.as_ref(), &older, DropReason::Busy);
                 hands.give_up(older, DropReason::Busy);
             }
@@ -173,7 +176,8 @@ impl Desk {
         self.shifts.iter().flat_map(|shift| &shift.seats)
     }
 
-    /// Goes through everything that waits, lowest rank first, and acts on what can be acted on.
+    /// Goes through everything that waits, those first whose camera has waited longest for a look, then by rank, and acts on what can be acted
+    /// on.
     pub(crate) fn pump(&mut self, now: Instant, hands: &mut impl Hands) {
         self.unstick(now, hands);
         for seat in self.shifts.iter_mut().flat_map(|shift| &mut shift.seats) {
@@ -187,7 +191,11 @@ impl Desk {
                     round.extend(camera.fresh.pop_front());
                 }
             }
-            round.sort_unstable_by_key(|job| job.rank);
+            let cameras = &self.cameras;
+            round.sort_unstable_by_key(|job| {
+                let since = cameras[job.camera].waits_since(job);
+                (since.is_none(), since, job.rank)
+            });
             for seat in self.shifts.iter_mut().flat_map(|shift| &mut shift.seats) {
                 (seat.line, seat.latest) = (Duration::ZERO, None);
             }
@@ -259,6 +267,7 @@ impl Desk {
             };
         }
         if left.is_some_and(|left| left.is_zero()) && !job.lossless {
+            self.cameras[job.camera].owed.turned_down(now);
             self.shift(id).purse.settled(now.saturating_duration_since(job.captured), true);
             minutes::lost(self.tape.as_ref(), &job, DropReason::Late);
             hands.give_up(job, DropReason::Late);
@@ -277,6 +286,13 @@ impl Desk {
             past: &camera.past,
         };
         let bound = policy::first_within(&self.on_duty().policy, &situation, &allowance);
+        if let Choice::Ask(engine, _) = bound.decision
+            && let Some(until) = self.kept_for_another(&job, engine, now)
+        {
+            let due = job.due.filter(|due| *due > now);
+            job.review = due.map_or(until, |due| due.min(until));
+            return Some(job);
+        }
         if !matches!(bound.decision, Choice::Ask(engine, _) if self.on_duty().is_busy(engine)) {
             minutes::first(self.tape.as_ref(), &job, &situation, &allowance, bound);
         }
@@ -289,6 +305,15 @@ impl Desk {
             }
             Choice::Abstain(why) => self.close(job, Outcome::Abstained, why, now, hands),
         }
+    }
+
+    /// Until when `engine`, which is free, is kept for a camera that has waited much longer than that of `job`; `None`: it is not.
+    fn kept_for_another(&self, job: &Job, engine: EngineIdx, now: Instant) -> Option<Instant> {
+        let seat = self.on_duty().seats.get(usize::from(engine.0)).filter(|seat| seat.is_free() && !job.lossless)?;
+        let (own, cost) = (&self.cameras[job.camera].owed, seat.window.p50());
+        // A camera with a frame here has had its turn before this one.
+        let others = self.cameras.iter().filter(|other| !other.done && !other.terminal.lossless && other.fresh.is_empty());
+        others.filter_map(|other| other.owed.keeps(own, other.terminal.deadline, cost, now)).max()
     }
 
     /// Shows the frame to `engine`, or gives the job back if that is busy.
@@ -308,6 +333,7 @@ impl Desk {
             let camera = &mut self.cameras[job.camera];
             camera.active += 1;
             camera.next_look = Some(turn);
+            camera.owed.settled();
             job.report.times.dispatch = now.saturating_duration_since(job.sighted);
         }
         self.forgive(&job, why, now);
@@ -335,6 +361,10 @@ impl Desk {
     ) -> Option<Box<Job>> {
         if job.report.journey.steps.is_empty() {
             job.report.times.dispatch = now.saturating_duration_since(job.sighted);
+            // With every engine idle it is not the others who are in the way.
+            let crowded = self.seats().any(|seat| seat.held().is_some());
+            let owed = &mut self.cameras[job.camera].owed;
+            if why.code == Code::OutOfTime && crowded { owed.turned_down(now) } else { owed.settled() }
         } else {
             self.cameras[job.camera].active -= 1;
         }

@@ -4,7 +4,7 @@
 //! bounds every queue and no frame allocates. Only a reload to a larger crew makes more of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::engine::{Answer, EngineError, EngineIdx, Labels, LookTimes};
@@ -225,6 +225,10 @@ pub(crate) struct Ledger {
     since: AtomicU64,
     /// Of the pause, nanoseconds.
     pause: AtomicU64,
+    /// It was lost for want of descriptors or threads.
+    short: AtomicBool,
+    /// Nanoseconds after `zero`, plus one: since when no engine has looked at a frame that should have been; 0 while all is well.
+    neglected: AtomicU64,
 }
 
 impl Default for Ledger {
@@ -239,6 +243,8 @@ impl Default for Ledger {
             phase: AtomicU8::new(CameraPhase::Opening as u8),
             since: zero(),
             pause: zero(),
+            short: AtomicBool::new(false),
+            neglected: zero(),
         }
     }
 }
@@ -263,12 +269,58 @@ impl Ledger {
     /// `count` more frames were given up.
     pub(crate) fn lose(&self, why: DropReason, count: u64) {
         self.dropped[why as usize].fetch_add(count, Ordering::Relaxed);
+        if matches!(why, DropReason::Busy | DropReason::Late | DropReason::Stale) {
+            self.neglect();
+        }
+    }
+
+    /// A frame should have been looked at, and was not.
+    fn neglect(&self) {
+        if self.neglected.load(Ordering::Relaxed) == 0 {
+            self.neglected.store(self.nanos() + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes note of whether an engine has looked at the frame of this report, or should have.
+    pub(crate) fn heed(&self, report: &Report) {
+        if report.outcome == Outcome::Reused || !report.journey.steps.is_empty() {
+            self.neglected.store(0, Ordering::Relaxed);
+        } else if matches!(report.verdict.code, Code::OutOfTime | Code::NotAllowed | Code::EngineFailed) {
+            self.neglect();
+        }
+    }
+
+    /// For how long no engine has looked at a frame that should have been; zero while all is well, and while it does not deliver.
+    pub(crate) fn unanswered(&self) -> Duration {
+        let (phase, delivering, _) = self.phase();
+        match self.neglected.load(Ordering::Relaxed).checked_sub(1) {
+            Some(since) if phase == CameraPhase::Delivering => {
+                self.zero.elapsed().saturating_sub(Duration::from_nanos(since)).min(delivering)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// It was lost; `short`: for want of descriptors or threads.
+    pub(crate) fn lost_for(&self, short: bool) {
+        self.short.store(short, Ordering::Relaxed);
+    }
+
+    /// True while it is not open for want of descriptors or threads.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed)
+    }
+
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.zero.elapsed().as_nanos()).unwrap_or(u64::MAX - 1)
     }
 
     /// The camera is in this phase from now on.
     pub(crate) fn enter(&self, phase: CameraPhase) {
-        let since = self.zero.elapsed().as_nanos();
-        self.since.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.since.store(self.nanos(), Ordering::Relaxed);
+        if phase == CameraPhase::Delivering {
+            self.short.store(false, Ordering::Relaxed);
+        }
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 

@@ -52,6 +52,8 @@ use pool::{LOSSLESS_JOBS, Owner, Pool};
 use thread::Thread;
 use worker::{House, dismiss, hire};
 
+pub use worker::RELOAD_LOADING;
+
 pub(crate) use desk::Purse;
 pub use desk::{Budget, EngineState, Member, Stepped};
 pub use gauge::{Gauge, Hear, Keep};

@@ -34,11 +34,13 @@ pub enum Doing {
     Publishing,
     /// Reads the board's sensors.
     Reading,
+    /// Reads configuration, engines and policy anew, or waits for who does.
+    Reloading,
 }
 
 impl Doing {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Idle,
         Self::Opening,
         Self::Awaiting,
@@ -50,6 +52,7 @@ impl Doing {
         Self::Looking,
         Self::Publishing,
         Self::Reading,
+        Self::Reloading,
     ];
 
     /// The word used in status and log.
@@ -66,6 +69,7 @@ impl Doing {
             Self::Looking => "looking",
             Self::Publishing => "publishing",
             Self::Reading => "reading sensors",
+            Self::Reloading => "reloading",
         }
     }
 }

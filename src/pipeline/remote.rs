@@ -65,6 +65,10 @@ pub struct CameraState {
     pub told: u64,
     /// Frames given up.
     pub drops: Drops,
+    /// It is not open, for want of descriptors or threads.
+    pub short: bool,
+    /// For how long no engine has looked at a frame of it that should have been; zero while all is well.
+    pub unanswered: Duration,
 }
 
 impl CameraState {
@@ -197,6 +201,8 @@ impl Remote {
                 offered: pool.ledger.offered(),
                 told,
                 drops,
+                short: pool.ledger.is_short(),
+                unanswered: pool.ledger.unanswered(),
             }
         };
         into.clear();

@@ -67,6 +67,7 @@ pub(super) fn tell<L: Listener>(
             let _ = ready.try_send(started.elapsed());
         }
         listener.hear(&job.report);
+        pool.ledger.heed(&job.report);
         pool.ledger.tell();
         pool.take_back(job);
     }

@@ -3,9 +3,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, at, bounded, never, select};
 use log::{debug, error};
 
 use crate::engine::{EngineError, Look};
@@ -25,6 +25,23 @@ const WARM_UP_LOOKS: usize = 4;
 
 /// How long loading and warming up one engine may take. TensorRT builds its engines before, not while they are loaded.
 const LOADING: Duration = Duration::from_secs(300);
+
+/// How long loading the engines of a reload may take, after which it is given up and the old ones go on.
+pub const RELOAD_LOADING: Patience = Patience { times: 4, least: Duration::from_secs(10) };
+
+/// So many times what any thread may take, and no less than a busy board needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    times: u32,
+    least: Duration,
+}
+
+impl Patience {
+    /// For threads that may be at one thing for `hang_after`.
+    pub fn limit(self, hang_after: Duration) -> Duration {
+        (hang_after * self.times).max(self.least)
+    }
+}
 
 /// What an engine's later warm-up looks took, the least and the most; or why it cannot be used.
 type Warm = Result<(Duration, Duration), EngineError>;
@@ -58,13 +75,17 @@ pub(super) fn hire(
     let (tasks, inbox) = bounded(engines.len().max(1));
     let looks: Looks = engines.iter().map(|_| OnceLock::new()).collect();
     let ids: Arc<[Arc<str>]> = engines.iter().map(|(id, _)| Arc::clone(id)).collect();
+    let patience = all.then(|| RELOAD_LOADING.limit(house.vitals.hang_after));
+    let patience = patience.map(|limit| (Instant::now() + limit, limit));
     let mut threads = Vec::new();
+    let mut pulses = Vec::new();
     let mut pending = Vec::new();
     for (place, (id, loader)) in engines.into_iter().enumerate() {
         let (say, warm) = bounded::<Warm>(1);
         let (house_of, looks, inbox, ids) = (house.clone(), Arc::clone(&looks), inbox.clone(), Arc::clone(&ids));
         let name = format!("worker-{place}");
         let pulse = house.vitals.board.pulse(&name);
+        pulses.push(Arc::clone(&pulse));
         let body = move || {
             let House { dispatcher, clock, vitals, .. } = house_of;
             let limit = vitals.hang_after;
@@ -95,7 +116,7 @@ pub(super) fn hire(
     let mut windows = Vec::new();
     let (mut refused, mut failed) = (None, None);
     for (id, warm) in pending {
-        match hear(&warm, &house.stop, &id) {
+        match hear(&warm, &house.stop, &id, patience) {
             Ok(Ok((usual, worst))) => {
                 debug!(event = events::ENGINE_WARM, engine = *id; "engine {id} is warm: {} us a look", usual.as_micros());
                 windows.push(Some(LatencyWindow::new(usual, worst)));
@@ -117,17 +138,24 @@ pub(super) fn hire(
             // The others may still be loading, and a process should not end under them.
             drop(tasks);
             dismiss(threads, DRAIN_LIMIT);
+            // Those that are left behind load for nobody: how long they take no longer matters.
+            pulses.iter().for_each(|pulse| pulse.end());
             Err(error)
         }
     }
 }
 
-/// Waits until an engine is warm, but once told to stop not for ever.
-fn hear(warm: &Receiver<Warm>, stop: &Stop, id: &str) -> Result<Warm, PipelineError> {
+/// Waits until an engine is warm, but not beyond the moment of `patience`, and once told to stop not for ever.
+fn hear(warm: &Receiver<Warm>, stop: &Stop, id: &str, patience: Option<(Instant, Duration)>) -> Result<Warm, PipelineError> {
     let name = || format!("worker, loading {id}");
+    let over = patience.map_or_else(never, |(until, _)| at(until));
     let heard = select! {
         recv(warm) -> heard => heard.map_err(|_| RecvTimeoutError::Disconnected),
         recv(stop.signal()) -> _ => warm.recv_timeout(DRAIN_LIMIT),
+        recv(over) -> _ => {
+            let limit = patience.map_or(Duration::ZERO, |(_, limit)| limit);
+            return Err(PipelineError::Hung { name: name(), limit });
+        }
     };
     heard.map_err(|error| match error {
         RecvTimeoutError::Timeout => PipelineError::Hung { name: name(), limit: DRAIN_LIMIT },

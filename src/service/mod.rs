@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use log::LevelFilter;
+use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavior};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -48,6 +49,18 @@ pub fn start_log(level: Option<LevelFilter>) {
     }
     log::set_max_level(level.unwrap_or(DEFAULT_LEVEL));
     log_panics();
+}
+
+/// Makes a crash leave no core, of which Squint's would hold pictures and passwords, unless the limit on the size of cores allows one: a limit
+/// of 0 keeps the kernel from writing a file, but not from handing the core to a program (`core_pattern` with a pipe, as apport and
+/// systemd-coredump have it). From then on other processes of the same user cannot look into this one either.
+pub fn keep_no_core() {
+    if getrlimit(Resource::Core).current != Some(0) {
+        return;
+    }
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        log::debug!("the kernel may keep a core of a crash: {error}");
+    }
 }
 
 /// The journal, if standard error is connected to it and its own socket can be reached from here.

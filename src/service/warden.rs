@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use log::{Level, error, info, log};
+use log::{Level, error, info, log, warn};
 
 use super::judge::{Judge, Trouble};
 use super::leash::Leash;
@@ -28,6 +28,9 @@ const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// Longest time that a thread may be at one thing; half of the watchdog's patience if that is shorter.
 const HANG_AFTER: Duration = Duration::from_secs(15);
 
+/// A camera that delivers and whose frames no engine has looked at for so long works less well than it should.
+pub const UNANSWERED: Duration = Duration::from_secs(5);
+
 /// How long a thread may be at one thing, given how patient systemd is.
 pub fn hang_after() -> Duration {
     notify::watchdog().map_or(HANG_AFTER, |period| (period / 2).min(HANG_AFTER))
@@ -46,7 +49,7 @@ impl Findings {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// What keeps the watchdog from being fed, a sentence each.
+    /// What Squint cannot mend by itself, a sentence each; most of it keeps the watchdog from being fed.
     pub fn troubles(&self) -> Vec<String> {
         self.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
@@ -81,6 +84,7 @@ impl Warden {
         let tick = notify::watchdog().map_or(TICK, |period| (period / 4).min(TICK));
         let mut judge = Judge::new(self.vitals.hang_after);
         let mut known = HashSet::new();
+        let mut starved = HashSet::new();
         let (mut ready, mut told) = (false, None::<Instant>);
         // Whether systemd knows that it is ready.
         let mut said = false;
@@ -100,7 +104,8 @@ impl Warden {
             }
             let troubles = judge.troubles(now, &beats, &cameras, source::stuck());
             self.tell(&troubles, &mut known);
-            if troubles.is_empty() {
+            tell_of_the_starved(&cameras, &mut starved);
+            if !troubles.iter().any(Trouble::starves) {
                 notify::alive();
             }
             if !ready && is_ready(&cameras) {
@@ -128,8 +133,9 @@ impl Warden {
     }
 
     fn status(&self, ready: bool, troubles: &[Trouble], cameras: &[CameraState]) -> String {
-        match (troubles.first(), ready) {
-            (Some(trouble), _) => format!("no progress: {trouble}"),
+        match (troubles.iter().find(|trouble| trouble.starves()).or(troubles.first()), ready) {
+            (Some(trouble), _) if trouble.starves() => format!("no progress: {trouble}"),
+            (Some(trouble), _) => format!("in part: {trouble}"),
             (None, true) => (self.describe)(),
             (None, false) => {
                 let waits = cameras.iter().filter(|camera| camera.phase == CameraPhase::Opening);
@@ -150,6 +156,12 @@ impl Warden {
                 Trouble::Still { camera, .. } => {
                     error!(event = events::NO_PROGRESS, camera = **camera; "{trouble}; the watchdog is fed no more");
                 }
+                Trouble::Stuck { .. } if !trouble.starves() => {
+                    warn!(event = events::SOURCE_STUCK; "{trouble}; the others go on");
+                }
+                Trouble::Short { camera, .. } => {
+                    error!(event = events::NO_PROGRESS, camera = **camera; "{trouble}; the watchdog is fed no more");
+                }
                 Trouble::Stuck { .. } => error!(event = events::NO_PROGRESS; "{trouble}; the watchdog is fed no more"),
             }
         }
@@ -162,6 +174,23 @@ impl Warden {
             *self.findings.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = texts;
         }
     }
+}
+
+/// Tells once of each camera whose frames no engine looks at, and when that is over.
+fn tell_of_the_starved(cameras: &[CameraState], known: &mut HashSet<Arc<str>>) {
+    for camera in cameras {
+        let (name, starved) = (&camera.name, camera.unanswered >= UNANSWERED);
+        if starved && known.insert(Arc::clone(name)) {
+            warn!(event = events::CAMERA_STARVED, camera = **name; "{}", unanswered(camera));
+        } else if camera.unanswered.is_zero() && known.remove(name) {
+            info!(event = events::CAMERA_ANSWERED, camera = **name; "{name}: engines look at its frames again");
+        }
+    }
+}
+
+/// In words: no engine has looked at its frames for so long.
+pub fn unanswered(camera: &CameraState) -> String {
+    format!("camera {} delivers, but no engine has looked at its frames for {} s", camera.name, camera.unanswered.as_secs())
 }
 
 fn is_ready(cameras: &[CameraState]) -> bool {

@@ -7,13 +7,14 @@
 
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::lines::{Put, put};
 use super::{Sink, SinkError};
 use crate::config::OutputFile;
+use crate::files;
 use crate::numbered;
 use crate::report::Report;
 
@@ -98,6 +99,7 @@ impl File {
 impl Opened {
     fn open(path: &Path) -> Result<Self, SinkError> {
         let failed = |source| SinkError::OpenFile { path: path.into(), source };
+        let flags = files::links_of_ours(path).map_err(failed)?;
         match fs::metadata(path) {
             Ok(found) if found.is_file() || found.file_type().is_char_device() => (),
             Ok(found) => {
@@ -107,7 +109,13 @@ impl Opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => (),
             Err(error) => return Err(failed(error)),
         }
-        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)
+            .map_err(failed)?;
         let found = file.metadata().map_err(failed)?;
         if found.is_file() {
             // Where there are no locks (some network file systems) there is no protection.

@@ -31,7 +31,7 @@ pub use ledger::{Entry, Ledger};
 pub use lines::Lines;
 pub use publisher::{Opening, Published, Publisher, stderr_style};
 pub use record::{write_record, write_record_with_features};
-pub use socket::{Socket, SocketCounts};
+pub use socket::{READERS, Socket, SocketCounts};
 pub use stamp::Stamp;
 pub use stdout::StdoutJson;
 pub use table::{missing, table};

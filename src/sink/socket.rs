@@ -1,8 +1,9 @@
 //! Records as JSON Lines to any number of readers of a unix stream socket, `socat - UNIX-CONNECT:path` for one.
 //!
 //! A reader gets the records published after it connected, whole lines only. One that reads slowly misses records (its own buffer
-//! is bounded), one that stops reading is sent away; neither holds up anybody else. Everything happens inside `publish`, which
-//! never waits: no thread, no blocking call.
+//! is bounded), one that stops reading is sent away; neither holds up anybody else. At most [`READERS`] are connected at a time, and only
+//! while enough descriptors are left for the cameras. One that has left is noticed within a second, also while no record flows. Everything
+//! happens inside `publish` and `flush`, which never wait: no thread, no blocking call.
 
 use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -10,11 +11,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use log::warn;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Sink, SinkError};
-use crate::events;
 use crate::report::Report;
 use crate::socket::Listening;
+use crate::{events, limits};
 
 /// Bytes kept for a reader beyond what the system keeps for it.
 const READER_BYTES: usize = 64 * 1024;
@@ -22,8 +24,12 @@ const READER_BYTES: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Time for readers that lag to take what waits when Squint ends.
 const FAREWELL: Duration = Duration::from_millis(300);
-/// Readers let in per report, so that a crowd at the door does not hold up the report.
+/// Readers let in or turned away per report, so that a crowd at the door does not hold up the report.
 const ADMITTED: usize = 64;
+/// Most readers at a time; each costs a descriptor and a buffer. One more is turned away.
+pub const READERS: usize = 32;
+/// Before the door is looked at again after somebody was left waiting there.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// What happened to the readers so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,8 +40,10 @@ pub struct SocketCounts {
     pub left: u64,
     /// Sent away for taking nothing for ten seconds.
     pub stalled: u64,
-    /// Could not be let in, mostly for want of file descriptors.
+    /// Turned away, since there were [`READERS`] already.
     pub refused: u64,
+    /// How often the door was left shut for want of file descriptors; who waits there goes on waiting.
+    pub shut: u64,
     /// Records not delivered to a reader because it read too slowly.
     pub skipped: u64,
 }
@@ -47,6 +55,8 @@ pub struct Socket {
     counts: SocketCounts,
     /// Nobody could be let in lately, which was told.
     full: bool,
+    /// Nobody is let in before.
+    shut_until: Option<Instant>,
     /// Records that a reader missed, not yet asked for.
     missed: u64,
 }
@@ -67,7 +77,14 @@ enum Parted {
 impl Socket {
     /// Listens at `path`, for the owner and the group. A socket that a dead process left behind is replaced; anything else is not.
     pub fn open(path: &Path) -> Result<Self, SinkError> {
-        Ok(Self { door: Listening::open(path)?, readers: Vec::new(), counts: SocketCounts::default(), full: false, missed: 0 })
+        Ok(Self {
+            door: Listening::open(path)?,
+            readers: Vec::new(),
+            counts: SocketCounts::default(),
+            full: false,
+            shut_until: None,
+            missed: 0,
+        })
     }
 
     /// What happened to the readers so far.
@@ -108,36 +125,64 @@ impl Socket {
     }
 
     fn admit(&mut self, now: Instant) {
+        if self.shut_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.shut_until = None;
         for _ in 0..ADMITTED {
+            if !self.door.has_callers() {
+                self.full &= self.readers.len() >= READERS;
+                return;
+            }
+            if !limits::reader_fits() {
+                return self.shut(now, "too few descriptors are left for the cameras; they wait at the door");
+            }
             match self.door.listener().accept() {
+                Ok((stream, _)) if self.readers.len() >= READERS && self.forget_the_gone() == 0 => {
+                    drop(stream);
+                    self.counts.refused += 1;
+                    if !std::mem::replace(&mut self.full, true) {
+                        warn!(event = events::READER_REFUSED, sink = "socket"; "socket of the records: {READERS} readers are connected, which is the most; one more was turned away");
+                    }
+                }
                 Ok((stream, _)) if stream.set_nonblocking(true).is_ok() => {
                     self.counts.connected += 1;
                     self.full = false;
                     self.readers.push(Reader { stream, waiting: Vec::new(), took_at: now });
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.full = false;
-                    return;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => (),
-                Ok(_) => {
-                    self.counts.refused += 1;
-                    return;
-                }
-                // Out of descriptors, mostly; the system says so even if nobody is at the door.
-                Err(error) => {
-                    self.counts.refused += 1;
-                    if !std::mem::replace(&mut self.full, true) {
-                        warn!(event = events::READERS_WAIT, sink = "socket"; "socket of the records: nobody can be let in: {error}");
-                    }
-                    return;
-                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => (),
+                Ok(_) => return,
+                Err(error) => return self.shut(now, &error.to_string()),
             }
         }
+    }
+
+    /// Leaves whoever is at the door waiting there for a moment, which is told once.
+    fn shut(&mut self, now: Instant, why: &str) {
+        self.counts.shut += 1;
+        self.shut_until = Some(now + PAUSE);
+        if !std::mem::replace(&mut self.full, true) {
+            warn!(event = events::READERS_WAIT, sink = "socket"; "socket of the records: nobody can be let in: {why}");
+        }
+    }
+
+    /// Readers that have closed their end are told apart without sending them anything. How many there were.
+    fn forget_the_gone(&mut self) -> usize {
+        let before = self.readers.len();
+        self.readers.retain(|reader| !reader.has_left());
+        let gone = before - self.readers.len();
+        self.counts.left += gone as u64;
+        gone
     }
 }
 
 impl Reader {
+    /// True if its end is closed. One that has only said that it sends nothing still reads.
+    fn has_left(&self) -> bool {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.stream, PollFlags::empty())], Some(&at_once)).is_ok_and(|closed| closed > 0)
+    }
+
     /// Sends what waits, then `line`. `Ok(false)`: there was no room for `line`, which this reader will miss.
     fn offer(&mut self, line: &[u8], now: Instant) -> Result<bool, Parted> {
         self.send_waiting(now)?;
@@ -202,10 +247,12 @@ impl Sink for Socket {
         std::mem::take(&mut self.missed)
     }
 
-    /// Sends what waits, as far as the readers take it at once.
+    /// Sends what waits, as far as the readers take it at once, and forgets those who have left. Called every second while no record comes.
     fn flush(&mut self) -> Result<(), SinkError> {
         let now = Instant::now();
+        self.forget_the_gone();
         self.admit(now);
+        self.forget_the_gone();
         let before = self.readers.len();
         self.readers.retain_mut(|reader| reader.send_waiting(now).is_ok());
         self.counts.left += (before - self.readers.len()) as u64;

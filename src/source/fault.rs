@@ -4,6 +4,7 @@
 
 use gstreamer as gst;
 use gstreamer::glib;
+use gstreamer::prelude::*;
 
 use super::names::Parts;
 use super::secret::Scrub;
@@ -183,6 +184,48 @@ pub(super) fn lacking(structure: &gst::StructureRef) -> Option<String> {
     })
 }
 
+/// What a source without a picture to link says: `offered` as [`offered`] gives it, `lacking` as in [`explain`].
+pub(super) fn no_video(offered: &[String], lacking: &[String]) -> String {
+    match (offered, lacking) {
+        (_, [_, ..]) => format!("its video cannot be decoded; {}", lacking.join("; ")),
+        ([], _) => "there is no video in it".into(),
+        _ => format!("there is no video in it, only {}", offered.join(" and ")),
+    }
+}
+
+/// What an element has on its pads, each kind once: `audio`, `text`, `application/x-rtp (audio, PCMU)`.
+pub(super) fn offered(element: &gst::Element) -> Vec<String> {
+    let caps = element.src_pads().into_iter().filter_map(|pad| pad.current_caps().or_else(|| Some(pad.query_caps(None))));
+    let mut kinds: Vec<_> = caps.filter_map(|caps| Some(kind(caps.structure(0)?))).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+/// `audio` of `audio/x-raw` and `audio (PCMU)` of RTP; what has no kind by its whole name.
+fn kind(structure: &gst::StructureRef) -> String {
+    let name = structure.name().as_str();
+    match (structure.get::<&str>("media"), structure.get::<&str>("encoding-name")) {
+        (Ok(media), Ok(encoding)) => format!("{media} ({encoding})"),
+        (Ok(media), _) => media.to_owned(),
+        _ => name.split_once('/').filter(|(kind, _)| *kind != "application").map_or(name, |(kind, _)| kind).to_owned(),
+    }
+}
+
+/// A film that has come to its end without a frame; `left_out`: pictures that are none.
+pub(super) fn no_picture(left_out: u64) -> String {
+    match left_out {
+        0 => "it ends without a picture; is this a whole video file? `gst-discoverer-1.0` tells".into(),
+        _ => format!("it ends without a whole picture: {left_out} cannot be decoded, as the key frame that they need is missing"),
+    }
+}
+
+/// A film in which nothing has moved for so long.
+pub(super) fn nothing_moves(waited: std::time::Duration, delivered: bool) -> String {
+    let what = if delivered { "nothing more comes of it" } else { "no picture" };
+    format!("{what} for {} ms (open-timeout-ms); is this a whole video file? `gst-discoverer-1.0` tells", waited.as_millis())
+}
+
 /// GStreamer's debug text is "file(line): function (): /path/of/the/element:\nwhat happened": the last part.
 fn detail(debug: &str) -> Option<String> {
     let told = match debug.split_once('\n') {
@@ -267,6 +310,19 @@ mod tests {
         let lacking = [launch::install("avdec_h264")];
         let told = Complaint { lacking: &lacking, ..Complaint::of(&error, None) }.explain(&spec("clip.mp4"));
         assert!(told.ends_with("plug-in; needs avdec_h264: apt-get install gstreamer1.0-libav"), "{told}");
+    }
+
+    #[test]
+    fn what_has_no_video_says_what_it_has_instead() {
+        gst::init().unwrap();
+        let kind_of = |caps: &str| kind(caps.parse::<gst::Caps>().unwrap().structure(0).unwrap());
+        assert_eq!(kind_of("audio/x-raw,rate=8000"), "audio");
+        assert_eq!(kind_of("application/x-rtp,media=audio,encoding-name=PCMU"), "audio (PCMU)");
+        assert_eq!(kind_of("application/x-rtp,media=application"), "application");
+        assert_eq!(kind_of("application/x-id3"), "application/x-id3");
+        assert_eq!(no_video(&["audio".into(), "text".into()], &[]), "there is no video in it, only audio and text");
+        let lacking = [launch::install("avdec_h264")];
+        assert!(no_video(&["audio".into()], &lacking).ends_with("needs avdec_h264: apt-get install gstreamer1.0-libav"));
     }
 
     #[test]

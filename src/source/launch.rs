@@ -1,7 +1,7 @@
 //! A source as gst-launch text, chosen by what is installed, and which package brings what is not.
 //!
 //! Pure but for [`elements`], which asks GStreamer's registry. `have` answers for an element (`"nvvidconv"`) and for one of
-//! its properties (`"rtspsrc:drop-on-latency"`): old boards lack some. Device, path and address are not part of the text but
+//! its properties (`"rtspsrc:protocols"`): old boards lack some. Device, path and address are not part of the text but
 //! set on the element [`FROM`], so nobody needs to quote them; passwords thus stay out of it too.
 //!
 //! The Jetson texts were put together from NVIDIA's published examples and have not run on a Jetson.
@@ -61,7 +61,8 @@ pub fn pipeline_text(request: &OpenRequest, have: &dyn Fn(&str) -> bool) -> Secr
             // Squint notices itself that nothing comes; the kernel's own room for packets is too small for large key frames.
             let over_udp = matches!(request.transport, Transport::Udp | Transport::Multicast);
             let udp: &[&str] = if over_udp { &["timeout=0", "udp-buffer-size=2097152"] } else { &[] };
-            let wishes = ["latency=100", "drop-on-latency=true", protocols.as_str()].into_iter().chain(udp.iter().copied());
+            // Never drop-on-latency: it throws away what later pictures are made of. What comes too late is dropped as pictures.
+            let wishes = ["latency=100", protocols.as_str()].into_iter().chain(udp.iter().copied());
             let known = |wish: &&str| have(&format!("rtspsrc:{}", wish.split('=').next().unwrap_or_default()));
             let set: String = wishes.filter(known).map(|wish| format!(" {wish}")).collect();
             format!("rtspsrc name={FROM}{set} ! application/x-rtp,media=video ! {}", decoded(have))
@@ -92,12 +93,19 @@ pub fn pipeline_text(request: &OpenRequest, have: &dyn Fn(&str) -> bool) -> Secr
     // The last sample is a buffer the camera wants back.
     let keep = "emit-signals=false enable-last-sample=false";
     let sink = format!("appsink name={SINK} {manner} {keep} caps=\"video/x-raw,format=(string){{{formats}}}\"");
-    Secret::new(format!("{head} ! videoconvert ! {sink}"))
+    Secret::new(format!("{head} ! videoconvert{} ! {sink}", turned(&request.source, have)))
 }
 
 /// decodebin takes any codec and the decoder of highest rank, which on a Jetson is nvv4l2decoder; raw video passes through.
 fn decoded(have: &dyn Fn(&str) -> bool) -> String {
     if have("nvvidconv") { format!("decodebin ! {FROM_NVMM}") } else { "decodebin".into() }
+}
+
+/// Turns what says how it has to be turned: films of phones, MJPEG with an EXIF note. What says nothing passes untouched. A text of the user's own
+/// is taken as it is.
+fn turned(source: &SourceSpec, have: &dyn Fn(&str) -> bool) -> &'static str {
+    let asks = !matches!(source, SourceSpec::Csi { .. } | SourceSpec::Test | SourceSpec::Pipeline { .. });
+    if asks && have("videoflip:video-direction") { " ! videoflip video-direction=auto" } else { "" }
 }
 
 /// Properties and values to set on the element `from`.
@@ -271,9 +279,11 @@ mod tests {
         pipeline_text(&request, &|name| have.contains(&name)).reveal().to_owned()
     }
 
-    const X86: &[&str] = &["avdec_h264", "rtspsrc:latency", "rtspsrc:drop-on-latency", "rtspsrc:protocols"];
+    const X86: &[&str] =
+        &["avdec_h264", "rtspsrc:latency", "rtspsrc:drop-on-latency", "rtspsrc:protocols", "videoflip:video-direction"];
     const NEW_SOUP: &[&str] = &["souphttpsrc:retries"];
     const JETSON: &[&str] = &["nvvidconv", "nvv4l2decoder", "nvarguscamerasrc", "rtspsrc:latency", "rtspsrc:protocols"];
+    const TURNED: &str = " ! videoconvert ! videoflip video-direction=auto";
     fn tail(formats: &str) -> String {
         let sink = "appsink name=squint drop=true max-buffers=1 sync=false emit-signals=false enable-last-sample=false";
         format!(" ! videoconvert ! {sink} caps=\"video/x-raw,format=(string){{{formats}}}\"")
@@ -296,8 +306,8 @@ mod tests {
     #[test]
     fn other_machines_get_the_common_ones() {
         let as_is = |_: &mut OpenRequest| {};
-        let yuv = tail("NV12,I420,GRAY8");
-        let rtsp = "rtspsrc name=from latency=100 drop-on-latency=true protocols=tcp ! application/x-rtp,media=video";
+        let yuv = tail("NV12,I420,GRAY8").replacen(" ! videoconvert", TURNED, 1);
+        let rtsp = "rtspsrc name=from latency=100 protocols=tcp ! application/x-rtp,media=video";
         assert_eq!(text("rtsp://c/1", as_is, X86), format!("{rtsp} ! decodebin{yuv}"));
         let any_format = tail("RGB,BGR,RGBx,BGRx,RGBA,BGRA,NV12,I420,GRAY8");
         let test = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=RGB,width=640,height=480,framerate=30/1";

@@ -5,9 +5,9 @@
 //!
 //! `spec` reads what the user typed (`address`: a network source, `expand`: variables in it), `login` finds the password,
 //! `secret` and `names` keep it out of every text, `launch` turns a source into a pipeline's text and knows the packages,
-//! `opener` opens it and remembers which way its packets came (`transport`), `stream` runs it, `layout` and `fault` translate
-//! what it hands over and what it complains about, `heard`, `http` and `formats` what it tells beside. `images` reads photos
-//! and needs no GStreamer at all.
+//! `opener` opens it and remembers which way its packets came (`transport`), `stream` runs it, `probes` sees what flows through it
+//! and `keyframes` says which of that are frames, `stuck` counts what hangs, `layout` and `fault` translate what it hands over and
+//! what it complains about, `heard`, `http` and `formats` what it tells beside. `images` reads photos and needs no GStreamer at all.
 
 mod address;
 mod backoff;
@@ -17,15 +17,17 @@ mod formats;
 mod heard;
 mod http;
 mod images;
+mod keyframes;
 mod launch;
 mod layout;
 mod login;
 mod names;
 mod opener;
+mod probes;
 mod secret;
-mod spare;
 mod spec;
 mod stream;
+mod stuck;
 mod transport;
 
 use std::path::PathBuf;
@@ -36,12 +38,14 @@ use gstreamer as gst;
 
 use crate::config::{self, Pace};
 use crate::frame::{CameraId, Frame};
+use crate::limits::{Need, Shortage};
 
 pub use address::Address;
 pub use backoff::{Backoff, FIRST_PAUSE, FIRST_REFUSAL, LONGEST_REFUSAL};
 pub(crate) use expand::{expand, unexpanded};
 pub(crate) use images::Foreign;
 pub use images::{DEFAULT_IMAGE_RATE_HZ, decode_image};
+pub use keyframes::{Episode, Notice};
 pub use launch::{ElementCheck, elements, pipeline_text};
 pub use login::{Login, PasswordAt};
 pub use opener::Opener;
@@ -49,8 +53,12 @@ pub use secret::Secret;
 pub(crate) use secret::shown;
 pub use spec::SourceSpec;
 pub(crate) use spec::is_image;
-pub use stream::{MOST_STUCK, stuck};
+pub use stuck::{MOST_STUCK, stuck};
 pub use transport::Transport;
+
+/// How long the first picture of a live source may take, if nobody says otherwise: cameras that sleep answer after seconds, and key frames may
+/// be ten seconds apart.
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A GStreamer buffer mapped for reading; unmapped and given back to its pool when dropped.
 pub struct Mapped(gst::MappedBuffer<gst::buffer::Readable>);
@@ -66,9 +74,15 @@ impl Mapped {
 pub trait FrameSource: Send {
     /// The newest frame, or [`SourceError::Stalled`] after `patience`. `Ok(None)` only from a finite source that has ended,
     /// or after [`Stopper::stop`]; a live camera that ends is an error. Never retries. After [`SourceError::Unreadable`]
-    /// the next call goes on with the next picture; after the other errors, except `Stalled`, every call says the same.
-    /// A folder of images that is paced waits for its next turn even beyond `patience`: that silence is its own wish.
+    /// the next call goes on with the next picture; after the other errors, except `Stalled`, `NoPicture` and `LeftOut`, every call says the
+    /// same. Films and folders of images at their own pace wait for the next picture's turn even beyond `patience`: that silence is
+    /// their own wish.
     fn next(&mut self, patience: Duration) -> Result<Option<Frame>, SourceError>;
+
+    /// How long the first picture may take, given the patience with the others.
+    fn first_patience(&self, patience: Duration) -> Duration {
+        patience
+    }
 
     /// How long [`FrameSource::next`] may keep silent by its own wish, for whoever watches over the thread that calls it.
     fn longest_silence(&self, patience: Duration) -> Duration {
@@ -77,6 +91,17 @@ pub trait FrameSource: Send {
 
     /// Frames that a newer one replaced before anyone took them, since the source was opened.
     fn superseded(&self) -> u64;
+
+    /// Pictures that came since the source was opened and are no frames: damaged on the way, or without the key frame that they need. Each has
+    /// a number of its own among the frames.
+    fn unreadable(&self) -> u64 {
+        0
+    }
+
+    /// What there is to tell about what the source sends; each is told once.
+    fn notice(&mut self) -> Option<Notice> {
+        None
+    }
 
     /// Something that wakes a waiting [`FrameSource::next`] from another thread.
     fn stopper(&self) -> Stopper;
@@ -102,12 +127,28 @@ impl Stopper {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// No frame within the patience.
-    #[error("{origin}: no frame for {} ms", waited.as_millis())]
+    #[error("{origin}: no frame for {} ms (stall-after-ms)", waited.as_millis())]
     Stalled {
         /// The source, without secrets.
         origin: String,
         /// How long it was waited.
         waited: Duration,
+    },
+    /// No frame since it was opened, within the patience for the first one.
+    #[error("{origin}: no picture within {} ms of opening it (open-timeout-ms, or stall-after-ms if that is longer)", waited.as_millis())]
+    NoPicture {
+        /// The source, without secrets.
+        origin: String,
+        /// How long it was waited.
+        waited: Duration,
+    },
+    /// Pictures came that are no frames, see [`FrameSource::unreadable`] and [`FrameSource::superseded`]. The source is well: ask for the next.
+    #[error("{origin}: {pictures} pictures were left out")]
+    LeftOut {
+        /// The source, without secrets.
+        origin: String,
+        /// How many since the last time.
+        pictures: u64,
     },
     /// A live source came to its end.
     #[error("{origin}: the stream ended, which a live source must not do")]
@@ -122,6 +163,14 @@ pub enum SourceError {
         origin: String,
         /// What it said, without secrets, and what to do about it.
         reason: String,
+    },
+    /// It was not opened, since the system has too little left for it: descriptors or threads.
+    #[error("{origin}: {shortage}")]
+    OutOfResources {
+        /// The source, without secrets.
+        origin: String,
+        /// Of what, how much, and how the limit is raised.
+        shortage: Shortage,
     },
     /// The camera does not let this user in. The next try may cost the account, so it should come late.
     #[error("{origin}: {reason}")]
@@ -152,16 +201,17 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed`, `refused`, `other-way` or
+    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed`, `refused`, `other-way`, `out-of-resources` or
     /// `unreadable`.
     pub const fn word(&self) -> &'static str {
         match self {
-            Self::Stalled { .. } => "stalled",
+            Self::Stalled { .. } | Self::NoPicture { .. } => "stalled",
             Self::Ended { .. } => "ended",
             Self::Failed { .. } => "failed",
+            Self::OutOfResources { .. } => "out-of-resources",
             Self::Refused { .. } => "refused",
             Self::OtherWay { .. } => "other-way",
-            Self::Unreadable { .. } => "unreadable",
+            Self::Unreadable { .. } | Self::LeftOut { .. } => "unreadable",
         }
     }
 }
@@ -171,6 +221,14 @@ pub fn count(source: &SourceSpec) -> Option<u64> {
     match source {
         SourceSpec::Images { pattern } => images::count(pattern),
         _ => None,
+    }
+}
+
+/// What the opening of `source` may take of the system; nothing for photos, which need no GStreamer.
+pub fn need(source: &SourceSpec) -> Need {
+    match source {
+        SourceSpec::Images { .. } => Need::default(),
+        _ => Need::of_an_opening(),
     }
 }
 
@@ -202,20 +260,24 @@ pub struct OpenRequest {
     pub transport: Transport,
     /// True for a V4L2 camera that is known to give Bayer pictures only.
     pub bayer: bool,
+    /// How long the first picture of a live source may take, how long such a source may be without a key frame, and for how long nothing may
+    /// move in a film.
+    pub open_timeout: Duration,
 }
 
 impl OpenRequest {
-    /// `source` as it comes: [`Pace::Realtime`], no rate or size asked for.
+    /// `source` as it comes: [`Pace::Realtime`], no rate or size asked for, the default time for its first picture.
     pub fn new(camera: CameraId, source: SourceSpec) -> Self {
-        let (login, transport) = (Login::default(), Transport::Auto);
-        Self { camera, source, pace: Pace::Realtime, rate_hz: None, size: None, login, transport, bayer: false }
+        let (login, transport, open_timeout) = (Login::default(), Transport::Auto, OPEN_TIMEOUT);
+        Self { camera, source, pace: Pace::Realtime, rate_hz: None, size: None, login, transport, bayer: false, open_timeout }
     }
 
     /// As the configuration says.
     pub fn of(camera: CameraId, settings: &config::Camera) -> Self {
-        let config::Camera { source, pace, rate_hz, size, login, transport, .. } = settings;
+        let config::Camera { source, pace, rate_hz, size, login, transport, open_timeout, .. } = settings;
         let (source, login) = (source.clone(), login.clone());
-        Self { camera, source, pace: *pace, rate_hz: *rate_hz, size: *size, login, transport: *transport, bayer: false }
+        let (pace, rate_hz, size, transport, open_timeout) = (*pace, *rate_hz, *size, *transport, *open_timeout);
+        Self { camera, source, pace, rate_hz, size, login, transport, bayer: false, open_timeout }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::keyframes::Notice;
 use super::login::Login;
 use super::stream::Stream;
 use super::transport::{Transport, Ways};
@@ -89,7 +90,7 @@ impl Choosy {
         let other = |origin: String, reason: String| SourceError::OtherWay { origin, reason };
         let (origin, reason) = match &error {
             SourceError::Failed { origin, reason } => (origin.clone(), reason.clone()),
-            SourceError::Stalled { origin, .. } | SourceError::Ended { origin } => {
+            SourceError::Stalled { origin, .. } | SourceError::NoPicture { origin, .. } | SourceError::Ended { origin } => {
                 (origin.clone(), format!("nothing came over {}", self.way))
             }
             _ => return error,
@@ -131,9 +132,12 @@ impl FrameSource for Choosy {
                 }
                 Ok(Some(frame))
             }
+            // The source is well, and goes on.
+            Err(error @ (SourceError::LeftOut { .. } | SourceError::Unreadable { .. })) => Err(error),
             Err(error) if !self.delivered => {
                 let judged = self.judged(error);
-                self.failed = Some(judged.clone()).filter(|judged| !matches!(judged, SourceError::Stalled { .. }));
+                let silent = |error: &SourceError| matches!(error, SourceError::Stalled { .. } | SourceError::NoPicture { .. });
+                self.failed = Some(judged.clone()).filter(|judged| !silent(judged));
                 Err(judged)
             }
             other => other,
@@ -144,8 +148,20 @@ impl FrameSource for Choosy {
         self.stream.longest_silence(patience)
     }
 
+    fn first_patience(&self, patience: Duration) -> Duration {
+        self.stream.first_patience(patience)
+    }
+
     fn superseded(&self) -> u64 {
         self.stream.superseded()
+    }
+
+    fn unreadable(&self) -> u64 {
+        self.stream.unreadable()
+    }
+
+    fn notice(&mut self) -> Option<Notice> {
+        self.stream.notice()
     }
 
     fn stopper(&self) -> Stopper {

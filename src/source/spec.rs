@@ -96,6 +96,16 @@ impl SourceSpec {
             other => other.clone(),
         }
     }
+
+    /// True if what may hang there is a camera or server in the network, and not a driver of this machine.
+    pub(super) fn is_network(&self) -> bool {
+        const ELEMENTS: [&str; 7] = ["rtspsrc", "souphttpsrc", "curlhttpsrc", "uridecodebin", "tcpclientsrc", "rtmpsrc", "srtsrc"];
+        match self {
+            Self::Rtsp { .. } | Self::Http { .. } => true,
+            Self::Pipeline { text } => ELEMENTS.iter().any(|element| text.reveal().contains(element)),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for SourceSpec {

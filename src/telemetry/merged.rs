@@ -129,12 +129,16 @@ impl Telemetry for Merged {
         *sample = Sample { at, ..Sample::default() };
         sample.rails.extend(self.inventory.rails.iter().map(|_| None).take(MAX_RAILS));
         sample.temperatures.extend(self.inventory.zones.iter().map(|_| None).take(MAX_ZONES));
+        let mut elsewhere = Duration::ZERO;
         for (index, source) in self.sources.iter_mut().enumerate() {
             source.telemetry.sample(at, &mut source.sample);
+            if source.telemetry.is_elsewhere() {
+                elsewhere += source.sample.cost;
+            }
             source.fill(self.counts == Some(index), sample);
         }
         self.trust.judge(sample);
-        sample.cost = begun.spent();
+        sample.cost = begun.spent() + elsewhere;
     }
 
     /// Those of the sources, unless another one made up for them, and what only all readings together show.

@@ -10,6 +10,8 @@ pub mod missing;
 mod names;
 pub mod nvml;
 mod open;
+pub mod patient;
+mod place;
 pub mod procfs;
 pub mod recorded;
 mod sample;
@@ -33,4 +35,9 @@ pub trait Telemetry: Send {
 
     /// Sensors that are left out now, with the reason.
     fn doubts(&self) -> Vec<Doubt>;
+
+    /// True if another thread than the calling one does the reading, so that [`Sample::cost`] is not among the caller's own.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
 }

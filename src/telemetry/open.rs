@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::merged::Merged;
+use super::patient::Patient;
 use super::procfs::Procfs;
 use super::sysfs::Sysfs;
 use super::{Sample, Telemetry};
@@ -31,7 +32,10 @@ impl Sources {
 /// Finds out what there is and takes a first sample at `at`, time since start: load and energy counters need two to say anything. Never
 /// fails: a machine that says nothing has an inventory of what is missing.
 pub fn open(sources: Sources, at: Duration) -> Merged {
-    let mut all: Vec<Box<dyn Telemetry>> = vec![Box::new(Sysfs::open(&sources.root)), Box::new(Procfs::open(&sources.root))];
+    let mut all: Vec<Box<dyn Telemetry>> = vec![
+        Box::new(Patient::of_files("sysfs", &sources.root, |root| Box::new(Sysfs::open(root)))),
+        Box::new(Procfs::open(&sources.root)),
+    ];
     all.extend(sources.others);
     let mut merged = Merged::new(all);
     merged.sample(at, &mut Sample::default());

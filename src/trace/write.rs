@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::event::{Event, Head};
 use super::tape::Tape;
 use crate::events;
+use crate::files;
 use crate::numbered;
 
 /// What was written is with the file system after this long, if nothing follows.
@@ -76,6 +77,7 @@ impl Recorder {
 
 /// A file of our own at `path`, locked as long as it is open; what is there already is moved out of the way. A device is written to as it is.
 fn open(path: &Path) -> io::Result<File> {
+    let flags = files::links_of_ours(path)?.bits().cast_signed();
     let found = match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         found => Some(found?),
@@ -94,7 +96,7 @@ fn open(path: &Path) -> io::Result<File> {
         }
         None => (),
     }
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(path)?;
     lock(&file)?;
     file.set_len(0)?;
     Ok(file)

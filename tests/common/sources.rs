@@ -31,9 +31,14 @@ pub fn opened_fast(source: &str) -> Box<dyn FrameSource> {
     open(&OpenRequest { pace: Pace::Fast, ..request(source) }).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The next frame, which must come.
+/// The next frame, which must come; pictures that are none may come before it.
 pub fn frame(source: &mut dyn FrameSource) -> Frame {
-    source.next(SOON).unwrap_or_else(|error| panic!("{error}")).expect("a frame, not the end")
+    loop {
+        match source.next(SOON) {
+            Err(SourceError::LeftOut { .. }) => {}
+            other => return other.unwrap_or_else(|error| panic!("{error}")).expect("a frame, not the end"),
+        }
+    }
 }
 
 /// All frames up to the end or the first error.
@@ -43,6 +48,7 @@ pub fn drain(source: &mut dyn FrameSource) -> (Vec<Frame>, Result<(), SourceErro
         match source.next(SOON) {
             Ok(Some(frame)) => frames.push(frame),
             Ok(None) => return (frames, Ok(())),
+            Err(SourceError::LeftOut { .. }) => {}
             Err(error) => return (frames, Err(error)),
         }
     }
@@ -80,16 +86,39 @@ pub fn make_clip(path: &Path, frames: u32, size: (u32, u32)) -> bool {
     }
     let (width, height) = size;
     let raw = format!("video/x-raw,format=I420,width={width},height={height},framerate=30/1");
-    let text =
-        format!("videotestsrc num-buffers={frames} pattern=ball ! {raw} ! {encoder} ! h264parse ! mp4mux ! filesink name=to");
+    record(&format!("videotestsrc num-buffers={frames} pattern=ball ! {raw} ! {encoder} ! h264parse ! mp4mux"), path);
+    true
+}
+
+/// Writes what the pipeline `text` makes into a file.
+pub fn record(text: &str, path: &Path) {
+    gst::init().expect("GStreamer");
+    let text = format!("{text} ! filesink name=to");
     let pipeline = gst::parse::launch(&text).expect("a pipeline").downcast::<gst::Pipeline>().expect("a pipeline");
     pipeline.by_name("to").expect("the sink").set_property("location", path.to_str().expect("UTF-8"));
     pipeline.set_state(gst::State::Playing).expect("it runs");
     let bus = pipeline.bus().expect("a bus");
     let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &[gst::MessageType::Eos, gst::MessageType::Error]);
     pipeline.set_state(gst::State::Null).expect("it stops");
-    assert!(end.is_some_and(|message| message.type_() == gst::MessageType::Eos), "the clip is written");
-    true
+    assert!(end.is_some_and(|message| message.type_() == gst::MessageType::Eos), "{text}: the file is written");
+}
+
+/// The luma of a frame, or its only plane, without what pads its rows.
+pub fn luma(frame: &Frame) -> Vec<u8> {
+    let (layout, width) = (frame.layout(), frame.layout().width as usize);
+    frame.plane(0).chunks(layout.planes[0].stride).flat_map(|row| &row[..width]).copied().collect()
+}
+
+/// Writes another note of rotation into an mp4: the matrix of ISO/IEC 14496-12, 8.3.2, in every track.
+pub fn with_matrix(film: &[u8], matrix: [i32; 4]) -> Vec<u8> {
+    let (mut film, [a, b, c, d]) = (film.to_vec(), matrix.map(|number| number << 16));
+    let headers: Vec<_> = film.windows(4).enumerate().filter(|(_, four)| four == b"tkhd").map(|(at, _)| at).collect();
+    for at in headers {
+        let matrix = at + 4 + if film[at + 4] == 0 { 40 } else { 52 };
+        let numbers = [a, b, 0, c, d, 0, 0, 0, 1 << 30];
+        film[matrix..matrix + 36].copy_from_slice(&numbers.map(i32::to_be_bytes).concat());
+    }
+    film
 }
 
 /// Asks again and again until `done`, at most [`SOON`].
@@ -120,9 +149,20 @@ impl Camera {
         if !have("RTSP", &["rtspsrc", "rtph264depay", "h264parse", "avdec_h264"]) {
             return None;
         }
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/rtsp_camera.py");
+        let args: Vec<_> = [port].iter().chain(login).copied().collect();
+        Self::run("rtsp_camera.py", ways, &args)
+    }
+
+    /// One of `warm_camera.py` that has been watched for so many seconds; `what` it shows is a word of that script.
+    pub fn warm(what: &str, seconds: &str) -> Option<Self> {
+        have("RTSP", &["rtspsrc", "rtph264depay", "h264parse", "avdec_h264"])
+            .then(|| Self::run("warm_camera.py", "", &[what, seconds]))?
+    }
+
+    fn run(script: &str, ways: &str, args: &[&str]) -> Option<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common").join(script);
         let mut python = Command::new("/usr/bin/python3");
-        python.env("RTSP_CAMERA", ways).arg(script).arg(port).args(login).stdin(Stdio::piped()).stdout(Stdio::piped());
+        python.env("RTSP_CAMERA", ways).arg(script).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let Ok(mut child) = python.spawn() else {
             eprintln!("SKIPPED RTSP: no /usr/bin/python3 here");
             return None;

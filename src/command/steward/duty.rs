@@ -11,6 +11,7 @@ use log::{error, warn};
 use super::super::kit::Kit;
 use super::super::record;
 use super::super::runtimes::Gpu;
+use super::attempt::Attempt;
 use super::{Steward, described};
 use crate::config::{self, Config, Overrides, Runtime};
 use crate::engine::EngineError;
@@ -61,7 +62,7 @@ impl Duty {
 
 impl Steward {
     /// Reads everything again and puts it in force.
-    pub(super) fn change(&self, policy: Option<String>) -> Result<String, Error> {
+    pub(super) fn change(&self, policy: Option<String>, attempt: &Attempt) -> Result<String, Error> {
         let flags = Overrides { policy: policy.or_else(|| self.flags.policy.clone()), ..self.flags.clone() };
         let config = config::load(self.file.as_deref(), &flags)?;
         if let Some(before) = &self.now().config {
@@ -71,7 +72,7 @@ impl Steward {
             }
         }
         let (cameras, level) = (config.cameras.clone(), config.log_level);
-        let what = self.put_on_duty(config, BTreeMap::new())?;
+        let what = self.put_on_duty(config, BTreeMap::new(), attempt)?;
         for (index, camera) in cameras.iter().enumerate() {
             self.remote()?.tune(index, &Tuning::from(camera));
             if let Some(opener) = self.openers.get().and_then(|openers| openers.get(index)) {
@@ -84,16 +85,16 @@ impl Steward {
     }
 
     /// The engines anew, as what is in force says: a plan has come.
-    pub(super) fn renew(&self) -> Result<String, Error> {
+    pub(super) fn renew(&self, attempt: &Attempt) -> Result<String, Error> {
         let (config, spared) = {
             let now = self.now();
             (now.config.clone(), now.duty.spared.clone())
         };
-        self.put_on_duty(config.ok_or_else(|| Error::Bug("a change before the start".into()))?, spared)
+        self.put_on_duty(config.ok_or_else(|| Error::Bug("a change before the start".into()))?, spared, attempt)
     }
 
     /// Sends engines to the CPU that fail on the GPU again and again, if they have a choice.
-    pub(super) fn spare_the_lost(&self) {
+    pub(super) fn spare_the_lost(self: &Arc<Self>) {
         if self.now().duty.engines.iter().all(|placed| placed.on_gpu.is_empty()) {
             return;
         }
@@ -117,7 +118,7 @@ impl Steward {
             warn!(event = events::ENGINE_ON_CPU, engine = **id; "engine {id} goes from TensorRT to the CPU: {why}");
         }
         self.now().duty.spared.extend(lost);
-        if let Err(error) = self.renew() {
+        if let Err(error) = self.attempt(Self::renew) {
             error!(event = events::RELOAD_REFUSED; "nothing has changed: {error}");
         }
     }
@@ -127,7 +128,7 @@ impl Steward {
     }
 
     /// Loads the crew of `config` beside the one that works and hands over; but for `spared`, TensorRT runs what it can.
-    fn put_on_duty(&self, config: Config, mut spared: BTreeMap<String, String>) -> Result<String, Error> {
+    fn put_on_duty(&self, config: Config, mut spared: BTreeMap<String, String>, attempt: &Attempt) -> Result<String, Error> {
         let remote = self.remote()?;
         loop {
             let kit = Kit::with(config.clone(), Gpu::Except(spared.keys().cloned().collect()))?;
@@ -140,6 +141,7 @@ impl Steward {
             if let Some(tape) = self.tape.get() {
                 tape.announce(record::papers(&kit, &crew)?);
             }
+            attempt.begin_loading()?;
             match remote.relieve(crew) {
                 Err(PipelineError::Engine(error))
                     if config.engines.runtime == Runtime::Auto && kit.runtimes().on_gpu().contains(error.id()) =>

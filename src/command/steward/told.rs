@@ -31,6 +31,7 @@ pub(super) fn camera(camera: pipeline::CameraState) -> CameraState {
         losses: camera.losses,
         offered: camera.offered,
         drops: camera.drops,
+        unanswered_s: camera.unanswered.as_secs_f64(),
     }
 }
 

@@ -8,6 +8,7 @@ use log::warn;
 use super::{Listed, hint, lines, read};
 use crate::engine::{Labels, TOP};
 use crate::error::Error;
+use crate::events;
 use crate::lab::doubt::Tally;
 use crate::observe::Accuracy;
 use crate::report::{Outcome, Report};
@@ -33,10 +34,11 @@ impl Truth {
         let listed = lines(&read(csv)?, csv, known)?;
         let (strays, blank) = match_up(&listed, photos).map_err(|reason| Error::File { path: csv.to_owned(), reason })?;
         if let Some(strays) = strays {
-            warn!("{}: {strays}", csv.display());
+            warn!(event = events::LABELS_DOUBTED; "{}: {strays}", csv.display());
         }
         if blank > 0 {
-            warn!("{}: {blank} of {} photos have no label and do not count in the accuracy", csv.display(), photos.len());
+            let (csv, all) = (csv.display(), photos.len());
+            warn!(event = events::LABELS_DOUBTED; "{csv}: {blank} of {all} photos have no label and do not count in the accuracy");
         }
         let classes = listed.into_iter().map(|Listed { file, class, .. }| (file, class)).collect();
         let tally = Tally::new(known.classes.len(), [("the policy", promised)]);

@@ -101,10 +101,14 @@ fn same(one: &Path, other: &Path) -> bool {
 fn start(path: &Path) -> Result<Environment, String> {
     let hint = "run `make deps`, or name the library with `engines.onnxruntime` or ORT_DYLIB_PATH";
     if path.is_absolute() {
-        files::regular(path).map_err(|error| match error.kind() {
+        let bytes = files::regular(path).and_then(|file| Ok(file.metadata()?.len())).map_err(|error| match error.kind() {
             ErrorKind::NotFound => format!("{} is not there; {hint}", path.display()),
             _ => format!("{}: {error}; {hint}", path.display()),
         })?;
+        // Also what the kernel makes up as it is read; the loader would wait for some of that.
+        if bytes == 0 {
+            return Err(format!("{} is empty; {hint}", path.display()));
+        }
     }
     let builder = ort::init_from(path).map_err(|error| format!("{error}; {hint}"))?;
     let logger = |level: LogLevel, _: &str, _: &str, _: &str, message: &str| {

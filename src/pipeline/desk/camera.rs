@@ -7,6 +7,7 @@ use crate::engine::Answer;
 use crate::policy::{LastAnswer, Past, Reuse};
 
 use super::Job;
+use super::owed::Owed;
 
 /// How one camera wants its frames treated.
 pub(crate) struct Terminal {
@@ -34,6 +35,8 @@ pub(super) struct Camera {
     pub(super) done: bool,
     /// When the budget lets an engine look at it again.
     pub(super) next_look: Option<Instant>,
+    /// Looks that it did not get.
+    pub(super) owed: Owed,
 }
 
 impl Camera {
@@ -46,6 +49,7 @@ impl Camera {
             fresh: VecDeque::with_capacity(terminal.jobs + 1),
             done: false,
             next_look: None,
+            owed: Owed::default(),
             terminal,
         }
     }
@@ -53,6 +57,15 @@ impl Camera {
     /// False while a camera that must not lose frames has one at the engines.
     pub(super) fn is_at_turn(&self) -> bool {
         !self.terminal.lossless || self.active == 0
+    }
+
+    /// Since when it is owed a look, for a frame of it that waits: those who have waited longest come first.
+    pub(super) fn waits_since(&self, job: &Job) -> Option<Instant> {
+        if !job.report.journey.steps.is_empty() {
+            return None;
+        }
+        // One that must not lose frames is owed a look as soon as a later frame of another camera was preferred to it.
+        if job.lossless { (!job.rank.patient).then_some(job.rank.since) } else { self.owed.since() }
     }
 
     /// Remembers the answer of a frame that was `captured` after the start, unless a newer frame's is already remembered. `sure`: as

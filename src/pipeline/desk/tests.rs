@@ -1,6 +1,7 @@
 //! The desk with simulated time: no thread, no sleep.
 
 mod office;
+mod overload;
 mod shifts;
 mod stuck;
 mod whatever;

@@ -106,7 +106,7 @@ fn open(path: &Path) -> Result<File, String> {
     }
     match facts.len() {
         0 => Err("the file is empty".into()),
-        1..=MAX_BYTES => File::open(path).map_err(|e| e.to_string()),
+        1..=MAX_BYTES => files::regular(path).map_err(|e| e.to_string()),
         more => Err(format!("{more} bytes; at most {} MiB are read of a photo", MAX_BYTES >> 20)),
     }
 }

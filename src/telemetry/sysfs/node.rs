@@ -1,12 +1,15 @@
 //! One file of sysfs or /proc that is read again and again: held open, read from its beginning into a buffer on the stack. An edge room.
 //!
-//! Reading allocates nothing. A file that is gone (its driver was unloaded, a program replaced it by another) is opened anew at the next
+//! Each reading is noted as [`place`] wants it, since a driver may hang over it. Reading allocates nothing. A file that is gone (its driver was unloaded, a program replaced it by another) is opened anew at the next
 //! reading, so that a sensor which comes back is read again and an old file is never taken for a sensor that stands still.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::telemetry::place;
 
 /// Most of a one-value file that is read.
 const VALUE_BYTES: usize = 64;
@@ -18,7 +21,7 @@ const MAX_TEXT: u64 = 65_536;
 /// A file that is read again and again.
 #[derive(Debug)]
 pub struct Node {
-    path: PathBuf,
+    path: Arc<Path>,
     file: Option<File>,
 }
 
@@ -33,15 +36,24 @@ impl Node {
     /// # Errors
     /// Whatever the system says on opening or reading.
     pub fn try_open(path: PathBuf) -> std::io::Result<Self> {
-        let file = File::open(&path)?;
-        file.read_at(&mut [0; VALUE_BYTES], 0)?;
-        Ok(Self { path, file: Some(file) })
+        let path: Arc<Path> = path.into();
+        let open = || -> std::io::Result<File> {
+            let file = File::open(&path)?;
+            file.read_at(&mut [0; VALUE_BYTES], 0)?;
+            Ok(file)
+        };
+        let file = place::at(&path, open).transpose()?;
+        Ok(Self { path, file })
     }
 
     /// A file whose sensor may be silent at the moment (zones that are off answer with an error): `None` only if it is not there.
     pub fn open_silent(path: PathBuf) -> Option<Self> {
-        let file = File::open(&path).ok()?;
-        Some(Self { path, file: Some(file) })
+        let path: Arc<Path> = path.into();
+        match place::at(&path, || File::open(&path)) {
+            // One that hangs is there.
+            None => Some(Self { path, file: None }),
+            Some(opened) => Some(Self { file: Some(opened.ok()?), path }),
+        }
     }
 
     /// Where it is.
@@ -51,6 +63,11 @@ impl Node {
 
     /// The beginning of its content, as much as fits into `buffer`; `None` if it cannot be read.
     pub fn read<'a>(&mut self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+        let path = Arc::clone(&self.path);
+        place::at(&path, || self.read_now(buffer)).flatten()
+    }
+
+    fn read_now<'a>(&mut self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
         // Only ordinary files lose their last name while they are open; sysfs refuses to be read instead.
         let named = |file: &File| file.metadata().is_ok_and(|facts| facts.nlink() > 0);
         if !self.file.as_ref().is_some_and(named) {
@@ -68,7 +85,7 @@ impl Node {
     /// The same as [`Node::integer`] without opening the file anew if it was lost.
     pub fn peek(&self) -> Option<i64> {
         let mut buffer = [0; VALUE_BYTES];
-        let count = self.file.as_ref()?.read_at(&mut buffer, 0).ok()?;
+        let count = place::at(&self.path, || self.file.as_ref()?.read_at(&mut buffer, 0).ok()).flatten()?;
         integer(buffer.get(..count)?)
     }
 
@@ -85,7 +102,7 @@ pub fn integer(text: &[u8]) -> Option<i64> {
 
 /// A small file as text, without white space and NUL around it; `None` if it is empty, too large, not UTF-8 or not there.
 pub fn text(path: &Path) -> Option<String> {
-    let text = crate::files::text(path, MAX_TEXT).ok()?;
+    let text = place::at(&path.into(), || crate::files::text(path, MAX_TEXT).ok()).flatten()?;
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -97,7 +114,7 @@ pub fn number(path: &Path) -> Option<i64> {
 
 /// The entries of a folder whose names begin with `prefix`, by the number behind it and then by name; empty if there is no such folder.
 pub fn entries(folder: &Path, prefix: &str) -> Vec<PathBuf> {
-    let Ok(found) = std::fs::read_dir(folder) else { return Vec::new() };
+    let Some(Ok(found)) = place::at(&folder.into(), || std::fs::read_dir(folder)) else { return Vec::new() };
     let begins = |path: &PathBuf| path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(prefix));
     let mut found: Vec<PathBuf> = found.take(MAX_ENTRIES).flatten().map(|entry| entry.path()).filter(begins).collect();
     let number = |path: &PathBuf| {

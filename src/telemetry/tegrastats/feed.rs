@@ -185,13 +185,14 @@ fn start(command: &[String]) -> Result<Child, String> {
         .map_err(|error| format!("{} cannot be started: {error}", program.display()))
 }
 
-/// The file of a program: where a path leads, else the first of PATH and of [`USUAL_FOLDERS`] that has it.
+/// The file of a program: where a path leads, else the first of PATH and of [`USUAL_FOLDERS`] that has it. An entry of PATH that counts from
+/// the current folder is left out: anybody may have put a program there.
 pub(super) fn find(name: &str) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(name.into()).filter(|path: &PathBuf| path.is_file());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(USUAL_FOLDERS.map(PathBuf::from));
+    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).chain(USUAL_FOLDERS.map(PathBuf::from));
     let runs = |file: &PathBuf| file.metadata().is_ok_and(|facts| facts.is_file() && facts.mode() & 0o111 != 0);
     folders.map(|folder| folder.join(OsStr::new(name))).find(runs)
 }

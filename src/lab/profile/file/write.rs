@@ -65,7 +65,8 @@ impl Writer {
         Ok(Self { path: path.to_owned(), inner, hasher, specs, engines: engines.to_vec(), waiting: Vec::new() })
     }
 
-    /// Adds a row; every [`GROUP`] rows go to the file. Errors with [`LabError::File`] if a row has other engines or the disk is full.
+    /// Adds a row; every [`GROUP`] rows go to the file. Errors with [`LabError::File`] if a row has other engines and
+    /// with [`LabError::Unwritten`] if the disk is full.
     pub fn push(&mut self, row: Row) -> Result<(), LabError> {
         if row.looks.len() != self.engines.len() {
             let reason = format!("{} answers of {} engines for {}", row.looks.len(), self.engines.len(), row.case.name);
@@ -165,5 +166,10 @@ fn fill<T: DataType>(
 }
 
 fn said(path: &Path, error: &ParquetError) -> LabError {
-    LabError::File { path: path.to_owned(), reason: format!("cannot be written: {error}") }
+    // What the system said, without the library's word before it.
+    let reason = match error {
+        ParquetError::External(reason) => reason.to_string(),
+        other => other.to_string(),
+    };
+    LabError::Unwritten { path: path.to_owned(), reason }
 }

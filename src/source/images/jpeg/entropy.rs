@@ -8,6 +8,8 @@ use super::head::{self, Head, Scan};
 
 /// Most scans; encoders make up to some twenty. Each costs a walk over all blocks.
 const MOST_SCANS: usize = 100;
+/// Most bytes of notes between scans; decoders keep copies of them.
+const MOST_NOTES: u64 = 4 << 20;
 /// Bytes behind the last block of a scan that mean nothing. Zeros may be any number.
 const STRAY: usize = 3;
 /// Longest codes of a change of the mean and of a coefficient, bits (T.81, tables F.1 and F.2).
@@ -32,10 +34,14 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
         true => head.components.iter().map(|part| vec![0; blocks(part)]).collect(),
         false => vec![Vec::new(); head.components.len()],
     };
-    let (mut at, mut interval, mut scans, mut seen) = (2, 0, 0, [false; 4]);
+    let (mut at, mut interval, mut scans, mut seen, mut notes) = (2, 0, 0, [false; 4], 0);
     loop {
         let (segment, next) = head::segment(bytes, at)?;
         at = next;
+        notes += segment.notes();
+        if notes > head.notes + MOST_NOTES {
+            return Err(format!("more than {} MiB of notes between its scans; save it anew without them", MOST_NOTES >> 20));
+        }
         match segment.marker {
             0xC4 => tables.read(segment.body)?,
             0xDB => tables.read_steps(segment.body)?,

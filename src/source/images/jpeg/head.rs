@@ -35,6 +35,8 @@ pub(super) struct Head {
     pub(super) first_scan: usize,
     /// Without Huffman tables before the first scan, as pictures out of an MJPEG film are.
     pub(super) lacks_tables: bool,
+    /// Bytes of notes before the first scan, of which decoders keep copies.
+    pub(super) notes: u64,
     /// The bytes of the note, behind its name.
     pub(super) exif: Option<Range<usize>>,
     /// Transform of the Adobe note.
@@ -81,6 +83,13 @@ pub(super) struct Segment<'a> {
     pub(super) at: usize,
 }
 
+impl Segment<'_> {
+    /// Its bytes, if it is a note of a program or of a camera.
+    pub(super) fn notes(&self) -> u64 {
+        if matches!(self.marker, 0xE0..=0xEF) { self.body.len() as u64 } else { 0 }
+    }
+}
+
 /// The next marker segment from `at` on, and where the file goes on behind it. Markers without a length have no body.
 pub(super) fn segment(bytes: &[u8], at: usize) -> Result<(Segment<'_>, usize), String> {
     let cut = || "cut short: it ends before the picture does".to_owned();
@@ -114,9 +123,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Head, String> {
         return Err("no JPEG".into());
     }
     let (mut frame, mut exif, mut adobe, mut jfif, mut lacks_tables) = (None::<(bool, Segment<'_>)>, None, None, false, true);
+    let mut notes = 0;
     loop {
         let (segment, next) = segment(bytes, at)?;
         at = next;
+        notes += segment.notes();
         match segment.marker {
             0xC0..=0xC2 if frame.is_none() => frame = Some((segment.marker == 0xC2, segment)),
             0xC0..=0xC2 => return Err("damaged: it has two heads".into()),
@@ -132,7 +143,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Head, String> {
             0xDA => {
                 let Some((progressive, frame)) = frame else { return Err("damaged: a picture without a size".into()) };
                 let first_scan = usize::from(segment.body.first().copied().unwrap_or(0));
-                let head = Head { first_scan, lacks_tables, exif, adobe, ..sizes(frame.body, progressive)? };
+                let head = Head { first_scan, lacks_tables, notes, exif, adobe, ..sizes(frame.body, progressive)? };
                 let letters = head.has_letters();
                 return Ok(Head { rgb: head.components.len() == 3 && says_rgb(jfif, adobe, letters), ..head });
             }
@@ -186,7 +197,18 @@ fn sizes(body: &[u8], progressive: bool) -> Result<Head, String> {
     if !components.iter().all(is_fine) {
         return Err(damaged());
     }
-    Ok(Head { width, height, components, progressive, rgb: false, first_scan: 0, lacks_tables: false, exif: None, adobe: None })
+    Ok(Head {
+        width,
+        height,
+        components,
+        progressive,
+        rgb: false,
+        first_scan: 0,
+        lacks_tables: false,
+        notes: 0,
+        exif: None,
+        adobe: None,
+    })
 }
 
 /// What a scan says: which components, with which tables, and which coefficients.

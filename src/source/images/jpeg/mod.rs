@@ -48,7 +48,7 @@ pub(super) fn decode(mut bytes: Vec<u8>) -> Result<Picture, String> {
     Picture::turned(rgb, head.width, head.height, orientation, room)
 }
 
-/// Bytes beside the file: the picture as RGB, and the planes or coefficients that are kept whole.
+/// Bytes beside the file: the picture as RGB, the planes or coefficients that are kept whole, and copies of notes.
 fn cost(head: &Head, decoder: Decoder) -> u64 {
     let (rgb, samples) = (pixels(head.width, head.height) * 3, head.samples());
     // What the check remembers of each block that is sent in parts.
@@ -58,7 +58,7 @@ fn cost(head: &Head, decoder: Decoder) -> u64 {
         Decoder::Usual => 0,
         Decoder::Odd => samples * 3 + if head.components.len() == 1 { pixels(head.width, head.height) } else { 0 },
     };
-    rgb + kept + memory + SCRATCH
+    rgb + kept + memory + 2 * head.notes + SCRATCH
 }
 
 /// Who is right about such files.
