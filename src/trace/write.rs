@@ -173,7 +173,7 @@ mod tests {
             squint: squint.into(),
             schema: "s".into(),
             inventory: Default::default(),
-            cameras: Vec::new(),
+            cameras: vec!["c".into()],
         };
         let run = |name: &str| Recorder::start(&path, &head(name)).unwrap();
         let first = run("first");
