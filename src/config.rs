@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use log::{debug, warn};
 
+use crate::events;
 use crate::files;
 use crate::frame::Framing;
 use crate::policy::Reuse;
@@ -61,10 +62,11 @@ fn load_by(read: Read, file: Option<&Path>, flags: &Overrides) -> Result<Config,
         Some(path) => Some(read(path, MAX_BYTES).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?),
         None => None,
     };
-    tell_of_strangers();
     let name = file.map(|path| path.display().to_string());
     let file = name.as_deref().zip(text.as_deref());
     let source = flags.source.as_ref().map(|source| from_file(read, source.reveal())).transpose()?;
+    let texts = [text.as_deref(), source.as_ref().map(Secret::reveal)];
+    tell_of_strangers(|name| texts.iter().flatten().any(|text| text.contains(&format!("${{{name}}}"))));
     resolve(file, std::env::vars_os(), &Overrides { source, ..flags.clone() }, &Folders::find())
 }
 
@@ -77,8 +79,8 @@ fn from_file(read: Read, source: &str) -> Result<Secret, ConfigError> {
 }
 
 /// Variables that begin with `SQUINT_` and set nothing are named in the log, once: one of them may have been meant. Those of Kubernetes and
-/// Docker are not worth a warning.
-fn tell_of_strangers() {
+/// Docker are not worth a warning, nor are those that a source asks for (`is_used`).
+fn tell_of_strangers(is_used: impl Fn(&str) -> bool) {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
         let (mut links, mut strangers) = (Vec::new(), Vec::new());
@@ -86,7 +88,7 @@ fn tell_of_strangers() {
             let name = name.to_string_lossy().into_owned();
             match variables::meaning(&name, &value.to_string_lossy()) {
                 variables::Meaning::Link => links.push(name),
-                variables::Meaning::Stranger => strangers.push(name),
+                variables::Meaning::Stranger if !is_used(&name) => strangers.push(name),
                 _ => (),
             }
         }
@@ -94,7 +96,7 @@ fn tell_of_strangers() {
             debug!("environment variables of Kubernetes or Docker, which set nothing here: {}", links.join(", "));
         }
         if !strangers.is_empty() {
-            warn!(
+            warn!(event = events::VARIABLES_IGNORED;
                 "environment variables that begin with SQUINT_ and set nothing: {}; docs/config.md has those that do",
                 strangers.join(", ")
             );

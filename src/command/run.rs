@@ -144,7 +144,7 @@ fn serve(
         Some(_) if stop.is_stopped() => Ok(()),
         Some(sentence) if finite => Err(Error::Unanswered(sentence)),
         Some(sentence) => {
-            warn!("{sentence}");
+            warn!(event = events::ANSWERS_MISSING; "{sentence}");
             Ok(())
         }
         None => Ok(()),

@@ -142,7 +142,8 @@ impl Publisher {
     /// The last call: everybody gets what was held back. What a sink lost since its trouble began is told now, if it is not over.
     pub fn finish(&mut self) -> Result<(), SinkError> {
         let outcome = each(&mut self.slots, &self.ledger, 0, |sink| sink.finish());
-        for slot in &mut self.slots {
+        // A reader that went away has lost nothing.
+        for slot in self.slots.iter_mut().filter(|slot| !slot.closed) {
             if let Some(count) = slot.trouble.take() {
                 let sink = slot.sink.name();
                 warn!(event = events::SINK_FAILED, sink, count; "{sink}: {count} records were lost before the end");
