@@ -111,7 +111,7 @@ fn whoever_asks_is_told_the_same_at_both_doors() {
     assert_eq!(house.ask_port("GET", "/readyz", "").2, "ok\n");
     house.fake.state.lock().unwrap().degraded = vec!["degraded: 2 of 5 engines are being built".into(), "camera\ndoor".into()];
     let (status, _, told) = house.ask_port("GET", "/readyz", "");
-    assert_eq!((status, told.as_str()), (200, "ok; degraded: 2 of 5 engines are being built; camera door\n"), "it answers");
+    assert_eq!((status, told.as_str()), (200, "ok; degraded: 2 of 5 engines are being built; camera\\ndoor\n"), "it answers");
 }
 
 #[test]
@@ -123,9 +123,9 @@ fn a_sick_or_unready_daemon_says_why_in_one_line() {
         state.complaints = vec!["thread sink hangs".into(), "engine lite0 cannot\nbe loaded".into()];
     }
     let (status, _, why) = house.ask_port("GET", "/healthz", "");
-    assert_eq!((status, why.as_str()), (503, "thread sink hangs; engine lite0 cannot be loaded\n"));
+    assert_eq!((status, why.as_str()), (503, "thread sink hangs; engine lite0 cannot\\nbe loaded\n"));
     let (status, _, why) = house.ask("GET", "/readyz", "");
-    assert_eq!((status, why.as_str()), (503, "starting; thread sink hangs; engine lite0 cannot be loaded\n"));
+    assert_eq!((status, why.as_str()), (503, "starting; thread sink hangs; engine lite0 cannot\\nbe loaded\n"));
 }
 
 #[test]

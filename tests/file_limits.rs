@@ -40,7 +40,7 @@ fn a_configuration_of_more_than_a_mebibyte_is_refused() {
 fn a_configuration_that_is_a_folder_or_no_text_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let told = ask(["check", "--config", text(folder.path())]).ends(78);
-    assert!(told.err.contains(text(folder.path())) && told.err.contains("directory"), "{}", told.err);
+    assert!(told.err.contains(text(folder.path())) && told.err.contains("is a folder"), "{}", told.err);
     let path = write(folder.path().join("squint.toml"), b"log-level = \"\xff\"");
     let told = ask(["check", "--config", text(&path)]).ends(78);
     assert!(told.err.contains("squint.toml") && told.err.contains("not UTF-8 at byte 13"), "{}", told.err);

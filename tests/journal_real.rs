@@ -122,7 +122,7 @@ fn journalctl_finds_lines_by_camera_event_and_priority() {
     log::error!(logger: &logger, target: "squint", event = events::BUG; "of\ntwo lines");
     logger.flush();
 
-    assert_eq!(messages(&journald.wait_for(&["SQUINT_EVENT=bug"])), ["of\ntwo lines"]);
+    assert_eq!(messages(&journald.wait_for(&["SQUINT_EVENT=bug"])), ["of\\ntwo lines"]);
     assert_eq!(messages(&journald.find(&["SQUINT_CAMERA=door"])), ["door at WARN"]);
     assert_eq!(journald.find(&[&format!("MESSAGE_ID={}", events::CAMERA_LOST.id)]).len(), 3);
     assert_eq!(messages(&journald.find(&["-p", "info", "SQUINT_CAMERA=yard"])), ["yard at INFO"], "debugging is no information");

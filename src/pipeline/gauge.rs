@@ -11,7 +11,7 @@ use log::warn;
 
 use crate::budget::Kept;
 use crate::events;
-use crate::telemetry::{Doubt, Sample, Telemetry};
+use crate::telemetry::{Doubt, Listing, Sample, Telemetry};
 use crate::trace::Tape;
 
 use super::clock::{Clock, Stop};
@@ -27,10 +27,6 @@ const EVERY: Duration = Duration::from_millis(500);
 const KEEP_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 /// Of the thread.
 const NAME: &str = "telemetry";
-
-/// After this many readings the sensors that are left out are listed anew even if no reading has come or gone: the
-/// reasons hold figures. Listing makes texts, which is not done for each reading.
-const LIST_EVERY: u32 = 60;
 
 /// Hears of a step: the readings, what the budget made of them, and the sensors that are left out, where that list
 /// may have changed.
@@ -109,16 +105,13 @@ impl Reader {
         let mut sample = Sample::default();
         let mut next = self.clock.now();
         let mut keep_at = next + KEEP_AFTER[0];
-        let (mut present, mut listed) = (None, 0);
+        let mut listing = Listing::default();
         loop {
             self.pulse.begin(Doing::Reading, self.limit);
             let at = self.clock.now().saturating_duration_since(self.started);
             self.gauge.telemetry.sample(at, &mut sample);
             let Some(stepped) = self.dispatcher.budget(at, &sample, (self.gauge.minute)()) else { break };
-            listed += 1;
-            let changed = present.replace(sample.present()) != present || listed >= LIST_EVERY;
-            let doubts = changed.then(|| self.gauge.telemetry.doubts());
-            listed = if changed { 0 } else { listed };
+            let doubts = listing.is_due(&sample).then(|| self.gauge.telemetry.doubts());
             (self.gauge.hear)(&sample, &stepped, doubts.as_deref());
             if self.clock.now() >= keep_at {
                 self.keep();

@@ -157,7 +157,7 @@ impl Warden {
                     error!(event = events::NO_PROGRESS, camera = **camera; "{trouble}; the watchdog is fed no more");
                 }
                 Trouble::Stuck { .. } if !trouble.starves() => {
-                    warn!(event = events::SOURCE_STUCK; "{trouble}; the others go on");
+                    warn!(event = events::DRIVERS_STUCK; "{trouble}; the others go on");
                 }
                 Trouble::Short { camera, .. } => {
                     error!(event = events::NO_PROGRESS, camera = **camera; "{trouble}; the watchdog is fed no more");

@@ -5,6 +5,7 @@
 //! silent, stuck or beyond belief reads `None`, and [`Telemetry::doubts`] says why.
 
 mod cost;
+mod listing;
 pub mod merged;
 pub mod missing;
 mod names;
@@ -20,6 +21,7 @@ pub mod tegrastats;
 pub mod trust;
 
 pub use cost::Cost;
+pub use listing::Listing;
 pub use open::{Sources, open};
 pub use sample::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Missing, Rail, Sample, Trip, TripKind, Zone};
 

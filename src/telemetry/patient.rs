@@ -12,7 +12,7 @@ use arrayvec::ArrayVec;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::place::{Hung, Place};
-use super::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Sample, Telemetry};
+use super::{Doubt, Inventory, Listing, MAX_RAILS, MAX_ZONES, Sample, Telemetry};
 
 /// How long a file, or a source that has none, may take.
 pub const LIMIT: Duration = Duration::from_secs(2);
@@ -32,7 +32,8 @@ type Open = Arc<dyn Fn() -> Box<dyn Telemetry> + Send + Sync>;
 #[expect(clippy::large_enum_variant, reason = "samples are what it says all the time, and a box would be made for each")]
 enum Said {
     Opened(Inventory),
-    Read(Sample, Vec<Doubt>),
+    /// With the sensors that are left out, where they were listed anew.
+    Read(Sample, Option<Vec<Doubt>>),
 }
 
 /// The thread that reads.
@@ -51,13 +52,14 @@ impl Helper {
         let work = move || {
             mine.take();
             let mut telemetry = open();
-            let mut sample = Sample::default();
+            let (mut sample, mut listing) = (Sample::default(), Listing::default());
             if say.send(Said::Opened(telemetry.inventory().clone())).is_err() {
                 return;
             }
             for at in asked {
                 telemetry.sample(at, &mut sample);
-                if say.send(Said::Read(sample.clone(), telemetry.doubts())).is_err() {
+                let doubts = listing.is_due(&sample).then(|| telemetry.doubts());
+                if say.send(Said::Read(sample.clone(), doubts)).is_err() {
                     return;
                 }
             }
@@ -181,7 +183,9 @@ impl Patient {
                 self.state = State::Ready(helper);
             }
             Ok(Said::Read(sample, doubts)) => {
-                self.doubts = doubts;
+                if let Some(doubts) = doubts {
+                    self.doubts = doubts;
+                }
                 self.state = State::Ready(helper);
                 return Some(sample);
             }
@@ -219,7 +223,9 @@ impl Patient {
         loop {
             match helper.said.recv_timeout(TICK) {
                 Ok(Said::Read(sample, doubts)) => {
-                    self.doubts = doubts;
+                    if let Some(doubts) = doubts {
+                        self.doubts = doubts;
+                    }
                     self.state = State::Ready(helper);
                     return Some(sample);
                 }
