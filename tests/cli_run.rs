@@ -176,7 +176,7 @@ fn a_run_whose_labels_are_counted_from_1_says_so_at_its_end() {
     let names: Vec<String> = (0..12).map(|number| format!("{number:02}.png")).collect();
     let photos = copies(folder.path(), &names.iter().map(|name| ("coffee", name.as_str())).collect::<Vec<_>>());
     let rows: String = names.iter().map(|name| format!("{name},968\n")).collect();
-    let labels = write(folder.path().join("labels.csv"), &format!("file,class_index\n{rows}"));
+    let labels = write(folder.path().join("labels.csv"), format!("file,class_index\n{rows}"));
     let told = ask([
         "run",
         "--source",

@@ -1,6 +1,7 @@
 //! Clips: read to the last frame when asked to, paced by the clock otherwise, never converted without need.
 //!
 //! The clips are made by the test itself; without an H.264 encoder the tests say so and pass.
+#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 #[path = "common/sources.rs"]
 mod common;
@@ -252,7 +253,8 @@ fn a_film_that_says_how_it_lies_is_turned_as_photos_are() {
     };
     let as_filmed = picture(&frame(opened_fast(&path).as_mut()));
     use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
-    let turns: [(&str, [i32; 4], fn(&image::GrayImage) -> image::GrayImage); 6] = [
+    type Turn = fn(&image::GrayImage) -> image::GrayImage;
+    let turns: [(&str, [i32; 4], Turn); 6] = [
         ("upright", [1, 0, 0, 1], image::GrayImage::clone),
         ("90", [0, 1, -1, 0], |film| rotate90(film)),
         ("180", [-1, 0, 0, -1], |film| rotate180(film)),

@@ -1,6 +1,7 @@
 //! Cameras and films over HTTP: MJPEG, films, HLS, logins, and what a server answers instead of video.
 //!
 //! The server is a few lines on the loopback.
+#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 #[path = "common/sources.rs"]
 mod common;

@@ -2,6 +2,7 @@
 //!
 //! The camera is `common/rtsp_camera.py`, on the loopback. Where Python's gi or GstRtspServer are absent the tests say so and
 //! pass (Debian: python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly gstreamer1.0-libav).
+#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 #[path = "common/sources.rs"]
 mod common;

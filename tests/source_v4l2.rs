@@ -1,6 +1,7 @@
 //! USB cameras that give something else than plain video, by a stand-in for `v4l2src` in this very process.
 //!
 //! It proves that what such a camera offers is asked for, decoded or named in words; it proves nothing about drivers.
+#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 #![allow(unsafe_code, missing_docs, reason = "what GStreamer's macro for elements writes out")]
 
 #[path = "common/sources.rs"]

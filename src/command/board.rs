@@ -296,10 +296,10 @@ struct Teller {
 
 impl Teller {
     fn tell(&mut self, inventory: &Inventory, stepped: &Stepped, doubts: Option<&[Doubt]>) {
-        if let Some((mode, by)) = stepped.mode {
-            if self.mode.replace((mode, by)).is_some_and(|said| said != (mode, by)) {
-                info!(event = events::BUDGET_MODE; "budget mode {} ({})", mode.name(), by.name());
-            }
+        if let Some((mode, by)) = stepped.mode
+            && self.mode.replace((mode, by)).is_some_and(|said| said != (mode, by))
+        {
+            info!(event = events::BUDGET_MODE; "budget mode {} ({})", mode.name(), by.name());
         }
         if self.said.as_ref().is_none_or(|(said, _)| differs(said, &stepped.is)) {
             let line = sentence(inventory, stepped);

@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_page_keeps_its_lines_and_escapes_what_steers_a_terminal() {
         let mut page = Page(Vec::new());
-        writeln!(page, "ok   {:<8} {}", "a\x1b[31m", "Gänse\u{202e}").unwrap();
+        writeln!(page, "ok   {:<8} Gänse\u{202e}", "a\x1b[31m").unwrap();
         page.write_all(b"\xff\x07\n").unwrap();
         assert_eq!(String::from_utf8(page.0).unwrap(), "ok   a\\u{1b}[31m   Gänse\\u{202e}\n\u{fffd}\\u{7}\n");
     }

@@ -426,7 +426,7 @@ mod tests {
                 let unit = Unit { key, gap: odd == 0, damaged: odd == 1, ..NEEDS_OTHERS };
                 inter |= !key;
                 let (pass, _) = gate.unit(start + Duration::from_millis(40) * number, unit);
-                whole &= !unit.damaged && !(unit.gap && inter);
+                whole &= !(unit.damaged || unit.gap && inter);
                 whole |= key && !unit.damaged && (!(unit.gap && inter) || pass == Pass::On && number == 0);
                 proptest::prop_assert_eq!(pass == Pass::On, whole, "{} {:?}", number, unit);
             }

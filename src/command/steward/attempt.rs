@@ -118,14 +118,12 @@ impl Attempts {
                 return Outcome::GivenUp(limit);
             }
         }
-        loop {
-            select! {
-                recv(heard) -> outcome => return outcome.map_or_else(|_| gone(), Outcome::Done),
-                recv(stop.signal()) -> _ => return match heard.recv_timeout(Duration::ZERO) {
-                    Ok(outcome) => Outcome::Done(outcome),
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Outcome::Stopped,
-                },
-            }
+        select! {
+            recv(heard) -> outcome => outcome.map_or_else(|_| gone(), Outcome::Done),
+            recv(stop.signal()) -> _ => match heard.recv_timeout(Duration::ZERO) {
+                Ok(outcome) => Outcome::Done(outcome),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Outcome::Stopped,
+            },
         }
     }
 }

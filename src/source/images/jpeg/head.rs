@@ -132,7 +132,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Head, String> {
             0xC0..=0xC2 if frame.is_none() => frame = Some((segment.marker == 0xC2, segment)),
             0xC0..=0xC2 => return Err("damaged: it has two heads".into()),
             0xC4 => lacks_tables = false,
-            0xC9..=0xCB | 0xCC | 0xCD..=0xCF => return Err("a JPEG with arithmetic coding is not read; save it anew".into()),
+            0xC9..=0xCF => return Err("a JPEG with arithmetic coding is not read; save it anew".into()),
             0xC3 | 0xC5..=0xC7 | 0xC8 => return Err("a lossless or hierarchical JPEG is not read; save it anew".into()),
             0xE0 => jfif |= segment.body.starts_with(b"JFIF\0"),
             0xE1 if exif.is_none() && segment.body.starts_with(b"Exif\0\0") => {
