@@ -19,12 +19,12 @@ use std::path::PathBuf;
 use crate::config::ConfigError;
 use crate::control::ControlError;
 use crate::engine::EngineError;
+use crate::escape::Escaped;
 use crate::lab::LabError;
 use crate::pipeline::PipelineError;
 use crate::policy::file::PolicyError;
 use crate::sink::SinkError;
 use crate::source::SourceError;
-use crate::tame::Tame;
 
 /// What errors about standard output name.
 pub(crate) const STDOUT: &str = "standard output";
@@ -187,9 +187,9 @@ impl Error {
     pub fn shown(&self) -> String {
         match self {
             Self::Config(error) if !error.problems().is_empty() => {
-                error.problems().iter().map(|problem| Tame(problem).to_string()).collect::<Vec<_>>().join("\n")
+                error.problems().iter().map(|problem| Escaped(problem).to_string()).collect::<Vec<_>>().join("\n")
             }
-            other => Tame(other).to_string(),
+            other => Escaped(other).to_string(),
         }
     }
 

@@ -9,9 +9,9 @@ use crate::cli::CheckArgs;
 use crate::config::Overrides;
 use crate::engine::catalog::Catalog;
 use crate::error::Error;
+use crate::escape::Escaped;
 use crate::features;
 use crate::policy::file::EngineInfo;
-use crate::tame::Tame;
 
 /// Prints every problem, one a line; fails if any of them would keep Squint from running.
 pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
@@ -25,7 +25,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
     let mut fatal = 0_usize;
     let mut say = |line: String, bad: bool| {
         fatal += usize::from(bad);
-        writeln!(out, "{} {}", if bad { "error:  " } else { "warning:" }, Tame(line)).map_err(Error::io(print::STDOUT))
+        writeln!(out, "{} {}", if bad { "error:  " } else { "warning:" }, Escaped(line)).map_err(Error::io(print::STDOUT))
     };
 
     for camera in &config.cameras {
@@ -58,7 +58,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
             (_, count) => format!("{count} cameras"),
         };
         let engines = catalog.ids().count();
-        writeln!(out, "all well: {cameras}, {engines} engines, policy {} ({})", Tame(policy.name()), policy.kind())
+        writeln!(out, "all well: {cameras}, {engines} engines, policy {} ({})", Escaped(policy.name()), policy.kind())
             .map_err(Error::io(print::STDOUT))?;
     }
     match fatal {

@@ -12,10 +12,10 @@ use crate::config::MAX_BYTES;
 use crate::control::client::{self, Answered, ClientError};
 use crate::control::{DEFAULT_SOCKET, Setting, page};
 use crate::error::Error;
+use crate::escape::Escaped;
 use crate::files;
 use crate::observe::State;
 use crate::sink::Opening;
-use crate::tame::Tame;
 
 /// How long the daemon may take to tell its state, and between two lines of it.
 const STATUS_PATIENCE: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ fn healthy(state: &State) -> Result<(), Error> {
         return Ok(());
     }
     let why = if state.complaints.is_empty() { "it does not say why".to_owned() } else { state.complaints.join("; ") };
-    Err(Error::Missing(format!("not healthy: {}", Tame(&why))))
+    Err(Error::Missing(format!("not healthy: {}", Escaped(&why))))
 }
 
 /// Makes the daemon read everything again; an error unless it is in force now.

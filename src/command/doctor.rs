@@ -20,8 +20,8 @@ use crate::engine::catalog::Catalog;
 use crate::engine::onnx::OnnxRuntime;
 use crate::engine::tensorrt::software::{Found, shims_here};
 use crate::error::Error;
+use crate::escape::Escaped;
 use crate::source::{self, ElementCheck};
-use crate::tame::Tame;
 use crate::telemetry::{self, Missing, Sample, Sources, Telemetry};
 use sensors::Page;
 
@@ -157,7 +157,7 @@ fn text(findings: &[Finding], elements: &[ElementCheck], sensors: &Page) -> std:
             (false, true) => "none",
             (false, false) => "MISSING",
         };
-        writeln!(out, "{mark:<8} {subject:<14} {}", Tame(detail))?;
+        writeln!(out, "{mark:<8} {subject:<14} {}", Escaped(detail))?;
     }
     writeln!(out, "\nsources")?;
     for kind in elements.chunk_by(|one, next| one.source == next.source) {

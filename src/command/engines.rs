@@ -20,7 +20,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::manifest::{Kind, Manifest};
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::error::Error;
-use crate::tame::Tame;
+use crate::escape::Escaped;
 
 impl Common {
     /// The kit of a command that needs no camera.
@@ -80,7 +80,7 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
         let ms = catalog.prior(&manifest.id).map_or("-".into(), |(p50, _)| format!("{:.2}", millis(p50)));
         let precision = precision(manifest);
         let id = &manifest.id;
-        writeln!(stdout, "{id:<26} {precision:>9} {top1:>10} {ci:>16} {n:>6} {ms:>9}  {}", Tame(&manifest.description))
+        writeln!(stdout, "{id:<26} {precision:>9} {top1:>10} {ci:>16} {n:>6} {ms:>9}  {}", Escaped(&manifest.description))
             .map_err(out)?;
     }
     writeln!(
@@ -137,13 +137,13 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
 fn verify(args: &PlanArgs) -> Result<(), Error> {
     let kit = kit(args)?;
     let mut stdout = print::page();
-    writeln!(stdout, "{}", Tame(probe(&kit.runtime)?)).map_err(out)?;
+    writeln!(stdout, "{}", Escaped(probe(&kit.runtime)?)).map_err(out)?;
     let (catalog, problems) = Catalog::open(kit.catalog.folder());
     let mut bad = BTreeSet::new();
     for problem in problems.iter().filter(|problem| is_fatal(problem.level)) {
         let id = problem.engine.as_deref().unwrap_or("-");
         bad.insert(id);
-        writeln!(stdout, "BAD  {id:<26} {}", Tame(&problem.text)).map_err(out)?;
+        writeln!(stdout, "BAD  {id:<26} {}", Escaped(&problem.text)).map_err(out)?;
     }
     let all = bad.len() + catalog.ids().count();
     for id in catalog.ids() {
@@ -157,7 +157,7 @@ fn verify(args: &PlanArgs) -> Result<(), Error> {
             }
             Err(error) => {
                 bad.insert(id);
-                writeln!(stdout, "BAD  {id:<26} {}", Tame(error)).map_err(out)?;
+                writeln!(stdout, "BAD  {id:<26} {}", Escaped(error)).map_err(out)?;
             }
         }
     }

@@ -16,6 +16,7 @@ use super::print;
 use super::{live, thumbnails};
 use crate::cli::{Common, EvaluateArgs};
 use crate::error::Error;
+use crate::escape::Escaped;
 use crate::features;
 use crate::files;
 use crate::lab::crossval::{PerPhoto, folds, judge, one_a_photo, rejudge};
@@ -28,7 +29,6 @@ use crate::lab::profile::Profile;
 use crate::lab::replay::{Walk, replay};
 use crate::policy::Policy;
 use crate::policy::file::{MAX_BYTES, PolicyFile};
-use crate::tame::Tame;
 use learners::Way;
 
 /// Judges and prints; with `--json` and `--html` also writes.
@@ -158,12 +158,12 @@ fn on_the_pipeline(
 fn print(evaluation: &Evaluation) -> Result<(), Error> {
     let mut out = print::page();
     let mut say = |line: String| writeln!(out, "{line}").map_err(Error::io(print::STDOUT));
-    say(format!("{} labelled frames: {}; times from {}", evaluation.n, Tame(&evaluation.data), Tame(&evaluation.machine)))?;
+    say(format!("{} labelled frames: {}; times from {}", evaluation.n, Escaped(&evaluation.data), Escaped(&evaluation.machine)))?;
     say(format!("\n{:<32}{:>8}  {:<15}{:>7}{:>9}{:>9}", "engine", "top-1 %", "95 %", "top-5 %", "mean ms", "p95 ms"))?;
     for engine in &evaluation.engines {
         say(format!(
             "{:<32}{:>8.1}  {:<15}{:>7.1}{:>9.2}{:>9.2}",
-            Tame(&engine.id).to_string(),
+            Escaped(&engine.id).to_string(),
             engine.top1 * 100.0,
             shares(engine.top1_ci95),
             engine.top5 * 100.0,
@@ -187,7 +187,7 @@ fn print(evaluation: &Evaluation) -> Result<(), Error> {
         let mark = if policy.trained_on_this { " *" } else { "" };
         say(format!(
             "{:<32}{:>8.1}{:>8.1}{:>9.2}{:>9.2}{:>9.2}  {:<24}{:<22}{}{mark}",
-            Tame(&policy.name).to_string(),
+            Escaped(&policy.name).to_string(),
             policy.top1 * 100.0,
             policy.coverage * 100.0,
             policy.mean_ms,
@@ -195,7 +195,7 @@ fn print(evaluation: &Evaluation) -> Result<(), Error> {
             policy.speedup,
             points(policy.top1_diff, policy.top1_diff_ci95),
             points(policy.noskill_gain, policy.noskill_gain_ci95),
-            Tame(&policy.judged)
+            Escaped(&policy.judged)
         ))?;
         say(format!("{:<32}{}", "", shown(policy)))?;
         if evaluation.stream {
@@ -208,7 +208,7 @@ fn print(evaluation: &Evaluation) -> Result<(), Error> {
     }
     say(format!(
         "\nBest engine: {} (speed-up and difference refer to it). No answer counts as wrong. Differences and gains in points with 95 % intervals,",
-        Tame(&evaluation.most_capable)
+        Escaped(&evaluation.most_capable)
     ))?;
     say("paired by frame. No skill: the best random mix of two engines with the same mean time. Paper score: right answers and silence where no".into())?;
     say("engine is right; it is not top-1. * made from these very frames: flatters, see [made] in the file.".into())
@@ -224,6 +224,6 @@ fn points(value: f64, interval: Interval) -> String {
 
 fn shown(policy: &PolicyScore) -> String {
     let engines: Vec<String> =
-        policy.shares.iter().map(|share| format!("{} {:.0} %", Tame(&share.id), share.asked * 100.0)).collect();
+        policy.shares.iter().map(|share| format!("{} {:.0} %", Escaped(&share.id), share.asked * 100.0)).collect();
     format!("  asks {}; paper score {:.1} %", engines.join(", "), policy.paper_score * 100.0)
 }

@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use super::print;
 use crate::cli::FeaturesArgs;
 use crate::error::{Error, Kind};
+use crate::escape::Escaped;
 use crate::features::{self, NAMES, Scratch};
 use crate::frame::Framing;
 use crate::source;
-use crate::tame::Tame;
 
 /// Prints the features of each picture. Pictures that cannot be read are named; the others are still measured.
 pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {
@@ -39,7 +39,7 @@ pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {
             });
             writeln!(print::raw(), "{record}").map_err(Error::io(print::STDOUT))?;
         } else {
-            writeln!(out, "{} ({}x{}, {})", Tame(path.display()), layout.width, layout.height, features::schema())
+            writeln!(out, "{} ({}x{}, {})", Escaped(path.display()), layout.width, layout.height, features::schema())
                 .map_err(Error::io(print::STDOUT))?;
             for (name, value) in pairs {
                 writeln!(out, "  {name:<26}{value:>12.4}").map_err(Error::io(print::STDOUT))?;

@@ -13,21 +13,21 @@ use clap::Parser;
 use crate::cli::Cli;
 pub(crate) use crate::error::STDOUT;
 use crate::error::{Error, Kind};
-use crate::tame::{Tame, TameLines, is_wild};
+use crate::escape::{Escaped, EscapedLines, needs_escape};
 
 /// Standard output for JSON and other texts that are no page for people.
 pub(crate) fn raw() -> StdoutLock<'static> {
     io::stdout().lock()
 }
 
-/// Standard output for people: several lines, without colours. Line feeds pass: names go into it as [`Tame`].
+/// Standard output for people: several lines, without colours. Line feeds pass: names go into it as [`Escaped`].
 pub(crate) fn page() -> Page<StdoutLock<'static>> {
     Page(raw())
 }
 
 /// One line for people on standard output.
 pub(crate) fn line(text: impl Display) -> Result<(), Error> {
-    writeln!(raw(), "{}", Tame(text)).map_err(Error::io(STDOUT))
+    writeln!(raw(), "{}", Escaped(text)).map_err(Error::io(STDOUT))
 }
 
 /// Hands on what standard output still holds back.
@@ -37,7 +37,7 @@ pub(crate) fn flush() -> Result<(), Error> {
 
 /// One line on standard error, if it takes it.
 pub(crate) fn tell(text: impl Display) {
-    say(format_args!("{}\n", Tame(text)));
+    say(format_args!("{}\n", Escaped(text)));
 }
 
 /// Text that is tame already on standard error, if it takes it: all at once, so that no line of the log comes between.
@@ -74,7 +74,7 @@ impl Aside {
     /// Prints a line, unless printing has failed before.
     pub(crate) fn say(&mut self, line: impl Display) {
         if self.failed.is_none() {
-            self.failed = writeln!(self.page, "{}", Tame(line)).err();
+            self.failed = writeln!(self.page, "{}", Escaped(line)).err();
         }
     }
 
@@ -90,8 +90,8 @@ pub(crate) struct Page<W>(W);
 impl<W: Write> Write for Page<W> {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         match std::str::from_utf8(text) {
-            Ok(text) => write!(self.0, "{}", TameLines(text))?,
-            Err(_) => write!(self.0, "{}", TameLines(String::from_utf8_lossy(text)))?,
+            Ok(text) => write!(self.0, "{}", EscapedLines(text))?,
+            Err(_) => write!(self.0, "{}", EscapedLines(String::from_utf8_lossy(text)))?,
         }
         Ok(text.len())
     }
@@ -127,12 +127,12 @@ pub(crate) fn usage(usage: &clap::Error) -> u8 {
     }
     // What was typed is told in the error, and names of files are typed by scripts, too: it is made anew of tame words.
     let typed: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    match typed.iter().any(|word| word.chars().any(is_wild)) {
+    match typed.iter().any(|word| word.chars().any(needs_escape)) {
         true => {
-            let tame = typed.iter().map(|word| Tame(word).to_string());
+            let tame = typed.iter().map(|word| Escaped(word).to_string());
             match Cli::try_parse_from(tame) {
                 Err(usage) if usage.use_stderr() => drop(usage.print()),
-                _ => say(format_args!("{}", TameLines(usage.render()))),
+                _ => say(format_args!("{}", EscapedLines(usage.render()))),
             }
         }
         false => drop(usage.print()),

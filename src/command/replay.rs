@@ -11,8 +11,8 @@ use super::print;
 use crate::cli::ReplayArgs;
 use crate::config::{self, Overrides};
 use crate::error::{Error, Kind};
+use crate::escape::Escaped;
 use crate::source::Secret;
-use crate::tame::Tame;
 use crate::trace::again::{self, Count, Replayed};
 use crate::trace::suppose::{Change, Side, Supposed};
 use crate::trace::{Reader, again::ReplayError};
@@ -130,9 +130,9 @@ fn as_text(replayed: &Replayed) -> String {
         text += &format!(
             "line {}: {} differs\n  recorded {}\n  again    {}\n",
             it.line,
-            Tame(&it.what),
-            Tame(&it.recorded),
-            Tame(&it.again)
+            Escaped(&it.what),
+            Escaped(&it.recorded),
+            Escaped(&it.again)
         );
     }
     if let Some(supposed) = &replayed.supposed {
@@ -155,7 +155,7 @@ fn what_if(supposed: &Supposed) -> String {
     let mut row = |name: &str, was: String, would: String| text += &format!("{name:width$}  {was:>16}  {would:>16}\n");
     for ((id, was), would) in supposed.engines.iter().zip(&recorded.looks).zip(&would.looks) {
         let shown = |looks: u64| format!("{looks} ({:.1} %)", percent(looks));
-        row(&format!("looks {}", Tame(id)), shown(*was), shown(*would));
+        row(&format!("looks {}", Escaped(id)), shown(*was), shown(*would));
     }
     row("escalated", recorded.escalated.to_string(), would.escalated.to_string());
     row("withheld by the budget", recorded.withheld.to_string(), would.withheld.to_string());

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::escape::needs_escape;
 use crate::source;
-use crate::tame::is_wild;
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl ConfigError {
 pub(super) fn shown(typed: &str) -> String {
     const LONGEST: usize = 80;
     let text = source::shown(typed);
-    let flat: String = text.chars().map(|c| if is_wild(c) { ' ' } else { c }).collect();
+    let flat: String = text.chars().map(|c| if needs_escape(c) { ' ' } else { c }).collect();
     match flat.char_indices().nth(LONGEST) {
         Some((cut, _)) => format!("{}...", &flat[..cut]),
         None => flat,

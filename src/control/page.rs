@@ -4,9 +4,9 @@ mod standing;
 
 use std::fmt::{Display, Write};
 
+use crate::escape::Escaped;
 use crate::observe::{CameraPhase, CameraState, Count, EngineCount, EngineHealth, EngineState, Mode, State};
 use crate::report::{DropReason, Outcome};
-use crate::tame::Tame;
 
 /// Columns of a terminal at the least.
 const WIDTH: usize = 80;
@@ -43,7 +43,7 @@ pub fn line(state: &State) -> String {
         human(state.uptime_s),
         if state.ready { "ready" } else { "not ready" },
         state.mode.name(),
-        Tame(&state.policy.name),
+        Escaped(&state.policy.name),
         state.cameras.len(),
         rate(all.fps_10s),
         all.age_us.map_or("-".into(), |age| millis(age.p95)),
@@ -51,7 +51,7 @@ pub fn line(state: &State) -> String {
     );
     line.push_str(&standing::brief(state));
     for complaint in wrong(state) {
-        let _ = write!(line, "; {}", Tame(&complaint));
+        let _ = write!(line, "; {}", Escaped(&complaint));
     }
     line
 }
@@ -81,10 +81,10 @@ impl Page {
         let ready = if state.ready { self.paint(GREEN, "ready") } else { self.paint(YELLOW, "not ready") };
         let healthy = if state.healthy { self.paint(GREEN, "healthy") } else { self.paint(RED, "unhealthy") };
         let phase = state.phase.name();
-        let name = self.paint(BOLD, &format!("squint {}", Tame(&state.version)));
+        let name = self.paint(BOLD, &format!("squint {}", Escaped(&state.version)));
         self.put(format_args!("{name}   {phase} for {}, {ready}, {healthy}, pid {}\n", human(state.uptime_s), state.pid));
         let mode = self.paint(if state.mode == Mode::Auto { "" } else { YELLOW }, state.mode.name());
-        let (policy, kind, level) = (Tame(&state.policy.name), Tame(&state.policy.kind), Tame(&state.log_level));
+        let (policy, kind, level) = (Escaped(&state.policy.name), Escaped(&state.policy.kind), Escaped(&state.log_level));
         self.put(format_args!("mode {mode}, policy {policy} ({kind}), log level {level}\n"));
     }
 
@@ -200,14 +200,14 @@ impl Page {
         };
         let word = if last.ok { self.paint(GREEN, "in force") } else { self.paint(RED, "refused") };
         let (count, failed) = (state.reload.count, state.reload.failed);
-        self.put(format_args!("last reload {}, {word} ({count} in all, {failed} refused)\n", Tame(&last.at)));
+        self.put(format_args!("last reload {}, {word} ({count} in all, {failed} refused)\n", Escaped(&last.at)));
         self.indented("  ", &last.message, "");
     }
 
     /// A sentence broken into lines of [`WIDTH`], the first with `mark` before it.
     fn indented(&mut self, mark: &str, sentence: &str, colour: &str) {
         let room = WIDTH - mark.len().max(2);
-        let tame = Tame(sentence).to_string();
+        let tame = Escaped(sentence).to_string();
         let mut lines = vec![String::new()];
         for word in tame.split(' ') {
             let line = lines.last_mut().expect("begun with one");
@@ -229,7 +229,7 @@ impl Page {
 }
 
 fn name(name: &str) -> String {
-    let name = Tame(name).to_string();
+    let name = Escaped(name).to_string();
     if name.chars().count() <= NAME {
         return name;
     }

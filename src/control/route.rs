@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::peer::{Group, Peer};
 use super::protocol::{Answer, JSON, METRICS, Method, Refusal, Request, TEXT};
 use super::{Setting, Steering, process};
+use crate::escape::Escaped;
 use crate::observe::{Mode, State, metrics};
-use crate::tame::Tame;
 
 /// Which door a request came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ fn ready(state: &State) -> Answer {
 }
 
 fn one_line(text: &str) -> String {
-    Tame(text).to_string()
+    Escaped(text).to_string()
 }
 
 #[cfg(test)]

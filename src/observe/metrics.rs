@@ -8,8 +8,8 @@ use std::fmt::{Display, Write};
 
 use super::{Buckets, CameraPhase, EngineHealth, EngineState, LIMITS, Mode, State};
 use crate::budget;
+use crate::escape::needs_escape;
 use crate::report::{DropReason, Outcome};
-use crate::tame::is_wild;
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -325,7 +325,7 @@ impl Page {
                 '\\' => self.0.push_str("\\\\"),
                 '"' => self.0.push_str("\\\""),
                 '\n' => self.0.push_str("\\n"),
-                c if is_wild(c) => self.put(format_args!("\\\\u{{{:x}}}", u32::from(c))),
+                c if needs_escape(c) => self.put(format_args!("\\\\u{{{:x}}}", u32::from(c))),
                 c => self.0.push(c),
             }
         }

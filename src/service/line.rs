@@ -13,8 +13,8 @@ use log::{Level, Record};
 
 use super::journal::FIELDS;
 use super::limit::Gap;
+use crate::escape::{Escaped, EscapedLines};
 use crate::events::{self, Event};
-use crate::tame::{Tame, TameLines};
 
 /// Longest text of a line, in bytes; the rest is cut off, and its length told.
 pub const LONGEST_TEXT: usize = 16 * 1024;
@@ -49,8 +49,8 @@ impl Line {
             level: record.level(),
             target: record.target().into(),
             message: match fields.event {
-                Some(event) if event == events::PANICKED => cut(LONGEST_TEXT, &TameLines(record.args())),
-                _ => cut(LONGEST_TEXT, &Tame(record.args())),
+                Some(event) if event == events::PANICKED => cut(LONGEST_TEXT, &EscapedLines(record.args())),
+                _ => cut(LONGEST_TEXT, &Escaped(record.args())),
             },
             file: record.file().map(Into::into),
             number: record.line(),
@@ -107,7 +107,7 @@ struct Fields {
 impl<'kvs> VisitSource<'kvs> for Fields {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
         if let Some((_, name)) = FIELDS.iter().find(|(known, _)| *known == key.as_str()) {
-            let value = cut(LONGEST_FIELD, &Tame(value));
+            let value = cut(LONGEST_FIELD, &Escaped(value));
             if key.as_str() == "event" {
                 self.event = Event::named(&value);
             }

@@ -1,12 +1,12 @@
 //! How Squint lives among other processes: its log and its signals. Nothing outside knows of either.
 //!
 //! The log goes to the [`journal`] under systemd and to the [`terminal`] otherwise, through one queue and thread ([`logger`]) that
-//! also cut bursts of faults short ([`limit`]). [`leash`] says what SIGHUP means. [`warden`] watches over the pipeline and tells systemd through [`notify`]; it and the
+//! also cut bursts of faults short ([`limit`]). [`hangup`] says what SIGHUP means. [`warden`] watches over the pipeline and tells systemd through [`notify`]; it and the
 //! signals end it through [`Stop`], by which everything waits.
 
+pub mod hangup;
 pub mod journal;
 mod judge;
-pub mod leash;
 pub mod limit;
 pub mod line;
 pub mod logger;
@@ -23,11 +23,11 @@ use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavi
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
+use crate::escape::Escaped;
 use crate::events;
 use crate::pipeline::clock::Stop;
-use crate::tame::Tame;
+use hangup::{Hangup};
 use journal::Journal;
-use leash::{Hangup, Leash};
 use logger::{Logger, Outlet};
 use terminal::Terminal;
 
@@ -83,7 +83,7 @@ pub fn log_panics() {
         let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
         let trace = std::backtrace::Backtrace::capture();
         let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
-        log::error!(event = events::PANICKED, thread; "thread `{}` panicked{place}: {}{trace}", Tame(thread), Tame(text));
+        log::error!(event = events::PANICKED, thread; "thread `{}` panicked{place}: {}{trace}", Escaped(thread), Escaped(text));
         log::logger().flush();
     }));
 }
@@ -111,11 +111,11 @@ pub enum Wish {
 }
 
 /// As [`stop_on_signals`]; other signals call `hear`, on the thread that waits for signals: it must not take its time. The system makes one
-/// of several signals of a kind that come at once. SIGHUP stops it, too, if `leash` says that it means the terminal.
-pub fn heed_signals(stop: &Stop, leash: Leash, hear: impl Fn(Wish) + Send + 'static) -> std::io::Result<()> {
+/// of several signals of a kind that come at once. SIGHUP stops it, too, if `hangup` says that it means the terminal.
+pub fn heed_signals(stop: &Stop, hangup: Hangup, hear: impl Fn(Wish) + Send + 'static) -> std::io::Result<()> {
     let signals = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP];
-    let heeded = if leash.ignores_hangups() { &signals[..4] } else { &signals };
-    heed(heeded, stop, move || leash.hangup(), hear)
+    let heeded = if hangup.ignores_hangups() { &signals[..4] } else { &signals };
+    heed(heeded, stop, move || hangup.hangup(), hear)
 }
 
 fn heed(

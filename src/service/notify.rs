@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use libsystemd::daemon;
 
-use crate::tame::is_wild;
+use crate::escape::needs_escape;
 
 /// How long a message may wait for systemd to read the ones before.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -61,7 +61,7 @@ pub fn alive() {
 /// A status is one line, and of a length that a person reads.
 fn line(status: &str) -> String {
     const LONGEST: usize = 500;
-    let mut line = status.replace(is_wild, " ");
+    let mut line = status.replace(needs_escape, " ");
     if let Some((end, _)) = line.char_indices().nth(LONGEST) {
         line.truncate(end);
         line.push_str(" ...");

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::score::Score;
 use super::versus::Summary;
-use crate::tame::Tame;
+use crate::escape::Escaped;
 
 /// Columns: heading, and what stands under it.
 type Column = (&'static str, fn(&Score) -> Option<f64>, usize);
@@ -25,7 +25,7 @@ const COLUMNS: [Column; 9] = [
 pub fn table(summaries: &[Summary]) -> String {
     let mut text = String::new();
     for summary in summaries {
-        let _ = writeln!(text, "{}", Tame(&summary.scenario));
+        let _ = writeln!(text, "{}", Escaped(&summary.scenario));
         let _ = write!(text, "  {:<20}", "");
         for (heading, ..) in COLUMNS {
             let _ = write!(text, "  {heading}");

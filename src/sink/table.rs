@@ -3,9 +3,9 @@
 use std::fmt::{self, Display, Write as _};
 
 use super::text::Style;
+use crate::escape::Escaped;
 use crate::observe::{Part, Quantiles, Stage, Summary};
 use crate::report::DropReason;
-use crate::tame::Tame;
 
 /// Columns of a full bar.
 const BAR: usize = 20;
@@ -27,7 +27,7 @@ fn compose(out: &mut String, summary: &Summary, style: Style) -> fmt::Result {
     if let Some(mb) = summary.rss_mb {
         write!(out, ", {mb:.0} MB")?;
     }
-    let about = format_args!("   policy {}, squint {}", Tame(&summary.policy), Tame(&summary.version));
+    let about = format_args!("   policy {}, squint {}", Escaped(&summary.policy), Escaped(&summary.version));
     writeln!(out, "{}", style.paint("2", about))?;
     if all.frames == 0 {
         return Ok(());
@@ -50,7 +50,7 @@ fn compose(out: &mut String, summary: &Summary, style: Style) -> fmt::Result {
         out.push('\n');
     }
     for (name, sink) in summary.sinks.0.iter().filter(|(_, sink)| sink.lost > 0) {
-        let note = format_args!("records lost: {} of {} ({})", sink.lost, sink.sent + sink.lost, Tame(name));
+        let note = format_args!("records lost: {} of {} ({})", sink.lost, sink.sent + sink.lost, Escaped(name));
         writeln!(out, "\n  {}", style.paint("31", note))?;
     }
     if let Some(sentence) = missing(all) {
@@ -111,7 +111,7 @@ fn engines(out: &mut String, all: &Part, style: Style) -> fmt::Result {
     let head = format_args!("\n  {:<wide$} {:>8}  {:<28} {:>9} {:>9}", "engine", "frames", "share", "run p50", "p95");
     writeln!(out, "{}", style.paint("2", head))?;
     for (id, engine) in &all.engines.0 {
-        let id = Tame(id).to_string();
+        let id = Escaped(id).to_string();
         let share = style.paint("36", bar(engine.share.unwrap_or(0.0), BAR));
         write!(out, "  {id:<wide$} {:>8}  {}  {share}", engine.runs, percent(engine.share))?;
         if let Some(run) = engine.run_us {
@@ -147,7 +147,7 @@ fn cameras(out: &mut String, summary: &Summary, style: Style) -> fmt::Result {
     );
     writeln!(out, "{}", style.paint("2", head))?;
     for (name, part) in &summary.cameras.0 {
-        let name = Tame(name).to_string();
+        let name = Escaped(name).to_string();
         write!(out, "  {name:<16} {:>8} {:>9} {:>8}", part.frames, part.answered + part.reused, part.dropped.total())?;
         write!(out, " {:>7.1}", part.fps.unwrap_or(0.0))?;
         if let Some(age) = part.latency_us.get(Stage::Age.name()) {

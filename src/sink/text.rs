@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use super::publisher::Opening;
 use super::status::{ERASE, Status};
 use super::{Sink, SinkError};
+use crate::escape::Escaped;
 use crate::policy::{Code, Reason};
 use crate::report::{DropReason, Outcome, Report};
-use crate::tame::Tame;
 
 /// Columns of the class name, probability included; longer names are cut.
 const CLASS_WIDTH: usize = 28;
@@ -92,11 +92,11 @@ impl<W: Write + Send> Text<W> {
 
     fn compose(&mut self, report: &Report) -> fmt::Result {
         let style = self.style;
-        write!(self.cell, "{}", Tame(&report.camera))?;
+        write!(self.cell, "{}", Escaped(&report.camera))?;
         self.column(0, "");
         write!(self.line, "{}  ", style.paint("2", format_args!("#{:>5}", report.sequence)))?;
         if let Some(file) = &report.file {
-            write!(self.cell, "{}", Tame(file))?;
+            write!(self.cell, "{}", Escaped(file))?;
         }
         if report.file.is_some() || self.widths[1] > 0 {
             self.column(1, "");
@@ -114,7 +114,7 @@ impl<W: Write + Send> Text<W> {
         self.cell.clear();
         if let Some(engine) = report.withheld {
             let id = report.engines.get(usize::from(engine.0)).map_or("?", |id| id);
-            let text = format_args!("  no {}: {}", Tame(id), report.grant.because.why.name());
+            let text = format_args!("  no {}: {}", Escaped(id), report.grant.because.why.name());
             write!(self.line, "{}", style.paint("33", text))?;
         }
         for why in DropReason::ALL.into_iter().filter(|why| report.drops.get(*why) > 0) {
@@ -153,7 +153,7 @@ impl<W: Write + Send> Text<W> {
         let mut figure = String::new();
         if let (Outcome::Answered | Outcome::Reused, Some(top)) = (report.outcome, best) {
             match report.labels.classes.get(top.class as usize).filter(|label| !label.name.is_empty()) {
-                Some(label) => write!(self.cell, "{}", Tame(first_of(&label.name)))?,
+                Some(label) => write!(self.cell, "{}", Escaped(first_of(&label.name)))?,
                 None => write!(self.cell, "class {}", top.class)?,
             }
             write!(figure, " {:.2}", top.probability)?;
@@ -225,7 +225,7 @@ fn engines(cell: &mut String, report: &Report) -> fmt::Result {
     for (at, step) in report.journey.steps.iter().enumerate() {
         let id = report.engines.get(usize::from(step.engine.0)).map_or("?", |id| id);
         let (arrow, mark) = (if at > 0 { " → " } else { "" }, if step.answered { "" } else { "✗" });
-        write!(cell, "{arrow}{}{mark}", Tame(id))?;
+        write!(cell, "{arrow}{}{mark}", Escaped(id))?;
     }
     Ok(())
 }

@@ -5,14 +5,14 @@
 //! made of files is waited for without readings until it answers. An edge room; it decides nothing about readings.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::place::{Hung, Place};
-use super::{Doubt, Inventory, Listing, MAX_RAILS, MAX_ZONES, Sample, Telemetry};
+use super::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Sample, Telemetry};
 
 /// How long a file, or a source that has none, may take.
 pub const LIMIT: Duration = Duration::from_secs(2);
@@ -32,13 +32,14 @@ type Open = Arc<dyn Fn() -> Box<dyn Telemetry> + Send + Sync>;
 #[expect(clippy::large_enum_variant, reason = "samples are what it says all the time, and a box would be made for each")]
 enum Said {
     Opened(Inventory),
-    /// With the sensors that are left out, where they were listed anew.
-    Read(Sample, Option<Vec<Doubt>>),
+    Read(Sample),
 }
 
 /// The thread that reads.
 struct Helper {
     place: Arc<Place>,
+    /// The source, as soon as it is open; held while it reads.
+    telemetry: Arc<Mutex<Option<Box<dyn Telemetry>>>>,
     ask: Sender<Duration>,
     said: Receiver<Said>,
 }
@@ -49,23 +50,32 @@ impl Helper {
         let (ask, asked) = bounded::<Duration>(1);
         let (say, said) = bounded(1);
         let mine = Arc::clone(&place);
+        let telemetry = Arc::new(Mutex::new(None));
+        let shared = Arc::clone(&telemetry);
         let work = move || {
             mine.take();
-            let mut telemetry = open();
-            let (mut sample, mut listing) = (Sample::default(), Listing::default());
-            if say.send(Said::Opened(telemetry.inventory().clone())).is_err() {
+            let opened = open();
+            let inventory = opened.inventory().clone();
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
+            if say.send(Said::Opened(inventory)).is_err() {
                 return;
             }
+            let mut sample = Sample::default();
             for at in asked {
-                telemetry.sample(at, &mut sample);
-                let doubts = listing.is_due(&sample).then(|| telemetry.doubts());
-                if say.send(Said::Read(sample.clone(), doubts)).is_err() {
+                if let Some(telemetry) = &mut *shared.lock().unwrap_or_else(PoisonError::into_inner) {
+                    telemetry.sample(at, &mut sample);
+                }
+                if say.send(Said::Read(sample.clone())).is_err() {
                     return;
                 }
             }
         };
         std::thread::Builder::new().name(NAME.into()).spawn(work).ok()?;
-        Some(Self { place, ask, said })
+        Some(Self { place, telemetry, ask, said })
+    }
+
+    fn source(&self) -> MutexGuard<'_, Option<Box<dyn Telemetry>>> {
+        self.telemetry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,7 +101,6 @@ pub struct Patient {
     /// For each rail and zone of the inventory its place in what the thread of the moment found.
     rails: Vec<Option<usize>>,
     zones: Vec<Option<usize>>,
-    doubts: Vec<Doubt>,
 }
 
 impl Patient {
@@ -141,7 +150,6 @@ impl Patient {
             inventory: Inventory::default(),
             rails: Vec::new(),
             zones: Vec::new(),
-            doubts: Vec::new(),
         }
     }
 
@@ -182,10 +190,7 @@ impl Patient {
                 self.take_on(found);
                 self.state = State::Ready(helper);
             }
-            Ok(Said::Read(sample, doubts)) => {
-                if let Some(doubts) = doubts {
-                    self.doubts = doubts;
-                }
+            Ok(Said::Read(sample)) => {
                 self.state = State::Ready(helper);
                 return Some(sample);
             }
@@ -222,7 +227,7 @@ impl Patient {
         }
         loop {
             match helper.said.recv_timeout(TICK) {
-                Ok(Said::Read(sample, doubts)) => {
+                Ok(Said::Read(sample)) => {
                     if let Some(doubts) = doubts {
                         self.doubts = doubts;
                     }
@@ -278,8 +283,11 @@ impl Telemetry for Patient {
             }
             _ => (),
         }
-        if matches!(self.state, State::Ready(_)) {
-            doubts.extend(self.doubts.iter().cloned());
+        // It is not reading now, so nobody is waited for.
+        if let State::Ready(helper) = &self.state
+            && let Some(telemetry) = &*helper.source()
+        {
+            doubts.extend(telemetry.doubts());
         }
         doubts
     }

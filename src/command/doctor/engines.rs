@@ -19,11 +19,11 @@ use crate::engine::selftest::{Answers, Compared, LIMIT, LIMIT_FLOAT32, MAX_BYTES
 use crate::engine::tensorrt::{self, software::Found};
 use crate::engine::{Answer, EngineError, hash};
 use crate::error::Error;
+use crate::escape::Escaped;
 use crate::files;
 use crate::frame::{Frame, Framing};
 use crate::source::decode_image;
 use crate::stats::quantile;
-use crate::tame::Tame;
 use crate::telemetry::{self, Sources, Telemetry};
 
 /// Below the folder of the policies.
@@ -233,7 +233,13 @@ fn as_text(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
     let mut out = print::page();
     let Head { machine, runtimes, stored } = head;
     writeln!(out, "squint {} on {machine}\n{}", env!("CARGO_PKG_VERSION"), runtimes.join("\n"))?;
-    writeln!(out, "answers of squint {} with {} on {}\n", Tame(&stored.squint), Tame(&stored.runtime), Tame(&stored.machine))?;
+    writeln!(
+        out,
+        "answers of squint {} with {} on {}\n",
+        Escaped(&stored.squint),
+        Escaped(&stored.runtime),
+        Escaped(&stored.machine)
+    )?;
     let width = rows.iter().map(|row| row.engine.len()).max().unwrap_or(0).max("engine".len());
     let columns = ["runtime", "precision", "result", "agree", "largest", "p50, ms", "p95, ms"];
     let [runtime, precision, result, agree, largest, p50, p95] = columns;
@@ -250,7 +256,7 @@ fn as_text(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
     }
     let reasons = rows.iter().filter_map(|row| Some((row, row.outcome.why()?)));
     for (at, (Row { engine, .. }, why)) in reasons.enumerate() {
-        writeln!(out, "{}{engine}: {}", if at == 0 { "\n" } else { "" }, Tame(why))?;
+        writeln!(out, "{}{engine}: {}", if at == 0 { "\n" } else { "" }, Escaped(why))?;
     }
     writeln!(
         out,

@@ -18,8 +18,8 @@ use crate::engine::tensorrt::plan::cache::{Best, Cache, Entry, Writer};
 use crate::engine::tensorrt::plan::child::Line;
 use crate::engine::tensorrt::plan::sidecar::{Measured, Target};
 use crate::error::Error;
+use crate::escape::Escaped;
 use crate::files;
-use crate::tame::Tame;
 
 impl From<BuildError> for Error {
     fn from(error: BuildError) -> Self {
@@ -190,7 +190,7 @@ fn tell(id: &str, built: &Result<Outcome, BuildError>, as_json: bool) -> Result<
         }
         (Err(error), true) => line(&Line::Failed { cause: error.to_string() }).map_err(out),
         (Ok(Outcome::Built(entry)), false) => {
-            let (seconds, path) = (entry.sidecar.build.as_secs_f64(), Tame(entry.path.display()));
+            let (seconds, path) = (entry.sidecar.build.as_secs_f64(), Escaped(entry.path.display()));
             let ran = entry
                 .sidecar
                 .measured
@@ -198,10 +198,10 @@ fn tell(id: &str, built: &Result<Outcome, BuildError>, as_json: bool) -> Result<
             writeln!(print::page(), "ok   {id:<26} built in {seconds:.0} s{}: {path}", ran.unwrap_or_default()).map_err(out)
         }
         (Ok(Outcome::There(entry)), false) => {
-            let path = Tame(entry.path.display());
+            let path = Escaped(entry.path.display());
             writeln!(print::page(), "ok   {id:<26} is there already, `--again` builds it anew: {path}").map_err(out)
         }
-        (Err(error), false) => writeln!(print::page(), "BAD  {id:<26} {}", Tame(error)).map_err(out),
+        (Err(error), false) => writeln!(print::page(), "BAD  {id:<26} {}", Escaped(error)).map_err(out),
     }
 }
 

@@ -19,8 +19,8 @@ use crate::engine::tensorrt::plan::build::{Options, Progress};
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::engine::tensorrt::plan::name::{Device, Precision};
 use crate::error::Error;
+use crate::escape::Escaped;
 use crate::files;
-use crate::tame::Tame;
 
 /// Learns scales. Everything that needs no TensorRT is checked before it is asked for.
 pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
@@ -50,7 +50,7 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
     let path =
         args.out.clone().unwrap_or_else(|| kit.config.calibration.join(format!("{id}-trt{}.calibration", here.host.tensorrt)));
     files::write(&path, &scales).map_err(Error::io(path.display()))?;
-    let path = Tame(path.display());
+    let path = Escaped(path.display());
     writeln!(
         print::page(),
         "`{id}`: {verdict}\nwritten to {path}; `squint engines build {id} --precision int8 --calibration-cache {path}` builds with it"

@@ -15,7 +15,7 @@ use crate::engine::tensorrt::plan::cache::prune::{self, Keep};
 use crate::engine::tensorrt::plan::cache::{Cache, CacheError, Entry, Listing};
 use crate::engine::tensorrt::plan::name::Sha256;
 use crate::error::Error;
-use crate::tame::Tame;
+use crate::escape::Escaped;
 
 impl From<CacheError> for Error {
     fn from(error: CacheError) -> Self {
@@ -55,11 +55,11 @@ pub(super) fn show(cache: &Cache, catalog: &Catalog, to: &mut impl Write) -> Res
     });
     let listings = match lines {
         Ok(listings) => listings,
-        Err(error) => return writeln!(to, "\nwhat TensorRT built is not shown: {}", Tame(error)).map_err(out),
+        Err(error) => return writeln!(to, "\nwhat TensorRT built is not shown: {}", Escaped(error)).map_err(out),
     };
     let installed = installed(catalog);
     if !listings.is_empty() {
-        let folder = Tame(cache.folder().display());
+        let folder = Escaped(cache.folder().display());
         writeln!(to, "\nbuilt by TensorRT, in {folder}\n{:<26} {:<24} {:>8} {:>9}", "engine", "for", "MB", "p50, ms")
             .map_err(out)?;
     }
@@ -77,10 +77,10 @@ pub(super) fn show(cache: &Cache, catalog: &Catalog, to: &mut impl Write) -> Res
         for failed in &failed {
             let failure = &failed.failure;
             let target = failure.target.key.stem();
-            writeln!(to, "{model:<26} FAILED (tries: {}) {target}: {}", failure.times, Tame(&failure.cause)).map_err(out)?;
+            writeln!(to, "{model:<26} FAILED (tries: {}) {target}: {}", failure.times, Escaped(&failure.cause)).map_err(out)?;
         }
         for broken in &broken {
-            writeln!(to, "{model:<26} DOES NOT COUNT: {}", Tame(&broken.why)).map_err(out)?;
+            writeln!(to, "{model:<26} DOES NOT COUNT: {}", Escaped(&broken.why)).map_err(out)?;
         }
     }
     Ok(())
@@ -129,7 +129,7 @@ pub(super) fn verify(cache: &Cache, to: &mut impl Write) -> Result<(usize, usize
     let models = match cache.models() {
         // Not a fault of theirs: whoever asks may not look.
         Err(CacheError::Io { reason, .. }) if reason.kind() == std::io::ErrorKind::PermissionDenied => {
-            let folder = Tame(cache.folder().display());
+            let folder = Escaped(cache.folder().display());
             writeln!(to, "--   plans are not verified: {folder}: {reason}").map_err(out)?;
             return Ok((0, 0));
         }
@@ -142,7 +142,7 @@ pub(super) fn verify(cache: &Cache, to: &mut impl Write) -> Result<(usize, usize
             writeln!(to, "ok   {model:<26} plan {} is what was built", kind(entry)).map_err(out)?;
         }
         for broken in &broken {
-            writeln!(to, "BAD  {model:<26} {}", Tame(&broken.why)).map_err(out)?;
+            writeln!(to, "BAD  {model:<26} {}", Escaped(&broken.why)).map_err(out)?;
         }
     }
     Ok((bad, bad + good))

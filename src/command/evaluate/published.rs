@@ -6,12 +6,12 @@ use crate::cli::EvaluateArgs;
 use crate::command::print;
 use crate::command::train::published::method_word;
 use crate::error::Error;
+use crate::escape::Escaped;
 use crate::lab::crossval::folds;
 use crate::lab::evaluate::{Entry, evaluate};
 use crate::lab::evaluation::{ClassifierScore, Evaluation, PolicyScore, PoolScore};
 use crate::lab::paper::{Criterion, OtherScore, PaperChain, judge_others, perfect_pools};
 use crate::lab::profile::Profile;
-use crate::tame::Tame;
 
 /// Adds what was asked for.
 pub(super) fn add(args: &EvaluateArgs, profile: &Profile, evaluation: &mut Evaluation) -> Result<(), Error> {
@@ -96,7 +96,7 @@ pub(super) fn print(evaluation: &Evaluation) -> Result<(), Error> {
             pool.union * 100.0,
             pool.mean_ms,
             pool.mean_ms_abstaining,
-            Tame(pool.engines.join(", "))
+            Escaped(pool.engines.join(", "))
         ))?;
     }
     if !evaluation.classifiers.is_empty() {
@@ -108,7 +108,7 @@ pub(super) fn print(evaluation: &Evaluation) -> Result<(), Error> {
     for one in &evaluation.classifiers {
         say(format!(
             "{:<32}{:>8.1}  {:<15}{:>8.1}{:>9.2}{:>9.1}  {:<22}{:>8.1}",
-            Tame(&one.name).to_string(),
+            Escaped(&one.name).to_string(),
             one.top1 * 100.0,
             super::shares(one.top1_ci95),
             one.coverage * 100.0,

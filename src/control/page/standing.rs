@@ -2,7 +2,7 @@
 //!
 //! What is unknown is not told, never 0.
 
-use super::{GREEN, Page, RED, Tame, YELLOW};
+use super::{Escaped, GREEN, Page, RED, YELLOW};
 use crate::budget::Why;
 use crate::observe::{BudgetState, EngineState, State, ZoneState};
 
@@ -15,7 +15,7 @@ impl Page {
         let Some(budget) = &state.budget else { return };
         let (free, held) = held(budget);
         let held = self.paint(if free { GREEN } else { YELLOW }, &held);
-        let (mode, by) = (Tame(&budget.mode), Tame(&budget.chosen_by));
+        let (mode, by) = (Escaped(&budget.mode), Escaped(&budget.chosen_by));
         self.put(format_args!("\nbudget {mode} (by {by}): {held}\n"));
         if !free {
             self.indented("  ", &budget.allowed(), "");
@@ -57,7 +57,12 @@ pub(super) fn brief(state: &State) -> String {
     let mut text = String::new();
     if let Some(budget) = &state.budget {
         let held = if budget.because == Why::Free.name() { "" } else { budget.because.as_str() };
-        text.push_str(&format!(", budget {}{}{}", Tame(&budget.mode), if held.is_empty() { "" } else { " held by " }, Tame(held)));
+        text.push_str(&format!(
+            ", budget {}{}{}",
+            Escaped(&budget.mode),
+            if held.is_empty() { "" } else { " held by " },
+            Escaped(held)
+        ));
     }
     if let Some(board) = &state.board {
         text.extend(board.total_mw().map(|mw| format!(", {}", watts(mw))));
@@ -71,7 +76,7 @@ pub(super) fn cost(engine: &EngineState) -> Option<String> {
     let p50 = engine.p50_ms.map(|ms| format!("p50 {ms:.1} ms"));
     let p95 = engine.p95_ms.map(|ms| format!("p95 {ms:.1} ms"));
     let energy = engine.energy_mj.map(|mj| format!("{mj:.1} mJ"));
-    let by = engine.runtime.as_ref().map(|runtime| format!("by {}", Tame(runtime)));
+    let by = engine.runtime.as_ref().map(|runtime| format!("by {}", Escaped(runtime)));
     let told: Vec<_> = [p50, p95, energy, by].into_iter().flatten().collect();
     (!told.is_empty()).then(|| format!("a look now: {}", told.join(", ")))
 }
@@ -87,12 +92,12 @@ fn held(budget: &BudgetState) -> (bool, String) {
         Some(Why::Latency) => "ms",
         Some(Why::Throttling | Why::OverCurrent | Why::Blind) | None => "",
     };
-    let zone = budget.zone.as_ref().map(|zone| format!(" of {}", Tame(zone))).unwrap_or_default();
+    let zone = budget.zone.as_ref().map(|zone| format!(" of {}", Escaped(zone))).unwrap_or_default();
     let figures = match (budget.value, budget.limit) {
         (Some(value), Some(limit)) => format!(", {value:.1} of {limit:.1} {unit}"),
         _ => String::new(),
     };
-    (false, format!("held by {}{zone}{figures}", Tame(&budget.because)))
+    (false, format!("held by {}{zone}{figures}", Escaped(&budget.because)))
 }
 
 /// `GPU-therm 71.5 of 85.0 °C (the board slows down at 95.5 °C)`.

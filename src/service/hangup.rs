@@ -23,7 +23,7 @@ pub enum Hangup {
 
 /// How Squint was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Leash {
+pub struct Hangup {
     /// systemd, or whatever stands for it, looks after Squint.
     managed: bool,
     /// SIGHUP was ignored at the start, as `nohup` has it; then it stays so.
@@ -36,7 +36,7 @@ pub struct Leash {
     watched: bool,
 }
 
-impl Leash {
+impl Hangup {
     /// As this process finds itself. `configured`: there is a file that could be read again.
     pub fn here(configured: bool) -> Self {
         let watched = io::stdout().is_terminal() || io::stderr().is_terminal();
@@ -65,8 +65,8 @@ impl Leash {
 }
 
 /// `cut`: the terminal that it was started from is gone.
-fn decide(leash: Leash, cut: bool) -> Hangup {
-    if leash.managed || (leash.configured && !cut) { Hangup::Reload } else { Hangup::End }
+fn decide(hangup: Hangup, cut: bool) -> Hangup {
+    if hangup.managed || (hangup.configured && !cut) { Hangup::Reload } else { Hangup::End }
 }
 
 /// Whether this process has a terminal now; `None` if that cannot be told.
@@ -98,13 +98,13 @@ mod tests {
 
     #[test]
     fn a_hangup_reloads_a_service_and_ends_what_has_lost_its_terminal() {
-        let free = Leash::default();
-        let (managed, configured) = (Leash { managed: true, ..free }, Leash { configured: true, ..free });
+        let free = Hangup::default();
+        let (managed, configured) = (Hangup { managed: true, ..free }, Hangup { configured: true, ..free });
         assert_eq!(decide(managed, false), Hangup::Reload, "systemd, without a configuration");
-        assert_eq!(decide(Leash { tied: true, ..managed }, true), Hangup::Reload);
+        assert_eq!(decide(Hangup { tied: true, ..managed }, true), Hangup::Reload);
         assert_eq!(decide(configured, false), Hangup::Reload, "a daemon of somebody's own");
-        assert_eq!(decide(Leash { tied: true, ..configured }, false), Hangup::Reload, "kill -HUP beside a terminal that is there");
-        assert_eq!(decide(Leash { tied: true, ..configured }, true), Hangup::End, "the terminal is gone");
+        assert_eq!(decide(Hangup { tied: true, ..configured }, false), Hangup::Reload, "kill -HUP beside a terminal that is there");
+        assert_eq!(decide(Hangup { tied: true, ..configured }, true), Hangup::End, "the terminal is gone");
         assert_eq!(decide(free, false), Hangup::End, "there is nothing to read again");
     }
 

@@ -2,25 +2,25 @@
 //! escaped.
 //!
 //! Pure. File names, policies, cameras, classes and what another program sent are written by others. Each place where such text
-//! leaves for people writes it through [`Tame`]; JSON has its own escapes and does without.
+//! leaves for people writes it through [`Escaped`]; JSON has its own escapes and does without.
 
 use std::fmt::{self, Display, Write};
 
 /// `T` on one line, with control and direction characters written as Rust writes them: `\n`, `\u{1b}`. All other characters stay.
 #[derive(Clone, Copy, Debug)]
-pub struct Tame<T>(pub T);
+pub struct Escaped<T>(pub T);
 
-impl<T: Display> Display for Tame<T> {
+impl<T: Display> Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(Escaper { out: f, line_feeds: false }, "{}", self.0)
     }
 }
 
-/// As [`Tame`], but for line feeds, which stay: for text of several lines whose parts are known to be tame.
+/// As [`Escaped`], but for line feeds, which stay: for text of several lines whose parts are known to be tame.
 #[derive(Clone, Copy, Debug)]
-pub struct TameLines<T>(pub T);
+pub struct EscapedLines<T>(pub T);
 
-impl<T: Display> Display for TameLines<T> {
+impl<T: Display> Display for EscapedLines<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(Escaper { out: f, line_feeds: true }, "{}", self.0)
     }
@@ -28,7 +28,7 @@ impl<T: Display> Display for TameLines<T> {
 
 /// True for characters that steer a terminal, or change the order or the place of those around them: controls (C0, DEL, C1), line and
 /// paragraph separators, marks and overrides of direction, characters without width.
-pub fn is_wild(char: char) -> bool {
+pub fn needs_escape(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
         || matches!(char, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
@@ -44,7 +44,9 @@ struct Escaper<'a, W> {
 impl<W: Write> Write for Escaper<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some((at, wild)) = rest.char_indices().find(|(_, char)| is_wild(*char) && !(self.line_feeds && *char == '\n')) {
+        while let Some((at, wild)) =
+            rest.char_indices().find(|(_, char)| needs_escape(*char) && !(self.line_feeds && *char == '\n'))
+        {
             self.out.write_str(&rest[..at])?;
             match wild {
                 '\n' => self.out.write_str("\\n")?,
@@ -75,8 +77,8 @@ mod tests {
             ("a\u{2028}b\u{2029}c\u{feff}", "a\\u{2028}b\\u{2029}c\\u{feff}"),
         ];
         for (text, shown) in cases {
-            assert_eq!(Tame(text).to_string(), shown);
+            assert_eq!(Escaped(text).to_string(), shown);
         }
-        assert_eq!(TameLines("one\ntwo\u{1b}\r").to_string(), "one\ntwo\\u{1b}\\r");
+        assert_eq!(EscapedLines("one\ntwo\u{1b}\r").to_string(), "one\ntwo\\u{1b}\\r");
     }
 }
