@@ -16,7 +16,7 @@ impl<T: Display> Display for Escaped<T> {
     }
 }
 
-/// As [`Escaped`], but for line feeds, which stay: for text of several lines whose parts are known to be tame.
+/// As [`Escaped`], but for line feeds, which stay: for text of several lines whose parts are known to be escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct EscapedLines<T>(pub T);
 
@@ -44,17 +44,17 @@ struct Escaper<'a, W> {
 impl<W: Write> Write for Escaper<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some((at, wild)) =
+        while let Some((at, char)) =
             rest.char_indices().find(|(_, char)| needs_escape(*char) && !(self.line_feeds && *char == '\n'))
         {
             self.out.write_str(&rest[..at])?;
-            match wild {
+            match char {
                 '\n' => self.out.write_str("\\n")?,
                 '\r' => self.out.write_str("\\r")?,
                 '\t' => self.out.write_str("\\t")?,
                 other => write!(self.out, "\\u{{{:x}}}", u32::from(other))?,
             }
-            rest = &rest[at + wild.len_utf8()..];
+            rest = &rest[at + char.len_utf8()..];
         }
         self.out.write_str(rest)
     }

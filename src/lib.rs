@@ -9,7 +9,7 @@
 //! [`stats`] does all sums, [`service`] knows systemd, signals and the log, [`config`] is what the user typed, [`cli`] and [`command`] are
 //! how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, [`control`] is how the daemon is asked and told at
 //! run time, [`socket`] listens at a path, `files` reads none that blocks and leaves none half written, `numbered` keeps files that were there before,
-//! `tame` makes text from outside fit for terminals and logs, [`versioned`] reads small ones of our own, [`lab`] sends photos down the same path to earn the files under
+//! `escape` makes text from outside fit for terminals and logs, [`versioned`] reads small ones of our own, [`lab`] sends photos down the same path to earn the files under
 //! `calibration/`, and [`simulate`] is a board to drive the budget over without a board.
 
 // They panic when nobody can take what they print; see `command::print`.

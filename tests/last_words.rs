@@ -316,7 +316,7 @@ fn variables_of_kubernetes_and_docker_stop_nothing_and_a_slip_is_told() {
 }
 
 /// Nothing in `text` but line feeds and what can be seen.
-fn is_tame(text: &str) -> bool {
+fn is_escaped(text: &str) -> bool {
     !text
         .chars()
         .any(|char| char != '\n' && (char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')))
@@ -360,7 +360,7 @@ fn no_name_of_a_file_or_a_policy_forges_a_line_or_steers_a_terminal() {
     ] {
         let told = ask(&args);
         for text in [&told.out, &told.err] {
-            assert!(is_tame(text), "{args:?}: {text:?}");
+            assert!(is_escaped(text), "{args:?}: {text:?}");
             assert!(!text.lines().any(|line| line.starts_with("ERROR lite0")), "{args:?}: {text}");
         }
         assert!(!told.out.is_empty() || !told.err.is_empty(), "{args:?}");

@@ -40,7 +40,7 @@ pub(crate) fn tell(text: impl Display) {
     say(format_args!("{}\n", Escaped(text)));
 }
 
-/// Text that is tame already on standard error, if it takes it: all at once, so that no line of the log comes between.
+/// Text that is escaped already on standard error, if it takes it: all at once, so that no line of the log comes between.
 pub(crate) fn say(text: Arguments<'_>) {
     let _ = io::stderr().write_all(text.to_string().as_bytes());
 }
@@ -125,12 +125,12 @@ pub(crate) fn usage(usage: &clap::Error) -> u8 {
     if !usage.use_stderr() {
         return end(usage.print().map_err(Error::io(STDOUT)));
     }
-    // What was typed is told in the error, and names of files are typed by scripts, too: it is made anew of tame words.
+    // What was typed is told in the error, and names of files are typed by scripts, too: it is made anew of escaped words.
     let typed: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     match typed.iter().any(|word| word.chars().any(needs_escape)) {
         true => {
-            let tame = typed.iter().map(|word| Escaped(word).to_string());
-            match Cli::try_parse_from(tame) {
+            let escaped = typed.iter().map(|word| Escaped(word).to_string());
+            match Cli::try_parse_from(escaped) {
                 Err(usage) if usage.use_stderr() => drop(usage.print()),
                 _ => say(format_args!("{}", EscapedLines(usage.render()))),
             }

@@ -26,7 +26,7 @@ use crate::observe::{Counters, Facts, SinkSummary, Summary, Watch};
 use crate::pipeline::clock::{MachineClock, Stop};
 use crate::pipeline::{self, CameraSetup, Crew, Gauge, Listener, Remote, Surroundings, Tally, Tuning, Vitals};
 use crate::report::{DropReason, Report};
-use crate::service::hangup::Hangup;
+use crate::service::hangup::Launch;
 use crate::service::warden::{self, Warden};
 use crate::service::{self, notify};
 use crate::sink::{self, Ledger, Opening, Published, Publisher};
@@ -71,10 +71,10 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
     let vitals = Arc::new(Vitals { hang_after: warden::hang_after(), ..Vitals::default() });
     let steward = Steward::new(args.common.config.clone(), flags.clone(), &stop, started, Arc::clone(&vitals));
     let hearing = Arc::clone(&steward);
-    let hangup = Hangup::here(args.common.config.is_some());
-    service::heed_signals(&stop, hangup, move |wish| hearing.hear(wish)).map_err(Error::io("signal handlers"))?;
+    let launch = Launch::here(args.common.config.is_some());
+    service::heed_signals(&stop, launch, move |wish| hearing.hear(wish)).map_err(Error::io("signal handlers"))?;
     notify::status("starting: reading configuration, loading engines");
-    let outcome = serve(args, &flags, &stop, hangup, &steward, vitals);
+    let outcome = serve(args, &flags, &stop, launch, &steward, vitals);
     match &outcome {
         Ok(()) if stop.is_stopped() => info!(event = events::STOPPED; "stopped in good order"),
         Ok(()) => (),
@@ -98,7 +98,7 @@ fn serve(
     args: &RunArgs,
     flags: &Overrides,
     stop: &Stop,
-    hangup: Hangup,
+    launch: Launch,
     steward: &Arc<Steward>,
     vitals: Arc<Vitals>,
 ) -> Result<(), Error> {
@@ -133,7 +133,7 @@ fn serve(
     let cameras = cameras.iter().zip(openers).map(|(camera, opener)| setup(camera, opener, args.frames)).collect();
     let allocations = args.count_allocations.then(Allocations::default);
     let started = steward.started();
-    let daemon = Some(Daemon { steward, vitals, hangup });
+    let daemon = Some(Daemon { steward, vitals, launch });
     let session = Session { stop: stop.clone(), started, truth, allocations, opening, finite, summary_file, daemon, gauge };
     let gone = session.go(&kit, crew, cameras);
     recorder.into_iter().for_each(Recorder::finish);
@@ -232,7 +232,7 @@ pub(super) struct Session<'a> {
 pub(super) struct Daemon<'a> {
     steward: &'a Arc<Steward>,
     vitals: Arc<Vitals>,
-    hangup: Hangup,
+    launch: Launch,
 }
 
 impl Daemon<'_> {
@@ -246,7 +246,7 @@ impl Daemon<'_> {
             vitals: Arc::clone(&self.vitals),
             stop: stop.clone(),
             findings: self.steward.findings(),
-            hangup: self.hangup,
+            launch: self.launch,
             describe: Box::new(move || steward.describe()),
         };
         self.steward.attend(remote.clone(), Arc::clone(watch), ledger).and_then(|_| warden.start()).map_err(thread)?;

@@ -207,9 +207,9 @@ impl Page {
     /// A sentence broken into lines of [`WIDTH`], the first with `mark` before it.
     fn indented(&mut self, mark: &str, sentence: &str, colour: &str) {
         let room = WIDTH - mark.len().max(2);
-        let tame = Escaped(sentence).to_string();
+        let escaped = Escaped(sentence).to_string();
         let mut lines = vec![String::new()];
-        for word in tame.split(' ') {
+        for word in escaped.split(' ') {
             let line = lines.last_mut().expect("begun with one");
             if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
                 lines.push(word.to_owned());

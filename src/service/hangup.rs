@@ -23,7 +23,7 @@ pub enum Hangup {
 
 /// How Squint was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hangup {
+pub struct Launch {
     /// systemd, or whatever stands for it, looks after Squint.
     managed: bool,
     /// SIGHUP was ignored at the start, as `nohup` has it; then it stays so.
@@ -36,7 +36,7 @@ pub struct Hangup {
     watched: bool,
 }
 
-impl Hangup {
+impl Launch {
     /// As this process finds itself. `configured`: there is a file that could be read again.
     pub fn here(configured: bool) -> Self {
         let watched = io::stdout().is_terminal() || io::stderr().is_terminal();
@@ -65,8 +65,8 @@ impl Hangup {
 }
 
 /// `cut`: the terminal that it was started from is gone.
-fn decide(hangup: Hangup, cut: bool) -> Hangup {
-    if hangup.managed || (hangup.configured && !cut) { Hangup::Reload } else { Hangup::End }
+fn decide(launch: Launch, cut: bool) -> Hangup {
+    if launch.managed || (launch.configured && !cut) { Hangup::Reload } else { Hangup::End }
 }
 
 /// Whether this process has a terminal now; `None` if that cannot be told.
@@ -98,13 +98,13 @@ mod tests {
 
     #[test]
     fn a_hangup_reloads_a_service_and_ends_what_has_lost_its_terminal() {
-        let free = Hangup::default();
-        let (managed, configured) = (Hangup { managed: true, ..free }, Hangup { configured: true, ..free });
+        let free = Launch::default();
+        let (managed, configured) = (Launch { managed: true, ..free }, Launch { configured: true, ..free });
         assert_eq!(decide(managed, false), Hangup::Reload, "systemd, without a configuration");
-        assert_eq!(decide(Hangup { tied: true, ..managed }, true), Hangup::Reload);
+        assert_eq!(decide(Launch { tied: true, ..managed }, true), Hangup::Reload);
         assert_eq!(decide(configured, false), Hangup::Reload, "a daemon of somebody's own");
-        assert_eq!(decide(Hangup { tied: true, ..configured }, false), Hangup::Reload, "kill -HUP beside a terminal that is there");
-        assert_eq!(decide(Hangup { tied: true, ..configured }, true), Hangup::End, "the terminal is gone");
+        assert_eq!(decide(Launch { tied: true, ..configured }, false), Hangup::Reload, "kill -HUP beside a terminal that is there");
+        assert_eq!(decide(Launch { tied: true, ..configured }, true), Hangup::End, "the terminal is gone");
         assert_eq!(decide(free, false), Hangup::End, "there is nothing to read again");
     }
 

@@ -1,7 +1,7 @@
 //! How Squint lives among other processes: its log and its signals. Nothing outside knows of either.
 //!
 //! The log goes to the [`journal`] under systemd and to the [`terminal`] otherwise, through one queue and thread ([`logger`]) that
-//! also cut bursts of faults short ([`limit`]). [`hangup`] says what SIGHUP means. [`warden`] watches over the pipeline and tells systemd through [`notify`]; it and the
+//! also cut bursts of faults short ([`limit`]). [`launch`] says what SIGHUP means. [`warden`] watches over the pipeline and tells systemd through [`notify`]; it and the
 //! signals end it through [`Stop`], by which everything waits.
 
 pub mod hangup;
@@ -26,7 +26,7 @@ use signal_hook::iterator::Signals;
 use crate::escape::Escaped;
 use crate::events;
 use crate::pipeline::clock::Stop;
-use hangup::{Hangup};
+use hangup::{Hangup, Launch};
 use journal::Journal;
 use logger::{Logger, Outlet};
 use terminal::Terminal;
@@ -111,11 +111,11 @@ pub enum Wish {
 }
 
 /// As [`stop_on_signals`]; other signals call `hear`, on the thread that waits for signals: it must not take its time. The system makes one
-/// of several signals of a kind that come at once. SIGHUP stops it, too, if `hangup` says that it means the terminal.
-pub fn heed_signals(stop: &Stop, hangup: Hangup, hear: impl Fn(Wish) + Send + 'static) -> std::io::Result<()> {
+/// of several signals of a kind that come at once. SIGHUP stops it, too, if `launch` says that it means the terminal.
+pub fn heed_signals(stop: &Stop, launch: Launch, hear: impl Fn(Wish) + Send + 'static) -> std::io::Result<()> {
     let signals = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP];
-    let heeded = if hangup.ignores_hangups() { &signals[..4] } else { &signals };
-    heed(heeded, stop, move || hangup.hangup(), hear)
+    let heeded = if launch.ignores_hangups() { &signals[..4] } else { &signals };
+    heed(heeded, stop, move || launch.hangup(), hear)
 }
 
 fn heed(

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use log::{Level, error, info, log, warn};
 
-use super::hangup::Hangup;
+use super::hangup::Launch;
 use super::judge::{Judge, Trouble};
 use super::notify;
 use crate::events;
@@ -69,7 +69,7 @@ pub struct Warden {
     /// Where the findings go.
     pub findings: Arc<Findings>,
     /// The terminal that it is started from.
-    pub hangup: Hangup,
+    pub launch: Launch,
     /// What the status says while all is well.
     pub describe: Describe,
 }
@@ -97,7 +97,7 @@ impl Warden {
             if cameras.iter().all(|camera| camera.phase == CameraPhase::Ended) {
                 return;
             }
-            if self.hangup.is_lost() {
+            if self.launch.is_lost() {
                 info!(event = events::STOPPING; "the terminal that it was started from is gone; finishing the frames on their way");
                 self.stop.stop();
                 return;

@@ -228,9 +228,6 @@ impl Patient {
         loop {
             match helper.said.recv_timeout(TICK) {
                 Ok(Said::Read(sample)) => {
-                    if let Some(doubts) = doubts {
-                        self.doubts = doubts;
-                    }
                     self.state = State::Ready(helper);
                     return Some(sample);
                 }

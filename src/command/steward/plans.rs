@@ -242,7 +242,7 @@ impl Steward {
             Ok(build) => build,
             Err(error) => return Some(Outcome::Failed(format!("no process to build in: {error}"))),
         };
-        let hangup = build.hangup();
+        let tie = build.tie();
         let (say, heard) = bounded(1);
         let listen = move || {
             while let Some(progress) = build.hear() {
@@ -269,7 +269,7 @@ impl Steward {
                 }
             }
         };
-        drop(hangup);
+        drop(tie);
         let _ = heard.recv_timeout(END);
         outcome
     }

@@ -82,7 +82,7 @@ impl Build {
     }
 
     /// The child's standard input, once: when it is dropped, a child that was started with `--tied` ends.
-    pub fn hangup(&mut self) -> Option<ChildStdin> {
+    pub fn tie(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
     }
 
