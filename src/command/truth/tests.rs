@@ -1,3 +1,5 @@
+//! Tests of the labels: what is read, what is refused and in which words.
+
 use super::*;
 
 fn known() -> Labels {
