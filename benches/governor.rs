@@ -1,10 +1,10 @@
 //! What a step of the governor costs, learning included: `cargo test --release --bench governor -- --ignored --nocapture`.
 //!
-//! A figure and no check: the wall clock of a busy machine proves nothing. A board with nine governing zones, all limits, three sizes of crew.
+//! A figure and no check: the wall clock of a busy machine proves nothing. A board with nine governing zones, all limits, three sizes of engine set.
 
 use std::time::{Duration, Instant};
 
-use squint::budget::{Ability, Costs, Governor, Limits, Look, PowerCap, Prior, Tally};
+use squint::budget::{Ability, Costs, Governor, Limits, Look, PowerCap, Prior, Usage};
 use squint::engine::EngineIdx;
 use squint::telemetry::{Inventory, Rail, Sample, Zone};
 use squint::units::{Celsius, Megahertz, Millijoules, Milliwatts};
@@ -38,15 +38,15 @@ fn figures(engines: usize, steps: usize) -> [(Duration, Duration); 2] {
     };
     let prior =
         |at: usize| Some(Prior { p50: ms(5 + 3 * at), p95: ms(6 + 3 * at), energy: Some(Millijoules(30.0 * (at + 1) as f64)) });
-    let crew: Vec<_> =
+    let engine_set: Vec<_> =
         (0..engines).map(|at| Ability { engine: EngineIdx(at as u8), accuracy: Some(0.5 + 0.01 * at as f32) }).collect();
     let mut costs = Costs::new(&(0..engines).map(prior).collect::<Vec<_>>());
-    let mut governor = Governor::new(limits, &inventory, &crew, 4, &costs);
+    let mut governor = Governor::new(limits, &inventory, &engine_set, 4, &costs);
     let mut times = [Vec::with_capacity(steps), Vec::with_capacity(steps)];
     for at in 0..steps {
         let (now, engine) = (ms(500 * (at + 1)), at % engines);
-        let mut tally = Tally { frames: 8, in_time: 8, ..Tally::default() };
-        (tally.looks[engine], tally.busy[engine]) = (8, ms(8 * (5 + 3 * engine)));
+        let mut usage = Usage { frames: 8, in_time: 8, ..Usage::default() };
+        (usage.looks[engine], usage.busy[engine]) = (8, ms(8 * (5 + 3 * engine)));
         let mut sample = Sample { gpu_clock: Some(Megahertz(800.0 + (at % 5) as f32)), ..Sample::default() };
         sample.rails.push(Some(Milliwatts(6000.0 + (at % 30) as f32 * 100.0)));
         sample.temperatures.extend((0..9).map(|zone| Some(Celsius(55.0 + (at / 100 % 10) as f32 + zone as f32 / 2.0))));
@@ -54,9 +54,9 @@ fn figures(engines: usize, steps: usize) -> [(Duration, Duration); 2] {
         for _ in 0..8 {
             costs.look(&Look { engine: EngineIdx(engine as u8), time: ms(5 + 3 * engine), crowded: false });
         }
-        costs.step(now, &sample, governor.rail(), &tally);
+        costs.step(now, &sample, governor.rail(), &usage);
         let between = Instant::now();
-        std::hint::black_box(governor.step(now, &sample, &tally, &costs));
+        std::hint::black_box(governor.step(now, &sample, &usage, &costs));
         times[0].push(between - began);
         times[1].push(between.elapsed());
     }

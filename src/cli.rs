@@ -9,22 +9,18 @@ mod published;
 mod simulate;
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use log::LevelFilter;
 
-use crate::command;
 use crate::config::Overrides;
-use crate::error::Error;
-use crate::service;
 
 pub use control::{At, ReloadArgs, SetArgs, SettingWord, StatusArgs};
 pub use engines::{BuildArgs, CalibrateArgs, EnginesCommand, PlanArgs, PruneArgs};
 pub use gather::GatherArgs;
-pub use lab::{EvaluateArgs, Naming, ObjectiveWord, ProfileArgs, TrainArgs};
+pub use lab::{EvaluateArgs, ObjectiveWord, ProfileArgs, TrainArgs};
 pub use probe::ProbeArgs;
 pub use published::{ChainArgs, CriterionWord, KindWord, MethodWord, OnNoneWord};
 pub use simulate::SimulateArgs;
@@ -278,7 +274,7 @@ pub struct DoctorArgs {
 
 impl DoctorArgs {
     /// True if the engines are to be run; the folder that stands for it is taken out.
-    fn wants_self_test(&mut self) -> bool {
+    pub(crate) fn wants_self_test(&mut self) -> bool {
         self.self_test |= self.common.engines.take_if(|folder| folder.as_os_str().is_empty()).is_some();
         self.self_test
     }
@@ -301,7 +297,7 @@ impl Common {
 
 impl Command {
     /// What several commands share, where this one does.
-    fn common(&mut self) -> Option<&mut Common> {
+    pub(crate) fn common(&mut self) -> Option<&mut Common> {
         match self {
             Self::Run(args) => Some(&mut args.common),
             Self::Classify(args) => Some(&mut args.common),
@@ -326,50 +322,4 @@ fn maybe_empty() -> impl TypedValueParser<Value = PathBuf> {
 fn levels() -> impl TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"])
         .try_map(|word| word.parse().map_err(|error: log::ParseLevelError| error.to_string()))
-}
-
-/// Does what was typed. `started`: when the process began.
-pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
-    service::outlive_file_limits();
-    let several = matches!(cli.command, Command::Evaluate(_));
-    if let Command::Doctor(args) = &mut cli.command {
-        args.wants_self_test();
-    }
-    if let Some(common) = cli.command.common() {
-        common.log = cli.log;
-        common.config.take_if(|path| path.as_os_str().is_empty());
-        if common.policy.len() > 1 && !several {
-            return Err(Error::Usage("--policy is named more than once; only `squint evaluate` takes several".into()));
-        }
-    }
-    match cli.command {
-        Command::Run(args) => command::run::run(&args, started),
-        Command::Status(args) => command::control::status(&args),
-        Command::Reload(args) => command::control::reload(&args),
-        Command::Set(args) => command::control::set(&args),
-        Command::Classify(args) => command::classify::classify(&args, started),
-        Command::Features(args) => command::features::features(&args),
-        Command::Check(args) => command::check::check(&args),
-        Command::Engines(engines) => command::engines::engines(&engines),
-        Command::Bench(args) => command::bench::bench(&args),
-        Command::Doctor(args) => command::doctor::doctor(&args),
-        Command::Profile(args) => command::profile::profile(&args),
-        Command::Train(args) => command::train::train(&args),
-        Command::Evaluate(args) => command::evaluate::evaluate(&args),
-        Command::Simulate(args) => command::simulate::simulate(&args),
-        Command::Replay(args) => command::replay::replay(&args, started),
-        Command::ProbeTensorRt(args) => command::probe::probe(&args),
-        Command::Completions { shell } => command::shell::completions(shell),
-        Command::Man { out } => command::shell::man(out.as_deref()),
-    }
-}
-
-/// Prints why the program ends, if it has to, and hands on what standard output still holds back. The exit code.
-pub fn end(outcome: Result<(), Error>) -> u8 {
-    command::print::end(outcome)
-}
-
-/// Prints help, version or what is wrong with the command line. The exit code.
-pub fn refuse(usage: &clap::Error) -> u8 {
-    command::print::usage(usage)
 }

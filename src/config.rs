@@ -23,11 +23,11 @@ use std::time::Duration;
 
 use log::{debug, warn};
 
-use crate::events;
-use crate::files;
-use crate::frame::Framing;
+use crate::frame::{CameraId, Framing};
 use crate::policy::Reuse;
-use crate::source::{Login, Secret, SourceSpec, Transport};
+pub use crate::source::Pace;
+use crate::source::{Login, OpenRequest, Secret, SourceSpec, Transport};
+use crate::{events, files};
 
 pub use folders::{Folders, find_folder};
 pub use overrides::Overrides;
@@ -118,15 +118,6 @@ pub fn resolve(
         (Some(config), problems) if problems.is_empty() => Ok(config),
         (_, problems) => Err(ConfigError::Wrong { problems }),
     }
-}
-
-/// Whether frames are taken as they come, or every frame is worth waiting for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// As the clock says; the newest frame wins.
-    Realtime,
-    /// As fast as the engines can, no frame left out (files and images only).
-    Fast,
 }
 
 /// One camera, resolved.
@@ -295,13 +286,13 @@ impl Runtime {
     }
 }
 
-impl Pace {
-    /// As in the file.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Realtime => "realtime",
-            Self::Fast => "fast",
-        }
+impl Camera {
+    /// How its source is opened.
+    pub fn open_request(&self, camera: CameraId) -> OpenRequest {
+        let Self { source, pace, rate_hz, size, login, transport, open_timeout, .. } = self;
+        let (source, login) = (source.clone(), login.clone());
+        let (pace, rate_hz, size, transport, open_timeout) = (*pace, *rate_hz, *size, *transport, *open_timeout);
+        OpenRequest { camera, source, pace, rate_hz, size, login, transport, bayer: false, open_timeout }
     }
 }
 

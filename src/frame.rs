@@ -4,9 +4,13 @@
 //! moved from thread to thread, never copied. [`Framing`] says which part of the picture a camera's owner cares about; it
 //! is resolved to whole pixels here, once, so that features and preprocessing see the very same pixels.
 
+mod mapped;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
+
+pub use mapped::Mapped;
 
 /// Widest and highest frame accepted, in pixels. Larger ones are refused as [`FrameError::Size`].
 pub const MAX_SIDE: u32 = 16_384;
@@ -178,7 +182,7 @@ pub enum Memory {
     /// Bytes on the heap as their maker left them: a large picture is not copied.
     Owned(Vec<u8>),
     /// A camera's buffer, mapped for reading and given back to its pool when dropped.
-    Mapped(crate::source::Mapped),
+    Mapped(Mapped),
 }
 
 impl Memory {

@@ -1,18 +1,39 @@
 //! Squint glances at every camera frame with the cheapest engine likely to be right,
 //! and looks again with a stronger one when the answer is unsure.
 //!
-//! In the order a frame meets them: [`source`] hands over the newest [`frame`] through a [`mailbox`], [`features`] measures it,
-//! [`policy`] picks an engine (for the published chain with the help of a [`premodel`]), [`engine`] looks, `policy` accepts or
-//! escalates, [`sink`] tells the world what the [`report`] says. [`pipeline`] alone knows this order.
+//! **The frame path**, in the order in which a frame meets it; [`pipeline`] alone knows this order.
 //!
-//! Beside the path: [`telemetry`] reads the board, in [`units`], and [`budget`] turns readings into what may be done; [`observe`] counts,
-//! [`stats`] does all sums, [`service`] knows systemd, signals and the log, [`config`] is what the user typed, [`cli`] and [`command`] are
-//! how they ask, [`error`] is how they are refused, [`events`] is what the log tells of, [`control`] is how the daemon is asked and told at
-//! run time, [`socket`] listens at a path, `files` reads none that blocks and leaves none half written, `numbered` keeps files that were there before,
-//! `escape` makes text from outside fit for terminals and logs, [`versioned`] reads small ones of our own, [`lab`] sends photos down the same path to earn the files under
-//! `calibration/`, and [`simulate`] is a board to drive the budget over without a board.
+//! - [`source`]: cameras, films and folders of photos; hands over the newest [`frame`] through a [`mailbox`]
+//! - [`features`]: cheap measurements of a frame, and the glimpse (a small grey picture)
+//! - [`policy`]: picks the engine, accepts its answer or escalates; [`premodel`] serves the published chain
+//! - [`engine`]: catalogue, preprocessing, ONNX Runtime and TensorRT
+//! - [`report`]: what is known of a frame in the end
+//! - [`sink`]: records to standard output, files and sockets
+//!
+//! **Runtime services**, beside the frame path
+//!
+//! - [`telemetry`]: sensors of the board, in [`units`]
+//! - [`budget`]: what the board can afford, from readings and limits
+//! - [`trace`]: records every decision, replays and verifies it
+//! - [`observe`]: counters, status, metrics and summary, in the words of [`vocabulary`]
+//! - [`control`]: the control socket and the metrics port
+//! - [`service`]: systemd, watchdog, signals, the log; [`events`] names the log's events
+//! - [`config`]: the configuration file, checked and resolved
+//! - `daemon`: starts, wires, reloads and stops all of this
+//!
+//! **Offline tools**
+//!
+//! - [`lab`]: profile, train, evaluate; writes the files under `calibration/`
+//! - [`simulate`]: a board without a board, to drive the budget over
+//! - [`ground_truth`]: labels of photos, and answers held against them
+//! - [`cli`] parses the command line, [`command`] does what it says, `print` writes to the terminal
+//!
+//! **Below all of them**: [`stats`], [`error`], [`limits`] (of the process), [`socket`], `files` (bounded reads, whole writes),
+//! `numbered` (`path.1`, `path.2`), [`versioned`] (small files of our own), `escape` (text from outside made safe to print).
+//!
+//! Modules depend downwards only; tests/layers.rs holds the order and fails on an upward `use crate::`.
 
-// They panic when nobody can take what they print; see `command::print`.
+// They panic when nobody can take what they print; see `print`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod budget;
@@ -25,6 +46,7 @@ pub mod events;
 pub mod features;
 mod files;
 pub mod frame;
+pub mod ground_truth;
 pub mod lab;
 pub mod limits;
 pub mod mailbox;
@@ -33,6 +55,7 @@ pub mod observe;
 pub mod pipeline;
 pub mod policy;
 pub mod premodel;
+mod print;
 pub mod report;
 pub mod service;
 pub mod simulate;
@@ -44,6 +67,8 @@ pub mod telemetry;
 pub mod trace;
 pub mod units;
 pub mod versioned;
+pub mod vocabulary;
 
 pub mod cli;
 pub mod command;
+mod daemon;

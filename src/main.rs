@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use squint::cli::{self, Cli};
-use squint::service;
+use squint::cli::Cli;
+use squint::{command, service};
 
 /// Counts what Squint itself allocates, for `squint bench`; the libraries in C are not seen by it.
 #[global_allocator]
@@ -28,10 +28,10 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(usage) => return ExitCode::from(cli::refuse(&usage)),
+        Err(usage) => return ExitCode::from(command::refuse(&usage)),
     };
     service::start_log(cli.log);
-    let outcome = cli::run(cli, started);
+    let outcome = command::run(cli, started);
     log::logger().flush();
-    ExitCode::from(cli::end(outcome))
+    ExitCode::from(command::end(outcome))
 }

@@ -20,10 +20,7 @@ use crate::stats::Histogram;
 
 pub use board::{BoardState, BudgetState, RailState, ZoneState};
 pub use counted::{Buckets, Count, Counted, EngineCount, LIMITS, Looks};
-pub use state::{
-    CameraPhase, CameraState, EngineHealth, EngineState, Mode, Phase, PolicyState, Reload, Reloads, STATE_VERSION, SinkState,
-    State, ThreadState,
-};
+pub use state::{CameraState, EngineState, PolicyState, Reload, Reloads, STATE_VERSION, SinkState, State, ThreadState};
 pub use summary::{Accuracy, EngineSummary, Facts, Named, Part, Quantiles, SUMMARY_VERSION, SinkSummary, Summary};
 pub use watch::{Reading, Watch};
 
@@ -71,7 +68,7 @@ pub struct Counters {
     cameras: Vec<(Arc<str>, Tally)>,
     engines: Vec<Arc<str>>,
     /// The engines of the last report: a reload may bring others, or the same in another order.
-    crew: Arc<[Arc<str>]>,
+    engine_set: Arc<[Arc<str>]>,
     /// Where each of them stands in `engines`.
     places: Vec<usize>,
 }
@@ -102,13 +99,13 @@ struct EngineTally {
 impl Clone for Counters {
     fn clone(&self) -> Self {
         let (all, cameras, engines) = (self.all.clone(), self.cameras.clone(), self.engines.clone());
-        Self { all, cameras, engines, crew: Arc::clone(&self.crew), places: self.places.clone() }
+        Self { all, cameras, engines, engine_set: Arc::clone(&self.engine_set), places: self.places.clone() }
     }
 
     fn clone_from(&mut self, source: &Self) {
         self.all.clone_from(&source.all);
         self.engines.clone_from(&source.engines);
-        self.crew.clone_from(&source.crew);
+        self.engine_set.clone_from(&source.engine_set);
         self.places.clone_from(&source.places);
         self.cameras.truncate(source.cameras.len());
         for ((name, tally), (new_name, new_tally)) in self.cameras.iter_mut().zip(&source.cameras) {
@@ -150,12 +147,12 @@ impl Counters {
     pub fn new(cameras: &[Arc<str>], engines: &[Arc<str>]) -> Self {
         let empty = Tally::new(engines.len());
         let cameras = cameras.iter().map(|name| (name.clone(), empty.clone())).collect();
-        Self { all: empty, cameras, engines: engines.to_vec(), crew: engines.into(), places: (0..engines.len()).collect() }
+        Self { all: empty, cameras, engines: engines.to_vec(), engine_set: engines.into(), places: (0..engines.len()).collect() }
     }
 
     /// Counts a report that went out. Its `drops` are not counted here, see [`Counters::note_drop`].
     pub fn note(&mut self, report: &Report) {
-        if !Arc::ptr_eq(&self.crew, &report.engines) && self.crew != report.engines {
+        if !Arc::ptr_eq(&self.engine_set, &report.engines) && self.engine_set != report.engines {
             self.meet(&report.engines);
         }
         self.all.note(report, &self.places);
@@ -180,16 +177,16 @@ impl Counters {
         std::iter::once(&self.all).chain(self.cameras.iter().map(|(_, tally)| tally)).map(|tally| tally.outcomes.iter().sum())
     }
 
-    fn meet(&mut self, crew: &Arc<[Arc<str>]>) {
+    fn meet(&mut self, engine_set: &Arc<[Arc<str>]>) {
         self.places.clear();
-        for id in crew.iter() {
+        for id in engine_set.iter() {
             let place = self.engines.iter().position(|known| known == id);
             self.places.push(place.unwrap_or(self.engines.len()));
             if place.is_none() {
                 self.engines.push(Arc::clone(id));
             }
         }
-        self.crew = Arc::clone(crew);
+        self.engine_set = Arc::clone(engine_set);
         for tally in self.cameras.iter_mut().map(|(_, tally)| tally).chain([&mut self.all]) {
             tally.engines.resize_with(self.engines.len(), EngineTally::default);
         }
@@ -228,7 +225,7 @@ impl Tally {
         self.in_time += u64::from(!report.late && matches!(report.outcome, Outcome::Answered | Outcome::Reused));
         self.declined +=
             u64::from(report.outcome == Outcome::Abstained && matches!(report.verdict.code, Code::Abstained | Code::Paused));
-        let steps = &report.journey.steps;
+        let steps = &report.attempts.steps;
         // A step taken because the one before it failed is a replacement, not a second look.
         self.escalated += u64::from(steps.iter().skip(1).any(|step| step.why.code != Code::EngineFailed));
         let (mut preprocess, mut run) = (Duration::ZERO, Duration::ZERO);
@@ -245,7 +242,7 @@ impl Tally {
                 engine.failed += 1;
             }
         }
-        let looked = report.journey.answers() > 0;
+        let looked = report.attempts.answers() > 0;
         for stage in Stage::ALL {
             let time = match stage {
                 Stage::Wait => report.times.wait,

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::budget::Grant;
 use crate::engine::{EngineIdx, Labels};
 use crate::features::Features;
-use crate::policy::{Grant, Journey, Reason};
+use crate::policy::{Attempts, Reason};
 
 /// Version of the record schema, see docs/records.md.
 pub const RECORD_VERSION: u32 = 1;
@@ -139,7 +140,7 @@ pub struct Report {
     /// What was measured on it.
     pub features: Features,
     /// Whom it was shown to; its `answer` is the final one.
-    pub journey: Journey,
+    pub attempts: Attempts,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it ended so.

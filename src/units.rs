@@ -36,3 +36,8 @@ unit!(
     /// Clock, millions a second.
     Megahertz f32 "MHz"
 );
+
+/// How long something took, in ms for people.
+pub fn millis(time: std::time::Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}

@@ -19,7 +19,7 @@ use fakes::{Act, CLASSES, FakeLook};
 use squint::engine::{EngineIdx, Label, Labels};
 use squint::frame::{CameraId, Framing};
 use squint::pipeline::clock::{MachineClock, Stop};
-use squint::pipeline::{self, CameraSetup, Crew, Listener, Tuning};
+use squint::pipeline::{self, CameraSetup, EngineSet, ReportHandler, Tuning};
 use squint::policy::confidence::{Confidence, Score, Stage};
 use squint::policy::{Plan, Policy};
 use squint::report::Report;
@@ -53,19 +53,19 @@ struct Ear {
     told: u64,
 }
 
-impl Listener for Ear {
-    fn hear(&mut self, _: &Report) {
+impl ReportHandler for Ear {
+    fn on_report(&mut self, _: &Report) {
         self.told += 1;
     }
 }
 
-fn crew() -> Crew {
+fn engine_set() -> EngineSet {
     let stages = [Stage { engine: EngineIdx(0), accept_above: None, chance: None }].into_iter().collect();
     let policy = Policy::new("test", Plan::Confidence(Confidence { stages, average: false, score: Score::MaxSoftmax }));
     let class = |class| Label { key: String::new(), name: format!("class {class}") };
     let look = FakeLook::boxed(Duration::ZERO, &Arc::default(), |_| Act::Answer(1, 0.9));
     let loader: pipeline::Loader = Box::new(move || Ok(look));
-    Crew {
+    EngineSet {
         policy,
         engines: vec![("fake".into(), loader)],
         labels: Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() }),
@@ -115,7 +115,7 @@ fn lose() {
     let (sender, measured) = crossbeam_channel::unbounded();
     let camera = lossy(&stop, sender);
     let (tally, broken) =
-        pipeline::run_out(crew(), vec![camera], Ear::default(), 16, Arc::new(MachineClock), &stop, begun).unwrap();
+        pipeline::run_out(engine_set(), vec![camera], Ear::default(), 16, Arc::new(MachineClock), &stop, begun).unwrap();
     assert!(broken.is_none(), "{broken:?}");
     let (_, offered, drops) = &tally.cameras[0];
     assert_eq!(*offered, tally.listener.told + drops.total(), "the law of frames, {drops:?}");

@@ -15,7 +15,7 @@ use squint::units::{Celsius, Milliwatts};
 use squint_cli::*;
 
 /// Two engines of which nobody doubts which is the cheaper one, however busy the machine.
-const CREW: [&str; 2] = ["lite0-128-int8", "lite2-260-f32"];
+const ENGINE_SET: [&str; 2] = ["lite0-128-int8", "lite2-260-f32"];
 
 /// A board with one rail and one zone that read the same for a minute.
 fn board(folder: &Path, mw: Option<f32>, celsius: Option<f32>) {
@@ -49,7 +49,7 @@ fn board(folder: &Path, mw: Option<f32>, celsius: Option<f32>) {
 /// Twelve seconds of a camera under this `[budget]`; what was said, and the records.
 fn run(folder: &Path, budget: &str) -> (Told, Vec<Value>) {
     let policy = folder.join("tested.policy.toml");
-    let [small, large] = CREW;
+    let [small, large] = ENGINE_SET;
     let text = format!(
         "format = 1\nname = \"tested\"\nkind = \"confidence\"\n[engines]\n{small} = \"any\"\n{large} = \"any\"\n[confidence]\n\
          score = \"max-softmax\"\n[[confidence.stages]]\nengine = \"{small}\"\naccept-above = 0.99\n[[confidence.stages]]\n\
@@ -96,8 +96,8 @@ fn a_cap_that_the_board_exceeds_leaves_the_cheapest_engine_and_fewer_frames_and_
         let asked = |record: &&Value| record["engines"].as_array().unwrap().iter().any(|step| step["id"] == engine);
         last.iter().filter(asked).count()
     };
-    assert_eq!(looked(CREW[1]), 0, "the larger engine rests\n{}\n{:?}", told.err, last.first());
-    let small = looked(CREW[0]);
+    assert_eq!(looked(ENGINE_SET[1]), 0, "the larger engine rests\n{}\n{:?}", told.err, last.first());
+    let small = looked(ENGINE_SET[0]);
     assert!(small > 0 && small < last.len(), "the least rate is kept, and no more: {small} of {} frames\n{}", last.len(), told.err);
 }
 
@@ -121,7 +121,7 @@ fn a_cap_on_a_board_without_a_reading_asks_for_no_more_than_the_cheapest_engine(
     let told = told.ends(0);
     assert!(told.err.contains("a reading that a limit needs is gone"), "{}", told.err);
     let last = &records[records.len() / 2..];
-    assert!(last.iter().all(|record| record["engines"].as_array().unwrap().iter().all(|step| step["id"] == CREW[0])));
+    assert!(last.iter().all(|record| record["engines"].as_array().unwrap().iter().all(|step| step["id"] == ENGINE_SET[0])));
 }
 
 #[test]

@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 
 use squint::config::Control;
 use squint::control::{ControlError, Server};
-use squint::observe::{Phase, State};
+use squint::observe::State;
 use squint::pipeline::clock::Stop;
+use squint::vocabulary::Phase;
 use steering::Fake;
 use tempfile::TempDir;
 

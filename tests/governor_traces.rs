@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use squint::budget::{Ability, Costs, Governor, Limits, Look, PowerCap, Prior, Standing, Tally};
+use squint::budget::{Ability, Costs, Governor, Grants, Limits, Look, PowerCap, Prior, Usage};
 use squint::engine::EngineIdx;
 use squint::telemetry::{Inventory, Rail, Sample, Zone};
 use squint::units::{Celsius, Millijoules, Milliwatts};
@@ -46,18 +46,18 @@ struct Desk {
 }
 
 impl Desk {
-    fn work(&mut self, standing: &Standing, fps: f64) -> Tally {
-        let mut tally = Tally::default();
-        self.owed += STEP_S / standing.interval.as_secs_f64().max(1.0 / fps);
+    fn work(&mut self, grants: &Grants, fps: f64) -> Usage {
+        let mut usage = Usage::default();
+        self.owed += STEP_S / grants.interval.as_secs_f64().max(1.0 / fps);
         while self.owed >= 1.0 {
             (self.owed, self.frame) = (self.owed - 1.0, self.frame + 1);
-            tally.frames += 1;
-            let Some(at) = (0..TIMES_MS.len()).rev().find(|at| standing.admits(EngineIdx(*at as u8), self.frame)) else { continue };
+            usage.frames += 1;
+            let Some(at) = (0..TIMES_MS.len()).rev().find(|at| grants.admits(EngineIdx(*at as u8), self.frame)) else { continue };
             self.costs.look(&Look { engine: EngineIdx(at as u8), time: ms(TIMES_MS[at]), crowded: false });
-            tally.looks[at] += 1;
-            tally.busy[at] += ms(TIMES_MS[at]);
+            usage.looks[at] += 1;
+            usage.busy[at] += ms(TIMES_MS[at]);
         }
-        tally
+        usage
     }
 }
 
@@ -77,10 +77,10 @@ fn follow(path: &Path) {
     };
     let priors =
         TIMES_MS.map(|time| Some(Prior { p50: ms(time), p95: ms(time + 1), energy: Some(Millijoules(8.0 * time as f64)) }));
-    let crew =
+    let engine_set =
         [(0, 0.5), (1, 0.7), (2, 0.8)].map(|(engine, accuracy)| Ability { engine: EngineIdx(engine), accuracy: Some(accuracy) });
     let mut desk = Desk { costs: Costs::new(&priors), frame: 0, owed: 0.0 };
-    let mut governor = Governor::new(limits(&text), &inventory, &crew, 1, &desk.costs);
+    let mut governor = Governor::new(limits(&text), &inventory, &engine_set, 1, &desk.costs);
 
     let (mut at_s, mut was) = (0.0, [None, None]);
     let mut rows = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
@@ -99,19 +99,19 @@ fn follow(path: &Path) {
             let share = (at_s - from_s) / (until_s - from_s);
             let [power, zone] =
                 [0, 1].map(|which| goal[which].map(|goal| was[which].map_or(goal, |was: f64| was + (goal - was) * share)));
-            let tally = desk.work(&governor.standing(), fps);
+            let usage = desk.work(&governor.grants(), fps);
             let mut sample = Sample { throttling, over_current, ..Sample::default() };
             sample.rails.push(power.map(|power| Milliwatts(power as f32)));
             sample.temperatures.push(zone.map(|zone| Celsius((zone * 2.0).round() as f32 / 2.0)));
             let now = Duration::from_secs_f64(at_s);
-            desk.costs.step(now, &sample, governor.rail(), &tally);
-            governor.step(now, &sample, &tally, &desk.costs);
+            desk.costs.step(now, &sample, governor.rail(), &usage);
+            governor.step(now, &sample, &usage, &desk.costs);
         }
         was = [goal[0].or(was[0]), goal[1].or(was[1])];
-        let standing = governor.standing();
-        let got = (governor.level().floor(), standing.because.why.name());
+        let grants = governor.grants();
+        let got = (governor.level().floor(), grants.because.why.name());
         let wanted = (line[6].parse::<f64>().expect("rung"), &line[7]);
-        assert_eq!(got, wanted, "{}, row {}, after {at_s} s at level {}: {standing:?}", path.display(), row + 1, governor.level());
+        assert_eq!(got, wanted, "{}, row {}, after {at_s} s at level {}: {grants:?}", path.display(), row + 1, governor.level());
     }
 }
 

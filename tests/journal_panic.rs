@@ -4,10 +4,9 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use squint::events;
-use squint::service;
 use squint::service::journal::Journal;
 use squint::service::logger::{FLUSH_LIMIT, Logger, Outlet};
+use squint::{events, service};
 
 #[test]
 fn a_panic_is_told_with_its_thread_and_place_and_the_thread_waits_for_that() {

@@ -66,9 +66,9 @@ fn another_engine_after_a_failure_is_no_escalation() {
     assert_eq!(counters.summary(&facts(1)).all.escalated, 0);
     counters.note(&reports::answered());
     let mut both = reports::answered();
-    both.journey.steps[0] = reports::failed_step(0, reports::why(Code::Entry, None, None));
-    both.journey.steps[1].why = reports::why(Code::EngineFailed, None, None);
-    both.journey.steps.push(reports::step(2, reports::why(Code::Unsure, Some(0.1), Some(0.2)), 9000, 0.9));
+    both.attempts.steps[0] = reports::failed_step(0, reports::why(Code::Entry, None, None));
+    both.attempts.steps[1].why = reports::why(Code::EngineFailed, None, None);
+    both.attempts.steps.push(reports::step(2, reports::why(Code::Unsure, Some(0.1), Some(0.2)), 9000, 0.9));
     counters.note(&both);
     assert_eq!(counters.summary(&facts(1)).all.escalated, 2);
 }

@@ -15,7 +15,7 @@ use squint::engine::{EngineIdx, Label, Labels};
 use squint::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
 use squint::observe::Counters;
 use squint::pipeline::clock::{MachineClock, Stop};
-use squint::pipeline::{self, CameraSetup, Crew, Listener, Opener, Tuning};
+use squint::pipeline::{self, CameraSetup, EngineSet, Opener, ReportHandler, Tuning};
 use squint::policy::confidence::{Confidence, Score, Stage};
 use squint::policy::{Plan, Policy, Reuse};
 use squint::report::Report;
@@ -111,13 +111,13 @@ struct Reader {
     stop: Stop,
 }
 
-impl Listener for Reader {
-    fn hear(&mut self, report: &Report) {
+impl ReportHandler for Reader {
+    fn on_report(&mut self, report: &Report) {
         self.counters.note(report);
         self.record.clear();
         write_record(report, &mut self.record);
         self.heard += 1;
-        self.escalated += u64::from(report.journey.steps.len() > 1);
+        self.escalated += u64::from(report.attempts.steps.len() > 1);
         self.dropped += report.drops.total();
         if self.heard == WARM {
             self.first = allocations();
@@ -157,9 +157,9 @@ fn run(cameras: Vec<CameraSetup>, counted: u64) -> Reader {
         last: 0,
         stop: stop.clone(),
     };
-    let crew = Crew { policy, engines, labels, deadline: pipeline::ENGINE_DEADLINE, budget: None };
+    let engine_set = EngineSet { policy, engines, labels, deadline: pipeline::ENGINE_DEADLINE, budget: None };
     let (clock, begun) = (Arc::new(MachineClock), Instant::now());
-    let (tally, broken) = pipeline::run_out(crew, cameras, reader, 16, clock, &stop, begun).expect("the pipeline runs");
+    let (tally, broken) = pipeline::run_out(engine_set, cameras, reader, 16, clock, &stop, begun).expect("the pipeline runs");
     assert!(broken.is_none(), "{broken:?}");
     let reader = tally.listener;
     assert!(reader.heard >= WARM + counted && reader.escalated > counted / 10, "every path is taken");

@@ -1,4 +1,4 @@
-//! How many frames of a camera can be under way: as many as its jobs, which a reload to a larger crew makes more of.
+//! How many frames of a camera can be under way: as many as its jobs, which a reload to a larger engine set makes more of.
 
 #![allow(clippy::unwrap_used)] // also in functions beside the tests
 
@@ -14,7 +14,7 @@ use fakes::{Act, CLASSES, FakeLook};
 use squint::engine::{EngineIdx, Label, Labels};
 use squint::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
 use squint::pipeline::clock::{MachineClock, Stop};
-use squint::pipeline::{self, CameraSetup, Crew, Listener, Surroundings, Tuning};
+use squint::pipeline::{self, CameraSetup, EngineSet, ReportHandler, Surroundings, Tuning};
 use squint::policy::confidence::{Confidence, Score, Stage};
 use squint::policy::{Plan, Policy};
 use squint::report::{DropReason, Report};
@@ -33,8 +33,8 @@ fn eventually(mut done: impl FnMut() -> bool) {
 /// Holds the first report until it is told to let go.
 struct Mute(Arc<AtomicBool>);
 
-impl Listener for Mute {
-    fn hear(&mut self, _: &Report) {
+impl ReportHandler for Mute {
+    fn on_report(&mut self, _: &Report) {
         while !self.0.load(Ordering::SeqCst) {
             std::thread::sleep(MS(1));
         }
@@ -74,7 +74,7 @@ impl FrameSource for OnDemand {
 }
 
 /// Engines that are asked one after the other; all are unsure, and from the second on they do not come back before `free`.
-fn chain(count: u8, first: &Arc<AtomicU64>, free: &Arc<AtomicBool>) -> Crew {
+fn chain(count: u8, first: &Arc<AtomicU64>, free: &Arc<AtomicBool>) -> EngineSet {
     let engine = |index: u8| {
         let free = Arc::clone(free);
         let looks = if index == 0 { Arc::clone(first) } else { Arc::default() };
@@ -90,7 +90,7 @@ fn chain(count: u8, first: &Arc<AtomicU64>, free: &Arc<AtomicBool>) -> Crew {
     let stage = |index| Stage { engine: EngineIdx(index), accept_above: (index + 1 < count).then_some(0.9), chance: None };
     let plan = Confidence { stages: (0..count).map(stage).collect(), average: false, score: Score::MaxSoftmax };
     let classes = (0..CLASSES).map(|class| Label { key: String::new(), name: format!("class {class}") }).collect();
-    Crew {
+    EngineSet {
         policy: Policy::new("chain", Plan::Confidence(plan)),
         engines: (0..count).map(engine).collect(),
         labels: Arc::new(Labels { classes, sha256: "0".into() }),
@@ -99,15 +99,15 @@ fn chain(count: u8, first: &Arc<AtomicU64>, free: &Arc<AtomicBool>) -> Crew {
     }
 }
 
-/// Frames that a camera can have under way with four engines and a listener that takes nothing, if the first crew has `begin` engines.
+/// Frames that a camera can have under way with four engines and a listener that takes nothing, if the first engine set has `begin` engines.
 fn under_way(begin: u8) -> u64 {
     let (stop, looks, free) = (Stop::new(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     let surroundings = Surroundings {
         clock: Arc::new(MachineClock),
         stop: stop.clone(),
         started: Instant::now(),
-        vitals: Arc::default(),
-        gauge: None,
+        liveness: Arc::default(),
+        sampler: None,
     };
     let (asked, over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     let source = (Arc::clone(&asked), Arc::clone(&over));
@@ -128,7 +128,7 @@ fn under_way(begin: u8) -> u64 {
     let begun = chain(begin, &looks, &free);
     let (running, remote) = pipeline::start(begun, vec![camera], Mute(Arc::clone(&free)), 1, surroundings).expect("it starts");
     if begin < 4 {
-        remote.relieve(chain(4, &looks, &free)).expect("it takes over");
+        remote.swap_engines(chain(4, &looks, &free)).expect("it takes over");
     }
     let busy = || remote.cameras()[0].drops.get(DropReason::Busy);
     let mut frames = 0;
@@ -140,12 +140,12 @@ fn under_way(begin: u8) -> u64 {
     }
     free.store(true, Ordering::SeqCst);
     over.store(true, Ordering::SeqCst);
-    let (_, broken) = running.see_out().expect("it ends");
+    let (_, broken) = running.run_to_end().expect("it ends");
     assert!(broken.is_none(), "{broken:?}");
     frames - 1
 }
 
 #[test]
-fn after_a_reload_to_a_larger_crew_a_camera_has_as_many_jobs_as_if_it_had_begun_with_it() {
+fn after_a_reload_to_a_larger_engine_set_a_camera_has_as_many_jobs_as_if_it_had_begun_with_it() {
     assert_eq!(under_way(1), under_way(4));
 }

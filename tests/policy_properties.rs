@@ -14,7 +14,7 @@ use squint::policy::confidence::{Confidence, Score, Stage};
 use squint::policy::hybrid::{Hybrid, MAX_POOL, Member, State, entry_width};
 use squint::policy::random::Mix;
 use squint::policy::{
-    Allowance, Choice, Code, Journey, LastAnswer, MAX_STEPS, Past, Plan, Policy, Reason, Reuse, Situation, Step, Terms, Verdict,
+    Allowance, Attempts, Choice, Code, LastAnswer, MAX_STEPS, Past, Plan, Policy, Reason, Reuse, Situation, Step, Terms, Verdict,
     after, first,
 };
 use squint::premodel::{Premodel, Scale};
@@ -168,15 +168,15 @@ fn walk(
     mut engine: EngineIdx,
     mut why: Reason,
 ) -> Result<(), TestCaseError> {
-    let mut journey = Journey::default();
+    let mut attempts = Attempts::default();
     let mut moment = &moments[0];
     loop {
         check_reason(&why)?;
         check_asked(engine, policy, moment)?;
-        prop_assert!(!journey.asked(engine), "{:?} was asked before", engine);
-        prop_assert!(journey.answers() == 0 || moment.covers(engine), "with an answer in hand the 95th percentile counts");
-        let answer = answers[journey.steps.len()];
-        journey.steps.push(Step {
+        prop_assert!(!attempts.asked(engine), "{:?} was asked before", engine);
+        prop_assert!(attempts.answers() == 0 || moment.covers(engine), "with an answer in hand the 95th percentile counts");
+        let answer = answers[attempts.steps.len()];
+        attempts.steps.push(Step {
             engine,
             why,
             answered: answer.is_some(),
@@ -188,22 +188,22 @@ fn walk(
         });
         if let Some((probability, margin)) = answer {
             let top = [Top { class: 0, probability }; squint::engine::KEPT];
-            journey.answer = Answer { probabilities: vec![], top, ranked: 1, margin, entropy: 0.0 };
+            attempts.answer = Answer { probabilities: vec![], top, ranked: 1, margin, entropy: 0.0 };
         }
-        moment = &moments[journey.steps.len()];
-        let verdict = after(policy, &journey, moment);
-        prop_assert_eq!(verdict, after(policy, &journey, moment));
+        moment = &moments[attempts.steps.len()];
+        let verdict = after(policy, &attempts, moment);
+        prop_assert_eq!(verdict, after(policy, &attempts, moment));
         match verdict {
             Verdict::Escalate(next, reason) => {
-                prop_assert!(journey.steps.len() < MAX_STEPS);
+                prop_assert!(attempts.steps.len() < MAX_STEPS);
                 (engine, why) = (next, reason);
             }
             Verdict::Accept(reason) => {
-                prop_assert!(journey.answers() > 0, "there is nothing to accept");
+                prop_assert!(attempts.answers() > 0, "there is nothing to accept");
                 return check_reason(&reason);
             }
             Verdict::Abstain(reason) => {
-                prop_assert_eq!(journey.answers(), 0, "an answer was there");
+                prop_assert_eq!(attempts.answers(), 0, "an answer was there");
                 return check_reason(&reason);
             }
         }

@@ -128,8 +128,8 @@ fn numbers_that_are_not_finite_are_left_out_of_a_record() {
         let mut report = reports::answered();
         report.features.values[3] = bad;
         report.verdict = reports::why(Code::Sure, Some(bad), Some(bad));
-        report.journey.answer.top[1].probability = bad;
-        let step = &mut report.journey.steps[0];
+        report.attempts.answer.top[1].probability = bad;
+        let step = &mut report.attempts.steps[0];
         (step.margin, step.entropy, step.top.probability, step.why.value) = (bad, bad, bad, Some(bad));
         let mut buffer = Vec::new();
         write_record_with_features(&report, &mut buffer);
@@ -173,7 +173,7 @@ fn a_report_with_indexes_out_of_range_still_makes_a_record() {
     let mut report = reports::answered();
     report.labels = reports::labels(&[]);
     report.engines = [].into();
-    report.journey.answer.ranked = 99;
+    report.attempts.answer.ranked = 99;
     let record = parsed(&report);
     assert_eq!(record["top"].as_array().unwrap().len(), 5);
     assert_eq!(record["engines"][0]["id"], "?");

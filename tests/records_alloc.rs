@@ -8,14 +8,14 @@ mod reports;
 use allocations::allocations;
 use squint::observe::Counters;
 use squint::report::DropReason;
-use squint::sink::{Aside, Publisher, StdoutJson, write_record, write_record_with_features};
+use squint::sink::{AsyncStdout, Publisher, StdoutJson, write_record, write_record_with_features};
 
 #[test]
 fn a_record_allocates_nothing_once_the_buffer_is_warm() {
     let mut reports = reports::every_kind();
     reports.push(reports::held());
     reports[0].camera = "quoted \" name \n".into();
-    reports[0].journey.answer.top[0].probability = f32::NAN;
+    reports[0].attempts.answer.top[0].probability = f32::NAN;
     let mut buffer = Vec::new();
     let mut render = || {
         for report in &reports {
@@ -45,7 +45,7 @@ fn counting_allocates_nothing_for_known_cameras_and_engines() {
 #[test]
 fn standard_output_of_a_live_run_allocates_nothing_per_record() {
     let reports = reports::every_kind();
-    let json = Aside::new(std::io::sink(), |entrance| Box::new(StdoutJson::new(entrance, true))).expect("a thread");
+    let json = AsyncStdout::new(std::io::sink(), |writer| Box::new(StdoutJson::new(writer, true))).expect("a thread");
     let mut publisher = Publisher::with(vec![Box::new(json)], false);
     let mut publish = || reports.iter().for_each(|report| publisher.publish(report).expect("somebody reads"));
     publish();

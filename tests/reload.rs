@@ -1,4 +1,4 @@
-//! Another crew on duty, a thousand times, while frames come: none is lost, nothing is left behind. Engines are fakes; that real ones
+//! Another engine set in force, a thousand times, while frames come: none is lost, nothing is left behind. Engines are fakes; that real ones
 //! can be loaded and dropped as often is for the soak to show.
 
 #![allow(clippy::unwrap_used)] // also in functions beside the tests
@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
 use squint::engine::{EngineError, EngineIdx, Label, Labels, Look};
 use squint::frame::Framing;
-use squint::observe::{EngineHealth, Mode};
 use squint::pipeline::clock::{MachineClock, Stop};
-use squint::pipeline::{self, CameraSetup, Crew, Listener, PipelineError, Remote, Surroundings, Tuning};
+use squint::pipeline::{self, CameraSetup, EngineSet, PipelineError, Remote, ReportHandler, Surroundings, Tuning};
 use squint::policy::{Plan, Policy};
 use squint::report::{DropReason, Outcome, Report};
+use squint::vocabulary::{EngineHealth, Mode};
 
 #[global_allocator]
 static ALLOCATOR: &stats_alloc::StatsAlloc<System> = &stats_alloc::INSTRUMENTED_SYSTEM;
@@ -37,8 +37,8 @@ struct Ear {
     at: Option<Instant>,
 }
 
-impl Listener for Ear {
-    fn hear(&mut self, report: &Report) {
+impl ReportHandler for Ear {
+    fn on_report(&mut self, report: &Report) {
         self.heard.fetch_add(1, Ordering::SeqCst);
         self.answered += u64::from(report.outcome == Outcome::Answered);
         self.last = Some(Arc::clone(&report.engines));
@@ -48,10 +48,10 @@ impl Listener for Ear {
     }
 }
 
-fn crew(name: &str, look: Box<dyn Look>) -> Crew {
+fn engine_set(name: &str, look: Box<dyn Look>) -> EngineSet {
     let classes = (0..CLASSES).map(|class| Label { key: String::new(), name: format!("class {class}") }).collect();
     let loader: pipeline::Loader = Box::new(move || Ok(look));
-    Crew {
+    EngineSet {
         policy: Policy::new(name, Plan::Fixed { engine: EngineIdx(0), fallback: None }),
         engines: vec![(name.into(), loader)],
         labels: Arc::new(Labels { classes, sha256: "0".into() }),
@@ -85,17 +85,17 @@ fn beside(act: impl FnOnce(&Remote, &AtomicU64)) -> Ear {
         clock: Arc::new(MachineClock),
         stop: stop.clone(),
         started: Instant::now(),
-        vitals: Arc::default(),
-        gauge: None,
+        liveness: Arc::default(),
+        sampler: None,
     };
     let cameras = vec![camera("live", false, MS(2)), camera("every", true, MS(1))];
     let ear = Ear::default();
     let heard = Arc::clone(&ear.heard);
-    let (running, remote) = pipeline::start(crew("first", steady()), cameras, ear, 64, surroundings).expect("it starts");
+    let (running, remote) = pipeline::start(engine_set("first", steady()), cameras, ear, 64, surroundings).expect("it starts");
     eventually(|| heard.load(Ordering::SeqCst) > 20);
     act(&remote, &heard);
     stop.stop();
-    let (tally, broken) = running.see_out().expect("it ends");
+    let (tally, broken) = running.run_to_end().expect("it ends");
     assert!(broken.is_none(), "{broken:?}");
     let told: u64 = tally.cameras.iter().map(|(_, offered, drops)| offered - drops.total()).sum();
     assert_eq!(told, heard.load(Ordering::SeqCst), "offered = reported + dropped: {:?}", tally.cameras);
@@ -124,12 +124,12 @@ fn threads() -> usize {
 
 /// One test: the heap and the threads are those of the whole process.
 #[test]
-fn a_crew_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
+fn a_engine_set_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
     let ear = beside(|remote, heard| {
         let mut early = (0, 0);
         for round in 0..1000 {
             let before = heard.load(Ordering::SeqCst);
-            remote.relieve(crew(&format!("engine {}", round % 7), steady())).expect("it takes over");
+            remote.swap_engines(engine_set(&format!("engine {}", round % 7), steady())).expect("it takes over");
             if round == 200 {
                 early = (in_use(), threads());
             }
@@ -138,7 +138,7 @@ fn a_crew_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
             }
         }
         let last = heard.load(Ordering::SeqCst);
-        eventually(|| heard.load(Ordering::SeqCst) > last + 20); // the last crew has its say
+        eventually(|| heard.load(Ordering::SeqCst) > last + 20); // the last engine set has its say
         let late = (in_use(), threads());
         assert!((late.0 - early.0).abs() < 64 * 1024, "the heap grew from {} to {} bytes", early.0, late.0);
         assert!(late.1 <= early.1, "threads: {} and then {}", early.1, late.1);
@@ -147,13 +147,13 @@ fn a_crew_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
 
     let ear = beside(|remote, heard| {
         // One that cannot be loaded, one that fails at its first look, and one that panics there.
-        let mut broken = crew("broken", steady());
+        let mut broken = engine_set("broken", steady());
         broken.engines[0].1 =
             Box::new(|| Err(EngineError::Model { id: "b".into(), path: "b.onnx".into(), reason: "cut off".into() }));
-        assert!(matches!(remote.relieve(broken), Err(PipelineError::Engine(error)) if error.to_string().contains("cut off")));
+        assert!(matches!(remote.swap_engines(broken), Err(PipelineError::Engine(error)) if error.to_string().contains("cut off")));
         for act in [Act::Fail, Act::Panic] {
             let look = Box::new(FakeLook::new(MS(0), &Arc::default(), move |_| act));
-            assert!(remote.relieve(crew("cold", look)).is_err(), "{act:?} in the warm-up");
+            assert!(remote.swap_engines(engine_set("cold", look)).is_err(), "{act:?} in the warm-up");
         }
         let before = heard.load(Ordering::SeqCst);
         eventually(|| heard.load(Ordering::SeqCst) > before + 20);
@@ -171,7 +171,7 @@ fn a_crew_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
     assert_eq!(ear.last.as_deref(), Some(&["first".into()][..]));
     assert!(ear.answered > 40 && ear.answered < ear.heard.load(Ordering::SeqCst), "paused frames are not answered");
 
-    // An engine that gets stuck does not keep the next crew from its work.
+    // An engine that gets stuck does not keep the next engine set from its work.
     let free = Arc::new(AtomicBool::new(false));
     let let_go = Arc::clone(&free);
     let hung = FakeLook::boxed(MS(0), &Arc::default(), move |number| {
@@ -181,18 +181,18 @@ fn a_crew_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
         Act::Answer(2, 0.9)
     });
     beside(|remote, heard| {
-        let mut crew = crew("hung", hung);
-        crew.deadline = MS(50);
-        remote.relieve(crew).expect("its warm-up goes well");
+        let mut engine_set = engine_set("hung", hung);
+        engine_set.deadline = MS(50);
+        remote.swap_engines(engine_set).expect("its warm-up goes well");
         eventually(|| remote.engines().is_some_and(|(_, engines)| engines[0].health == EngineHealth::Stuck));
         let waiting = Arc::clone(&free);
-        // The old crew is waited for, but not for ever; here it returns while it is.
+        // The old engine set is waited for, but not for ever; here it returns while it is.
         std::thread::spawn(move || {
             std::thread::sleep(MS(100));
             waiting.store(true, Ordering::SeqCst);
         });
         let before = heard.load(Ordering::SeqCst);
-        remote.relieve(self::crew("next", steady())).expect("it takes over");
+        remote.swap_engines(self::engine_set("next", steady())).expect("it takes over");
         eventually(|| heard.load(Ordering::SeqCst) > before + 20);
         assert!(remote.engines().is_some_and(|(_, engines)| &*engines[0].id == "next"));
     });

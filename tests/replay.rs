@@ -127,9 +127,9 @@ fn a_run_that_begins_with_what_was_kept_and_is_reloaded_midway_is_decided_again_
     daemon.ends_within(SOON).ends(0);
 
     let lines = std::fs::read_to_string(&trace).unwrap();
-    let crews: Vec<&str> = lines.lines().filter(|line| line.starts_with("{\"crew\"")).collect();
-    assert_eq!(crews.len(), 2, "the first crew and that of the reload");
-    assert!(!crews[0].contains("\"kept\":null"), "{}", crews[0]);
+    let engine_sets: Vec<&str> = lines.lines().filter(|line| line.starts_with("{\"crew\"")).collect();
+    assert_eq!(engine_sets.len(), 2, "the first crew and that of the reload");
+    assert!(!engine_sets[0].contains("\"kept\":null"), "{}", engine_sets[0]);
     let told = ask(["replay", text(&trace), "--json"]).ends(0).json();
     assert_eq!((&told["identical"], &told["whole"], &told["missing"]), (&true.into(), &true.into(), &0.into()), "{told}");
     assert!(count(&told, ["decisions", "all"]) > 10 && count(&told, ["steps", "all"]) > 2, "{told}");

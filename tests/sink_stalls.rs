@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use faults::*;
-use squint::sink::{ASIDE_ROOM, Published, Publisher};
+use squint::sink::{Published, Publisher, STDOUT_QUEUE};
 use squint_cli::{SOON, confidence_policy, squint};
 
 // Standard output is a pipe whose reader stalls. Expected: file and socket get every record at once; standard output gets as many as
@@ -38,7 +38,7 @@ fn a_stalled_reader_of_standard_output_keeps_nothing_from_the_others() {
     assert_eq!(logged(), ["WARN standard output: its reader is too slow; records are lost until it has caught up"]);
 
     // One that takes a little now and then is not given every other record: it gets none until half of the store is free.
-    let mut beginning = vec![0; ASIDE_ROOM / 4];
+    let mut beginning = vec![0; STDOUT_QUEUE / 4];
     reader.read_exact(&mut beginning).unwrap();
     let next = publish_until(&mut publisher, 3000, |publisher| of(publisher, "file").delivered == 3020);
     assert_eq!(of(&publisher, "stdout").delivered, stalled.delivered);
@@ -137,7 +137,7 @@ fn the_store_of_standard_output_is_bounded() {
     };
     publish(&mut publisher, 0..5000);
     let held = of(&publisher, "stdout").delivered as usize * record;
-    assert!(held <= ASIDE_ROOM + 65536 + record, "its room and that of the pipe: {held} bytes");
+    assert!(held <= STDOUT_QUEUE + 65536 + record, "its room and that of the pipe: {held} bytes");
 }
 
 // The reader of standard output vanishes. Expected: the others have the record, and Squint is asked to stop, quietly.

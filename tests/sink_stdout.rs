@@ -252,8 +252,8 @@ fn the_configured_sinks_are_opened_and_the_first_that_cannot_be_is_named() {
 #[test]
 fn nothing_but_the_figures_of_a_reason_is_told() {
     let mut report = reports::answered();
-    report.journey.steps.truncate(1);
-    report.journey.steps[0].why = reports::why(Code::Fixed, None, None);
+    report.attempts.steps.truncate(1);
+    report.attempts.steps[0].why = reports::why(Code::Fixed, None, None);
     report.verdict = reports::why(Code::Last, Some(0.33), None);
     assert!(lines(Style::default(), &[report]).contains("  (last 0.33)"));
 }

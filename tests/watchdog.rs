@@ -16,8 +16,8 @@ use fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
 use squint::engine::{EngineIdx, Label, Labels, Look};
 use squint::frame::{Frame, Framing};
 use squint::pipeline::clock::{Clock, MachineClock, Stop};
-use squint::pipeline::pulse::{Beat, Doing};
-use squint::pipeline::{self, CameraSetup, Crew, Listener, Opener, Surroundings, Tuning, Vitals};
+use squint::pipeline::heartbeat::{Activity, Beat};
+use squint::pipeline::{self, CameraSetup, EngineSet, Liveness, Opener, ReportHandler, Surroundings, Tuning};
 use squint::policy::{Plan, Policy};
 use squint::report::Report;
 use squint::source::{FrameSource, SourceError, Stopper};
@@ -62,8 +62,8 @@ impl Clock for Stuck {
 
 struct Ear(Gate, Arc<Mutex<u64>>);
 
-impl Listener for Ear {
-    fn hear(&mut self, _: &Report) {
+impl ReportHandler for Ear {
+    fn on_report(&mut self, _: &Report) {
         *self.1.lock().unwrap() += 1;
         self.0.pass();
     }
@@ -87,14 +87,14 @@ impl FrameSource for Deaf {
     }
 }
 
-fn crew(gate: Gate) -> Crew {
+fn engine_set(gate: Gate) -> EngineSet {
     let classes = (0..CLASSES).map(|class| Label { key: String::new(), name: format!("class {class}") }).collect();
     let look: Box<dyn Look> = FakeLook::boxed(MS(0), &Arc::default(), move |_| {
         gate.pass();
         Act::Answer(1, 0.9)
     });
     let loader: pipeline::Loader = Box::new(move || Ok(look));
-    Crew {
+    EngineSet {
         policy: Policy::new("test", Plan::Fixed { engine: EngineIdx(0), fallback: None }),
         engines: vec![("a".into(), loader)],
         labels: Arc::new(Labels { classes, sha256: "0".into() }),
@@ -116,10 +116,10 @@ struct Gates {
 /// A pipeline that works; then `hang`; what `thread` is at once it is overdue. When it is let go all must be well again.
 fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
     let (stop, heard) = (Stop::new(), Arc::new(Mutex::new(0)));
-    let vitals = Arc::new(Vitals { hang_after: MS(300), ..Vitals::default() });
+    let liveness = Arc::new(Liveness { hang_after: MS(300), ..Liveness::default() });
     let clock = Arc::new(Stuck(gates.clock.0, gates.clock.1.clone()));
     let surroundings =
-        Surroundings { clock, stop: stop.clone(), started: Instant::now(), vitals: Arc::clone(&vitals), gauge: None };
+        Surroundings { clock, stop: stop.clone(), started: Instant::now(), liveness: Arc::clone(&liveness), sampler: None };
     let (deaf, shut) = (gates.camera.clone(), gates.opener.clone());
     let opener: Opener = Box::new(move || {
         shut.pass();
@@ -137,8 +137,9 @@ fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
         frame_limit: None,
     };
     let ear = Ear(gates.listener.clone(), Arc::clone(&heard));
-    let (running, _remote) = pipeline::start(crew(gates.engine.clone()), vec![camera], ear, 16, surroundings).expect("it starts");
-    let late = || vitals.board.beats().into_iter().filter(Beat::is_overdue).collect::<Vec<_>>();
+    let (running, _remote) =
+        pipeline::start(engine_set(gates.engine.clone()), vec![camera], ear, 16, surroundings).expect("it starts");
+    let late = || liveness.board.beats().into_iter().filter(Beat::is_overdue).collect::<Vec<_>>();
     let told = || *heard.lock().unwrap();
     eventually("reports", || told() > 20);
     assert_eq!(late(), [], "all is well");
@@ -154,8 +155,8 @@ fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
     let before = told();
     eventually("all is well again", || late().is_empty() && told() > before + 20);
     stop.stop();
-    running.see_out().expect("it ends");
-    assert!(vitals.board.beats().is_empty(), "who has ended is on the board no more: {:?}", vitals.board.beats());
+    running.run_to_end().expect("it ends");
+    assert!(liveness.board.beats().is_empty(), "who has ended is on the board no more: {:?}", liveness.board.beats());
     let found = found.expect("it was found");
     assert!(found.since > found.limit.expect("it has one"));
     found
@@ -172,24 +173,24 @@ fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn an_engine_that_hangs_is_named_with_its_thread() {
     let found = overdue("worker-0", Gates::default(), |gates| gates.engine.shut());
-    assert_eq!((found.doing, found.engine.as_deref()), (Doing::Looking, Some("a")));
+    assert_eq!((found.activity, found.engine.as_deref()), (Activity::Looking, Some("a")));
 }
 
 #[test]
 fn a_listener_that_hangs_is_the_sink_threads() {
-    assert_eq!(overdue("sink", Gates::default(), |gates| gates.listener.shut()).doing, Doing::Publishing);
+    assert_eq!(overdue("sink", Gates::default(), |gates| gates.listener.shut()).activity, Activity::Publishing);
 }
 
 #[test]
 fn a_camera_that_does_not_heed_its_patience_hangs_its_thread() {
-    assert_eq!(overdue("squint-door", Gates::default(), |gates| gates.camera.shut()).doing, Doing::Awaiting);
+    assert_eq!(overdue("squint-door", Gates::default(), |gates| gates.camera.shut()).activity, Activity::Awaiting);
 }
 
 #[test]
 fn a_feature_thread_that_hangs_over_a_frame_is_named() {
     // Asked for the time right after a frame has come.
     let gates = Gates { clock: ("squint-door", Gate::default()), ..Gates::default() };
-    assert_eq!(overdue("squint-door", gates, |gates| gates.clock.1.shut()).doing, Doing::Measuring);
+    assert_eq!(overdue("squint-door", gates, |gates| gates.clock.1.shut()).activity, Activity::Measuring);
 }
 
 #[test]
@@ -200,13 +201,13 @@ fn a_dispatcher_that_hangs_is_named() {
         gates.clock.1.shut();
         gates.engine.shut();
     };
-    assert_eq!(overdue("dispatcher", gates, hang).doing, Doing::Deciding);
+    assert_eq!(overdue("dispatcher", gates, hang).activity, Activity::Deciding);
 }
 
 #[test]
 fn a_driver_that_hangs_while_the_camera_is_opened_again_is_given_its_time_and_no_more() {
     // The 200 frames of an opening end soon, and the next opening hangs; its limit is 15 s.
     let begun = Instant::now();
-    assert_eq!(overdue("squint-door", Gates::default(), |gates| gates.opener.shut()).doing, Doing::Opening);
+    assert_eq!(overdue("squint-door", Gates::default(), |gates| gates.opener.shut()).activity, Activity::Opening);
     assert!(begun.elapsed() >= Duration::from_secs(15));
 }

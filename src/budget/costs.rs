@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::energy::Energies;
+use super::grants::{Look, Usage};
 use super::latency::Latencies;
-use super::standing::{Look, Tally};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::telemetry::Sample;
 use crate::units::{Millijoules, Milliwatts};
@@ -56,11 +56,11 @@ impl Usual {
         Self { prior_s, ratios: [1.0; MAX_ENGINES], shared: 1.0 }
     }
 
-    fn pass(&mut self, dt_s: f64, tally: &Tally) {
+    fn pass(&mut self, dt_s: f64, usage: &Usage) {
         for at in 0..MAX_ENGINES {
-            let looks = f64::from(tally.looks[at]);
+            let looks = f64::from(usage.looks[at]);
             if looks > 0.0 && self.prior_s[at] > 0.0 {
-                let ratio = (tally.busy[at].as_secs_f64() / looks / self.prior_s[at]).clamp(0.02, 100.0);
+                let ratio = (usage.busy[at].as_secs_f64() / looks / self.prior_s[at]).clamp(0.02, 100.0);
                 self.ratios[at] += (ratio - self.ratios[at]) * looks / (looks + USUAL_LOOKS);
                 self.shared += (ratio - self.shared) * looks / (looks + 2.0 * USUAL_LOOKS);
             } else {
@@ -87,7 +87,7 @@ impl Costs {
 
     /// Learns from a sample of the board and what was done since the one before; to be called at each step, before the governor's. `rail`
     /// is the index of the rail that stands for the board, [`crate::telemetry::Inventory::total`].
-    pub fn step(&mut self, now: Duration, sample: &Sample, rail: Option<usize>, tally: &Tally) {
+    pub fn step(&mut self, now: Duration, sample: &Sample, rail: Option<usize>, usage: &Usage) {
         let was = self.last.replace(now);
         let dt_s = was.map_or(0.5, |was| now.saturating_sub(was).as_secs_f64());
         self.latencies.clock_cap(sample.gpu_clock_cap.map(|clock| f64::from(clock.0)));
@@ -96,10 +96,10 @@ impl Costs {
         }
         let power = rail.and_then(|rail| sample.rails.get(rail).copied().flatten()).map(|power| f64::from(power.0) / 1000.0);
         let mut busy = [0.0; MAX_ENGINES];
-        for (share, time) in busy.iter_mut().zip(&tally.busy) {
+        for (share, time) in busy.iter_mut().zip(&usage.busy) {
             *share = time.as_secs_f64() / dt_s;
         }
-        self.usual.pass(dt_s.min(LONGEST_STEP_S), tally);
+        self.usual.pass(dt_s.min(LONGEST_STEP_S), usage);
         self.latencies.pass(dt_s.min(LONGEST_STEP_S));
         self.energies.pass(dt_s.min(LONGEST_STEP_S), power, &busy);
     }

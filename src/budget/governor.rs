@@ -1,4 +1,4 @@
-//! The governor: limits, readings and costs in, a [`Standing`] out, twice a second. Pure, and the same bits on every machine.
+//! The governor: limits, readings and costs in, a [`Grants`] out, twice a second. Pure, and the same bits on every machine.
 //!
 //! Every limit says which level of the [`super::ladder`] is the highest that it can bear; the lowest of them is the goal. The level goes down
 //! at once and up slowly, [`super::span`] keeps the sets of engines from flapping, and [`Because`] tells which limit it was. What the looks
@@ -18,10 +18,10 @@ use self::bounds::{Bound, ceiling_of};
 use self::events::Events;
 use self::lateness::Lateness;
 use super::costs::Costs;
+use super::grants::{Because, Grants, Limits, Usage, Why};
 use super::ladder::{Ability, Ladder, Rates, power_at, rate_at};
 use super::meter::{Day, Window};
 use super::span::Span;
-use super::standing::{Because, Limits, Standing, Tally, Why};
 use super::thermal::Thermal;
 use crate::stats::exp;
 use crate::telemetry::{Inventory, Sample};
@@ -58,7 +58,7 @@ const ASSUMED_FPS: f64 = 10.0;
 #[derive(Clone, Debug)]
 pub struct Governor {
     limits: Limits,
-    crew: u32,
+    available: u32,
     ladder: Ladder,
     span: Span,
     cameras: f64,
@@ -92,7 +92,7 @@ pub struct Governor {
     expected: Smooth,
     /// How long everything has been given, s.
     full_s: f64,
-    standing: Standing,
+    grants: Grants,
     changes: u64,
     unreachable: ArrayVec<Unreachable, 5>,
 }
@@ -128,13 +128,13 @@ impl Smooth {
 }
 
 impl Governor {
-    /// For a board as `inventory` says, the engines of `crew` and so many `cameras`; `costs` say how dear the engines are (their priors or a
+    /// For a board as `inventory` says, the engines of `available` and so many `cameras`; `costs` say how dear the engines are (their priors or a
     /// kept state). Everything is allowed until a reading says otherwise.
-    pub fn new(limits: Limits, inventory: &Inventory, crew: &[Ability], cameras: usize, costs: &Costs) -> Self {
-        let ladder = Ladder::new(crew, costs);
+    pub fn new(limits: Limits, inventory: &Inventory, available: &[Ability], cameras: usize, costs: &Costs) -> Self {
+        let ladder = Ladder::new(available, costs);
         let top = ladder.len() as f64;
         let mut governor = Self {
-            crew: ladder.engines(ladder.len().saturating_sub(1)),
+            available: ladder.engines(ladder.len().saturating_sub(1)),
             span: Span::new(ladder.len()),
             ladder,
             cameras: cameras.max(1) as f64,
@@ -160,13 +160,13 @@ impl Governor {
             lately: Smooth::default(),
             expected: Smooth::default(),
             full_s: FREE_AFTER_S,
-            standing: Standing::FREE,
+            grants: Grants::FREE,
             changes: 0,
             unreachable: ArrayVec::new(),
             limits: Limits::default(),
         };
         governor.set_limits(limits, inventory);
-        governor.standing.retreat = governor.retreat();
+        governor.grants.lower = governor.lower();
         governor.unreachable = governor.find_unreachable(costs);
         governor
     }
@@ -240,8 +240,8 @@ impl Governor {
     }
 
     /// What was said last.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    pub fn grants(&self) -> Grants {
+        self.grants
     }
 
     /// The level that is given: 1 is the cheapest engine for every frame, [`Self::rungs`] is everything, below 1 there are fewer frames, below
@@ -255,16 +255,16 @@ impl Governor {
         self.ladder.len()
     }
 
-    /// The next standing. `now` is time since start, `tally` what was done since the step before. [`Costs::step`] comes first.
-    pub fn step(&mut self, now: Duration, sample: &Sample, tally: &Tally, costs: &Costs) -> Standing {
+    /// The next grants. `now` is time since start, `usage` what was done since the step before. [`Costs::step`] comes first.
+    pub fn step(&mut self, now: Duration, sample: &Sample, usage: &Usage, costs: &Costs) -> Grants {
         let dt_s = self.last.map_or(0.5, |last| now.saturating_sub(last).as_secs_f64());
         if self.ladder.len() == 0 || dt_s < STEP_S.0 {
-            return self.standing;
+            return self.grants;
         }
         self.last = Some(now);
         let dt_s = dt_s.min(STEP_S.1);
 
-        self.read(dt_s, sample, tally, costs);
+        self.read(dt_s, sample, usage, costs);
         let mut energies = self.ladder.energies(costs);
         let dearness = self.dearness();
         energies.iter_mut().for_each(|energy| *energy *= dearness);
@@ -273,21 +273,21 @@ impl Governor {
         self.given = self.span.step(dt_s, self.wanted, goal.urgent, self.now.unwrap_or(self.wanted));
         self.full_s = if self.given < self.ladder.len() as f64 { 0.0 } else { self.full_s + dt_s };
         self.usual += (self.given - self.usual) * (1.0 - exp(-dt_s / HELD_S));
-        self.lateness.step(dt_s, self.limits.latency, tally, costs, self.crew);
+        self.lateness.step(dt_s, self.limits.latency, usage, costs, self.available);
 
-        let standing = self.stand(&goal, costs);
-        if standing.sets() != self.standing.sets() {
+        let grants = self.stand(&goal, costs);
+        if grants.sets() != self.grants.sets() {
             self.changes += 1;
         }
-        self.standing = standing;
+        self.grants = grants;
         self.unreachable = self.find_unreachable(costs);
-        standing
+        grants
     }
 
     /// Takes the readings in.
-    fn read(&mut self, dt_s: f64, sample: &Sample, tally: &Tally, costs: &Costs) {
-        if self.given >= 1.0 && (self.rate.is_some() || tally.frames > 0) {
-            let rate = f64::from(tally.frames) / dt_s;
+    fn read(&mut self, dt_s: f64, sample: &Sample, usage: &Usage, costs: &Costs) {
+        if self.given >= 1.0 && (self.rate.is_some() || usage.frames > 0) {
+            let rate = f64::from(usage.frames) / dt_s;
             let was = self.rate.unwrap_or(rate);
             self.rate = Some(was + (rate - was) * (1.0 - exp(-dt_s / RATE_S)));
         }
@@ -297,7 +297,7 @@ impl Governor {
         };
         let (board, rail) = (watts(self.total), watts(self.capped));
         // Without a reading what the looks should have drawn stands for it: heat follows that as well.
-        let reckoned = costs.idle().map_or(0.0, |idle| f64::from(idle.0) / 1000.0) + looked_w(dt_s, tally, costs);
+        let reckoned = costs.idle().map_or(0.0, |idle| f64::from(idle.0) / 1000.0) + looked_w(dt_s, usage, costs);
         let missing_s = self.board.missing_s;
         self.board.add(dt_s, SMOOTH_S, Some(board.unwrap_or(reckoned)));
         self.board.missing_s = if board.is_some() { 0.0 } else { missing_s + dt_s };
@@ -307,13 +307,13 @@ impl Governor {
         if let Some(day) = &mut self.day {
             day.add(dt_s, board);
         }
-        let looked = looked_w(dt_s, tally, costs);
+        let looked = looked_w(dt_s, usage, costs);
         self.looked.add(dt_s, SMOOTH_S, Some(looked));
         let (lately_s, learn_s) = (LATELY_S.max(2.0 * self.window_s()), LEARN_S.max(self.window_s()));
         self.lately.add(dt_s, lately_s, Some(looked));
         let expected = power_at(&self.ladder.energies(costs), self.rates(), self.given);
         self.expected.add(dt_s, lately_s, Some(expected));
-        let rate = if self.given >= 1.0 { f64::from(tally.frames) / dt_s } else { rate_at(self.rates(), self.given) };
+        let rate = if self.given >= 1.0 { f64::from(usage.frames) / dt_s } else { rate_at(self.rates(), self.given) };
         if rate > 0.0 {
             self.ladder.learn(self.given.max(1.0), looked / rate, (dt_s / learn_s).min(0.5), costs);
         }
@@ -358,21 +358,21 @@ impl Governor {
     }
 
     /// The rung below those that are mixed; the lowest one has none below.
-    fn retreat(&self) -> u32 {
+    fn lower(&self) -> u32 {
         self.ladder.engines(self.span.at().saturating_sub(2))
     }
 
     /// The words for the level that is given.
-    fn stand(&self, goal: &Bound, costs: &Costs) -> Standing {
+    fn stand(&self, goal: &Bound, costs: &Costs) -> Grants {
         let (n, at) = (self.ladder.len(), self.span.at());
         let above = self.given - at as f64;
-        let (stretch, shrink) = (above.clamp(0.0, 1.0), (at as f64 - self.given).clamp(0.0, 1.0));
-        let (mut admissible, mut reach, stretch) = match at {
+        let (upper_share, lower_share) = (above.clamp(0.0, 1.0), (at as f64 - self.given).clamp(0.0, 1.0));
+        let (mut admissible, mut upper, upper_share) = match at {
             0 => (self.ladder.engines(0), self.ladder.engines(0), 0.0),
             at if at >= n => (u32::MAX, u32::MAX, 1.0),
-            at => (self.ladder.engines(at - 1), self.ladder.engines(at), stretch),
+            at => (self.ladder.engines(at - 1), self.ladder.engines(at), upper_share),
         };
-        let (mut retreat, shrink) = if at < 2 { (admissible, 0.0) } else { (self.retreat(), shrink) };
+        let (mut lower, lower_share) = if at < 2 { (admissible, 0.0) } else { (self.lower(), lower_share) };
         let mut interval = Duration::ZERO;
         if at == 0 && self.given < 1.0 {
             let full = self.rate.unwrap_or(ASSUMED_FPS * self.cameras);
@@ -380,35 +380,35 @@ impl Governor {
             let each = rate_at(rates, self.given) / self.cameras;
             interval = Duration::from_secs_f64(1.0 / each.max(SELDOM));
             if each < SELDOM {
-                (admissible, reach, retreat) = (0, 0, 0);
+                (admissible, upper, lower) = (0, 0, 0);
             }
         }
         let mut because = if goal.level < n as f64 || goal.because.why != Why::Free {
             goal.because
         } else if self.full_s < FREE_AFTER_S {
             // Climbing back, or hardly there: what held it down last.
-            self.standing.because
+            self.grants.because
         } else {
             Because::default()
         };
         let verdict = self.lateness.verdict(self.limits.latency, costs);
-        if let Some((slow, late)) = verdict.filter(|(slow, _)| reach & self.crew & slow != 0) {
-            let fastest = self.lateness.fastest(costs, self.crew);
-            let quick = |set: u32| if set & self.crew & !slow != 0 { set & !slow } else { fastest };
-            (admissible, reach, retreat) = (quick(admissible), quick(reach) | quick(admissible), quick(retreat));
-            if retreat & !admissible != 0 {
-                retreat = admissible;
+        if let Some((slow, late)) = verdict.filter(|(slow, _)| upper & self.available & slow != 0) {
+            let fastest = self.lateness.fastest(costs, self.available);
+            let quick = |set: u32| if set & self.available & !slow != 0 { set & !slow } else { fastest };
+            (admissible, upper, lower) = (quick(admissible), quick(upper) | quick(admissible), quick(lower));
+            if lower & !admissible != 0 {
+                lower = admissible;
             }
             if matches!(because.why, Why::Free | Why::Blind) {
                 because = late;
             }
         }
-        Standing {
+        Grants {
             admissible,
-            reach,
-            stretch: stretch as f32,
-            retreat,
-            shrink: shrink as f32,
+            upper,
+            upper_share: upper_share as f32,
+            lower,
+            lower_share: lower_share as f32,
             escalation: !self.lateness.too_late() && !self.spent,
             interval,
             because,
@@ -417,8 +417,8 @@ impl Governor {
 }
 
 /// Power above idle that the looks of a step should have drawn, W.
-fn looked_w(dt_s: f64, tally: &Tally, costs: &Costs) -> f64 {
-    let busy = tally.busy.iter().enumerate().filter(|(_, busy)| !busy.is_zero());
+fn looked_w(dt_s: f64, usage: &Usage, costs: &Costs) -> f64 {
+    let busy = usage.busy.iter().enumerate().filter(|(_, busy)| !busy.is_zero());
     busy.map(|(at, busy)| busy.as_secs_f64() / dt_s * costs.energies.watts(at).0).sum()
 }
 

@@ -46,11 +46,11 @@ pub(super) struct Rates {
 }
 
 impl Ladder {
-    pub fn new(crew: &[Ability], costs: &Costs) -> Self {
+    pub fn new(available: &[Ability], costs: &Costs) -> Self {
         let energy = |engine: EngineIdx| costs.energy_or_guess(engine).map(|energy| energy.0).filter(|energy| energy.is_finite());
         let mut all = 0;
         let mut known: ArrayVec<(f64, Ability), MAX_ENGINES> = ArrayVec::new();
-        for ability in crew {
+        for ability in available {
             if let Some(energy) = energy(ability.engine).filter(|_| usize::from(ability.engine.0) < MAX_ENGINES) {
                 all |= 1 << ability.engine.0;
                 let _ = known.try_push((energy, *ability));

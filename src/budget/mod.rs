@@ -1,29 +1,32 @@
-//! What the board can afford: limits of the user and readings of the board in, a [`Standing`] out, twice a second.
+//! What the board can afford: limits of the user and readings of the board in, a [`Grants`] out, twice a second.
 //!
 //! Pure: no clock, file, environment or thread; `now` is time since start. [`crate::telemetry`] reads the board, [`crate::policy`] decides
 //! frame by frame within what is said here, and [`crate::pipeline`] carries the one to the other.
 
+mod account;
 mod costs;
 mod energy;
+mod explain;
 mod governor;
-mod kept;
+mod grants;
 mod ladder;
 mod latency;
+mod learned_state;
 mod meter;
 mod modes;
 mod prior;
 mod schedule;
 mod span;
-mod standing;
-mod tell;
 mod thermal;
 
+pub(crate) use account::Account;
+pub use account::{Budget, MOST_UNREACHABLE, Member, Stepped};
 pub use costs::{Costs, Prior};
 pub use governor::{AHEAD_S, Governor, MARGIN, Unreachable};
-pub use kept::{CPU, Engine, Kept, KeptError, MAX_TEXT, Owner};
+pub use grants::{Because, Grant, Grants, Limits, Look, PowerCap, Usage, Why};
 pub use ladder::Ability;
+pub use learned_state::{CPU, Engine, LearnedState, LearnedStateError, MAX_TEXT, Owner};
 pub use modes::{Mode, UnknownMode};
 pub use prior::tempered;
 pub use schedule::{ChosenBy, MAX_ENTRIES, NoSpan, PowerMode, Schedule, Span, TooMany};
-pub use standing::{Because, Limits, Look, PowerCap, Standing, Tally, Why};
 pub use thermal::{Thermal, ZoneModel};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::governor::MARGIN;
-use super::standing::{Limits, PowerCap};
+use super::grants::{Limits, PowerCap};
 use crate::telemetry::Inventory;
 use crate::units::{Celsius, Milliwatts};
 

@@ -13,7 +13,7 @@ use crate::telemetry::{Inventory, MAX_ZONES, Sample};
 const TAUS: [f64; 8] = [5.0, 15.0, 40.0, 90.0, 180.0, 350.0, 650.0, 1200.0];
 /// Index of the prior.
 const PRIOR_TAU: usize = 3;
-/// °C per watt to start from, with that TX2 developer kit's fan (45.0 °C at 5.25 W, 60.7 °C at 15.9 W), and its bounds.
+/// °C per watt to start from, with that TX2 developer context's fan (45.0 °C at 5.25 W, 60.7 °C at 15.9 W), and its bounds.
 const PRIOR_R: f64 = 1.5;
 const BOUNDS_R: (f64, f64) = (0.1, 20.0);
 /// Variance of R to start from and at most.

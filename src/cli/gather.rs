@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::lab::REPEATS;
-use super::{Common, Naming, ProfileArgs};
+use super::{Common, ProfileArgs};
+use crate::ground_truth::Naming;
 use crate::policy::Reuse;
 
 /// Heading of the flags that profile first.

@@ -2,23 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::{ChainArgs, Common, GatherArgs, KindWord};
+use crate::ground_truth::Naming;
 
 /// Most looks for one time, if nobody says otherwise.
 pub(super) const REPEATS: u32 = 30;
-
-/// How classes are called: in a column of a table of labels, or as names of folders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Naming {
-    /// By the class's index, 0-based
-    Index,
-    /// By the key in the engines' labels file, such as a WordNet id
-    Wnid,
-    /// By name, whole or the first one before a comma, in upper or lower case
-    Name,
-}
 
 /// `squint profile`.
 #[derive(Debug, Args)]

@@ -10,10 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-use super::kit::machine;
-use super::kit::{Kit, probe};
-use super::print;
 use crate::cli::{BenchArgs, Common};
+use crate::daemon::context::{AppContext, machine, probe};
 use crate::engine::Look;
 use crate::engine::manifest::{Channels, Filter, InputSpec, Kind, TensorLayout, View};
 use crate::engine::preprocess::Preprocessor;
@@ -21,7 +19,7 @@ use crate::error::Error;
 use crate::features::{self, Scratch};
 use crate::files::{self, Temporary};
 use crate::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
-use crate::stats;
+use crate::{print, stats};
 
 /// Rounds of the single parts. The middle of so many is steady within a few per cent even on a busy machine.
 const ROUNDS: usize = 400;
@@ -32,7 +30,7 @@ const MAX_SUMMARY: u64 = 1 << 20;
 
 /// Measures and prints.
 pub(crate) fn bench(args: &BenchArgs) -> Result<(), Error> {
-    let kit = args.common.kit_without_camera()?;
+    let context = args.common.context_without_camera()?;
     let frame = scene()?;
     let mut scratch = Scratch::default();
     let features = measure(ROUNDS, || {
@@ -62,14 +60,14 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Error> {
     let mut report = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "machine": machine(),
-        "onnxruntime": probe(&kit.runtime)?,
+        "onnxruntime": probe(&context.runtime)?,
         "features_us": features.wall_us(),
         "features_cpu_us": features.cpu_us(),
         "preprocess_us": preprocess.wall_us(),
         "preprocess_cpu_us": preprocess.cpu_us(),
         "preprocess_nv12_us": nv12.wall_us(),
         "preprocess_i420_us": i420.wall_us(),
-        "engines": engines(&kit, &frame)?,
+        "engines": engines(&context, &frame)?,
     });
     if !args.cpu_only
         && let (Some(all), Value::Object(run)) = (report.as_object_mut(), pipeline(args)?)
@@ -123,13 +121,13 @@ fn cpu_time() -> Duration {
 }
 
 /// CPU time of the bare network (`cpu_ms`) and time of a whole look with preprocessing and ranking (`look_ms`), each a median.
-fn engines(kit: &Kit, frame: &Frame) -> Result<Vec<Value>, Error> {
+fn engines(context: &AppContext, frame: &Frame) -> Result<Vec<Value>, Error> {
     let mut all = Vec::new();
-    for id in kit.catalog.ids() {
+    for id in context.catalog.ids() {
         let mut bare = 0.0;
-        for (manifest, _) in kit.catalog.networks(id) {
+        for (manifest, _) in context.catalog.networks(id) {
             let Kind::Network(network) = &manifest.kind else { continue };
-            let mut engine = kit.network(manifest)?;
+            let mut engine = context.network(manifest)?;
             engine.input().iter_mut().enumerate().for_each(|(at, value)| *value = ((at * 37 % 255) as f32 - 127.0) / 128.0);
             let mut scores = vec![0.0; network.classes];
             let times = measure(LOOKS, || {
@@ -138,7 +136,7 @@ fn engines(kit: &Kit, frame: &Frame) -> Result<Vec<Value>, Error> {
             })?;
             bare += stats::quantile(&times.cpu, 0.5).unwrap_or_default() / 1e6;
         }
-        let mut look: Box<dyn Look> = kit.load(id)?.look;
+        let mut look: Box<dyn Look> = context.load(id)?.look;
         let mut answer = Default::default();
         let times = measure(LOOKS, || {
             look.look(frame, &Framing::default(), &mut answer)?;
@@ -147,7 +145,7 @@ fn engines(kit: &Kit, frame: &Frame) -> Result<Vec<Value>, Error> {
         let round = |ms: f64| (ms * 1e3).round() / 1e3;
         all.push(json!({
             "id": id,
-            "ensemble": !kit.catalog.members(id).is_empty(),
+            "ensemble": !context.catalog.members(id).is_empty(),
             "cpu_ms": round(bare),
             "look_ms": round(stats::quantile(&times.wall, 0.5).unwrap_or_default() / 1e6),
         }));

@@ -2,16 +2,15 @@
 
 use std::io::Write;
 
-use super::kit::{configuration, engine_info, is_fatal, read_policy};
-use super::print;
-use super::room;
 use crate::cli::CheckArgs;
 use crate::config::Overrides;
+use crate::daemon::context::{configuration, engine_info, is_fatal, read_policy};
+use crate::daemon::process_limits;
 use crate::engine::catalog::Catalog;
 use crate::error::Error;
 use crate::escape::Escaped;
-use crate::features;
 use crate::policy::file::EngineInfo;
+use crate::{features, print};
 
 /// Prints every problem, one a line; fails if any of them would keep Squint from running.
 pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
@@ -46,7 +45,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
         say(error.to_string(), true)?;
     }
     let engines = bound.as_ref().map_or(0, |_| read_policy(&config).map_or(0, |file| file.engine_ids().len()));
-    for line in room::told(&config, engines) {
+    for line in process_limits::told(&config, engines) {
         say(line, false)?;
     }
     if args.print {

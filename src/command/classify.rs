@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::kit::Kit;
-use super::run::Session;
 use crate::cli::ClassifyArgs;
 use crate::config::{Overrides, Stdout};
+use crate::daemon::context::AppContext;
+use crate::daemon::pipeline_run::PipelineRun;
 use crate::error::Error;
 use crate::frame::{CameraId, Framing};
 use crate::pipeline::clock::Stop;
@@ -22,13 +22,13 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
         summary: Some(false),
         ..args.common.overrides()
     };
-    let mut kit = Kit::open(args.common.config.as_deref(), &flags)?;
-    (kit.config.output.file, kit.config.output.socket) = (None, None);
-    let mut crew = match &args.engine {
-        Some(id) => kit.crew_of_one(id)?,
-        None => kit.crew(&kit.policy_file()?)?,
+    let mut context = AppContext::open(args.common.config.as_deref(), &flags)?;
+    (context.config.output.file, context.config.output.socket) = (None, None);
+    let mut engine_set = match &args.engine {
+        Some(id) => context.engine_set_of_one(id)?,
+        None => context.engine_set(&context.policy_file()?)?,
     };
-    crew.deadline = kit.patience();
+    engine_set.deadline = context.patience();
     let images = args.images.clone();
     let camera = CameraSetup {
         name: "pictures".into(),
@@ -48,18 +48,18 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
         frame_limit: None,
     };
     let total = u64::try_from(args.images.len()).ok();
-    let session = Session {
+    let run = PipelineRun {
         stop: Stop::new(),
         started,
-        truth: None,
+        ground_truth: None,
         allocations: None,
         opening: Opening { total, ..Opening::here(false, None) },
         finite: true,
         summary_file: None,
-        daemon: None,
-        gauge: None,
+        hooks: None,
+        sampler: None,
     };
-    let (summary, outcome) = session.go(&kit, crew, vec![camera])?;
+    let (summary, outcome) = run.go(&context, engine_set, vec![camera])?;
     outcome?;
     match summary.all.dropped.total() + summary.all.failed {
         0 => Ok(()),

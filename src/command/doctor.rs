@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::board;
-use super::kit::{self, configuration, policies, probe};
-use super::print;
 use crate::cli::DoctorArgs;
 use crate::config::Overrides;
+use crate::daemon::board;
+use crate::daemon::context::{self, configuration, policies, probe};
 use crate::engine::catalog::Catalog;
 use crate::engine::onnx::OnnxRuntime;
 use crate::engine::tensorrt::software::{Found, shims_here};
 use crate::error::Error;
 use crate::escape::Escaped;
+use crate::print;
 use crate::source::{self, ElementCheck};
 use crate::telemetry::{self, Missing, Sample, Sources, Telemetry};
 use sensors::Page;
@@ -97,7 +97,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
     if let Err(error) = &elements {
         note("GStreamer", false, format!("{error}; run `make deps`"), "every source but images");
     }
-    let nvidia = kit::tensorrt(&config).found();
+    let nvidia = context::tensorrt(&config).found();
     findings.extend(tensorrt::findings(&nvidia, &shims_here()));
     let elements = elements.unwrap_or_default();
     let sensors = sensors(Path::new("/"), board::others(&config.telemetry));

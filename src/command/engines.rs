@@ -11,23 +11,23 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::kit::{Kit, is_fatal, probe};
-use super::print;
-use super::run::millis;
 use crate::cli::{Common, EnginesCommand, PlanArgs};
 use crate::config::Overrides;
+use crate::daemon::context::{AppContext, is_fatal, probe};
 use crate::engine::catalog::Catalog;
 use crate::engine::manifest::{Kind, Manifest};
 use crate::engine::tensorrt::plan::cache::Cache;
 use crate::error::Error;
 use crate::escape::Escaped;
+use crate::print;
+use crate::units::millis;
 
 impl Common {
-    /// The kit of a command that needs no camera.
-    pub(super) fn kit_without_camera(&self) -> Result<Kit, Error> {
+    /// The context of a command that needs no camera.
+    pub(super) fn context_without_camera(&self) -> Result<AppContext, Error> {
         // A file brings its own cameras, which are not opened; without one a camera must be named, or there is no configuration.
         let source = self.config.is_none().then(|| "test".into());
-        Kit::open(self.config.as_deref(), &Overrides { source, ..self.overrides() })
+        AppContext::open(self.config.as_deref(), &Overrides { source, ..self.overrides() })
     }
 }
 
@@ -46,17 +46,17 @@ pub(crate) fn engines(command: &EnginesCommand) -> Result<(), Error> {
     }
 }
 
-/// As [`Common::kit_without_camera`], with the folder of plans.
-fn kit(args: &PlanArgs) -> Result<Kit, Error> {
+/// As [`Common::context_without_camera`], with the folder of plans.
+fn context(args: &PlanArgs) -> Result<AppContext, Error> {
     let source = args.common.config.is_none().then(|| "test".into());
-    Kit::open(args.common.config.as_deref(), &Overrides { source, plans: args.plans.clone(), ..args.common.overrides() })
+    AppContext::open(args.common.config.as_deref(), &Overrides { source, plans: args.plans.clone(), ..args.common.overrides() })
 }
 
 /// Prints one engine a line, cheapest first; below, what TensorRT built.
 fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
-    let kit = kit(args)?;
-    let cache = Cache::new(&kit.config.engines.plans);
-    let catalog = &kit.catalog;
+    let context = context(args)?;
+    let cache = Cache::new(&context.config.engines.plans);
+    let catalog = &context.catalog;
     let mut manifests: Vec<&Manifest> = catalog.ids().filter_map(|id| catalog.get(id)).collect();
     manifests.sort_by_key(|manifest| catalog.prior(&manifest.id).map_or(std::time::Duration::MAX, |(p50, _)| p50));
     if as_json {
@@ -135,10 +135,10 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
 
 /// Checks every file, loads every engine and lets it look at a few pictures; reads every plan. Fails if any of it fails.
 fn verify(args: &PlanArgs) -> Result<(), Error> {
-    let kit = kit(args)?;
+    let context = context(args)?;
     let mut stdout = print::page();
-    writeln!(stdout, "{}", Escaped(probe(&kit.runtime)?)).map_err(out)?;
-    let (catalog, problems) = Catalog::open(kit.catalog.folder());
+    writeln!(stdout, "{}", Escaped(probe(&context.runtime)?)).map_err(out)?;
+    let (catalog, problems) = Catalog::open(context.catalog.folder());
     let mut bad = BTreeSet::new();
     for problem in problems.iter().filter(|problem| is_fatal(problem.level)) {
         let id = problem.engine.as_deref().unwrap_or("-");
@@ -148,7 +148,7 @@ fn verify(args: &PlanArgs) -> Result<(), Error> {
     let all = bad.len() + catalog.ids().count();
     for id in catalog.ids() {
         let begun = Instant::now();
-        match kit.load(id) {
+        match context.load(id) {
             Ok(loaded) => {
                 writeln!(stdout, "ok   {id:<26} files whole, loads and runs ({:.0} ms)", millis(begun.elapsed())).map_err(out)?;
                 for remark in &loaded.remarks {
@@ -161,7 +161,7 @@ fn verify(args: &PlanArgs) -> Result<(), Error> {
             }
         }
     }
-    let (bad_plans, plans) = plans::verify(&Cache::new(&kit.config.engines.plans), &mut stdout)?;
+    let (bad_plans, plans) = plans::verify(&Cache::new(&context.config.engines.plans), &mut stdout)?;
     match (bad.len(), bad_plans) {
         (0, 0) => Ok(()),
         (0, _) => Err(Error::Unfit(format!("{bad_plans} of {plans} plans do not count; `squint engines prune` removes them"))),

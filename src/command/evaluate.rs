@@ -12,13 +12,10 @@ use std::time::Instant;
 
 use log::warn;
 
-use super::print;
 use super::{live, thumbnails};
 use crate::cli::{Common, EvaluateArgs};
 use crate::error::Error;
 use crate::escape::Escaped;
-use crate::features;
-use crate::files;
 use crate::lab::crossval::{PerPhoto, folds, judge, one_a_photo, rejudge};
 use crate::lab::doubt::Tally;
 use crate::lab::evaluate::{Entry, evaluate as report};
@@ -29,6 +26,7 @@ use crate::lab::profile::Profile;
 use crate::lab::replay::{Walk, replay};
 use crate::policy::Policy;
 use crate::policy::file::{MAX_BYTES, PolicyFile};
+use crate::{features, files, print};
 use learners::Way;
 
 /// Judges and prints; with `--json` and `--html` also writes.
@@ -112,7 +110,7 @@ fn policies(args: &EvaluateArgs) -> Result<Vec<PathBuf>, Error> {
     let mut paths = Vec::new();
     for word in &args.common.policy {
         let one = Common { policy: vec![word.clone()], ..args.common.clone() };
-        paths.push(one.kit_without_camera()?.config.policy);
+        paths.push(one.context_without_camera()?.config.policy);
     }
     paths.extend(args.policies.iter().cloned());
     Ok(paths)
@@ -146,8 +144,8 @@ fn on_the_pipeline(
     photos: &Path,
     replayed: &[Walk],
 ) -> Result<Entry, Error> {
-    let kit = args.common.kit_without_camera()?;
-    let walks = live::walks(&kit, file, profile, photos)?;
+    let context = args.common.context_without_camera()?;
+    let walks = live::walks(&context, file, profile, photos)?;
     let differ =
         walks.iter().zip(replayed).filter(|(live, replay)| live.asked != replay.asked || live.top.first() != replay.top.first());
     let name = format!("{} (live)", file.name());

@@ -4,13 +4,12 @@ use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::print;
 use crate::cli::FeaturesArgs;
 use crate::error::{Error, Kind};
 use crate::escape::Escaped;
 use crate::features::{self, NAMES, Scratch};
 use crate::frame::Framing;
-use crate::source;
+use crate::{print, source};
 
 /// Prints the features of each picture. Pictures that cannot be read are named; the others are still measured.
 pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {

@@ -7,37 +7,37 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::kit::Kit;
+use crate::daemon::context::AppContext;
 use crate::engine::TOP;
 use crate::error::{Error, Kind};
 use crate::frame::{CameraId, Framing};
 use crate::lab::profile::Profile;
 use crate::lab::replay::Walk;
 use crate::pipeline::clock::{MachineClock, Stop};
-use crate::pipeline::{self, CameraSetup, Listener, NO_HURRY, Tally, Tuning};
+use crate::pipeline::{self, CameraSetup, NO_HURRY, ReportHandler, RunResult, Tuning};
 use crate::policy::file::PolicyFile;
 use crate::report::{Outcome, Report};
 use crate::source;
 
 /// What the pipeline did with each photo.
-struct Ear {
+struct RunReports {
     /// By path inside the folder.
     walks: HashMap<String, Walk>,
-    /// Place in the profile of each engine of the crew.
+    /// Place in the profile of each engine of the engine set.
     places: Vec<Option<u8>>,
 }
 
-impl Listener for Ear {
-    fn hear(&mut self, report: &Report) {
+impl ReportHandler for RunReports {
+    fn on_report(&mut self, report: &Report) {
         let Some(file) = &report.file else { return };
-        let answer = &report.journey.answer;
+        let answer = &report.attempts.answer;
         let answered = matches!(report.outcome, Outcome::Answered | Outcome::Reused);
-        let times = report.journey.steps.iter().map(|step| step.times.preprocess + step.times.run + step.times.rank);
+        let times = report.attempts.steps.iter().map(|step| step.times.preprocess + step.times.run + step.times.rank);
         let walk = Walk {
             top: answer.top.iter().take(if answered { answer.ranked.min(TOP) } else { 0 }).map(|top| top.class).collect(),
             confidence: if answered { answer.top[0].probability } else { 0.0 },
             asked: report
-                .journey
+                .attempts
                 .steps
                 .iter()
                 .filter_map(|step| self.places.get(usize::from(step.engine.0)).copied().flatten())
@@ -53,10 +53,11 @@ impl Listener for Ear {
 
 /// Every photo of `profile`, found in `folder`, through the pipeline with the policy of `file`: by case, as [`crate::lab::replay`] tells
 /// it, with the times of this run (overhead of the threads included).
-pub(crate) fn walks(kit: &Kit, file: &PolicyFile, profile: &Profile, folder: &Path) -> Result<Vec<Walk>, Error> {
-    let mut crew = kit.crew(file)?;
-    crew.deadline = kit.patience();
-    let places = crew.engines.iter().map(|(id, _)| profile.engine(id).ok().and_then(|place| u8::try_from(place).ok())).collect();
+pub(crate) fn walks(context: &AppContext, file: &PolicyFile, profile: &Profile, folder: &Path) -> Result<Vec<Walk>, Error> {
+    let mut engine_set = context.engine_set(file)?;
+    engine_set.deadline = context.patience();
+    let places =
+        engine_set.engines.iter().map(|(id, _)| profile.engine(id).ok().and_then(|place| u8::try_from(place).ok())).collect();
     let files: Vec<PathBuf> = profile.cases.iter().map(|case| folder.join(&*case.name)).collect();
     if let Some(missing) = files.iter().find(|path| !path.is_file()) {
         return Err(Error::Usage(format!("{}: the profile knows this photo, but it is not there", missing.display())));
@@ -72,13 +73,13 @@ pub(crate) fn walks(kit: &Kit, file: &PolicyFile, profile: &Profile, folder: &Pa
         tuning: Tuning { deadline: NO_HURRY, stale_after: NO_HURRY, stall_after: NO_HURRY, retry_cap: NO_HURRY, reuse: None },
         frame_limit: None,
     };
-    let ear = Ear { walks: HashMap::new(), places };
-    let (queue, clock, stop) = (kit.config.output.queue, Arc::new(MachineClock), Stop::new());
-    let (tally, broken) = pipeline::run_out(crew, vec![camera], ear, queue, clock, &stop, Instant::now())?;
+    let ear = RunReports { walks: HashMap::new(), places };
+    let (queue, clock, stop) = (context.config.output.queue, Arc::new(MachineClock), Stop::new());
+    let (tally, broken) = pipeline::run_out(engine_set, vec![camera], ear, queue, clock, &stop, Instant::now())?;
     if let Some(broken) = broken {
         return Err(broken.into());
     }
-    let Tally { mut listener, failure, .. } = tally;
+    let RunResult { mut listener, failure, .. } = tally;
     if let Some(failure) = failure {
         log::error!("{failure}");
         return Err(Error::Told(Kind::Missing));

@@ -3,11 +3,11 @@
 
 use std::io::Write;
 
-use super::print;
 use crate::cli::ProbeArgs;
 use crate::engine::tensorrt::probe;
 use crate::engine::tensorrt::software::Options;
 use crate::error::Error;
+use crate::print;
 
 /// Prints what was found. What is missing is no failure.
 pub(crate) fn probe(args: &ProbeArgs) -> Result<(), Error> {

@@ -16,21 +16,18 @@ use std::time::{Duration, Instant, SystemTime};
 use log::{info, warn};
 
 use super::energy::Meter;
-use super::kit::{self, Kit, engine_info, machine};
-use super::print;
-use super::truth;
 use crate::cli::ProfileArgs;
+use crate::daemon::context::{self, AppContext, engine_info, machine};
 use crate::engine::{Labels, MAX_ENGINES};
 use crate::error::Error;
-use crate::features;
-use crate::files;
+use crate::ground_truth;
 use crate::lab::doubt::Tally;
 use crate::lab::profile::Origin;
 use crate::lab::profile::file::{EngineHead, Head};
 use crate::lab::stream::{MAX_BYTES, Reel, Stream};
 use crate::pipeline::clock::Stop;
-use crate::service;
 use crate::sink::Stamp;
+use crate::{features, files, print, service};
 use parts::Parts;
 use show::Show;
 
@@ -70,15 +67,15 @@ pub(crate) fn stopped(what: impl std::fmt::Display, said: String) -> Error {
 
 /// Makes the file, unless told to stop before.
 pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
-    let kit = args.common.kit_without_camera()?;
-    kit::probe(&kit.runtime)?;
+    let context = args.common.context_without_camera()?;
+    context::probe(&context.runtime)?;
     let ids: Vec<String> = match args.pool.is_empty() {
         false => args.pool.clone(),
-        true => kit.catalog.ids().map(str::to_owned).collect(),
+        true => context.catalog.ids().map(str::to_owned).collect(),
     };
-    let (labels, engines) = engines(&kit, &ids)?;
+    let (labels, engines) = engines(&context, &ids)?;
     let stream = args.stream.as_deref().map(read_stream).transpose()?;
-    let (photos, unlabelled) = truth::photos(&args.images, args.labels.as_deref(), args.folders, &labels)?;
+    let (photos, unlabelled) = ground_truth::photos(&args.images, args.labels.as_deref(), args.folders, &labels)?;
     if unlabelled > 0 {
         warn!("{unlabelled} photos without a label are left out");
     }
@@ -119,7 +116,7 @@ pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
     let settings = work::Settings { timed, of: count as u64, repeats: args.repeats as usize, meter: meter.as_ref() };
     let mut done = 0;
     if !waiting.is_empty() {
-        work::work(&kit, &ids, &show, &settings, &waiting, stop, |block, rows, unreadable| {
+        work::work(&context, &ids, &show, &settings, &waiting, stop, |block, rows, unreadable| {
             parts.keep(block, rows, Head { unreadable, ..head.clone() })?;
             done += 1;
             Ok(())
@@ -146,10 +143,10 @@ fn read_stream(path: &Path) -> Result<Stream, Error> {
 }
 
 /// The engines' common labels, and what the file says of each engine.
-fn engines(kit: &Kit, ids: &[String]) -> Result<(Arc<Labels>, Vec<EngineHead>), Error> {
-    let unknown = |id: &String| Error::Usage(kit.catalog.unknown(id));
+fn engines(context: &AppContext, ids: &[String]) -> Result<(Arc<Labels>, Vec<EngineHead>), Error> {
+    let unknown = |id: &String| Error::Usage(context.catalog.unknown(id));
     let first = ids.first().ok_or_else(|| Error::Usage("--pool names no engine".into()))?;
-    let labels = kit.catalog.labels(first).ok_or_else(|| unknown(first))?;
+    let labels = context.catalog.labels(first).ok_or_else(|| unknown(first))?;
     if ids.len() > MAX_ENGINES {
         return Err(Error::Usage(format!(
             "{} engines are to be profiled, and a profile holds {MAX_ENGINES} at most; name those that matter with --pool",
@@ -158,7 +155,7 @@ fn engines(kit: &Kit, ids: &[String]) -> Result<(Arc<Labels>, Vec<EngineHead>), 
     }
     let mut heads: Vec<EngineHead> = Vec::new();
     for id in ids {
-        let info = engine_info(&kit.catalog, id).ok_or_else(|| unknown(id))?;
+        let info = engine_info(&context.catalog, id).ok_or_else(|| unknown(id))?;
         if info.labels_sha256 != labels.sha256 {
             return Err(Error::Usage(format!(
                 "`{first}` and `{id}` tell other classes apart; profile them one after the other (--pool)"
@@ -167,9 +164,9 @@ fn engines(kit: &Kit, ids: &[String]) -> Result<(Arc<Labels>, Vec<EngineHead>), 
         if heads.iter().any(|head| head.id == *id) {
             return Err(Error::Usage(format!("--pool names `{id}` twice")));
         }
-        let networks = kit.catalog.networks(id).len() as u8;
+        let networks = context.catalog.networks(id).len() as u8;
         let (sha256, labels_sha256) = (info.sha256, info.labels_sha256);
-        let promised = kit.catalog.get(id).and_then(|manifest| manifest.accuracy.first()).map(|measured| measured.top1);
+        let promised = context.catalog.get(id).and_then(|manifest| manifest.accuracy.first()).map(|measured| measured.top1);
         heads.push(EngineHead { id: id.clone(), sha256, labels_sha256, networks, mean_ms: 0.0, energy_mj: None, promised });
     }
     Ok((labels, heads))

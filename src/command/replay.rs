@@ -6,16 +6,16 @@ use std::time::Instant;
 use log::LevelFilter;
 use serde_json::{Value, json};
 
-use super::kit;
-use super::print;
 use crate::cli::ReplayArgs;
 use crate::config::{self, Overrides};
+use crate::daemon::context;
 use crate::error::{Error, Kind};
 use crate::escape::Escaped;
+use crate::print;
 use crate::source::Secret;
-use crate::trace::again::{self, Count, Replayed};
-use crate::trace::suppose::{Change, Side, Supposed};
-use crate::trace::{Reader, again::ReplayError};
+use crate::trace::verify::{self, Count, Replayed};
+use crate::trace::what_if::{Change, Side, WhatIfReport};
+use crate::trace::{Reader, verify::ReplayError};
 
 /// Replays. `zero`: any moment, it stands for the start. An error with nothing more to say if anything turned out otherwise.
 pub(crate) fn replay(args: &ReplayArgs, zero: Instant) -> Result<(), Error> {
@@ -26,7 +26,7 @@ pub(crate) fn replay(args: &ReplayArgs, zero: Instant) -> Result<(), Error> {
         ReplayError::Policy(error) => error.into(),
     };
     let mut reader = Reader::open(&args.trace).map_err(|error| failed(error.into()))?;
-    let replayed = again::replay(&mut reader, change, zero).map_err(failed)?;
+    let replayed = verify::replay(&mut reader, change, zero).map_err(failed)?;
     let mut out = print::raw();
     let told =
         if args.json { writeln!(out, "{}", as_json(&replayed)) } else { print::page().write_all(as_text(&replayed).as_bytes()) };
@@ -45,7 +45,7 @@ fn change(args: &ReplayArgs) -> Result<Option<Change>, Error> {
         // A configuration without a camera will do here.
         Err(_) => config::load(args.config.as_deref(), &Overrides { source: Some(Secret::new("test")), ..flags })?,
     };
-    let policy = args.policy.as_ref().map(|_| kit::read_policy(&config)).transpose()?;
+    let policy = args.policy.as_ref().map(|_| context::read_policy(&config)).transpose()?;
     Ok(Some(Change { policy, budget: args.config.as_ref().map(|_| config.budget) }))
 }
 
@@ -83,7 +83,7 @@ fn as_json(replayed: &Replayed) -> Value {
     value
 }
 
-fn side_json(supposed: &Supposed, side: &Side) -> Value {
+fn side_json(supposed: &WhatIfReport, side: &Side) -> Value {
     let engines: serde_json::Map<_, _> = supposed
         .engines
         .iter()
@@ -102,7 +102,7 @@ fn side_json(supposed: &Supposed, side: &Side) -> Value {
 }
 
 /// Frames that would have gone another way, as far as is known.
-fn others(supposed: &Supposed) -> u64 {
+fn others(supposed: &WhatIfReport) -> u64 {
     supposed.frames.saturating_sub(supposed.same).saturating_sub(supposed.unknown)
 }
 
@@ -141,8 +141,8 @@ fn as_text(replayed: &Replayed) -> String {
     text
 }
 
-fn what_if(supposed: &Supposed) -> String {
-    let Supposed { frames, same, unknown, not_followed, recorded, supposed: would, .. } = supposed;
+fn what_if(supposed: &WhatIfReport) -> String {
+    let WhatIfReport { frames, same, unknown, not_followed, recorded, supposed: would, .. } = supposed;
     let percent = |part: u64| 100.0 * share(part, *frames);
     let mut text = format!("\nwhat if: of {frames} frames {same} the same way ({:.1} %), ", percent(*same));
     text += &format!("{} another ({:.1} %), ", others(supposed), percent(others(supposed)));

@@ -6,10 +6,9 @@ use std::path::Path;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
-use super::print;
 use crate::cli::Cli;
 use crate::error::Error;
-use crate::files;
+use crate::{files, print};
 
 /// Prints the completion script of `shell`.
 pub(crate) fn completions(shell: Shell) -> Result<(), Error> {

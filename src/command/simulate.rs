@@ -3,15 +3,14 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::print;
 use crate::cli::SimulateArgs;
 use crate::error::Error;
-use crate::files;
 use crate::simulate::oracle::Trials;
 use crate::simulate::scenario::{MAX_BYTES, SHIPPED, Scenario};
 use crate::simulate::squint::Squint;
 use crate::simulate::versus::{Match, Summary, of_seeds, play, total};
 use crate::simulate::{engines, plot, table};
+use crate::{files, print};
 
 /// Runs the scenarios asked for with every seed.
 pub(crate) fn simulate(args: &SimulateArgs) -> Result<(), Error> {

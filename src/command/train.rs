@@ -8,12 +8,10 @@ use std::time::SystemTime;
 use log::warn;
 
 use super::evaluate::decision_ms;
-use super::print;
 use crate::cli::{KindWord, TrainArgs};
 use crate::engine::EngineIdx;
 use crate::error::Error;
 use crate::features::NAMES;
-use crate::files;
 use crate::lab::crossval::{folds, judge};
 use crate::lab::doubt::Tally;
 use crate::lab::evaluate::{Entry, evaluate};
@@ -25,6 +23,7 @@ use crate::policy::file::Made;
 use crate::policy::{Plan, Policy};
 use crate::sink::Stamp;
 use crate::stats::wilson95;
+use crate::{files, print};
 use candidates::INNER_FOLDS;
 
 /// Learns, judges on frames that were not learned from, writes the policy file.
@@ -48,7 +47,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     let pool = candidates::pool(args, &profile)?;
     let (chooser, wanted) = candidates::chooser(args, &profile, reference, &pool)?;
     let everything: Vec<usize> = (0..profile.cases.len()).collect();
-    let mut page = print::Aside::begin();
+    let mut page = print::Report::begin();
     let mut say = |line: String| {
         page.say(line);
         Ok::<(), Error>(())

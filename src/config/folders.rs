@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::events;
-use crate::files;
+use crate::{events, files};
 
 /// Folders that hold when the configuration names none.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! The control socket: what the daemon tells of itself, and what it lets others do to it, as HTTP/1.1 on a unix socket.
 //!
-//! [`protocol`] reads and writes the bytes, `door` collects requests, `route` decides what one means, `peer` who may change something,
+//! [`protocol`] reads and writes the bytes, `endpoint` collects requests, `route` decides what one means, `peer` who may change something,
 //! [`Server`] has the threads, [`client`] is the other end, which shows a [`page`]. The daemon stands behind [`Steering`]. With a loopback port, the same server tells the metrics and the health there, and
 //! lets nobody change anything. Neither the readers nor what they do can hold up a frame: a state is made from copies.
 //! Routes and limits are in docs/control.md.
 
+mod acceptor;
 pub mod client;
-mod door;
 pub mod page;
 mod peer;
 mod process;
@@ -44,7 +44,7 @@ pub enum Setting {
     LogLevel,
     /// The policy: a name or a path.
     Policy,
-    /// How hard to look, see [`crate::observe::Mode`]; checked before it reaches [`Steering::set`].
+    /// How hard to look, see [`crate::vocabulary::Mode`]; checked before it reaches [`Steering::set`].
     Mode,
 }
 

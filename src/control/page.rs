@@ -5,8 +5,9 @@ mod standing;
 use std::fmt::{Display, Write};
 
 use crate::escape::Escaped;
-use crate::observe::{CameraPhase, CameraState, Count, EngineCount, EngineHealth, EngineState, Mode, State};
+use crate::observe::{CameraState, Count, EngineCount, EngineState, State};
 use crate::report::{DropReason, Outcome};
+use crate::vocabulary::{CameraPhase, EngineHealth, Mode};
 
 /// Columns of a terminal at the least.
 const WIDTH: usize = 80;

@@ -6,11 +6,12 @@ use super::peer::{Group, Peer};
 use super::protocol::{Answer, JSON, METRICS, Method, Refusal, Request, TEXT};
 use super::{Setting, Steering, process};
 use crate::escape::Escaped;
-use crate::observe::{Mode, State, metrics};
+use crate::observe::{State, metrics};
+use crate::vocabulary::Mode;
 
-/// Which door a request came through.
+/// Which endpoint a request came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum Endpoint {
     /// The unix socket: whoever may connect may read, some may do everything.
     Unix(Peer),
     /// The loopback port: anybody on the machine, so reading only.
@@ -29,23 +30,23 @@ pub(super) enum Reply {
 const ROUTES: &str = "GET /status, /metrics, /healthz, /readyz; POST /reload, /log-level, /policy, /mode";
 
 /// Does what was asked.
-pub(super) fn route(request: &Request, door: Door, group: &Group, steering: &dyn Steering) -> Reply {
-    answer(request, door, group, steering).unwrap_or_else(|refusal| Reply::Answer(refusal.into()))
+pub(super) fn route(request: &Request, endpoint: Endpoint, group: &Group, steering: &dyn Steering) -> Reply {
+    answer(request, endpoint, group, steering).unwrap_or_else(|refusal| Reply::Answer(refusal.into()))
 }
 
-fn answer(request: &Request, door: Door, group: &Group, steering: &dyn Steering) -> Result<Reply, Refusal> {
-    if door == Door::Port && !is_local(request.host.as_deref()) {
+fn answer(request: &Request, endpoint: Endpoint, group: &Group, steering: &dyn Steering) -> Result<Reply, Refusal> {
+    if endpoint == Endpoint::Port && !is_local(request.host.as_deref()) {
         return Err(Refusal::new(403, "ask for 127.0.0.1 or localhost: a name of another host is not answered here"));
     }
     let tells = |answer| Ok(Reply::Answer(answer));
-    let may_change = || match door {
-        Door::Port => Err(elsewhere("changing anything")),
-        Door::Unix(peer) => group.admits(peer),
+    let may_change = || match endpoint {
+        Endpoint::Port => Err(elsewhere("changing anything")),
+        Endpoint::Unix(peer) => group.admits(peer),
     };
     match (request.path.as_str(), request.method) {
-        ("/status", Method::Get) => match (request.query.as_str(), door) {
-            ("watch", Door::Unix(_)) => Ok(Reply::Watch),
-            ("watch", Door::Port) => Err(elsewhere("watching")),
+        ("/status", Method::Get) => match (request.query.as_str(), endpoint) {
+            ("watch", Endpoint::Unix(_)) => Ok(Reply::Watch),
+            ("watch", Endpoint::Port) => Err(elsewhere("watching")),
             _ => tells(Answer::new(200, JSON, line(&steering.state()))),
         },
         ("/metrics", Method::Get) => tells(Answer::new(200, METRICS, metrics::render(&steering.state(), &process::read()))),

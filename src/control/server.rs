@@ -1,6 +1,6 @@
 //! The server: who is answered at the same time, and on which thread.
 //!
-//! A thread for each door ([`super::door`]) collects requests; one that is whole gets a seat here and a thread for its answer. Seats are
+//! A thread for each endpoint ([`super::endpoint`]) collects requests; one that is whole gets a seat here and a thread for its answer. Seats are
 //! counted apart for the port, the socket, those who watch and those who change something, so that none of them can take those of another.
 //! A client that is slow, silent or hostile holds up its own connection for a moment, nothing else: the frame path knows nothing of this room.
 
@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
-use super::door::Listener;
+use super::acceptor::Listener;
 use super::peer::Group;
 use super::protocol::{self, Answer, JSON_LINES, Method, Refusal, Request};
-use super::route::{self, Door, Reply};
+use super::route::{self, Endpoint, Reply};
 use super::wire::{self, Ending, Wire};
 use super::{ControlError, Steering};
 use crate::config::Control;
@@ -40,10 +40,10 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How long the end waits for connections that are being answered, a reload for one.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
-/// The doors and all who came in. Ends with its [`Stop`](crate::pipeline::clock::Stop) or when dropped; the socket file goes with it.
+/// The endpoints and all who came in. Ends with its [`Stop`](crate::pipeline::clock::Stop) or when dropped; the socket file goes with it.
 pub struct Server {
     shared: Arc<Shared>,
-    doors: Vec<JoinHandle<()>>,
+    acceptors: Vec<JoinHandle<()>>,
     port: Option<u16>,
 }
 
@@ -66,12 +66,12 @@ enum Errand {
 }
 
 impl Errand {
-    fn of(request: &Request, door: Door) -> Self {
-        match (door, request.method) {
-            (Door::Port, _) => Self::Port,
-            (Door::Unix(_), Method::Post) => Self::Change,
-            (Door::Unix(_), Method::Get) if request.path == "/status" && request.query == "watch" => Self::Watch,
-            (Door::Unix(_), Method::Get) => Self::Socket,
+    fn of(request: &Request, endpoint: Endpoint) -> Self {
+        match (endpoint, request.method) {
+            (Endpoint::Port, _) => Self::Port,
+            (Endpoint::Unix(_), Method::Post) => Self::Change,
+            (Endpoint::Unix(_), Method::Get) if request.path == "/status" && request.query == "watch" => Self::Watch,
+            (Endpoint::Unix(_), Method::Get) => Self::Socket,
         }
     }
 
@@ -126,12 +126,12 @@ impl Server {
             left: Condvar::new(),
             parting: AtomicUsize::new(0),
         });
-        let mut server = Self { shared, doors: Vec::new(), port };
+        let mut server = Self { shared, acceptors: Vec::new(), port };
         for listener in listeners {
             let shared = Arc::clone(&server.shared);
             let name = if matches!(listener, Listener::Unix(_)) { "control" } else { "control-http" };
-            let door = thread::Builder::new().name(name.into()).spawn(move || listener.mind(&shared));
-            server.doors.push(door.map_err(ControlError::Thread)?);
+            let endpoint = thread::Builder::new().name(name.into()).spawn(move || listener.mind(&shared));
+            server.acceptors.push(endpoint.map_err(ControlError::Thread)?);
         }
         Ok(server)
     }
@@ -143,11 +143,11 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Closes the doors and waits for those inside, but not for long.
+    /// Closes the endpoints and waits for those inside, but not for long.
     fn drop(&mut self) {
         self.shared.ending.end();
-        for door in self.doors.drain(..) {
-            let _ = door.join();
+        for endpoint in self.acceptors.drain(..) {
+            let _ = endpoint.join();
         }
         let seats = self.shared.seats();
         drop(self.shared.left.wait_timeout_while(seats, LAST_WAIT, |seats| !seats.is_empty()));
@@ -160,27 +160,32 @@ impl Shared {
     }
 
     /// Gives a whole request a thread for its answer. What is given back has to wait for a seat.
-    pub(super) fn admit(self: &Arc<Self>, wire: Box<dyn Wire>, request: Request, door: Door) -> Option<(Box<dyn Wire>, Request)> {
-        let errand = Errand::of(&request, door);
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        wire: Box<dyn Wire>,
+        request: Request,
+        endpoint: Endpoint,
+    ) -> Option<(Box<dyn Wire>, Request)> {
+        let errand = Errand::of(&request, endpoint);
         let Some(seat) = self.sit_down(errand) else {
             let Some(refusal) = errand.refusal() else { return Some((wire, request)) };
             wire::turn_away(wire, refusal);
             return None;
         };
-        let spawned = thread::Builder::new().name("control-client".into()).spawn(move || serve(wire, &request, door, seat));
+        let spawned = thread::Builder::new().name("control-client".into()).spawn(move || serve(wire, &request, endpoint, seat));
         if let Err(error) = spawned {
             debug!("no thread for a control connection, which is closed: {error}");
         }
         None
     }
 
-    fn sit_down(self: &Arc<Self>, errand: Errand) -> Option<Seat> {
+    fn sit_down(self: &Arc<Self>, errand: Errand) -> Option<ClientSlot> {
         let mut seats = self.seats();
         let taken = || seats.iter().filter(|place| place.errand == errand);
         if taken().count() < errand.seats() {
             let place = Arc::new(Place { errand, sending: Mutex::new(None), wanted: AtomicBool::new(false) });
             seats.push(Arc::clone(&place));
-            return Some(Seat { shared: Arc::clone(self), place });
+            return Some(ClientSlot { shared: Arc::clone(self), place });
         }
         if matches!(errand, Errand::Port | Errand::Socket) {
             // The one that has dawdled over its answer for longest goes.
@@ -195,12 +200,12 @@ impl Shared {
 }
 
 /// One connection's right to a thread.
-struct Seat {
+struct ClientSlot {
     shared: Arc<Shared>,
     place: Arc<Place>,
 }
 
-impl Seat {
+impl ClientSlot {
     /// Sends the whole answer, unless others want the seat before the client has taken it; then gives the seat free and the client a moment
     /// to close its end.
     fn finish(self, wire: &mut dyn Wire, bytes: &[u8]) {
@@ -218,7 +223,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ClientSlot {
     fn drop(&mut self) {
         let mut seats = self.shared.seats();
         seats.retain(|place| !Arc::ptr_eq(place, &self.place));
@@ -228,10 +233,10 @@ impl Drop for Seat {
 }
 
 /// The answer to one request.
-fn serve(mut wire: Box<dyn Wire>, request: &Request, door: Door, seat: Seat) {
+fn serve(mut wire: Box<dyn Wire>, request: &Request, endpoint: Endpoint, seat: ClientSlot) {
     let shared = Arc::clone(&seat.shared);
     let wire = wire.as_mut();
-    let reply = catch_unwind(AssertUnwindSafe(|| route::route(request, door, &shared.group, &*shared.steering)));
+    let reply = catch_unwind(AssertUnwindSafe(|| route::route(request, endpoint, &shared.group, &*shared.steering)));
     match reply {
         Ok(Reply::Answer(answer)) => seat.finish(wire, &answer.to_bytes()),
         Ok(Reply::Watch) => {

@@ -5,8 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::events;
-use crate::files;
+use crate::{events, files};
 
 /// Folders that belong to this program, in order: `below` in the checkout that it was built in, `lib/squint` beside its folder, then
 /// `/usr/lib/squint` and `/usr/local/lib/squint`.

@@ -8,14 +8,13 @@ mod simulate;
 
 use arrayvec::ArrayVec;
 
-use super::LabError;
 use super::choose::Fared;
 use super::crossval::Learner;
-use super::logit;
 use super::paper::sample;
 use super::profile::Profile;
 use super::replay::Replay;
 use super::thresholds::{Goal, LARGE, Thresholds, least};
+use super::{LabError, logit};
 use crate::engine::EngineIdx;
 use crate::features::{COUNT, NAMES};
 use crate::policy::clues::CLUES;

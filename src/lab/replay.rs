@@ -10,7 +10,7 @@ use super::duel::duel;
 use super::profile::Profile;
 use crate::engine::{Answer, LookTimes, TOP, score};
 use crate::policy::{
-    self, Allowance, Choice, Journey, LastAnswer, MAX_STEPS, Past, Policy, Reuse, Situation, Step, Terms, Verdict,
+    self, Allowance, Attempts, Choice, LastAnswer, MAX_STEPS, Past, Policy, Reuse, Situation, Step, Terms, Verdict,
 };
 
 /// What became of one frame.
@@ -54,7 +54,7 @@ pub struct Replay<'p> {
     profile: &'p Profile,
     policy: &'p Policy,
     allowance: Allowance,
-    journey: Journey,
+    attempts: Attempts,
     own: Answer,
 }
 
@@ -66,7 +66,7 @@ impl<'p> Replay<'p> {
             let time = Duration::try_from_secs_f64(engine.mean_ms / 1000.0).unwrap_or(Duration::MAX);
             *slot = Some(Terms { wait: Duration::ZERO, p50: time, p95: time });
         }
-        Self { profile, policy, allowance, journey: Journey::default(), own: Answer::default() }
+        Self { profile, policy, allowance, attempts: Attempts::default(), own: Answer::default() }
     }
 
     /// A photo: nothing came before it.
@@ -83,8 +83,8 @@ impl<'p> Replay<'p> {
         let captured = Duration::try_from_secs_f64(shown.at_ms.unwrap_or(0.0) / 1000.0).unwrap_or_default();
         let sequence = case as u64;
         let situation = Situation { sequence, camera: 0, captured, features: &shown.features, glimpse: &shown.glimpse, past };
-        self.journey.steps.clear();
-        self.journey.answer.clear();
+        self.attempts.steps.clear();
+        self.attempts.answer.clear();
         let mut next = match policy::first(self.policy, &situation, &self.allowance) {
             Choice::Ask(engine, why) => Some((engine, why)),
             Choice::Reuse(_) => {
@@ -113,17 +113,17 @@ impl<'p> Replay<'p> {
             };
             if let Some(seen) = seen {
                 (step.top, step.margin, step.entropy) = (seen.top[0], seen.margin, seen.entropy);
-                let earlier = if self.policy.averages() { self.journey.answers() as u32 } else { 0 };
+                let earlier = if self.policy.averages() { self.attempts.answers() as u32 } else { 0 };
                 seen.tell(&mut self.own);
-                score::absorb(&mut self.journey.answer, &self.own, earlier + 1);
+                score::absorb(&mut self.attempts.answer, &self.own, earlier + 1);
             }
-            if walk.asked.try_push(engine.0).is_err() || self.journey.steps.try_push(step).is_err() {
+            if walk.asked.try_push(engine.0).is_err() || self.attempts.steps.try_push(step).is_err() {
                 break; // not reached: policies end within MAX_STEPS
             }
-            next = match policy::after(self.policy, &self.journey, &self.allowance) {
+            next = match policy::after(self.policy, &self.attempts, &self.allowance) {
                 Verdict::Escalate(engine, why) => Some((engine, why)),
                 verdict @ Verdict::Accept(_) => {
-                    let answer = &self.journey.answer;
+                    let answer = &self.attempts.answer;
                     walk.top = answer.top.iter().take(answer.ranked.min(TOP)).map(|top| top.class).collect();
                     walk.confidence = answer.top.first().map_or(0.0, |top| top.probability);
                     walk.near = duel(&answer.top[..answer.ranked.min(answer.top.len())], shown.label);

@@ -104,16 +104,20 @@ pub struct BudgetState {
     pub limit: Option<f32>,
     /// The zone, where it is the temperature.
     pub zone: Option<String>,
-    /// Engines that may look at every frame, but for the share `shrink`.
+    /// Engines that may look at every frame, but for the share `lower_share`.
     pub engines: Vec<String>,
     /// Engines that may look at a share of the frames.
-    pub reach: Vec<String>,
+    #[serde(rename = "reach")]
+    pub upper: Vec<String>,
     /// That share, 0..=1.
-    pub stretch: f32,
-    /// The only engines that may look at the share `shrink` of the frames.
-    pub retreat: Vec<String>,
+    #[serde(rename = "stretch")]
+    pub upper_share: f32,
+    /// The only engines that may look at the share `lower_share` of the frames.
+    #[serde(rename = "retreat")]
+    pub lower: Vec<String>,
     /// That share, 0..=1.
-    pub shrink: f32,
+    #[serde(rename = "shrink")]
+    pub lower_share: f32,
     /// Whether a second engine may look.
     pub escalation: bool,
     /// Least time between two frames of a camera that are looked at, seconds.
@@ -127,18 +131,18 @@ pub struct BudgetState {
 impl BudgetState {
     /// Who may look at which frames, in words.
     pub fn allowed(&self) -> String {
-        let always_fewer = self.shrink >= 1.0;
-        let engines = if always_fewer { &self.retreat } else { &self.engines };
+        let always_fewer = self.lower_share >= 1.0;
+        let engines = if always_fewer { &self.lower } else { &self.engines };
         let mut text = match engines.is_empty() {
             true => "no engine may look".to_owned(),
             false => format!("allowed: {}", engines.join(", ")),
         };
-        let further: Vec<_> = self.reach.iter().filter(|id| !self.engines.contains(id)).map(String::as_str).collect();
-        if !further.is_empty() && self.stretch > 0.0 && self.shrink <= 0.0 {
-            text.push_str(&format!("; for {:.0} % of the frames {}", self.stretch * 100.0, further.join(", ")));
+        let further: Vec<_> = self.upper.iter().filter(|id| !self.engines.contains(id)).map(String::as_str).collect();
+        if !further.is_empty() && self.upper_share > 0.0 && self.lower_share <= 0.0 {
+            text.push_str(&format!("; for {:.0} % of the frames {}", self.upper_share * 100.0, further.join(", ")));
         }
-        if self.shrink > 0.0 && !always_fewer && self.retreat != self.engines {
-            text.push_str(&format!("; for {:.0} % of the frames only {}", self.shrink * 100.0, self.retreat.join(", ")));
+        if self.lower_share > 0.0 && !always_fewer && self.lower != self.engines {
+            text.push_str(&format!("; for {:.0} % of the frames only {}", self.lower_share * 100.0, self.lower.join(", ")));
         }
         if !self.escalation {
             text.push_str("; one engine a frame");
@@ -157,12 +161,12 @@ mod tests {
     #[test]
     fn who_may_look_is_told_with_the_share_that_goes_further_or_less_far() {
         let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
-        let (engines, reach, retreat) = (ids(&["a", "b"]), ids(&["a", "b", "c"]), ids(&["a"]));
-        let at = BudgetState { engines, reach, retreat, escalation: true, ..BudgetState::default() };
+        let (engines, upper, lower) = (ids(&["a", "b"]), ids(&["a", "b", "c"]), ids(&["a"]));
+        let at = BudgetState { engines, upper, lower, escalation: true, ..BudgetState::default() };
         assert_eq!(at.allowed(), "allowed: a, b");
-        assert_eq!(BudgetState { stretch: 0.4, ..at.clone() }.allowed(), "allowed: a, b; for 40 % of the frames c");
-        assert_eq!(BudgetState { shrink: 0.3, ..at.clone() }.allowed(), "allowed: a, b; for 30 % of the frames only a");
-        assert_eq!(BudgetState { shrink: 1.0, escalation: false, ..at.clone() }.allowed(), "allowed: a; one engine a frame");
+        assert_eq!(BudgetState { upper_share: 0.4, ..at.clone() }.allowed(), "allowed: a, b; for 40 % of the frames c");
+        assert_eq!(BudgetState { lower_share: 0.3, ..at.clone() }.allowed(), "allowed: a, b; for 30 % of the frames only a");
+        assert_eq!(BudgetState { lower_share: 1.0, escalation: false, ..at.clone() }.allowed(), "allowed: a; one engine a frame");
         assert_eq!(BudgetState { interval_s: 0.25, ..at }.allowed(), "allowed: a, b; a frame every 250 ms");
     }
 

@@ -6,10 +6,11 @@
 
 use std::fmt::{Display, Write};
 
-use super::{Buckets, CameraPhase, EngineHealth, EngineState, LIMITS, Mode, State};
+use super::{Buckets, EngineState, LIMITS, State};
 use crate::budget;
 use crate::escape::needs_escape;
 use crate::report::{DropReason, Outcome};
+use crate::vocabulary::{CameraPhase, EngineHealth, Mode};
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

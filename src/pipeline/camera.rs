@@ -14,14 +14,14 @@ use log::{debug, info, warn};
 use crate::events;
 use crate::features::{self, Scratch};
 use crate::frame::{Frame, Framing};
-use crate::observe::CameraPhase;
 use crate::report::DropReason;
 use crate::source::{Backoff, FIRST_REFUSAL, FrameSource, LONGEST_REFUSAL, SourceError};
+use crate::vocabulary::CameraPhase;
 
 use super::clock::{Clock, Stop};
 use super::dispatch::Dispatcher;
+use super::heartbeat::{Activity, Heartbeat};
 use super::job::{Job, Ledger};
-use super::pulse::{Doing, Pulse};
 use super::{CAMERA_LIMIT, Opener, Tuning};
 
 /// What may be changed while a camera runs.
@@ -77,7 +77,7 @@ pub(super) struct CameraThread {
     pub(super) lossless: bool,
     pub(super) framing: Framing,
     pub(super) knobs: Arc<Knobs>,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) hang_after: Duration,
     pub(super) frame_limit: Option<u64>,
     pub(super) backoff: Backoff,
@@ -122,7 +122,7 @@ impl CameraThread {
             self.ledger.lose(DropReason::Stopped, 1);
         }
         self.ledger.enter(CameraPhase::Ended);
-        self.pulse.end();
+        self.heartbeat.end();
         self.stop.forget(self.index);
         // The dispatcher may be gone already if everything is going down at once.
         self.dispatcher.ended(self.index);
@@ -155,7 +155,7 @@ impl CameraThread {
             let pause = self.backoff.pause(self.knobs.retry_cap());
             self.ledger.lost_for(matches!(lost, SourceError::OutOfResources { .. }));
             self.ledger.retry(pause);
-            self.pulse.begin(Doing::Resting, pause + self.hang_after);
+            self.heartbeat.begin(Activity::Resting, pause + self.hang_after);
             warn!(
                 event = events::CAMERA_LOST, camera = *self.name, reason = lost.word();
                 "{}: {lost}; next try in {} ms", self.name, pause.as_millis()
@@ -173,7 +173,7 @@ impl CameraThread {
         let is_first = *refusals == Backoff::from(FIRST_REFUSAL);
         let pause = refusals.pause(LONGEST_REFUSAL);
         self.ledger.refused(pause);
-        self.pulse.begin(Doing::Resting, pause.saturating_add(self.hang_after));
+        self.heartbeat.begin(Activity::Resting, pause.saturating_add(self.hang_after));
         let minutes = pause.as_secs() / 60;
         if is_first {
             warn!(
@@ -195,7 +195,7 @@ impl CameraThread {
     /// Opens the source and works until it ends or fails. Never retries, never sleeps.
     fn run_once(&mut self, scratch: &mut Scratch, progress: &mut Progress) -> Result<(), SourceError> {
         self.ledger.enter(CameraPhase::Opening);
-        self.pulse.begin(Doing::Opening, CAMERA_LIMIT);
+        self.heartbeat.begin(Activity::Opening, CAMERA_LIMIT);
         // What was asked for before is about to be done.
         let _ = self.knobs.again.1.try_recv();
         let mut source = (self.opener)()?;
@@ -205,7 +205,7 @@ impl CameraThread {
         let outcome = self.drain(source.as_mut(), scratch, progress);
         self.count_lost(source.as_mut(), progress);
         // Closing it is part of opening it again.
-        self.pulse.begin(Doing::Opening, CAMERA_LIMIT);
+        self.heartbeat.begin(Activity::Opening, CAMERA_LIMIT);
         outcome
     }
 
@@ -213,10 +213,10 @@ impl CameraThread {
         loop {
             let patience = self.knobs.stall_after();
             let patience = if progress.delivered { patience } else { source.first_patience(patience) };
-            self.pulse.begin(Doing::Awaiting, source.longest_silence(patience).saturating_add(self.hang_after));
+            self.heartbeat.begin(Activity::Awaiting, source.longest_silence(patience).saturating_add(self.hang_after));
             match source.next(patience) {
                 Ok(Some(frame)) => {
-                    self.pulse.begin(Doing::Measuring, self.hang_after);
+                    self.heartbeat.begin(Activity::Measuring, self.hang_after);
                     self.ledger.offer(1);
                     progress.in_hand = true;
                     self.count_lost(source, progress);
@@ -264,8 +264,8 @@ impl CameraThread {
             return if self.lossless { Flow::End } else { Flow::Continue };
         };
         job.load(frame, sequence, sighting, taken, self.clock.now());
-        self.pulse.begin(Doing::Handing, self.hang_after);
-        if let Err(job) = self.dispatcher.sighting(job) {
+        self.heartbeat.begin(Activity::Handing, self.hang_after);
+        if let Err(job) = self.dispatcher.new_frame(job) {
             debug!("{}: the dispatcher is gone", self.name);
             self.ledger.lose(DropReason::Stopped, 1);
             let _ = self.recycle.try_send(job);
@@ -279,8 +279,8 @@ impl CameraThread {
         if !self.lossless {
             return self.free.try_recv().ok();
         }
-        // As long as the engines need; their own pulses tell if they hang.
-        self.pulse.begin(Doing::Handing, Duration::MAX);
+        // As long as the engines need; their own heartbeats tell if they hang.
+        self.heartbeat.begin(Activity::Handing, Duration::MAX);
         select! {
             recv(self.free) -> job => job.ok(),
             recv(self.stop.signal()) -> _ => None,

@@ -1,4 +1,4 @@
-//! The dispatcher: brings news to the desk, and acts out what the desk decides.
+//! The dispatcher: brings news to the scheduler, and acts out what the scheduler decides.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,57 +6,58 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use log::{error, info, warn};
 
-use crate::budget::Kept;
+use crate::budget::LearnedState;
 use crate::engine::EngineIdx;
 use crate::events;
-use crate::observe::Mode;
 use crate::policy::Reuse;
 use crate::report::DropReason;
 use crate::telemetry::Sample;
+use crate::vocabulary::Mode;
 
 use super::clock::{Clock, Stop};
-use super::desk::{Desk, EngineState, Hands, News, Shift, ShiftId, Stepped};
+use super::heartbeat::{Activity, Heartbeat};
 use super::job::{Job, Task};
-use super::outbox::Outbox;
 use super::pool::Pool;
-use super::pulse::{Doing, Pulse};
-use super::{DRAIN_LIMIT, STOP_LIMIT, Vitals};
+use super::report_queue::ReportQueue;
+use super::scheduler::{Actions, EngineNews, EngineState, Generation, GenerationId, Scheduler};
+use super::{DRAIN_LIMIT, Liveness, STOP_LIMIT};
+use crate::budget::Stepped;
 
 /// A worker that has news and no task.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time, and a box would be made for every look")]
 pub(super) enum Taker {
     /// The news come from somebody else.
     Nobody,
-    /// It can take a task of its own shift along.
-    Free(ShiftId),
+    /// It can take a task of its own generation along.
+    Free(GenerationId),
     /// It does.
     Takes(Task),
 }
 
-/// What the desk's decisions do to the world.
+/// What the scheduler's decisions do to the world.
 pub(super) struct Doer {
-    /// Where each shift's workers take their tasks from.
-    pub(super) tasks: Vec<(ShiftId, Sender<Task>)>,
+    /// Where each generation's workers take their tasks from.
+    pub(super) tasks: Vec<(GenerationId, Sender<Task>)>,
     /// Whether the thread that brings the news is a worker, who can take the next task along.
     pub(super) taker: Taker,
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) report_queue: Arc<ReportQueue>,
     pub(super) pools: Arc<[Pool]>,
 }
 
 impl Drop for Doer {
     /// However the dispatcher ends, the sink thread hears of it.
     fn drop(&mut self) {
-        self.outbox.close();
+        self.report_queue.close();
     }
 }
 
-impl Hands for Doer {
+impl Actions for Doer {
     fn ask(&mut self, task: Task, _: &Job) {
-        if matches!(self.taker, Taker::Free(shift) if shift == task.shift) {
+        if matches!(self.taker, Taker::Free(generation) if generation == task.generation) {
             self.taker = Taker::Takes(task);
             return;
         }
-        let inbox = self.tasks.iter().find(|(shift, _)| *shift == task.shift);
+        let inbox = self.tasks.iter().find(|(generation, _)| *generation == task.generation);
         if inbox.is_none_or(|(_, inbox)| inbox.try_send(task).is_err()) {
             // The frame is not lost: the engine will be found stuck, and the frame goes on.
             error!(event = events::BUG; "no worker for a free engine");
@@ -64,7 +65,7 @@ impl Hands for Doer {
     }
 
     fn publish(&mut self, job: Box<Job>) {
-        if let Some((displaced, why)) = self.outbox.put(job) {
+        if let Some((displaced, why)) = self.report_queue.put(job) {
             self.give_up(displaced, why);
         }
     }
@@ -73,47 +74,49 @@ impl Hands for Doer {
         self.pools[job.camera].give_up(job, why);
     }
 
-    fn tell(&mut self, _: EngineIdx, id: &str, news: News<'_>) {
+    fn tell(&mut self, _: EngineIdx, id: &str, news: EngineNews<'_>) {
         match news {
-            News::Failed { error, failures, pause } => warn!(
+            EngineNews::Failed { error, failures, pause } => warn!(
                 event = events::ENGINE_FAILED, engine = id;
                 "{error}; failure {failures} in a row, set aside for {} ms", pause.as_millis()
             ),
-            News::Stuck { error } => warn!(event = events::ENGINE_STUCK, engine = id; "{error}; frames go to the other engines"),
-            News::Returned { away, pause } => warn!(
+            EngineNews::Stuck { error } => {
+                warn!(event = events::ENGINE_STUCK, engine = id; "{error}; frames go to the other engines")
+            }
+            EngineNews::Returned { away, pause } => warn!(
                 event = events::ENGINE_RETURNED, engine = id;
                 "engine `{id}` has come back after {} ms, set aside for {} ms", away.as_millis(), pause.as_millis()
             ),
-            News::Recovered { failures } => {
+            EngineNews::Recovered { failures } => {
                 info!(event = events::ENGINE_RECOVERED, engine = id; "engine `{id}` answers again after {failures} failures");
             }
         }
     }
 
-    fn retire(&mut self, shift: ShiftId) {
-        self.tasks.retain(|(id, _)| *id != shift);
+    fn drop_generation(&mut self, generation: GenerationId) {
+        self.tasks.retain(|(id, _)| *id != generation);
     }
 }
 
-/// The desk, open to all threads: whoever has news brings it here and, under the lock, acts out what is decided. So a frame is handed on by
+/// The scheduler, open to all threads: whoever has news brings it here and, under the lock, acts out what is decided. So a frame is handed on by
 /// the thread that is awake anyway; a dispatcher that had to be woken first would cost it a tenth of a millisecond at each step.
 /// Nothing done under the lock waits for anybody.
 pub(super) struct Dispatcher {
     open: Mutex<Option<Open>>,
     /// What the budget had learned when it closed.
-    kept: Mutex<Option<Kept>>,
+    learned: Mutex<Option<LearnedState>>,
     /// Wakes the minder, see [`Dispatcher::mind`]. One ring waits, more say nothing new.
     bell: (Sender<()>, Receiver<()>),
     clock: Arc<dyn Clock>,
     stop: Stop,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     hang_after: Duration,
 }
 
 /// What there is while the dispatcher works.
 struct Open {
-    desk: Desk,
-    hands: Doer,
+    scheduler: Scheduler,
+    actions: Doer,
     /// When the minder looks again by itself.
     alarm: Option<Instant>,
     /// When somebody last had news.
@@ -121,89 +124,89 @@ struct Open {
 }
 
 impl Dispatcher {
-    /// Not open yet: workers are hired before the desk is there.
-    pub(super) fn new(clock: &Arc<dyn Clock>, stop: &Stop, vitals: &Vitals) -> Arc<Self> {
+    /// Not open yet: workers are hired before the scheduler is there.
+    pub(super) fn new(clock: &Arc<dyn Clock>, stop: &Stop, liveness: &Liveness) -> Arc<Self> {
         Arc::new(Self {
             open: Mutex::new(None),
-            kept: Mutex::new(None),
+            learned: Mutex::new(None),
             bell: bounded(1),
             clock: Arc::clone(clock),
             stop: stop.clone(),
-            pulse: vitals.board.pulse("dispatcher"),
-            hang_after: vitals.hang_after,
+            heartbeat: liveness.board.heartbeat("dispatcher"),
+            hang_after: liveness.hang_after,
         })
     }
 
     /// Takes up work.
-    pub(super) fn open(&self, desk: Desk, hands: Doer) {
+    pub(super) fn open(&self, scheduler: Scheduler, actions: Doer) {
         let heard = self.clock.now();
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open { desk, hands, alarm: None, heard });
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open { scheduler, actions, alarm: None, heard });
     }
 
     /// A step of the budget: readings of the board, the local minute of the day. `None` once the dispatcher is gone.
     pub(super) fn budget(&self, at: Duration, sample: &Sample, minute: Option<u16>) -> Option<Stepped> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.as_mut().map(|open| open.desk.budget(at, sample, minute))
+        open.as_mut().map(|open| open.scheduler.budget(at, sample, minute))
     }
 
     /// What the budget has learned; after the end, what it had learned by then.
-    pub(super) fn kept(&self) -> Option<Kept> {
+    pub(super) fn learned(&self) -> Option<LearnedState> {
         match self.open.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(open) => open.desk.kept(),
-            None => self.kept.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            Some(open) => open.scheduler.learned(),
+            None => self.learned.lock().unwrap_or_else(PoisonError::into_inner).take(),
         }
     }
 
     /// A frame has been measured. Gives the job back if the dispatcher is gone.
-    pub(super) fn sighting(&self, job: Box<Job>) -> Result<(), Box<Job>> {
+    pub(super) fn new_frame(&self, job: Box<Job>) -> Result<(), Box<Job>> {
         let stopped = self.stop.is_stopped();
         self.news(job, |open, job, now| match stopped {
-            true => open.hands.give_up(job, DropReason::Stopped),
-            false => open.desk.sighting(job, now, &mut open.hands),
+            true => open.actions.give_up(job, DropReason::Stopped),
+            false => open.scheduler.new_frame(job, now, &mut open.actions),
         })
     }
 
     /// An engine is through with a look: what the worker that brings it is to do next, if anything. Gives the task back if the
     /// dispatcher is gone.
     #[expect(clippy::result_large_err, reason = "it goes back to who brought it, and nowhere else")]
-    pub(super) fn looked(&self, task: Task) -> Result<Option<Task>, Task> {
+    pub(super) fn look_finished(&self, task: Task) -> Result<Option<Task>, Task> {
         self.news(task, |open, task, now| {
-            open.hands.taker = Taker::Free(task.shift);
-            open.desk.looked(task, now, &mut open.hands);
-            match std::mem::replace(&mut open.hands.taker, Taker::Nobody) {
+            open.actions.taker = Taker::Free(task.generation);
+            open.scheduler.look_finished(task, now, &mut open.actions);
+            match std::mem::replace(&mut open.actions.taker, Taker::Nobody) {
                 Taker::Takes(task) => Some(task),
                 Taker::Free(_) | Taker::Nobody => None,
             }
         })
     }
 
-    /// New engines are on duty, whose tasks go to `tasks`. False if the dispatcher is gone.
-    pub(super) fn relieve(&self, shift: Shift, tasks: Sender<Task>) -> bool {
+    /// New engines are in force, whose tasks go to `tasks`. False if the dispatcher is gone.
+    pub(super) fn swap_engines(&self, generation: Generation, tasks: Sender<Task>) -> bool {
         self.act(|open, now| {
-            open.hands.tasks.push((shift.id, tasks));
-            open.desk.relieve(shift, now, &mut open.hands);
+            open.actions.tasks.push((generation.id, tasks));
+            open.scheduler.swap_engines(generation, now, &mut open.actions);
         })
         .is_some()
     }
 
     /// How hard to look from now on.
     pub(super) fn set_mode(&self, mode: Mode) {
-        self.act(|open, now| open.desk.set_mode(mode, now, &mut open.hands));
+        self.act(|open, now| open.scheduler.set_mode(mode, now, &mut open.actions));
     }
 
     /// How a camera wants its frames treated from now on.
     pub(super) fn tune(&self, camera: usize, deadline: Duration, reuse: Option<Reuse>) {
-        self.act(|open, _| open.desk.tune(camera, deadline, reuse));
+        self.act(|open, _| open.scheduler.tune(camera, deadline, reuse));
     }
 
-    /// The mode and the engines on duty; nothing if the dispatcher is gone.
+    /// The mode and the engines in force; nothing if the dispatcher is gone.
     pub(super) fn state(&self) -> Option<(Mode, Vec<EngineState>)> {
-        self.act(|open, now| (open.desk.mode(), open.desk.engines(now)))
+        self.act(|open, now| (open.scheduler.mode(), open.scheduler.engines(now)))
     }
 
-    /// True once the tasks of `shift` are at an end.
-    pub(super) fn has_retired(&self, shift: ShiftId) -> bool {
-        self.act(|open, _| open.hands.tasks.iter().all(|(id, _)| *id != shift)).unwrap_or(true)
+    /// True once the tasks of `generation` are at an end.
+    pub(super) fn has_dropped(&self, generation: GenerationId) -> bool {
+        self.act(|open, _| open.actions.tasks.iter().all(|(id, _)| *id != generation)).unwrap_or(true)
     }
 
     fn act<N>(&self, act: impl FnOnce(&mut Open, Instant) -> N) -> Option<N> {
@@ -219,18 +222,18 @@ impl Dispatcher {
     /// A camera will send no more.
     pub(super) fn ended(&self, camera: usize) {
         // If the dispatcher is gone, nobody needs to know.
-        let _ = self.news(camera, |open, camera, _| open.desk.ended(camera));
+        let _ = self.news(camera, |open, camera, _| open.scheduler.ended(camera));
         self.ring();
     }
 
     fn news<T, N>(&self, what: T, act: impl FnOnce(&mut Open, T, Instant) -> N) -> Result<N, T> {
-        // A poisoned lock is a desk that panicked: gone.
+        // A poisoned lock is a scheduler that panicked: gone.
         let Ok(mut guard) = self.open.lock() else { return Err(what) };
         let Some(open) = guard.as_mut() else { return Err(what) };
         open.heard = self.clock.now();
         let next = act(open, what, open.heard);
-        let sooner = open.desk.next_alarm().is_some_and(|wake| open.alarm.is_none_or(|alarm| wake < alarm));
-        let ring = sooner || open.desk.is_done();
+        let sooner = open.scheduler.next_alarm().is_some_and(|wake| open.alarm.is_none_or(|alarm| wake < alarm));
+        let ring = sooner || open.scheduler.is_done();
         drop(guard);
         if ring {
             self.ring();
@@ -242,18 +245,18 @@ impl Dispatcher {
         let _ = self.bell.0.try_send(());
     }
 
-    /// The dispatcher's own thread, until all frames have gone their way: wakes the desk when a deadline passes, and tells it to stop. When
+    /// The dispatcher's own thread, until all frames have gone their way: wakes the scheduler when a deadline passes, and tells it to stop. When
     /// nothing more comes it waits [`DRAIN_LIMIT`] for a sign of life, then leaves whatever an engine has not given back.
     pub(super) fn mind(&self) {
         let _closing = Closing(self);
         let mut signal = self.stop.signal().clone();
         let mut stopping = false;
         loop {
-            self.pulse.begin(Doing::Deciding, self.hang_after);
+            self.heartbeat.begin(Activity::Deciding, self.hang_after);
             let Some(patience) = self.look(&mut stopping) else { break };
             // Frames flow without it for as long as no deadline passes: it shows itself though there is nothing to do.
             let patience = patience.min(self.hang_after / 2);
-            self.pulse.begin(Doing::Idle, self.hang_after);
+            self.heartbeat.begin(Activity::Idle, self.hang_after);
             select! {
                 recv(self.bell.1) -> _ => (),
                 recv(signal) -> _ => {
@@ -263,10 +266,10 @@ impl Dispatcher {
                 default(patience) => (),
             }
         }
-        self.pulse.end();
+        self.heartbeat.end();
     }
 
-    /// Brings the desk up to date; `stopping` tells it once to give up what no engine has seen. How long until the next look, `None` if
+    /// Brings the scheduler up to date; `stopping` tells it once to give up what no engine has seen. How long until the next look, `None` if
     /// all is over.
     fn look(&self, stopping: &mut bool) -> Option<Duration> {
         let mut guard = self.open.lock().ok()?;
@@ -274,13 +277,13 @@ impl Dispatcher {
         let now = self.clock.now();
         if std::mem::take(stopping) {
             open.heard = now;
-            open.desk.stop(&mut open.hands);
+            open.scheduler.stop(&mut open.actions);
         }
-        open.desk.pump(now, &mut open.hands);
-        if open.desk.is_done() {
+        open.scheduler.pump(now, &mut open.actions);
+        if open.scheduler.is_done() {
             return None;
         }
-        let limit = match (self.stop.is_stopped(), open.desk.has_ended()) {
+        let limit = match (self.stop.is_stopped(), open.scheduler.has_ended()) {
             (true, _) => Some(STOP_LIMIT),
             // An engine that does not come back is found stuck before.
             (false, true) => Some(DRAIN_LIMIT),
@@ -293,7 +296,7 @@ impl Dispatcher {
             error!(event = events::LEFT_BEHIND; "an engine or a camera has not come to its end within {limit:?} and is left behind");
             return None;
         }
-        open.alarm = open.desk.next_alarm().into_iter().chain(silent_at).min();
+        open.alarm = open.scheduler.next_alarm().into_iter().chain(silent_at).min();
         Some(open.alarm.map_or(LONG, |at| at.saturating_duration_since(now)))
     }
 }
@@ -305,7 +308,8 @@ impl Drop for Closing<'_> {
     fn drop(&mut self) {
         let open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         if !std::thread::panicking() {
-            *self.0.kept.lock().unwrap_or_else(PoisonError::into_inner) = open.as_ref().and_then(|open| open.desk.kept());
+            *self.0.learned.lock().unwrap_or_else(PoisonError::into_inner) =
+                open.as_ref().and_then(|open| open.scheduler.learned());
         }
         drop(open);
     }

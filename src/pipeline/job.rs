@@ -1,23 +1,24 @@
 //! One frame's travel bag: the frame itself, its report in the making, and the buffers that engines write to.
 //!
 //! A camera owns so many jobs; they go round (feature thread, dispatcher, worker, dispatcher, sink, back), so the number of jobs
-//! bounds every queue and no frame allocates. Only a reload to a larger crew makes more of them.
+//! bounds every queue and no frame allocates. Only a reload to a larger engine set makes more of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::budget::Grant;
 use crate::engine::{Answer, EngineError, EngineIdx, Labels, LookTimes};
 use crate::features::{self, Features, Glimpse};
 use crate::frame::{Frame, Framing};
-use crate::observe::CameraPhase;
-use crate::policy::{Code, Grant, Journey, Reason};
+use crate::policy::{Attempts, Code, Reason};
 use crate::report::{DropReason, Drops, Outcome, Report, Times};
+use crate::vocabulary::CameraPhase;
 
-use super::desk::ShiftId;
+use super::scheduler::GenerationId;
 
-/// Of a job that no shift has had yet: whoever is on duty makes it its own.
-const NO_SHIFT: ShiftId = ShiftId::MAX;
+/// Of a job that no generation has had yet: whoever is in force makes it its own.
+const NO_GENERATION: GenerationId = GenerationId::MAX;
 
 /// What a frame carries along.
 pub(crate) struct Job {
@@ -45,8 +46,8 @@ pub(crate) struct Job {
     pub(crate) glimpse: Glimpse,
     /// The engine that has it or had it last, and why.
     pub(crate) asked: (EngineIdx, Reason),
-    /// The shift whose engines look at it.
-    pub(crate) shift: ShiftId,
+    /// The generation whose engines look at it.
+    pub(crate) generation: GenerationId,
     /// True if other engines were at work when it was asked.
     pub(crate) crowded: bool,
     /// When that engine was asked.
@@ -61,11 +62,11 @@ pub(crate) struct Job {
 
 /// One look that an engine is asked for; it comes back with the result.
 pub(crate) struct Task {
-    /// The shift that asks.
-    pub(crate) shift: ShiftId,
+    /// The generation that asks.
+    pub(crate) generation: GenerationId,
     /// The engine that is asked.
     pub(crate) engine: EngineIdx,
-    /// Number of the look, given by the seat.
+    /// Number of the look, given by the engine slot.
     pub(crate) ticket: u64,
     /// The pixels.
     pub(crate) frame: Arc<Option<Frame>>,
@@ -120,7 +121,7 @@ impl Job {
             review: now,
             glimpse: [0; features::GLIMPSE_WIDTH * features::GLIMPSE_HEIGHT],
             asked: (EngineIdx(0), nothing),
-            shift: NO_SHIFT,
+            generation: NO_GENERATION,
             crowded: false,
             asked_at: now,
             begun_at: now,
@@ -133,7 +134,7 @@ impl Job {
                 sequence: 0,
                 captured_at: SystemTime::UNIX_EPOCH,
                 features: Features { values: [0.0; features::COUNT] },
-                journey: Journey { answer: Answer::with_classes(classes), ..Journey::default() },
+                attempts: Attempts { answer: Answer::with_classes(classes), ..Attempts::default() },
                 outcome: Outcome::Abstained,
                 verdict: nothing,
                 grant: Grant::FREE,
@@ -154,8 +155,8 @@ impl Job {
         report.sequence = sequence;
         report.captured_at = frame.captured_at;
         (report.features, self.glimpse) = sighting;
-        report.journey.steps.clear();
-        report.journey.answer.clear();
+        report.attempts.steps.clear();
+        report.attempts.answer.clear();
         report.late = false;
         (report.grant, report.withheld) = (Grant::FREE, None);
         report.times = Times {
@@ -187,7 +188,7 @@ impl Job {
     /// What `engine` is to do with it; the ticket is still missing.
     pub(crate) fn task(&mut self, engine: EngineIdx, now: Instant) -> Task {
         Task {
-            shift: self.shift,
+            generation: self.generation,
             engine,
             ticket: 0,
             frame: Arc::clone(&self.frame),
@@ -206,7 +207,7 @@ impl Job {
         report.verdict = verdict;
         report.late = self.due.is_some_and(|due| now > due);
         let age = now.saturating_duration_since(self.captured);
-        let work: Duration = report.journey.steps.iter().map(|step| step.times.preprocess + step.times.run).sum();
+        let work: Duration = report.attempts.steps.iter().map(|step| step.times.preprocess + step.times.run).sum();
         report.times.age = age;
         let ours = now.saturating_duration_since(self.arrived);
         report.times.overhead = ours.saturating_sub(report.times.features).saturating_sub(work);
@@ -283,7 +284,7 @@ impl Ledger {
 
     /// Takes note of whether an engine has looked at the frame of this report, or should have.
     pub(crate) fn heed(&self, report: &Report) {
-        if report.outcome == Outcome::Reused || !report.journey.steps.is_empty() {
+        if report.outcome == Outcome::Reused || !report.attempts.steps.is_empty() {
             self.neglected.store(0, Ordering::Relaxed);
         } else if matches!(report.verdict.code, Code::OutOfTime | Code::NotAllowed | Code::EngineFailed) {
             self.neglect();

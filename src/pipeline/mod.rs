@@ -1,31 +1,31 @@
 //! Threads and channels: the only room that knows the order in which a frame meets the others.
 //!
 //! ```text
-//! camera (GStreamer) -> newest-wins mailbox -> feature thread, one a camera -> desk -> workers, as many as engines
+//! camera (GStreamer) -> newest-wins mailbox -> feature thread, one a camera -> scheduler -> workers, as many as engines
 //!                                                                              ^  | ^___________________|
 //!                                                            jobs come back ___|  v
 //!                                                                   sink thread (bounded queue, the oldest goes)
 //! ```
-//! The desk decides under a lock, on the thread that has the news, and a worker that is through takes the frame's next engine along:
+//! The scheduler decides under a lock, on the thread that has the news, and a worker that is through takes the frame's next engine along:
 //! no thread has to be woken to decide. The dispatcher's own thread only minds the clock.
 //!
 //! Every queue is bounded by the number of jobs; every frame that comes from a source ends as a report or is counted with its
-//! reason in its camera's ledger. Nothing is decided here: [`desk`] and [`crate::policy`] do that, and no arithmetic is done.
+//! reason in its camera's ledger. Nothing is decided here: [`scheduler`] and [`crate::policy`] do that, and no arithmetic is done.
 //!
 //! A thread that panics tells all others to stop; they end in good order, and the run with an error. Once told to stop, nobody is
 //! waited for without a limit. A clip or a folder that ends by itself is told to its last frame, however slow the reader is.
 
 mod camera;
 pub mod clock;
-mod desk;
 mod dispatch;
-mod gauge;
+pub mod heartbeat;
 mod job;
-mod outbox;
 mod pool;
-pub mod pulse;
 mod remote;
-mod tell;
+mod report_queue;
+mod sampler;
+mod scheduler;
+mod sink_thread;
 mod thread;
 mod worker;
 
@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 use log::error;
 
+use crate::budget::Budget;
 use crate::engine::{EngineError, Labels, Look};
 use crate::events;
 use crate::frame::Framing;
@@ -44,20 +45,19 @@ use crate::source::{Backoff, FrameSource, SourceError};
 
 use camera::{CameraThread, Knobs};
 use clock::{Clock, Stop};
-use desk::{Desk, Shift, Terminal};
 use dispatch::{Dispatcher, Doer, Taker};
-use gauge::GaugeThread;
-use outbox::Outbox;
 use pool::{LOSSLESS_JOBS, Owner, Pool};
+use report_queue::ReportQueue;
+use sampler::SamplerThread;
+use scheduler::{CameraTerms, Generation, Scheduler};
 use thread::Thread;
-use worker::{House, dismiss, hire};
+use worker::{Shared, join_workers, start_workers};
 
 pub use worker::RELOAD_LOADING;
 
-pub(crate) use desk::Purse;
-pub use desk::{Budget, EngineState, Member, Stepped};
-pub use gauge::{Gauge, Hear, Keep};
 pub use remote::{CameraState, Remote, Tuning};
+pub use sampler::{Hear, Keep, Sampler};
+pub use scheduler::EngineState;
 
 /// How long an engine may keep silent after the last camera has ended. What hangs longer is left behind.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -79,16 +79,16 @@ pub const ENGINE_DEADLINE: Duration = Duration::from_secs(2);
 pub const PATIENT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How the threads are, and how patient those are who watch them.
-pub struct Vitals {
+pub struct Liveness {
     /// What every thread does.
-    pub board: pulse::Board,
+    pub board: heartbeat::Board,
     /// How long a thread may be at one thing before it counts as hung.
     pub hang_after: Duration,
 }
 
-impl Default for Vitals {
+impl Default for Liveness {
     fn default() -> Self {
-        Self { board: pulse::Board::default(), hang_after: HANG_AFTER }
+        Self { board: heartbeat::Board::default(), hang_after: HANG_AFTER }
     }
 }
 
@@ -119,7 +119,7 @@ pub struct CameraSetup {
 pub type Loader = Box<dyn FnOnce() -> Result<Box<dyn Look>, EngineError> + Send>;
 
 /// The engines of a policy, and the policy.
-pub struct Crew {
+pub struct EngineSet {
     /// Decides; its engine indices are positions in `engines`.
     pub policy: Policy,
     /// Id and loader of each engine.
@@ -134,16 +134,16 @@ pub struct Crew {
 }
 
 /// Hears of every report, on the sink thread.
-pub trait Listener: Send {
+pub trait ReportHandler: Send {
     /// One frame's report. May take its time; the queue in front drops the oldest.
-    fn hear(&mut self, report: &Report);
+    fn on_report(&mut self, report: &Report);
 
     /// Nothing has come for a second. For whatever has to be looked after all the same.
     fn idle(&mut self) {}
 }
 
 /// What came of a run.
-pub struct Tally<L> {
+pub struct RunResult<L> {
     /// The listener, with all that it has heard.
     pub listener: L,
     /// Of each camera: name, frames offered by the source, frames given up.
@@ -197,17 +197,17 @@ impl PipelineError {
 /// Runs until every source has ended or `stop` says so; then drains in frame order. `queue`: reports of live cameras that may wait for
 /// the listener. `started`: when the process began, for the ready time. A thread that died or was left behind does not take the tally
 /// with it: its frames count as stopped, and it is named beside the tally.
-pub fn run_out<L: Listener + 'static>(
-    crew: Crew,
+pub fn run_out<L: ReportHandler + 'static>(
+    engine_set: EngineSet,
     cameras: Vec<CameraSetup>,
     listener: L,
     queue: usize,
     clock: Arc<dyn Clock>,
     stop: &Stop,
     started: Instant,
-) -> Result<(Tally<L>, Option<PipelineError>), PipelineError> {
-    let surroundings = Surroundings { clock, stop: stop.clone(), started, vitals: Arc::default(), gauge: None };
-    start(crew, cameras, listener, queue, surroundings)?.0.see_out()
+) -> Result<(RunResult<L>, Option<PipelineError>), PipelineError> {
+    let surroundings = Surroundings { clock, stop: stop.clone(), started, liveness: Arc::default(), sampler: None };
+    start(engine_set, cameras, listener, queue, surroundings)?.0.run_to_end()
 }
 
 /// What a pipeline runs in.
@@ -219,22 +219,22 @@ pub struct Surroundings {
     /// When the process began.
     pub started: Instant,
     /// Where its threads show what they do.
-    pub vitals: Arc<Vitals>,
+    pub liveness: Arc<Liveness>,
     /// What reads the board, if anything does.
-    pub gauge: Option<Gauge>,
+    pub sampler: Option<Sampler>,
 }
 
 /// Loads the engines, then starts the cameras. Returns as soon as all run: what has to be seen out, and what steers it meanwhile. An
 /// error leaves nobody running. Engines that cannot be loaded are left out and named in the log, as long as one can.
-pub fn start<L: Listener + 'static>(
-    crew: Crew,
+pub fn start<L: ReportHandler + 'static>(
+    engine_set: EngineSet,
     cameras: Vec<CameraSetup>,
     listener: L,
     queue: usize,
     surroundings: Surroundings,
 ) -> Result<(Running<L>, Remote), PipelineError> {
     let stop = surroundings.stop.clone();
-    set_up(crew, cameras, listener, queue, surroundings).inspect_err(|_| stop.stop())
+    set_up(engine_set, cameras, listener, queue, surroundings).inspect_err(|_| stop.stop())
 }
 
 /// All threads but the main one.
@@ -242,34 +242,38 @@ pub struct Running<L> {
     cameras: Vec<Thread<Result<(), SourceError>>>,
     dispatcher: Thread<()>,
     sink: Thread<L>,
-    gauge: Option<GaugeThread>,
-    outbox: Arc<Outbox>,
+    sampler: Option<SamplerThread>,
+    report_queue: Arc<ReportQueue>,
     pools: Arc<[Pool]>,
     ready: Receiver<Duration>,
     remote: Remote,
     stop: Stop,
 }
 
-fn set_up<L: Listener + 'static>(
-    crew: Crew,
+fn set_up<L: ReportHandler + 'static>(
+    engine_set: EngineSet,
     cameras: Vec<CameraSetup>,
     listener: L,
     queue: usize,
     surroundings: Surroundings,
 ) -> Result<(Running<L>, Remote), PipelineError> {
-    let Surroundings { clock, stop, started, vitals, gauge } = surroundings;
-    let engines: Arc<[Arc<str>]> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
-    let dispatcher = Dispatcher::new(&clock, &stop, &vitals);
-    let house =
-        House { dispatcher: Arc::clone(&dispatcher), clock: Arc::clone(&clock), stop: stop.clone(), vitals: Arc::clone(&vitals) };
-    let (workers, windows) = hire(crew.engines, &house, false)?;
+    let Surroundings { clock, stop, started, liveness, sampler } = surroundings;
+    let engines: Arc<[Arc<str>]> = engine_set.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
+    let dispatcher = Dispatcher::new(&clock, &stop, &liveness);
+    let shared = Shared {
+        dispatcher: Arc::clone(&dispatcher),
+        clock: Arc::clone(&clock),
+        stop: stop.clone(),
+        liveness: Arc::clone(&liveness),
+    };
+    let (workers, windows) = start_workers(engine_set.engines, &shared, false)?;
 
     let lossless_jobs = cameras.iter().filter(|setup| setup.lossless).count() * LOSSLESS_JOBS;
     let queue = queue.max(1);
-    let outbox = Arc::new(Outbox::new(queue, lossless_jobs));
+    let report_queue = Arc::new(ReportQueue::new(queue, lossless_jobs));
     let now = clock.now();
     let mut pools = Vec::new();
-    let mut terminals = Vec::new();
+    let mut cameras_terms = Vec::new();
     let mut threads = Vec::new();
     for (index, setup) in cameras.into_iter().enumerate() {
         let knobs = Arc::new(Knobs::new(&setup.tuning));
@@ -282,16 +286,16 @@ fn set_up<L: Listener + 'static>(
             queue,
         };
         let (pool, free) = Pool::new(owner, Arc::clone(&knobs));
-        pool.fill(&engines, &crew.labels, now);
+        pool.fill(&engines, &engine_set.labels, now);
         let (recycle, ledger) = (pool.recycle.clone(), Arc::clone(&pool.ledger));
-        terminals.push(Terminal {
+        cameras_terms.push(CameraTerms {
             deadline: setup.tuning.deadline,
             lossless: setup.lossless,
             reuse: setup.tuning.reuse,
             jobs: pool.most(),
         });
         pools.push(pool);
-        let pulse = vitals.board.pulse(&thread_of(&setup.name));
+        let heartbeat = liveness.board.heartbeat(&thread_of(&setup.name));
         threads.push(CameraThread {
             index,
             name: setup.name,
@@ -300,8 +304,8 @@ fn set_up<L: Listener + 'static>(
             lossless: setup.lossless,
             framing: setup.framing,
             knobs,
-            pulse,
-            hang_after: vitals.hang_after,
+            heartbeat,
+            hang_after: liveness.hang_after,
             frame_limit: setup.frame_limit,
             backoff: Backoff::default(),
             free,
@@ -313,26 +317,31 @@ fn set_up<L: Listener + 'static>(
         });
     }
     let pools: Arc<[Pool]> = pools.into();
-    let shift = Shift::new(0, crew.policy, engines, windows, crew.labels, crew.deadline, now).under(crew.budget, pools.len());
-    let mut desk = Desk::new(shift, terminals, now);
-    desk.record(gauge.as_ref().and_then(|gauge| gauge.tape.clone()));
-    let hands =
-        Doer { tasks: vec![(0, workers.tasks)], taker: Taker::Nobody, outbox: Arc::clone(&outbox), pools: Arc::clone(&pools) };
-    dispatcher.open(desk, hands);
+    let generation = Generation::new(0, engine_set.policy, engines, windows, engine_set.labels, engine_set.deadline, now)
+        .under(engine_set.budget, pools.len());
+    let mut scheduler = Scheduler::new(generation, cameras_terms, now);
+    scheduler.record(sampler.as_ref().and_then(|sampler| sampler.trace_queue.clone()));
+    let actions = Doer {
+        tasks: vec![(0, workers.tasks)],
+        taker: Taker::Nobody,
+        report_queue: Arc::clone(&report_queue),
+        pools: Arc::clone(&pools),
+    };
+    dispatcher.open(scheduler, actions);
     let minder = Arc::clone(&dispatcher);
     let dispatcher = Thread::spawn("dispatcher", &stop, move || minder.mind())?;
     let (ready_tx, ready) = bounded(1);
     let sink = {
-        let (outbox, pools, vitals) = (Arc::clone(&outbox), Arc::clone(&pools), Arc::clone(&vitals));
-        Thread::spawn("sink", &stop, move || tell::tell(listener, &outbox, &pools, started, &ready_tx, &vitals))?
+        let (report_queue, pools, liveness) = (Arc::clone(&report_queue), Arc::clone(&pools), Arc::clone(&liveness));
+        Thread::spawn("sink", &stop, move || sink_thread::run(listener, &report_queue, &pools, started, &ready_tx, &liveness))?
     };
     let cameras = threads
         .into_iter()
         .map(|thread| Thread::spawn(&thread_of(&thread.name), &stop, move || thread.run()))
         .collect::<Result<_, _>>()?;
-    let gauge = gauge.map(|gauge| GaugeThread::start(gauge, &house, started)).transpose()?;
-    let remote = Remote::new(house, Arc::clone(&pools), workers.threads);
-    Ok((Running { cameras, dispatcher, sink, gauge, outbox, pools, ready, remote: remote.clone(), stop }, remote))
+    let sampler = sampler.map(|sampler| SamplerThread::start(sampler, &shared, started)).transpose()?;
+    let remote = Remote::new(shared, Arc::clone(&pools), workers.threads);
+    Ok((Running { cameras, dispatcher, sink, sampler, report_queue, pools, ready, remote: remote.clone(), stop }, remote))
 }
 
 /// Name of a camera's thread.
@@ -340,10 +349,10 @@ fn thread_of(camera: &str) -> String {
     format!("squint-{camera}")
 }
 
-impl<L: Listener + 'static> Running<L> {
+impl<L: ReportHandler + 'static> Running<L> {
     /// Waits until all is over, in frame order.
-    pub fn see_out(self) -> Result<(Tally<L>, Option<PipelineError>), PipelineError> {
-        let Self { cameras, dispatcher, sink, gauge, outbox, pools, ready, remote, stop } = self;
+    pub fn run_to_end(self) -> Result<(RunResult<L>, Option<PipelineError>), PipelineError> {
+        let Self { cameras, dispatcher, sink, sampler, report_queue, pools, ready, remote, stop } = self;
         let stop = &stop;
         let (mut failure, mut broken, mut limit) = (None, None, CAMERA_STOP_LIMIT);
         for thread in cameras {
@@ -363,25 +372,25 @@ impl<L: Listener + 'static> Running<L> {
         if let Err(error) = dispatcher.join(stop, 2 * DRAIN_LIMIT) {
             broken.get_or_insert(error);
         }
-        if let Some(Err(error)) = gauge.map(GaugeThread::end) {
+        if let Some(Err(error)) = sampler.map(SamplerThread::end) {
             error!(event = events::LEFT_BEHIND; "{error}");
             broken.get_or_insert(error);
         }
         let limit = if stop.is_stopped() { STOP_LIMIT } else { DRAIN_LIMIT };
-        if let Some(error) = dismiss(remote.close(), limit) {
+        if let Some(error) = join_workers(remote.close(), limit) {
             broken.get_or_insert(error);
         }
-        outbox.close();
+        report_queue.close();
         sink.wait(stop);
         let limit = if stop.is_stopped() { STOP_LIMIT } else { DRAIN_LIMIT };
         if !sink.is_gone_within(limit) {
-            tell::clear(&outbox, &pools, DropReason::SinkFull); // a reader that dawdles has had its time
+            sink_thread::clear(&report_queue, &pools, DropReason::SinkFull); // a reader that dawdles has had its time
         }
         let listener = sink.join_within(limit)?;
         if broken.is_some() {
             pools.iter().for_each(|pool| pool.ledger.settle());
         }
         let cameras = pools.iter().map(|pool| (Arc::clone(&pool.owner.name), pool.ledger.offered(), pool.ledger.drops())).collect();
-        Ok((Tally { listener, cameras, ready: ready.try_recv().ok(), failure }, broken))
+        Ok((RunResult { listener, cameras, ready: ready.try_recv().ok(), failure }, broken))
     }
 }

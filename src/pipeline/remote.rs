@@ -1,6 +1,6 @@
-//! What steers a running pipeline from outside: another crew, another mode, other limits; and how everything is.
+//! What steers a running pipeline from outside: another engine set, another mode, other limits; and how everything is.
 //!
-//! Clonable, callable from any thread. Nothing here waits for a frame; [`Remote::relieve`] waits for engines to load.
+//! Clonable, callable from any thread. Nothing here waits for a frame; [`Remote::swap_engines`] waits for engines to load.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,15 +10,15 @@ use log::error;
 
 use crate::config::Camera;
 use crate::events;
-use crate::observe::{CameraPhase, Mode};
 use crate::policy::Reuse;
 use crate::report::Drops;
+use crate::vocabulary::{CameraPhase, Mode};
 
-use super::desk::{EngineState, Shift, ShiftId};
 use super::pool::Pool;
+use super::scheduler::{EngineState, Generation, GenerationId};
 use super::thread::Thread;
-use super::worker::{House, dismiss, hire};
-use super::{Crew, DRAIN_LIMIT, NO_HURRY, PipelineError};
+use super::worker::{Shared, join_workers, start_workers};
+use super::{DRAIN_LIMIT, EngineSet, NO_HURRY, PipelineError};
 
 /// How one camera wants its frames treated, as far as that can change while it runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,63 +83,64 @@ impl CameraState {
 pub struct Remote(Arc<Inner>);
 
 struct Inner {
-    house: House,
+    shared: Shared,
     pools: Arc<[Pool]>,
-    /// Workers of all shifts; `None` once the pipeline has come to its end.
+    /// Workers of all generations; `None` once the pipeline has come to its end.
     workers: Mutex<Option<Vec<Thread<()>>>>,
-    /// Number of the next shift.
+    /// Number of the next generation.
     next: AtomicU32,
-    /// One change of the crew at a time.
-    relieving: Mutex<()>,
+    /// One change of the engine set at a time.
+    swapping: Mutex<()>,
 }
 
 impl Remote {
-    pub(super) fn new(house: House, pools: Arc<[Pool]>, workers: Vec<Thread<()>>) -> Self {
+    pub(super) fn new(shared: Shared, pools: Arc<[Pool]>, workers: Vec<Thread<()>>) -> Self {
         let workers = Mutex::new(Some(workers));
-        Self(Arc::new(Inner { house, pools, workers, next: AtomicU32::new(1), relieving: Mutex::default() }))
+        Self(Arc::new(Inner { shared, pools, workers, next: AtomicU32::new(1), swapping: Mutex::default() }))
     }
 
-    /// Puts another crew on duty, between two frames: loads and warms up all of its engines beside the ones that work, then hands over
+    /// Puts another engine set in force, between two frames: loads and warms up all of its engines beside the ones that work, then hands over
     /// and sees the old ones off. On an error nothing has changed.
-    pub fn relieve(&self, crew: Crew) -> Result<(), PipelineError> {
-        let Inner { house, pools, workers, next, relieving } = &*self.0;
-        let _one_at_a_time = relieving.lock().unwrap_or_else(PoisonError::into_inner);
-        let engines: Arc<[Arc<str>]> = crew.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
-        let (hired, windows) = hire(crew.engines, house, true)?;
-        let id: ShiftId = next.fetch_add(1, Ordering::Relaxed);
+    pub fn swap_engines(&self, engine_set: EngineSet) -> Result<(), PipelineError> {
+        let Inner { shared, pools, workers, next, swapping } = &*self.0;
+        let _one_at_a_time = swapping.lock().unwrap_or_else(PoisonError::into_inner);
+        let engines: Arc<[Arc<str>]> = engine_set.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
+        let (started_workers, windows) = start_workers(engine_set.engines, shared, true)?;
+        let id: GenerationId = next.fetch_add(1, Ordering::Relaxed);
         let before = {
             let mut workers = workers.lock().unwrap_or_else(PoisonError::into_inner);
             match workers.as_mut() {
-                Some(known) => std::mem::replace(known, hired.threads),
+                Some(known) => std::mem::replace(known, started_workers.threads),
                 None => {
-                    drop(hired.tasks);
-                    dismiss(hired.threads, DRAIN_LIMIT);
+                    drop(started_workers.tasks);
+                    join_workers(started_workers.threads, DRAIN_LIMIT);
                     return Err(PipelineError::Over);
                 }
             }
         };
-        let now = house.clock.now();
-        pools.iter().for_each(|pool| pool.fill(&engines, &crew.labels, now));
-        let shift = Shift::new(id, crew.policy, engines, windows, crew.labels, crew.deadline, now).under(crew.budget, pools.len());
-        if !house.dispatcher.relieve(shift, hired.tasks) {
+        let now = shared.clock.now();
+        pools.iter().for_each(|pool| pool.fill(&engines, &engine_set.labels, now));
+        let generation = Generation::new(id, engine_set.policy, engines, windows, engine_set.labels, engine_set.deadline, now)
+            .under(engine_set.budget, pools.len());
+        if !shared.dispatcher.swap_engines(generation, started_workers.tasks) {
             return Err(PipelineError::Over);
         }
-        self.see_off(before, id - 1);
+        self.drain(before, id - 1);
         Ok(())
     }
 
-    /// Waits until the shift before has finished its frames and its workers have gone. Who hangs is kept for the end.
-    fn see_off(&self, before: Vec<Thread<()>>, shift: ShiftId) {
-        let Inner { house, workers, .. } = &*self.0;
+    /// Waits until the generation before has finished its frames and its workers have gone. Who hangs is kept for the end.
+    fn drain(&self, before: Vec<Thread<()>>, generation: GenerationId) {
+        let Inner { shared, workers, .. } = &*self.0;
         let until = Instant::now() + DRAIN_LIMIT;
-        while !house.dispatcher.has_retired(shift) && Instant::now() < until {
-            if !house.clock.sleep(Duration::from_millis(2), &house.stop) {
+        while !shared.dispatcher.has_dropped(generation) && Instant::now() < until {
+            if !shared.clock.sleep(Duration::from_millis(2), &shared.stop) {
                 break;
             }
         }
         let (gone, hung): (Vec<_>, Vec<_>) =
             before.into_iter().partition(|thread| thread.is_gone_within(until.saturating_duration_since(Instant::now())));
-        dismiss(gone, DRAIN_LIMIT);
+        join_workers(gone, DRAIN_LIMIT);
         for thread in &hung {
             error!(event = events::LEFT_BEHIND, thread = thread.name(); "thread {} has not come to its end and is left behind", thread.name());
         }
@@ -149,21 +150,21 @@ impl Remote {
         }
     }
 
-    /// All workers, for the end; no crew can be put on duty any more.
+    /// All workers, for the end; no engine set can be put in force any more.
     pub(super) fn close(&self) -> Vec<Thread<()>> {
         self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
     }
 
     /// How hard to look from now on.
     pub fn set_mode(&self, mode: Mode) {
-        self.0.house.dispatcher.set_mode(mode);
+        self.0.shared.dispatcher.set_mode(mode);
     }
 
     /// How the camera at `index` wants its frames treated from now on.
     pub fn tune(&self, index: usize, tuning: &Tuning) {
         let Some(pool) = self.0.pools.get(index) else { return };
         pool.knobs.set(tuning);
-        self.0.house.dispatcher.tune(index, tuning.deadline, tuning.reuse);
+        self.0.shared.dispatcher.tune(index, tuning.deadline, tuning.reuse);
     }
 
     /// The camera at `index` is opened at once, if it waits because it refused the login.
@@ -173,9 +174,9 @@ impl Remote {
         }
     }
 
-    /// The mode and the engines on duty; nothing once the pipeline has come to its end.
+    /// The mode and the engines in force; nothing once the pipeline has come to its end.
     pub fn engines(&self) -> Option<(Mode, Vec<EngineState>)> {
-        self.0.house.dispatcher.state()
+        self.0.shared.dispatcher.state()
     }
 
     /// Every camera.

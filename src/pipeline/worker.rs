@@ -15,10 +15,10 @@ use crate::stats::LatencyWindow;
 
 use super::clock::{Clock, Stop};
 use super::dispatch::Dispatcher;
+use super::heartbeat::{Activity, Heartbeat};
 use super::job::Task;
-use super::pulse::{Doing, Pulse};
 use super::thread::Thread;
-use super::{DRAIN_LIMIT, Loader, PipelineError, Vitals};
+use super::{DRAIN_LIMIT, Liveness, Loader, PipelineError};
 
 /// Looks at a grey frame that each engine takes before it is called warm; the last ones tell what it costs here.
 const WARM_UP_LOOKS: usize = 4;
@@ -46,7 +46,7 @@ impl Patience {
 /// What an engine's later warm-up looks took, the least and the most; or why it cannot be used.
 type Warm = Result<(Duration, Duration), EngineError>;
 
-/// The loaded engines, by index. Nobody ever waits for a lock: the desk gives an engine one frame at a time.
+/// The loaded engines, by index. Nobody ever waits for a lock: the scheduler gives an engine one frame at a time.
 type Looks = Arc<[OnceLock<Mutex<Box<dyn Look>>>]>;
 
 /// The workers, and where they take their tasks from. As many threads as engines and at most one task an engine: a task that waits is
@@ -58,44 +58,44 @@ pub(super) struct Workers {
 
 /// What hiring needs to know of the house.
 #[derive(Clone)]
-pub(super) struct House {
+pub(super) struct Shared {
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stop: Stop,
-    pub(super) vitals: Arc<Vitals>,
+    pub(super) liveness: Arc<Liveness>,
 }
 
 /// Starts a worker for each engine; all load at the same time. Returns them with what each engine costs here: `None` for one that
 /// cannot be loaded, unless `all` are wanted or none can.
-pub(super) fn hire(
+pub(super) fn start_workers(
     engines: Vec<(Arc<str>, Loader)>,
-    house: &House,
+    shared: &Shared,
     all: bool,
 ) -> Result<(Workers, Vec<Option<LatencyWindow>>), PipelineError> {
     let (tasks, inbox) = bounded(engines.len().max(1));
     let looks: Looks = engines.iter().map(|_| OnceLock::new()).collect();
     let ids: Arc<[Arc<str>]> = engines.iter().map(|(id, _)| Arc::clone(id)).collect();
-    let patience = all.then(|| RELOAD_LOADING.limit(house.vitals.hang_after));
+    let patience = all.then(|| RELOAD_LOADING.limit(shared.liveness.hang_after));
     let patience = patience.map(|limit| (Instant::now() + limit, limit));
     let mut threads = Vec::new();
-    let mut pulses = Vec::new();
+    let mut heartbeats = Vec::new();
     let mut pending = Vec::new();
     for (place, (id, loader)) in engines.into_iter().enumerate() {
         let (say, warm) = bounded::<Warm>(1);
-        let (house_of, looks, inbox, ids) = (house.clone(), Arc::clone(&looks), inbox.clone(), Arc::clone(&ids));
+        let (house_of, looks, inbox, ids) = (shared.clone(), Arc::clone(&looks), inbox.clone(), Arc::clone(&ids));
         let name = format!("worker-{place}");
-        let pulse = house.vitals.board.pulse(&name);
-        pulses.push(Arc::clone(&pulse));
+        let heartbeat = shared.liveness.board.heartbeat(&name);
+        heartbeats.push(Arc::clone(&heartbeat));
         let body = move || {
-            let House { dispatcher, clock, vitals, .. } = house_of;
-            let limit = vitals.hang_after;
-            pulse.begin_with(Doing::Loading, &ids[place], LOADING);
+            let Shared { dispatcher, clock, liveness, .. } = house_of;
+            let limit = liveness.hang_after;
+            heartbeat.begin_with(Activity::Loading, &ids[place], LOADING);
             // A panic here is an engine that cannot be loaded; while others work it must not end them.
             let load = || loader().and_then(|mut look| warm_up(look.as_mut(), clock.as_ref()).map(|costs| (look, costs)));
             let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
                 Err(EngineError::Run { id: ids[place].to_string(), reason: "it panicked while it was loaded".into() })
             });
-            pulse.idle();
+            heartbeat.idle();
             let heard = match loaded {
                 Ok((look, costs)) => {
                     let _ = looks[place].set(Mutex::new(look));
@@ -105,18 +105,18 @@ pub(super) fn hire(
             };
             // However loading went: as many hands as engines, in case one of them gets stuck.
             if heard.is_ok() {
-                let worker = Worker { looks, ids, clock, pulse: &pulse, limit };
+                let worker = Worker { looks, ids, clock, heartbeat: &heartbeat, limit };
                 worker.work(&inbox, &dispatcher);
             }
-            pulse.end();
+            heartbeat.end();
         };
-        threads.push(Thread::spawn(&name, &house.stop, body)?);
+        threads.push(Thread::spawn(&name, &shared.stop, body)?);
         pending.push((id, warm));
     }
     let mut windows = Vec::new();
     let (mut refused, mut failed) = (None, None);
     for (id, warm) in pending {
-        match hear(&warm, &house.stop, &id, patience) {
+        match on_report(&warm, &shared.stop, &id, patience) {
             Ok(Ok((usual, worst))) => {
                 debug!(event = events::ENGINE_WARM, engine = *id; "engine {id} is warm: {} us a look", usual.as_micros());
                 windows.push(Some(LatencyWindow::new(usual, worst)));
@@ -137,16 +137,16 @@ pub(super) fn hire(
         Some(error) => {
             // The others may still be loading, and a process should not end under them.
             drop(tasks);
-            dismiss(threads, DRAIN_LIMIT);
+            join_workers(threads, DRAIN_LIMIT);
             // Those that are left behind load for nobody: how long they take no longer matters.
-            pulses.iter().for_each(|pulse| pulse.end());
+            heartbeats.iter().for_each(|heartbeat| heartbeat.end());
             Err(error)
         }
     }
 }
 
 /// Waits until an engine is warm, but not beyond the moment of `patience`, and once told to stop not for ever.
-fn hear(warm: &Receiver<Warm>, stop: &Stop, id: &str, patience: Option<(Instant, Duration)>) -> Result<Warm, PipelineError> {
+fn on_report(warm: &Receiver<Warm>, stop: &Stop, id: &str, patience: Option<(Instant, Duration)>) -> Result<Warm, PipelineError> {
     let name = || format!("worker, loading {id}");
     let over = patience.map_or_else(never, |(until, _)| at(until));
     let heard = select! {
@@ -164,7 +164,7 @@ fn hear(warm: &Receiver<Warm>, stop: &Stop, id: &str, patience: Option<(Instant,
 }
 
 /// Sees the workers go home, within `limit`, once nobody can give them tasks any more; the first that does not is the error.
-pub(super) fn dismiss(threads: Vec<Thread<()>>, limit: Duration) -> Option<PipelineError> {
+pub(super) fn join_workers(threads: Vec<Thread<()>>, limit: Duration) -> Option<PipelineError> {
     let (mut first, mut limit) = (None, limit);
     for thread in threads {
         if let Err(error) = thread.join_within(limit) {
@@ -198,7 +198,7 @@ struct Worker<'a> {
     looks: Looks,
     ids: Arc<[Arc<str>]>,
     clock: Arc<dyn Clock>,
-    pulse: &'a Pulse,
+    heartbeat: &'a Heartbeat,
     limit: Duration,
 }
 
@@ -209,13 +209,13 @@ impl Worker<'_> {
             let mut at_hand = Some(task);
             while let Some(mut task) = at_hand {
                 self.look(&mut task);
-                self.pulse.begin(Doing::Deciding, self.limit);
-                at_hand = match dispatcher.looked(task) {
+                self.heartbeat.begin(Activity::Deciding, self.limit);
+                at_hand = match dispatcher.look_finished(task) {
                     Ok(next) => next,
                     Err(_) => return,
                 };
             }
-            self.pulse.idle();
+            self.heartbeat.idle();
         }
     }
 
@@ -223,7 +223,7 @@ impl Worker<'_> {
     fn look(&self, task: &mut Task) {
         let place = usize::from(task.engine.0);
         if let Some(id) = self.ids.get(place) {
-            self.pulse.begin_with(Doing::Looking, id, self.limit);
+            self.heartbeat.begin_with(Activity::Looking, id, self.limit);
         }
         task.begun_at = self.clock.now();
         let failed = |reason: &str| EngineError::Run {

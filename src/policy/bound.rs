@@ -3,7 +3,8 @@
 //! Pure. The decisions themselves are [`super::first`] and [`super::after`]; here they are made twice where the grant withholds something, and
 //! compared, so that every record can say what the budget cost.
 
-use super::{Allowance, Choice, Code, Grant, Journey, Policy, Reason, Situation, Verdict, after, first};
+use super::{Allowance, Attempts, Choice, Code, Policy, Reason, Situation, Verdict, after, first};
+use crate::budget::Grant;
 use crate::engine::EngineIdx;
 
 /// A decision within the grant.
@@ -36,18 +37,18 @@ pub fn first_within(policy: &Policy, situation: &Situation, allowance: &Allowanc
 }
 
 /// As [`after`], within [`Allowance::grant`].
-pub fn after_within(policy: &Policy, journey: &Journey, allowance: &Allowance) -> Bound<Verdict> {
+pub fn after_within(policy: &Policy, attempts: &Attempts, allowance: &Allowance) -> Bound<Verdict> {
     // A frame that has been shown to an engine is not left without an answer for want of a turn.
     let grant = Grant { rests: false, ..allowance.grant };
     if grant.is_free(highest(policy)) {
-        return Bound { decision: after(policy, journey, allowance), withheld: None };
+        return Bound { decision: after(policy, attempts, allowance), withheld: None };
     }
-    let wanted = after(policy, journey, &Allowance { grant: Grant::FREE, ..allowance.clone() });
+    let wanted = after(policy, attempts, &Allowance { grant: Grant::FREE, ..allowance.clone() });
     let Verdict::Escalate(engine, _) = wanted else {
         return Bound { decision: wanted, withheld: None };
     };
-    let engines = if grant.escalation || journey.answers() == 0 { grant.engines } else { 0 };
-    match after(policy, journey, &Allowance { grant: Grant { engines, ..grant }, ..allowance.clone() }) {
+    let engines = if grant.escalation || attempts.answers() == 0 { grant.engines } else { 0 };
+    match after(policy, attempts, &Allowance { grant: Grant { engines, ..grant }, ..allowance.clone() }) {
         Verdict::Escalate(asked, why) if asked == engine => Bound { decision: Verdict::Escalate(asked, why), withheld: None },
         Verdict::Escalate(asked, _) => Bound { decision: Verdict::Escalate(asked, reason(&grant)), withheld: Some(engine) },
         Verdict::Accept(_) => Bound { decision: Verdict::Accept(reason(&grant)), withheld: Some(engine) },
@@ -102,11 +103,11 @@ mod tests {
         first_within(&policy(), &situation, allowance)
     }
 
-    fn unsure() -> Journey {
-        let mut journey = Journey { answer: Answer::with_classes(2), ..Journey::default() };
-        journey.answer.ranked = 1;
-        journey.answer.top[0].probability = 0.4;
-        journey.steps.push(Step {
+    fn unsure() -> Attempts {
+        let mut attempts = Attempts { answer: Answer::with_classes(2), ..Attempts::default() };
+        attempts.answer.ranked = 1;
+        attempts.answer.top[0].probability = 0.4;
+        attempts.steps.push(Step {
             engine: EngineIdx(0),
             why: Reason::bare(Code::Entry),
             answered: true,
@@ -116,7 +117,7 @@ mod tests {
             margin: 0.1,
             entropy: 0.5,
         });
-        journey
+        attempts
     }
 
     #[test]
@@ -148,9 +149,9 @@ mod tests {
 
     #[test]
     fn frame_whose_engine_failed_may_be_shown_to_another_one_though_nobody_may_look_twice() {
-        let mut journey = unsure();
-        journey.steps[0].answered = false;
-        let bound = after_within(&policy(), &journey, &allowance(u32::MAX, false, false));
+        let mut attempts = unsure();
+        attempts.steps[0].answered = false;
+        let bound = after_within(&policy(), &attempts, &allowance(u32::MAX, false, false));
         assert!(matches!(bound.decision, Verdict::Escalate(EngineIdx(1), _)), "{bound:?}");
     }
 }

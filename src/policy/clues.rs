@@ -2,7 +2,7 @@
 //!
 //! Used by the score `learned` of kind `confidence` and by kind `hybrid`. The lab fits the weights on the very same numbers.
 
-use super::Journey;
+use super::Attempts;
 use crate::engine::Answer;
 
 /// How many clues there are.
@@ -33,10 +33,10 @@ impl Clues {
         Self([1.0, (best / (1.0 - best)).ln(), finite(answer.margin), finite(answer.entropy), agreement])
     }
 
-    /// Of a journey so far.
-    pub fn so_far(journey: &Journey) -> Self {
-        let answered = journey.steps.iter().filter(|step| step.answered);
-        Self::of(&journey.answer, answered.map(|step| step.top.class))
+    /// Of an attempts so far.
+    pub fn so_far(attempts: &Attempts) -> Self {
+        let answered = attempts.steps.iter().filter(|step| step.answered);
+        Self::of(&attempts.answer, answered.map(|step| step.top.class))
     }
 }
 

@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use super::clues::{Clues, Logistic};
-use super::{Journey, MAX_STEPS};
+use super::{Attempts, MAX_STEPS};
 use crate::engine::{Answer, EngineIdx};
 
 /// How sure an answer is, as one number 0..=1. Closed: a name in policy files stands for one formula for good.
@@ -70,10 +70,10 @@ impl Confidence {
         self.stages.iter().position(|stage| stage.engine == engine)
     }
 
-    /// What the journey's answer is held against once `stage` has answered, 0..=1.
-    pub fn score_of(&self, stage: usize, journey: &Journey) -> f32 {
+    /// What the attempts's answer is held against once `stage` has answered, 0..=1.
+    pub fn score_of(&self, stage: usize, attempts: &Attempts) -> f32 {
         let chance = self.stages.get(stage).and_then(|stage| stage.chance).filter(|_| self.score == Score::Learned);
-        chance.map_or_else(|| self.score.of(&journey.answer), |chance| chance.chance(&Clues::so_far(journey)))
+        chance.map_or_else(|| self.score.of(&attempts.answer), |chance| chance.chance(&Clues::so_far(attempts)))
     }
 
     /// The engines after `stage`, in order.

@@ -10,7 +10,7 @@ use super::chain::Chain;
 use super::confidence::{Confidence, Score};
 use super::hybrid::{Hybrid, Promise};
 use super::random::Mix;
-use super::{Allowance, Choice, Code, Journey, Reason, Reuse, Situation, Step, Verdict};
+use super::{Allowance, Attempts, Choice, Code, Reason, Reuse, Situation, Step, Verdict};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 
 /// What a policy does; one variant a kind of policy file.
@@ -100,7 +100,7 @@ impl Policy {
         &self.engines
     }
 
-    /// True if [`Journey::answer`] must be the average of all answers, false if the last one.
+    /// True if [`Attempts::answer`] must be the average of all answers, false if the last one.
     pub fn averages(&self) -> bool {
         match &self.plan {
             Plan::Confidence(confidence) => confidence.average,
@@ -143,28 +143,28 @@ pub fn first(policy: &Policy, situation: &Situation, allowance: &Allowance) -> C
 }
 
 /// The decision after each look: the answer stands, another engine looks too, or there is no answer.
-pub fn after(policy: &Policy, journey: &Journey, allowance: &Allowance) -> Verdict {
-    let Some(last) = journey.steps.last() else {
+pub fn after(policy: &Policy, attempts: &Attempts, allowance: &Allowance) -> Verdict {
+    let Some(last) = attempts.steps.last() else {
         return Verdict::Abstain(Reason::bare(Code::Abstained)); // nobody was asked
     };
-    if journey.answers() == 0 {
-        return after_failure(policy, journey, last.engine, allowance);
+    if attempts.answers() == 0 {
+        return after_failure(policy, attempts, last.engine, allowance);
     }
 
     match &policy.plan {
-        Plan::Confidence(confidence) => after_stage(confidence, journey, last, allowance),
-        Plan::Hybrid(hybrid) => after_look(hybrid, journey, last, allowance),
+        Plan::Confidence(confidence) => after_stage(confidence, attempts, last, allowance),
+        Plan::Hybrid(hybrid) => after_look(hybrid, attempts, last, allowance),
         _ => {
             let code = if last.answered { Code::Last } else { Code::EngineFailed };
-            Verdict::Accept(Reason { value: Some(Score::MaxSoftmax.of(&journey.answer)), ..Reason::bare(code) })
+            Verdict::Accept(Reason { value: Some(Score::MaxSoftmax.of(&attempts.answer)), ..Reason::bare(code) })
         }
     }
 }
 
 /// Kind `confidence`: is the answer sure enough for this stage?
-fn after_stage(confidence: &Confidence, journey: &Journey, last: &Step, allowance: &Allowance) -> Verdict {
+fn after_stage(confidence: &Confidence, attempts: &Attempts, last: &Step, allowance: &Allowance) -> Verdict {
     let stage = confidence.stage_of(last.engine);
-    let score = confidence.score_of(stage.unwrap_or(usize::MAX), journey);
+    let score = confidence.score_of(stage.unwrap_or(usize::MAX), attempts);
     let stands = |code| Verdict::Accept(Reason { value: Some(score), ..Reason::bare(code) });
     let Some(stage) = stage else {
         return stands(Code::Last); // not one of this policy's engines: nothing to go on with
@@ -176,10 +176,10 @@ fn after_stage(confidence: &Confidence, journey: &Journey, last: &Step, allowanc
         Some(limit) => Reason::with(Code::Unsure, score, limit),
         None => return stands(Code::Last),
     };
-    if journey.steps.is_full() || confidence.after(stage).all(|engine| journey.asked(engine)) {
+    if attempts.steps.is_full() || confidence.after(stage).all(|engine| attempts.asked(engine)) {
         return stands(if last.answered { Code::Last } else { Code::EngineFailed });
     }
-    match confidence.after(stage).find(|engine| !journey.asked(*engine) && allowance.terms(*engine).is_some()) {
+    match confidence.after(stage).find(|engine| !attempts.asked(*engine) && allowance.terms(*engine).is_some()) {
         Some(next) if allowance.covers(next) => Verdict::Escalate(next, why),
         Some(next) => Verdict::Accept(time_reason(Code::OutOfTime, next, allowance)),
         None => stands(Code::NotAllowed),
@@ -187,11 +187,11 @@ fn after_stage(confidence: &Confidence, journey: &Journey, last: &Step, allowanc
 }
 
 /// Kind `hybrid`: is another look worth its time? Of those that are, the one that promises most among the ones the time left covers.
-fn after_look(hybrid: &Hybrid, journey: &Journey, last: &Step, allowance: &Allowance) -> Verdict {
+fn after_look(hybrid: &Hybrid, attempts: &Attempts, last: &Step, allowance: &Allowance) -> Verdict {
     let allowed = |engine| allowance.terms(engine).is_some();
-    let Some((right, wanted)) = hybrid.next(journey, allowed).filter(|_| !journey.steps.is_full()) else {
+    let Some((right, wanted)) = hybrid.next(attempts, allowed).filter(|_| !attempts.steps.is_full()) else {
         let code = if last.answered { Code::Last } else { Code::EngineFailed };
-        return Verdict::Accept(Reason { value: Some(Score::MaxSoftmax.of(&journey.answer)), ..Reason::bare(code) });
+        return Verdict::Accept(Reason { value: Some(Score::MaxSoftmax.of(&attempts.answer)), ..Reason::bare(code) });
     };
     let Some(wanted) = wanted else {
         return Verdict::Accept(Reason { value: Some(right), ..Reason::bare(Code::Last) });
@@ -206,18 +206,18 @@ fn after_look(hybrid: &Hybrid, journey: &Journey, last: &Step, allowance: &Allow
     if allowance.covers(wanted.engine) {
         return Verdict::Escalate(wanted.engine, why(wanted));
     }
-    match hybrid.next(journey, |engine| allowance.covers(engine)) {
+    match hybrid.next(attempts, |engine| allowance.covers(engine)) {
         Some((_, Some(covered))) if covered.net() > 0.0 => Verdict::Escalate(covered.engine, why(covered)),
         _ => Verdict::Accept(time_reason(Code::OutOfTime, wanted.engine, allowance)),
     }
 }
 
 /// Nobody has answered yet: the engines that follow in the policy, then those before.
-fn after_failure(policy: &Policy, journey: &Journey, failed: EngineIdx, allowance: &Allowance) -> Verdict {
-    let open = |engine: EngineIdx| !journey.asked(engine);
+fn after_failure(policy: &Policy, attempts: &Attempts, failed: EngineIdx, allowance: &Allowance) -> Verdict {
+    let open = |engine: EngineIdx| !attempts.asked(engine);
     let from = policy.engines.iter().position(|engine| *engine == failed).map_or(0, |place| place + 1);
     let mut in_order = policy.engines.iter().cycle().skip(from).take(policy.engines.len()).copied();
-    let Some(wanted) = in_order.find(|engine| open(*engine)).filter(|_| !journey.steps.is_full()) else {
+    let Some(wanted) = in_order.find(|engine| open(*engine)).filter(|_| !attempts.steps.is_full()) else {
         return Verdict::Abstain(Reason::bare(Code::EngineFailed));
     };
     match pick(policy, open, wanted, allowance) {

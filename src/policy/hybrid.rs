@@ -7,7 +7,7 @@
 use arrayvec::ArrayVec;
 
 use super::clues::{Clues, Logistic, chance};
-use super::{Allowance, Journey, LastAnswer, Situation};
+use super::{Allowance, Attempts, LastAnswer, Situation};
 use crate::engine::EngineIdx;
 use crate::features::Features;
 use crate::premodel::Scale;
@@ -110,17 +110,17 @@ impl Hybrid {
 
     /// The look that promises most beyond its cost, of the engines not asked yet that `open` lets through, and what is known of the answer
     /// as it stands. `None` if nothing was learned for who has answered so far.
-    pub fn next(&self, journey: &Journey, open: impl Fn(EngineIdx) -> bool) -> Option<(f32, Option<Promise>)> {
-        let answered = journey.steps.iter().filter(|step| step.answered);
+    pub fn next(&self, attempts: &Attempts, open: impl Fn(EngineIdx) -> bool) -> Option<(f32, Option<Promise>)> {
+        let answered = attempts.steps.iter().filter(|step| step.answered);
         let asked = answered.filter_map(|step| self.place_of(step.engine)).fold(0u8, |set, place| set | 1 << place);
         let state = self.states.iter().find(|state| state.asked == asked)?;
-        let clues = Clues::so_far(journey);
+        let clues = Clues::so_far(attempts);
         let right = state.right.chance(&clues);
         let promises = self.members.iter().zip(&state.then).filter_map(|(member, then)| {
             let gain = then.as_ref()?.chance(&clues) - right;
             Some(Promise { engine: member.engine, gain, cost: self.price * member.ms })
         });
-        Some((right, best(promises.filter(|promise| !journey.asked(promise.engine) && open(promise.engine)))))
+        Some((right, best(promises.filter(|promise| !attempts.asked(promise.engine) && open(promise.engine)))))
     }
 }
 

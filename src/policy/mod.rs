@@ -20,7 +20,7 @@ mod code;
 
 use std::time::Duration;
 
-use crate::budget::{Because, Standing};
+use crate::budget::Grant;
 use crate::engine::{Answer, EngineIdx, LookTimes, MAX_ENGINES, Top};
 use crate::features::{Features, Glimpse};
 use arrayvec::ArrayVec;
@@ -66,42 +66,6 @@ impl Allowance {
             (Some(terms), Some(left)) => terms.wait.saturating_add(terms.p95) <= left,
             (None, _) => false,
         }
-    }
-}
-
-/// What the budget grants one frame: a [`Standing`] seen from there.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Grant {
-    /// Engines that may look, a bit each by [`EngineIdx`].
-    pub engines: u32,
-    /// False if no second engine may look.
-    pub escalation: bool,
-    /// True if it is not this camera's turn: no engine may look, whatever `engines` says.
-    pub rests: bool,
-    /// What holds the budget down.
-    pub because: Because,
-}
-
-impl Grant {
-    /// Everything.
-    pub const FREE: Self = Self { engines: u32::MAX, escalation: true, rests: false, because: Standing::FREE.because };
-
-    /// What `standing` grants frame number `sequence` of a camera; `rests` if the camera's last look is not long enough ago.
-    pub fn of(standing: &Standing, sequence: u64, rests: bool) -> Self {
-        let Standing { escalation, because, .. } = *standing;
-        Self { engines: standing.engines_for(sequence), escalation, rests, because }
-    }
-
-    /// True if nothing that `engines` engines could do is withheld.
-    pub fn is_free(&self, engines: usize) -> bool {
-        let all = u32::MAX.checked_shr(32 - engines.min(32) as u32).unwrap_or(0);
-        self.engines & all == all && self.escalation && !self.rests
-    }
-}
-
-impl Default for Grant {
-    fn default() -> Self {
-        Self::FREE
     }
 }
 
@@ -292,14 +256,14 @@ pub struct Step {
 
 /// Whom a frame has been shown to and what is known now.
 #[derive(Clone, Debug, Default)]
-pub struct Journey {
+pub struct Attempts {
     /// In order.
     pub steps: ArrayVec<Step, MAX_STEPS>,
     /// The answer so far: the last one, or the average of all, as the policy wants.
     pub answer: Answer,
 }
 
-impl Journey {
+impl Attempts {
     /// True if `engine` has been asked.
     pub fn asked(&self, engine: EngineIdx) -> bool {
         self.steps.iter().any(|step| step.engine == engine)

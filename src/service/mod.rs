@@ -1,18 +1,18 @@
 //! How Squint lives among other processes: its log and its signals. Nothing outside knows of either.
 //!
 //! The log goes to the [`journal`] under systemd and to the [`terminal`] otherwise, through one queue and thread ([`logger`]) that
-//! also cut bursts of faults short ([`limit`]). [`launch`] says what SIGHUP means. [`warden`] watches over the pipeline and tells systemd through [`notify`]; it and the
+//! also cut bursts of faults short ([`limit`]). [`launch`] says what SIGHUP means. [`watchdog`] watches over the pipeline and tells systemd through [`notify`]; it and the
 //! signals end it through [`Stop`], by which everything waits.
 
 pub mod hangup;
+mod health;
 pub mod journal;
-mod judge;
 pub mod limit;
 pub mod line;
 pub mod logger;
 pub mod notify;
 pub mod terminal;
-pub mod warden;
+pub mod watchdog;
 
 use std::backtrace::BacktraceStatus;
 use std::path::Path;

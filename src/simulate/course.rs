@@ -1,10 +1,10 @@
 //! What came of a run, period by period: what is judged, drawn and compared. Pure data.
 
-use crate::budget::{Standing, Why};
+use crate::budget::{Grants, Why};
 use crate::engine::MAX_ENGINES;
 
 use super::engines;
-use super::plant::Account;
+use super::plant::EnergyTotals;
 
 /// One period, as it truly was.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +26,7 @@ pub struct Moment {
     /// Looks by engine.
     pub looks: [u32; MAX_ENGINES],
     /// What was allowed during it.
-    pub standing: Standing,
+    pub grants: Grants,
 }
 
 /// What came of a run.
@@ -34,7 +34,7 @@ pub struct Moment {
 pub struct Course {
     /// Name of the controller.
     pub steer: String,
-    /// True if its standings say which limit holds it down.
+    /// True if its grants say which limit holds it down.
     pub explains: bool,
     /// Periods in order.
     pub moments: Vec<Moment>,
@@ -45,20 +45,20 @@ pub struct Course {
     /// Frames answered rightly.
     pub right: u64,
     /// Energy and time.
-    pub total: Account,
+    pub total: EnergyTotals,
     /// How long heat held the clock down, s.
     pub throttled_s: f64,
 }
 
-/// True if the standing keeps some engine of the pool from some frames, or leaves frames out.
-pub fn gives_up(standing: &Standing) -> bool {
+/// True if the grants keeps some engine of the pool from some frames, or leaves frames out.
+pub fn gives_up(grants: &Grants) -> bool {
     let all = (1u32 << engines::POOL.len()) - 1;
-    let every_frame = standing.reach & all == all && (standing.stretch >= 1.0 || standing.admissible & all == all);
-    let every_frame = every_frame && (standing.shrink <= 0.0 || standing.retreat & all == all);
-    !every_frame || !standing.interval.is_zero() || !standing.escalation
+    let every_frame = grants.upper & all == all && (grants.upper_share >= 1.0 || grants.admissible & all == all);
+    let every_frame = every_frame && (grants.lower_share <= 0.0 || grants.lower & all == all);
+    !every_frame || !grants.interval.is_zero() || !grants.escalation
 }
 
 /// True if power is what holds the controller down.
-pub fn for_power(standing: &Standing) -> bool {
-    standing.because.why == Why::Power && gives_up(standing)
+pub fn for_power(grants: &Grants) -> bool {
+    grants.because.why == Why::Power && gives_up(grants)
 }

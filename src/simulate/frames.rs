@@ -5,8 +5,7 @@
 //! of the frames, as was published for MobileNet, ResNet-152 and Inception v4. Its confidence is the chance of being right that an
 //! observer reads from a noisy view of that margin, then made over-confident, as networks are.
 
-use crate::engine::Answer;
-use crate::engine::Top;
+use crate::engine::{Answer, Top};
 use crate::features::{GLIMPSE_HEIGHT, GLIMPSE_WIDTH, Glimpse};
 use crate::stats::{normal_cdf, normal_draw, normal_quantile, splitmix64, unit};
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::budget::{Because, Standing, Why};
+use crate::budget::{Because, Grants, Why};
 use crate::policy::Policy;
 use crate::stats::quantile;
 
@@ -141,7 +141,7 @@ impl Steer for Oracle<'_> {
         true
     }
 
-    fn step(&mut self, view: &View) -> Standing {
+    fn step(&mut self, view: &View) -> Grants {
         let now = view.now.as_secs_f64();
         let (scenario, plant) = (view.scenario, view.plant);
         let arms = self.arms(scenario, now);
@@ -163,11 +163,10 @@ impl Steer for Oracle<'_> {
 }
 
 /// The mix of two neighbours of the hull that draws `budget` mW, or the last set where that is enough.
-fn mix(arms: &[Arm], budget: f64, why: Why, every_s: f64) -> Standing {
+fn mix(arms: &[Arm], budget: f64, why: Why, every_s: f64) -> Grants {
     let because = |why| Because { why, value: None, limit: None, zone: None };
-    let (Some(first), Some(last)) = (arms.first(), arms.last()) else { return Standing::FREE };
-    let free =
-        Standing { admissible: last.mask, retreat: last.mask, reach: last.mask, because: because(Why::Free), ..Standing::FREE };
+    let (Some(first), Some(last)) = (arms.first(), arms.last()) else { return Grants::FREE };
+    let free = Grants { admissible: last.mask, lower: last.mask, upper: last.mask, because: because(Why::Free), ..Grants::FREE };
     if budget >= last.mw {
         return free;
     }
@@ -175,19 +174,12 @@ fn mix(arms: &[Arm], budget: f64, why: Why, every_s: f64) -> Standing {
         let idle = super::plant::IDLE_MW;
         let share = ((budget - idle) / (first.mw - idle)).clamp(0.02, 1.0);
         let interval = Duration::from_secs_f64(every_s / share);
-        return Standing {
-            admissible: first.mask,
-            retreat: first.mask,
-            reach: first.mask,
-            interval,
-            because: because(why),
-            ..free
-        };
+        return Grants { admissible: first.mask, lower: first.mask, upper: first.mask, interval, because: because(why), ..free };
     }
     let above = arms.iter().position(|arm| arm.mw > budget).unwrap_or(arms.len() - 1).max(1);
     let (low, high) = (arms[above - 1], arms[above]);
-    let stretch = ((budget - low.mw) / (high.mw - low.mw).max(1e-9)).clamp(0.0, 1.0) as f32;
-    Standing { admissible: low.mask, retreat: low.mask, reach: high.mask, stretch, because: because(why), ..free }
+    let upper_share = ((budget - low.mw) / (high.mw - low.mw).max(1e-9)).clamp(0.0, 1.0) as f32;
+    Grants { admissible: low.mask, lower: low.mask, upper: high.mask, upper_share, because: because(why), ..free }
 }
 
 #[cfg(test)]
@@ -220,8 +212,8 @@ mod tests {
     fn mixes_spend_the_budget_and_below_the_cheapest_set_leave_frames_out() {
         let arms = [arm(1, 3000.0, 0.6), arm(3, 5000.0, 0.2)];
         let half = mix(&arms, 4000.0, Why::Power, 0.1);
-        assert_eq!((half.admissible, half.reach), (1, 3));
-        assert!((half.stretch - 0.5).abs() < 1e-6);
+        assert_eq!((half.admissible, half.upper), (1, 3));
+        assert!((half.upper_share - 0.5).abs() < 1e-6);
         assert_eq!(mix(&arms, 9000.0, Why::Power, 0.1).because.why, Why::Free);
         let starved = mix(&arms, 2725.0, Why::Temperature, 0.1);
         assert!((starved.interval.as_secs_f64() - 0.2).abs() < 1e-6, "{:?}", starved.interval);

@@ -49,7 +49,7 @@ pub struct Surroundings {
 
 /// Energy and time since some moment, as meters integrate them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Account {
+pub struct EnergyTotals {
     /// s.
     pub seconds: f64,
     /// Of the whole board, mJ.
@@ -74,10 +74,10 @@ pub struct Plant {
     pub clock: Clock,
     /// Its temperatures.
     pub heat: Heat,
-    window: Account,
+    window: EnergyTotals,
     window_ends: f64,
-    since_sample: Account,
-    total: Account,
+    since_sample: EnergyTotals,
+    total: EnergyTotals,
     throttled_s: f64,
     off: bool,
 }
@@ -100,10 +100,10 @@ impl Plant {
             around,
             clock: Clock::new(around.mode),
             heat: Heat::settled(around.ambient_c, around.sink_c_per_w, IDLE_MW),
-            window: Account::default(),
+            window: EnergyTotals::default(),
             window_ends: WINDOW_S,
-            since_sample: Account::default(),
-            total: Account::default(),
+            since_sample: EnergyTotals::default(),
+            total: EnergyTotals::default(),
             throttled_s: 0.0,
             off: false,
         }
@@ -115,12 +115,12 @@ impl Plant {
     }
 
     /// Everything since the start.
-    pub fn total(&self) -> Account {
+    pub fn total(&self) -> EnergyTotals {
         self.total
     }
 
     /// What the meters saw since this was last asked.
-    pub fn read_out(&mut self) -> Account {
+    pub fn read_out(&mut self) -> EnergyTotals {
         std::mem::take(&mut self.since_sample)
     }
 
@@ -174,12 +174,12 @@ impl Plant {
         self.now += seconds;
         if !self.off {
             let (board, gpu, cpu, busy) = self.power(user);
-            for account in [&mut self.window, &mut self.since_sample, &mut self.total] {
-                account.seconds += seconds;
-                account.board_mj += board * seconds;
-                account.gpu_mj += gpu * seconds;
-                account.cpu_mj += cpu * seconds;
-                account.busy_s += busy * seconds;
+            for totals in [&mut self.window, &mut self.since_sample, &mut self.total] {
+                totals.seconds += seconds;
+                totals.board_mj += board * seconds;
+                totals.gpu_mj += gpu * seconds;
+                totals.cpu_mj += cpu * seconds;
+                totals.busy_s += busy * seconds;
             }
         } else {
             self.total.seconds += seconds;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::budget::Standing;
+use crate::budget::Grants;
 
 use super::engines::POOL;
 use super::plant::meter::ceiling_c;
@@ -34,7 +34,7 @@ impl Steer for Ladder {
         "temperature ladder".into()
     }
 
-    fn step(&mut self, view: &View) -> Standing {
+    fn step(&mut self, view: &View) -> Grants {
         let now = view.now.as_secs_f64();
         let ceiling = ceiling_c(&view.scenario.limits);
         // The placeholder of the power chip is left out; zones that read nothing are, too.
@@ -62,7 +62,7 @@ impl Steer for Quick {
         "latency only".into()
     }
 
-    fn step(&mut self, view: &View) -> Standing {
+    fn step(&mut self, view: &View) -> Grants {
         let every = Duration::from_secs_f64(1.0 / view.scenario.fps);
         let limit = view.scenario.limits.latency.map_or(every, |limit| limit.min(every));
         let rung = view.terms.iter().rposition(|terms| terms.p95 <= limit).unwrap_or(0);
@@ -88,7 +88,7 @@ mod tests {
     fn the_ladder_steps_down_in_the_heat_and_stays_up_in_the_cool() {
         let shown = |ceiling: u32| {
             let course = run(&scenario(&format!("temperature-c = {ceiling}\n")), 1, &policy(), &pool(), &mut Ladder::default());
-            course.moments.last().unwrap().standing.admissible
+            course.moments.last().unwrap().grants.admissible
         };
         assert_eq!(shown(85), 0b1000);
         assert!(shown(40) < 0b1000);
@@ -98,7 +98,7 @@ mod tests {
     fn the_quick_one_takes_what_the_limit_leaves() {
         let shown = |limit: u32| {
             let course = run(&scenario(&format!("latency-ms = {limit}\n")), 1, &policy(), &pool(), &mut Quick);
-            course.moments.last().unwrap().standing.admissible
+            course.moments.last().unwrap().grants.admissible
         };
         assert_eq!(shown(1), 0b0001);
         assert!(shown(300) > shown(12), "{} {}", shown(300), shown(12));

@@ -7,12 +7,10 @@
 
 use std::time::Duration;
 
-use crate::budget::{Look, Standing, Tally};
+use crate::budget::{Grant, Grants, Look, Usage};
 use crate::engine::{EngineIdx, LookTimes};
 use crate::features::{COUNT, Features};
-use crate::policy::{
-    self, Allowance, Choice, Code, Grant, Journey, LastAnswer, Past, Policy, Reason, Situation, Step, Terms, Verdict,
-};
+use crate::policy::{self, Allowance, Attempts, Choice, Code, LastAnswer, Past, Policy, Reason, Situation, Step, Terms, Verdict};
 use crate::stats::LatencyWindow;
 use crate::telemetry::Sample;
 
@@ -20,7 +18,7 @@ use super::course::{Course, Moment};
 use super::engines::{PREPROCESS_MS, Spec};
 use super::frames::{Camera, Judges, Shot};
 use super::plant::meter::{Meter, Readings};
-use super::plant::{Account, Plant};
+use super::plant::{EnergyTotals, Plant};
 use super::scenario::{Scenario, What};
 use super::steer::{Steer, View};
 
@@ -39,13 +37,13 @@ struct Run<'a> {
     meter: Meter,
     next_event: usize,
     next_step: f64,
-    standing: Standing,
+    grants: Grants,
     sample: Sample,
     windows: Vec<LatencyWindow>,
-    tally: Tally,
+    usage: Usage,
     looks: Vec<Look>,
     moment: Moment,
-    before: Account,
+    before: EnergyTotals,
     past_power: Vec<(f64, f64)>,
     past: Past,
     stands: Option<u32>,
@@ -80,13 +78,13 @@ pub fn run_with<'a>(
         meter: Meter::new(seed),
         next_event: 0,
         next_step: 0.0,
-        standing: Standing::FREE,
+        grants: Grants::FREE,
         sample: Sample::default(),
         windows: pool.iter().map(window_of).collect(),
-        tally: Tally::default(),
+        usage: Usage::default(),
         looks: Vec::new(),
         moment: Moment::default(),
-        before: Account::default(),
+        before: EnergyTotals::default(),
         past_power: Vec::new(),
         past: Past::default(),
         stands: None,
@@ -149,15 +147,15 @@ impl Run<'_> {
         let view = View {
             now: Duration::from_secs_f64(now),
             sample: &self.sample,
-            tally: &self.tally,
+            usage: &self.usage,
             looks: &self.looks,
             terms: &terms,
             plant: &self.plant,
             scenario: self.scenario,
             window_mw,
         };
-        self.standing = self.steer.step(&view);
-        self.tally = Tally::default();
+        self.grants = self.steer.step(&view);
+        self.usage = Usage::default();
         self.looks.clear();
     }
 
@@ -173,7 +171,7 @@ impl Run<'_> {
         moment.hottest = self.plant.heat.hottest();
         moment.board_mw = (total.board_mj - self.before.board_mj) / seconds;
         moment.clock = self.plant.clock.ghz() * 1000.0;
-        moment.standing = self.standing;
+        moment.grants = self.grants;
         let whole = self.scenario.limits.power.as_ref().is_some_and(|cap| now >= cap.window.as_secs_f64());
         moment.window_mw = self.window_mw(now).filter(|_| whole);
         self.course.moments.push(moment);
@@ -197,8 +195,8 @@ impl Run<'_> {
         if self.plant.now() >= at + every {
             return self.judge(shot); // a newer frame is there already: superseded
         }
-        self.tally.frames += 1;
-        let mut journey = Journey::default();
+        self.usage.frames += 1;
+        let mut attempts = Attempts::default();
         let choice = {
             let features = Features { values: [0.0; COUNT] };
             let situation = Situation {
@@ -219,7 +217,7 @@ impl Run<'_> {
             }
             Choice::Abstain(_) if self.rests(at) => return self.judge(shot),
             Choice::Abstain(why) => {
-                self.forgive(why, at, &journey);
+                self.forgive(why, at, &attempts);
                 self.late(at);
                 self.stands = None;
                 return self.judge(shot);
@@ -227,22 +225,22 @@ impl Run<'_> {
         };
         self.next_turn(at);
         let verdict = loop {
-            self.look(engine, why, shot, &mut journey);
-            match policy::after_within(self.policy, &journey, &self.allowance(shot.sequence, at, false)).decision {
+            self.look(engine, why, shot, &mut attempts);
+            match policy::after_within(self.policy, &attempts, &self.allowance(shot.sequence, at, false)).decision {
                 Verdict::Escalate(next, reason) => (engine, why) = (next, reason),
                 end => break end,
             }
         };
         let (Verdict::Accept(end) | Verdict::Abstain(end) | Verdict::Escalate(_, end)) = verdict;
-        self.forgive(end, at, &journey);
+        self.forgive(end, at, &attempts);
         self.stands = match verdict {
-            Verdict::Accept(_) if journey.answer.ranked > 0 => Some(journey.answer.top[0].class),
+            Verdict::Accept(_) if attempts.answer.ranked > 0 => Some(attempts.answer.top[0].class),
             _ => None,
         };
-        self.past.last = journey.steps.last().filter(|_| self.stands.is_some()).map(|step| LastAnswer {
-            top: journey.answer.top[0],
-            margin: journey.answer.margin,
-            entropy: journey.answer.entropy,
+        self.past.last = attempts.steps.last().filter(|_| self.stands.is_some()).map(|step| LastAnswer {
+            top: attempts.answer.top[0],
+            margin: attempts.answer.margin,
+            entropy: attempts.answer.entropy,
             engine: step.engine,
             sure: verdict.is_sure(),
             glimpse: shot.glimpse,
@@ -253,34 +251,34 @@ impl Run<'_> {
         self.judge(shot);
     }
 
-    fn look(&mut self, engine: EngineIdx, why: Reason, shot: &Shot, journey: &mut Journey) {
+    fn look(&mut self, engine: EngineIdx, why: Reason, shot: &Shot, attempts: &mut Attempts) {
         let place = usize::from(engine.0);
         let seconds = self.plant.look(&self.pool[place]);
         let time = Duration::from_secs_f64(seconds);
-        self.judges.look(place, shot, &mut journey.answer);
+        self.judges.look(place, shot, &mut attempts.answer);
         self.windows[place].add(time);
-        self.tally.looks[place] += 1;
-        self.tally.busy[place] += time;
+        self.usage.looks[place] += 1;
+        self.usage.busy[place] += time;
         self.looks.push(Look { engine, time, crowded: false });
         self.moment.looks[place] += 1;
-        journey.steps.push(Step {
+        attempts.steps.push(Step {
             engine,
             why,
             answered: true,
             queued: Duration::ZERO,
             times: LookTimes { run: time, ..LookTimes::default() },
-            top: journey.answer.top[0],
-            margin: journey.answer.margin,
-            entropy: journey.answer.entropy,
+            top: attempts.answer.top[0],
+            margin: attempts.answer.margin,
+            entropy: attempts.answer.entropy,
         });
     }
 
     /// Engines that were turned down for being too slow are let forget a little, as the daemon's are.
-    fn forgive(&mut self, why: Reason, at: f64, journey: &Journey) {
+    fn forgive(&mut self, why: Reason, at: f64, attempts: &Attempts) {
         let (Code::OutOfTime | Code::Cheaper, Some(limit)) = (why.code, self.scenario.limits.latency) else { return };
         let left = limit.saturating_sub(Duration::from_secs_f64((self.plant.now() - at).max(0.0)));
         for (place, window) in self.windows.iter_mut().enumerate() {
-            if window.p95() > left && !journey.asked(EngineIdx(place as u8)) {
+            if window.p95() > left && !attempts.asked(EngineIdx(place as u8)) {
                 window.ease();
             }
         }
@@ -288,7 +286,7 @@ impl Run<'_> {
 
     /// What is allowed for a frame captured at `at`.
     fn allowance(&self, sequence: u64, at: f64, rests: bool) -> Allowance {
-        let grant = Grant::of(&self.standing, sequence, rests);
+        let grant = Grant::of(&self.grants, sequence, rests);
         let mut allowance = Allowance { reuse: self.policy.reuse(), grant, ..Allowance::default() };
         let spent = Duration::from_secs_f64((self.plant.now() - at).max(0.0));
         allowance.remaining = self.scenario.limits.latency.map(|limit| limit.saturating_sub(spent));
@@ -300,12 +298,12 @@ impl Run<'_> {
 
     /// True if it is not yet the turn of a frame captured at `at`.
     fn rests(&self, at: f64) -> bool {
-        !self.standing.interval.is_zero() && self.turn.is_some_and(|turn| at < turn - 1e-9)
+        !self.grants.interval.is_zero() && self.turn.is_some_and(|turn| at < turn - 1e-9)
     }
 
     /// The frame captured at `at` is looked at. Turns keep their rhythm, as the daemon's do.
     fn next_turn(&mut self, at: f64) {
-        let interval = self.standing.interval.as_secs_f64();
+        let interval = self.grants.interval.as_secs_f64();
         let rhythm = self.turn.map_or(at, |turn| turn + interval);
         self.turn = Some(rhythm.clamp(at + interval / 2.0, at + interval));
     }
@@ -315,14 +313,14 @@ impl Run<'_> {
         match self.scenario.limits.latency {
             Some(limit) if latency > limit.as_secs_f64() => self.late(at),
             _ => {
-                self.tally.in_time += 1;
+                self.usage.in_time += 1;
                 self.course.latencies.push((at, Some(latency)));
             }
         }
     }
 
     fn late(&mut self, at: f64) {
-        self.tally.late += 1;
+        self.usage.late += 1;
         self.course.latencies.push((at, None));
     }
 

@@ -91,7 +91,7 @@ fn over_cap(moments: &[Moment], cap: f64) -> f64 {
 fn under_cap(moments: &[Moment], cap: f64, window_s: f64) -> f64 {
     let (mut since, mut worst) = (None, 0.0f64);
     for moment in moments {
-        since = if for_power(&moment.standing) { since.or(Some(moment.at)) } else { None };
+        since = if for_power(&moment.grants) { since.or(Some(moment.at)) } else { None };
         if let (Some(since), Some(mw)) = (since, moment.window_mw)
             && moment.at - since >= window_s
         {
@@ -108,7 +108,7 @@ fn changes_per_hour(moments: &[Moment], scenario: &Scenario) -> Option<f64> {
             continue;
         }
         steady_s += pair[1].at - pair[0].at;
-        changes += u32::from(pair[0].standing.sets() != pair[1].standing.sets());
+        changes += u32::from(pair[0].grants.sets() != pair[1].grants.sets());
     }
     (steady_s > 60.0).then(|| f64::from(changes) * 3600.0 / steady_s)
 }
@@ -148,7 +148,7 @@ pub fn together(name: &str, scores: &[Score], over: Over) -> Score {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::{Because, Standing, Why};
+    use crate::budget::{Because, Grants, Why};
 
     fn scenario() -> Scenario {
         let text = "name = \"t\"\ndescription = \"d\"\nduration-s = 600\nfps = 1\nambient-c = 25\nscene-s = 1\nmotion = 0.1\n\
@@ -162,8 +162,8 @@ mod tests {
 
     fn moment(at: f64, mw: f64, why: Why, admissible: u32) -> Moment {
         let because = Because { why, ..Because::default() };
-        let standing = Standing { admissible, retreat: admissible, reach: admissible, because, ..Standing::FREE };
-        Moment { at, window_mw: Some(mw), hottest: 65.0, standing, ..Moment::default() }
+        let grants = Grants { admissible, lower: admissible, upper: admissible, because, ..Grants::FREE };
+        Moment { at, window_mw: Some(mw), hottest: 65.0, grants, ..Moment::default() }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::budget::{Ability, Costs, Governor, Prior, Standing};
+use crate::budget::{Ability, Costs, Governor, Grants, Prior};
 use crate::engine::EngineIdx;
 use crate::telemetry::Inventory;
 use crate::units::Millijoules;
@@ -58,9 +58,9 @@ impl Steer for Squint {
         true
     }
 
-    fn step(&mut self, view: &View) -> Standing {
+    fn step(&mut self, view: &View) -> Grants {
         view.looks.iter().for_each(|look| self.costs.look(look));
-        self.costs.step(view.now, view.sample, self.governor.rail(), view.tally);
-        self.governor.step(view.now, view.sample, view.tally, &self.costs)
+        self.costs.step(view.now, view.sample, self.governor.rail(), view.usage);
+        self.governor.step(view.now, view.sample, view.usage, &self.costs)
     }
 }

@@ -1,8 +1,8 @@
-//! What may drive the simulated board: everything that turns readings into a [`Standing`]. Pure.
+//! What may drive the simulated board: everything that turns readings into a [`Grants`]. Pure.
 
 use std::time::Duration;
 
-use crate::budget::{Because, Look, Standing, Tally, Why};
+use crate::budget::{Because, Grants, Look, Usage, Why};
 use crate::policy::Terms;
 use crate::telemetry::Sample;
 
@@ -16,7 +16,7 @@ pub struct View<'a> {
     /// What the board reads.
     pub sample: &'a Sample,
     /// What was done since the last time.
-    pub tally: &'a Tally,
+    pub usage: &'a Usage,
     /// Each look since the last time.
     pub looks: &'a [Look],
     /// By engine: what looks took of late, as the dispatcher keeps it.
@@ -35,9 +35,9 @@ pub trait Steer {
     fn name(&self) -> String;
 
     /// What is allowed from now on.
-    fn step(&mut self, view: &View) -> Standing;
+    fn step(&mut self, view: &View) -> Grants;
 
-    /// True if it says itself which limit holds it down ([`Standing::because`]).
+    /// True if it says itself which limit holds it down ([`Grants::because`]).
     fn explains(&self) -> bool {
         false
     }
@@ -59,13 +59,13 @@ impl Steer for Always {
         self.name.clone()
     }
 
-    fn step(&mut self, _: &View) -> Standing {
+    fn step(&mut self, _: &View) -> Grants {
         only(self.mask, self.interval)
     }
 }
 
 /// Exactly these engines.
-pub fn only(mask: u32, interval: Duration) -> Standing {
+pub fn only(mask: u32, interval: Duration) -> Grants {
     let because = Because { why: Why::Free, value: None, limit: None, zone: None };
-    Standing { admissible: mask, retreat: mask, reach: mask, interval, because, ..Standing::FREE }
+    Grants { admissible: mask, lower: mask, upper: mask, interval, because, ..Grants::FREE }
 }

@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 use super::lines::{Put, put};
 use super::{Sink, SinkError};
 use crate::config::OutputFile;
-use crate::files;
-use crate::numbered;
 use crate::report::Report;
+use crate::{files, numbered};
 
 /// First pause after a failure; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

@@ -3,9 +3,9 @@
 //!
 //! A sink never holds up the others for long and never loses a record silently: what could not be written is an error, counted by
 //! the publisher. The queue in front of the publisher is the pipeline's; the only thread here is that of standard output in a live
-//! run ([`Aside`]).
+//! run ([`AsyncStdout`]).
 
-mod aside;
+mod async_stdout;
 mod file;
 mod ledger;
 mod lines;
@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use crate::report::Report;
 use crate::socket::ListenError;
 
-pub use aside::{Aside, Entrance, ROOM as ASIDE_ROOM};
+pub use async_stdout::{AsyncStdout, QueueWriter, ROOM as STDOUT_QUEUE};
 pub use file::File;
 pub use ledger::{Entry, Ledger};
 pub use lines::Lines;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use log::{info, warn};
 
 use super::record::{write_record, write_record_with_features};
-use super::{Aside, File, Ledger, Lines, Sink, SinkError, Socket, StdoutJson, Style, Text};
+use super::{AsyncStdout, File, Ledger, Lines, Sink, SinkError, Socket, StdoutJson, Style, Text};
 use crate::config::{Output, Stdout};
 use crate::events;
 use crate::report::Report;
@@ -103,9 +103,9 @@ impl Publisher {
         match output.stdout {
             Stdout::None => (),
             _ if opening.live => {
-                sinks.push(Box::new(Aside::new(stdout(false)?, |entrance| match json {
-                    true => Box::new(StdoutJson::new(entrance, true)),
-                    false => Box::new(Text::new(entrance, style)),
+                sinks.push(Box::new(AsyncStdout::new(stdout(false)?, |writer| match json {
+                    true => Box::new(StdoutJson::new(writer, true)),
+                    false => Box::new(Text::new(writer, style)),
                 })?));
             }
             _ if json => sinks.push(Box::new(StdoutJson::new(stdout(true)?, false))),

@@ -144,7 +144,7 @@ struct Class<'a> {
 
 impl Serialize for Tops<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let answer = &self.0.journey.answer;
+        let answer = &self.0.attempts.answer;
         let ranked = match self.0.outcome {
             Outcome::Answered | Outcome::Reused => answer.ranked.min(TOP),
             Outcome::Abstained | Outcome::Failed => 0,
@@ -212,7 +212,7 @@ impl Looked {
 
 impl Serialize for Steps<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.journey.steps.iter().map(|step| Asked {
+        serializer.collect_seq(self.0.attempts.steps.iter().map(|step| Asked {
             id: id(self.0, step.engine),
             why: step.why.into(),
             answered: step.answered,

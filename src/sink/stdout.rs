@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
 
-use super::aside::lines;
+use super::async_stdout::lines;
 use super::{Sink, SinkError};
 use crate::report::Report;
 

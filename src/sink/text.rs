@@ -141,7 +141,7 @@ impl<W: Write + Send> Text<W> {
 
     /// What is seen and how sure it is.
     fn class(&mut self, report: &Report) -> fmt::Result {
-        let best = report.journey.answer.top.first().filter(|_| report.journey.answer.ranked > 0);
+        let best = report.attempts.answer.top.first().filter(|_| report.attempts.answer.ranked > 0);
         let (colour, note) = match report.outcome {
             Outcome::Answered if report.verdict.code == Code::Sure => ("32", ""),
             Outcome::Answered => ("33", ""),
@@ -222,7 +222,7 @@ fn taken(report: &Report) -> Duration {
 
 /// `lite0-160 → lite2-260`; an engine that failed is marked.
 fn engines(cell: &mut String, report: &Report) -> fmt::Result {
-    for (at, step) in report.journey.steps.iter().enumerate() {
+    for (at, step) in report.attempts.steps.iter().enumerate() {
         let id = report.engines.get(usize::from(step.engine.0)).map_or("?", |id| id);
         let (arrow, mark) = (if at > 0 { " → " } else { "" }, if step.answered { "" } else { "✗" });
         write!(cell, "{arrow}{}{mark}", Escaped(id))?;
@@ -233,7 +233,7 @@ fn engines(cell: &mut String, report: &Report) -> fmt::Result {
 /// `(unsure 0.41<0.62 → sure 0.83≥0.62)`: why each engine was asked, then why the outcome. That a chain was entered, or that the
 /// only engine was asked, goes without saying.
 fn reasons(cell: &mut String, report: &Report) -> fmt::Result {
-    let steps = report.journey.steps.iter().map(|step| step.why);
+    let steps = report.attempts.steps.iter().map(|step| step.why);
     let told = steps.filter(|why| !matches!(why.code, Code::Entry | Code::Fixed)).chain([report.verdict]);
     for (at, why) in told.enumerate() {
         cell.push_str(if at > 0 { " → " } else { "(" });

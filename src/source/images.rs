@@ -22,8 +22,7 @@ use log::warn;
 
 use self::decode::{Picture, decode, pixels, told, too_wide};
 use self::gather::list;
-use super::{FrameSource, OpenRequest, SourceError, Stopper};
-use crate::config::Pace;
+use super::{FrameSource, OpenRequest, Pace, SourceError, Stopper};
 use crate::events;
 use crate::frame::{CameraId, Colorimetry, Frame, Layout, Memory, PixelFormat};
 use crate::mailbox::{Mailbox, Taken};

@@ -10,8 +10,7 @@ use gstreamer as gst;
 
 use super::formats::COMPRESSED;
 use super::secret::Secret;
-use super::{OpenRequest, SourceError, SourceSpec, Transport};
-use crate::config::Pace;
+use super::{OpenRequest, Pace, SourceError, SourceSpec, Transport};
 
 /// Formats that [`crate::frame::PixelFormat`] reads as they are. videoconvert passes them through untouched.
 const ANY_FORMAT: &str = "RGB,BGR,RGBx,BGRx,RGBA,BGRA,NV12,I420,GRAY8";

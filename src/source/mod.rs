@@ -34,9 +34,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gstreamer as gst;
-
-use crate::config::{self, Pace};
 use crate::frame::{CameraId, Frame};
 use crate::limits::{Need, Shortage};
 
@@ -51,24 +48,14 @@ pub use login::{Login, PasswordAt};
 pub use opener::Opener;
 pub use secret::Secret;
 pub(crate) use secret::shown;
-pub use spec::SourceSpec;
 pub(crate) use spec::is_image;
+pub use spec::{Pace, SourceSpec};
 pub use stuck::{MOST_STUCK, stuck};
 pub use transport::Transport;
 
 /// How long the first picture of a live source may take, if nobody says otherwise: cameras that sleep answer after seconds, and key frames may
 /// be ten seconds apart.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// A GStreamer buffer mapped for reading; unmapped and given back to its pool when dropped.
-pub struct Mapped(gst::MappedBuffer<gst::buffer::Readable>);
-
-impl Mapped {
-    /// All bytes of the buffer.
-    pub fn bytes(&self) -> &[u8] {
-        self.0.as_slice()
-    }
-}
 
 /// Hands over frames, newest first. One per camera, owned by that camera's feature thread.
 pub trait FrameSource: Send {
@@ -270,14 +257,6 @@ impl OpenRequest {
     pub fn new(camera: CameraId, source: SourceSpec) -> Self {
         let (login, transport, open_timeout) = (Login::default(), Transport::Auto, OPEN_TIMEOUT);
         Self { camera, source, pace: Pace::Realtime, rate_hz: None, size: None, login, transport, bayer: false, open_timeout }
-    }
-
-    /// As the configuration says.
-    pub fn of(camera: CameraId, settings: &config::Camera) -> Self {
-        let config::Camera { source, pace, rate_hz, size, login, transport, open_timeout, .. } = settings;
-        let (source, login) = (source.clone(), login.clone());
-        let (pace, rate_hz, size, transport, open_timeout) = (*pace, *rate_hz, *size, *transport, *open_timeout);
-        Self { camera, source, pace, rate_hz, size, login, transport, bayer: false, open_timeout }
     }
 }
 

@@ -13,6 +13,25 @@ use super::names::Parts;
 use super::secret::{self, Secret};
 use super::transport::Transport;
 
+/// Whether frames are taken as they come, or every frame is worth waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As the clock says; the newest frame wins.
+    Realtime,
+    /// As fast as the engines can, no frame left out (files and images only).
+    Fast,
+}
+
+impl Pace {
+    /// As in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Realtime => "realtime",
+            Self::Fast => "fast",
+        }
+    }
+}
+
 /// Endings of files that are taken for images, lower case.
 pub(super) const IMAGE_ENDINGS: [&str; 7] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp"];
 

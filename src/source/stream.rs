@@ -20,10 +20,9 @@ use super::keyframes::{Notice, Pass, Shown};
 use super::layout::Layouts;
 use super::probes::{self, Account};
 use super::stuck::Owner;
-use super::{FrameSource, Mapped, OpenRequest, SourceError, SourceSpec, Stopper, fault, http, launch, login};
-use crate::config::Pace;
+use super::{FrameSource, OpenRequest, Pace, SourceError, SourceSpec, Stopper, fault, http, launch, login};
 use crate::events;
-use crate::frame::{CameraId, Frame, Memory};
+use crate::frame::{CameraId, Frame, Mapped, Memory};
 use crate::limits::{self, Promise};
 use crate::mailbox::{Mailbox, Taken};
 

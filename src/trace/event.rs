@@ -1,6 +1,6 @@
 //! The lines of a trace. Pure data; [`convert`] is how what the daemon knows becomes a line, and a line that again.
 //!
-//! What the desk hands over while it decides is of a fixed size and made without allocating; times are whole nanoseconds,
+//! What the scheduler hands over while it decides is of a fixed size and made without allocating; times are whole nanoseconds,
 //! figures are written in the shortest form that reads back to the same bits.
 
 mod convert;
@@ -11,11 +11,11 @@ use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
 use super::form;
-use crate::budget::{Because, CPU, ChosenBy, Look, Mode, Standing, Tally};
+use crate::budget::{Because, CPU, ChosenBy, Grant, Grants, Look, Mode, Usage};
 use crate::engine::{Answer, EngineIdx, KEPT, LookTimes, MAX_ENGINES, Top};
 use crate::features::{COUNT, Features, Glimpse};
 use crate::policy::{
-    Allowance, Bound, Choice, Code, Grant, Journey, LastAnswer, MAX_STEPS, Past, Reason, Reuse, Step as Look1, Terms, Verdict,
+    Allowance, Attempts, Bound, Choice, Code, LastAnswer, MAX_STEPS, Past, Reason, Reuse, Step as Look1, Terms, Verdict,
 };
 use crate::report::{DropReason, Outcome};
 use crate::telemetry::{Inventory, Sample};
@@ -36,10 +36,10 @@ pub struct Head {
     pub cameras: Vec<String>,
 }
 
-/// An engine, as a crew has it.
+/// An engine, as an engine set has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Enlisted {
+pub struct TraceEngine {
     /// Its id.
     pub id: String,
     /// Of its model, hex.
@@ -61,26 +61,28 @@ fn is_cpu(runtime: &String) -> bool {
     runtime == CPU
 }
 
-/// What a crew works by, as read from files.
+/// What an engine set works by, as read from files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Papers {
+pub struct Session {
     /// The policy file.
     pub policy: String,
     /// The engines, in the order of their numbers.
-    pub engines: Vec<Enlisted>,
+    pub engines: Vec<TraceEngine>,
     /// The section `[budget]` of the configuration, TOML.
     pub budget: String,
     /// What was learned before, as the state file has it; absent if nothing was.
-    pub kept: Option<String>,
+    #[serde(rename = "kept")]
+    pub learned: Option<String>,
 }
 
 /// A line after the first. Of a fixed size, up to three kilobytes, so that it stands in a slot that was made before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// A crew is on duty from now on.
-    Crew(Box<OnDuty>),
+    /// An engine set is in force from now on.
+    #[serde(rename = "crew")]
+    Generation(Box<GenerationStart>),
     /// The budget took a step.
     Step(Step),
     /// The first decision about a frame.
@@ -99,16 +101,18 @@ pub enum Event {
     End(End),
 }
 
-/// See [`Event::Crew`].
+/// See [`Event::Generation`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OnDuty {
+pub struct GenerationStart {
     /// Its number.
-    pub shift: u32,
+    #[serde(rename = "shift")]
+    pub generation: u32,
     /// By engine: median and 95th percentile of a look when it came, ns; `null` for one that could not be loaded.
     pub priors: Vec<Option<[u64; 2]>>,
     /// What it works by.
-    pub papers: Papers,
+    #[serde(rename = "papers")]
+    pub session: Session,
 }
 
 /// See [`Event::Step`].
@@ -124,9 +128,11 @@ pub struct Step {
     /// The readings.
     pub sample: Sample,
     /// What was done since the step before.
-    pub tally: Tally,
+    #[serde(rename = "tally")]
+    pub usage: Usage,
     /// What is allowed from now on.
-    pub standing: Standing,
+    #[serde(rename = "standing")]
+    pub grants: Grants,
     /// The mode that holds, and who chose it.
     pub mode: Option<(Mode, ChosenBy)>,
 }
@@ -135,8 +141,9 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct First {
-    /// The crew.
-    pub shift: u32,
+    /// The engine set.
+    #[serde(rename = "shift")]
+    pub generation: u32,
     /// The frame.
     pub frame: FrameNumber,
     /// When it was captured, ns since start.
@@ -160,8 +167,9 @@ pub struct First {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct After {
-    /// The crew.
-    pub shift: u32,
+    /// The engine set.
+    #[serde(rename = "shift")]
+    pub generation: u32,
     /// The frame.
     pub frame: FrameNumber,
     /// Who was asked, in order, and what each answered.
@@ -178,8 +186,9 @@ pub struct After {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Looked {
-    /// The crew.
-    pub shift: u32,
+    /// The engine set.
+    #[serde(rename = "shift")]
+    pub generation: u32,
     /// Who, for how long.
     pub look: Look,
 }

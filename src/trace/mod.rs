@@ -1,22 +1,22 @@
 //! Traces: everything that decided, written down while Squint works, so that every decision can be made again elsewhere.
 //!
-//! A trace is JSON, a line each: a [`Head`], then [`Event`]s in the order in which they happened at the desk. [`event`] is the
+//! A trace is JSON, a line each: a [`Head`], then [`Event`]s in the order in which they happened at the scheduler. [`event`] is the
 //! format,
-//! [`read`] reads it from wherever it comes, [`tape`] is the desk's end of the queue and [`write`](mod@write) the thread at the
+//! [`read`] reads it from wherever it comes, [`queue`] is the scheduler's end of the queue and [`write`](mod@write) the thread at the
 //! other.
 //! [`again`] makes the decisions again, [`suppose`] makes others. docs/replay.md is the page for people.
 
-pub mod again;
 pub mod event;
 mod form;
+mod queue;
 pub mod read;
-pub mod suppose;
-pub mod tape;
+pub mod verify;
+pub mod what_if;
 pub mod write;
 
-pub use event::{Event, Head, Papers};
+pub use event::{Event, Head, Session};
+pub use queue::TraceQueue;
 pub use read::{Reader, TraceError};
-pub use tape::Tape;
 
 /// The version of the format that is written and read.
 pub const VERSION: u32 = 1;

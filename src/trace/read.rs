@@ -10,22 +10,22 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::VERSION;
-use super::event::{Allowed, Decision, Event, Head, OnDuty, Papers};
-use crate::budget::{Because, Standing, Tally};
+use super::event::{Allowed, Decision, Event, GenerationStart, Head, Session};
+use crate::budget::{Because, Grants, Usage};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::features::COUNT;
 use crate::files;
 use crate::policy::file::MAX_BYTES;
 use crate::telemetry::recorded::{fits, sound, words};
 
-/// Longest line, bytes: that of a crew, whose policy file is in it.
+/// Longest line, bytes: that of an engine set, whose policy file is in it.
 pub const LINE_LIMIT: usize = 2 * MAX_BYTES + (1 << 20);
 /// Longest line of any other event, bytes; they have some three thousand.
 pub const EVENT_LIMIT: usize = 64 * 1024;
 /// Most events of a trace: weeks of a camera.
 pub const MOST_EVENTS: u64 = 1_000_000_000;
-/// Most crews of a trace.
-pub const MOST_CREWS: usize = 10_000;
+/// Most engine sets of a trace.
+pub const MOST_ENGINE_SETS: usize = 10_000;
 /// Most cameras.
 const MOST_CAMERAS: usize = 1024;
 /// Longest name or hash, characters.
@@ -72,7 +72,7 @@ pub struct Reader<R> {
     line: Vec<u8>,
     number: u64,
     head: Head,
-    crews: usize,
+    engine_sets: usize,
     ended: bool,
 }
 
@@ -96,7 +96,7 @@ impl<R: BufRead> Reader<R> {
         }
         let head =
             Head { v: VERSION, squint: String::new(), schema: String::new(), inventory: Default::default(), cameras: vec![] };
-        let mut reader = Self { file: file.into(), input, line: Vec::new(), number: 0, head, crews: 0, ended: false };
+        let mut reader = Self { file: file.into(), input, line: Vec::new(), number: 0, head, engine_sets: 0, ended: false };
         if !reader.next_line()? {
             return Err(reader.wrong("ends here".into(), EXPECTED_HEAD));
         }
@@ -157,15 +157,15 @@ impl<R: BufRead> Reader<R> {
             Err(error) if error.is_eof() && self.line.last() != Some(&b'\n') => return Ok(None),
             Err(error) => return Err(words(&error)),
         };
-        let crew = matches!(event, Event::Crew(_));
-        if self.line.len() > EVENT_LIMIT && !crew {
+        let engine_set = matches!(event, Event::Generation(_));
+        if self.line.len() > EVENT_LIMIT && !engine_set {
             return Err(format!("longer than {EVENT_LIMIT} bytes"));
         }
-        self.crews += usize::from(crew);
-        if self.crews > MOST_CREWS {
-            return Err(format!("more than {MOST_CREWS} crews"));
+        self.engine_sets += usize::from(engine_set);
+        if self.engine_sets > MOST_ENGINE_SETS {
+            return Err(format!("more than {MOST_ENGINE_SETS} crews"));
         }
-        if self.crews == 0 && !matches!(event, Event::Gap(_) | Event::End(_)) {
+        if self.engine_sets == 0 && !matches!(event, Event::Gap(_) | Event::End(_)) {
             return Err("an event before the first crew".into());
         }
         check(&event, &self.head)?;
@@ -211,15 +211,15 @@ fn check_head(head: &Head) -> Result<(), String> {
 
 fn check(event: &Event, head: &Head) -> Result<(), String> {
     let frame = match event {
-        Event::Crew(crew) => return check_crew(crew),
+        Event::Generation(engine_set) => return check_engine_set(engine_set),
         Event::Step(step) => {
             time("at", step.at)?;
             if let Some(minute) = step.minute.filter(|minute| *minute >= 1440) {
                 return refused("minute", minute, "0 to 1439");
             }
             fits(&step.sample, &head.inventory, None)?;
-            check_tally(&step.tally)?;
-            return check_standing(&step.standing);
+            check_usage(&step.usage)?;
+            return check_grants(&step.grants);
         }
         Event::First(first) => {
             time("captured", first.captured)?;
@@ -260,15 +260,19 @@ fn check(event: &Event, head: &Head) -> Result<(), String> {
     }
 }
 
-fn check_crew(crew: &OnDuty) -> Result<(), String> {
-    let Papers { policy, engines, budget, kept } = &crew.papers;
+fn check_engine_set(engine_set: &GenerationStart) -> Result<(), String> {
+    let Session { policy, engines, budget, learned } = &engine_set.session;
     if !(1..=MAX_ENGINES).contains(&engines.len()) {
         return refused("papers.engines", format!("a list of {}", engines.len()), format!("1 to {MAX_ENGINES}"));
     }
-    if crew.priors.len() != engines.len() {
-        return refused("priors", format!("a list of {}", crew.priors.len()), format!("one of {}, as engines", engines.len()));
+    if engine_set.priors.len() != engines.len() {
+        return refused(
+            "priors",
+            format!("a list of {}", engine_set.priors.len()),
+            format!("one of {}, as engines", engines.len()),
+        );
     }
-    crew.priors.iter().flatten().flatten().try_for_each(|prior| time("priors", *prior))?;
+    engine_set.priors.iter().flatten().flatten().try_for_each(|prior| time("priors", *prior))?;
     let names = engines.iter().flat_map(|engine| [&engine.id, &engine.sha256, &engine.labels_sha256]);
     if let Some(long) = names.map(String::len).max().filter(|long| *long > MOST_NAME) {
         return refused("papers.engines", format!("a name of {long} bytes"), MOST_NAME);
@@ -278,8 +282,8 @@ fn check_crew(crew: &OnDuty) -> Result<(), String> {
         return refused("papers.engines.accuracy", accuracy, "0 to 1");
     }
     let lengths = [("policy", policy.len(), MAX_BYTES), ("budget", budget.len(), EVENT_LIMIT)];
-    let kept = [("kept", kept.as_ref().map_or(0, String::len), crate::budget::MAX_TEXT)];
-    match lengths.into_iter().chain(kept).find(|(_, length, most)| length > most) {
+    let learned = [("kept", learned.as_ref().map_or(0, String::len), crate::budget::MAX_TEXT)];
+    match lengths.into_iter().chain(learned).find(|(_, length, most)| length > most) {
         Some((key, length, most)) => refused(&format!("papers.{key}"), format!("of {length} bytes"), format!("up to {most}")),
         None => Ok(()),
     }
@@ -313,22 +317,22 @@ fn finite(key: &str, value: f32) -> Result<(), String> {
     if value.is_finite() { Ok(()) } else { refused(key, value, "a finite number") }
 }
 
-fn check_tally(tally: &Tally) -> Result<(), String> {
-    match tally.busy.iter().find(|busy| **busy > MOST_BUSY) {
+fn check_usage(usage: &Usage) -> Result<(), String> {
+    match usage.busy.iter().find(|busy| **busy > MOST_BUSY) {
         Some(busy) => refused("tally.busy", format!("{busy:?}"), "up to a day"),
         None => Ok(()),
     }
 }
 
-fn check_standing(standing: &Standing) -> Result<(), String> {
-    for (key, share) in [("standing.stretch", standing.stretch), ("standing.shrink", standing.shrink)] {
+fn check_grants(grants: &Grants) -> Result<(), String> {
+    for (key, share) in [("standing.stretch", grants.upper_share), ("standing.shrink", grants.lower_share)] {
         if !(0.0..=1.0).contains(&share) {
             return refused(key, share, "0 to 1");
         }
     }
-    check_because("standing.because", &standing.because)?;
-    if standing.interval > MOST_BUSY {
-        return refused("standing.interval", format!("{:?}", standing.interval), "up to a day");
+    check_because("standing.because", &grants.because)?;
+    if grants.interval > MOST_BUSY {
+        return refused("standing.interval", format!("{:?}", grants.interval), "up to a day");
     }
     Ok(())
 }

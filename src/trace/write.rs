@@ -15,10 +15,8 @@ use log::{info, warn};
 use serde::Serialize;
 
 use super::event::{Event, Head};
-use super::tape::Tape;
-use crate::events;
-use crate::files;
-use crate::numbered;
+use super::queue::TraceQueue;
+use crate::{events, files, numbered};
 
 /// What was written is with the file system after this long, if nothing follows.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
@@ -32,7 +30,7 @@ const NAME: &str = "recorder";
 /// A recording under way.
 #[derive(Debug)]
 pub struct Recorder {
-    tape: Tape,
+    trace_queue: TraceQueue,
     path: PathBuf,
     thread: JoinHandle<Option<u64>>,
 }
@@ -45,21 +43,21 @@ impl Recorder {
         let mut line = Vec::with_capacity(1 << 14);
         put(&mut out, &mut line, head)?;
         out.flush()?;
-        let (tape, from) = Tape::new();
+        let (trace_queue, from) = TraceQueue::new();
         let shown = path.to_owned();
         let thread = std::thread::Builder::new().name(NAME.into()).spawn(move || write(out, line, &from, &shown))?;
-        Ok(Self { tape, path: path.to_owned(), thread })
+        Ok(Self { trace_queue, path: path.to_owned(), thread })
     }
 
     /// Where events are handed over.
-    pub fn tape(&self) -> &Tape {
-        &self.tape
+    pub fn trace_queue(&self) -> &TraceQueue {
+        &self.trace_queue
     }
 
     /// Ends it: what waits is written, if the disk takes it, and the log hears how much it was.
     pub fn finish(self) {
         let path = self.path.display();
-        self.tape.end();
+        self.trace_queue.end();
         let until = Instant::now() + PATIENCE;
         while !self.thread.is_finished() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
@@ -69,7 +67,7 @@ impl Recorder {
             return;
         }
         if let Ok(Some(lines)) = self.thread.join() {
-            let missing = self.tape.missing();
+            let missing = self.trace_queue.missing();
             info!(event = events::RECORDED; "{path}: {lines} events recorded, {missing} left out because the disk was too slow");
         }
     }
@@ -154,14 +152,14 @@ mod tests {
     #[test]
     fn a_disk_that_fills_up_ends_the_recording_and_nobody_is_waited_for() {
         let Ok(full) = File::create("/dev/full") else { return eprintln!("skipped: there is no /dev/full") };
-        let (tape, from) = Tape::with_slots(4);
+        let (trace_queue, from) = TraceQueue::with_slots(4);
         let lost = Event::Lost(Lost { frame: FrameNumber(0, 1), why: DropReason::Busy });
-        tape.put(lost.clone());
+        trace_queue.put(lost.clone());
         let writer =
             std::thread::spawn(move || write(BufWriter::with_capacity(16, full), Vec::new(), &from, Path::new("/dev/full")));
         assert_eq!(writer.join().unwrap(), None);
-        (0..9).for_each(|_| tape.put(lost.clone()));
-        assert!(!tape.end() && tape.missing() == 0, "what nobody would write is not counted as missing");
+        (0..9).for_each(|_| trace_queue.put(lost.clone()));
+        assert!(!trace_queue.end() && trace_queue.missing() == 0, "what nobody would write is not counted as missing");
     }
 
     #[test]

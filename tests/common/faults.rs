@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use log::{Log, Metadata, Record};
 use squint::config::OutputFile;
-use squint::sink::{Aside, File, Published, Publisher, Sink, StdoutJson};
+use squint::sink::{AsyncStdout, File, Published, Publisher, Sink, StdoutJson};
 use tempfile::TempDir;
 
 use crate::reports;
@@ -55,7 +55,7 @@ pub fn file(path: &Path) -> Box<dyn Sink> {
 
 /// Standard output of a live run, with `out` in its place.
 pub fn aside(out: impl Write + Send + 'static) -> Box<dyn Sink> {
-    Box::new(Aside::new(out, |entrance| Box::new(StdoutJson::new(entrance, true))).unwrap())
+    Box::new(AsyncStdout::new(out, |writer| Box::new(StdoutJson::new(writer, true))).unwrap())
 }
 
 /// Publishes reports with these numbers; true if nobody wishes to stop.

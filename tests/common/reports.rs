@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use squint::budget::{Because, Why};
+use squint::budget::{Because, Grant, Why};
 use squint::engine::{Answer, EngineIdx, Label, Labels, LookTimes, Top};
 use squint::features::{COUNT, Features};
-use squint::policy::{Code, Grant, Journey, Reason, Step};
+use squint::policy::{Attempts, Code, Reason, Step};
 use squint::report::{DropReason, Drops, Outcome, Report, Times};
 
 pub fn micros(count: u64) -> Duration {
@@ -47,9 +47,9 @@ pub fn answered() -> Report {
     let mut answer = Answer { ranked: 5, margin: 0.75, entropy: 0.125, ..Answer::default() };
     let best = [(1, 0.83), (0, 0.08), (3, 0.04), (4, 0.02), (2, 0.01)];
     answer.top.iter_mut().zip(best).for_each(|(top, (class, probability))| *top = Top { class, probability });
-    let mut journey = Journey { answer, ..Journey::default() };
-    journey.steps.push(step(0, why(Code::Entry, None, None), 2300, 0.41));
-    journey.steps.push(step(1, why(Code::Unsure, Some(0.41), Some(0.62)), 7100, 0.83));
+    let mut attempts = Attempts { answer, ..Attempts::default() };
+    attempts.steps.push(step(0, why(Code::Entry, None, None), 2300, 0.41));
+    attempts.steps.push(step(1, why(Code::Unsure, Some(0.41), Some(0.62)), 7100, 0.83));
     let mut drops = Drops::default();
     drops.add(DropReason::Superseded, 2);
     Report {
@@ -60,7 +60,7 @@ pub fn answered() -> Report {
         sequence: 42,
         captured_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_772_366_400_250),
         features: Features { values },
-        journey,
+        attempts,
         outcome: Outcome::Answered,
         verdict: why(Code::Sure, Some(0.83), Some(0.62)),
         grant: Grant::FREE,
@@ -76,8 +76,8 @@ pub fn answered() -> Report {
 /// The last answer given again.
 pub fn reused() -> Report {
     let mut report = answered();
-    report.journey.steps.clear();
-    report.journey.answer.ranked = 1;
+    report.attempts.steps.clear();
+    report.attempts.answer.ranked = 1;
     report.outcome = Outcome::Reused;
     report.verdict = why(Code::Unchanged, Some(0.01), Some(0.05));
     report.drops = Drops::default();
@@ -88,7 +88,7 @@ pub fn reused() -> Report {
 /// A photo, one engine unsure, no time for another.
 pub fn abstained() -> Report {
     let mut report = answered();
-    report.journey.steps.truncate(1);
+    report.attempts.steps.truncate(1);
     report.outcome = Outcome::Abstained;
     report.file = Some("img_0042.jpg".into());
     report.verdict = why(Code::OutOfTime, Some(12.0), Some(31.0));
@@ -100,9 +100,9 @@ pub fn abstained() -> Report {
 /// Both engines asked failed.
 pub fn failed() -> Report {
     let mut report = answered();
-    report.journey = Journey::default();
-    report.journey.steps.push(failed_step(0, why(Code::Entry, None, None)));
-    report.journey.steps.push(failed_step(1, why(Code::EngineFailed, None, None)));
+    report.attempts = Attempts::default();
+    report.attempts.steps.push(failed_step(0, why(Code::Entry, None, None)));
+    report.attempts.steps.push(failed_step(1, why(Code::EngineFailed, None, None)));
     report.outcome = Outcome::Failed;
     report.verdict = why(Code::EngineFailed, None, None);
     report.drops = Drops::default();
@@ -112,16 +112,16 @@ pub fn failed() -> Report {
 /// As [`answered`], by an engine on a device with a clock of its own.
 pub fn on_a_device() -> Report {
     let mut report = answered();
-    report.journey.steps[0].times.device = Some(micros(1700));
+    report.attempts.steps[0].times.device = Some(micros(1700));
     report
 }
 
 /// The engine wanted drew too much power: a cheaper one answered, and no second one was asked.
 pub fn held() -> Report {
     let mut report = answered();
-    report.journey.steps.truncate(1);
+    report.attempts.steps.truncate(1);
     let because = Because { why: Why::Power, value: Some(6480.0), limit: Some(6000.0), zone: None };
-    report.journey.steps[0].why = why(Code::Budget, because.value, because.limit);
+    report.attempts.steps[0].why = why(Code::Budget, because.value, because.limit);
     report.verdict = why(Code::Sure, Some(0.83), Some(0.62));
     report.grant = Grant { engines: 1, escalation: false, because, ..Grant::FREE };
     report.withheld = Some(EngineIdx(1));

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use squint::control::{Setting, Steering};
 use squint::observe::{
-    BoardState, BudgetState, CameraPhase, CameraState, Counters, EngineHealth, EngineState, Mode, Phase, PolicyState, RailState,
-    Reload, Reloads, STATE_VERSION, SinkState, State, ThreadState, Watch, ZoneState,
+    BoardState, BudgetState, CameraState, Counters, EngineState, PolicyState, RailState, Reload, Reloads, STATE_VERSION, SinkState,
+    State, ThreadState, Watch, ZoneState,
 };
 use squint::report::DropReason;
 use squint::telemetry::Doubt;
+use squint::vocabulary::{CameraPhase, EngineHealth, Mode, Phase};
 
 use super::reports;
 
@@ -41,7 +42,7 @@ impl Fake {
         self.told.lock().unwrap().clone()
     }
 
-    fn hear(&self, what: String) -> Result<String, String> {
+    fn on_report(&self, what: String) -> Result<String, String> {
         self.told.lock().unwrap().push(what.clone());
         if self.stubborn.load(Ordering::SeqCst) { Err(format!("{what}: not today")) } else { Ok(format!("{what}: done")) }
     }
@@ -55,11 +56,11 @@ impl Steering for Fake {
     }
 
     fn reload(&self) -> Result<String, String> {
-        self.hear("reload".into())
+        self.on_report("reload".into())
     }
 
     fn set(&self, what: Setting, value: &str) -> Result<String, String> {
-        self.hear(format!("{} {value}", what.name()))
+        self.on_report(format!("{} {value}", what.name()))
     }
 }
 
@@ -172,10 +173,10 @@ pub fn budget() -> BudgetState {
         limit: Some(6000.0),
         zone: None,
         engines: vec!["lite0-160".into()],
-        reach: vec!["lite0-160".into(), "lite2-260".into()],
-        stretch: 0.4,
-        retreat: vec![],
-        shrink: 0.0,
+        upper: vec!["lite0-160".into(), "lite2-260".into()],
+        upper_share: 0.4,
+        lower: vec![],
+        lower_share: 0.0,
         escalation: false,
         interval_s: 0.25,
         changes: 3,

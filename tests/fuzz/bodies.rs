@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use squint::command::truth;
 use squint::config::{self, Folders, Overrides};
 use squint::control::protocol::{self, BODY_LIMIT, HEAD_LIMIT, Parsed};
 use squint::engine::manifest::{self, Kind};
@@ -20,17 +19,18 @@ use squint::engine::tensorrt::plan::sidecar::Sidecar;
 use squint::engine::{Answer, EngineIdx, KEPT, Labels, LookTimes, MAX_ENGINES, Top};
 use squint::features::{self, COUNT, Features, GLIMPSE_HEIGHT, GLIMPSE_WIDTH, Scratch};
 use squint::frame::Framing;
+use squint::ground_truth;
 use squint::lab::profile::file;
 use squint::lab::stream::Stream;
 use squint::policy::file::{EngineInfo, PolicyError, PolicyFile};
-use squint::policy::{Allowance, Choice, Journey, MAX_STEPS, Past, Policy, Situation, Step, Terms, Verdict, after, first};
+use squint::policy::{Allowance, Attempts, Choice, MAX_STEPS, Past, Policy, Situation, Step, Terms, Verdict, after, first};
 use squint::source::decode_image;
 use squint::stats::{splitmix64, unit};
 use squint::telemetry::recorded::{Recorded, RecordedWriter};
 use squint::telemetry::tegrastats::{Board, NAME_LIMIT, Token, scan};
 use squint::telemetry::{Inventory, Sample, Telemetry};
-use squint::trace::again::replay;
-use squint::trace::suppose::Change;
+use squint::trace::verify::replay;
+use squint::trace::what_if::Change;
 use squint::trace::{Event, Reader};
 
 /// A body of a target: true if the parser took the bytes for good.
@@ -183,16 +183,17 @@ fn decide(policy: &Policy, seed: u64) {
     let situation =
         Situation { sequence: seed, camera: 0, captured: Duration::ZERO, features: &features, glimpse: &glimpse, past: &past };
     let Choice::Ask(mut engine, mut why) = first(policy, &situation, &allowance) else { return };
-    let mut journey = Journey::default();
+    let mut attempts = Attempts::default();
     for step in 0..MAX_STEPS as u64 {
-        assert!(policy.engines().contains(&engine) && !journey.asked(engine), "{engine:?} at step {step}");
+        assert!(policy.engines().contains(&engine) && !attempts.asked(engine), "{engine:?} at step {step}");
         let answered = draw(step) > 0.2;
         if answered {
             let top = [Top { class: 1, probability: draw(10 + step) }; KEPT];
-            journey.answer = Answer { probabilities: vec![], top, ranked: KEPT, margin: draw(20 + step), entropy: draw(30 + step) };
+            attempts.answer =
+                Answer { probabilities: vec![], top, ranked: KEPT, margin: draw(20 + step), entropy: draw(30 + step) };
         }
-        journey.steps.push(asked(engine, why, answered, &journey.answer));
-        match after(policy, &journey, &allowance) {
+        attempts.steps.push(asked(engine, why, answered, &attempts.answer));
+        match after(policy, &attempts, &allowance) {
             Verdict::Escalate(next, reason) => (engine, why) = (next, reason),
             _ => return,
         }
@@ -212,7 +213,7 @@ pub fn labels(bytes: &[u8]) -> bool {
     if let Err(error) = Labels::parse(bytes).map(|labels| assert!(labels.classes.iter().all(|label| !label.name.is_empty()))) {
         check_refusal(&error);
     }
-    match truth::lines(bytes, Path::new("labels.csv"), &KNOWN) {
+    match ground_truth::lines(bytes, Path::new("labels.csv"), &KNOWN) {
         Ok(lines) => lines.iter().all(|line| line.line > 0 && (line.class as usize) < KNOWN.classes.len()) || panic!("{lines:?}"),
         Err(error) => check_refusal(&error),
     }

@@ -1,7 +1,7 @@
 //! What is learned from looks and readings.
 
 use super::*;
-use crate::budget::standing::{Look, Tally};
+use crate::budget::grants::{Look, Usage};
 use crate::stats::{splitmix64, unit};
 use crate::units::Megahertz;
 use arrayvec::ArrayVec;
@@ -137,7 +137,7 @@ fn an_engine_that_is_not_asked_returns_to_its_profile() {
     for _ in 0..1200 {
         now += ms(500.0);
         look(&mut costs, CHEAP, 10.0, 1);
-        costs.step(now, &Sample::default(), None, &Tally::default());
+        costs.step(now, &Sample::default(), None, &Usage::default());
     }
     assert!(slow > ms(150.0));
     near(costs.p50(DEAR), 50.0, 0.15);
@@ -157,10 +157,10 @@ fn the_clock_tells_the_time_before_a_look_does() {
     let clocks = [1300.0, 854.0, 522.0, 1122.0, 420.0, 1300.0, 624.0];
     for at in 0..1400 {
         let mhz = clocks[at / 100 % clocks.len()];
-        costs.step(Duration::from_millis(500 * at as u64), &sampled(mhz, None), None, &Tally::default());
+        costs.step(Duration::from_millis(500 * at as u64), &sampled(mhz, None), None, &Usage::default());
         look(&mut costs, CHEAP, time(f64::from(mhz)), 1);
     }
-    costs.step(Duration::from_secs(701), &sampled(522.0, None), None, &Tally::default());
+    costs.step(Duration::from_secs(701), &sampled(522.0, None), None, &Usage::default());
     near(costs.p50(CHEAP), time(522.0), 0.15);
     costs.look(&Look { engine: DEAR, time: ms(5.0 * time(522.0)), crowded: false });
     near(costs.p50(DEAR), 5.0 * time(522.0), 0.15);
@@ -176,11 +176,11 @@ fn the_readings_tell_idle_from_the_engines() {
         let shares = [unit(splitmix64(at)) * 0.6, unit(splitmix64(at + 50_000)) * 0.4];
         let noise = 1.0 + 0.05 * (unit(splitmix64(at + 90_000)) - 0.5);
         let power = (idle + shares[0] * watts[0] + shares[1] * watts[1]) * noise;
-        let mut tally = Tally::default();
+        let mut usage = Usage::default();
         for (engine, share) in shares.iter().enumerate() {
-            tally.busy[engine] = ms(500.0 * share);
+            usage.busy[engine] = ms(500.0 * share);
         }
-        costs.step(now, &sampled(1300.0, Some((power * 1000.0) as f32)), Some(0), &tally);
+        costs.step(now, &sampled(1300.0, Some((power * 1000.0) as f32)), Some(0), &usage);
     }
     let close =
         |got: f32, wanted: f64| assert!((f64::from(got) / 1000.0 / wanted - 1.0).abs() < 0.15, "{got} mW, wanted {wanted} W");
@@ -193,7 +193,7 @@ fn the_readings_tell_idle_from_the_engines() {
 fn silent_and_mad_rails_teach_nothing() {
     let mut costs = costs();
     for (at, power) in [None, Some(f32::NAN), Some(f32::INFINITY), Some(-5.0)].into_iter().enumerate() {
-        costs.step(Duration::from_secs(at as u64 + 1), &sampled(f32::NAN, power), Some(0), &Tally::default());
+        costs.step(Duration::from_secs(at as u64 + 1), &sampled(f32::NAN, power), Some(0), &Usage::default());
     }
     assert_eq!(costs.idle(), None);
     near(costs.p50(CHEAP), 10.0, 1e-3);

@@ -5,8 +5,8 @@ use arrayvec::ArrayVec;
 use super::spending::Room;
 use super::{AHEAD_S, Governor, MARGIN, Unreachable};
 use crate::budget::costs::Costs;
+use crate::budget::grants::{Because, Why};
 use crate::budget::ladder::{energy_at, level_of_energy, level_of_power, power_at};
-use crate::budget::standing::{Because, Why};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::telemetry::{Sample, Zone};
 use crate::units::Celsius;
@@ -77,7 +77,7 @@ impl Governor {
     fn blind(&mut self, limit: usize, gone: bool, known: bool) -> Bound {
         let safe = if known { self.usual.min(self.wanted) } else { 1.0 };
         let level = *self.held[limit].get_or_insert(safe);
-        let why = if gone { Why::Blind } else { self.standing.because.why };
+        let why = if gone { Why::Blind } else { self.grants.because.why };
         Bound { level, urgent: !known, because: Because { why, ..Because::default() } }
     }
 
@@ -211,7 +211,7 @@ impl Governor {
             tell(Why::EnergyFrame, cheapest * 1000.0, limit.0, 1.0);
         }
         if let Some(limit) = self.limits.latency {
-            let quickest = (0..MAX_ENGINES as u8).filter(|at| self.crew >> at & 1 == 1);
+            let quickest = (0..MAX_ENGINES as u8).filter(|at| self.available >> at & 1 == 1);
             let quickest = quickest.filter_map(|at| costs.p95(EngineIdx(at))).min();
             if let Some(quickest) = quickest {
                 tell(Why::Latency, quickest.as_secs_f64() * 1000.0, limit.as_secs_f64() * 1000.0, 1.0);

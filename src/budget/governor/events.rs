@@ -5,7 +5,7 @@
 //! with the cheapest engine alone.
 
 use super::bounds::Bound;
-use crate::budget::standing::{Because, Why};
+use crate::budget::grants::{Because, Why};
 use crate::telemetry::Sample;
 
 /// While it lasts, another rung down after this long, s.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::budget::costs::Costs;
-use crate::budget::standing::{Because, Tally, Why};
+use crate::budget::grants::{Because, Usage, Why};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::stats::exp;
 
@@ -42,13 +42,13 @@ impl Lateness {
         Self { out: 0, evidence_s: [0.0; MAX_ENGINES], back_s: [BACK_S; MAX_ENGINES], late: 0.0, away_s: None, share: 1.0 }
     }
 
-    pub fn step(&mut self, dt_s: f64, limit: Option<Duration>, tally: &Tally, costs: &Costs, crew: u32) {
+    pub fn step(&mut self, dt_s: f64, limit: Option<Duration>, usage: &Usage, costs: &Costs, available: u32) {
         let Some(limit) = limit else {
             *self = Self::new();
             return;
         };
         let limit = limit.mul_f64(self.share);
-        for at in (0..MAX_ENGINES).filter(|at| crew >> at & 1 == 1) {
+        for at in (0..MAX_ENGINES).filter(|at| available >> at & 1 == 1) {
             let chance = costs.chance(EngineIdx(at as u8), limit);
             let out = self.out >> at & 1 == 1;
             let against = if out { chance > CHANCES.1 } else { chance < CHANCES.0 };
@@ -61,14 +61,14 @@ impl Lateness {
                 self.evidence_s[at] = 0.0;
                 self.back_s[at] = (2.0 * self.back_s[at]).min(MOST_BACK_S);
             }
-            // An hour in good standing is forgiven little by little.
+            // An hour in good grants is forgiven little by little.
             if !out {
                 self.back_s[at] = (self.back_s[at] * (1.0 - dt_s / 3600.0)).max(BACK_S);
             }
         }
-        let answered = tally.in_time.saturating_add(tally.late);
+        let answered = usage.in_time.saturating_add(usage.late);
         if answered > 0 {
-            let late = f64::from(tally.late) / f64::from(answered);
+            let late = f64::from(usage.late) / f64::from(answered);
             self.late += (late - self.late) * (1.0 - exp(-dt_s / LATE_S));
         }
         self.away_s = match self.away_s {
@@ -101,8 +101,8 @@ impl Lateness {
     }
 
     /// The engine whose 95th percentile is lowest, as a bit: what is left if all are out.
-    pub fn fastest(&self, costs: &Costs, crew: u32) -> u32 {
-        let present = (0..MAX_ENGINES as u8).filter(|at| crew >> at & 1 == 1);
+    pub fn fastest(&self, costs: &Costs, available: u32) -> u32 {
+        let present = (0..MAX_ENGINES as u8).filter(|at| available >> at & 1 == 1);
         let fastest = present.filter_map(|at| Some((costs.p95(EngineIdx(at))?, at))).min();
         fastest.map_or(0, |(_, at)| 1 << at)
     }

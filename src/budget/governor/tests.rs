@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::budget::costs::Prior;
-use crate::budget::standing::{Look, PowerCap};
+use crate::budget::grants::{Look, PowerCap};
 use crate::engine::EngineIdx;
 use crate::stats::{splitmix64, unit};
 use crate::telemetry::{Rail, Zone};
@@ -64,7 +64,7 @@ fn cap(milliwatts: f32) -> Limits {
     }
 }
 
-fn crew() -> [Ability; 3] {
+fn available() -> [Ability; 3] {
     [(0, 0.5), (1, 0.7), (2, 0.8)].map(|(engine, accuracy)| Ability { engine: EngineIdx(engine), accuracy: Some(accuracy) })
 }
 
@@ -73,7 +73,7 @@ impl Plant {
         let priors = TIMES_MS
             .map(|time| Some(Prior { p50: ms(time), p95: ms(time * 1.1), energy: Some(Millijoules(time * WATTS * profile_off)) }));
         let costs = Costs::new(&priors);
-        let governor = Governor::new(limits, &inventory(), &crew(), 1, &costs);
+        let governor = Governor::new(limits, &inventory(), &available(), 1, &costs);
         Self {
             now: Duration::ZERO,
             idle_w: 4.0,
@@ -107,34 +107,34 @@ impl Plant {
     }
 
     /// Half a second: the dearest engine allowed looks at every frame that is due, the cheapest if there is no second look.
-    fn step(&mut self) -> Standing {
-        let standing = self.governor.standing();
-        let Standing { admissible, reach, retreat, .. } = standing;
-        assert!(retreat & !admissible == 0 && admissible & !reach == 0, "nested: {standing:?}");
-        assert!(admissible == 0 || retreat != 0, "somebody may always look: {standing:?}");
-        let mut tally = Tally::default();
-        let gap = standing.interval.as_secs_f64().max(1.0 / self.fps);
+    fn step(&mut self) -> Grants {
+        let grants = self.governor.grants();
+        let Grants { admissible, upper, lower, .. } = grants;
+        assert!(lower & !admissible == 0 && admissible & !upper == 0, "nested: {grants:?}");
+        assert!(admissible == 0 || lower != 0, "somebody may always look: {grants:?}");
+        let mut usage = Usage::default();
+        let gap = grants.interval.as_secs_f64().max(1.0 / self.fps);
         self.owed += 0.5 / gap;
         // A scene lasts a second, and in so many of them nothing moves.
         let reused = unit(splitmix64(self.now.as_secs())) < self.still;
         while self.owed >= 1.0 {
             self.owed -= 1.0;
             self.frame += 1;
-            tally.frames += 1;
+            usage.frames += 1;
             if reused {
                 continue;
             }
-            let admitted = |engine: &u8| standing.admits(EngineIdx(*engine), self.frame);
+            let admitted = |engine: &u8| grants.admits(EngineIdx(*engine), self.frame);
             // Who may not look twice asks the cheapest one.
-            let looks = if standing.escalation { (0..3u8).rev().find(admitted) } else { (0..3u8).find(admitted) };
+            let looks = if grants.escalation { (0..3u8).rev().find(admitted) } else { (0..3u8).find(admitted) };
             let Some(engine) = looks else { continue };
             let time = ms(TIMES_MS[usize::from(engine)] * self.slow * (1.0 + 0.1 * self.random()));
             self.costs.look(&Look { engine: EngineIdx(engine), time, crowded: false });
-            tally.looks[usize::from(engine)] += 1;
-            tally.busy[usize::from(engine)] += time;
+            usage.looks[usize::from(engine)] += 1;
+            usage.busy[usize::from(engine)] += time;
         }
-        (tally.late, tally.in_time) = ((100.0 * self.late) as u32, (100.0 * (1.0 - self.late)) as u32);
-        let busy: f64 = tally.busy.iter().map(Duration::as_secs_f64).sum::<f64>() / 0.5;
+        (usage.late, usage.in_time) = ((100.0 * self.late) as u32, (100.0 * (1.0 - self.late)) as u32);
+        let busy: f64 = usage.busy.iter().map(Duration::as_secs_f64).sum::<f64>() / 0.5;
         self.power = self.idle_w + busy * WATTS;
         self.temperature += (self.room + self.r * self.power - self.temperature) * 0.5 / self.tau_s;
         self.hottest = self.hottest.max(self.temperature);
@@ -147,11 +147,11 @@ impl Plant {
         sample.rails.push(Some(Milliwatts((read_w * 1000.0) as f32)).filter(|_| !self.blind[0]));
         let read_c = ((self.temperature + 0.3 * self.random()) * 2.0).round() / 2.0;
         sample.temperatures.push(Some(Celsius(read_c as f32)).filter(|_| !self.blind[1]));
-        self.costs.step(self.now, &sample, self.governor.rail(), &tally);
-        self.governor.step(self.now, &sample, &tally, &self.costs)
+        self.costs.step(self.now, &sample, self.governor.rail(), &usage);
+        self.governor.step(self.now, &sample, &usage, &self.costs)
     }
 
-    fn run(&mut self, seconds: u32) -> Standing {
+    fn run(&mut self, seconds: u32) -> Grants {
         (self.joules, self.seconds, self.levels, self.hottest) = (0.0, 0.0, 0.0, 0.0);
         (0..2 * seconds).map(|_| self.step()).last().unwrap()
     }
@@ -162,8 +162,8 @@ impl Plant {
 }
 
 /// Every engine, for every frame, at once.
-fn everything_is_allowed(standing: &Standing) {
-    assert_eq!(Standing { retreat: u32::MAX, ..*standing }, Standing::FREE);
+fn everything_is_allowed(grants: &Grants) {
+    assert_eq!(Grants { lower: u32::MAX, ..*grants }, Grants::FREE);
 }
 
 #[test]
@@ -181,10 +181,10 @@ fn average_power_meets_the_cap_though_the_profile_is_wrong() {
             plant.run(120);
             let changes = plant.governor.changes();
             for minute in 0..30 {
-                let standing = plant.run(60);
+                let grants = plant.run(60);
                 let share = plant.mean() * 1000.0 / f64::from(milliwatts);
-                assert!(share < 1.03 && share > 0.93, "{profile_off} {milliwatts} mW, minute {minute}: {share} {standing:?}");
-                assert_eq!(standing.because.why, Why::Power);
+                assert!(share < 1.03 && share > 0.93, "{profile_off} {milliwatts} mW, minute {minute}: {share} {grants:?}");
+                assert_eq!(grants.because.why, Why::Power);
             }
             let changes = plant.governor.changes() - changes;
             assert!(changes <= 3, "{profile_off} {milliwatts}: {changes} changes in half an hour");
@@ -215,9 +215,9 @@ fn scenes_that_come_and_go_by_the_second_do_not_keep_the_power_below_the_cap() {
 #[test]
 fn a_cap_below_the_cheapest_engine_costs_frames() {
     let mut plant = Plant::new(Limits { min_fps: 2.0, ..cap(4400.0) }, 1.0);
-    let standing = plant.run(300);
-    assert!(standing.interval > ms(100.0) && standing.interval < ms(500.0), "{standing:?}");
-    assert_eq!((standing.admissible, standing.reach), (1, 1));
+    let grants = plant.run(300);
+    assert!(grants.interval > ms(100.0) && grants.interval < ms(500.0), "{grants:?}");
+    assert_eq!((grants.admissible, grants.upper), (1, 1));
     plant.run(600);
     assert!((plant.mean() / 4.4 - 1.0).abs() < 0.03, "{}", plant.mean());
     assert!(plant.governor.unreachable().is_empty());
@@ -226,8 +226,8 @@ fn a_cap_below_the_cheapest_engine_costs_frames() {
 #[test]
 fn a_cap_below_idle_is_told_to_be_unreachable_and_stops_at_the_least_rate() {
     let mut plant = Plant::new(Limits { min_fps: 2.0, ..cap(3000.0) }, 1.0);
-    let standing = plant.run(120);
-    assert!((standing.interval.as_secs_f64() - 0.5).abs() < 0.02, "{standing:?}");
+    let grants = plant.run(120);
+    assert!((grants.interval.as_secs_f64() - 0.5).abs() < 0.02, "{grants:?}");
     assert_eq!(plant.governor.unreachable().first().map(|one| one.why), Some(Why::Power));
 }
 
@@ -240,12 +240,12 @@ fn the_ceiling_holds_and_is_used() {
         plant.run(600);
         assert!(plant.hottest < ceiling + 1.0, "{r} {tau_s}: {} above {ceiling} while approaching", plant.hottest);
         let changes = plant.governor.changes();
-        let standing = plant.run(3600);
+        let grants = plant.run(3600);
         assert!(plant.hottest < ceiling + 1.0, "{r} {tau_s}: {} above {ceiling}", plant.hottest);
         let changes = plant.governor.changes() - changes;
         assert!(changes <= 6, "{r} {tau_s}: {changes} changes");
-        assert!(plant.mean() > 6.0 - 0.4 / r - 0.15, "{r} {tau_s}: {} W, 6 W would do: {standing:?}", plant.mean());
-        assert_eq!(standing.because.why, Why::Temperature);
+        assert!(plant.mean() > 6.0 - 0.4 / r - 0.15, "{r} {tau_s}: {} W, 6 W would do: {grants:?}", plant.mean());
+        assert_eq!(grants.because.why, Why::Temperature);
     }
 }
 
@@ -257,8 +257,8 @@ fn a_fan_that_stops_is_met_in_time() {
     plant.tau_s = 150.0;
     plant.run(900);
     assert!(plant.hottest < 46.0, "{}", plant.hottest);
-    let standing = plant.run(900);
-    assert!(plant.mean() > 6.3, "{} W {standing:?}", plant.mean());
+    let grants = plant.run(900);
+    assert!(plant.mean() > 6.3, "{} W {grants:?}", plant.mean());
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn it_never_climbs_while_hot() {
         }
         level = plant.governor.level();
     }
-    assert_eq!(plant.governor.standing().admissible, 0, "heat ends in reuse only");
+    assert_eq!(plant.governor.grants().admissible, 0, "heat ends in reuse only");
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_rail_that_falls_silent_holds_the_level() {
         plant.step();
         assert!(plant.governor.level() <= level + 0.1);
     }
-    assert_eq!(plant.governor.standing().because.why, Why::Blind);
+    assert_eq!(plant.governor.grants().because.why, Why::Blind);
     assert!(plant.governor.level() > level - 0.5, "held, not given up");
     plant.blind[0] = false;
     plant.run(60);
@@ -299,9 +299,9 @@ fn a_rail_that_falls_silent_holds_the_level() {
 fn a_cap_on_a_board_without_rails_leaves_the_cheapest_engine() {
     let mut plant = Plant::new(cap(6000.0), 1.0);
     plant.blind[0] = true;
-    let standing = plant.run(30);
-    assert_eq!((standing.because.why, standing.reach & 7, standing.interval), (Why::Blind, 3, Duration::ZERO));
-    assert_eq!((standing.admissible, standing.stretch), (1, 0.0));
+    let grants = plant.run(30);
+    assert_eq!((grants.because.why, grants.upper & 7, grants.interval), (Why::Blind, 3, Duration::ZERO));
+    assert_eq!((grants.admissible, grants.upper_share), (1, 0.0));
 }
 
 #[test]
@@ -309,14 +309,14 @@ fn throttling_and_over_current_step_down_at_once_and_come_back_slowly() {
     let mut plant = Plant::new(Limits::default(), 1.0);
     plant.run(60);
     plant.alarms = 1;
-    let standing = plant.step();
-    assert_eq!((standing.because.why, plant.governor.level()), (Why::OverCurrent, 2.0));
+    let grants = plant.step();
+    assert_eq!((grants.because.why, plant.governor.level()), (Why::OverCurrent, 2.0));
     assert_eq!(plant.run(20).because.why, Why::OverCurrent);
     assert_eq!(plant.governor.level(), 2.0);
     everything_is_allowed(&plant.run(200));
     plant.throttling = true;
     plant.step();
-    assert_eq!((plant.governor.standing().because.why, plant.governor.level()), (Why::Throttling, 2.0));
+    assert_eq!((plant.governor.grants().because.why, plant.governor.level()), (Why::Throttling, 2.0));
     plant.run(60);
     assert_eq!(plant.governor.level(), 0.0, "while it lasts, further down, but not to nothing");
 }
@@ -326,14 +326,14 @@ fn engines_too_slow_for_the_latency_are_out_until_they_are_quick_again() {
     let mut plant = Plant::new(Limits { latency: Some(ms(60.0)), ..Limits::default() }, 1.0);
     everything_is_allowed(&plant.run(60));
     plant.slow = 2.0;
-    let standing = plant.run(20);
-    assert_eq!((standing.reach & 7, standing.because.why), (3, Why::Latency));
+    let grants = plant.run(20);
+    assert_eq!((grants.upper & 7, grants.because.why), (3, Why::Latency));
     plant.slow = 1.0;
     plant.run(60);
-    everything_is_allowed(&plant.governor.standing());
+    everything_is_allowed(&plant.governor.grants());
     plant.slow = 20.0;
     plant.run(30);
-    assert_eq!(plant.governor.standing().reach, 1, "the fastest stays");
+    assert_eq!(plant.governor.grants().upper, 1, "the fastest stays");
     assert_eq!(plant.governor.unreachable().first().map(|one| one.why), Some(Why::Latency));
 }
 
@@ -343,15 +343,11 @@ fn answers_that_come_late_for_waiting_cost_second_looks_and_then_slow_engines() 
     plant.run(60);
     plant.late = 0.2;
     assert!(!plant.run(30).escalation, "a fifth is late");
-    let standing = plant.run(60);
-    assert_eq!(
-        (standing.reach & 4, standing.because.why),
-        (0, Why::Latency),
-        "50 ms of 60 ms are too much if the wait takes the rest"
-    );
+    let grants = plant.run(60);
+    assert_eq!((grants.upper & 4, grants.because.why), (0, Why::Latency), "50 ms of 60 ms are too much if the wait takes the rest");
     plant.late = 0.0;
     plant.run(600);
-    everything_is_allowed(&plant.governor.standing());
+    everything_is_allowed(&plant.governor.grants());
 }
 
 #[test]
@@ -361,7 +357,7 @@ fn energy_of_a_frame_is_bounded() {
     plant.run(300);
     let frame = (plant.mean() - plant.idle_w) / plant.fps * 1000.0;
     assert!(frame < 206.0 && frame > 180.0, "{frame} mJ");
-    assert_eq!(plant.governor.standing().because.why, Why::EnergyFrame);
+    assert_eq!(plant.governor.grants().because.why, Why::EnergyFrame);
 }
 
 #[test]
@@ -397,9 +393,9 @@ fn readings_gone_mad_are_borne() {
         sample.rails.push(Some(Milliwatts(value)));
         sample.temperatures.push(Some(Celsius(value)));
         let now = ms(500.0 * f64::from(at));
-        plant.costs.step(now, &sample, Some(0), &Tally { frames: u32::MAX, ..Tally::default() });
-        let standing = plant.governor.step(now, &sample, &Tally { frames: u32::MAX, ..Tally::default() }, &plant.costs);
-        assert!((0.0..=1.0).contains(&standing.stretch) && plant.governor.level().is_finite(), "{standing:?}");
-        assert_eq!(standing.admissible & !standing.reach, 0);
+        plant.costs.step(now, &sample, Some(0), &Usage { frames: u32::MAX, ..Usage::default() });
+        let grants = plant.governor.step(now, &sample, &Usage { frames: u32::MAX, ..Usage::default() }, &plant.costs);
+        assert!((0.0..=1.0).contains(&grants.upper_share) && plant.governor.level().is_finite(), "{grants:?}");
+        assert_eq!(grants.admissible & !grants.upper, 0);
     }
 }

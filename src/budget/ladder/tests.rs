@@ -7,22 +7,22 @@ use crate::budget::costs::Prior;
 use crate::units::Millijoules;
 use proptest::prelude::*;
 
-/// Costs of engines with these energies, mJ, and the crew with these accuracies.
+/// Costs of engines with these energies, mJ, and the available with these accuracies.
 fn made(engines: &[(f64, Option<f32>)]) -> (Costs, Vec<Ability>) {
     let p50 = Duration::from_millis(10);
     let priors: Vec<_> =
         engines.iter().map(|(energy, _)| Some(Prior { p50, p95: p50, energy: Some(Millijoules(*energy)) })).collect();
-    let crew = engines
+    let available = engines
         .iter()
         .enumerate()
         .map(|(at, (_, accuracy))| Ability { engine: EngineIdx(at as u8), accuracy: *accuracy })
         .collect();
-    (Costs::new(&priors), crew)
+    (Costs::new(&priors), available)
 }
 
 fn sets(engines: &[(f64, Option<f32>)]) -> Vec<u32> {
-    let (costs, crew) = made(engines);
-    let ladder = Ladder::new(&crew, &costs);
+    let (costs, available) = made(engines);
+    let ladder = Ladder::new(&available, &costs);
     (0..ladder.len()).map(|k| ladder.engines(k)).collect()
 }
 
@@ -46,8 +46,8 @@ fn engines_of_unknown_accuracy_keep_their_rung() {
 
 #[test]
 fn what_a_frame_costs_on_a_rung_is_learned_from_what_was_spent() {
-    let (costs, crew) = made(&[(10.0, Some(0.5)), (20.0, Some(0.7)), (50.0, Some(0.8))]);
-    let mut ladder = Ladder::new(&crew, &costs);
+    let (costs, available) = made(&[(10.0, Some(0.5)), (20.0, Some(0.7)), (50.0, Some(0.8))]);
+    let mut ladder = Ladder::new(&available, &costs);
     // The policy asks the dearest engine for a third of the frames only.
     for at in 0..400 {
         let level = 2.0 + f64::from(at % 10) / 10.0;

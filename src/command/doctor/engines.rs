@@ -9,10 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::DoctorArgs;
-use crate::command::kit::{self, Kit, machine};
-use crate::command::print;
-use crate::command::run::millis;
 use crate::config::Runtime;
+use crate::daemon::context::{self, AppContext, machine};
 use crate::engine::manifest::{Kind, Network, Precision};
 use crate::engine::onnx::OnnxRuntime;
 use crate::engine::selftest::{Answers, Compared, LIMIT, LIMIT_FLOAT32, MAX_BYTES, Made, Picture, Stored, kept};
@@ -20,11 +18,12 @@ use crate::engine::tensorrt::{self, software::Found};
 use crate::engine::{Answer, EngineError, hash};
 use crate::error::Error;
 use crate::escape::Escaped;
-use crate::files;
 use crate::frame::{Frame, Framing};
 use crate::source::decode_image;
 use crate::stats::quantile;
 use crate::telemetry::{self, Sources, Telemetry};
+use crate::units::millis;
+use crate::{files, print};
 
 /// Below the folder of the policies.
 const FOLDER: &str = "selftest";
@@ -87,23 +86,24 @@ struct Row {
 
 /// Runs every engine. Fails if one answers otherwise than stored, or not at all.
 pub(super) fn engines(args: &DoctorArgs) -> Result<(), Error> {
-    let kit = args.common.kit_without_camera()?;
-    let runtime = kit::probe(&OnnxRuntime::new(kit.config.engines.onnxruntime.as_deref(), kit.config.engines.threads));
+    let context = args.common.context_without_camera()?;
+    let runtime = context::probe(&OnnxRuntime::new(context.config.engines.onnxruntime.as_deref(), context.config.engines.threads));
     let about = match &runtime {
         Ok(version) => version.split(" (").next().unwrap_or_default().to_owned(),
         Err(error) => error.to_string(),
     };
-    let folder = kit.config.calibration.join(FOLDER);
+    let folder = context.config.calibration.join(FOLDER);
     if args.store {
-        return store(&kit, &folder, about);
+        return store(&context, &folder, about);
     }
     let path = folder.join(FILE);
     let unread = |reason: String| Error::File { path: path.clone(), reason };
     let text = files::text(&path, MAX_BYTES as u64).map_err(|error| unread(format!("the stored answers: {error}")))?;
     let stored = Stored::read(&text, FILE).map_err(|error| unread(error.to_string()))?;
     let pictures = pictures(&folder, &stored.pictures)?;
-    let rows = rows(&kit, &stored, &pictures)?;
-    let head = Head { machine: here(), runtimes: [Some(about), gpu(&kit)].into_iter().flatten().collect(), stored: &stored.made };
+    let rows = rows(&context, &stored, &pictures)?;
+    let head =
+        Head { machine: here(), runtimes: [Some(about), gpu(&context)].into_iter().flatten().collect(), stored: &stored.made };
     if args.json { as_json(&head, &rows) } else { as_text(&head, &rows) }.map_err(Error::io("standard output"))?;
     verdict(&rows)
 }
@@ -115,8 +115,8 @@ fn here() -> String {
 }
 
 /// TensorRT and the GPU, if both are there.
-fn gpu(kit: &Kit) -> Option<String> {
-    let Found { version, gpus, missing: None, .. } = kit.tensorrt().found() else { return None };
+fn gpu(context: &AppContext) -> Option<String> {
+    let Found { version, gpus, missing: None, .. } = context.tensorrt().found() else { return None };
     let gpu = gpus.into_iter().next()?;
     Some(format!("TensorRT {} on {} (compute capability {})", version?, gpu.name, gpu.capability))
 }
@@ -152,21 +152,21 @@ fn pictures(folder: &Path, wanted: &[Picture]) -> Result<Vec<Frame>, Error> {
 }
 
 /// The networks of an engine.
-fn networks<'a>(kit: &'a Kit, id: &str) -> impl Iterator<Item = &'a Network> {
-    kit.catalog.networks(id).into_iter().filter_map(|(manifest, _)| match &manifest.kind {
+fn networks<'a>(context: &'a AppContext, id: &str) -> impl Iterator<Item = &'a Network> {
+    context.catalog.networks(id).into_iter().filter_map(|(manifest, _)| match &manifest.kind {
         Kind::Network(network) => Some(network.as_ref()),
         Kind::Ensemble(_) => None,
     })
 }
 
 /// The lowest precision of an engine's networks.
-fn precision(kit: &Kit, id: &str) -> Precision {
-    networks(kit, id).map(|network| network.precision).find(|one| *one != Precision::Float32).unwrap_or(Precision::Float32)
+fn precision(context: &AppContext, id: &str) -> Precision {
+    networks(context, id).map(|network| network.precision).find(|one| *one != Precision::Float32).unwrap_or(Precision::Float32)
 }
 
 /// Loads an engine and shows it the pictures, each once and then [`ROUNDS`] times more: its first answers, and how long a look takes.
-fn looked(kit: &Kit, id: &str, pictures: &[Frame], rounds: usize) -> Result<(Vec<Answer>, Vec<f64>), Error> {
-    let mut look = kit.load(id)?.look;
+fn looked(context: &AppContext, id: &str, pictures: &[Frame], rounds: usize) -> Result<(Vec<Answer>, Vec<f64>), Error> {
+    let mut look = context.load(id)?.look;
     let mut answers: Vec<Answer> = Vec::with_capacity(pictures.len());
     let mut seconds = Vec::with_capacity(rounds * pictures.len());
     for round in 0..=rounds {
@@ -184,13 +184,13 @@ fn looked(kit: &Kit, id: &str, pictures: &[Frame], rounds: usize) -> Result<(Vec
 }
 
 /// Every engine as it is configured to be run, and once more on the CPU alone where that is another way.
-fn rows(kit: &Kit, stored: &Stored, pictures: &[Frame]) -> Result<Vec<Row>, Error> {
-    let mut config = kit.config.clone();
+fn rows(context: &AppContext, stored: &Stored, pictures: &[Frame]) -> Result<Vec<Row>, Error> {
+    let mut config = context.config.clone();
     config.engines.runtime = Runtime::Cpu;
-    let cpu = Kit::of(config)?;
+    let cpu = AppContext::of(config)?;
     let mut rows = Vec::new();
-    for id in kit.catalog.ids() {
-        let here = row(kit, id, stored, pictures);
+    for id in context.catalog.ids() {
+        let here = row(context, id, stored, pictures);
         let other = cpu.runtimes().of(&cpu.catalog, id) != here.runtime;
         rows.push(here);
         if other {
@@ -200,10 +200,10 @@ fn rows(kit: &Kit, stored: &Stored, pictures: &[Frame]) -> Result<Vec<Row>, Erro
     Ok(rows)
 }
 
-fn row(kit: &Kit, id: &str, stored: &Stored, pictures: &[Frame]) -> Row {
-    let (runtime, precision) = (kit.runtimes().of(&kit.catalog, id), precision(kit, id));
+fn row(context: &AppContext, id: &str, stored: &Stored, pictures: &[Frame]) -> Row {
+    let (runtime, precision) = (context.runtimes().of(&context.catalog, id), precision(context, id));
     let row = |outcome, times| Row { engine: id.to_owned(), runtime: runtime.clone(), precision: precision.name(), outcome, times };
-    let (answers, seconds) = match looked(kit, id, pictures, ROUNDS) {
+    let (answers, seconds) = match looked(context, id, pictures, ROUNDS) {
         Ok(looked) => looked,
         Err(error @ (Error::Engine(EngineError::RuntimeMissing { .. }) | Error::Missing(_))) => {
             return row(Outcome::Absent(error.to_string()), None);
@@ -212,7 +212,7 @@ fn row(kit: &Kit, id: &str, stored: &Stored, pictures: &[Frame]) -> Row {
     };
     let at = |q| quantile(&seconds, q).map(Duration::from_secs_f64);
     let times = at(0.5).zip(at(0.95));
-    let fingerprint = kit.catalog.fingerprint(id).unwrap_or_default();
+    let fingerprint = context.catalog.fingerprint(id).unwrap_or_default();
     let Some(Answers { top, .. }) = stored.of(id, &fingerprint) else { return row(Outcome::Unknown, times) };
     let mut compared = Compared::default();
     top.iter().zip(&answers).for_each(|(stored, found)| compared.add(stored, found));
@@ -288,7 +288,7 @@ fn as_json(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
 }
 
 /// Writes down what the engines of this machine say of the pictures that lie in `folder`.
-fn store(kit: &Kit, folder: &Path, runtime: String) -> Result<(), Error> {
+fn store(context: &AppContext, folder: &Path, runtime: String) -> Result<(), Error> {
     let file = |error: std::io::Error| Error::File { path: folder.to_owned(), reason: error.to_string() };
     let mut names: Vec<String> = Vec::new();
     for entry in folder.read_dir().map_err(file)? {
@@ -303,9 +303,9 @@ fn store(kit: &Kit, folder: &Path, runtime: String) -> Result<(), Error> {
     }
     let frames = pictures(folder, &wanted)?;
     let mut engines = Vec::new();
-    for id in kit.catalog.ids() {
-        let (answers, _) = looked(kit, id, &frames, 0)?;
-        let sha256 = kit.catalog.fingerprint(id).unwrap_or_default();
+    for id in context.catalog.ids() {
+        let (answers, _) = looked(context, id, &frames, 0)?;
+        let sha256 = context.catalog.fingerprint(id).unwrap_or_default();
         engines.push(Answers { engine: id.to_owned(), sha256, top: answers.iter().map(kept).collect() });
     }
     let made = Made { squint: env!("CARGO_PKG_VERSION").to_owned(), runtime, machine: machine() };

@@ -4,11 +4,9 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use super::tensorrt::{self, TensorRt};
-use super::{kit, out};
+use super::{context, out};
 use crate::cli::BuildArgs;
-use crate::command::kit::Kit;
-use crate::command::print;
-use crate::command::run::millis;
+use crate::daemon::context::AppContext;
 use crate::engine::catalog::MAX_MODEL;
 use crate::engine::manifest::{Kind, Network};
 use crate::engine::tensorrt as engine_tensorrt;
@@ -19,7 +17,8 @@ use crate::engine::tensorrt::plan::child::Line;
 use crate::engine::tensorrt::plan::sidecar::{Measured, Target};
 use crate::error::Error;
 use crate::escape::Escaped;
-use crate::files;
+use crate::units::millis;
+use crate::{files, print};
 
 impl From<BuildError> for Error {
     fn from(error: BuildError) -> Self {
@@ -33,13 +32,13 @@ impl From<BuildError> for Error {
 }
 
 /// The networks behind `ids` that can be built, each once; all of the catalogue without any.
-fn networks<'a>(kit: &'a Kit, ids: &'a [String]) -> Result<Vec<(&'a str, &'a Network)>, Error> {
-    let all: Vec<&str> = if ids.is_empty() { kit.catalog.ids().collect() } else { ids.iter().map(String::as_str).collect() };
+fn networks<'a>(context: &'a AppContext, ids: &'a [String]) -> Result<Vec<(&'a str, &'a Network)>, Error> {
+    let all: Vec<&str> = if ids.is_empty() { context.catalog.ids().collect() } else { ids.iter().map(String::as_str).collect() };
     let mut found: Vec<(&str, &Network)> = Vec::new();
     for id in all {
-        let networks = kit.catalog.networks(id);
+        let networks = context.catalog.networks(id);
         if networks.is_empty() {
-            return Err(Error::Usage(kit.catalog.unknown(id)));
+            return Err(Error::Usage(context.catalog.unknown(id)));
         }
         for (manifest, _) in networks {
             let Kind::Network(network) = &manifest.kind else { continue };
@@ -87,19 +86,19 @@ fn build_all(args: &BuildArgs) -> Result<(usize, usize), Error> {
     if args.tied {
         tie()?;
     }
-    let kit = kit(&args.plans)?;
-    let networks = networks(&kit, &args.ids)?;
+    let context = context(&args.plans)?;
+    let networks = networks(&context, &args.ids)?;
     let scales = args.calibration_cache.as_deref().map(scales).transpose()?;
     if scales.is_some() && networks.len() != 1 {
         return Err(Error::Usage("--calibration-cache is for one engine; name it".into()));
     }
-    let here = tensorrt::find(&kit)?;
+    let here = tensorrt::find(&context)?;
     if let (Some((cache, _)), Some(path)) = (&scales, &args.calibration_cache) {
         cache.check(here.host.tensorrt).map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
     }
     let BuildArgs { precision, device, batch, workspace_mib, .. } = *args;
     let options = Options { precision, batch, device, workspace_mib };
-    let writer = Cache::new(&kit.config.engines.plans).writer()?;
+    let writer = Cache::new(&context.config.engines.plans).writer()?;
     let scales = scales.as_ref().map(|(_, bytes)| bytes.as_slice());
     let (mut bad, mut told) = (0, Ok(()));
     for (id, network) in &networks {

@@ -5,10 +5,9 @@ use std::io::Write;
 
 use super::build::{request, words};
 use super::tensorrt::{self, TensorRt};
-use super::{kit, out};
+use super::{context, out};
 use crate::cli::CalibrateArgs;
-use crate::command::kit::Kit;
-use crate::command::print;
+use crate::daemon::context::AppContext;
 use crate::engine::Backend;
 use crate::engine::manifest::{Kind, Manifest, Network, Precision as WeightPrecision};
 use crate::engine::tensorrt::calibration::agreement::Verdict;
@@ -20,13 +19,13 @@ use crate::engine::tensorrt::plan::cache::Cache;
 use crate::engine::tensorrt::plan::name::{Device, Precision};
 use crate::error::Error;
 use crate::escape::Escaped;
-use crate::files;
+use crate::{files, print};
 
 /// Learns scales. Everything that needs no TensorRT is checked before it is asked for.
 pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
-    let kit = kit(&args.plans)?;
+    let context = context(&args.plans)?;
     let id = args.id.as_str();
-    let manifest = kit.catalog.get(id).ok_or_else(|| Error::Usage(kit.catalog.unknown(id)))?;
+    let manifest = context.catalog.get(id).ok_or_else(|| Error::Usage(context.catalog.unknown(id)))?;
     let Kind::Network(network) = &manifest.kind else {
         return Err(Error::Usage(format!("`{id}` is averaged from others; calibrate those")));
     };
@@ -39,16 +38,16 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
     if let Some(warning) = pictures.warning() {
         log::warn!("{}: {warning}", args.pictures.display());
     }
-    let here = tensorrt::find(&kit)?;
+    let here = tensorrt::find(&context)?;
     if let Some(path) = &args.out {
         files::can_be_written(path).map_err(Error::io(path.display()))?;
     }
-    let (scales, verdict) = learn(&kit, manifest, network, &here, &pictures)?;
+    let (scales, verdict) = learn(&context, manifest, network, &here, &pictures)?;
     if !verdict.accepted() {
         return Err(Error::Unfit(format!("`{id}`: {verdict}")));
     }
     let path =
-        args.out.clone().unwrap_or_else(|| kit.config.calibration.join(format!("{id}-trt{}.calibration", here.host.tensorrt)));
+        args.out.clone().unwrap_or_else(|| context.config.calibration.join(format!("{id}-trt{}.calibration", here.host.tensorrt)));
     files::write(&path, &scales).map_err(Error::io(path.display()))?;
     let path = Escaped(path.display());
     writeln!(
@@ -60,7 +59,7 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
 
 /// The scales as TensorRT wrote them, and how the engine built with them does on pictures that it never saw.
 fn learn(
-    kit: &Kit,
+    context: &AppContext,
     manifest: &Manifest,
     network: &Network,
     here: &TensorRt,
@@ -71,7 +70,7 @@ fn learn(
     // What the scales will be is not known yet; they are no part of what is asked for.
     let mut target = host.target(network, &options, Some(&[]))?;
     target.key.calibration = None;
-    let writer = Cache::new(&kit.config.engines.plans).writer()?;
+    let writer = Cache::new(&context.config.engines.plans).writer()?;
     let request = request(&writer, &manifest.id, network, target, None, &options)?;
     let mut feed = Feed::new(&pictures.fed, &network.input, &network.view);
     let id = &manifest.id;
@@ -79,7 +78,7 @@ fn learn(
         print::tell(format_args!("{id}: {}", words(&progress)));
     };
     // First: without it there is no verdict, and learning takes long.
-    let mut float32 = kit.runtime.load(manifest)?;
+    let mut float32 = context.runtime.load(manifest)?;
     let (built, scales) = builder.calibrate(&request, &mut feed, &mut progress)?;
     enough(&feed)?;
     let unfit = |error: &dyn std::fmt::Display| Error::Unfit(format!("`{id}`: the calibration cache that TensorRT wrote: {error}"));

@@ -5,10 +5,8 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::super::run::millis;
-use super::{kit, out};
+use super::{context, out};
 use crate::cli::PruneArgs;
-use crate::command::print;
 use crate::engine::catalog::Catalog;
 use crate::engine::manifest::Kind;
 use crate::engine::tensorrt::plan::cache::prune::{self, Keep};
@@ -16,6 +14,8 @@ use crate::engine::tensorrt::plan::cache::{Cache, CacheError, Entry, Listing};
 use crate::engine::tensorrt::plan::name::Sha256;
 use crate::error::Error;
 use crate::escape::Escaped;
+use crate::print;
+use crate::units::millis;
 
 impl From<CacheError> for Error {
     fn from(error: CacheError) -> Self {
@@ -150,10 +150,10 @@ pub(super) fn verify(cache: &Cache, to: &mut impl Write) -> Result<(usize, usize
 
 /// Removes what no installed engine wants, and all but the newest if so asked.
 pub(super) fn prune(args: &PruneArgs) -> Result<(), Error> {
-    let kit = kit(&args.plans)?;
-    let cache = Cache::new(&kit.config.engines.plans);
-    let keep = Keep { installed: installed(&kit.catalog), newest: args.keep.map(usize::from) };
-    let mut page = print::Aside::begin();
+    let context = context(&args.plans)?;
+    let cache = Cache::new(&context.config.engines.plans);
+    let keep = Keep { installed: installed(&context.catalog), newest: args.keep.map(usize::from) };
+    let mut page = print::Report::begin();
     let models = cache.models()?;
     // Nothing was ever built: no folder is made just to find it empty.
     let writer = if args.dry_run || models.is_empty() { None } else { Some(cache.writer()?) };

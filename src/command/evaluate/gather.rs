@@ -1,13 +1,12 @@
 //! The profile that is judged: read from its file, or made first of labelled photos or a stream.
 
 use crate::cli::EvaluateArgs;
-use crate::command::print;
 use crate::command::profile::{self, Ended};
 use crate::error::Error;
 use crate::files::Temporary;
 use crate::lab::profile::{Profile, file};
 use crate::pipeline::clock::Stop;
-use crate::service;
+use crate::{print, service};
 
 /// Name of the profile in its temporary folder.
 const NAME: &str = "profile.parquet";

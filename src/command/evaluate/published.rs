@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use crate::cli::EvaluateArgs;
-use crate::command::print;
 use crate::command::train::published::method_word;
 use crate::error::Error;
 use crate::escape::Escaped;
@@ -12,6 +11,7 @@ use crate::lab::evaluate::{Entry, evaluate};
 use crate::lab::evaluation::{ClassifierScore, Evaluation, PolicyScore, PoolScore};
 use crate::lab::paper::{Criterion, OtherScore, PaperChain, judge_others, perfect_pools};
 use crate::lab::profile::Profile;
+use crate::print;
 
 /// Adds what was asked for.
 pub(super) fn add(args: &EvaluateArgs, profile: &Profile, evaluation: &mut Evaluation) -> Result<(), Error> {

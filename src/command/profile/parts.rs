@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use log::warn;
 use serde::{Deserialize, Serialize};
 
-use super::super::truth::Photo;
 use super::BLOCK;
 use crate::cli::ProfileArgs;
 use crate::engine::hash;
 use crate::error::Error;
-use crate::files;
+use crate::ground_truth::Photo;
 use crate::lab::doubt::Tally;
 use crate::lab::profile::file::{Head, Reader, Row, Writer};
-use crate::stats;
+use crate::{files, stats};
 
 /// The file beside the parts that says what they are parts of.
 const PLAN: &str = "plan.json";

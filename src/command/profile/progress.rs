@@ -2,7 +2,7 @@
 //!
 //! Looks for answers run in parallel and looks for times alone, and only some frames are timed, so each kind has its own pace.
 
-use crate::command::print;
+use crate::print;
 use std::fmt;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

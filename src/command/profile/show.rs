@@ -3,9 +3,9 @@
 //! A frame follows from its number alone, and so does what is measured on it: `change` looks back at the frame before, whichever
 //! thread showed that one. Not for asking engines or for times.
 
-use super::super::truth::Photo;
 use crate::features::{self, Features, Glimpse, Scratch};
 use crate::frame::{Frame, Framing};
+use crate::ground_truth::Photo;
 use crate::lab::stream::{Held, Reel};
 use crate::source::{self, SourceError};
 

@@ -8,11 +8,10 @@ use crossbeam_channel::{bounded, unbounded};
 use log::{info, warn};
 
 use super::super::energy::Meter;
-use super::super::kit::{self, Kit};
-use super::super::run::millis;
 use super::BLOCK;
 use super::progress::Progress;
 use super::show::{Projector, Show};
+use crate::daemon::context::{self, AppContext};
 use crate::engine::{Answer, Look};
 use crate::error::Error;
 use crate::features::{self, Scratch};
@@ -22,6 +21,7 @@ use crate::lab::profile::{Case, Seen};
 use crate::pipeline::clock::Stop;
 use crate::source::SourceError;
 use crate::stats;
+use crate::units::millis;
 
 /// Fewest looks at a frame for its time.
 const LEAST: usize = 3;
@@ -52,7 +52,7 @@ impl Settings<'_> {
 
 /// Works through `blocks`; `keep` takes each one's rows and unreadable photos. When told to stop, the block on its way is dropped.
 pub(super) fn work(
-    kit: &Kit,
+    context: &AppContext,
     ids: &[String],
     show: &Show,
     settings: &Settings<'_>,
@@ -60,7 +60,7 @@ pub(super) fn work(
     stop: &Stop,
     mut keep: impl FnMut(usize, Vec<Row>, Vec<String>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut alone = load(kit, ids, true)?;
+    let mut alone = load(context, ids, true)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from).min(BLOCK);
     let run = if show.is_stream() { RUN } else { 1 };
     let frames = |block: usize| block * BLOCK..show.len().min((block + 1) * BLOCK);
@@ -73,7 +73,7 @@ pub(super) fn work(
         for number in 0..cores {
             let (taken, told) = (taken.clone(), told.clone());
             let body = move || {
-                let mut looks = match load(kit, ids, false) {
+                let mut looks = match load(context, ids, false) {
                     Ok(looks) => looks,
                     Err(error) => return drop(told.send(Err(error))),
                 };
@@ -147,11 +147,11 @@ pub(super) fn work(
 }
 
 /// The engines; what is odd about them is logged if `is_first`.
-fn load(kit: &Kit, ids: &[String], is_first: bool) -> Result<Vec<Box<dyn Look>>, Error> {
+fn load(context: &AppContext, ids: &[String], is_first: bool) -> Result<Vec<Box<dyn Look>>, Error> {
     let one = |id: &String| {
-        let loaded = kit.load(id)?;
+        let loaded = context.load(id)?;
         if is_first {
-            kit::told(id, &loaded.remarks);
+            context::told(id, &loaded.remarks);
         }
         Ok(loaded.look)
     };

@@ -2,10 +2,8 @@
 
 use crate::cli::{ChainArgs, CriterionWord, MethodWord, OnNoneWord, TrainArgs};
 use crate::command::evaluate::decision_ms;
-use crate::command::print;
 use crate::error::Error;
 use crate::features::NAMES;
-use crate::files;
 use crate::lab::crossval::folds;
 use crate::lab::evaluate::{Entry, evaluate};
 use crate::lab::evaluation::{Evaluation, Interval, PolicyScore};
@@ -15,6 +13,7 @@ use crate::lab::profile::Profile;
 use crate::lab::replay::replay;
 use crate::lab::write::Provenance;
 use crate::policy::file::Made;
+use crate::{files, print};
 
 /// At most so many frames, spread evenly, are decided on again for the time it takes.
 const TIMED: usize = 2000;
@@ -31,7 +30,7 @@ pub(crate) fn train(args: &TrainArgs, profile: &Profile) -> Result<(), Error> {
     let settings = settings(&args.chain, args.seed, candidates(args, profile)?);
     let everything: Vec<usize> = (0..profile.cases.len()).collect();
     let fold_of = folds(profile, args.folds, args.seed)?;
-    let mut page = print::Aside::begin();
+    let mut page = print::Report::begin();
     let mut say = |line: String| {
         page.say(line);
         Ok::<(), Error>(())

@@ -13,8 +13,7 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 
 use super::super::places::{doubt, first, near};
-use crate::events;
-use crate::files;
+use crate::{events, files};
 
 /// The library's file name.
 const FILE: &str = "libonnxruntime.so";

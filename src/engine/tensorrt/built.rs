@@ -3,13 +3,12 @@
 //! An edge room: reads the folder of plans. The newest plan that runs here counts, whatever its precision, scales and options: who built one
 //! by hand wants that one. What runs here is told by [`super::plan::sidecar`].
 
-use super::builder;
 use super::plan::build::{BuildError, Host, Options};
+use super::plan::build_queue::{PlanState, Want};
 use super::plan::cache::{Cache, CacheError, Entry, Listing};
-use super::plan::desk::{Standing, Want};
 use super::plan::name::Device;
 use super::plan::sidecar::{Mismatch, Target};
-use super::{Here, NAME, PlanFiles, Plans, model_error};
+use super::{Here, NAME, PlanFiles, Plans, builder, model_error};
 use crate::engine::EngineError;
 use crate::engine::manifest::Network;
 
@@ -42,9 +41,9 @@ pub fn want(cache: &Cache, host: &Host, id: &str, network: &Network) -> Result<O
     };
     let listing = cache.list(id)?;
     let standing = match (serving(&listing, &target), listing.failure(&target)) {
-        (Some(_), _) => Standing::Fits,
-        (None, Some(failure)) => Standing::Failed { serves: false, cause: failure.cause.clone() },
-        (None, None) => Standing::Nothing(lacks(&listing, &target)),
+        (Some(_), _) => PlanState::Fits,
+        (None, Some(failure)) => PlanState::Failed { serves: false, cause: failure.cause.clone() },
+        (None, None) => PlanState::Nothing(lacks(&listing, &target)),
     };
     let usual = listing.plans.first().map(|entry| entry.sidecar.build);
     Ok(Some(Want { engine: id.to_owned(), standing, usual }))

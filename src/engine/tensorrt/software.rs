@@ -18,8 +18,7 @@ use super::raw::library::{Entry, Library};
 use super::raw::session::{Failure, Session, Slot};
 use super::raw::shim::{Runtime, Shim, Tensor};
 use super::version::{self, SHIMS, Version};
-use crate::events;
-use crate::files;
+use crate::{events, files};
 
 /// The GPU that engines run on: the one whose load NVML tells of.
 const GPU: i32 = 0;

@@ -45,11 +45,11 @@ fn begin(policy: &Policy, allowance: &Allowance) -> Choice {
     ask(policy, allowance, &Past::default(), &[0; GLIMPSE_WIDTH * GLIMPSE_HEIGHT])
 }
 
-/// A journey past `engines` (true: answered), with an answer of that probability.
-fn journey(engines: &[(EngineIdx, bool)], probability: f32) -> Journey {
-    let mut journey = Journey::default();
+/// An attempts past `engines` (true: answered), with an answer of that probability.
+fn attempts(engines: &[(EngineIdx, bool)], probability: f32) -> Attempts {
+    let mut attempts = Attempts::default();
     for &(engine, answered) in engines {
-        journey.steps.push(Step {
+        attempts.steps.push(Step {
             engine,
             why: Reason::bare(Code::Entry),
             answered,
@@ -61,8 +61,8 @@ fn journey(engines: &[(EngineIdx, bool)], probability: f32) -> Journey {
         });
     }
     let top = [Top { class: 3, probability }; crate::engine::KEPT];
-    journey.answer = Answer { probabilities: vec![probability], top, ranked: 1, margin: probability / 2.0, entropy: 0.5 };
-    journey
+    attempts.answer = Answer { probabilities: vec![probability], top, ranked: 1, margin: probability / 2.0, entropy: 0.5 };
+    attempts
 }
 
 fn code(verdict: Verdict) -> (Option<EngineIdx>, Code) {
@@ -76,11 +76,11 @@ fn code(verdict: Verdict) -> (Option<EngineIdx>, Code) {
 fn sure_answer_stands_and_unsure_one_is_shown_to_the_next() {
     let (policy, allowance) = (cascade(), allowance(None));
     assert_eq!(begin(&policy, &allowance), Choice::Ask(NANO, Reason::bare(Code::Entry)));
-    let sure = after(&policy, &journey(&[(NANO, true)], 0.9), &allowance);
+    let sure = after(&policy, &attempts(&[(NANO, true)], 0.9), &allowance);
     assert_eq!(sure, Verdict::Accept(Reason::with(Code::Sure, 0.9, 0.9)));
-    let unsure = after(&policy, &journey(&[(NANO, true)], 0.8), &allowance);
+    let unsure = after(&policy, &attempts(&[(NANO, true)], 0.8), &allowance);
     assert_eq!(unsure, Verdict::Escalate(SMALL, Reason::with(Code::Unsure, 0.8, 0.9)));
-    let last = after(&policy, &journey(&[(NANO, true), (SMALL, true), (LARGE, true)], 0.2), &allowance);
+    let last = after(&policy, &attempts(&[(NANO, true), (SMALL, true), (LARGE, true)], 0.2), &allowance);
     assert_eq!(last, Verdict::Accept(Reason { value: Some(0.2), ..Reason::bare(Code::Last) }));
     assert!(sure.is_sure() && last.is_sure() && !unsure.is_sure());
 }
@@ -88,7 +88,7 @@ fn sure_answer_stands_and_unsure_one_is_shown_to_the_next() {
 #[test]
 fn stronger_engine_is_not_asked_without_the_time_for_it() {
     let mut allowance = allowance(Some(29));
-    let seen = journey(&[(NANO, true), (SMALL, true)], 0.5);
+    let seen = attempts(&[(NANO, true), (SMALL, true)], 0.5);
     let verdict = after(&cascade(), &seen, &allowance);
     assert_eq!(verdict, Verdict::Accept(Reason::with(Code::OutOfTime, 29.0, 30.0)));
     assert!(!verdict.is_sure());
@@ -102,7 +102,7 @@ fn stronger_engine_is_not_asked_without_the_time_for_it() {
 fn stage_that_is_not_allowed_is_skipped() {
     let mut allowance = allowance(None);
     allowance.engines[1] = None;
-    let seen = journey(&[(NANO, true)], 0.5);
+    let seen = attempts(&[(NANO, true)], 0.5);
     assert_eq!(code(after(&cascade(), &seen, &allowance)), (Some(LARGE), Code::Unsure));
     allowance.engines[2] = None;
     assert_eq!(code(after(&cascade(), &seen, &allowance)), (None, Code::NotAllowed));
@@ -122,7 +122,7 @@ fn busy_entry_gives_way_to_a_free_stage() {
     let mut allowance = allowance(Some(10));
     allowance.engines[0].as_mut().unwrap().wait = ms(50);
     assert_eq!(begin(&cascade(), &allowance), Choice::Ask(SMALL, Reason::with(Code::Cheaper, 10.0, 53.0)));
-    let seen = journey(&[(SMALL, true)], 0.5);
+    let seen = attempts(&[(SMALL, true)], 0.5);
     assert_eq!(code(after(&cascade(), &seen, &allowance)), (None, Code::OutOfTime), "stages passed over stay passed over");
 }
 
@@ -137,24 +137,24 @@ fn fair_chance_is_taken_before_giving_no_answer() {
 #[test]
 fn failed_engine_is_replaced_by_the_next_one_of_the_policy() {
     let everything = allowance(None);
-    assert_eq!(code(after(&fixed(LARGE, None), &journey(&[(LARGE, false)], 0.0), &everything)), (None, Code::EngineFailed));
+    assert_eq!(code(after(&fixed(LARGE, None), &attempts(&[(LARGE, false)], 0.0), &everything)), (None, Code::EngineFailed));
     let policy = fixed(LARGE, Some(SMALL));
-    assert_eq!(code(after(&policy, &journey(&[(LARGE, false)], 0.0), &everything)), (Some(SMALL), Code::EngineFailed));
-    let both = journey(&[(LARGE, false), (SMALL, false)], 0.0);
+    assert_eq!(code(after(&policy, &attempts(&[(LARGE, false)], 0.0), &everything)), (Some(SMALL), Code::EngineFailed));
+    let both = attempts(&[(LARGE, false), (SMALL, false)], 0.0);
     assert!(matches!(after(&policy, &both, &everything), Verdict::Abstain(Reason { code: Code::EngineFailed, .. })));
-    let seen = journey(&[(NANO, false)], 0.0);
+    let seen = attempts(&[(NANO, false)], 0.0);
     assert_eq!(code(after(&cascade(), &seen, &everything)), (Some(SMALL), Code::EngineFailed));
-    let seen = journey(&[(LARGE, false)], 0.0);
+    let seen = attempts(&[(LARGE, false)], 0.0);
     assert_eq!(code(after(&cascade(), &seen, &everything)), (Some(NANO), Code::EngineFailed), "those before come last");
 }
 
 #[test]
 fn earlier_answer_stands_when_the_stronger_engine_fails() {
-    let seen = journey(&[(NANO, true), (SMALL, true), (LARGE, false)], 0.5);
+    let seen = attempts(&[(NANO, true), (SMALL, true), (LARGE, false)], 0.5);
     let verdict = after(&cascade(), &seen, &allowance(None));
     assert_eq!(verdict, Verdict::Accept(Reason { value: Some(0.5), ..Reason::bare(Code::EngineFailed) }));
     assert!(!verdict.is_sure());
-    let seen = journey(&[(NANO, true), (SMALL, false)], 0.95);
+    let seen = attempts(&[(NANO, true), (SMALL, false)], 0.95);
     assert_eq!(code(after(&cascade(), &seen, &allowance(None))), (Some(LARGE), Code::EngineFailed));
 }
 
@@ -187,8 +187,8 @@ fn unchanged_scene_gets_the_last_answer_while_it_is_young_and_was_sure() {
 }
 
 #[test]
-fn empty_journey_and_broken_scores_still_get_a_verdict() {
-    assert_eq!(code(after(&cascade(), &Journey::default(), &allowance(None))), (None, Code::Abstained));
-    let unsure = after(&cascade(), &journey(&[(NANO, true)], f32::NAN), &allowance(None));
+fn empty_attempts_and_broken_scores_still_get_a_verdict() {
+    assert_eq!(code(after(&cascade(), &Attempts::default(), &allowance(None))), (None, Code::Abstained));
+    let unsure = after(&cascade(), &attempts(&[(NANO, true)], f32::NAN), &allowance(None));
     assert_eq!(unsure, Verdict::Escalate(SMALL, Reason::with(Code::Unsure, 0.0, 0.9)));
 }

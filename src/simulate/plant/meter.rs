@@ -8,7 +8,7 @@ use crate::telemetry::{Inventory, Rail, Sample, Trip, TripKind, Zone};
 use crate::units::{Celsius, Megahertz, Milliwatts};
 
 use super::clock::{MODES, THROTTLE_C};
-use super::{Account, Plant};
+use super::{EnergyTotals, Plant};
 
 /// Rails of a TX2 on L4T R32, in the order in which they are found.
 pub const RAILS: [&str; 6] = ["VDD_SYS_GPU", "VDD_SYS_SOC", "VDD_4V0_WIFI", "VDD_IN", "VDD_SYS_CPU", "VDD_SYS_DDR"];
@@ -110,9 +110,9 @@ impl Meter {
     /// Reads everything; power is the mean since the last time.
     pub fn read(&mut self, plant: &mut Plant) -> Readings {
         self.taken += 1;
-        let account = plant.read_out();
-        let seconds = account.seconds.max(1e-9);
-        let Account { board_mj, gpu_mj, cpu_mj, busy_s, .. } = account;
+        let totals = plant.read_out();
+        let seconds = totals.seconds.max(1e-9);
+        let EnergyTotals { board_mj, gpu_mj, cpu_mj, busy_s, .. } = totals;
         let (board, gpu, cpu) = (board_mj / seconds, gpu_mj / seconds, cpu_mj / seconds);
         let rest = (board - gpu - cpu).max(0.0);
         let true_rails = [gpu, 300.0 + 0.2 * rest, 0.0, board, cpu, 150.0 + 0.35 * rest];

@@ -46,8 +46,8 @@ fn a_look_on_an_idle_board_draws_and_takes_what_the_tables_say() {
     let took: f64 = (0..looks).map(|_| plant.look(&spec)).sum();
     let mean_ms = took / f64::from(looks) * 1000.0;
     assert!((mean_ms - 52.1 - PREPROCESS_MS).abs() < 1.0, "{mean_ms}");
-    let account = plant.total();
-    let power = (account.board_mj - before.board_mj) / (account.seconds - before.seconds);
+    let totals = plant.total();
+    let power = (totals.board_mj - before.board_mj) / (totals.seconds - before.seconds);
     assert!((power / busy_mw(1.3005) - 1.0).abs() < 0.04, "{power}");
 }
 

@@ -1,8 +1,7 @@
 //! What becomes of several sources.
 
 use super::*;
-use crate::telemetry::missing;
-use crate::telemetry::{Rail, Zone};
+use crate::telemetry::{Rail, Zone, missing};
 use crate::units::{Celsius, Megahertz, Milliwatts};
 
 /// A source that says what it was told to.

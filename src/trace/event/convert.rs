@@ -1,4 +1,4 @@
-//! From what the desk decides with to the lines of a trace, and back, bit for bit. Pure, and without allocating.
+//! From what the scheduler decides with to the lines of a trace, and back, bit for bit. Pure, and without allocating.
 
 use std::time::Duration;
 
@@ -173,8 +173,8 @@ impl From<&Asked> for Look1 {
 
 impl After {
     /// Whom the frame was shown to.
-    pub fn journey(&self) -> Journey {
-        Journey { steps: self.steps.iter().map(Look1::from).collect(), answer: (&self.answer).into() }
+    pub fn attempts(&self) -> Attempts {
+        Attempts { steps: self.steps.iter().map(Look1::from).collect(), answer: (&self.answer).into() }
     }
 }
 
