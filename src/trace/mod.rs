@@ -4,7 +4,7 @@
 //! format,
 //! [`read`] reads it from wherever it comes, [`queue`] is the scheduler's end of the queue and [`write`](mod@write) the thread at the
 //! other.
-//! [`again`] makes the decisions again, [`suppose`] makes others. docs/replay.md is the page for people.
+//! [`again`] makes the decisions again, [`suppose`] makes others. docs/guide/replay.md is the page for people.
 
 pub mod event;
 mod form;
