@@ -33,18 +33,18 @@ test: deps ## all tests that need no camera, no GPU and no board
 	@scripts/deps tensorrt-headers || true # where they cannot be had, the tests that want a TensorRT say that they are skipped
 	$(CARGO) test --locked
 
-test-systemd: build ## the installed service in a real systemd: ready, watchdog, reload, stop, uninstall; as root (docs/service.md)
+test-systemd: build ## the installed service in a real systemd: ready, watchdog, reload, stop, uninstall; as root (docs/guide/service.md)
 	@scripts/deps rust build run onnxruntime
 	@scripts/deps systemd || true # where that cannot be had, the test says that it is skipped
 	@scripts/test-systemd
 	@scripts/test-systemd-limits
 
-test-v4l2: build ## a real V4L2 device, in a virtual machine; as root, slow (docs/service.md)
+test-v4l2: build ## a real V4L2 device, in a virtual machine; as root, slow (docs/guide/service.md)
 	@scripts/deps rust build run onnxruntime
 	@scripts/deps v4l2 || true # where that cannot be had, the test says that it is skipped
 	@scripts/test-v4l2
 
-shims: ## what Squint needs to drive TensorRT, for each TensorRT whose headers are found (docs/tensorrt-shim.md)
+shims: ## what Squint needs to drive TensorRT, for each TensorRT whose headers are found (docs/background/tensorrt-shim.md)
 	@scripts/shims
 
 test-tensorrt: ## the shim with fakes, and with the real builder of TensorRT-RTX, without a GPU (x86_64; fetches 190 MB)
@@ -52,7 +52,7 @@ test-tensorrt: ## the shim with fakes, and with the real builder of TensorRT-RTX
 	@scripts/shims --require
 	$(CARGO) test --locked --test tensorrt_shim --test tensorrt_shim_builds --test tensorrt_rtx -- --nocapture
 
-fuzz: ## every fuzz target for EACH seconds, 60 if not given (docs/fuzzing.md)
+fuzz: ## every fuzz target for EACH seconds, 60 if not given (docs/background/fuzzing.md)
 	@scripts/deps rust build fuzz
 	@for target in $$(scripts/fuzz --list); do scripts/fuzz $$target $(or $(EACH),60) || exit; done
 
@@ -65,11 +65,11 @@ bench: build ## what Squint costs here, in turns with OpenCV and ONNX Runtime's 
 	@scripts/deps run onnxruntime bench
 	.venv-bench/bin/python benches/compare.py --squint $(SQUINT)
 
-soak: build ## a run of 100000 frames: memory, threads and descriptors must stay flat (docs/soak.md)
+soak: build ## a run of 100000 frames: memory, threads and descriptors must stay flat (docs/background/soak.md)
 	@scripts/deps rust build run onnxruntime
 	@scripts/soak
 
-cross: ## for a Jetson: aarch64, glibc 2.27, on x86-64; checks what it asks of the board and tries it under emulation (docs/setup.md)
+cross: ## for a Jetson: aarch64, glibc 2.27, on x86-64; checks what it asks of the board and tries it under emulation (docs/guide/setup.md)
 	@scripts/deps rust build cross
 	@scripts/deps tensorrt-headers || true # without a network there are no shims in it
 	@scripts/deps --arch aarch64 onnxruntime
@@ -86,10 +86,10 @@ deb-arm64: ## the same for a Jetson, of what `make cross` built
 	@scripts/deps package || true
 	@scripts/package arm64
 
-test-deb: deb ## the package on a bare Debian 12 of its own: install, start, upgrade, purge; as root (docs/setup.md)
+test-deb: deb ## the package on a bare Debian 12 of its own: install, start, upgrade, purge; as root (docs/guide/setup.md)
 	@scripts/test-deb
 
-install: ## the built program, engines, unit, man pages, completions; PREFIX=/usr, DESTDIR= (docs/service.md)
+install: ## the built program, engines, unit, man pages, completions; PREFIX=/usr, DESTDIR= (docs/guide/service.md)
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SQUINT='$(SQUINT)' scripts/install install
 
 uninstall: ## take away what was installed; a changed squint.toml and records stay

@@ -2,9 +2,9 @@
 
 Of each network: how often it is right on two frames of the same photo, against how often it is right at all, and from that the correlation of a
 latent difficulty (standard normal, right where it stays below a limit: a tetrachoric correlation). Photos are taken in three classes by how much they
-move, which is the median over their frames of the largest change of a block of the glimpse from one frame to the next. Docs: docs/simulate.md.
+move, which is the median over their frames of the largest change of a block of the glimpse from one frame to the next. Docs: docs/background/simulate.md.
 
-    squint profile --stream street.stream.toml --images DIR --labels DIR/labels.csv --out street.parquet    # docs/streams.md
+    squint profile --stream street.stream.toml --images DIR --labels DIR/labels.csv --out street.parquet    # docs/background/streams.md
     python3 benches/scene_share.py street.parquet       # needs pyarrow and numpy
 """
 import math

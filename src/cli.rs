@@ -100,7 +100,7 @@ pub enum Command {
 /// What several commands share: where configuration, engines and policy come from.
 #[derive(Clone, Debug, Args, Default)]
 pub struct Common {
-    /// Configuration file; see docs/config.md
+    /// Configuration file; see docs/reference/config.md
     #[arg(long, short, value_name = "FILE", env = "SQUINT_CONFIG", value_parser = maybe_empty(), help_heading = COMMON)]
     pub config: Option<PathBuf>,
     /// Policy: a name such as `default` (default.policy.toml in the calibration folder) or a file
@@ -143,7 +143,7 @@ pub struct RunArgs {
     /// Latest moment for an answer after capture, milliseconds
     #[arg(long, value_name = "MS")]
     pub deadline_ms: Option<u64>,
-    /// JSON Lines on standard output, as in docs/records.md
+    /// JSON Lines on standard output, as in docs/reference/records.md
     #[arg(long, conflicts_with_all = ["text", "quiet"])]
     pub json: bool,
     /// Lines for people on standard output
@@ -208,7 +208,7 @@ pub struct ClassifyArgs {
     /// Ask this engine alone, in place of a policy
     #[arg(long, value_name = "ID", conflicts_with = "policy")]
     pub engine: Option<String>,
-    /// JSON Lines, as in docs/records.md
+    /// JSON Lines, as in docs/reference/records.md
     #[arg(long)]
     pub json: bool,
 }

@@ -2,7 +2,7 @@
 //!
 //! [`load`] meets the world: it reads the file and the environment and looks for folders. [`resolve`] is pure and finds every mistake in one
 //! go; `squint check` and `squint run` both live by it. After [`Config`] nothing is optional or stringly, so nobody checks twice.
-//! Layers, the later wins: defaults, file, `SQUINT_...` variables, flags. docs/config.md is the reference, [`keys`] its source.
+//! Layers, the later wins: defaults, file, `SQUINT_...` variables, flags. docs/reference/config.md is the reference, [`keys`] its source.
 
 mod fixed;
 mod folders;
@@ -97,7 +97,7 @@ fn tell_of_strangers(is_used: impl Fn(&str) -> bool) {
         }
         if !strangers.is_empty() {
             warn!(event = events::VARIABLES_IGNORED;
-                "environment variables that begin with SQUINT_ and set nothing: {}; docs/config.md has those that do",
+                "environment variables that begin with SQUINT_ and set nothing: {}; docs/reference/config.md has those that do",
                 strangers.join(", ")
             );
         }

@@ -1,7 +1,7 @@
 //! The events that the log tells of: a closed list, each with a name, a message id for the journal, what it means and what to do.
 //!
 //! Pure data. A log line names its event as `event = events::CAMERA_LOST`; the journal writes it as MESSAGE_ID and SQUINT_EVENT, and
-//! docs/journal.md is held against this list by a test. A message id never changes its meaning: an event that means something else
+//! docs/reference/journal.md is held against this list by a test. A message id never changes its meaning: an event that means something else
 //! gets a new one (`systemd-id128 new`).
 
 use std::fmt;
@@ -101,7 +101,7 @@ events! {
         "Nothing."
     BUDGET_CHANGED Info "budget-changed" "7ba4f9909920493ba4ed6f04e15a6973"
         "Power, heat or another limit changes which engines may look, or how often."
-        "Nothing if the limits are meant; `squint status` shows the readings, docs/budget.md the limits."
+        "Nothing if the limits are meant; `squint status` shows the readings, docs/reference/budget.md the limits."
     BUDGET_MODE Info "budget-mode" "5e82fd598e4e4461b432dd80ed19493c"
         "Another mode of the budget holds: by command, power mode or time of day."
         "Nothing."
@@ -122,7 +122,7 @@ events! {
         "See budget.state-file and the text; without it Squint learns anew after each start."
     RECORDED Info "recorded" "244595c38e2e427eafd6a5f8939bab31"
         "A recording of what decided has been written to its end."
-        "Nothing; `squint replay` makes the decisions again, docs/replay.md."
+        "Nothing; `squint replay` makes the decisions again, docs/guide/replay.md."
     RECORDING_ENDED Warn "recording-ended" "c7b54632b19f48e4a14296d1606d76ac"
         "A recording cannot go on: its disk is full, fails or does not keep up. The run goes on without it."
         "Make room, or record to another disk; what was written up to there can be replayed."
@@ -167,7 +167,7 @@ events! {
         "Replace what is damaged, convert the others to JPEG or PNG."
     LABELS_DOUBTED Warn "labels-doubted" "1381edd8fbad4f0f86d60a64d75e0521"
         "The labels of a run do not fit its photos: some belong to no photo, photos have none, or nearly every answer differs from them."
-        "See the text; docs/profile.md says how labels are written. The run itself goes on, its accuracy may mean nothing."
+        "See the text; docs/reference/profile.md says how labels are written. The run itself goes on, its accuracy may mean nothing."
     ENGINE_WARM Debug "engine-warm" "ff59dbae3d7099144c8a13b4fcd0d523"
         "An engine is loaded and warmed up."
         "Nothing."
@@ -257,7 +257,7 @@ events! {
         "See the reasons in the text; a longer deadline-ms gives the engines more time, a cheaper policy needs less."
     VARIABLES_IGNORED Warn "variables-ignored" "98ba910fc3c347aaa6047ee711f7cde6"
         "Environment variables begin with SQUINT_ and set nothing."
-        "Nothing, if they are somebody else's; docs/config.md has those that set a key."
+        "Nothing, if they are somebody else's; docs/reference/config.md has those that set a key."
     RUNTIME_LOADED Info "runtime-loaded" "cd4b7f707cd56c049c67007c61727443"
         "Which ONNX Runtime library was loaded."
         "Nothing."

@@ -9,7 +9,7 @@ use crate::engine::{EngineIdx, Labels};
 use crate::features::Features;
 use crate::policy::{Grant, Journey, Reason};
 
-/// Version of the record schema, see docs/records.md.
+/// Version of the record schema, see docs/reference/records.md.
 pub const RECORD_VERSION: u32 = 1;
 
 /// How a frame ended.

@@ -1,4 +1,4 @@
-//! docs/config.md against the table of keys in code: a key that is missing on either side, or told differently, fails here.
+//! docs/reference/config.md against the table of keys in code: a key that is missing on either side, or told differently, fails here.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test config_reference` rewrites the reference part of the page.
 
@@ -53,25 +53,28 @@ fn reference() -> String {
 
 #[test]
 fn the_reference_tells_every_key_and_no_other() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/config.md");
     let page = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).expect("docs/config.md has the mark where the reference begins");
-    let (told, after) = rest.split_once(END).expect("docs/config.md has the mark where the reference ends");
+    let (before, rest) = page.split_once(BEGIN).expect("docs/reference/config.md has the mark where the reference begins");
+    let (told, after) = rest.split_once(END).expect("docs/reference/config.md has the mark where the reference ends");
     for key in KEYS {
         let headings = page.lines().filter(|line| *line == format!("#### `{}`", key.path)).count();
         if std::env::var_os("UPDATE_GOLDEN").is_none() {
-            assert_eq!(headings, 1, "docs/config.md has `{}` {headings} times", key.path);
+            assert_eq!(headings, 1, "docs/reference/config.md has `{}` {headings} times", key.path);
         }
     }
     for heading in told.lines().filter_map(|line| line.strip_prefix("#### `")?.strip_suffix('`')) {
         let known = KEYS.iter().any(|key| key.path == heading);
-        assert!(known || std::env::var_os("UPDATE_GOLDEN").is_some(), "docs/config.md tells of `{heading}`, which no code knows");
+        assert!(
+            known || std::env::var_os("UPDATE_GOLDEN").is_some(),
+            "docs/reference/config.md tells of `{heading}`, which no code knows"
+        );
     }
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", reference())).unwrap();
         return;
     }
-    assert_eq!(told, reference(), "docs/config.md is behind; UPDATE_GOLDEN=1 rewrites the reference");
+    assert_eq!(told, reference(), "docs/reference/config.md is behind; UPDATE_GOLDEN=1 rewrites the reference");
 }
 
 /// Two keys of which one excludes the other.

@@ -1,6 +1,6 @@
-//! The metrics: docs/metrics.md against the list in code, the text against promtool, and a real scrape by a real Prometheus.
+//! The metrics: docs/reference/metrics.md against the list in code, the text against promtool, and a real scrape by a real Prometheus.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test control_metrics` rewrites the table of docs/metrics.md. The last two need Debian's package prometheus
+//! `UPDATE_GOLDEN=1 cargo test --test control_metrics` rewrites the table of docs/reference/metrics.md. The last two need Debian's package prometheus
 //! and are skipped without it.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
@@ -45,21 +45,21 @@ fn table() -> String {
 
 #[test]
 fn the_page_tells_every_metric_and_no_other() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics.md");
     let page = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).expect("docs/metrics.md has the mark where the table begins");
-    let (told, after) = rest.split_once(END).expect("docs/metrics.md has the mark where the table ends");
+    let (before, rest) = page.split_once(BEGIN).expect("docs/reference/metrics.md has the mark where the table begins");
+    let (told, after) = rest.split_once(END).expect("docs/reference/metrics.md has the mark where the table ends");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
         return;
     }
-    assert_eq!(told, table(), "docs/metrics.md is behind; UPDATE_GOLDEN=1 rewrites the table");
+    assert_eq!(told, table(), "docs/reference/metrics.md is behind; UPDATE_GOLDEN=1 rewrites the table");
     // what the prose names is there, too
     let known = |word: &str| FAMILIES.iter().any(|family| word.strip_prefix(family.name).is_some_and(is_end));
     let prose = format!("{before}{after}");
     let words = prose.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("squint_"));
     let unknown: Vec<_> = words.filter(|word| !known(word)).collect();
-    assert!(unknown.is_empty(), "docs/metrics.md tells of {unknown:?}, which no code knows");
+    assert!(unknown.is_empty(), "docs/reference/metrics.md tells of {unknown:?}, which no code knows");
 }
 
 fn is_end(rest: &str) -> bool {
@@ -173,7 +173,7 @@ fn promtool_finds_nothing_to_complain_about() {
 
 #[test]
 fn the_queries_that_the_page_suggests_can_be_asked() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md")).unwrap();
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics.md")).unwrap();
     let (_, table) = page.split_once("| question | query |").unwrap();
     let queries: Vec<_> =
         table.lines().skip(2).filter_map(|line| line.rsplit('`').nth(1)).take_while(|query| query.contains("squint_")).collect();

@@ -487,7 +487,7 @@ fn curl_can_ask_and_tell_as_the_page_shows() {
 
 #[test]
 fn the_page_tells_every_route_and_every_field() {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/control.md")).unwrap();
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/control.md")).unwrap();
     let told = |word: &str| page.contains(&format!("`{word}`"));
     let house = House::open();
     let routes = error(&house.ask("GET", "/", "").2);
@@ -500,7 +500,7 @@ fn the_page_tells_every_route_and_every_field() {
     fn fields(value: &serde_json::Value, told: &dyn Fn(&str) -> bool) {
         match value {
             serde_json::Value::Object(map) => map.iter().filter(|(key, _)| *key != "drops").for_each(|(key, value)| {
-                assert!(told(key), "docs/control.md does not tell of `{key}`");
+                assert!(told(key), "docs/reference/control.md does not tell of `{key}`");
                 fields(value, told);
             }),
             serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, told)),

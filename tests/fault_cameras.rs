@@ -1,4 +1,4 @@
-//! What goes wrong with cameras, through the whole daemon: each fault is injected, and what is expected stands beside it. docs/faults.md
+//! What goes wrong with cameras, through the whole daemon: each fault is injected, and what is expected stands beside it. docs/reference/faults.md
 //! lists all faults and where the others are tested.
 //!
 //! The cameras are GStreamer's own test elements, datagrams, and an RTSP server. Every test ends with the law of frames.

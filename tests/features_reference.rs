@@ -1,10 +1,10 @@
-//! docs/features.md names every feature with the range that the code promises, and no other.
+//! docs/reference/features.md names every feature with the range that the code promises, and no other.
 
 use squint::features::{NAMES, RANGES, schema};
 
 /// `edge_length1` to `edge_length7` stands for seven rows.
 fn documented() -> Vec<(String, (f32, f32))> {
-    let page = include_str!("../docs/features.md");
+    let page = include_str!("../docs/reference/features.md");
     let mut rows = Vec::new();
     for line in page.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('|').trim()).collect();
@@ -26,5 +26,5 @@ fn documented() -> Vec<(String, (f32, f32))> {
 fn every_feature_is_documented_with_its_range_in_the_order_of_the_schema() {
     let wanted: Vec<_> = NAMES.iter().map(|name| (*name).to_owned()).zip(RANGES).collect();
     assert_eq!(documented(), wanted);
-    assert!(include_str!("../docs/features.md").contains(schema()), "the page names the running schema");
+    assert!(include_str!("../docs/reference/features.md").contains(schema()), "the page names the running schema");
 }

@@ -1,4 +1,4 @@
-//! The corpus of the fuzz targets, replayed: seeds, and whatever once broke a parser. docs/fuzzing.md says how they were found.
+//! The corpus of the fuzz targets, replayed: seeds, and whatever once broke a parser. docs/background/fuzzing.md says how they were found.
 
 #![allow(clippy::unwrap_used)] // also in functions beside the tests
 

@@ -1,4 +1,4 @@
-//! docs/journal.md, src/events.rs and the log macros in src/ against each other: one list of events, told everywhere alike.
+//! docs/reference/journal.md, src/events.rs and the log macros in src/ against each other: one list of events, told everywhere alike.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test journal_reference` rewrites the reference part of the page.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
@@ -168,7 +168,7 @@ fn every_event_is_told_by_something_and_at_its_level() {
             let level = events::ALL[at].level.as_str();
             assert_eq!(
                 level, call.level,
-                "{}: {constant} is told at the level that src/events.rs and docs/journal.md say",
+                "{}: {constant} is told at the level that src/events.rs and docs/reference/journal.md say",
                 call.place
             );
         }
@@ -195,20 +195,20 @@ fn reference() -> String {
 
 #[test]
 fn the_page_tells_every_event_and_no_other() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/journal.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/journal.md");
     let page = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).expect("docs/journal.md has the mark where the reference begins");
-    let (told, after) = rest.split_once(END).expect("docs/journal.md has the mark where the reference ends");
+    let (before, rest) = page.split_once(BEGIN).expect("docs/reference/journal.md has the mark where the reference begins");
+    let (told, after) = rest.split_once(END).expect("docs/reference/journal.md has the mark where the reference ends");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", reference())).unwrap();
         return;
     }
-    assert_eq!(told, reference(), "docs/journal.md is behind; UPDATE_GOLDEN=1 rewrites the reference");
+    assert_eq!(told, reference(), "docs/reference/journal.md is behind; UPDATE_GOLDEN=1 rewrites the reference");
 }
 
 #[test]
 fn the_page_tells_every_field_that_squint_adds() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/journal.md")).unwrap();
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/journal.md")).unwrap();
     for (_, field) in FIELDS {
         assert_eq!(page.matches(&format!("| `{field}` |")).count(), 1, "{field}");
     }

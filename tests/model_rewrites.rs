@@ -174,9 +174,9 @@ fn on_labelled_photos_a_rewritten_network_is_right_as_often_as_before() {
     }
 }
 
-/// For the table in docs/engines.md: `cargo test --release --test model_rewrites -- --ignored --nocapture`.
+/// For the table in docs/reference/engines.md: `cargo test --release --test model_rewrites -- --ignored --nocapture`.
 #[test]
-#[ignore = "takes minutes: prints the figures of docs/engines.md"]
+#[ignore = "takes minutes: prints the figures of docs/reference/engines.md"]
 fn figures_of_every_shipped_int8_network_on_all_labelled_photos() {
     let photos = labelled_photos(1).expect("the labelled photos");
     let share = |hits: u64, n: u64| {

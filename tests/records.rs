@@ -1,4 +1,4 @@
-//! docs/records.md against real records and summaries, in both directions; one golden record; and what must never reach a record.
+//! docs/reference/records.md against real records and summaries, in both directions; one golden record; and what must never reach a record.
 //!
 //! `UPDATE_GOLDEN=1` rewrites tests/golden/record.jsonl.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
@@ -21,7 +21,7 @@ use squint::policy::Code;
 use squint::report::{DropReason, Outcome, Report};
 use squint::sink::{write_record, write_record_with_features};
 
-const DOC: &str = include_str!("../docs/records.md");
+const DOC: &str = include_str!("../docs/reference/records.md");
 
 fn line(report: &Report) -> String {
     let mut buffer = Vec::new();

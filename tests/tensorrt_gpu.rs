@@ -1,6 +1,6 @@
 //! On a machine with an NVIDIA GPU: the CUDA layer against the real driver, and whatever real TensorRT is there.
 //!
-//! `cargo test --test tensorrt_gpu -- --ignored --nocapture --test-threads=1`. Prints what it finds, to be written down in docs/hardware.md; asserts
+//! `cargo test --test tensorrt_gpu -- --ignored --nocapture --test-threads=1`. Prints what it finds, to be written down in docs/reference/hardware.md; asserts
 //! what must hold anywhere. `SQUINT_TEST_ECHO` names tests/standin/echo.c as it was built elsewhere, for a machine without a compiler, and
 //! `SQUINT_TEST_ROOT` a checkout in another place than that of the build.
 

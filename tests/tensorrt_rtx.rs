@@ -1,6 +1,6 @@
 //! NVIDIA's own code, driven through our shim without a GPU: TensorRT-RTX's parser, builder and runtime, and the lean runtimes. It shows that
 //! the shim's calls land where the headers say, for TensorRT 11 and RTX; nothing here says that TensorRT 8 or 10 works, or that anything
-//! runs on a GPU (docs/tensorrt-shim.md). `make test-tensorrt` fetches the libraries; where they are not, these tests say so and pass.
+//! runs on a GPU (docs/background/tensorrt-shim.md). `make test-tensorrt` fetches the libraries; where they are not, these tests say so and pass.
 //!
 //! A program of its own calls the shim (tests/vendor/drive.c): a vendor's library may crash.
 #![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
@@ -146,7 +146,7 @@ fn the_real_parser_refuses_the_shipped_int8_networks_and_names_the_node() {
     for name in int8 {
         let file = format!("engines/weights/{name}");
         let told = rtx(&["build", PARSER, &file, CAPABILITY, &scratch("int8.plan")]);
-        assert!(!told.worked(), "{name} is taken now: say so in docs/tensorrt-shim.md");
+        assert!(!told.worked(), "{name} is taken now: say so in docs/background/tensorrt-shim.md");
         assert!(told.says("DequantizeLinear") && told.says("the ONNX file was not parsed"), "{name}: {:?}", told.log(1));
     }
 }

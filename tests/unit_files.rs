@@ -156,7 +156,7 @@ fn the_unit_is_locked_down_to_an_exposure_of_at_most_two() {
 
 #[test]
 fn what_systemd_237_ignores_is_known_and_documented() {
-    let (unit, docs) = (unit(), source("docs/service.md"));
+    let (unit, docs) = (unit(), source("docs/guide/service.md"));
     for (name, _) in directives(&unit) {
         let newer = NEWER_THAN_237.iter().find(|(newer, _)| *newer == name);
         assert!(newer.is_some() || KNOWN_TO_237.contains(&name), "{name}=: since when? Add it to one of the tables of this test");
@@ -164,7 +164,7 @@ fn what_systemd_237_ignores_is_known_and_documented() {
             let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}=`")));
             assert!(
                 row.is_some_and(|row| row.contains(&version.to_string())),
-                "docs/service.md has no row for {name}= ({version})"
+                "docs/guide/service.md has no row for {name}= ({version})"
             );
         }
     }

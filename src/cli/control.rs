@@ -23,7 +23,7 @@ pub struct StatusArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub at: At,
-    /// JSON, as in docs/control.md
+    /// JSON, as in docs/reference/control.md
     #[arg(long)]
     pub json: bool,
     /// Again every second, until interrupted: the page anew on a terminal, a line elsewhere

@@ -22,7 +22,7 @@ pub struct GatherArgs {
     /// How the sub-folders are named, as for `squint profile`
     #[arg(long, value_name = "WORD", value_enum, requires = "images", conflicts_with_all = ["profile", "labels"], help_heading = FIRST)]
     pub folders: Option<Naming>,
-    /// Judge a stream made of the photos, as this file describes it; see docs/streams.md
+    /// Judge a stream made of the photos, as this file describes it; see docs/background/streams.md
     #[arg(long, value_name = "FILE", requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub stream: Option<PathBuf>,
     /// Engines to ask, comma-separated; all by default

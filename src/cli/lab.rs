@@ -36,10 +36,10 @@ pub struct ProfileArgs {
     /// How the sub-folders are named, if their names can be read in two ways
     #[arg(long, value_name = "WORD", value_enum, conflicts_with = "labels")]
     pub folders: Option<Naming>,
-    /// Profile a stream made of the photos, as this file describes it, in place of the photos; see docs/streams.md
+    /// Profile a stream made of the photos, as this file describes it, in place of the photos; see docs/background/streams.md
     #[arg(long, value_name = "FILE")]
     pub stream: Option<PathBuf>,
-    /// Profile to write, as Parquet; see docs/profile.md
+    /// Profile to write, as Parquet; see docs/reference/profile.md
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Engines to ask, comma-separated; all by default
@@ -133,10 +133,10 @@ pub struct EvaluateArgs {
     /// Also the most accurate confidence and hybrid policies for every mean time (takes a while; --html implies it)
     #[arg(long)]
     pub curves: bool,
-    /// Everything as JSON; see docs/evaluation.md
+    /// Everything as JSON; see docs/background/evaluation.md
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Everything as one page of HTML with plots; see docs/evaluation.md
+    /// Everything as one page of HTML with plots; see docs/background/evaluation.md
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Folder of the photos, for small pictures on the page of --html; that of --live by default

@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
     /// A scenario that is built in (closed-box, fan-stops, shared-gpu, seven-watts, over-current, dying-sensors, night, parade), or
-    /// a file; may be given several times. All that are built in without it; see docs/simulate.md
+    /// a file; may be given several times. All that are built in without it; see docs/background/simulate.md
     #[arg(long, value_name = "NAME|FILE")]
     pub scenario: Vec<String>,
     /// All that are built in, beside the files named

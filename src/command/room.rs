@@ -1,6 +1,6 @@
 //! What the configured cameras need of the system's limits, held against what this process may have: prepared by `run`, told by `check`.
 //!
-//! The figures are measured (docs/service.md); they say what to expect, not what is granted: that is [`crate::limits`]'s affair at each opening.
+//! The figures are measured (docs/guide/service.md); they say what to expect, not what is granted: that is [`crate::limits`]'s affair at each opening.
 
 use log::warn;
 

@@ -1,6 +1,6 @@
 //! The one table of configuration keys: type, unit, default, range and meaning, told once.
 //!
-//! Pure data. The reader checks values against it and fills defaults from it, suggestions search it, and docs/config.md is held against it by
+//! Pure data. The reader checks values against it and fills defaults from it, suggestions search it, and docs/reference/config.md is held against it by
 //! a test. A new key is a line here, a field in the raw form and a field in [`super::Config`].
 
 mod key;

@@ -3,7 +3,7 @@
 //! [`protocol`] reads and writes the bytes, `door` collects requests, `route` decides what one means, `peer` who may change something,
 //! [`Server`] has the threads, [`client`] is the other end, which shows a [`page`]. The daemon stands behind [`Steering`]. With a loopback port, the same server tells the metrics and the health there, and
 //! lets nobody change anything. Neither the readers nor what they do can hold up a frame: a state is made from copies.
-//! Routes and limits are in docs/control.md.
+//! Routes and limits are in docs/reference/control.md.
 
 pub mod client;
 mod door;

@@ -63,7 +63,7 @@ impl OnnxRuntime {
             .with_parallel_execution(false)?
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?
-            // A processor without VNNI overflows where it multiplies int8 weights, see docs/engines.md: it multiplies uint8 ones instead.
+            // A processor without VNNI overflows where it multiplies int8 weights, see docs/reference/engines.md: it multiplies uint8 ones instead.
             // Others are not concerned.
             .with_precise_qmm()?
             .with_log_id(id)?;

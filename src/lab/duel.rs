@@ -2,7 +2,7 @@
 //!
 //! Pure. Counting right answers on 800 photos leaves one point of noise in every comparison of chains, and whoever picks the best of
 //! hundreds by that count picks noise. How far the label is ahead of the best other class tells the same story with less of it. Tried on
-//! the 800 photos: chains chosen so are right 0.3 to 1.4 points more often on photos left out (docs/evaluation.md).
+//! the 800 photos: chains chosen so are right 0.3 to 1.4 points more often on photos left out (docs/background/evaluation.md).
 
 use crate::engine::Top;
 

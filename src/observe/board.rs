@@ -1,4 +1,4 @@
-//! What the board reads and what the budget makes of it, as status and metrics tell it. Pure data; JSON in docs/control.md.
+//! What the board reads and what the budget makes of it, as status and metrics tell it. Pure data; JSON in docs/reference/control.md.
 //!
 //! What is unknown is `null` in JSON and missing in the metrics, never 0.
 

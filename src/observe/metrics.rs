@@ -1,6 +1,6 @@
 //! A state as text for Prometheus, format 0.0.4 (<https://prometheus.io/docs/instrumenting/exposition_formats/>). Pure.
 //!
-//! [`FAMILIES`] is the closed list of what there is; docs/metrics.md is held against it by a test. Times are histograms with fixed buckets,
+//! [`FAMILIES`] is the closed list of what there is; docs/reference/metrics.md is held against it by a test. Times are histograms with fixed buckets,
 //! not summaries: rates and quantiles over any span, and over several boxes, can be had from them, while a quantile since the start says
 //! nothing after a month. The buckets are [`super::LIMITS`].
 

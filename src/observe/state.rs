@@ -1,4 +1,4 @@
-//! What the daemon is and does at one moment, as `squint status` and the metrics tell it. Pure data; JSON in docs/control.md.
+//! What the daemon is and does at one moment, as `squint status` and the metrics tell it. Pure data; JSON in docs/reference/control.md.
 //!
 //! The daemon fills it in, see [`crate::control::Steering`]. Times are in seconds, as they are told to people and scrapers.
 
@@ -11,7 +11,7 @@ use super::{BoardState, BudgetState, Counted};
 use crate::budget;
 use crate::report::{DropReason, Drops};
 
-/// Version of the status schema, see docs/control.md. Fields may be added without a new one.
+/// Version of the status schema, see docs/reference/control.md. Fields may be added without a new one.
 pub const STATE_VERSION: u32 = 1;
 
 /// An enum whose words are the same in JSON, in metrics and on the screen.

@@ -1,4 +1,4 @@
-//! The summary of a run as JSON and as values: the schema is in docs/records.md. Pure. A share of nothing and a quantile of
+//! The summary of a run as JSON and as values: the schema is in docs/reference/records.md. Pure. A share of nothing and a quantile of
 //! nothing are missing, never zero, and no number is NaN or infinite.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::{Counters, Stage, Tally};
 use crate::report::{DropReason, Drops, Outcome};
 use crate::stats::Histogram;
 
-/// Version of the summary schema, see docs/records.md.
+/// Version of the summary schema, see docs/reference/records.md.
 pub const SUMMARY_VERSION: u32 = 1;
 
 /// What the counters cannot know, handed in by whoever ran the cameras.

@@ -8,7 +8,7 @@ use crate::engine::Answer;
 /// How many clues there are.
 pub const CLUES: usize = 5;
 
-/// Names of the clues, in order, as docs/policy-files.md has them.
+/// Names of the clues, in order, as docs/reference/policy-files.md has them.
 pub const CLUE_NAMES: [&str; CLUES] = ["one", "sureness", "margin", "entropy", "agreement"];
 
 /// Probabilities are held this far from 0 and 1 before the logarithm is taken.

@@ -1,9 +1,9 @@
-//! The words for the reasons of decisions, in one table: records, metrics and docs/records.md use these and no others.
+//! The words for the reasons of decisions, in one table: records, metrics and docs/reference/records.md use these and no others.
 
 use super::Code;
 
 impl Code {
-    /// Every code, in the order of docs/records.md.
+    /// Every code, in the order of docs/reference/records.md.
     pub const ALL: [Self; 19] = [
         Self::Fixed,
         Self::Entry,

@@ -16,7 +16,7 @@ use crate::premodel::Scale;
 pub const MAX_POOL: usize = 6;
 /// What is known of the past, beside the features and the constant.
 pub const PAST_CLUES: usize = 3;
-/// Names of the past's clues, in order, as docs/policy-files.md has them.
+/// Names of the past's clues, in order, as docs/reference/policy-files.md has them.
 pub const PAST_NAMES: [&str; PAST_CLUES] = ["still", "still-score", "still-place"];
 /// Change of the glimpse, share of full scale, from which the scene is another one.
 const ANOTHER_SCENE: f32 = 0.25;

@@ -167,7 +167,7 @@ pub struct Situation<'a> {
     pub past: &'a Past,
 }
 
-/// Why a decision fell as it did. The closed set of codes is the vocabulary of records, metrics and docs/records.md.
+/// Why a decision fell as it did. The closed set of codes is the vocabulary of records, metrics and docs/reference/records.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Code {
     /// `fixed`: the policy names this engine.

@@ -2,7 +2,7 @@
 //!
 //! Times: batch 1, FP16, TensorRT 3, `github.com/NVIDIA-AI-IOT/tf_to_trt_image_classification`. Top-1 on the ImageNet validation set:
 //! README of TF-slim, `github.com/tensorflow/models` under `research/slim`. Shape of the time over the clock: fits to the tables of
-//! `github.com/thynics/jetson_dvfs`, as docs/simulate.md has them; networks without a table take the shape of their family.
+//! `github.com/thynics/jetson_dvfs`, as docs/background/simulate.md has them; networks without a table take the shape of their family.
 
 use arrayvec::ArrayVec;
 

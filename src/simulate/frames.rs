@@ -15,7 +15,7 @@ use super::engines::Spec;
 /// Share of the variance that all networks have in common.
 const COMMON: f64 = 0.85;
 /// How much of a frame's difficulty is its own and not its scene's, for each unit of motion. Fitted to a stream of 250 labelled photos
-/// (docs/streams.md): there the right answers of a network to frames of the same photo, a second and more apart, go with a correlation of the
+/// (docs/background/streams.md): there the right answers of a network to frames of the same photo, a second and more apart, go with a correlation of the
 /// latent difficulty of 0.99 where blocks change by less than 0.02 of full scale from frame to frame, 0.93 where by 0.02 to 0.05, 0.91 above.
 const OWN_BY_MOTION: f64 = 1.8;
 /// Noise of the view on the margin: 0 would be a perfect confidence.

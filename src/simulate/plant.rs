@@ -1,6 +1,6 @@
 //! A TX2: networks take time on its GPU, the GPU draws power, power becomes heat, heat slows the GPU down. Pure.
 //!
-//! Fitted to published tables (docs/simulate.md has every figure with its source). [`heat`] is the thermal part, [`clock`] the GPU's clock,
+//! Fitted to published tables (docs/background/simulate.md has every figure with its source). [`heat`] is the thermal part, [`clock`] the GPU's clock,
 //! [`meter`] what the sensors make of it all. Time is in seconds since the start and only moves forward by [`Plant::idle_until`] and
 //! [`Plant::look`].
 

@@ -1,6 +1,6 @@
 //! What happens to the board and in front of the camera, and what the user allows. Parses text that others have read. Pure.
 //!
-//! The format is in docs/simulate.md; those shipped are in `scenarios/` beside this file and built in.
+//! The format is in docs/background/simulate.md; those shipped are in `scenarios/` beside this file and built in.
 
 use std::time::Duration;
 

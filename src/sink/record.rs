@@ -1,4 +1,4 @@
-//! One [`Report`] as one line of JSON, the schema of docs/records.md.
+//! One [`Report`] as one line of JSON, the schema of docs/reference/records.md.
 //!
 //! Pure, and without allocation once the buffer is warm: everything is borrowed from the report and written straight into the
 //! buffer. A number that is not finite is left out, so that every line parses everywhere.

@@ -121,7 +121,7 @@ fn login_advice(source: &SourceSpec) -> String {
         true => "the camera refuses user name and password: mend them (in an address, a % before two hex digits is written %25); \
                  `squint reload` tries at once"
             .into(),
-        false => "the camera wants user name and password: user and password-file, or rtsp://user:password@... (docs/config.md); \
+        false => "the camera wants user name and password: user and password-file, or rtsp://user:password@... (docs/reference/config.md); \
                   then `squint reload`"
             .into(),
     }

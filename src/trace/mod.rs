@@ -4,7 +4,7 @@
 //! format,
 //! [`read`] reads it from wherever it comes, [`tape`] is the desk's end of the queue and [`write`](mod@write) the thread at the
 //! other.
-//! [`again`] makes the decisions again, [`suppose`] makes others. docs/replay.md is the page for people.
+//! [`again`] makes the decisions again, [`suppose`] makes others. docs/guide/replay.md is the page for people.
 
 pub mod again;
 pub mod event;

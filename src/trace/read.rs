@@ -63,7 +63,7 @@ pub enum TraceError {
 /// What must be at a line's place.
 const EXPECTED_HEAD: &str = r#"the head of a trace, {"v":1,"squint":…,"schema":…,"inventory":{…},"cameras":[…]}"#;
 const EXPECTED_EVENT: &str =
-    "an event of a trace: crew, step, first, after, look, done, lost, gap or end, with the keys that docs/replay.md tells";
+    "an event of a trace: crew, step, first, after, look, done, lost, gap or end, with the keys that docs/guide/replay.md tells";
 
 /// A trace that is read.
 pub struct Reader<R> {

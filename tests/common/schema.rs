@@ -1,4 +1,4 @@
-//! Reads the tables of docs/records.md and holds JSON against them.
+//! Reads the tables of docs/reference/records.md and holds JSON against them.
 
 #![allow(unreachable_pub)]
 

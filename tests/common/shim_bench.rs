@@ -1,6 +1,6 @@
 //! What the tests of the C++ shim share: a fake TensorRT and driver for each major whose headers are here, and the program that calls the
 //! shim (tests/vendor/exercise.c), so that a crash is a finding. The fakes are built with the same headers as the shim: they prove the
-//! shim's logic, and never NVIDIA's layout; for that see tests/tensorrt_rtx.rs and docs/tensorrt-shim.md.
+//! shim's logic, and never NVIDIA's layout; for that see tests/tensorrt_rtx.rs and docs/background/tensorrt-shim.md.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 

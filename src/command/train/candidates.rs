@@ -76,7 +76,7 @@ fn objective(args: &TrainArgs, profile: &Profile, reference: usize) -> Result<(O
             let p95_ms = above("a 95th percentile", args.p95_ms.unwrap_or(2.0 * column.mean_ms))?;
             if let Some(unknown) = profile.engines.iter().find(|engine| engine.energy_mj.is_none()) {
                 let text = format!(
-                    "the profile says nothing of the energy of `{}`; profile on a machine with an energy sensor that may be read (docs/profile.md)",
+                    "the profile says nothing of the energy of `{}`; profile on a machine with an energy sensor that may be read (docs/reference/profile.md)",
                     unknown.id
                 );
                 return Err(Error::Usage(text));

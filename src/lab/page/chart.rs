@@ -1,6 +1,6 @@
 //! A coordinate system as SVG: scales, ticks, lines, marks. Colours come from classes of the style sheet, so that light and dark both work.
 //!
-//! Pure. Our own and small, because the crates that draw plots write colours into the picture and know no `<title>`: docs/decisions.md.
+//! Pure. Our own and small, because the crates that draw plots write colours into the picture and know no `<title>`: docs/background/decisions.md.
 
 use super::markup::{number, px, text};
 

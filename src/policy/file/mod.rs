@@ -1,4 +1,4 @@
-//! Policy files: versioned TOML, written by the lab into `calibration/`, or by hand for the plain kinds. Format: docs/policy-files.md.
+//! Policy files: versioned TOML, written by the lab into `calibration/`, or by hand for the plain kinds. Format: docs/reference/policy-files.md.
 //!
 //! Pure: parses text that others have read. Two steps, because the engines to load are only known after the first:
 //! [`PolicyFile::parse`] checks what the text alone can tell, [`PolicyFile::bind`] what needs the installed engines.

@@ -1,6 +1,6 @@
 //! The profile as a Parquet file: what its columns are called, and how rows become columns and rows again.
 //!
-//! docs/profile.md says what each column means. [`Writer`] takes rows one by one and keeps at most [`GROUP`] of them; [`Reader`] gives
+//! docs/reference/profile.md says what each column means. [`Writer`] takes rows one by one and keeps at most [`GROUP`] of them; [`Reader`] gives
 //! back one group of rows at a time; [`read`] gives the whole table. Not for deciding what is measured.
 
 mod columns;

@@ -169,7 +169,7 @@ fn open(path: &Path) -> Result<(SerializedFileReader<File>, File, Head), String>
             column.name() == spec.name && column.physical_type() == spec.kind && required == spec.required
         });
     if !same {
-        return Err(format!("the columns are not those of docs/profile.md; {ADVICE}"));
+        return Err(format!("the columns are not those of docs/reference/profile.md; {ADVICE}"));
     }
     let StoredOrigin { date, tool, machine, data, feature_schema } = origin;
     let count = unreadable.len() as u64;

@@ -1,7 +1,7 @@
 //! JPEG photos: looked through to their end before a decoder sees them, and decoded by the one that is right for them.
 //!
 //! `head` walks over the markers, `entropy` over what lies between. Neither of the two decoders tells of all damage: both
-//! make up what a file that was cut lacks. Which of them decodes which form was measured against libjpeg (docs/decisions.md).
+//! make up what a file that was cut lacks. Which of them decodes which form was measured against libjpeg (docs/background/decisions.md).
 
 mod entropy;
 mod head;
