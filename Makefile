@@ -56,7 +56,8 @@ fuzz: ## every fuzz target for EACH seconds, 60 if not given (docs/background/fu
 	@scripts/deps rust build fuzz
 	@for target in $$(scripts/fuzz --list); do scripts/fuzz $$target $(or $(EACH),60) || exit; done
 
-lint: deps ## rustfmt and clippy, warnings are errors
+lint: deps ## rustfmt and clippy, warnings are errors; no line of the documents beyond 100 columns
+	@scripts/wrap --check
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) fetch --locked --manifest-path tests/fuzz/Cargo.toml # its lock file still fits
