@@ -50,7 +50,7 @@ shims: ## what Squint needs to drive TensorRT, for each TensorRT whose headers a
 test-tensorrt: ## the shim with fakes, and with the real builder of TensorRT-RTX, without a GPU (x86_64; fetches 190 MB)
 	@scripts/deps rust tensorrt-headers tensorrt-rtx
 	@scripts/shims --require
-	$(CARGO) test --locked --test tensorrt_shim --test tensorrt_shim_builds --test tensorrt_rtx -- --nocapture
+	$(CARGO) test --locked --test tensorrt -- --nocapture shim rtx
 
 fuzz: ## every fuzz target for EACH seconds, 60 if not given (docs/fuzzing.md)
 	@scripts/deps rust build fuzz

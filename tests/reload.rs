@@ -3,16 +3,14 @@
 
 #![allow(clippy::unwrap_used)] // also in functions beside the tests
 
-#[allow(dead_code)]
-#[path = "common/fakes.rs"]
-mod fakes;
+mod common;
 
 use std::alloc::System;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
+use crate::common::fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
 use squint::engine::{EngineError, EngineIdx, Label, Labels, Look};
 use squint::frame::Framing;
 use squint::observe::{EngineHealth, Mode};

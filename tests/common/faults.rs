@@ -1,6 +1,4 @@
 //! What the tests of the sinks' faults share: sinks, a log that is kept by thread, reports by number.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 use std::cell::RefCell;
 use std::io::{PipeReader, Read, Write};
@@ -13,8 +11,8 @@ use squint::config::OutputFile;
 use squint::sink::{Aside, File, Published, Publisher, Sink, StdoutJson};
 use tempfile::TempDir;
 
-use crate::reports;
-use crate::squint_cli::SOON;
+use super::program::SOON;
+use super::reports;
 
 thread_local! {
     static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };

@@ -1,16 +1,14 @@
 //! The built program among cameras that misbehave, with somebody who listens to what it tells systemd and asks how its cameras are.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::onnx_model::Model;
-use crate::shelf::Shelf;
-use crate::squint_cli::{Daemon, Told, fixed_policy, squint};
-use crate::systemd::{Systemd, status};
+use super::onnx_model::Model;
+use super::program::{Daemon, Told, fixed_policy, squint};
+use super::shelf::Shelf;
+use super::systemd::{Systemd, status};
 
 /// A healthy camera; small, so that a busy machine keeps up with it.
 pub const HEALTHY: &str = "pipeline:videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,height=48,framerate=20/1";

@@ -1,7 +1,5 @@
 //! Shared by the tests of sources: opening what a text names, and clips made on the spot.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
-
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

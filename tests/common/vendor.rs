@@ -5,8 +5,6 @@
 //! linker would find them in a search path: `libcuda.so.1`, `libnvinfer.so.11`, `libnvonnxparser.so.11`, `libsquint-trt11.so`.
 //!
 //! Headers are looked for where scripts/shims does; `scripts/deps tensorrt-headers` fetches those of 10 and 11.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 use std::ffi::OsString;
 use std::fs;
