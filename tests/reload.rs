@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::common::fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
+use common::eventually;
 use squint::engine::{EngineError, EngineIdx, Label, Labels, Look};
 use squint::frame::Framing;
 use squint::observe::{EngineHealth, Mode};
@@ -90,7 +91,7 @@ fn beside(act: impl FnOnce(&Remote, &AtomicU64)) -> Ear {
     let ear = Ear::default();
     let heard = Arc::clone(&ear.heard);
     let (running, remote) = pipeline::start(crew("first", steady()), cameras, ear, 64, surroundings).expect("it starts");
-    eventually(|| heard.load(Ordering::SeqCst) > 20);
+    eventually("the first crew answers", || heard.load(Ordering::SeqCst) > 20);
     act(&remote, &heard);
     stop.stop();
     let (tally, broken) = running.see_out().expect("it ends");
@@ -100,14 +101,6 @@ fn beside(act: impl FnOnce(&Remote, &AtomicU64)) -> Ear {
     let (_, _, drops) = &tally.cameras[1];
     assert_eq!(drops.total(), drops.get(DropReason::Stopped), "a camera that must lose nothing loses nothing: {drops:?}");
     tally.listener
-}
-
-fn eventually(mut done: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while !done() {
-        assert!(Instant::now() < until, "not within 30 s");
-        std::thread::sleep(MS(1));
-    }
 }
 
 /// Bytes of the heap in use by way of Rust.
@@ -132,11 +125,11 @@ fn a_crew_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
                 early = (in_use(), threads());
             }
             if round % 50 == 0 {
-                eventually(|| heard.load(Ordering::SeqCst) > before);
+                eventually("the next crew answers", || heard.load(Ordering::SeqCst) > before);
             }
         }
         let last = heard.load(Ordering::SeqCst);
-        eventually(|| heard.load(Ordering::SeqCst) > last + 20); // the last crew has its say
+        eventually("the last crew answers", || heard.load(Ordering::SeqCst) > last + 20); // the last crew has its say
         let late = (in_use(), threads());
         assert!((late.0 - early.0).abs() < 64 * 1024, "the heap grew from {} to {} bytes", early.0, late.0);
         assert!(late.1 <= early.1, "threads: {} and then {}", early.1, late.1);
@@ -154,7 +147,7 @@ fn a_crew_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
             assert!(remote.relieve(crew("cold", look)).is_err(), "{act:?} in the warm-up");
         }
         let before = heard.load(Ordering::SeqCst);
-        eventually(|| heard.load(Ordering::SeqCst) > before + 20);
+        eventually("the next crew answers", || heard.load(Ordering::SeqCst) > before + 20);
         let (mode, engines) = remote.engines().expect("it runs");
         assert_eq!((mode, &*engines[0].id, engines[0].health), (Mode::Auto, "first", EngineHealth::Ready), "the old ones stay");
 
@@ -164,7 +157,7 @@ fn a_crew_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
         remote.tune(9, &tuning); // there is no such camera
         assert_eq!(remote.engines().expect("it runs").0, Mode::Paused);
         let stop_at = heard.load(Ordering::SeqCst) + 20;
-        eventually(|| heard.load(Ordering::SeqCst) > stop_at);
+        eventually("frames come while paused", || heard.load(Ordering::SeqCst) > stop_at);
     });
     assert_eq!(ear.last.as_deref(), Some(&["first".into()][..]));
     assert!(ear.answered > 40 && ear.answered < ear.heard.load(Ordering::SeqCst), "paused frames are not answered");
@@ -182,7 +175,7 @@ fn a_crew_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
         let mut crew = crew("hung", hung);
         crew.deadline = MS(50);
         remote.relieve(crew).expect("its warm-up goes well");
-        eventually(|| remote.engines().is_some_and(|(_, engines)| engines[0].health == EngineHealth::Stuck));
+        eventually("the engine is stuck", || remote.engines().is_some_and(|(_, engines)| engines[0].health == EngineHealth::Stuck));
         let waiting = Arc::clone(&free);
         // The old crew is waited for, but not for ever; here it returns while it is.
         std::thread::spawn(move || {
@@ -191,7 +184,7 @@ fn a_crew_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
         });
         let before = heard.load(Ordering::SeqCst);
         remote.relieve(self::crew("next", steady())).expect("it takes over");
-        eventually(|| heard.load(Ordering::SeqCst) > before + 20);
+        eventually("the next crew answers", || heard.load(Ordering::SeqCst) > before + 20);
         assert!(remote.engines().is_some_and(|(_, engines)| &*engines[0].id == "next"));
     });
 }

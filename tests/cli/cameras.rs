@@ -11,9 +11,6 @@ use crate::common::shelf::Shelf;
 use crate::common::sources;
 use serde_json::Value;
 
-/// What an orderly stop may take.
-const STOP: Duration = Duration::from_secs(2);
-
 /// A shelf with one small engine, and the path of a policy that asks it.
 fn small() -> (Shelf, String) {
     let shelf = Shelf::new();
@@ -42,7 +39,7 @@ fn a_camera_that_is_not_there_is_tried_again_and_again_until_told_to_stop() {
         let mut squint = Daemon::start(squint(["run", "--source", source, "--policy", &policy, "--engines", engines, "--json"]));
         squint.until_logged("next try in 500 ms");
         squint.signal("TERM");
-        let told = squint.ends_within(STOP).ends(0);
+        let told = squint.ends().ends(0);
         assert!(told.err.contains("next try in 250 ms") && told.err.contains(advice), "{}", told.err);
         assert!(told.out.is_empty() && told.err.contains("0 frames in "), "{}", told.err);
     }
@@ -109,7 +106,7 @@ fn a_network_camera_dies_comes_back_stalls_and_heals_and_its_password_stays_unkn
     more(&mut squint);
 
     squint.signal("TERM");
-    let told = squint.ends_within(STOP).ends(0);
+    let told = squint.ends().ends(0);
     let frames: Vec<_> = told.records().iter().map(|record| record["frame"].as_u64().unwrap()).collect();
     assert!(frames.is_sorted() && frames.windows(2).all(|pair| pair[0] < pair[1]), "numbers go on: {frames:?}");
     let stored = std::fs::read_to_string(shelf.path().join("records.jsonl")).unwrap();
@@ -131,7 +128,7 @@ fn a_wrong_password_is_told_without_telling_it() {
     let mut squint = Daemon::start(squint(["run", "--source", &url, "--policy", &policy, "--engines", engines, "--log", "trace"]));
     squint.until_logged("refuses user name and password");
     squint.signal("INT");
-    let told = squint.ends_within(STOP).ends(0);
+    let told = squint.ends().ends(0);
     assert!(!told.err.contains("hunter2") && !told.out.contains("hunter2"), "{}", told.err);
 }
 
@@ -204,7 +201,7 @@ fn no_secret_of_a_source_leaves_the_program_in_a_line_a_record_or_an_answer() {
         seen += &format!("{}{}", told.out, told.err);
     }
     daemon.signal("TERM");
-    let told = daemon.ends_within(SOON).ends(0);
+    let told = daemon.ends().ends(0);
     let trace = String::from_utf8_lossy(&std::fs::read(trace).unwrap()).into_owned();
     for text in [&printed.out, &printed.err, &told.out, &told.err, &seen, &trace] {
         for secret in ["KEY7", "7xyz", "%377"] {
@@ -341,6 +338,6 @@ fn any_number_of_programs_may_read_the_socket() {
     let second = tell(started()).ends(74);
     assert!(second.err.contains("another program listens there already"), "{}", second.err);
     daemon.signal("TERM");
-    assert!(daemon.ends_within(STOP).ends(0).out.is_empty());
+    assert!(daemon.ends().ends(0).out.is_empty());
     assert!(!socket.exists(), "a socket that nobody serves is removed");
 }

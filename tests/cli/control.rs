@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use crate::common::program::*;
 use crate::common::steering;
 use crate::common::steering::Fake;
+use crate::common::{skip, skip_without};
 use squint::config::Control;
 use squint::control::Server;
 use squint::observe::{BoardState, BudgetState, State};
@@ -147,9 +147,9 @@ fn watching_goes_on_until_the_daemon_stops_and_says_that_it_has() {
     json.until_records(2);
     plain.until_records(2);
     drop(house.server.take());
-    let told = json.ends_within(SOON).ends(69);
+    let told = json.ends().ends(69);
     assert!(told.records().iter().all(|state| state["phase"] == "running") && told.err.contains("has stopped"), "{}", told.err);
-    let told = plain.ends_within(SOON).ends(69);
+    let told = plain.ends().ends(69);
     let line = told.out.lines().next().unwrap();
     assert!(line.starts_with("running 1d 2h, ready, mode auto, policy default, 1 of 2 cameras deliver, 20.0 fps"), "{line}");
     assert!(line.contains(" dropped, budget saver held by power, 6.48 W, 64.5 °C; "), "{line}");
@@ -163,13 +163,13 @@ fn on_a_terminal_the_page_has_colours_and_is_drawn_anew_every_second() {
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
     if Command::new("script").arg("--version").output().is_err() {
-        eprintln!("skipped: script, of the package bsdutils, is not installed");
+        skip("script, of the package bsdutils, is not installed");
         return;
     }
     let mut watching = Daemon::start(terminal);
     watching.until("two pages", |watching| watching.out().matches("\x1b[H\x1b[J").count() >= 2);
     drop(house.server.take());
-    let told = watching.ends_within(SOON).ends(69);
+    let told = watching.ends().ends(69);
     assert!(told.out.contains("\x1b[32mready\x1b[0m") && told.out.contains("has stopped"), "{}", told.out);
 }
 
@@ -283,7 +283,7 @@ fn whoever_is_not_in_the_group_is_told_which_one_to_join() {
     nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]).env_remove("SQUINT_CONFIG").current_dir("/");
     let runs = nobody.arg("--version").output();
     if !runs.is_ok_and(|said| said.status.success()) {
-        eprintln!("skipped: only root can try as somebody else, with setpriv, and where others may run the program");
+        skip_without("other-users", "only root can try as somebody else, with setpriv, and where others may run the program");
         return;
     }
     let mut nobody = Command::new("setpriv");
@@ -298,6 +298,6 @@ fn a_daemon_that_does_not_answer_is_not_waited_for_forever() {
     let path = folder.path().join("deaf.sock");
     let _listener = UnixListener::bind(&path).unwrap();
     let deaf = Daemon::start(squint(["status", "--socket", path.to_str().unwrap()]));
-    let told = deaf.ends_within(SOON + Duration::from_secs(10)).ends(69);
+    let told = deaf.ends().ends(69);
     assert!(told.err.contains("does not answer within 10 s"), "{}", told.err);
 }

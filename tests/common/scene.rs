@@ -104,10 +104,10 @@ impl Scene {
         assert!(heard("READY=1") && heard("WATCHDOG=1") && !heard("no progress"), "{:?}", self.systemd.heard);
     }
 
-    /// Told to stop, it ends within `limit`, and the law holds for every camera. What it said.
-    pub fn ends(self, limit: Duration) -> Told {
+    /// Told to stop, it ends, and the law holds for every camera. What it said.
+    pub fn ends(self) -> Told {
         self.daemon.signal("TERM");
-        let told = self.daemon.ends_within(limit);
+        let told = self.daemon.ends();
         let summary = std::fs::read_to_string(self.systemd.folder.path().join("summary.json"));
         let summary: Value = serde_json::from_str(&summary.unwrap_or_else(|error| panic!("{error}\n{}", told.err))).unwrap();
         let records = told.records();

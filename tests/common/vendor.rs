@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use super::{skip, skip_without};
+
 /// The majors that Squint has a shim for.
 pub const MAJORS: [u32; 3] = [8, 10, 11];
 
@@ -39,7 +41,12 @@ pub fn fake_cuda_10() -> Option<PathBuf> {
 /// The fake TensorRT of this major, and the shim for it.
 pub fn tensorrt(major: u32) -> Option<TensorRt> {
     let Some(headers) = headers(major) else {
-        println!("skipped: no headers of TensorRT {major} here (TENSORRT_INCLUDE; for 10 and 11: scripts/deps tensorrt-headers)");
+        let reason =
+            format!("no headers of TensorRT {major} here (TENSORRT_INCLUDE; for 10 and 11: scripts/deps tensorrt-headers)");
+        match major {
+            8 => skip_without("tensorrt-8", reason),
+            _ => skip(reason),
+        }
         return None;
     };
     let folder = format!("trt{major}");
@@ -124,7 +131,7 @@ fn compiled(folder_name: &str, name: &str, source: &str, extra: &[OsString]) -> 
     let built = match command.output() {
         Ok(built) => built,
         Err(error) => {
-            println!("skipped: {source} is not built, `{compiler}` does not start: {error}");
+            skip(format_args!("{source} is not built, `{compiler}` does not start: {error}"));
             return None;
         }
     };

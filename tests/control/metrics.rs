@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::page;
+use crate::common::skip_without;
 use crate::common::steering;
 use crate::common::steering::Fake;
 use squint::config::Control;
@@ -146,7 +147,7 @@ fn installed(command: &mut Command) -> Option<Child> {
     match command.spawn() {
         Ok(child) => Some(child),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("skipped: {:?} is not installed; `apt-get install prometheus`", command.get_program());
+            skip_without("prometheus", format_args!("{:?} is not installed; `apt-get install prometheus`", command.get_program()));
             None
         }
         Err(error) => panic!("{error}"),

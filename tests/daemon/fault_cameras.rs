@@ -44,7 +44,7 @@ fn a_camera_that_fails_ends_or_yields_nothing_is_opened_again_and_the_others_go_
     }
     scene.more("fails", 5);
     scene.assert_fed();
-    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    let told = scene.ends().ends(0);
     for says in [
         "Failed after iterations as requested",
         "the stream ended, which a live source must not do",
@@ -114,7 +114,7 @@ fn a_camera_that_falls_silent_is_lost_without_a_word_from_it_and_found_at_the_fi
         scene.more("gate", 10);
     }
     assert_eq!(scene.losses("door"), 0);
-    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    let told = scene.ends().ends(0);
     assert!(told.err.contains("no frame for 500 ms (stall-after-ms); next try in 250 ms"), "{}", told.err);
     assert!(told.err.contains("next try in 1000 ms") && !told.err.contains("next try in 2000 ms"), "{}", told.err);
 }
@@ -149,7 +149,7 @@ fn a_network_camera_that_was_away_is_found_at_the_first_try_after_its_return() {
         eprintln!("a {hole} hole in the network, {tries} tries: a frame {took:?} after its end");
         scene.more("gate", 10);
     }
-    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    let told = scene.ends().ends(0);
     // More than five lines a minute are not written.
     for says in ["the stream ended", "is the camera on", "next try in 1000 ms"] {
         assert!(told.err.contains(says), "{says}: {}", told.err);
@@ -173,7 +173,7 @@ fn a_camera_that_refuses_the_login_is_not_tried_again_before_minutes_or_a_reload
         scene.until("gate", "refused", |camera| camera["state"] == "refused" && camera["next_try_s"].as_f64().unwrap() > 60.0);
         assert_eq!(camera.logins() as u64, tries);
     }
-    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    let told = scene.ends().ends(0);
     let said: Vec<_> = told.err.lines().filter(|line| line.contains("refuses user name and password: mend")).collect();
     assert_eq!(said.len(), 3, "once, and once after each reload: {}", told.err);
     assert!(said[0].contains("next try comes in 2 min") && said[0].contains("squint reload"), "{}", said[0]);
@@ -198,7 +198,7 @@ fn a_login_that_was_mended_is_taken_up_by_a_reload_from_the_file_of_the_password
     for name in ["file", "text"] {
         scene.more(name, 5);
     }
-    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    let told = scene.ends().ends(0);
     assert!(!told.err.contains("p@ss") && !told.err.contains("p%40ss"), "{}", told.err);
 }
 
@@ -219,7 +219,7 @@ fn a_camera_that_takes_its_time_for_the_first_picture_is_not_lost_meanwhile() {
     sender.turn(false);
     scene.lost("gate", 1);
     sender.turn(true);
-    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    let told = scene.ends().ends(0);
     assert!(told.err.contains("no frame for 400 ms (stall-after-ms)"), "{}", told.err);
 }
 
@@ -275,7 +275,7 @@ fn a_network_camera_that_never_ends_its_answer_waits_alone_and_keeps_neither_the
     tarpit.over.store(true, Ordering::SeqCst);
     scene.until("evil", "is opened again", |_| tarpit.calls() > 2);
     assert_eq!(scene.losses("door"), 0);
-    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    let told = scene.ends().ends(0);
     assert!(told.err.contains("no picture within 300 ms of opening it"), "{}", told.err);
     assert_eq!(told.err.matches("its connection cannot be closed within 3s").count(), 2, "{}", told.err);
     assert!(!told.err.contains("nvargus") && !told.err.contains("the watchdog"), "{}", told.err);

@@ -77,7 +77,7 @@ fn cameras_whose_driver_hangs_are_opened_again_until_too_many_hang_and_those_tha
     for (camera, ..) in &HANGING[..3] {
         scene.more(camera, 3);
     }
-    let told = scene.ends(Duration::from_secs(5)).ends(0);
+    let told = scene.ends().ends(0);
     assert!(told.err.contains("TIMEOUT (Argus Error Status); only one program can have the camera"), "{}", told.err);
     assert!(told.err.contains("the driver does not let go within 3s; its pipeline is left to itself"), "{}", told.err);
     assert!(!told.err.contains("fed no more"), "{}", told.err);
@@ -98,7 +98,7 @@ fn the_watchdog_bites_once_too_many_drivers_hang_and_no_camera_delivers() {
     standin.release();
     scene.until_logged("all threads go on; the watchdog is fed again");
     scene.systemd.until(&mut scene.daemon, "WATCHDOG=1", from);
-    scene.ends(Duration::from_secs(5)).ends(0);
+    scene.ends().ends(0);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_driver_that_hangs_while_it_is_made_or_opens_is_given_up_after_ten_seconds_a
     let mut stopped = standin.scene(&[("0", "csi:0", CSI), ("1", "csi:1", CSI), ("door", HEALTHY, "")], "0:open 1:close");
     stopped.more("1", 2);
     stopped.more("door", 5);
-    let told = stopped.ends(Duration::from_secs(12));
+    let told = stopped.ends();
     assert_ne!(told.code, Some(0), "it tells that something was left behind");
     assert!(told.err.contains("squint-0` did not finish within 5 s and was left behind"), "{}", told.err);
     assert!(told.err.contains("csi:1: the driver does not let go within 3s"), "{}", told.err);
@@ -132,5 +132,5 @@ fn a_driver_that_hangs_while_it_is_made_or_opens_is_given_up_after_ten_seconds_a
         scene.more(camera, 3);
     }
     scene.assert_fed();
-    scene.ends(Duration::from_secs(5)).ends(0);
+    scene.ends().ends(0);
 }

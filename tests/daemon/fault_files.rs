@@ -11,8 +11,9 @@ use std::process::{Command, Stdio};
 
 use crate::common::onnx_model::Model;
 use crate::common::profiles;
-use crate::common::program::{Daemon, SOON, Told, ask, fixed_policy, photo, root, squint, tell, write};
+use crate::common::program::{Daemon, Told, ask, fixed_policy, photo, root, squint, tell, write};
 use crate::common::shelf::Shelf;
+use crate::common::skip;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
@@ -95,7 +96,7 @@ fn ready(socket: &Path) -> bool {
 
 /// Runs to the end; fails if it does not come to one.
 fn ends<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Told {
-    Daemon::start(squint(args)).ends_within(SOON)
+    Daemon::start(squint(args)).ends()
 }
 
 /// In a shell, where the program is `"$0"` and `args` are `"$@"`.
@@ -202,7 +203,7 @@ fn a_daemon_refuses_to_reload_what_blocks_and_reloads_again_afterwards() {
     fs::write(&config, text).unwrap();
     asked(&["reload"]).ends(0);
     daemon.signal("TERM");
-    daemon.ends_within(SOON).ends(0);
+    daemon.ends().ends(0);
 }
 
 // Disks without space.
@@ -304,7 +305,7 @@ fn what_is_learned_is_written_through_no_link() {
     for (name, state) in [("a", "state.json"), ("b", "other.json")] {
         let daemon = home.daemon(name, &format!("[budget]\nstate-file = {:?}", home.at(state)));
         daemon.signal("TERM");
-        let told = daemon.ends_within(SOON).ends(0);
+        let told = daemon.ends().ends(0);
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
         assert_eq!(told.err.contains("is a symbolic link"), state == "state.json", "{}", told.err);
     }
@@ -323,10 +324,10 @@ fn two_daemons_do_not_share_what_they_learn() {
     let who = format!("in use by process {}", first.id());
     assert!(told.err.contains(&who) && told.err.contains("budget.state-file"), "{}", told.err);
     first.signal("TERM");
-    first.ends_within(SOON).ends(0);
+    first.ends().ends(0);
     let again = home.daemon("b", &state);
     again.signal("TERM");
-    again.ends_within(SOON).ends(0);
+    again.ends().ends(0);
 }
 
 // The world outside.
@@ -343,13 +344,13 @@ fn no_command_opens_a_socket_to_the_outside_looks_up_a_name_or_writes_into_the_h
         run.is_ok_and(|status| status.success())
     };
     if !works("unshare", &["-n", "true"]) {
-        return eprintln!("skipped: a network of its own (`unshare -n`) needs root");
+        return skip("a network of its own (`unshare -n`) needs root");
     }
     // With a filter in the kernel it takes a fraction of the time; older ones have none.
     let quick: &[&str] =
         if works("strace", &["-f", "--seccomp-bpf", "-o", "/dev/null", "true"]) { &["--seccomp-bpf"] } else { &[] };
     if !works("strace", &["-f", "-o", "/dev/null", "true"]) {
-        return eprintln!("skipped: strace is not there (scripts/deps test), or may not trace");
+        return skip("strace is not there (scripts/deps test), or may not trace");
     }
     let home = Home::new();
     for folder in ["home", "cache"] {

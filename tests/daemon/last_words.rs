@@ -5,9 +5,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use crate::common::program::*;
+use crate::common::{eventually, skip};
 use serde_json::Value;
 
 /// A temporary folder with a policy in it.
@@ -194,7 +194,7 @@ fn frames_that_nobody_waits_for_have_no_deadline_and_a_run_without_answers_says_
 /// Starts `command` on a terminal of its own, which is gone when the child is killed; the command's id is written to `pid`.
 fn on_a_terminal(command: &Command, wrap: &str, pid: &Path) -> Option<Child> {
     if Command::new("script").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-        eprintln!("skipped: there is no `script` to make a terminal with");
+        skip("there is no `script` to make a terminal with");
         return None;
     }
     let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));
@@ -205,14 +205,6 @@ fn on_a_terminal(command: &Command, wrap: &str, pid: &Path) -> Option<Child> {
     let mut script = within("exec script -q -c \"$LINE\" /dev/null", command);
     script.env("LINE", line).env("SHELL", "/bin/sh").env("TERM", "xterm");
     Some(script.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < SOON, "{what}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
 }
 
 /// True while the process runs; one that has ended and was not waited for does not.
@@ -233,11 +225,11 @@ fn a_run_ends_in_good_order_with_the_terminal_that_it_was_started_from() {
         let mut run = squint(["run", "--policy", &policy]);
         run.args(more).arg("--summary").arg(&path).arg("--output-file").arg(folder.path().join(name));
         let Some(mut terminal) = on_a_terminal(&run, "", &pid) else { return };
-        until("a first record", || fs::metadata(folder.path().join(name)).is_ok_and(|found| found.len() > 0));
+        eventually("a first record", || fs::metadata(folder.path().join(name)).is_ok_and(|found| found.len() > 0));
         terminal.kill().unwrap();
         terminal.wait().unwrap();
         let pid = fs::read_to_string(pid).unwrap();
-        until(&format!("{name} outlives its terminal"), || !runs(pid.trim()));
+        eventually(&format!("{name} outlives its terminal"), || !runs(pid.trim()));
         assert!(summary(&path)["frames"].as_u64().unwrap() > 0, "{name}: it ended in good order");
     }
 }
@@ -250,15 +242,15 @@ fn what_was_started_with_nohup_outlives_the_terminal() {
     run.arg(&out);
     let Some(mut terminal) = on_a_terminal(&run, "nohup", &pid) else { return };
     let length = || fs::metadata(&out).map_or(0, |found| found.len());
-    until("a first record", || length() > 0);
+    eventually("a first record", || length() > 0);
     terminal.kill().unwrap();
     terminal.wait().unwrap();
     // The watch for a lost terminal looks once a second; so many records take longer.
     let (pid, before) = (fs::read_to_string(pid).unwrap(), length());
-    until("it goes on", || length() > before + 100_000 || !runs(pid.trim()));
+    eventually("it goes on", || length() > before + 100_000 || !runs(pid.trim()));
     assert!(runs(pid.trim()));
     assert!(Command::new("kill").arg(pid.trim()).status().unwrap().success());
-    until("it ends when it is told to", || !runs(pid.trim()));
+    eventually("it ends when it is told to", || !runs(pid.trim()));
 }
 
 #[test]
@@ -267,7 +259,7 @@ fn a_hangup_without_anything_to_reload_ends_the_run_and_with_a_configuration_rel
     let mut run = Daemon::start(squint(["run", "--source", "test", "--json", "--policy", &policy]));
     run.until_records(1);
     run.signal("HUP");
-    let told = run.ends_within(SOON).ends(0);
+    let told = run.ends().ends(0);
     assert!(told.err.contains("no configuration to reload") && told.err.contains("stopped in good order"), "{}", told.err);
     let config = write(folder.path().join("squint.toml"), "[[camera]]\nname = \"door\"\nsource = \"test\"\n");
     let mut run = Daemon::start(squint(["run", "--json", "--policy", &policy, "--config", config.to_str().unwrap()]));
@@ -275,7 +267,7 @@ fn a_hangup_without_anything_to_reload_ends_the_run_and_with_a_configuration_rel
     run.signal("HUP");
     run.until_logged("in force: policy tested");
     run.signal("TERM");
-    run.ends_within(SOON).ends(0);
+    run.ends().ends(0);
 }
 
 #[test]

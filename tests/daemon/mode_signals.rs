@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::common::onnx_model::Model;
-use crate::common::program::{Daemon, SOON, write};
+use crate::common::program::{Daemon, write};
 use crate::common::shelf::Shelf;
 use crate::common::systemd::{Systemd, ask, status};
 
@@ -65,5 +65,5 @@ fn two_signals_go_from_mode_to_mode_and_a_reload_goes_back_to_the_configuration(
     assert!(paused.args(["set", "mode", "paused", "--socket"]).arg(&socket).output().unwrap().status.success());
     signalled(&mut service, &socket, "USR2", "saver");
     service.signal("TERM");
-    service.ends_within(SOON).ends(0);
+    service.ends().ends(0);
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::common::program::*;
+use crate::common::skip;
 use serde_json::Value;
 use squint::telemetry::recorded::RecordedWriter;
 use squint::telemetry::{Inventory, Rail, Sample, Zone};
@@ -120,7 +121,7 @@ fn a_run_that_begins_with_what_was_kept_and_is_reloaded_midway_is_decided_again_
     let before = daemon.out().lines().count();
     daemon.until_records(before + 10);
     daemon.signal("TERM");
-    daemon.ends_within(SOON).ends(0);
+    daemon.ends().ends(0);
 
     let lines = std::fs::read_to_string(&trace).unwrap();
     let crews: Vec<&str> = lines.lines().filter(|line| line.starts_with("{\"crew\"")).collect();
@@ -187,7 +188,7 @@ fn a_bad_trace_is_refused_with_file_line_key_value_and_range() {
 #[test]
 fn a_trace_that_cannot_be_written_ends_the_recording_and_not_the_run() {
     if !Path::new("/dev/full").exists() {
-        return eprintln!("skipped: there is no /dev/full");
+        return skip("there is no /dev/full");
     }
     let folder = tempfile::tempdir().unwrap();
     let policy = fixed_policy(folder.path(), ENGINES[0]);

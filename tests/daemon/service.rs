@@ -11,6 +11,7 @@ use crate::common::onnx_model::Model;
 use crate::common::program as squint_cli;
 use crate::common::program::{SOON, records, write};
 use crate::common::shelf::Shelf;
+use crate::common::skip_without;
 use crate::common::systemd::{Systemd, ask, status};
 use serde_json::Value;
 
@@ -86,7 +87,7 @@ fn it_says_when_it_is_ready_how_it_is_and_that_it_stops() {
     pass(Duration::from_secs(5));
     assert!(systemd.fed(since) >= 2, "{:?}", systemd.heard);
     service.signal("TERM");
-    let told = service.ends_within(SOON).ends(0);
+    let told = service.ends().ends(0);
     systemd.listen();
     assert!(systemd.said("STOPPING=1") && told.err.contains("stopped in good order"), "{}", told.err);
     assert!(!systemd.control().exists(), "the socket goes with it");
@@ -107,7 +108,7 @@ fn an_engine_beyond_its_deadline_is_stuck_and_when_it_returns_it_is_asked_again(
         quick.is_some_and(|at| at > 5 && engines[at..].iter().any(|id| id == "lingers"))
     });
     service.signal("TERM");
-    let told = service.ends_within(SOON).ends(0);
+    let told = service.ends().ends(0);
     assert!(told.err.contains("answers again after 1 failures"), "{}", told.err);
     systemd.listen();
     assert!(!systemd.said("no progress"), "{:?}", systemd.heard);
@@ -135,7 +136,7 @@ fn an_engine_that_does_not_return_lets_the_watchdog_bite_and_the_log_says_who_hu
     service.until_records(answered + 10);
     // Told to stop, it does not wait for it.
     service.signal("TERM");
-    let told = service.ends_within(Duration::from_secs(5));
+    let told = service.ends();
     assert!(told.err.contains("left behind") || told.err.contains("did not finish"), "{}", told.err);
 }
 
@@ -201,7 +202,7 @@ fn a_reload_takes_up_what_can_change_and_refuses_by_name_what_cannot() {
     let before = service.out().lines().count();
     service.until_records(before + 20);
     service.signal("TERM");
-    let told = service.ends_within(SOON).ends(0);
+    let told = service.ends().ends(0);
     let mut frames: Vec<_> = records(&told.out).iter().map(|record| record["frame"].as_u64().unwrap()).collect();
     let count = frames.len();
     frames.sort_unstable();
@@ -233,7 +234,7 @@ fn a_reload_whose_engine_does_not_come_to_the_end_of_its_loading_is_given_up_and
     let answered = service.out().lines().count();
     service.until_records(answered + 10);
     service.signal("TERM");
-    service.ends_within(SOON);
+    service.ends();
 }
 
 #[test]
@@ -258,7 +259,7 @@ fn a_camera_whose_frames_no_engine_has_looked_at_for_seconds_is_named_until_one_
     service.until_logged("door: engines look at its frames again");
     assert_eq!(status(&systemd.control())["cameras"][0]["unanswered_s"].as_f64(), Some(0.0));
     service.signal("TERM");
-    service.ends_within(SOON).ends(0);
+    service.ends().ends(0);
 }
 
 #[test]
@@ -285,7 +286,7 @@ fn it_leaves_no_core_whatever_takes_them_unless_the_limit_says_otherwise() {
         while !service.err().contains("delivering") {
             if service.err().contains("ermission") || service.err().contains("not permitted") || service.err().contains("not found")
             {
-                return eprintln!("SKIPPED cores: another user cannot run the program of the test here: {}", service.err());
+                return skip_without("other-users", format_args!("nobody else can run the program of the test: {}", service.err()));
             }
             assert!(begun.elapsed() < SOON, "{}", service.err());
             pass(Duration::from_millis(10));
@@ -297,7 +298,7 @@ fn it_leaves_no_core_whatever_takes_them_unless_the_limit_says_otherwise() {
         // What it reads of itself it can still read.
         assert!(!service.err().contains("cannot be counted"), "{}", service.err());
         service.signal("TERM");
-        service.ends_within(SOON).ends(0);
+        service.ends().ends(0);
     }
 }
 
@@ -310,7 +311,7 @@ fn told_to_stop_at_any_moment_of_its_start_it_ends_at_once() {
         let service = systemd.service(&text, Duration::from_secs(20));
         pass(Duration::from_millis(after));
         service.signal("TERM");
-        let told = service.ends_within(Duration::from_secs(5));
+        let told = service.ends();
         // Before it heeds signals the system ends it.
         assert!(
             told.code == Some(0) || told.signal == Some(15),
@@ -330,11 +331,11 @@ fn two_instances_on_one_socket_are_one_too_many() {
     let mut service = systemd.service(&text, Duration::from_secs(20));
     systemd.until(&mut service, "READY=1", 0);
     let second = systemd.service(&text, Duration::from_secs(20));
-    let told = second.ends_within(SOON);
+    let told = second.ends();
     assert!(told.code.is_some_and(|code| code != 0) && told.err.contains("another program listens there already"), "{}", told.err);
     assert_eq!(status(&systemd.control())["ready"], Value::Bool(true), "the first one goes on");
     service.signal("TERM");
-    service.ends_within(SOON).ends(0);
+    service.ends().ends(0);
 }
 
 /// Scripts (scripts/test-systemd, scripts/soak) need such engines, too, and have no way to write a model.

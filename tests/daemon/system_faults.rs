@@ -12,6 +12,7 @@ use crate::common::onnx_model::Model;
 use crate::common::program as squint;
 use crate::common::program::{Daemon, SOON, records, squint as program, write};
 use crate::common::shelf::Shelf;
+use crate::common::skip;
 use serde_json::Value;
 
 const DAY: i64 = 24 * 3600;
@@ -147,7 +148,7 @@ fn seconds_since_1970() -> i64 {
 /// watchdog's food and the limit of the log (five lines a minute, of real time) go on.
 #[test]
 fn a_clock_that_jumps_by_a_year_either_way_changes_dates_and_nothing_else() {
-    let Some(library) = faketime() else { return eprintln!("SKIPPED clock: no libfaketime; apt-get install faketime") };
+    let Some(library) = faketime() else { return skip("no libfaketime; apt-get install faketime") };
     let mut around = Around::new();
     around.configure("quick", &[("door", STEADY), ("breaks", BREAKS)]);
     let clock = write(around.path("clock"), "+0");
@@ -179,7 +180,7 @@ fn a_clock_that_jumps_by_a_year_either_way_changes_dates_and_nothing_else() {
     }
     let losses = around.losses(1);
     service.signal("TERM");
-    let told = service.ends_within(SOON).ends(0);
+    let told = service.ends().ends(0);
     let (mut late, mut oldest) = (0, 0);
     for record in told.records() {
         late += u64::from(record["late"] == Value::Bool(true));
@@ -203,7 +204,7 @@ fn day_of(seconds: i64) -> String {
 #[test]
 fn without_descriptors_what_runs_goes_on_and_with_them_the_rest_comes_back() {
     if Command::new("prlimit").arg("--version").output().is_err() {
-        return eprintln!("SKIPPED descriptors: no prlimit; apt-get install util-linux");
+        return skip("no prlimit; apt-get install util-linux");
     }
     let mut around = Around::new();
     around.configure("quick", &[("door", STEADY), ("breaks", BREAKS)]);
@@ -247,7 +248,7 @@ fn without_descriptors_what_runs_goes_on_and_with_them_the_rest_comes_back() {
     let answer = around.ask("POST /reload").unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     service.signal("TERM");
-    let told = service.ends_within(SOON).ends(0);
+    let told = service.ends().ends(0);
     for what in ["next try in", "nobody can be let in"] {
         let lines = told.err.lines().filter(|line| line.contains(what)).count();
         assert!(lines <= 12, "{lines} lines of `{what}`\n{}", told.err);
@@ -274,7 +275,7 @@ fn a_sensor_that_hangs_from_the_start_is_named_and_holds_up_neither_frames_nor_t
         outer
     };
     if !inside(Command::new("true")).output().is_ok_and(|ended| ended.status.success()) {
-        return eprintln!("SKIPPED sensors: only root can give a program a /sys of its own, with unshare");
+        return skip("only root can give a program a /sys of its own, with unshare");
     }
     let mut service = Daemon::start(inside(around.command()));
     around.ready(&mut service);
@@ -285,7 +286,7 @@ fn a_sensor_that_hangs_from_the_start_is_named_and_holds_up_neither_frames_nor_t
     assert_eq!(state["healthy"], Value::Bool(true), "{state:#}");
     assert!(state["degraded"].to_string().contains("thermal_zone0/temp"), "{state:#}");
     service.signal("TERM");
-    service.ends_within(SOON).ends(0);
+    service.ends().ends(0);
     let told = squint::tell(inside(program(["doctor"])));
     assert!(told.out.contains("thermal_zone0/temp") || told.out.contains("CPU-therm"), "{}\n{}", told.out, told.err);
 }
@@ -304,7 +305,7 @@ fn told_to_reload_while_it_starts_it_does_so_once_it_can_and_is_ready_no_earlier
     let ready = around.heard.iter().find(|said| said.contains("READY=1")).unwrap();
     assert!(ready.contains("camera silent is lost and tried again"), "the first READY=1 was too early: {:?}", around.heard);
     service.signal("TERM");
-    service.ends_within(SOON).ends(0);
+    service.ends().ends(0);
 }
 
 /// Expected: it stops as if nothing had been said, and systemd hears nothing that sounds as if it went on.
@@ -321,7 +322,7 @@ fn told_to_reload_while_it_stops_it_stops() {
         let mut service = Daemon::start(around.command());
         around.ready(&mut service);
         shell(script, &service);
-        let told = service.ends_within(SOON).ends(0);
+        let told = service.ends().ends(0);
         assert!(told.err.contains("stopped in good order"), "{}", told.err);
         let stopping = around.listen().iter().position(|said| said.contains("STOPPING=1")).expect("it says so");
         let after = &around.heard[stopping..];
@@ -349,7 +350,7 @@ fn a_thousand_signals_to_reload_cost_no_frame_and_the_last_one_counts() {
     let count = reloads["count"].as_u64().unwrap();
     assert!((2..=1000).contains(&count) && reloads["failed"] == 0, "{reloads}");
     service.signal("TERM");
-    let told = service.ends_within(SOON).ends(0);
+    let told = service.ends().ends(0);
     assert!(!told.err.contains("WARN") && !told.err.contains("ERROR"), "{}", told.err);
     let mut frames: Vec<_> = records(&told.out).iter().map(|record| record["frame"].as_u64().unwrap()).collect();
     let told_of = frames.len();

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::common::onnx_model::Model;
 use crate::common::quantised_model;
 use crate::common::shelf::{Shelf, runtime};
+use crate::common::skip_without;
 use squint::engine::catalog::Catalog;
 use squint::engine::tensorrt::model::{self, Refused};
 use squint::engine::tensorrt::plan::name::Sha256;
@@ -130,7 +131,7 @@ fn test_photos() -> Vec<(PathBuf, Option<u32>)> {
 fn labelled_photos(step: usize) -> Option<Vec<(PathBuf, Option<u32>)>> {
     let folder = root().join("../shared/data/photos");
     let Ok(text) = std::fs::read_to_string(folder.join("labels.csv")) else {
-        eprintln!("SKIPPED: the labelled photos are not beside this repository ({})", folder.display());
+        skip_without("photos", format_args!("no {}/labels.csv", folder.display()));
         return None;
     };
     let rows = text.lines().skip(1).step_by(step).map(|row| {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::common::SOON;
 use log::{Level, Log, Record};
 use squint::events::{self, Event};
 use squint::service::journal::{Journal, priority};
@@ -17,9 +18,6 @@ use squint::service::logger::{FLUSH_LIMIT, Logger, Outlet, ROOM};
 use squint::service::terminal::Terminal;
 use squint::source::Secret;
 use tempfile::TempDir;
-
-/// Longer than anything here takes on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
 
 /// A window for a test that waits for its end; longer than ten lines take.
 const SHORT: Duration = Duration::from_millis(400);

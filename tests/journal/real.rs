@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::program::*;
+use crate::common::skip;
 use log::{Level, Log};
 use serde_json::Value;
 use squint::events;
@@ -33,9 +34,9 @@ struct Journald {
 impl Journald {
     /// `None`, with a line why, if it cannot be had here.
     fn start() -> Option<Self> {
-        let missing = |what: &str| eprintln!("skipped: {what}");
+        let missing = |what: &str| skip(format_args!("there is no {what}"));
         if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
-            missing("a journald of our own needs root");
+            skip("a journald of our own needs root");
             return None;
         }
         for tool in ["unshare", "nsenter", "journalctl", "systemd-cat"] {
@@ -55,7 +56,7 @@ impl Journald {
         let deadline = Instant::now() + SOON;
         while !journald.socket().exists() || !journald.run.join("systemd/journald.conf.d/test.conf").exists() {
             if journald.process.try_wait().unwrap().is_some() {
-                missing("a mount namespace with a journald in it");
+                skip("there can be no mount namespace with a journald in it");
                 return None;
             }
             assert!(Instant::now() < deadline, "journald listens");

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use crate::common::nvidia;
 use crate::common::onnx_model::Model;
-use crate::common::program::{Daemon, SOON, photo, records, squint, tell, write};
+use crate::common::program::{Daemon, photo, records, squint, tell, write};
 use crate::common::shelf::Shelf;
+use crate::common::skip_without;
 use serde_json::Value;
 
 /// A machine, and engines on a shelf: `gpu` and `cpu`, which see the same.
@@ -82,7 +83,7 @@ fn without_a_driver_the_doctor_has_one_line_and_everything_else_is_as_before() {
         .output()
         .is_ok_and(|known| String::from_utf8_lossy(&known.stdout).contains("libcuda.so.1"))
     {
-        eprintln!("skipped: this machine has a driver");
+        skip_without("no-driver", "this machine has a driver");
         return;
     }
     assert_eq!(lines.len(), 1, "{}", told.out);
@@ -111,7 +112,7 @@ fn an_engine_without_a_gpu_is_refused_alone_and_left_out_of_a_crew() {
         Daemon::start(machine.squint(&["run", "--json", "--source", "test", "--deadline-ms", "3000", "--policy", &policy], crash));
     daemon.until_records(5);
     daemon.signal("TERM");
-    let told = daemon.ends_within(SOON).ends(0);
+    let told = daemon.ends().ends(0);
     assert!(records(&told.out).iter().filter_map(answering).all(|id| id == "cpu"), "{}", told.out);
     assert!(told.err.contains("engine `gpu` needs TensorRT"), "{}", told.err);
 }
@@ -130,7 +131,7 @@ fn when_a_run_never_returns_the_cpu_goes_on_and_the_end_is_not_held_up() {
     daemon.until("the other engine answers", |daemon| engines(daemon).iter().filter(|id| *id == "cpu").count() >= 10);
     assert!(engines(&daemon).iter().any(|id| id == "gpu"), "it did answer before");
     daemon.signal("TERM");
-    let told = daemon.ends_within(SOON);
+    let told = daemon.ends();
     assert!(told.err.contains("left behind") || told.err.contains("did not finish"), "{}", told.err);
 }
 
@@ -147,7 +148,7 @@ fn when_the_gpu_is_lost_for_good_the_cpu_answers_and_the_log_says_why() {
     let answered = daemon.out().lines().count();
     daemon.until_records(answered + 10);
     daemon.signal("TERM");
-    let told = daemon.ends_within(SOON).ends(0);
+    let told = daemon.ends().ends(0);
     let engines: Vec<_> = records(&told.out).iter().filter_map(answering).collect();
     assert!(engines.iter().any(|id| id == "gpu"), "{engines:?}");
     assert!(engines[engines.len() - 5..].iter().all(|id| id == "cpu"), "{engines:?}");

@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::common::nvidia;
 use crate::common::onnx_model::Model;
 use crate::common::shelf::Shelf;
+use crate::common::{skip, skip_without};
 use squint::engine::Backend;
 use squint::engine::catalog::Catalog;
 use squint::engine::tensorrt::build::{self, NoPlan, Wanted};
@@ -24,7 +25,7 @@ fn options(library: &str, shim: &str) -> Option<Options> {
     let (library, shim) = (root.join(library), root.join("target/shims").join(shim));
     for file in [&library, &shim] {
         if !file.is_file() {
-            eprintln!("skipped: {} is not there", file.display());
+            skip_without("nvidia-libraries", format_args!("{} is not there", file.display()));
             return None;
         }
     }
@@ -78,7 +79,7 @@ fn wanted(onnx: &[u8], side: usize) -> Wanted<'_> {
 
 fn weights(file: &str) -> Option<Vec<u8>> {
     let onnx = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("engines/weights").join(file));
-    onnx.inspect_err(|error| eprintln!("skipped: {file}: {error}")).ok()
+    onnx.inspect_err(|error| skip(format_args!("{file}: {error}"))).ok()
 }
 
 #[test]

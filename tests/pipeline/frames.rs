@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::common::SOON;
 use crate::common::fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
 use squint::engine::{EngineError, EngineIdx, Label, Labels, Look};
 use squint::frame::Framing;
@@ -278,7 +279,7 @@ fn told_to_stop_it_drains_and_accounts_for_every_frame() {
             vec![camera("a", lossless, frames(100_000, MS(1))), camera("b", lossless, vec![Shot::Frame(1, MS(0)), Shot::Stall])];
         let tally = run(crew(cascade(&[0.6]), looks), cameras, notes, &stop);
         assert_every_frame_is_accounted_for(&tally);
-        assert!(begun.elapsed() < MS(5000), "stopping takes {:?}", begun.elapsed());
+        assert!(begun.elapsed() < SOON, "stopping takes {:?}", begun.elapsed());
         assert!(tally.listener.reports.len() >= 7);
     }
 }
@@ -325,7 +326,7 @@ fn a_listener_that_panics_ends_the_run_with_an_error() {
 fn hangs(at: u64) -> Box<dyn Look> {
     FakeLook::boxed(MS(1), &Arc::default(), move |number| {
         if number == at {
-            std::thread::sleep(Duration::from_secs(60));
+            std::thread::sleep(SOON * 60);
         }
         Act::Answer(1, 0.9)
     })
@@ -341,7 +342,7 @@ fn an_engine_that_hangs_does_not_hold_up_the_end_and_its_frame_is_counted() {
     let reports = &tally.listener.reports;
     let failed: Vec<_> = reports.iter().filter(|report| report.outcome == Outcome::Failed).map(|report| report.sequence).collect();
     assert_eq!(failed, [5], "the one that the engine has kept");
-    assert!(reports.len() >= 5 && begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(reports.len() >= 5 && begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -362,7 +363,7 @@ fn told_to_stop_a_reader_that_dawdles_is_not_waited_for_and_what_it_misses_is_co
     let begun = Instant::now();
     let tally = run(crew(cascade(&[]), looks), vec![camera("a", false, frames(100_000, MS(1)))], notes, &stop);
     assert_every_frame_is_accounted_for(&tally);
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
 #[test]

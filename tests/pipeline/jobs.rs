@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::common::eventually;
 use crate::common::fakes::{Act, CLASSES, FakeLook};
 use squint::engine::{EngineIdx, Label, Labels};
 use squint::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
@@ -15,14 +16,6 @@ use squint::report::{DropReason, Report};
 use squint::source::{FrameSource, SourceError, Stopper};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
-
-fn eventually(mut done: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while !done() {
-        assert!(Instant::now() < until, "not within 30 s");
-        std::thread::sleep(MS(1));
-    }
-}
 
 /// Holds the first report until it is told to let go.
 struct Mute(Arc<AtomicBool>);
@@ -129,7 +122,7 @@ fn under_way(begin: u8) -> u64 {
     while busy() == 0 {
         frames += 1;
         asked.store(frames, Ordering::SeqCst);
-        eventually(|| looks.load(Ordering::SeqCst) == frames || busy() > 0);
+        eventually("a look or its end", || looks.load(Ordering::SeqCst) == frames || busy() > 0);
         assert!(frames < 100, "the jobs are bounded");
     }
     free.store(true, Ordering::SeqCst);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::common::eventually;
 use crate::common::fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
 use squint::engine::{EngineIdx, Label, Labels, Look};
 use squint::frame::{Frame, Framing};
@@ -153,14 +154,6 @@ fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
     let found = found.expect("it was found");
     assert!(found.since > found.limit.expect("it has one"));
     found
-}
-
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while !done() {
-        assert!(Instant::now() < until, "not within 30 s: {what}");
-        std::thread::sleep(MS(2));
-    }
 }
 
 #[test]

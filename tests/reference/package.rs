@@ -1,5 +1,6 @@
 //! What is handed on: the program asks nothing that the oldest board lacks, and the Debian package holds what `make install`
 //! installs. Installing it on a bare system is `make test-deb`, the build for aarch64 `make cross`.
+use crate::common::skip;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -40,7 +41,7 @@ fn deb(arguments: &[&str], package: &Path) -> String {
 /// The architecture of this machine if packages can be made here.
 fn debian() -> Option<String> {
     let Ok(output) = Command::new("dpkg").arg("--print-architecture").output() else {
-        eprintln!("skipped: there is no dpkg, so no package can be made here");
+        skip("there is no dpkg, so no package can be made here");
         return None;
     };
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -65,7 +66,7 @@ fn a_program_above_the_floor_is_refused_with_the_symbol_and_its_version() {
 fn a_program_that_is_linked_to_something_else_is_refused_with_the_library() {
     let library = here(".deps/onnxruntime/libonnxruntime.so");
     if !library.is_file() {
-        eprintln!("skipped: {} is not there; `make deps` fetches it", library.display());
+        skip(format_args!("{} is not there; `make deps` fetches it", library.display()));
         return;
     }
     let output = floor(&[library.to_str().unwrap()]);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::common::skip_without;
 use squint::engine::catalog::Catalog;
 use squint::engine::onnx::OnnxRuntime;
 use squint::engine::selftest::{Compared, LIMIT, LIMIT_FLOAT32, Stored};
@@ -134,7 +135,7 @@ fn photos() -> Option<PathBuf> {
     if photos.join("labels.csv").is_file() {
         return Some(photos);
     }
-    eprintln!("SKIPPED: the labelled photos are not beside this repository ({})", photos.display());
+    skip_without("photos", format_args!("no {}/labels.csv", photos.display()));
     None
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::common::skip;
 use clap::Parser;
 use squint::cli::{Cli, Command as Sub};
 use squint::config::keys::KEYS;
@@ -123,7 +124,7 @@ fn analyze(unit: &str, arguments: &[&str]) -> Option<Output> {
     match Command::new("systemd-analyze").args(arguments).arg(&file).output() {
         Ok(output) => Some(output),
         Err(error) => {
-            eprintln!("skipped: systemd-analyze cannot be run ({error}); `make deps` installs it with Debian's package systemd");
+            skip(format_args!("systemd-analyze cannot be run ({error}); `make deps` installs it with Debian's package systemd"));
             None
         }
     }

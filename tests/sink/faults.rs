@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::faults::*;
 use crate::common::program as squint_cli;
-use crate::common::program::{Daemon, SOON, confidence_policy, squint};
+use crate::common::program::{Daemon, confidence_policy, squint};
+use crate::common::{eventually, skip};
 use squint::config::{Output, Stdout};
 use squint::sink::{Opening, Publisher, SinkError, Socket};
 
@@ -31,14 +32,14 @@ struct SmallDisk {
 impl SmallDisk {
     fn new(home: &Path, bytes: u64) -> Option<Self> {
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
-            eprintln!("skipped: a disk of our own needs root");
+            skip("a disk of our own needs root");
             return None;
         }
         let mount = format!("mount -t tmpfs -o size={bytes} tmpfs \"$0\" && echo mounted && exec sleep 600");
         let mut command = Command::new("unshare");
         let started = command.args(["-m", "sh", "-c", &mount]).arg(home).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let Ok(mut process) = started else {
-            eprintln!("skipped: unshare");
+            skip("there is no unshare (util-linux)");
             return None;
         };
         let mut line = String::new();
@@ -46,7 +47,7 @@ impl SmallDisk {
         let path = PathBuf::from(format!("/proc/{}/root{}", process.id(), home.display()));
         let disk = Self { process, path };
         if line != "mounted\n" {
-            eprintln!("skipped: a mount namespace with a disk in it");
+            skip("there can be no mount namespace with a disk in it");
             return None;
         }
         Some(disk)
@@ -103,10 +104,10 @@ fn the_daemon_outlives_a_file_that_may_not_grow() {
     let pid = daemon.id().to_string();
     match Command::new("prlimit").args(["--fsize=unlimited", "--pid", &pid]).status() {
         Ok(status) if status.success() => daemon.until_logged("file: works again, "),
-        _ => eprintln!("the second half is skipped: prlimit"),
+        _ => skip("the second half: no prlimit (util-linux), or it may not"),
     }
     daemon.signal("TERM");
-    let told = daemon.ends_within(SOON).ends(0);
+    let told = daemon.ends().ends(0);
     assert_eq!(told.err.matches("File too large").count(), 1, "told once: {}", told.err);
     numbers(&fs::read_to_string(&path).unwrap());
 }
@@ -177,7 +178,7 @@ fn what_a_sink_loses_is_told_to_whoever_asks_while_it_lasts() {
     daemon.until("it is over", |_| state().is_some_and(|state| !state["degraded"].to_string().contains("loses records")));
     assert!(metric("squint_records_lost_total") > Some(3), "what was lost stays lost");
     daemon.signal("TERM");
-    let told = daemon.ends_within(SOON).ends(0);
+    let told = daemon.ends().ends(0);
     assert!(told.err.contains("records lost: "), "a camera goes on, so it is only told: {}", told.err);
 }
 
@@ -205,7 +206,7 @@ fn readers_of_the_socket_that_stall_or_vanish_concern_nobody_else() {
     drop(vanishing);
     for number in 10..count {
         publish(&mut publisher, number..number + 1);
-        wait_for("the reader that keeps up", || heard.load(Ordering::Relaxed) + 50 > number);
+        eventually("the reader that keeps up", || heard.load(Ordering::Relaxed) + 50 > number);
     }
     publisher.finish().unwrap();
     assert_eq!(numbers(&fs::read_to_string(&path).unwrap()).len() as u64, count);
@@ -262,5 +263,5 @@ fn a_second_daemon_on_the_same_socket_is_refused_and_the_first_goes_on() {
     first.until_records(before + 2);
     UnixStream::connect(&socket).unwrap();
     first.signal("TERM");
-    first.ends_within(SOON).ends(0);
+    first.ends().ends(0);
 }

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::common::eventually;
 use crate::common::faults::*;
 use crate::common::program::{SOON, confidence_policy, squint};
 use crate::common::reports;
@@ -100,16 +101,16 @@ fn the_daemon_goes_on_when_its_standard_output_is_full_from_the_start() {
     let mut child = command.stdin(Stdio::null()).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
     drop(command);
     let mut stream = None;
-    wait_for("the socket", || {
+    eventually("the socket", || {
         stream = UnixStream::connect(&socket).ok();
         stream.is_some()
     });
     let mut listener = BufReader::new(stream.unwrap()).lines();
-    wait_for("records in the file", || fs::read_to_string(&records).unwrap_or_default().lines().count() >= 10);
+    eventually("records in the file", || fs::read_to_string(&records).unwrap_or_default().lines().count() >= 10);
     assert!(listener.by_ref().take(3).all(|line| line.is_ok()), "the socket has readers and records");
     let asked = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(asked.success());
-    wait_for("its end, though nobody reads", || child.try_wait().unwrap().is_some());
+    eventually("its end, though nobody reads", || child.try_wait().unwrap().is_some());
     let mut err = String::new();
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
     assert!(err.contains("WARN  stdout: ") && err.contains("records were lost before the end"), "{err}");

@@ -2,7 +2,7 @@
 //! end, sizes that change. Nothing here needs a camera.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::common::sources::*;
 use squint::frame::{PixelFormat, Plane};
@@ -10,15 +10,16 @@ use squint::source::{OpenRequest, SourceError, elements, open};
 
 #[test]
 fn the_test_picture_comes_live_with_rising_numbers_and_fresh_stamps() {
+    let (begun, begun_at) = (Instant::now(), SystemTime::now());
     let mut source = opened("test");
-    let mut last = None;
+    let mut last = (None, begun);
     for _ in 0..10 {
         let frame = frame(source.as_mut());
         assert_eq!((frame.layout().format, frame.layout().width, frame.layout().height), (PixelFormat::Rgb, 640, 480));
-        assert!(Some(frame.sequence) > last && frame.captured.elapsed() < Duration::from_secs(1));
+        assert!(Some(frame.sequence) > last.0 && frame.captured > last.1 && frame.captured <= Instant::now());
         assert_eq!((frame.camera.0, frame.name.is_none()), (3, true));
-        assert!(frame.captured_at.elapsed().unwrap() < Duration::from_secs(1));
-        last = Some(frame.sequence);
+        assert!(frame.captured_at >= begun_at && frame.captured_at <= SystemTime::now());
+        last = (Some(frame.sequence), frame.captured);
     }
 }
 
@@ -35,21 +36,9 @@ fn size_and_rate_are_asked_of_the_test_picture() {
 #[test]
 fn a_slow_reader_gets_the_newest_frame_and_the_others_are_counted() {
     let mut source = opened("test");
-    let mut ages = Vec::new();
-    let mut gaps = 0;
-    let mut last = frame(source.as_mut()).sequence;
-    for _ in 0..10 {
-        thread::sleep(Duration::from_millis(200)); // the slow engine
-        let frame = frame(source.as_mut());
-        ages.push(frame.captured.elapsed());
-        gaps += frame.sequence - last - 1;
-        last = frame.sequence;
+    for _ in 0..5 {
+        newest_comes_first(source.as_mut());
     }
-    ages.sort();
-    // At 30 a second the newest frame is at most 33 ms old when taken; a queue would let this grow to seconds.
-    assert!(ages[5] < Duration::from_millis(120), "median age {:?}", ages[5]);
-    assert!(gaps >= 30, "{gaps} frames were passed over");
-    assert!(source.superseded() >= gaps, "{} superseded, {gaps} missing", source.superseded());
 }
 
 #[test]
@@ -257,7 +246,7 @@ fn closing_never_hangs_whatever_the_reader_left_behind() {
     drop(opened("pipeline:videotestsrc is-live=true ! valve drop=true"));
     drop(opened("pipeline:videotestsrc num-buffers=1 ! video/x-raw,framerate=1/10"));
     drop(opened("pipeline:videotestsrc ! identity sleep-time=100000"));
-    assert!(started.elapsed() < Duration::from_secs(8), "took {:?}", started.elapsed());
+    assert!(started.elapsed() < SOON, "took {:?}", started.elapsed());
 }
 
 #[test]

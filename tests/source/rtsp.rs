@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::common::fake_rtsp::{FakeCamera, silent};
+use crate::common::skip_without;
 use crate::common::sources::*;
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -26,10 +27,7 @@ fn a_camera_in_health_is_fresh_and_one_that_loses_its_power_has_ended() {
     let Some(camera) = Camera::start("0", &[]) else { return };
     let mut source = opened(&camera.url(""));
     watch(source.as_mut(), 10);
-    let mut ages: Vec<_> = (0..15).map(|_| frame(source.as_mut()).captured.elapsed()).collect();
-    ages.sort();
-    eprintln!("age of a frame, median {:?}, most {:?}", ages[7], ages[14]);
-    assert!(ages[7] < Duration::from_millis(500));
+    newest_comes_first(source.as_mut());
     camera.signal("KILL");
     let end = drain(source.as_mut()).1.unwrap_err();
     eprintln!("{end}");
@@ -54,7 +52,7 @@ fn a_hole_in_the_network_is_a_stall_and_closing_does_not_hang_in_it() {
     camera.signal("STOP");
     let started = Instant::now();
     drop(source);
-    assert!(started.elapsed() < Duration::from_secs(4), "closing took {:?}", started.elapsed());
+    assert!(started.elapsed() < SOON, "closing took {:?}", started.elapsed());
     camera.signal("CONT");
 }
 
@@ -182,7 +180,7 @@ fn a_camera_that_sends_to_a_group_is_heard() {
     let (group, socket) = ("239.192.7.1", std::net::UdpSocket::bind("0.0.0.0:0").unwrap());
     // Where this machine has no way for multicast, nothing can be shown.
     if socket.send_to(&[0], (group, 9)).is_err() {
-        return eprintln!("SKIPPED: no route for multicast here");
+        return skip_without("multicast", "no route for multicast here");
     }
     let port = socket.local_addr().unwrap().port() & !1;
     drop(socket);

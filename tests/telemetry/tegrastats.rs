@@ -5,25 +5,17 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::allocations::allocations;
-use crate::common::again;
+use crate::common::{SOON, again, eventually};
 use squint::telemetry::tegrastats::{Board, Feed, Patience, Tegrastats};
 use squint::telemetry::{Missing, Sample, Telemetry};
 use squint::units::{Celsius, Milliwatts};
 use tempfile::TempDir;
 
 /// Far beyond what any of this takes, and short enough for a test that hangs.
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+const LIMIT: Duration = SOON;
 
 /// A script in a folder of its own; each start adds its process number to the file `starts`.
 struct Script(TempDir);

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::common::skip_without;
 use squint::telemetry::Sample;
 use squint::telemetry::tegrastats::{Board, Skip, Token, scan};
 
@@ -14,7 +15,7 @@ fn samples() -> Option<Vec<String>> {
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()),
         Err(error) => {
-            eprintln!("skipped: lines of real boards are needed, {}: {error}", path.display());
+            skip_without("samples", format_args!("{}: {error}", path.display()));
             None
         }
     }

@@ -84,7 +84,7 @@ fn gpu_answers(daemon: &Daemon) -> bool {
 fn stopped(house: &House, daemon: Daemon) -> Told {
     let summary = house.machine.folder.path().join("summary.json");
     daemon.signal("TERM");
-    let told = daemon.ends_within(SOON).ends(0);
+    let told = daemon.ends().ends(0);
     let mut frames: Vec<u64> = records(&told.out).iter().map(|record| record["frame"].as_u64().unwrap()).collect();
     // Not in order: a record is told as it is settled, and at a change of engines one may overtake another.
     frames.sort_unstable();

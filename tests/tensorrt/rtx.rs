@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::common::vendor;
+use crate::common::{skip, skip_without};
 use serde_json::Value;
 
 const RTX: &str = ".deps/tensorrt-rtx/libtensorrt_rtx.so.1";
@@ -29,11 +30,11 @@ fn tools() -> Option<&'static (PathBuf, PathBuf)> {
             let headers = [".deps/tensorrt-headers/rtx-1.7", ".deps/tensorrt-headers/11.4"];
             let compiler = std::env::var_os("CXX").unwrap_or_else(|| "g++".into());
             if Command::new(&compiler).arg("--version").output().is_err() {
-                println!("skipped: there is no C++ compiler");
+                skip("there is no C++ compiler");
                 return None;
             }
             if let Some(missing) = [RTX, PARSER].iter().chain(&headers).find(|path| !root().join(path).exists()) {
-                println!("skipped: {missing} is not there; `make test-tensorrt` fetches it");
+                skip_without("nvidia-libraries", format_args!("{missing} is not there; `make test-tensorrt` fetches it"));
                 return None;
             }
             let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tensorrt-rtx-{}", std::process::id()));
@@ -231,12 +232,12 @@ fn a_lean_runtime_without_a_driver_gives_a_pointer_that_is_none_and_the_shim_doe
         return;
     }
     if ["/dev/nvidiactl", "/dev/nvhost-ctrl"].iter().any(|device| Path::new(device).exists()) {
-        println!("skipped: this machine has a driver");
+        skip_without("no-driver", "this machine has a driver");
         return;
     }
     for library in [".deps/tensorrt-lean-11/libnvinfer_lean.so.11", ".deps/tensorrt-lean-10/libnvinfer_lean.so.10"] {
         if !root().join(library).exists() {
-            println!("skipped: {library} is not there; `make test-tensorrt` fetches it");
+            skip_without("nvidia-libraries", format_args!("{library} is not there; `make test-tensorrt` fetches it"));
             continue;
         }
         let told = drive("libsquint-trt11.so", library, &["runtime"]);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common::shim_bench::{NETWORK, benches};
+use crate::common::skip;
 
 #[test]
 fn the_shim_shows_its_functions_and_needs_the_c_library_only() {
@@ -14,7 +15,7 @@ fn the_shim_shows_its_functions_and_needs_the_c_library_only() {
     };
     for bench in benches() {
         let Some(shown) = nm(&bench.trt.shim, &["--defined-only"]) else {
-            println!("skipped: `nm` does not start (package binutils)");
+            skip("`nm` does not start (package binutils)");
             return;
         };
         let mut shown: Vec<&str> = shown.lines().filter_map(|line| line.split(' ').nth(2)).collect();
