@@ -29,6 +29,17 @@ pub fn squint<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     command
 }
 
+/// Gives `outer`, which starts `inner` in some other way, the surroundings of `inner`: its variables, and none that it lacks, and the checkout.
+pub fn surround(outer: &mut Command, inner: &Command) {
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer.current_dir(root());
+}
+
 /// The checkout.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use crate::common::onnx_model::Model;
 use crate::common::profiles;
-use crate::common::program::{Daemon, Told, ask, fixed_policy, photo, root, squint, tell, write};
+use crate::common::program::{Daemon, Told, ask, fixed_policy, photo, root, squint, surround, tell, write};
 use crate::common::shelf::Shelf;
 use crate::common::skip;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -104,7 +104,7 @@ fn shell(script: &str, args: &[String]) -> Told {
     let program = squint::<&str>([]);
     let mut command = Command::new("bash");
     command.args(["-c", script]).arg(program.get_program()).args(args);
-    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(root());
+    surround(&mut command, &program);
     tell(command)
 }
 
@@ -378,7 +378,7 @@ fn no_command_opens_a_socket_to_the_outside_looks_up_a_name_or_writes_into_the_h
         // `engines` and `doctor` know no policy of ours.
         let known = if matches!(command[0], "engines" | "doctor") { 2 } else { 4 };
         traced.args(&flags[..known]);
-        traced.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(root());
+        surround(&mut traced, &program);
         traced.env_remove("ORT_DISABLE_TELEMETRY").env("HOME", home.at("home")).env("XDG_CACHE_HOME", home.at("cache"));
         // GStreamer's list of its plugins, which every program with GStreamer keeps; here the test's own.
         traced.env("GST_REGISTRY", home.at("registry"));

@@ -40,13 +40,8 @@ fn photos(folder: &Path, count: usize) -> PathBuf {
 /// The command, unless the shell that starts it with `script` cannot.
 fn within(script: &str, command: &Command) -> Command {
     let mut shell = Command::new("bash");
-    shell.args(["-c", script]).arg(command.get_program()).args(command.get_args()).current_dir(root());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
+    shell.args(["-c", script]).arg(command.get_program()).args(command.get_args());
+    surround(&mut shell, command);
     shell
 }
 

@@ -279,8 +279,9 @@ fn it_leaves_no_core_whatever_takes_them_unless_the_limit_says_otherwise() {
         if root {
             command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
         }
-        command.arg(inner.get_program()).args(inner.get_args()).current_dir("/");
-        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.arg(inner.get_program()).args(inner.get_args());
+        squint_cli::surround(&mut command, &inner);
+        command.current_dir("/");
         let mut service = squint_cli::Daemon::start(command);
         let begun = Instant::now();
         while !service.err().contains("delivering") {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::common::onnx_model::Model;
 use crate::common::program as squint;
-use crate::common::program::{Daemon, SOON, records, squint as program, write};
+use crate::common::program::{Daemon, SOON, records, squint as program, surround, write};
 use crate::common::shelf::Shelf;
 use crate::common::skip;
 use serde_json::Value;
@@ -270,8 +270,7 @@ fn a_sensor_that_hangs_from_the_start_is_named_and_holds_up_neither_frames_nor_t
             .args(["-m", "--propagation", "private", "sh", "-c", script, "sh"])
             .arg(command.get_program())
             .args(command.get_args());
-        outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        outer.current_dir(squint::root());
+        surround(&mut outer, &command);
         outer
     };
     if !inside(Command::new("true")).output().is_ok_and(|ended| ended.status.success()) {

@@ -159,12 +159,7 @@ fn under_systemd_the_daemon_speaks_the_native_protocol() {
     let mut inside = Command::new("nsenter");
     inside.args(["-t", &journald.process.id().to_string(), "-m", "systemd-cat", "sh", "-c", AS_SYSTEMD]);
     inside.arg(root()).arg(daemon.get_program()).args(daemon.get_args());
-    for (name, value) in daemon.get_envs() {
-        match value {
-            Some(value) => inside.env(name, value),
-            None => inside.env_remove(name),
-        };
-    }
+    surround(&mut inside, &daemon);
     let told = tell(inside).ends(0);
     assert!(told.err.is_empty(), "{}", told.err);
     let found = journald.wait_for(&[&format!("MESSAGE_ID={}", events::RUNTIME_LOADED.id)]);

@@ -98,7 +98,7 @@ fn the_daemon_outlives_a_file_that_may_not_grow() {
     // As a full disk, but for anybody: files end at 1 KiB, and the signal that says so is ignored.
     let mut limited = Command::new("bash");
     limited.args(["-c", "trap '' XFSZ; ulimit -S -f 1; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(plain.get_args());
-    limited.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(squint_cli::root());
+    squint_cli::surround(&mut limited, &plain);
     let mut daemon = Daemon::start(limited);
     daemon.until_logged("File too large");
     let pid = daemon.id().to_string();
