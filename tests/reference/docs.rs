@@ -37,21 +37,21 @@ fn pages() -> Vec<(PathBuf, String)> {
     pages.into_iter().map(|page| (page.clone(), fs::read_to_string(root().join(&page)).expect("a page"))).collect()
 }
 
-/// The files that an entry of a table may mean.
+/// The files that an entry of a table may mean: with an ending those of src/ before those of tests/, without one the other way round.
 fn meant<'a>(name: &str, sources: &'a BTreeSet<PathBuf>) -> Vec<&'a Path> {
+    let of_source = name.ends_with(".rs");
     let name = name.trim_end_matches(".rs");
-    let of_tests = tests_meant(name, sources);
-    if !of_tests.is_empty() {
-        return of_tests;
-    }
     let inside = name.rsplit_once('/').map(|(folder, file)| format!("{folder}/tests/{file}.rs"));
     let ends = |path: &Path| {
         path.starts_with("src") && (path.ends_with(format!("{name}.rs")) || inside.as_ref().is_some_and(|end| path.ends_with(end)))
     };
-    sources.iter().map(PathBuf::as_path).filter(|path| ends(path)).collect()
+    let in_source: Vec<_> = sources.iter().map(PathBuf::as_path).filter(|path| ends(path)).collect();
+    let in_tests = tests_meant(name, sources);
+    let (first, second) = if of_source { (in_source, in_tests) } else { (in_tests, in_source) };
+    if first.is_empty() { second } else { first }
 }
 
-/// Those of tests/ among them: the file or the folder of that name, the file of that name in any folder, or `folder_file`.
+/// Those of tests/: the file or the folder of that name, the file of that name in any folder, or `folder_file`.
 fn tests_meant<'a>(name: &str, sources: &'a BTreeSet<PathBuf>) -> Vec<&'a Path> {
     let is = |path: &Path| {
         let mut parts = path.iter().skip(1).map(|part| part.to_str().expect("UTF-8"));
