@@ -7,23 +7,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed bench")]
 
-#[path = "../tests/common/nvidia.rs"]
-#[allow(dead_code)]
-mod nvidia;
-#[path = "../tests/common/onnx_model.rs"]
-#[allow(dead_code)]
-mod onnx_model;
-#[path = "../tests/common/shelf.rs"]
-#[allow(dead_code)]
-mod shelf;
-#[path = "../tests/common/vendor.rs"]
-mod vendor;
+#[path = "../tests/common/mod.rs"]
+mod common;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onnx_model::Model;
-use shelf::Shelf;
+use common::onnx_model::Model;
+use common::shelf::Shelf;
+use common::{nvidia, vendor};
 use squint::engine::Backend;
 use squint::engine::catalog::Catalog;
 use squint::engine::tensorrt::software::Options;

@@ -6,6 +6,7 @@
 //! /usr/bin/time -v target/release/squint train --profile /tmp/scale.parquet --out /tmp/scale.policy.toml
 //! ```
 
+#[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/common/profiles.rs"]
 mod profiles;
 

@@ -31,7 +31,7 @@
 //! **Below all of them**: [`stats`], [`error`], [`limits`] (of the process), [`socket`], `files` (bounded reads, whole writes),
 //! `numbered` (`path.1`, `path.2`), [`versioned`] (small files of our own), `escape` (text from outside made safe to print).
 //!
-//! Modules depend downwards only; tests/layers.rs holds the order and fails on an upward `use crate::`.
+//! Modules depend downwards only; tests/reference/layers.rs holds the order and fails on an upward `use crate::`.
 
 // They panic when nobody can take what they print; see `print`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

@@ -7,15 +7,13 @@
 //! `MALLOC_ARENA_MAX=1` all share one. What GStreamer itself keeps is counted too.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
-#[allow(dead_code)]
-#[path = "common/fakes.rs"]
-mod fakes;
+mod common;
 
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fakes::{Act, CLASSES, FakeLook};
+use crate::common::fakes::{Act, CLASSES, FakeLook};
 use squint::engine::{EngineIdx, Label, Labels};
 use squint::frame::{CameraId, Framing};
 use squint::pipeline::clock::{MachineClock, Stop};

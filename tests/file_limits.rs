@@ -2,18 +2,18 @@
 
 #![allow(clippy::unwrap_used)] // also in functions beside the tests
 
+mod common;
+
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use crate::common::again;
 use squint::config::{self, Overrides};
 use squint::lab::profile::file;
 use squint::source::decode_image;
 
-#[path = "common/squint.rs"]
-mod squint_cli;
-use squint_cli::{ask, write};
+use crate::common::program::{ask, write};
 
 /// A file of `bytes` zeros that takes no room on the disk.
 fn sparse(folder: &Path, name: &str, bytes: u64) -> PathBuf {
@@ -113,11 +113,7 @@ fn a_profile_whose_footer_claims_gigabytes_is_refused_before_it_costs_memory() {
         file.write_all(&[footer, &length.to_le_bytes(), b"PAR1"].concat()).unwrap();
     };
     let ask = |said: &str| {
-        let out = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "reads_a_profile_when_asked_to", "--nocapture"])
-            .env("SQUINT_TEST_PROFILE", &path)
-            .output()
-            .unwrap();
+        let out = again(module_path!(), "reads_a_profile_when_asked_to").env("SQUINT_TEST_PROFILE", &path).output().unwrap();
         let told = String::from_utf8_lossy(&out.stdout).into_owned();
         let after =
             |key: &str| told.split_once(key).unwrap_or_else(|| panic!("{told}")).1.lines().next().unwrap().trim().to_owned();

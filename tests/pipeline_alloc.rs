@@ -2,15 +2,13 @@
 //!
 //! One test in a program of its own: the allocator counts all threads, and a second test would be counted too.
 
-#[allow(dead_code)]
-#[path = "common/fakes.rs"]
-mod fakes;
+mod common;
 
 use std::alloc::System;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use fakes::{Act, CLASSES, FakeLook};
+use crate::common::fakes::{Act, CLASSES, FakeLook};
 use squint::engine::{EngineIdx, Label, Labels};
 use squint::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
 use squint::observe::Counters;

@@ -3,23 +3,23 @@
 
 #![allow(clippy::unwrap_used)] // also in functions beside the tests
 
-#[allow(dead_code)]
-#[path = "common/fakes.rs"]
-mod fakes;
+mod common;
 
 use std::alloc::System;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
+use crate::common::fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
+use common::eventually;
 use squint::engine::{EngineError, EngineIdx, Label, Labels, Look};
 use squint::frame::Framing;
 use squint::pipeline::clock::{MachineClock, Stop};
 use squint::pipeline::{self, CameraSetup, EngineSet, PipelineError, Remote, ReportHandler, Surroundings, Tuning};
 use squint::policy::{Plan, Policy};
 use squint::report::{DropReason, Outcome, Report};
-use squint::vocabulary::{EngineHealth, Mode};
+use squint::vocabulary::EngineHealth;
+use squint::vocabulary::Mode;
 
 #[global_allocator]
 static ALLOCATOR: &stats_alloc::StatsAlloc<System> = &stats_alloc::INSTRUMENTED_SYSTEM;
@@ -92,7 +92,7 @@ fn beside(act: impl FnOnce(&Remote, &AtomicU64)) -> Ear {
     let ear = Ear::default();
     let heard = Arc::clone(&ear.heard);
     let (running, remote) = pipeline::start(engine_set("first", steady()), cameras, ear, 64, surroundings).expect("it starts");
-    eventually(|| heard.load(Ordering::SeqCst) > 20);
+    eventually("the first crew answers", || heard.load(Ordering::SeqCst) > 20);
     act(&remote, &heard);
     stop.stop();
     let (tally, broken) = running.run_to_end().expect("it ends");
@@ -102,14 +102,6 @@ fn beside(act: impl FnOnce(&Remote, &AtomicU64)) -> Ear {
     let (_, _, drops) = &tally.cameras[1];
     assert_eq!(drops.total(), drops.get(DropReason::Stopped), "a camera that must lose nothing loses nothing: {drops:?}");
     tally.listener
-}
-
-fn eventually(mut done: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while !done() {
-        assert!(Instant::now() < until, "not within 30 s");
-        std::thread::sleep(MS(1));
-    }
 }
 
 /// Bytes of the heap in use by way of Rust.
@@ -134,11 +126,11 @@ fn a_engine_set_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing(
                 early = (in_use(), threads());
             }
             if round % 50 == 0 {
-                eventually(|| heard.load(Ordering::SeqCst) > before);
+                eventually("the next crew answers", || heard.load(Ordering::SeqCst) > before);
             }
         }
         let last = heard.load(Ordering::SeqCst);
-        eventually(|| heard.load(Ordering::SeqCst) > last + 20); // the last engine set has its say
+        eventually("the last crew answers", || heard.load(Ordering::SeqCst) > last + 20); // the last engine set has its say
         let late = (in_use(), threads());
         assert!((late.0 - early.0).abs() < 64 * 1024, "the heap grew from {} to {} bytes", early.0, late.0);
         assert!(late.1 <= early.1, "threads: {} and then {}", early.1, late.1);
@@ -156,7 +148,7 @@ fn a_engine_set_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing(
             assert!(remote.swap_engines(engine_set("cold", look)).is_err(), "{act:?} in the warm-up");
         }
         let before = heard.load(Ordering::SeqCst);
-        eventually(|| heard.load(Ordering::SeqCst) > before + 20);
+        eventually("the next crew answers", || heard.load(Ordering::SeqCst) > before + 20);
         let (mode, engines) = remote.engines().expect("it runs");
         assert_eq!((mode, &*engines[0].id, engines[0].health), (Mode::Auto, "first", EngineHealth::Ready), "the old ones stay");
 
@@ -166,7 +158,7 @@ fn a_engine_set_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing(
         remote.tune(9, &tuning); // there is no such camera
         assert_eq!(remote.engines().expect("it runs").0, Mode::Paused);
         let stop_at = heard.load(Ordering::SeqCst) + 20;
-        eventually(|| heard.load(Ordering::SeqCst) > stop_at);
+        eventually("frames come while paused", || heard.load(Ordering::SeqCst) > stop_at);
     });
     assert_eq!(ear.last.as_deref(), Some(&["first".into()][..]));
     assert!(ear.answered > 40 && ear.answered < ear.heard.load(Ordering::SeqCst), "paused frames are not answered");
@@ -184,7 +176,7 @@ fn a_engine_set_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing(
         let mut engine_set = engine_set("hung", hung);
         engine_set.deadline = MS(50);
         remote.swap_engines(engine_set).expect("its warm-up goes well");
-        eventually(|| remote.engines().is_some_and(|(_, engines)| engines[0].health == EngineHealth::Stuck));
+        eventually("the engine is stuck", || remote.engines().is_some_and(|(_, engines)| engines[0].health == EngineHealth::Stuck));
         let waiting = Arc::clone(&free);
         // The old engine set is waited for, but not for ever; here it returns while it is.
         std::thread::spawn(move || {
@@ -193,7 +185,7 @@ fn a_engine_set_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing(
         });
         let before = heard.load(Ordering::SeqCst);
         remote.swap_engines(self::engine_set("next", steady())).expect("it takes over");
-        eventually(|| heard.load(Ordering::SeqCst) > before + 20);
+        eventually("the next crew answers", || heard.load(Ordering::SeqCst) > before + 20);
         assert!(remote.engines().is_some_and(|(_, engines)| &*engines[0].id == "next"));
     });
 }

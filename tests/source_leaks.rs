@@ -1,12 +1,11 @@
 //! Opening and closing again and again leaves no descriptor and no thread behind. Alone in its file: it counts those of the
 //! whole process.
 
-#[path = "common/sources.rs"]
 mod common;
 
 use std::time::Duration;
 
-use common::*;
+use crate::common::sources::*;
 
 fn entries(folder: &str) -> usize {
     std::fs::read_dir(folder).expect("Linux").count()

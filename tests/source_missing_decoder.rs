@@ -1,10 +1,9 @@
 //! A machine without an H.264 decoder says which package brings one. Alone in its file: it hides the decoders from the whole
 //! process.
 
-#[path = "common/sources.rs"]
 mod common;
 
-use common::*;
+use crate::common::sources::*;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 

@@ -1,6 +1,4 @@
 //! A network camera of a few lines that answers RTSP as a test wants it to, and remembers what it was asked. It sends no picture.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

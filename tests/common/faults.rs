@@ -1,6 +1,4 @@
 //! What the tests of the sinks' faults share: sinks, a log that is kept by thread, reports by number.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 use std::cell::RefCell;
 use std::io::{PipeReader, Read, Write};
@@ -13,8 +11,8 @@ use squint::config::OutputFile;
 use squint::sink::{AsyncStdout, File, Published, Publisher, Sink, StdoutJson};
 use tempfile::TempDir;
 
-use crate::reports;
-use crate::squint_cli::SOON;
+use super::SOON;
+use super::reports;
 
 thread_local! {
     static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -104,12 +102,4 @@ pub fn drink(mut pipe: PipeReader) -> std::thread::JoinHandle<String> {
 /// The line that says that a sink works again, if there is one by now.
 pub fn logged_recovery() -> Option<String> {
     LOGGED.with_borrow(|lines| lines.iter().find(|line| line.contains("works again")).cloned())
-}
-
-pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

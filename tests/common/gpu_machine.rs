@@ -6,10 +6,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::onnx_model::Model;
-use crate::shelf::Shelf;
-use crate::squint_program::squint;
-use crate::vendor;
+use super::onnx_model::Model;
+use super::program::squint;
+use super::shelf::Shelf;
+use super::vendor;
 
 /// See the module.
 pub(crate) struct Machine {

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use squint::engine::tensorrt::software::Options;
 use squint::engine::tensorrt::{PlanFiles, TensorRt};
 
-use crate::onnx_model::{Finish, Model};
-use crate::shelf::Shelf;
+use super::onnx_model::{Finish, Model};
+use super::shelf::Shelf;
 
 /// Driver, TensorRT and shim in one file.
 pub(crate) fn library() -> &'static Path {

@@ -1,5 +1,4 @@
 //! Profile files of made-up photos and engines, written by the library's own writer: no engine runs, no picture is read.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use std::path::{Path, PathBuf};
 

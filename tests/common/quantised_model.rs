@@ -3,7 +3,7 @@
 //!
 //! The mean of each channel, cut off below zero by nothing but its range, times weights, plus biases.
 
-use crate::onnx_model::{Side, file_of, int, message, node, number, scalar, value};
+use super::onnx_model::{Side, file_of, int, message, node, number, scalar, value};
 
 /// Element types, as onnx.proto counts them.
 const FLOAT: i64 = 1;

@@ -1,5 +1,4 @@
 //! Reports made by hand, for the tests of whatever prints, stores or counts them.
-#![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

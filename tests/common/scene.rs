@@ -1,16 +1,14 @@
 //! The built program among cameras that misbehave, with somebody who listens to what it tells systemd and asks how its cameras are.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::onnx_model::Model;
-use crate::shelf::Shelf;
-use crate::squint_cli::{Daemon, Told, fixed_policy, squint};
-use crate::systemd::{Systemd, status};
+use super::onnx_model::Model;
+use super::program::{Daemon, Told, fixed_policy, squint};
+use super::shelf::Shelf;
+use super::systemd::{Systemd, status};
 
 /// A healthy camera; small, so that a busy machine keeps up with it.
 pub const HEALTHY: &str = "pipeline:videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,height=48,framerate=20/1";
@@ -106,10 +104,10 @@ impl Scene {
         assert!(heard("READY=1") && heard("WATCHDOG=1") && !heard("no progress"), "{:?}", self.systemd.heard);
     }
 
-    /// Told to stop, it ends within `limit`, and the law holds for every camera. What it said.
-    pub fn ends(self, limit: Duration) -> Told {
+    /// Told to stop, it ends, and the law holds for every camera. What it said.
+    pub fn ends(self) -> Told {
         self.daemon.signal("TERM");
-        let told = self.daemon.ends_within(limit);
+        let told = self.daemon.ends();
         let summary = std::fs::read_to_string(self.systemd.folder.path().join("summary.json"));
         let summary: Value = serde_json::from_str(&summary.unwrap_or_else(|error| panic!("{error}\n{}", told.err))).unwrap();
         let records = told.records();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use squint::engine::onnx::OnnxRuntime;
 
-use crate::onnx_model::{Finish, Model, STEP, ZERO};
+use super::onnx_model::{Finish, Model, STEP, ZERO};
 
 /// Temporary catalogue.
 pub(crate) struct Shelf {

@@ -1,8 +1,6 @@
 //! What the tests of the C++ shim share: a fake TensorRT and driver for each major whose headers are here, and the program that calls the
 //! shim (tests/vendor/exercise.c), so that a crash is a finding. The fakes are built with the same headers as the shim: they prove the
-//! shim's logic, and never NVIDIA's layout; for that see tests/tensorrt_rtx.rs and docs/background/tensorrt-shim.md.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
+//! shim's logic, and never NVIDIA's layout; for that see tests/tensorrt/rtx.rs and docs/background/tensorrt-shim.md.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -10,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::vendor::{self, TensorRt};
+use super::vendor::{self, TensorRt};
 
 pub const NETWORK: &str = "FAKEONNX\ntensor images in float -1 3 4 4\ntensor scores out float 1 5\n";
 

@@ -1,20 +1,16 @@
 //! Shared by the tests of sources: opening what a text names, and clips made on the spot.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
-
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+pub use super::{SOON, eventually};
+use super::{skip, skip_without};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use squint::config::Pace;
 use squint::frame::{CameraId, Frame};
 use squint::source::{FrameSource, OpenRequest, SourceError, open};
-
-/// Longer than anything here takes on a busy machine.
-pub const SOON: Duration = Duration::from_secs(20);
 
 /// A request for what `source` names, as the configuration would resolve it.
 pub fn request(source: &str) -> OpenRequest {
@@ -41,6 +37,19 @@ pub fn frame(source: &mut dyn FrameSource) -> Frame {
     }
 }
 
+/// Leaves frames lying until five of them have given way, as a slow engine does: the next one taken came after those, and each that is
+/// missing before it was counted. A queue would hand over the one that follows the last.
+pub fn newest_comes_first(source: &mut dyn FrameSource) {
+    let before = source.superseded();
+    let last = frame(source).sequence;
+    let since = source.superseded();
+    eventually("five frames that nobody takes give way", || source.superseded() >= since + 5);
+    let next = frame(source).sequence;
+    let gap = next - last - 1;
+    assert!(gap >= 5, "{gap} frames were passed over");
+    assert!(source.superseded() - before >= gap, "{} superseded, {gap} missing", source.superseded() - before);
+}
+
 /// All frames up to the end or the first error.
 pub fn drain(source: &mut dyn FrameSource) -> (Vec<Frame>, Result<(), SourceError>) {
     let mut frames = Vec::new();
@@ -62,12 +71,12 @@ pub fn refusal(source: &str) -> String {
     }
 }
 
-/// True if GStreamer has all of `elements`; says on standard error what the test is left out for.
+/// True if GStreamer has all of `elements`; says what the test is left out for.
 pub fn have(test: &str, elements: &[&str]) -> bool {
     gst::init().expect("GStreamer");
     let lacking: Vec<_> = elements.iter().filter(|name| gst::ElementFactory::find(name).is_none()).collect();
     if !lacking.is_empty() {
-        eprintln!("SKIPPED {test}: no element {lacking:?} here");
+        skip(format_args!("{test}: no element {lacking:?} here; `make deps` installs GStreamer's plugins"));
     }
     lacking.is_empty()
 }
@@ -78,7 +87,7 @@ pub fn make_clip(path: &Path, frames: u32, size: (u32, u32)) -> bool {
     let encoders = ["x264enc speed-preset=ultrafast", "openh264enc"];
     let found = |text: &&&str| gst::ElementFactory::find(text.split(' ').next().unwrap_or_default()).is_some();
     let Some(encoder) = encoders.iter().find(found) else {
-        eprintln!("SKIPPED: needs an H.264 encoder, one of {encoders:?}");
+        skip(format_args!("needs an H.264 encoder, one of {encoders:?}"));
         return false;
     };
     if !have("clip", &["h264parse", "mp4mux", "qtdemux", "avdec_h264"]) {
@@ -121,15 +130,6 @@ pub fn with_matrix(film: &[u8], matrix: [i32; 4]) -> Vec<u8> {
     film
 }
 
-/// Asks again and again until `done`, at most [`SOON`].
-pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < SOON, "{what} did not come about");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// A camera of `rtsp_camera.py`, ended with its owner.
 pub struct Camera {
     child: Child,
@@ -164,7 +164,7 @@ impl Camera {
         let mut python = Command::new("/usr/bin/python3");
         python.env("RTSP_CAMERA", ways).arg(script).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let Ok(mut child) = python.spawn() else {
-            eprintln!("SKIPPED RTSP: no /usr/bin/python3 here");
+            skip_without("rtsp-server", "no /usr/bin/python3 here");
             return None;
         };
         let mut line = String::new();
@@ -172,7 +172,7 @@ impl Camera {
         match line.trim().strip_prefix("ready ") {
             Some(port) => Some(Self { port: port.to_owned(), child }),
             None => {
-                eprintln!("SKIPPED RTSP: {}", line.trim());
+                skip_without("rtsp-server", line.trim());
                 let _ = child.wait();
                 None
             }

@@ -1,5 +1,4 @@
 //! A daemon made of cardboard, for the tests of the control socket: it tells a state and remembers what it was told.
-#![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::squint_cli::{Daemon, SOON, squint as program, write};
+use super::program::{Daemon, SOON, squint as program, write};
 
 /// Stands in for systemd: hears what the service says.
 pub(crate) struct Systemd {

@@ -5,14 +5,14 @@
 //! linker would find them in a search path: `libcuda.so.1`, `libnvinfer.so.11`, `libnvonnxparser.so.11`, `libsquint-trt11.so`.
 //!
 //! Headers are looked for where scripts/shims does; `scripts/deps tensorrt-headers` fetches those of 10 and 11.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+
+use super::{skip, skip_without};
 
 /// The majors that Squint has a shim for.
 pub const MAJORS: [u32; 3] = [8, 10, 11];
@@ -41,7 +41,12 @@ pub fn fake_cuda_10() -> Option<PathBuf> {
 /// The fake TensorRT of this major, and the shim for it.
 pub fn tensorrt(major: u32) -> Option<TensorRt> {
     let Some(headers) = headers(major) else {
-        println!("skipped: no headers of TensorRT {major} here (TENSORRT_INCLUDE; for 10 and 11: scripts/deps tensorrt-headers)");
+        let reason =
+            format!("no headers of TensorRT {major} here (TENSORRT_INCLUDE; for 10 and 11: scripts/deps tensorrt-headers)");
+        match major {
+            8 => skip_without("tensorrt-8", reason),
+            _ => skip(reason),
+        }
         return None;
     };
     let folder = format!("trt{major}");
@@ -126,7 +131,7 @@ fn compiled(folder_name: &str, name: &str, source: &str, extra: &[OsString]) -> 
     let built = match command.output() {
         Ok(built) => built,
         Err(error) => {
-            println!("skipped: {source} is not built, `{compiler}` does not start: {error}");
+            skip(format_args!("{source} is not built, `{compiler}` does not start: {error}"));
             return None;
         }
     };

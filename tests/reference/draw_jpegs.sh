@@ -1,6 +1,6 @@
 #!/bin/sh
 # Draws tests/data/jpegs: one smooth picture in every form that a JPEG may have, by libjpeg's own tools (libjpeg-turbo-progs).
-# The picture is drawn by a formula, which tests/source_jpegs.rs knows too. CMYK and YCCK want Python with Pillow.
+# The picture is drawn by a formula, which tests/source/pictures.rs knows too. CMYK and YCCK want Python with Pillow.
 set -eu
 out=$(cd "$(dirname "$0")/../data/jpegs" && pwd)
 work=$(mktemp -d)

@@ -1,6 +1,6 @@
 // A TensorRT and its shim in one shared object, for a machine with a real NVIDIA driver: every "network" copies the first values of
 // its input to its output, on the device, by the driver itself. So the CUDA layer can be tried on a GPU for which no TensorRT is at
-// hand. Proves nothing about TensorRT. Built and used by tests/tensorrt_gpu.rs.
+// hand. Proves nothing about TensorRT. Built and used by tests/nvidia/tensorrt_gpu.rs.
 //
 // A plan is text: "ECHOPLAN <height> <width> <classes>", for three planes in, one row of scores out.
 #include <dlfcn.h>

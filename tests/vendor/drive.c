@@ -1,5 +1,5 @@
 // Drives a shim (src/engine/tensorrt/shim/squint_trt.h) with a real or a fake TensorRT, and tells what came of it as lines of JSON; for
-// tests/tensorrt_rtx.rs. A program of its own, since a vendor's library may crash: then that is a finding, not the end of the tests.
+// tests/tensorrt/rtx.rs. A program of its own, since a vendor's library may crash: then that is a finding, not the end of the tests.
 //
 //   drive SHIM LIBRARY runtime                                    makes a runtime and deletes it
 //   drive SHIM LIBRARY engine PLAN                                loads a plan and lists its tensors

@@ -1,5 +1,5 @@
 // Takes a shim (src/engine/tensorrt/shim/squint_trt.h) through what drive.c beside it leaves out, with the fakes of this folder: frames, and
-// builds with all that a build may be given. Tells what came of it as lines of JSON; for tests/tensorrt_shim.rs.
+// builds with all that a build may be given. Tells what came of it as lines of JSON; for tests/tensorrt/shim.rs.
 //
 //   exercise SHIM NVINFER run CUDA PLAN FRAMES       loads the plan, runs frames; input k is filled with the frame's number from 1, plus k.
 //                                                    0 frames: one without memory

@@ -1,4 +1,4 @@
-//! What the two decisions do, case by case. Properties over all cases are in `tests/policy_properties.rs`.
+//! What the two decisions do, case by case. Properties over all cases are in `tests/policy/properties.rs`.
 
 use super::*;
 use crate::engine::{Answer, Top};

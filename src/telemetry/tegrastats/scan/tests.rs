@@ -1,4 +1,4 @@
-//! Each variant of the grammar and each trap, in short lines made for the purpose. tests/tegrastats_samples.rs holds the scanner against
+//! Each variant of the grammar and each trap, in short lines made for the purpose. tests/telemetry/tegrastats_samples.rs holds the scanner against
 //! lines of real boards.
 
 use super::*;
