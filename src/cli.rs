@@ -148,6 +148,9 @@ pub struct RunArgs {
     /// Nothing on standard output
     #[arg(long, short)]
     pub quiet: bool,
+    /// Measure all features of every frame and add their values to the JSON records
+    #[arg(long)]
+    pub features: bool,
     /// JSON Lines into this file too; it is rotated by size
     #[arg(long, value_name = "FILE")]
     pub output_file: Option<PathBuf>,

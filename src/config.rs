@@ -191,6 +191,8 @@ pub struct Engines {
 pub struct Output {
     /// What is written to standard output.
     pub stdout: Stdout,
+    /// Whether records carry the values of all features, which are measured for every frame then.
+    pub features: bool,
     /// Whether a run ends with a summary on standard error.
     pub summary: bool,
     /// A JSON Lines file, rotated by size.

@@ -87,6 +87,7 @@ fn beside(act: impl FnOnce(&Remote, &AtomicU64)) -> Ear {
         started: Instant::now(),
         liveness: Arc::default(),
         sampler: None,
+        features: false,
     };
     let cameras = vec![camera("live", false, MS(2)), camera("every", true, MS(1))];
     let ear = Ear::default();

@@ -29,7 +29,7 @@ pub struct GatherArgs {
     /// Engines to ask, comma-separated; all by default
     #[arg(long, value_name = "IDS", value_delimiter = ',', requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub pool: Vec<String>,
-    /// How many photos or frames are timed, spread evenly; by default all photos, or 200 frames of a stream
+    /// How many photos or frames are timed, spread evenly; by default 100 photos, or 200 frames of a stream
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub time_images: Option<u64>,
     /// Keep the profile in this file, and go on there if that was begun before

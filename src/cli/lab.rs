@@ -41,7 +41,7 @@ pub struct ProfileArgs {
     /// Most looks at one photo for its time; fewer where the mean is known to 5 %
     #[arg(long, value_name = "N", default_value_t = REPEATS, value_parser = clap::value_parser!(u32).range(3..=1000))]
     pub repeats: u32,
-    /// How many photos or frames are timed, spread evenly; by default all photos, or 200 frames of a stream
+    /// How many photos or frames are timed, spread evenly; by default 100 photos, or 200 frames of a stream
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub time_images: Option<u64>,
     /// What the photos are, for the record in the file

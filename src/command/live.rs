@@ -42,6 +42,7 @@ impl ReportHandler for RunReports {
                 .iter()
                 .filter_map(|step| self.places.get(usize::from(step.engine.0)).copied().flatten())
                 .collect(),
+            measuring_ms: report.times.features.as_secs_f64() * 1000.0,
             ms: (report.times.features + times.sum::<Duration>() + report.times.overhead).as_secs_f64() * 1000.0,
             energy_mj: None,
             reused: report.outcome == Outcome::Reused,

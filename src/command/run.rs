@@ -34,6 +34,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
             (.., true) => Some(Stdout::None),
             _ => None,
         },
+        features: args.features.then_some(true),
         output_file: args.output_file.clone(),
         socket: args.socket.clone(),
         ..args.common.overrides()

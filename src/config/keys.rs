@@ -324,6 +324,14 @@ pub const KEYS: &[Key] = &[
         "\"json\"",
         "What is written to standard output: lines for people, JSON Lines, nothing; `auto` is text on a terminal and JSON otherwise.",
     ),
+    key(
+        "output.features",
+        Kind::Flag,
+        "",
+        Unset::Flag(false),
+        "true",
+        "Whether records carry the values of all features (`features_values`); they are measured for every frame then.",
+    ),
     key("output.summary", Kind::Flag, "", Unset::Flag(true), "false", "Whether a run ends with a summary on standard error."),
     key(
         "output.socket",

@@ -35,6 +35,8 @@ pub struct Overrides {
     pub plans: Option<PathBuf>,
     /// `--json`, `--text` or `--quiet`.
     pub stdout: Option<Stdout>,
+    /// `--features`.
+    pub features: Option<bool>,
     /// Set by commands that have no summary to show; there is no flag for it.
     pub summary: Option<bool>,
     /// `--output-file`.
@@ -72,6 +74,7 @@ impl Overrides {
             Stdout::None => "--quiet",
         });
         set(form, "output.stdout", self.stdout.map(|stdout| text(stdout.as_str())));
+        set("--features", "output.features", self.features.map(ValueKind::Boolean));
         set("this command", "output.summary", self.summary.map(ValueKind::Boolean));
         set("--output-file", "output.file.path", self.output_file.as_ref().map(path));
         set("--socket", "output.socket", self.socket.as_ref().map(path));

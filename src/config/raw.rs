@@ -106,6 +106,7 @@ struct RawEngines {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RawOutput {
     stdout: String,
+    features: bool,
     summary: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     socket: Option<PathBuf>,
@@ -410,7 +411,7 @@ impl RawOutput {
             "none" => Stdout::None,
             _ => Stdout::Auto,
         };
-        Output { stdout, summary: self.summary, file, socket: self.socket, queue: self.queue }
+        Output { stdout, features: self.features, summary: self.summary, file, socket: self.socket, queue: self.queue }
     }
 }
 
@@ -511,6 +512,7 @@ impl RawConfig {
             },
             output: RawOutput {
                 stdout: config.output.stdout.as_str().into(),
+                features: config.output.features,
                 summary: config.output.summary,
                 socket: config.output.socket.clone(),
                 queue: config.output.queue,

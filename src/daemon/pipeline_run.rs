@@ -132,6 +132,7 @@ impl PipelineRun<'_> {
             started: self.started,
             liveness: self.hooks.as_ref().map(|hooks| Arc::clone(&hooks.liveness)).unwrap_or_default(),
             sampler: self.sampler,
+            features: self.opening.features,
         };
         let (running, remote) = pipeline::start(engine_set, cameras, ear, context.config.output.queue, surroundings)?;
         let threads =

@@ -93,7 +93,8 @@ fn serve(
     let names: Vec<_> = engine_set.engines.iter().map(|(id, _)| id.to_string()).collect();
     info!(event = events::POLICY; "policy {} over {}", engine_set.policy.name(), names.join(", "));
     let cameras = &context.config.cameras;
-    let opening = Opening::here(is_live(cameras), total(cameras, options.frames));
+    let opening =
+        Opening { features: context.config.output.features, ..Opening::here(is_live(cameras), total(cameras, options.frames)) };
     let finite = !cameras.iter().any(|camera| camera.source.is_live());
 
     let openers: Vec<_> = cameras.iter().enumerate().map(|(index, camera)| opener(index, camera)).collect();

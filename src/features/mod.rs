@@ -42,6 +42,19 @@ pub struct Scratch {
     columns: Vec<u32>,
 }
 
+/// Makes the glimpse of `frame` within `framing` and measures nothing else: what a policy needs that reads no features.
+///
+/// The next call of [`extract`] compares with this frame.
+pub fn glimpse(frame: &Frame, framing: &Framing, scratch: &mut Scratch) -> Glimpse {
+    let Scratch { working, earlier, earlier_size, columns, .. } = scratch;
+    working.load(frame, framing);
+    let (width, height) = (working.width, working.height);
+    let glimpse = glimpse::glimpse(&working.luma, width, height, columns);
+    *earlier_size = (width, height);
+    std::mem::swap(earlier, &mut working.luma);
+    glimpse
+}
+
 /// Measures `frame` within `framing`. Returns the features and the glimpse; every value finite for any frame from 1x1 up.
 ///
 /// `change` compares with the frame that `scratch` saw last; it is 0 for the first frame and when the working size changed.

@@ -22,6 +22,8 @@ pub struct Walk {
     pub confidence: f32,
     /// Engines asked, by their place in the profile, in order.
     pub asked: ArrayVec<u8, MAX_STEPS>,
+    /// Of `ms`: what was measured before the first look.
+    pub measuring_ms: f64,
     /// Time of the features and of all looks, ms.
     pub ms: f64,
     /// Energy of all looks, mJ; `None` if that of one is unknown.
@@ -78,7 +80,8 @@ impl<'p> Replay<'p> {
     pub fn frame(&mut self, case: usize, past: &mut Past, last: &mut Walk) -> Walk {
         let mut walk = Walk::default();
         let Some(shown) = self.profile.cases.get(case) else { return walk };
-        walk.ms = f64::from(shown.features_ms);
+        walk.ms = self.profile.measuring_ms(case, self.policy.reads_features());
+        walk.measuring_ms = walk.ms;
         walk.energy_mj = Some(0.0);
         let captured = Duration::try_from_secs_f64(shown.at_ms.unwrap_or(0.0) / 1000.0).unwrap_or_default();
         let sequence = case as u64;

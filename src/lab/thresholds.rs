@@ -149,7 +149,7 @@ impl Learner for Thresholds {
         }
         let training = sample(profile, training, LARGE, self.seed);
         let n = training.len() as f64;
-        let features_ms = training.iter().map(|case| f64::from(profile.cases[*case].features_ms)).sum::<f64>() / n;
+        let features_ms = training.iter().map(|case| profile.measuring_ms(*case, false)).sum::<f64>() / n;
         let largest = if self.averages.contains(&true) { self.stages } else { 1 };
         let space = Space {
             times: &times,

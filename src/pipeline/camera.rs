@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
@@ -29,6 +29,8 @@ pub(super) struct Knobs {
     stall_after: AtomicU64,
     stale_after: AtomicU64,
     retry_cap: AtomicU64,
+    /// Features are measured, besides the glimpse.
+    measures: AtomicBool,
     /// Somebody has mended the login.
     again: (Sender<()>, Receiver<()>),
 }
@@ -36,7 +38,13 @@ pub(super) struct Knobs {
 impl Knobs {
     pub(super) fn new(tuning: &Tuning) -> Self {
         let zero = || AtomicU64::new(0);
-        let knobs = Self { stall_after: zero(), stale_after: zero(), retry_cap: zero(), again: bounded(1) };
+        let knobs = Self {
+            stall_after: zero(),
+            stale_after: zero(),
+            retry_cap: zero(),
+            measures: AtomicBool::new(true),
+            again: bounded(1),
+        };
         knobs.set(tuning);
         knobs
     }
@@ -53,6 +61,15 @@ impl Knobs {
         for (knob, value) in [(&self.stall_after, stall_after), (&self.stale_after, stale_after), (&self.retry_cap, retry_cap)] {
             knob.store(u64::try_from(value.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
+    }
+
+    /// Whether features are measured, from the next frame on.
+    pub(super) fn measure(&self, yes: bool) {
+        self.measures.store(yes, Ordering::Release);
+    }
+
+    fn measures(&self) -> bool {
+        self.measures.load(Ordering::Acquire)
     }
 
     fn stall_after(&self) -> Duration {
@@ -257,7 +274,12 @@ impl CameraThread {
             self.ledger.lose(DropReason::Stale, 1);
             return Flow::Continue;
         }
-        let sighting = features::extract(&frame, &self.framing, scratch);
+        let sighting = if self.knobs.measures() {
+            let (features, glimpse) = features::extract(&frame, &self.framing, scratch);
+            (Some(features), glimpse)
+        } else {
+            (None, features::glimpse(&frame, &self.framing, scratch))
+        };
         let Some(mut job) = self.free_job() else {
             let stopped = self.lossless || self.stop.is_stopped();
             self.ledger.lose(if stopped { DropReason::Stopped } else { DropReason::Busy }, 1);
@@ -265,7 +287,14 @@ impl CameraThread {
         };
         job.load(frame, sequence, sighting, taken, self.clock.now());
         self.heartbeat.begin(Activity::Handing, self.hang_after);
-        if let Err(job) = self.dispatcher.new_frame(job) {
+        let mut handed = self.dispatcher.new_frame(job);
+        if let Ok(Some(mut job)) = handed {
+            let (framing, started) = (self.framing, self.clock.now());
+            job.measure(|frame| features::extract(frame, &framing, scratch).0);
+            job.report.times.features += self.clock.now().saturating_duration_since(started);
+            handed = self.dispatcher.new_frame(job).map(|_| None);
+        }
+        if let Err(job) = handed {
             debug!("{}: the dispatcher is gone", self.name);
             self.ledger.lose(DropReason::Stopped, 1);
             let _ = self.recycle.try_send(job);

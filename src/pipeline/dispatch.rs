@@ -157,12 +157,19 @@ impl Dispatcher {
         }
     }
 
-    /// A frame has been measured. Gives the job back if the dispatcher is gone.
-    pub(super) fn new_frame(&self, job: Box<Job>) -> Result<(), Box<Job>> {
+    /// A frame is there. Gives the job back if the dispatcher is gone (an error), or if the policy in force reads features and this frame
+    /// has none: it came while the policy changed.
+    pub(super) fn new_frame(&self, job: Box<Job>) -> Result<Option<Box<Job>>, Box<Job>> {
         let stopped = self.stop.is_stopped();
-        self.news(job, |open, job, now| match stopped {
-            true => open.actions.give_up(job, DropReason::Stopped),
-            false => open.scheduler.new_frame(job, now, &mut open.actions),
+        self.news(job, |open, job, now| {
+            if stopped {
+                open.actions.give_up(job, DropReason::Stopped);
+            } else if open.scheduler.accepts(&job) {
+                open.scheduler.new_frame(job, now, &mut open.actions);
+            } else {
+                return Some(job);
+            }
+            None
         })
     }
 

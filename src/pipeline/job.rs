@@ -19,6 +19,8 @@ use super::scheduler::GenerationId;
 
 /// Of a job that no generation has had yet: whoever is in force makes it its own.
 const NO_GENERATION: GenerationId = GenerationId::MAX;
+/// Stand where nothing was measured.
+const UNMEASURED: Features = Features { values: [0.0; features::COUNT] };
 
 /// What a frame carries along.
 pub(crate) struct Job {
@@ -44,6 +46,8 @@ pub(crate) struct Job {
     pub(crate) review: Instant,
     /// For the scene-change test.
     pub(crate) glimpse: Glimpse,
+    /// True if the features of the report were measured on this frame.
+    pub(crate) measured: bool,
     /// The engine that has it or had it last, and why.
     pub(crate) asked: (EngineIdx, Reason),
     /// The generation whose engines look at it.
@@ -120,6 +124,7 @@ impl Job {
             rank: Rank { patient: true, due: now, since: now },
             review: now,
             glimpse: [0; features::GLIMPSE_WIDTH * features::GLIMPSE_HEIGHT],
+            measured: false,
             asked: (EngineIdx(0), nothing),
             generation: NO_GENERATION,
             crowded: false,
@@ -133,7 +138,7 @@ impl Job {
                 file: None,
                 sequence: 0,
                 captured_at: SystemTime::UNIX_EPOCH,
-                features: Features { values: [0.0; features::COUNT] },
+                features: UNMEASURED,
                 attempts: Attempts { answer: Answer::with_classes(classes), ..Attempts::default() },
                 outcome: Outcome::Abstained,
                 verdict: nothing,
@@ -149,12 +154,21 @@ impl Job {
     }
 
     /// Takes in a new frame and forgets the one before.
-    pub(crate) fn load(&mut self, mut frame: Frame, sequence: u64, sighting: (Features, Glimpse), taken: Instant, now: Instant) {
+    pub(crate) fn load(
+        &mut self,
+        mut frame: Frame,
+        sequence: u64,
+        (features, glimpse): (Option<Features>, Glimpse),
+        taken: Instant,
+        now: Instant,
+    ) {
         let report = &mut self.report;
         report.file = frame.name.take();
         report.sequence = sequence;
         report.captured_at = frame.captured_at;
-        (report.features, self.glimpse) = sighting;
+        self.measured = features.is_some();
+        report.features = features.unwrap_or(UNMEASURED);
+        self.glimpse = glimpse;
         report.attempts.steps.clear();
         report.attempts.answer.clear();
         report.late = false;
@@ -170,6 +184,14 @@ impl Job {
         self.due = None;
         self.rank = Rank { patient: true, due: now, since: now };
         self.picture(Some(frame));
+    }
+
+    /// Measures the features after all.
+    pub(crate) fn measure(&mut self, extract: impl FnOnce(&Frame) -> Features) {
+        if let Some(frame) = &*self.frame {
+            self.report.features = extract(frame);
+        }
+        self.measured = true;
     }
 
     /// Gives the picture back.

@@ -206,7 +206,8 @@ pub fn run_out<L: ReportHandler + 'static>(
     stop: &Stop,
     started: Instant,
 ) -> Result<(RunResult<L>, Option<PipelineError>), PipelineError> {
-    let surroundings = Surroundings { clock, stop: stop.clone(), started, liveness: Arc::default(), sampler: None };
+    let surroundings =
+        Surroundings { clock, stop: stop.clone(), started, liveness: Arc::default(), sampler: None, features: false };
     start(engine_set, cameras, listener, queue, surroundings)?.0.run_to_end()
 }
 
@@ -222,6 +223,8 @@ pub struct Surroundings {
     pub liveness: Arc<Liveness>,
     /// What reads the board, if anything does.
     pub sampler: Option<Sampler>,
+    /// Measure the features of every frame, also where the policy reads none: reports carry them.
+    pub features: bool,
 }
 
 /// Loads the engines, then starts the cameras. Returns as soon as all run: what has to be seen out, and what steers it meanwhile. An
@@ -257,7 +260,8 @@ fn set_up<L: ReportHandler + 'static>(
     queue: usize,
     surroundings: Surroundings,
 ) -> Result<(Running<L>, Remote), PipelineError> {
-    let Surroundings { clock, stop, started, liveness, sampler } = surroundings;
+    let Surroundings { clock, stop, started, liveness, sampler, features } = surroundings;
+    let features = features || sampler.as_ref().is_some_and(|sampler| sampler.trace_queue.is_some());
     let engines: Arc<[Arc<str>]> = engine_set.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
     let dispatcher = Dispatcher::new(&clock, &stop, &liveness);
     let shared = Shared {
@@ -265,6 +269,7 @@ fn set_up<L: ReportHandler + 'static>(
         clock: Arc::clone(&clock),
         stop: stop.clone(),
         liveness: Arc::clone(&liveness),
+        features,
     };
     let (workers, windows) = start_workers(engine_set.engines, &shared, false)?;
 
@@ -277,6 +282,7 @@ fn set_up<L: ReportHandler + 'static>(
     let mut threads = Vec::new();
     for (index, setup) in cameras.into_iter().enumerate() {
         let knobs = Arc::new(Knobs::new(&setup.tuning));
+        knobs.measure(features || engine_set.policy.reads_features());
         let owner = Owner {
             camera: index,
             name: Arc::clone(&setup.name),

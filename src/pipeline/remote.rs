@@ -118,6 +118,11 @@ impl Remote {
                 }
             }
         };
+        let measure = |yes: bool| pools.iter().for_each(|pool| pool.knobs.measure(yes || shared.features));
+        let reads_features = engine_set.policy.reads_features();
+        if reads_features {
+            measure(true); // before the policy that reads them is in force
+        }
         let now = shared.clock.now();
         pools.iter().for_each(|pool| pool.fill(&engines, &engine_set.labels, now));
         let generation = Generation::new(id, engine_set.policy, engines, windows, engine_set.labels, engine_set.deadline, now)
@@ -125,6 +130,7 @@ impl Remote {
         if !shared.dispatcher.swap_engines(generation, started_workers.tasks) {
             return Err(PipelineError::Over);
         }
+        measure(reads_features);
         self.drain(before, id - 1);
         Ok(())
     }

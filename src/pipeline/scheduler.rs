@@ -73,14 +73,25 @@ impl Scheduler {
     }
 
     /// The generation that a frame is with.
+    fn of(&self, job: &Job) -> &Generation {
+        self.generations.iter().find(|generation| generation.id == job.generation).unwrap_or_else(|| self.current())
+    }
+
+    /// The generation that a frame is with.
     fn generation(&mut self, id: GenerationId) -> &mut Generation {
         let at = self.generations.iter().position(|generation| generation.id == id).unwrap_or(self.generations.len() - 1);
         &mut self.generations[at]
     }
 
-    /// A frame has been measured.
+    /// True if the policy in force can decide about this frame: it reads no features, or they were measured.
+    pub(crate) fn accepts(&self, job: &Job) -> bool {
+        job.measured || !self.current().policy.reads_features()
+    }
+
+    /// A frame is there that [`Scheduler::accepts`].
     pub(crate) fn new_frame(&mut self, mut job: Box<Job>, now: Instant, actions: &mut impl Actions) {
         self.generations.last_mut().expect(CURRENT).account.frame();
+        self.current().take_over(&mut job);
         let camera = &mut self.cameras[job.camera];
         let CameraTerms { deadline, lossless, .. } = camera.terms;
         job.rank = Rank { patient: true, due: if lossless { now } else { job.captured } + deadline, since: now };
@@ -222,6 +233,7 @@ impl Scheduler {
         while let [first, _, ..] = &*self.generations
             && first.is_through()
             && self.escalated.iter().all(|job| job.generation != first.id)
+            && self.cameras.iter().flat_map(|camera| &camera.fresh).all(|job| job.generation != first.id || self.accepts(job))
         {
             actions.drop_generation(first.id);
             self.generations.remove(0);
@@ -236,10 +248,11 @@ impl Scheduler {
             job.due = Some(now + terms.deadline);
         }
         let left = job.due.map(|due| due.saturating_duration_since(now));
-        let reuse = terms.reuse.or(self.current().policy.reuse());
-        if fresh {
+        // A frame that waits since before the policy came that reads features is decided by the one before.
+        if fresh && self.accepts(&job) {
             self.current().take_over(&mut job);
         }
+        let reuse = self.cameras[job.camera].terms.reuse.or(self.of(&job).policy.reuse());
         let turn = self.cameras[job.camera].next_look.filter(|_| !job.lossless);
         let (mode, id) = (self.mode, job.generation);
         let generation = self.generation(id);
@@ -283,7 +296,7 @@ impl Scheduler {
             glimpse: &job.glimpse,
             past: &camera.past,
         };
-        let bound = policy::first_within(&self.current().policy, &situation, &allowance);
+        let bound = policy::first_within(&self.of(&job).policy, &situation, &allowance);
         if let Choice::Ask(engine, _) = bound.decision
             && let Some(until) = self.kept_for_another(&job, engine, now)
         {
@@ -291,7 +304,7 @@ impl Scheduler {
             job.review = due.map_or(until, |due| due.min(until));
             return Some(job);
         }
-        if !matches!(bound.decision, Choice::Ask(engine, _) if self.current().is_busy(engine)) {
+        if !matches!(bound.decision, Choice::Ask(engine, _) if self.of(&job).is_busy(engine)) {
             trace_hooks::first(self.trace.as_ref(), &job, &situation, &allowance, bound);
         }
         job.report.withheld = bound.withheld;
@@ -307,7 +320,7 @@ impl Scheduler {
 
     /// Until when `engine`, which is free, is kept for a camera that has waited much longer than that of `job`; `None`: it is not.
     fn kept_for_another(&self, job: &Job, engine: EngineIdx, now: Instant) -> Option<Instant> {
-        let slot = self.current().slots.get(usize::from(engine.0)).filter(|slot| slot.is_free() && !job.lossless)?;
+        let slot = self.of(job).slots.get(usize::from(engine.0)).filter(|slot| slot.is_free() && !job.lossless)?;
         let (own, cost) = (&self.cameras[job.camera].fairness, slot.window.p50());
         // A camera with a frame here has had its turn before this one.
         let others = self.cameras.iter().filter(|other| !other.done && !other.terms.lossless && other.fresh.is_empty());

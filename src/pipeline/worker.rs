@@ -63,6 +63,8 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stop: Stop,
     pub(super) liveness: Arc<Liveness>,
+    /// Features are measured on every frame, whether the policy reads them or not.
+    pub(super) features: bool,
 }
 
 /// Starts a worker for each engine; all load at the same time. Returns them with what each engine costs here: `None` for one that

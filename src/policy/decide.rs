@@ -108,6 +108,15 @@ impl Policy {
         }
     }
 
+    /// True if a first decision reads [`Situation::features`]. The glimpse is always there.
+    pub fn reads_features(&self) -> bool {
+        match &self.plan {
+            Plan::Chain(_) => true,
+            Plan::Hybrid(hybrid) => !hybrid.scales.is_empty(),
+            Plan::Fixed { .. } | Plan::Confidence(_) | Plan::Random(_) => false,
+        }
+    }
+
     /// Whom it wants to ask first, were everything allowed.
     fn wanted(&self, situation: &Situation, allowance: &Allowance) -> Result<(EngineIdx, Reason), Reason> {
         match &self.plan {

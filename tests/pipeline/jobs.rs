@@ -95,6 +95,7 @@ fn under_way(begin: u8) -> u64 {
         started: Instant::now(),
         liveness: Arc::default(),
         sampler: None,
+        features: false,
     };
     let (asked, over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     let source = (Arc::clone(&asked), Arc::clone(&over));

@@ -113,8 +113,14 @@ fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
     let (stop, heard) = (Stop::new(), Arc::new(Mutex::new(0)));
     let liveness = Arc::new(Liveness { hang_after: MS(300), ..Liveness::default() });
     let clock = Arc::new(Stuck(gates.clock.0, gates.clock.1.clone()));
-    let surroundings =
-        Surroundings { clock, stop: stop.clone(), started: Instant::now(), liveness: Arc::clone(&liveness), sampler: None };
+    let surroundings = Surroundings {
+        clock,
+        stop: stop.clone(),
+        started: Instant::now(),
+        liveness: Arc::clone(&liveness),
+        sampler: None,
+        features: false,
+    };
     let (deaf, shut) = (gates.camera.clone(), gates.opener.clone());
     let opener: Opener = Box::new(move || {
         shut.pass();

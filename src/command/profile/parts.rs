@@ -117,19 +117,12 @@ impl Parts {
         Ok(stats::mean(&measured).unwrap_or(0.0) as f32)
     }
 
-    /// Joins all blocks into `out` and removes them. Returns the rows and the unreadable photos. Frames of a stream whose features were
+    /// Joins all blocks into `out` and removes them. Returns the rows and the unreadable photos. Frames whose features were
     /// not timed get the mean of those that were. `tally` hears every answer.
-    pub(super) fn join(
-        &self,
-        mut head: Head,
-        blocks: usize,
-        is_stream: bool,
-        out: &Path,
-        tally: &mut Tally,
-    ) -> Result<(u64, usize), Error> {
+    pub(super) fn join(&self, mut head: Head, blocks: usize, out: &Path, tally: &mut Tally) -> Result<(u64, usize), Error> {
         let mut writer = Writer::create(out, &self.ids)?;
         let mut rows = 0;
-        let features_ms = if is_stream { self.features_ms(blocks)? } else { 0.0 };
+        let features_ms = self.features_ms(blocks)?;
         let mut sums = vec![[(0.0, 0_u64); 2]; self.ids.len()];
         for block in 0..blocks {
             let reader = Reader::open(&self.file(block))?;

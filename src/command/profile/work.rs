@@ -25,6 +25,8 @@ use crate::units::millis;
 
 /// Fewest looks at a frame for its time.
 const LEAST: usize = 3;
+/// Frames over which the time of the glimpse is measured.
+const GLIMPSES: usize = 20;
 /// Half the width of the 95 % interval of a mean time that is narrow enough, as a share of the mean.
 const NARROW: f64 = 0.025;
 /// Frames of a stream that one thread looks at in a row: most of them show the photo that it holds already.
@@ -122,14 +124,12 @@ pub(super) fn work(
                         }
                     }
                     Ok(mut row) => {
-                        // The features of every photo, but of a stream only those of timed frames: making each anew takes long.
-                        if is_timed || !show.is_stream() {
+                        // Making a frame of a stream anew takes long, and so does timing its features.
+                        if is_timed {
                             let frame = projector.frame(at)?;
                             row.case.features_ms = features_ms(&frame) as f32;
-                            if is_timed {
-                                let (good, all) = time(&frame, &mut row, settings.repeats, &mut alone, settings.meter);
-                                (narrow, means) = (narrow + good, means + all);
-                            }
+                            let (good, all) = time(&frame, &mut row, settings.repeats, &mut alone, settings.meter);
+                            (narrow, means) = (narrow + good, means + all);
                         }
                         rows.push(row);
                     }
@@ -221,6 +221,22 @@ fn time(frame: &Frame, row: &mut Row, repeats: usize, looks: &mut [Box<dyn Look>
 /// True if the 95 % interval of the mean is no wider than 5 % of it.
 fn is_narrow(times: &[f64]) -> bool {
     times.len() >= LEAST && stats::mean95(times).is_some_and(|(mean, half)| half <= NARROW * mean)
+}
+
+/// Mean time of the glimpse alone over some frames of `show`, with warm buffers, ms; `None` if none of them can be read.
+pub(super) fn glimpse_ms(show: &Show) -> Option<f64> {
+    let mut projector = Projector::new(show);
+    let step = (show.len() / GLIMPSES).max(1);
+    let (mut scratch, mut times) = (Scratch::default(), Vec::new());
+    for frame in (0..show.len()).step_by(step).take(GLIMPSES).filter_map(|at| projector.frame(at).ok()) {
+        features::glimpse(&frame, &Framing::default(), &mut scratch);
+        let begun = Instant::now();
+        for _ in 0..LEAST {
+            std::hint::black_box(features::glimpse(&frame, &Framing::default(), &mut scratch));
+        }
+        times.push(millis(begun.elapsed()) / LEAST as f64);
+    }
+    stats::mean(&times)
 }
 
 /// Mean time of the features with warm buffers, ms.

@@ -49,7 +49,7 @@ pub(super) fn score(profile: &Profile, entry: &Entry, reference: usize, line: &L
         mean_ms,
         p50_ms: quantile(&times, 0.5).unwrap_or(0.0),
         p95_ms: quantile(&times, 0.95).unwrap_or(0.0),
-        features_ms: profile.cases.iter().map(|case| f64::from(case.features_ms)).sum::<f64>() / n,
+        features_ms: walks.iter().map(|walk| walk.measuring_ms).sum::<f64>() / n,
         policy_ms: entry.policy_ms,
         energy_mj: energies.and_then(|energies| mean(&energies)),
         shares: shares(profile, walks),

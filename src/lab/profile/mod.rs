@@ -136,6 +136,10 @@ pub struct Origin {
     pub data: String,
     /// [`crate::features::schema`] at the time.
     pub feature_schema: String,
+    /// Mean time of the glimpse, which every policy needs, ms; `None` in older files.
+    pub glimpse_ms: Option<f64>,
+    /// Frames whose looks were timed; `None` in older files.
+    pub timed: Option<u64>,
     /// Pictures that could not be read and are left out.
     pub unreadable: u64,
 }
@@ -156,6 +160,12 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// What measuring `case` costs a policy, ms: all features if it reads any, otherwise the glimpse alone.
+    pub fn measuring_ms(&self, case: usize, reads_features: bool) -> f64 {
+        let all = self.cases.get(case).map_or(0.0, |case| f64::from(case.features_ms));
+        self.origin.glimpse_ms.filter(|_| !reads_features).map_or(all, |glimpse| glimpse.min(all))
+    }
+
     /// Refuses a table that does not fit together. Everything else in the lab relies on this; call it after reading or making one.
     pub fn check(&self) -> Result<(), LabError> {
         let wrong = |what: String, got: String, needed: String| Err(LabError::Table { what, got, needed });

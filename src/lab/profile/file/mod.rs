@@ -84,4 +84,8 @@ struct StoredOrigin {
     machine: String,
     data: String,
     feature_schema: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    glimpse_ms: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timed: Option<u64>,
 }

@@ -171,9 +171,10 @@ fn open(path: &Path) -> Result<(SerializedFileReader<File>, File, Head), String>
     if !same {
         return Err(format!("the columns are not those of docs/reference/profile.md; {ADVICE}"));
     }
-    let StoredOrigin { date, tool, machine, data, feature_schema } = origin;
+    let StoredOrigin { date, tool, machine, data, feature_schema, glimpse_ms, timed } = origin;
+    let glimpse_ms = glimpse_ms.filter(|ms| ms.is_finite() && *ms >= 0.0);
     let count = unreadable.len() as u64;
-    let origin = Origin { sha256, date, tool, machine, data, feature_schema, unreadable: count };
+    let origin = Origin { sha256, date, tool, machine, data, feature_schema, glimpse_ms, timed, unreadable: count };
     Ok((inner, bytes, Head { origin, classes, class_names, engines, unreadable }))
 }
 

@@ -129,10 +129,10 @@ pub(super) fn seal<K: AsRef<str>, V: AsRef<str>>(mut data: Sha256, keys: &[(K, V
 }
 
 fn keys(head: &Head) -> Result<Vec<(String, String)>, serde_json::Error> {
-    let crate::lab::profile::Origin { date, tool, machine, data, feature_schema, .. } = head.origin.clone();
+    let crate::lab::profile::Origin { date, tool, machine, data, feature_schema, glimpse_ms, timed, .. } = head.origin.clone();
     let pairs = [
         ("squint.format", FORMAT.to_owned()),
-        ("squint.origin", serde_json::to_string(&StoredOrigin { date, tool, machine, data, feature_schema })?),
+        ("squint.origin", serde_json::to_string(&StoredOrigin { date, tool, machine, data, feature_schema, glimpse_ms, timed })?),
         ("squint.classes", head.classes.to_string()),
         ("squint.class_names", serde_json::to_string(&head.class_names)?),
         ("squint.engines", serde_json::to_string(&head.engines)?),

@@ -1,6 +1,7 @@
 //! Another engine set in force, and other modes, between two frames.
 
-use crate::policy::Reuse;
+use crate::policy::{Plan, Policy, Reuse, hybrid::Hybrid};
+use crate::premodel::Scale;
 use crate::vocabulary::EngineHealth;
 
 use super::super::*;
@@ -84,4 +85,30 @@ fn paused_nothing_is_looked_at_and_eco_asks_the_cheapest_engine_alone() {
     harness.answer(1, 1, 0.9);
     harness.scheduler.swap_engines(generation(1, &[5, 10], false, LIMIT), harness.now, &mut harness.log);
     assert_eq!(harness.scheduler.mode(), Mode::Auto, "a new crew begins in the usual way");
+}
+
+#[test]
+fn a_frame_without_features_is_decided_by_the_policy_that_needs_none_and_refused_by_one_that_does() {
+    // It reads a feature and knows no engine: it abstains from every frame.
+    let scale = Scale { feature: 0, min: 0.0, max: 1.0 };
+    let hybrid = Hybrid { members: Default::default(), price: 1.0, scales: vec![scale], states: Vec::new() };
+    let reads = |id| {
+        let plain = generation(id, &[5], false, LIMIT);
+        Generation { policy: Policy::new("reads", Plan::Hybrid(Box::new(hybrid.clone()))), ..plain }
+    };
+    let mut harness = Harness::new(&[5], false, vec![lossless(1000)]);
+    harness.measured = false;
+    harness.send(0);
+    harness.send(0); // waits its turn
+    harness.scheduler.swap_engines(reads(1), harness.now, &mut harness.log);
+    harness.send(0);
+    assert_eq!(harness.log.unmeasured, 1, "measured first, then handed over again");
+    harness.measured = true;
+    harness.send(0);
+    harness.answer(0, 1, 0.9);
+    assert!(harness.log.dropped.is_empty(), "the frame that waits still needs the generation before");
+    harness.answer(0, 1, 0.9);
+    let outcomes: Vec<_> = harness.told().iter().map(|told| told.2).collect();
+    assert_eq!(outcomes, [Outcome::Answered, Outcome::Answered, Outcome::Abstained]);
+    assert_eq!(harness.log.dropped, [0]);
 }

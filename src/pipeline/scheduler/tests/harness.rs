@@ -36,6 +36,8 @@ pub(super) struct Log {
     pub(super) recovered: Vec<(u8, u32)>,
     /// Engines of each generation.
     pub(super) engines: usize,
+    /// Frames that were refused, since they were not measured.
+    pub(super) unmeasured: u64,
 }
 
 impl Actions for Log {
@@ -89,6 +91,8 @@ pub(super) struct Harness {
     pub(super) start: Instant,
     pub(super) now: Instant,
     origins: Vec<Origin>,
+    /// Frames arrive with features.
+    pub(super) measured: bool,
     pub(super) sent: Vec<u64>,
 }
 
@@ -144,6 +148,7 @@ impl Harness {
             start: now,
             now,
             origins,
+            measured: true,
         }
     }
 
@@ -153,9 +158,19 @@ impl Harness {
         frame.captured = self.now.checked_sub(ms(age)).unwrap();
         let mut job = Job::new(&self.origins[camera], self.now);
         let glimpse: Glimpse = [grey; 192];
-        job.load(frame, self.sent[camera], (Features { values: [0.0; COUNT] }, glimpse), self.now, self.now);
+        job.load(
+            frame,
+            self.sent[camera],
+            (self.measured.then_some(Features { values: [0.0; COUNT] }), glimpse),
+            self.now,
+            self.now,
+        );
         self.sent[camera] += 1;
-        self.scheduler.new_frame(job, self.now, &mut self.log);
+        if self.scheduler.accepts(&job) {
+            self.scheduler.new_frame(job, self.now, &mut self.log);
+        } else {
+            self.log.unmeasured += 1;
+        }
         self.check();
     }
 
