@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::SOON;
 use crate::common::fakes::{Act, CLASSES, FakeLook, FakeSource, Shot};
+use crate::common::{SOON, eventually};
 use squint::engine::{EngineError, EngineIdx, Label, Labels, Look};
 use squint::frame::Framing;
 use squint::pipeline::clock::{MachineClock, Stop};
@@ -130,8 +130,16 @@ fn an_unsure_answer_is_looked_at_again_and_a_sure_one_is_not() {
 #[test]
 fn a_slow_engine_costs_a_live_camera_frames_but_never_uncounted_ones_and_never_freshness() {
     let begun = Instant::now();
-    let looks = vec![FakeLook::boxed(MS(30), &Arc::default(), |_| Act::Answer(1, 0.9))];
-    let tally = run(crew(cascade(&[]), looks), vec![camera("a", false, frames(60, MS(5)))], Notes::default(), &Stop::new());
+    // A look takes as long as the camera needs for six frames, on whatever machine.
+    let handed = Arc::new(AtomicU64::new(0));
+    let (seen, counted) = (Arc::clone(&handed), Arc::clone(&handed));
+    let slow = FakeLook::boxed(MS(0), &Arc::default(), move |look| {
+        eventually("the camera goes on", || seen.load(Ordering::SeqCst) >= (6 * (look + 1)).min(60));
+        Act::Answer(1, 0.9)
+    });
+    let opener = Box::new(move || Ok(FakeSource::counted(frames(60, MS(5)), &counted)));
+    let live = CameraSetup { opener, ..camera("a", false, Vec::new()) };
+    let tally = run(crew(cascade(&[]), vec![slow]), vec![live], Notes::default(), &Stop::new());
     assert_every_frame_is_accounted_for(&tally);
     let (_, offered, drops) = &tally.cameras[0];
     assert_eq!(*offered, 60);
