@@ -101,13 +101,20 @@ pub enum Shot {
 pub struct FakeSource {
     script: VecDeque<Shot>,
     sequence: u64,
+    handed: Arc<AtomicU64>,
     stopped: Arc<(Mutex<bool>, std::sync::Condvar)>,
 }
 
 impl FakeSource {
     /// Follows `script`.
     pub fn boxed(script: impl IntoIterator<Item = Shot>) -> Box<dyn FrameSource> {
-        Box::new(Self { script: script.into_iter().collect(), sequence: 0, stopped: Arc::default() })
+        Self::counted(script, &Arc::default())
+    }
+
+    /// The same; `handed` tells the test how many frames were handed over.
+    pub fn counted(script: impl IntoIterator<Item = Shot>, handed: &Arc<AtomicU64>) -> Box<dyn FrameSource> {
+        let (script, handed) = (script.into_iter().collect(), Arc::clone(handed));
+        Box::new(Self { script, sequence: 0, handed, stopped: Arc::default() })
     }
 
     fn wait(&self, pause: Duration) -> bool {
@@ -130,6 +137,7 @@ impl FrameSource for FakeSource {
                 let layout = Layout::packed(PixelFormat::Gray8, 64, 48, Colorimetry::FULL);
                 let sequence = self.sequence;
                 self.sequence += 1;
+                self.handed.fetch_add(1, Ordering::SeqCst);
                 let memory = Memory::Heap(vec![grey; 64 * 48].into());
                 let frame = Frame::new(memory, layout, CameraId(0), sequence, Instant::now(), SystemTime::now(), None);
                 Ok(Some(frame.expect("64x48 grey fits")))

@@ -227,7 +227,8 @@ fn readers_of_the_socket_that_stall_or_vanish_concern_nobody_else() {
 fn a_socket_path_that_is_taken_is_refused_unless_what_took_it_is_dead() {
     let home = home();
     let open = |path: &Path| {
-        let output = Output { stdout: Stdout::None, summary: false, file: None, socket: Some(path.into()), queue: 8 };
+        let output =
+            Output { stdout: Stdout::None, features: false, summary: false, file: None, socket: Some(path.into()), queue: 8 };
         Publisher::open(&output, &Opening::default())
     };
     let place = |name: &str| home.path().join(name);

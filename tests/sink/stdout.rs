@@ -233,8 +233,14 @@ fn the_configured_sinks_are_opened_and_the_first_that_cannot_be_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = OutputFile { path: folder.path().join("records.jsonl"), max_bytes: 1 << 20, keep: 1 };
     let socket = folder.path().join("squint.sock");
-    let mut output =
-        Output { stdout: Stdout::None, summary: true, file: Some(file.clone()), socket: Some(socket.clone()), queue: 8 };
+    let mut output = Output {
+        stdout: Stdout::None,
+        features: false,
+        summary: true,
+        file: Some(file.clone()),
+        socket: Some(socket.clone()),
+        queue: 8,
+    };
     let mut publisher = Publisher::open(&output, &Opening::default()).unwrap();
     publisher.publish(&reports::answered()).unwrap();
     publisher.finish().unwrap();
