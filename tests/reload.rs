@@ -117,7 +117,7 @@ fn threads() -> usize {
 
 /// One test: the heap and the threads are those of the whole process.
 #[test]
-fn a_engine_set_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
+fn an_engine_set_can_be_relieved_a_thousand_times_and_what_fails_changes_nothing() {
     let ear = beside(|remote, heard| {
         let mut early = (0, 0);
         for round in 0..1000 {

@@ -101,7 +101,7 @@ fn gpu_and_cpu_give_the_same_answer_to_a_photo() {
 }
 
 #[test]
-fn an_engine_without_a_gpu_is_refused_alone_and_left_out_of_a_engine_set() {
+fn an_engine_without_a_gpu_is_refused_alone_and_left_out_of_an_engine_set() {
     let machine = Machine::new();
     let crash = "squint_trt_runtime_new:1=crash";
     let told = tell(machine.squint(&["classify", "--engine", "gpu", &photo("clock")], crash)).ends(69);

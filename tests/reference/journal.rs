@@ -19,7 +19,7 @@ const EXEMPT: [(&str, &str); 10] = [
     ("src/command/profile/", "part of `squint profile`"),
     ("src/command/thumbnails.rs", "part of `squint evaluate`"),
     ("src/command/train.rs", "a command that somebody waits for and that ends"),
-    ("src/command/truth/folders.rs", "labels, read by commands that end"),
+    ("src/ground_truth/folders.rs", "labels, read by commands that end"),
     ("src/engine/tensorrt/calibration/pictures.rs", "part of `squint engines calibrate`"),
     ("src/files/temporary.rs", "folders of `squint bench` and `squint evaluate`"),
 ];
