@@ -59,6 +59,7 @@ fuzz: ## every fuzz target for EACH seconds, 60 if not given (docs/background/fu
 
 lint: deps ## rustfmt and clippy, warnings are errors; no line of the documents beyond 100 columns
 	@scripts/wrap --check
+	@scripts/wrap --check $$(git ls-files "*.rs")
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) fetch --locked --manifest-path tests/fuzz/Cargo.toml # its lock file still fits

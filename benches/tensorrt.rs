@@ -1,9 +1,11 @@
-//! What Squint adds to a run on the GPU: `cargo test --release --bench tensorrt -- --ignored --nocapture`.
+//! What Squint adds to a run on the GPU:
+//! `cargo test --release --bench tensorrt -- --ignored --nocapture`.
 //!
-//! A figure and no check: the wall clock of a busy machine proves nothing. Driver, TensorRT and shim are those of tests/standin/nvidia.c, where a
-//! call costs next to nothing; so what is left is Squint's own, and the calls of a real driver come on top of it. A network of one pixel
-//! has nothing to compute; for one of the usual size, what the events say (copies and enqueue) is taken off. Where headers of TensorRT are, the
-//! same through the real shim to the fakes of tests/vendor.
+//! A figure and no check: the wall clock of a busy machine proves nothing. Driver, TensorRT and
+//! shim are those of tests/standin/nvidia.c, where a call costs next to nothing; so what is left is
+//! Squint's own, and the calls of a real driver come on top of it. A network of one pixel has
+//! nothing to compute; for one of the usual size, what the events say (copies and enqueue) is taken
+//! off. Where headers of TensorRT are, the same through the real shim to the fakes of tests/vendor.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed bench")]
 
@@ -39,14 +41,22 @@ fn what_a_run_costs_beside_the_network() {
         figures(&format!("{side}x{side}"), &nvidia::backend(), &shelf, runs);
     }
     for major in vendor::MAJORS {
-        let (Some(cuda), Some(fakes)) = (vendor::fake_cuda(), vendor::tensorrt(major)) else { continue };
+        let (Some(cuda), Some(fakes)) = (vendor::fake_cuda(), vendor::tensorrt(major)) else {
+            continue;
+        };
         let shelf = Shelf::new();
-        let plan =
-            format!("FAKEPLAN 1\nmajor {major}\ncapability 86\ntensor images in float 1 3 1 1\ntensor scores out float 1 3\nend\n");
+        let plan = format!(
+            "FAKEPLAN 1\nmajor {major}\ncapability 86\ntensor images in float 1 3 1 1\ntensor scores out float 1 3\nend\n"
+        );
         shelf.network_from_bytes("plan", &Model::brightest(1, 1), plan.as_bytes());
         shelf.edit("plan", "runtime = \"onnxruntime\"", "runtime = \"tensorrt\"");
         let options = Options { cuda, library: Some(fakes.nvinfer), shim: Some(fakes.shim) };
-        figures(&format!("1x1 through the shim of {major}"), &TensorRt::new(options, Arc::new(PlanFiles)), &shelf, 100_000);
+        figures(
+            &format!("1x1 through the shim of {major}"),
+            &TensorRt::new(options, Arc::new(PlanFiles)),
+            &shelf,
+            100_000,
+        );
     }
 }
 
@@ -65,5 +75,9 @@ fn figures(what: &str, backend: &TensorRt, shelf: &Shelf, runs: usize) {
             added.push(took.saturating_sub(device));
         }
     }
-    println!("{what}, {runs} runs: whole {}; without copies and enqueue {}", told(whole), told(added));
+    println!(
+        "{what}, {runs} runs: whole {}; without copies and enqueue {}",
+        told(whole),
+        told(added)
+    );
 }

@@ -1,4 +1,5 @@
-//! The command line: what can be typed, and which command it means. No logic: each arm calls into [`crate::command`].
+//! The command line: what can be typed, and which command it means. No logic: each arm calls into
+//! [`crate::command`].
 
 mod control;
 mod engines;
@@ -30,12 +31,20 @@ const COMMON: &str = "Most commands";
 
 /// Squint: adaptive model selection for cameras at the edge.
 ///
-/// Squints at every frame first, then decides how hard to look: cheap features and the last answers choose which of several
-/// networks runs; when its answer is unsure and the deadline allows it, a stronger one looks again.
+/// Squints at every frame first, then decides how hard to look: cheap features and the last answers
+/// choose which of several networks runs; when its answer is unsure and the deadline allows it, a
+/// stronger one looks again.
 #[derive(Debug, Parser)]
-#[command(name = "squint", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
+#[command(
+    name = "squint",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 110
+)]
 pub struct Cli {
-    /// Least important message to log; by default `log-level` of the configuration for `run`, warn for the others
+    /// Least important message to log; by default `log-level` of the configuration for `run`, warn
+    /// for the others
     #[arg(long, global = true, value_name = "LEVEL", value_parser = levels(), help_heading = COMMON)]
     pub log: Option<LevelFilter>,
     /// What to do
@@ -52,7 +61,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Make the running daemon read configuration, engines and policy again
     Reload(ReloadArgs),
-    /// Change log level, policy or mode of the running daemon, until it is reloaded or started again
+    /// Change log level, policy or mode of the running daemon, until it is reloaded or started
+    /// again
     Set(SetArgs),
     /// Look at a few pictures, once
     Classify(ClassifyArgs),
@@ -67,7 +77,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Say what was found on this machine, and what is missing for what
     Doctor(DoctorArgs),
-    /// Show labelled photos to every engine and keep answers, features and times in a file for `train` and `evaluate`
+    /// Show labelled photos to every engine and keep answers, features and times in a file for
+    /// `train` and `evaluate`
     Profile(ProfileArgs),
     /// Make a policy file from a profile
     Train(TrainArgs),
@@ -75,9 +86,11 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Drive the budget over a simulated TX2 and compare it with an oracle and with simpler ways
     Simulate(SimulateArgs),
-    /// Make every decision of a recording again, or say what another policy or other limits would have decided
+    /// Make every decision of a recording again, or say what another policy or other limits would
+    /// have decided
     Replay(ReplayArgs),
-    /// Open the driver and TensorRT and say what is there; a process of its own, so that it may crash
+    /// Open the driver and TensorRT and say what is there; a process of its own, so that it may
+    /// crash
     #[command(name = "probe-tensorrt", hide = true)]
     ProbeTensorRt(ProbeArgs),
     /// Print a completion script for a shell
@@ -125,12 +138,14 @@ pub struct RunArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
-    /// A single source in place of the configured cameras: csi:N, v4l2:/dev/videoN, rtsp://..., http://..., a video file, a
-    /// folder or pattern of images, test, or pipeline:<gst-launch text>; @FILE reads it from a file, @- from standard input,
-    /// so that a password in it is in no list of processes
+    /// A single source in place of the configured cameras: csi:N, v4l2:/dev/videoN, rtsp://...,
+    /// http://..., a video file, a folder or pattern of images, test, or pipeline:<gst-launch
+    /// text>; @FILE reads it from a file, @- from standard input, so that a password in it is in no
+    /// list of processes
     #[arg(long, short, value_name = "SOURCE")]
     pub source: Option<String>,
-    /// `realtime` (the newest frame wins) or `fast` (files and images: every frame, as fast as the engines can)
+    /// `realtime` (the newest frame wins) or `fast` (files and images: every frame, as fast as the
+    /// engines can)
     #[arg(long, value_name = "PACE", value_parser = ["realtime", "fast"])]
     pub pace: Option<String>,
     /// Frames a second: asked of csi, v4l2 and test, or the pace of images
@@ -160,14 +175,15 @@ pub struct RunArgs {
     /// Write the summary of the run as JSON
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
-    /// True classes of image files: CSV with the column file and one of class_index, wnid, class_name; adds top-1 and top-5 to the
-    /// summary
+    /// True classes of image files: CSV with the column file and one of class_index, wnid,
+    /// class_name; adds top-1 and top-5 to the summary
     #[arg(long, value_name = "CSV")]
     pub labels: Option<PathBuf>,
     /// Stop each camera after so many frames
     #[arg(long, value_name = "N")]
     pub frames: Option<u64>,
-    /// Write everything that decides (features, readings, allowance, decisions; no pictures) into this file, for `squint replay`
+    /// Write everything that decides (features, readings, allowance, decisions; no pictures) into
+    /// this file, for `squint replay`
     #[arg(long, value_name = "TRACE")]
     pub record: Option<PathBuf>,
     /// Count what Squint allocates on the heap for each frame, and add it to the summary
@@ -264,13 +280,15 @@ pub struct DoctorArgs {
     /// JSON
     #[arg(long)]
     pub json: bool,
-    /// Tell of the sensors below this folder only, a tree with `sys`, `proc` and `etc` copied from another machine
+    /// Tell of the sensors below this folder only, a tree with `sys`, `proc` and `etc` copied from
+    /// another machine
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Run every engine against stored answers and print a table for a report; takes a while
     #[arg(long, conflicts_with = "root")]
     pub self_test: bool,
-    /// With --self-test: store the answers of this machine instead, beside the pictures in the folder of the policies
+    /// With --self-test: store the answers of this machine instead, beside the pictures in the
+    /// folder of the policies
     #[arg(long, requires = "self_test", hide = true)]
     pub store: bool,
 }
@@ -278,7 +296,8 @@ pub struct DoctorArgs {
 impl DoctorArgs {
     /// True if the engines are to be run; the folder that stands for it is taken out.
     pub(crate) fn wants_self_test(&mut self) -> bool {
-        self.self_test |= self.common.engines.take_if(|folder| folder.as_os_str().is_empty()).is_some();
+        self.self_test |=
+            self.common.engines.take_if(|folder| folder.as_os_str().is_empty()).is_some();
         self.self_test
     }
 }
@@ -310,8 +329,16 @@ impl Command {
             Self::Doctor(args) => Some(&mut args.common),
             Self::Profile(args) => Some(&mut args.common),
             Self::Evaluate(args) => Some(&mut args.common),
-            Self::Train(_) | Self::Replay(_) | Self::Features(_) | Self::Completions { .. } | Self::Man { .. } => None,
-            Self::Status(_) | Self::Reload(_) | Self::Set(_) | Self::Simulate(_) | Self::ProbeTensorRt(_) => None,
+            Self::Train(_)
+            | Self::Replay(_)
+            | Self::Features(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => None,
+            Self::Status(_)
+            | Self::Reload(_)
+            | Self::Set(_)
+            | Self::Simulate(_)
+            | Self::ProbeTensorRt(_) => None,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! One TOML file, the environment and the flags: as typed, then checked once and for all.
 //!
-//! [`load`] meets the world: it reads the file and the environment and looks for folders. [`resolve`] is pure and finds every mistake in one
-//! go; `squint check` and `squint run` both live by it. After [`Config`] nothing is optional or stringly, so nobody checks twice.
-//! Layers, the later wins: defaults, file, `SQUINT_...` variables, flags. docs/reference/config.md is the reference, [`keys`] its source.
+//! [`load`] meets the world: it reads the file and the environment and looks for folders.
+//! [`resolve`] is pure and finds every mistake in one go; `squint check` and `squint run` both live
+//! by it. After [`Config`] nothing is optional or stringly, so nobody checks twice. Layers, the
+//! later wins: defaults, file, `SQUINT_...` variables, flags. docs/reference/config.md is the
+//! reference, [`keys`] its source.
 
 mod fixed;
 mod folders;
@@ -43,13 +45,15 @@ const MAX_SOURCE_BYTES: u64 = 1 << 16;
 /// Variables that start with `SQUINT_` and set no key.
 pub const RESERVED_VARIABLES: &[&str] = &["SQUINT_CONFIG"];
 
-/// Reads `file`, if there is one, and the environment, and resolves them together with the flags. Never waits for a file: it must be a regular
-/// one. Errors with [`ConfigError::Unreadable`] or as [`resolve`].
+/// Reads `file`, if there is one, and the environment, and resolves them together with the flags.
+/// Never waits for a file: it must be a regular one. Errors with [`ConfigError::Unreadable`] or as
+/// [`resolve`].
 pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
     load_by(files::text, file, flags)
 }
 
-/// [`load`] for a command that somebody typed: the file may also be what the shell hands over, `/dev/stdin` or `<(...)`.
+/// [`load`] for a command that somebody typed: the file may also be what the shell hands over,
+/// `/dev/stdin` or `<(...)`.
 pub fn load_typed(file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
     load_by(files::typed_text, file, flags)
 }
@@ -59,27 +63,37 @@ type Read = fn(&Path, u64) -> std::io::Result<String>;
 
 fn load_by(read: Read, file: Option<&Path>, flags: &Overrides) -> Result<Config, ConfigError> {
     let text = match file {
-        Some(path) => Some(read(path, MAX_BYTES).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?),
+        Some(path) => Some(
+            read(path, MAX_BYTES)
+                .map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?,
+        ),
         None => None,
     };
     let name = file.map(|path| path.display().to_string());
     let file = name.as_deref().zip(text.as_deref());
-    let source = flags.source.as_ref().map(|source| from_file(read, source.reveal())).transpose()?;
+    let source =
+        flags.source.as_ref().map(|source| from_file(read, source.reveal())).transpose()?;
     let texts = [text.as_deref(), source.as_ref().map(Secret::reveal)];
-    tell_of_strangers(|name| texts.iter().flatten().any(|text| text.contains(&format!("${{{name}}}"))));
+    tell_of_strangers(|name| {
+        texts.iter().flatten().any(|text| text.contains(&format!("${{{name}}}")))
+    });
     resolve(file, std::env::vars_os(), &Overrides { source, ..flags.clone() }, &Folders::find())
 }
 
-/// A source from the command line: `@FILE` stands for what the file holds, so that an address with a password is in nobody's list of
-/// processes.
+/// A source from the command line: `@FILE` stands for what the file holds, so that an address with
+/// a password is in nobody's list of processes.
 fn from_file(read: Read, source: &str) -> Result<Secret, ConfigError> {
-    let Some(path) = source.strip_prefix('@').map(Path::new) else { return Ok(Secret::new(source)) };
-    let text = read(path, MAX_SOURCE_BYTES).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    let Some(path) = source.strip_prefix('@').map(Path::new) else {
+        return Ok(Secret::new(source));
+    };
+    let text = read(path, MAX_SOURCE_BYTES)
+        .map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
     Ok(Secret::new(text.trim()))
 }
 
-/// Variables that begin with `SQUINT_` and set nothing are named in the log, once: one of them may have been meant. Those of Kubernetes and
-/// Docker are not worth a warning, nor are those that a source asks for (`is_used`).
+/// Variables that begin with `SQUINT_` and set nothing are named in the log, once: one of them may
+/// have been meant. Those of Kubernetes and Docker are not worth a warning, nor are those that a
+/// source asks for (`is_used`).
 fn tell_of_strangers(is_used: impl Fn(&str) -> bool) {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
@@ -104,8 +118,9 @@ fn tell_of_strangers(is_used: impl Fn(&str) -> bool) {
     });
 }
 
-/// Resolves a file (its name and its text), an environment and flags. Pure, but for one thing: a source that may be a file or a
-/// folder of images is looked at, see [`SourceSpec`]. Errors with [`ConfigError::Wrong`] and every mistake in it.
+/// Resolves a file (its name and its text), an environment and flags. Pure, but for one thing: a
+/// source that may be a file or a folder of images is looked at, see [`SourceSpec`]. Errors with
+/// [`ConfigError::Wrong`] and every mistake in it.
 pub fn resolve(
     file: Option<(&str, &str)>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -267,13 +282,15 @@ impl Config {
         self.printed(false)
     }
 
-    /// As [`Config::to_toml`], passwords included: reading it gives the very same [`Config`]. Not for screens and logs.
+    /// As [`Config::to_toml`], passwords included: reading it gives the very same [`Config`]. Not
+    /// for screens and logs.
     pub fn to_toml_with_passwords(&self) -> String {
         self.printed(true)
     }
 
     fn printed(&self, secrets: bool) -> String {
-        toml::to_string(&raw::RawConfig::from_config(self, secrets)).unwrap_or_else(|error| format!("# {error}\n"))
+        toml::to_string(&raw::RawConfig::from_config(self, secrets))
+            .unwrap_or_else(|error| format!("# {error}\n"))
     }
 }
 
@@ -293,8 +310,19 @@ impl Camera {
     pub fn open_request(&self, camera: CameraId) -> OpenRequest {
         let Self { source, pace, rate_hz, size, login, transport, open_timeout, .. } = self;
         let (source, login) = (source.clone(), login.clone());
-        let (pace, rate_hz, size, transport, open_timeout) = (*pace, *rate_hz, *size, *transport, *open_timeout);
-        OpenRequest { camera, source, pace, rate_hz, size, login, transport, bayer: false, open_timeout }
+        let (pace, rate_hz, size, transport, open_timeout) =
+            (*pace, *rate_hz, *size, *transport, *open_timeout);
+        OpenRequest {
+            camera,
+            source,
+            pace,
+            rate_hz,
+            size,
+            login,
+            transport,
+            bayer: false,
+            open_timeout,
+        }
     }
 }
 

@@ -11,7 +11,8 @@
 //! | 75 | [`Kind::Unanswered`] | give the engines more time, or see what they could not read |
 //! | 78 | [`Kind::Configuration`] | mend the configuration; starting again will not help |
 //!
-//! Pure. The numbers are those of sysexits.h, so that a unit file can say `RestartPreventExitStatus=64 78`.
+//! Pure. The numbers are those of sysexits.h, so that a unit file can say
+//! `RestartPreventExitStatus=64 78`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -77,7 +78,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Why the program ends early. Each text says what happened, to whom, and where it can what to do next; none holds a password.
+/// Why the program ends early. Each text says what happened, to whom, and where it can what to do
+/// next; none holds a password.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line asks for something that does not exist or does not fit together.
@@ -156,10 +158,18 @@ impl Error {
         match self {
             Self::Usage(_) => Kind::Usage,
             Self::Lab(LabError::Unwritten { .. }) => Kind::Io,
-            Self::Config(_) | Self::File { .. } | Self::Policy(_) | Self::Lab(_) | Self::Unfit(_) => Kind::Configuration,
-            Self::Engine(EngineError::RuntimeMissing { .. }) | Self::Source(_) | Self::Missing(_) => Kind::Missing,
+            Self::Config(_)
+            | Self::File { .. }
+            | Self::Policy(_)
+            | Self::Lab(_)
+            | Self::Unfit(_) => Kind::Configuration,
+            Self::Engine(EngineError::RuntimeMissing { .. })
+            | Self::Source(_)
+            | Self::Missing(_) => Kind::Missing,
             Self::Engine(EngineError::Model { .. }) => Kind::Configuration,
-            Self::Pipeline(PipelineError::Engine(EngineError::RuntimeMissing { .. })) => Kind::Missing,
+            Self::Pipeline(PipelineError::Engine(EngineError::RuntimeMissing { .. })) => {
+                Kind::Missing
+            }
             Self::Pipeline(PipelineError::Engine(EngineError::Model { .. })) => Kind::Configuration,
             Self::Engine(_) | Self::Pipeline(_) | Self::Bug(_) => Kind::Bug,
             Self::Io { .. } | Self::Lost(_) | Self::Sink(_) | Self::Control(_) => Kind::Io,
@@ -178,17 +188,22 @@ impl Error {
         matches!(self, Self::Told(_))
     }
 
-    /// True for a reader of standard output that went away (`squint run | head`): no mistake of anybody, end quietly.
+    /// True for a reader of standard output that went away (`squint run | head`): no mistake of
+    /// anybody, end quietly.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Io { what, reason } if what == STDOUT && reason.kind() == std::io::ErrorKind::BrokenPipe)
     }
 
-    /// As people see it: fit for a terminal, whatever names and files put into it. A line for each mistake in a configuration, else one.
+    /// As people see it: fit for a terminal, whatever names and files put into it. A line for each
+    /// mistake in a configuration, else one.
     pub fn shown(&self) -> String {
         match self {
-            Self::Config(error) if !error.problems().is_empty() => {
-                error.problems().iter().map(|problem| Escaped(problem).to_string()).collect::<Vec<_>>().join("\n")
-            }
+            Self::Config(error) if !error.problems().is_empty() => error
+                .problems()
+                .iter()
+                .map(|problem| Escaped(problem).to_string())
+                .collect::<Vec<_>>()
+                .join("\n"),
             other => Escaped(other).to_string(),
         }
     }
@@ -206,7 +221,8 @@ mod tests {
     #[test]
     fn each_kind_of_failure_has_its_exit_code() {
         let library = "libonnxruntime.so";
-        let absent = EngineError::RuntimeMissing { id: "lite0".into(), library, reason: "not found".into() };
+        let absent =
+            EngineError::RuntimeMissing { id: "lite0".into(), library, reason: "not found".into() };
         let cases = [
             (Error::Usage("no such command".into()), 64),
             (Error::Engine(absent), 69),
@@ -225,7 +241,11 @@ mod tests {
 
     #[test]
     fn a_reader_that_left_is_told_apart() {
-        assert!(Error::io("standard output")(std::io::ErrorKind::BrokenPipe.into()).is_broken_pipe());
-        assert!(!Error::io("standard output")(std::io::ErrorKind::StorageFull.into()).is_broken_pipe());
+        assert!(
+            Error::io("standard output")(std::io::ErrorKind::BrokenPipe.into()).is_broken_pipe()
+        );
+        assert!(
+            !Error::io("standard output")(std::io::ErrorKind::StorageFull.into()).is_broken_pipe()
+        );
     }
 }

@@ -1,12 +1,14 @@
-//! Text from outside on its way to a terminal or a log: whatever could steer the terminal or pass for a line of its own is shown
-//! escaped.
+//! Text from outside on its way to a terminal or a log: whatever could steer the terminal or pass
+//! for a line of its own is shown escaped.
 //!
-//! Pure. File names, policies, cameras, classes and what another program sent are written by others. Each place where such text
-//! leaves for people writes it through [`Escaped`]; JSON has its own escapes and does without.
+//! Pure. File names, policies, cameras, classes and what another program sent are written by
+//! others. Each place where such text leaves for people writes it through [`Escaped`]; JSON has its
+//! own escapes and does without.
 
 use std::fmt::{self, Display, Write};
 
-/// `T` on one line, with control and direction characters written as Rust writes them: `\n`, `\u{1b}`. All other characters stay.
+/// `T` on one line, with control and direction characters written as Rust writes them: `\n`,
+/// `\u{1b}`. All other characters stay.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<T>(pub T);
 
@@ -16,7 +18,8 @@ impl<T: Display> Display for Escaped<T> {
     }
 }
 
-/// As [`Escaped`], but for line feeds, which stay: for text of several lines whose parts are known to be escaped.
+/// As [`Escaped`], but for line feeds, which stay: for text of several lines whose parts are known
+/// to be escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct EscapedLines<T>(pub T);
 
@@ -26,8 +29,9 @@ impl<T: Display> Display for EscapedLines<T> {
     }
 }
 
-/// True for characters that steer a terminal, or change the order or the place of those around them: controls (C0, DEL, C1), line and
-/// paragraph separators, marks and overrides of direction, characters without width.
+/// True for characters that steer a terminal, or change the order or the place of those around
+/// them: controls (C0, DEL, C1), line and paragraph separators, marks and overrides of direction,
+/// characters without width.
 pub fn needs_escape(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
@@ -44,8 +48,9 @@ struct Escaper<'a, W> {
 impl<W: Write> Write for Escaper<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some((at, char)) =
-            rest.char_indices().find(|(_, char)| needs_escape(*char) && !(self.line_feeds && *char == '\n'))
+        while let Some((at, char)) = rest
+            .char_indices()
+            .find(|(_, char)| needs_escape(*char) && !(self.line_feeds && *char == '\n'))
         {
             self.out.write_str(&rest[..at])?;
             match char {
@@ -73,7 +78,10 @@ mod tests {
             ("a\r\tb", "a\\r\\tb"),
             ("\u{1b}[31mred\u{7}\u{7f}", "\\u{1b}[31mred\\u{7}\\u{7f}"),
             ("\u{9b}31m\u{85}", "\\u{9b}31m\\u{85}"),
-            ("gnp\u{202e}.exe\u{2066}\u{2069}\u{200f}\u{61c}", "gnp\\u{202e}.exe\\u{2066}\\u{2069}\\u{200f}\\u{61c}"),
+            (
+                "gnp\u{202e}.exe\u{2066}\u{2069}\u{200f}\u{61c}",
+                "gnp\\u{202e}.exe\\u{2066}\\u{2069}\\u{200f}\\u{61c}",
+            ),
             ("a\u{2028}b\u{2029}c\u{feff}", "a\\u{2028}b\\u{2029}c\\u{feff}"),
         ];
         for (text, shown) in cases {

@@ -1,8 +1,10 @@
-//! The events that the log tells of: a closed list, each with a name, a message id for the journal, what it means and what to do.
+//! The events that the log tells of: a closed list, each with a name, a message id for the journal,
+//! what it means and what to do.
 //!
-//! Pure data. A log line names its event as `event = events::CAMERA_LOST`; the journal writes it as MESSAGE_ID and SQUINT_EVENT, and
-//! docs/reference/journal.md is held against this list by a test. A message id never changes its meaning: an event that means something else
-//! gets a new one (`systemd-id128 new`).
+//! Pure data. A log line names its event as `event = events::CAMERA_LOST`; the journal writes it as
+//! MESSAGE_ID and SQUINT_EVENT, and docs/reference/journal.md is held against this list by a test.
+//! A message id never changes its meaning: an event that means something else gets a new one
+//! (`systemd-id128 new`).
 
 use std::fmt;
 
@@ -66,8 +68,9 @@ macro_rules! events {
     };
 }
 
-/// Faults that may repeat for days: of these the log shows a burst a minute and a count of the rest, see [`crate::service::limit`].
-/// Everything else is written each time: changes of state must not be missed, and what ends Squint comes once.
+/// Faults that may repeat for days: of these the log shows a burst a minute and a count of the
+/// rest, see [`crate::service::limit`]. Everything else is written each time: changes of state must
+/// not be missed, and what ends Squint comes once.
 pub const LIMITED: &[Event] = &[
     CAMERA_LOST,
     CAMERA_OTHER_WAY,
@@ -86,7 +89,8 @@ pub const LIMITED: &[Event] = &[
     BUG,
 ];
 
-/// Which fault is over when an event comes: its line says how many of the fault's lines were left out.
+/// Which fault is over when an event comes: its line says how many of the fault's lines were left
+/// out.
 pub const ENDS: &[(Event, Event)] = &[
     (CAMERA_DELIVERING, CAMERA_LOST),
     (CAMERA_ANSWERED, CAMERA_STARVED),

@@ -1,14 +1,17 @@
 //! Files, read and written so that neither can hold Squint up or leave half of something behind.
 //!
-//! An edge room. [`bytes`] and [`text`] read regular files up to a limit and never wait: what is a FIFO, a device or a folder is
-//! refused by that name. [`typed`], [`typed_text`] and [`records`] are for commands that somebody types: they also take what the
-//! shell hands over, `/dev/stdin` and `<(...)`. [`state_text`] reads what Squint itself keeps, through no link.
+//! An edge room. [`bytes`] and [`text`] read regular files up to a limit and never wait: what is a
+//! FIFO, a device or a folder is refused by that name. [`typed`], [`typed_text`] and [`records`]
+//! are for commands that somebody types: they also take what the shell hands over, `/dev/stdin` and
+//! `<(...)`. [`state_text`] reads what Squint itself keeps, through no link.
 //!
-//! [`write()`] and [`Output`] replace a file whole or not at all, [`write_state`] likewise what Squint keeps; a [`Lock`] keeps two
-//! processes apart. [`untrusted`] tells who else could have written what is found and run, [`links_of_ours`] which links are
-//! followed, and [`checkout`] where the program was built.
+//! [`write()`] and [`Output`] replace a file whole or not at all, [`write_state`] likewise what
+//! Squint keeps; a [`Lock`] keeps two processes apart. [`untrusted`] tells who else could have
+//! written what is found and run, [`links_of_ours`] which links are followed, and [`checkout`]
+//! where the program was built.
 //!
-//! What the files hold is their owners' business; so are the limits, which stand beside the parsers.
+//! What the files hold is their owners' business; so are the limits, which stand beside the
+//! parsers.
 
 mod checkout;
 mod lock;
@@ -47,12 +50,18 @@ fn kind(file_type: FileType) -> &'static str {
 
 /// The error about something that is none of the kinds which are `allowed`.
 fn wrong_kind(file_type: FileType, allowed: &str) -> Error {
-    let kind_of_error = if file_type.is_dir() { ErrorKind::IsADirectory } else { ErrorKind::InvalidInput };
+    let kind_of_error =
+        if file_type.is_dir() { ErrorKind::IsADirectory } else { ErrorKind::InvalidInput };
     Error::new(kind_of_error, format!("is {}; {allowed}", kind(file_type)))
 }
 
-/// True for a path that names a descriptor which the shell opened: `/dev/stdin` and the like, and `/dev/fd/63` for `<(...)`.
+/// True for a path that names a descriptor which the shell opened: `/dev/stdin` and the like, and
+/// `/dev/fd/63` for `<(...)`.
 fn is_handed_over(path: &Path) -> bool {
-    let named = ["/dev/stdin", "/dev/stdout", "/dev/stderr"].iter().any(|name| path == Path::new(name));
-    named || path.parent().is_some_and(|folder| folder == Path::new("/dev/fd") || folder == Path::new("/proc/self/fd"))
+    let named =
+        ["/dev/stdin", "/dev/stdout", "/dev/stderr"].iter().any(|name| path == Path::new(name));
+    named
+        || path.parent().is_some_and(|folder| {
+            folder == Path::new("/dev/fd") || folder == Path::new("/proc/self/fd")
+        })
 }

@@ -1,8 +1,10 @@
-//! One picture on its way through the house: where its bytes lie, how they are laid out, and which part of it counts.
+//! One picture on its way through the house: where its bytes lie, how they are laid out, and which
+//! part of it counts.
 //!
-//! Pure: no clock, no file, no GStreamer call. A [`Frame`] owns its memory (a mapped camera buffer or a heap buffer) and is
-//! moved from thread to thread, never copied. [`Framing`] says which part of the picture a camera's owner cares about; it
-//! is resolved to whole pixels here, once, so that features and preprocessing see the very same pixels.
+//! Pure: no clock, no file, no GStreamer call. A [`Frame`] owns its memory (a mapped camera buffer
+//! or a heap buffer) and is moved from thread to thread, never copied. [`Framing`] says which part
+//! of the picture a camera's owner cares about; it is resolved to whole pixels here, once, so that
+//! features and preprocessing see the very same pixels.
 
 mod mapped;
 
@@ -48,7 +50,8 @@ impl PixelFormat {
         }
     }
 
-    /// Bytes and rows that plane `index` needs for a `width` x `height` picture: `(bytes a row, rows)`.
+    /// Bytes and rows that plane `index` needs for a `width` x `height` picture:
+    /// `(bytes a row, rows)`.
     pub const fn plane_size(self, index: usize, width: u32, height: u32) -> (usize, usize) {
         let (w, h) = (width as usize, height as usize);
         let (half_w, half_h) = (w.div_ceil(2), h.div_ceil(2));
@@ -117,7 +120,9 @@ pub enum FrameError {
         height: u32,
     },
     /// A plane does not fit into the memory, or its stride is shorter than a row.
-    #[error("plane {plane} of a {width}x{height} {format:?} frame needs {need} bytes, the buffer has {have}")]
+    #[error(
+        "plane {plane} of a {width}x{height} {format:?} frame needs {need} bytes, the buffer has {have}"
+    )]
     Short {
         /// Plane index.
         plane: usize,
@@ -158,7 +163,8 @@ impl Layout {
         offset.saturating_add(stride.saturating_mul(rows.saturating_sub(1))).saturating_add(row)
     }
 
-    /// Checks sides, strides and that every plane lies inside `have` bytes. After this no index into a plane can fail.
+    /// Checks sides, strides and that every plane lies inside `have` bytes. After this no index
+    /// into a plane can fail.
     pub fn check(&self, have: usize) -> Result<(), FrameError> {
         let Self { format, width, height, .. } = *self;
         if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE {
@@ -166,7 +172,8 @@ impl Layout {
         }
         for plane in 0..format.planes() {
             let (row, _) = format.plane_size(plane, width, height);
-            let need = if self.planes[plane].stride < row { usize::MAX } else { self.plane_end(plane) };
+            let need =
+                if self.planes[plane].stride < row { usize::MAX } else { self.plane_end(plane) };
             if need > have {
                 return Err(FrameError::Short { plane, width, height, format, need, have });
             }
@@ -202,13 +209,15 @@ pub struct Frame {
     layout: Layout,
     /// Which camera.
     pub camera: CameraId,
-    /// Number of the frame within its source since start, counted from 0, gaps where frames were superseded.
+    /// Number of the frame within its source since start, counted from 0, gaps where frames were
+    /// superseded.
     pub sequence: u64,
     /// When it was captured (live) or read (files), monotonic clock.
     pub captured: Instant,
     /// The same moment on the wall clock.
     pub captured_at: SystemTime,
-    /// When it reached Squint, monotonic clock. Between `captured` and this lies the camera's and its driver's own time.
+    /// When it reached Squint, monotonic clock. Between `captured` and this lies the camera's and
+    /// its driver's own time.
     pub arrived: Instant,
     /// File name for image sources.
     pub name: Option<Arc<str>>,
@@ -236,13 +245,36 @@ impl Frame {
         name: Option<Arc<str>>,
     ) -> Result<Self, FrameError> {
         layout.check(memory.bytes().len())?;
-        Ok(Self { memory, layout, camera, sequence, captured, captured_at, arrived: captured, name })
+        Ok(Self {
+            memory,
+            layout,
+            camera,
+            sequence,
+            captured,
+            captured_at,
+            arrived: captured,
+            name,
+        })
     }
 
-    /// A packed RGB picture on the heap, for tests, `classify` and `features`. `rgb.len()` must be at least `3 * width * height`.
-    pub fn from_rgb(rgb: Arc<[u8]>, width: u32, height: u32, name: Option<Arc<str>>) -> Result<Self, FrameError> {
+    /// A packed RGB picture on the heap, for tests, `classify` and `features`. `rgb.len()` must be
+    /// at least `3 * width * height`.
+    pub fn from_rgb(
+        rgb: Arc<[u8]>,
+        width: u32,
+        height: u32,
+        name: Option<Arc<str>>,
+    ) -> Result<Self, FrameError> {
         let layout = Layout::packed(PixelFormat::Rgb, width, height, Colorimetry::FULL);
-        Self::new(Memory::Heap(rgb), layout, CameraId(0), 0, Instant::now(), SystemTime::now(), name)
+        Self::new(
+            Memory::Heap(rgb),
+            layout,
+            CameraId(0),
+            0,
+            Instant::now(),
+            SystemTime::now(),
+            name,
+        )
     }
 
     /// The layout; checked against the memory.
@@ -312,7 +344,8 @@ pub struct Framing {
     pub rotation: Rotation,
 }
 
-/// A rectangle in whole source pixels, never empty, inside the frame. `x` and `y` are even, for the sake of chroma planes.
+/// A rectangle in whole source pixels, never empty, inside the frame. `x` and `y` are even, for the
+/// sake of chroma planes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
     /// Left column, even.
@@ -326,11 +359,13 @@ pub struct Region {
 }
 
 impl Framing {
-    /// The source pixels that count in a `width` x `height` frame (both at least 1), before rotation.
+    /// The source pixels that count in a `width` x `height` frame (both at least 1), before
+    /// rotation.
     pub fn region(&self, width: u32, height: u32) -> Region {
         let span = |start: f32, share: f32, side: u32| {
             let first = ((start.clamp(0.0, 1.0) * side as f32) as u32).min(side - 1) & !1;
-            let length = ((share.clamp(0.0, 1.0) * side as f32).round() as u32).clamp(1, side - first);
+            let length =
+                ((share.clamp(0.0, 1.0) * side as f32).round() as u32).clamp(1, side - first);
             (first, length)
         };
         let roi = self.roi.unwrap_or(Roi { x: 0.0, y: 0.0, width: 1.0, height: 1.0 });
@@ -340,7 +375,12 @@ impl Framing {
             Fit::Whole => Region { x, y, width: w, height: h },
             Fit::CentreCrop => {
                 let side = w.min(h);
-                Region { x: (x + (w - side) / 2) & !1, y: (y + (h - side) / 2) & !1, width: side, height: side }
+                Region {
+                    x: (x + (w - side) / 2) & !1,
+                    y: (y + (h - side) / 2) & !1,
+                    width: side,
+                    height: side,
+                }
             }
         }
     }
@@ -355,7 +395,10 @@ mod tests {
         let layout = Layout::packed(PixelFormat::Nv12, 5, 3, Colorimetry::FULL);
         assert_eq!(layout.bytes(), 15 + 6 * 2);
         assert!(layout.check(27).is_ok());
-        assert!(matches!(layout.check(26), Err(FrameError::Short { plane: 1, need: 27, have: 26, .. })));
+        assert!(matches!(
+            layout.check(26),
+            Err(FrameError::Short { plane: 1, need: 27, have: 26, .. })
+        ));
         let mut thin = layout;
         thin.planes[0].stride = 4;
         assert!(thin.check(1000).is_err(), "a stride shorter than a row");
@@ -367,7 +410,11 @@ mod tests {
             let layout = Layout::packed(PixelFormat::Gray8, width, height, Colorimetry::FULL);
             assert_eq!(layout.check(usize::MAX), Err(FrameError::Size { width, height }));
         }
-        assert!(Layout::packed(PixelFormat::Gray8, MAX_SIDE, 1, Colorimetry::FULL).check(MAX_SIDE as usize).is_ok());
+        assert!(
+            Layout::packed(PixelFormat::Gray8, MAX_SIDE, 1, Colorimetry::FULL)
+                .check(MAX_SIDE as usize)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -380,7 +427,10 @@ mod tests {
             ] {
                 for fit in [Fit::Whole, Fit::CentreCrop] {
                     let r = Framing { roi, fit, rotation: Rotation::None }.region(w, h);
-                    assert!(r.width >= 1 && r.height >= 1 && r.x + r.width <= w && r.y + r.height <= h, "{r:?} in {w}x{h}");
+                    assert!(
+                        r.width >= 1 && r.height >= 1 && r.x + r.width <= w && r.y + r.height <= h,
+                        "{r:?} in {w}x{h}"
+                    );
                 }
             }
         }

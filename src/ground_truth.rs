@@ -1,7 +1,9 @@
-//! Labels of photos: which class each file shows. From a table (`run --labels`, `profile --labels`) or from folders named by class.
+//! Labels of photos: which class each file shows. From a table (`run --labels`, `profile --labels`)
+//! or from folders named by class.
 //!
-//! One reader for all commands: [`table`] reads the file, [`folders`] decides once for all folders of a set how they are named, [`count`]
-//! holds answers against the labels during a run. A label that belongs to no photo is never passed over in silence.
+//! One reader for all commands: [`table`] reads the file, [`folders`] decides once for all folders
+//! of a set how they are named, [`count`] holds answers against the labels during a run. A label
+//! that belongs to no photo is never passed over in silence.
 
 mod count;
 mod folders;
@@ -65,19 +67,30 @@ impl Naming {
             let class = value.parse().ok().filter(|class| (*class as usize) < count);
             return class.ok_or_else(|| {
                 let one_more = value.parse() == Ok(count);
-                let hint = if one_more { "; is it counted from 1? the first class is 0" } else { "" };
+                let hint =
+                    if one_more { "; is it counted from 1? the first class is 0" } else { "" };
                 format!("allowed are 0 to {}{hint}", count.saturating_sub(1))
             });
         }
         let found = |is: &dyn Fn(&Label) -> bool| -> Vec<usize> {
-            known.classes.iter().enumerate().filter(|(_, label)| is(label)).map(|(class, _)| class).collect()
+            known
+                .classes
+                .iter()
+                .enumerate()
+                .filter(|(_, label)| is(label))
+                .map(|(class, _)| class)
+                .collect()
         };
         let classes = match self {
             Self::Wnid => found(&|label| !label.key.is_empty() && label.key == value),
             _ => match found(&|label| label.name.eq_ignore_ascii_case(value)) {
-                none if none.is_empty() => {
-                    found(&|label| label.name.split(',').next().is_some_and(|first| first.trim().eq_ignore_ascii_case(value)))
-                }
+                none if none.is_empty() => found(&|label| {
+                    label
+                        .name
+                        .split(',')
+                        .next()
+                        .is_some_and(|first| first.trim().eq_ignore_ascii_case(value))
+                }),
                 some => some,
             },
         };
@@ -102,8 +115,8 @@ pub(crate) struct Photo {
 
 /// The labelled photos of `images`, sorted by name, and how many photos there are without a label.
 ///
-/// With `labels`, a table as [`lines`] reads it; without, photos lie in sub-folders that are all named in one of the same ways: `naming`,
-/// or the only one that fits all.
+/// With `labels`, a table as [`lines`] reads it; without, photos lie in sub-folders that are all
+/// named in one of the same ways: `naming`, or the only one that fits all.
 pub(crate) fn photos(
     images: &Path,
     labels: Option<&Path>,
@@ -123,8 +136,10 @@ pub(crate) fn photos(
 
 /// The file's bytes.
 fn read(csv: &Path) -> Result<Vec<u8>, Error> {
-    files::records(csv, MAX_BYTES, MAX_RECORD)
-        .map_err(|error| Error::File { path: csv.to_owned(), reason: format!("cannot be read: {error}") })
+    files::records(csv, MAX_BYTES, MAX_RECORD).map_err(|error| Error::File {
+        path: csv.to_owned(),
+        reason: format!("cannot be read: {error}"),
+    })
 }
 
 fn listed(images: &Path, csv: &Path, known: &Labels) -> Result<(Vec<Photo>, usize), Error> {
@@ -144,7 +159,8 @@ fn listed(images: &Path, csv: &Path, known: &Labels) -> Result<(Vec<Photo>, usiz
     Ok((photos, unlabelled))
 }
 
-/// What a name that belongs to no photo was meant to be, as an ending of a message; empty if nothing is near.
+/// What a name that belongs to no photo was meant to be, as an ending of a message; empty if
+/// nothing is near.
 fn hint<'a>(name: &str, photos: impl Iterator<Item = &'a str>) -> String {
     let base = |name: &str| name.rsplit(['/', '\\']).next().unwrap_or_default().to_lowercase();
     // A letter and its accent may be one character or two.
@@ -157,7 +173,9 @@ fn hint<'a>(name: &str, photos: impl Iterator<Item = &'a str>) -> String {
     let accents = accents(name).abs_diff(accents(photo));
     match distance {
         _ if distance > 1 + wanted.chars().count() / 8 + 2 * accents => String::new(),
-        _ if accents > 0 => format!("; there is {photo:?}, whose accents are written in other characters"),
+        _ if accents > 0 => {
+            format!("; there is {photo:?}, whose accents are written in other characters")
+        }
         _ => format!("; there is {photo:?}"),
     }
 }

@@ -3,9 +3,11 @@
 //!
 //! **The frame path**, in the order in which a frame meets it; [`pipeline`] alone knows this order.
 //!
-//! - [`source`]: cameras, films and folders of photos; hands over the newest [`frame`] through a [`mailbox`]
+//! - [`source`]: cameras, films and folders of photos; hands over the newest [`frame`] through a
+//!   [`mailbox`]
 //! - [`features`]: cheap measurements of a frame, and the glimpse (a small grey picture)
-//! - [`policy`]: picks the engine, accepts its answer or escalates; [`premodel`] serves the published chain
+//! - [`policy`]: picks the engine, accepts its answer or escalates; [`premodel`] serves the
+//!   published chain
 //! - [`engine`]: catalogue, preprocessing, ONNX Runtime and TensorRT
 //! - [`report`]: what is known of a frame in the end
 //! - [`sink`]: records to standard output, files and sockets
@@ -28,10 +30,12 @@
 //! - [`ground_truth`]: labels of photos, and answers held against them
 //! - [`cli`] parses the command line, [`command`] does what it says, `print` writes to the terminal
 //!
-//! **Below all of them**: [`stats`], [`error`], [`limits`] (of the process), [`socket`], `files` (bounded reads, whole writes),
-//! `numbered` (`path.1`, `path.2`), [`versioned`] (small files of our own), `escape` (text from outside made safe to print).
+//! **Below all of them**: [`stats`], [`error`], [`limits`] (of the process), [`socket`], `files`
+//! (bounded reads, whole writes), `numbered` (`path.1`, `path.2`), [`versioned`] (small files of
+//! our own), `escape` (text from outside made safe to print).
 //!
-//! Modules depend downwards only; tests/reference/layers.rs holds the order and fails on an upward `use crate::`.
+//! Modules depend downwards only; tests/reference/layers.rs holds the order and fails on an upward
+//! `use crate::`.
 
 // They panic when nobody can take what they print; see `print`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

@@ -1,12 +1,16 @@
-//! What this process may still take of the system, descriptors and threads, and which of its parts may take it.
+//! What this process may still take of the system, descriptors and threads, and which of its parts
+//! may take it.
 //!
-//! GLib ends the whole process when it cannot have a pipe for one of its wake-ups (`Creating pipes for GWakeup: Too many open files`) or a
-//! thread (`creating thread 'gmain': Resource temporarily unavailable`). So a camera is opened only if everything that its opening may take is
-//! free beside what other openings may still take: see [`open_camera`]. Readers of records and clients of the control socket leave alone what
-//! cameras that are not open will need: see [`reader_fits`] and [`client_fits`].
+//! GLib ends the whole process when it cannot have a pipe for one of its wake-ups
+//! (`Creating pipes for GWakeup: Too many open files`) or a thread
+//! (`creating thread 'gmain': Resource temporarily unavailable`). So a camera is opened only if
+//! everything that its opening may take is free beside what other openings may still take: see
+//! [`open_camera`]. Readers of records and clients of the control socket leave alone what cameras
+//! that are not open will need: see [`reader_fits`] and [`client_fits`].
 //!
-//! The sums are pure ([`Ledger`]); what is taken and what the limits are is read by `count` from /proc and the control groups. Frames never
-//! come this way: only openings, connections and the start do.
+//! The sums are pure ([`Ledger`]); what is taken and what the limits are is read by `count` from
+//! /proc and the control groups. Frames never come this way: only openings, connections and the
+//! start do.
 
 mod count;
 
@@ -16,9 +20,11 @@ use std::time::{Duration, Instant};
 
 pub use count::{Free, raise};
 
-/// Descriptors that stay free for the control socket, a reload and the log, whatever cameras and readers want.
+/// Descriptors that stay free for the control socket, a reload and the log, whatever cameras and
+/// readers want.
 const RESERVE: u64 = 16;
-/// Descriptors that a client of the control socket leaves free: a reload opens a few files at a time.
+/// Descriptors that a client of the control socket leaves free: a reload opens a few files at a
+/// time.
 const CLIENT_RESERVE: u64 = 4;
 /// How long an opening waits for others to come to their end where only those stand in its way.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -33,9 +39,10 @@ pub struct Need {
 }
 
 impl Need {
-    /// What the opening of a GStreamer pipeline may take for a while: its bus and its wake-ups, a device or a few sockets, libraries being
-    /// loaded; and the threads of its elements, among them a decoder's, which has as many as there are processors, 16 at most. Measured of an
-    /// RTSP camera: 13 descriptors and 10 threads at the most, 9 and 6 of them as long as it is open.
+    /// What the opening of a GStreamer pipeline may take for a while: its bus and its wake-ups, a
+    /// device or a few sockets, libraries being loaded; and the threads of its elements, among them
+    /// a decoder's, which has as many as there are processors, 16 at most. Measured of an RTSP
+    /// camera: 13 descriptors and 10 threads at the most, 9 and 6 of them as long as it is open.
     pub fn of_an_opening() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from).min(16) as u64;
         Self { descriptors: 32, threads: 12 + processors }
@@ -43,7 +50,10 @@ impl Need {
 
     /// The same for `count` of them.
     pub fn times(self, count: u64) -> Self {
-        Self { descriptors: self.descriptors.saturating_mul(count), threads: self.threads.saturating_mul(count) }
+        Self {
+            descriptors: self.descriptors.saturating_mul(count),
+            threads: self.threads.saturating_mul(count),
+        }
     }
 
     /// Both together.
@@ -147,14 +157,17 @@ impl Ledger {
     /// An error if a camera that needs so much must not be opened now.
     fn may_open(&self, need: Need, free: &Free) -> Result<(), Shortage> {
         let fits = |level: Option<Level>, needed: u64, promised: u64| match level {
-            Some(level) if level.free() < needed.saturating_add(promised) => Err(Shortage { level, needed, promised }),
+            Some(level) if level.free() < needed.saturating_add(promised) => {
+                Err(Shortage { level, needed, promised })
+            }
             _ => Ok(()),
         };
         fits(free.descriptors, need.descriptors, self.opening.descriptors)?;
         fits(free.threads, need.threads, self.opening.threads)
     }
 
-    /// Descriptors that a reader of records has to leave free: for every camera that is not open, and for those who ask.
+    /// Descriptors that a reader of records has to leave free: for every camera that is not open,
+    /// and for those who ask.
     fn for_readers(&self) -> u64 {
         let closed = self.expected.less(self.open).descriptors;
         closed.max(self.opening.descriptors).saturating_add(RESERVE)
@@ -167,7 +180,8 @@ impl Ledger {
 }
 
 /// One ledger for the process, as the limits are the process's.
-static LEDGER: Mutex<Ledger> = Mutex::new(Ledger { expected: NOTHING, opening: NOTHING, open: NOTHING });
+static LEDGER: Mutex<Ledger> =
+    Mutex::new(Ledger { expected: NOTHING, opening: NOTHING, open: NOTHING });
 /// An opening came to its end.
 static SETTLED: Condvar = Condvar::new();
 const NOTHING: Need = Need { descriptors: 0, threads: 0 };
@@ -176,7 +190,8 @@ fn ledger() -> MutexGuard<'static, Ledger> {
     LEDGER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// This is what all cameras together need to be opened: readers leave it free for those that are not open.
+/// This is what all cameras together need to be opened: readers leave it free for those that are
+/// not open.
 pub fn expect(cameras: Need) {
     ledger().expected = cameras;
 }
@@ -188,7 +203,8 @@ pub struct Promise {
     settled: bool,
 }
 
-/// Promises what the opening of a camera may take. Where only other openings are in the way it waits for them, up to three seconds.
+/// Promises what the opening of a camera may take. Where only other openings are in the way it
+/// waits for them, up to three seconds.
 ///
 /// # Errors
 /// If so much is not free: nothing may be opened then.
@@ -235,13 +251,15 @@ impl Drop for Promise {
     }
 }
 
-/// True if one more reader of records leaves enough descriptors for the cameras that are not open and for those who ask.
+/// True if one more reader of records leaves enough descriptors for the cameras that are not open
+/// and for those who ask.
 pub fn reader_fits() -> bool {
     let reserve = ledger().for_readers();
     count::descriptors().is_none_or(|level| level.free() > reserve)
 }
 
-/// True if one more client of the control socket leaves enough descriptors for the cameras that are being opened.
+/// True if one more client of the control socket leaves enough descriptors for the cameras that are
+/// being opened.
 pub fn client_fits() -> bool {
     let reserve = ledger().for_clients();
     count::descriptors().is_none_or(|level| level.free() > reserve)
@@ -274,7 +292,11 @@ mod tests {
              raise the limit (LimitNOFILE= of the unit, `ulimit -n` in a shell)"
         );
         ledger = Ledger { opening: NOTHING, open: CAMERA.times(2), ..ledger };
-        assert_eq!(ledger.may_open(CAMERA, &free((60, 100), (10, 1000))), Ok(()), "what is open is among what is taken");
+        assert_eq!(
+            ledger.may_open(CAMERA, &free((60, 100), (10, 1000))),
+            Ok(()),
+            "what is open is among what is taken"
+        );
     }
 
     #[test]
@@ -285,15 +307,25 @@ mod tests {
             "out of threads: 50 of 60 are taken and a camera needs up to 14; raise the limit (TasksMax= of the unit, pids.max of the \
              control group)"
         );
-        assert_eq!(Ledger::default().may_open(CAMERA, &Free { descriptors: None, threads: None }), Ok(()), "no limit, no shortage");
+        assert_eq!(
+            Ledger::default().may_open(CAMERA, &Free { descriptors: None, threads: None }),
+            Ok(()),
+            "no limit, no shortage"
+        );
     }
 
     #[test]
     fn readers_leave_enough_for_every_camera_that_is_not_open_and_clients_for_those_being_opened() {
         let all_closed = Ledger { expected: CAMERA.times(4), ..Ledger::default() };
-        assert_eq!((all_closed.for_readers(), all_closed.for_clients()), (4 * 32 + RESERVE, CLIENT_RESERVE));
+        assert_eq!(
+            (all_closed.for_readers(), all_closed.for_clients()),
+            (4 * 32 + RESERVE, CLIENT_RESERVE)
+        );
         let some_open = Ledger { open: CAMERA.times(3), opening: CAMERA, ..all_closed };
-        assert_eq!((some_open.for_readers(), some_open.for_clients()), (32 + RESERVE, 32 + CLIENT_RESERVE));
+        assert_eq!(
+            (some_open.for_readers(), some_open.for_clients()),
+            (32 + RESERVE, 32 + CLIENT_RESERVE)
+        );
         let all_open = Ledger { open: CAMERA.times(4), ..all_closed };
         assert_eq!((all_open.for_readers(), all_open.for_clients()), (RESERVE, CLIENT_RESERVE));
     }
@@ -307,7 +339,8 @@ mod tests {
         first.settle();
         drop((first, second));
         let after = *ledger();
-        // Tests of other cameras in this process may have opened some meanwhile; what is ours is gone.
+        // Tests of other cameras in this process may have opened some meanwhile; what is ours is
+        // gone.
         assert!(after.opening.descriptors <= before.opening.descriptors + 32 * 8, "{after:?}");
     }
 }

@@ -1,8 +1,10 @@
-//! A mailbox with room for one: the newest item wins, whoever offers never waits, and nothing is lost uncounted.
+//! A mailbox with room for one: the newest item wins, whoever offers never waits, and nothing is
+//! lost uncounted.
 //!
-//! Stands between a thread that must not be held up (GStreamer's) and one that takes its time (a camera's feature thread).
-//! [`Mailbox::offer_waiting`] is the other manner, for clips of which no frame may be lost: it waits until the slot is free.
-//! At any moment `offered = taken + superseded + waiting`, see [`Counts`].
+//! Stands between a thread that must not be held up (GStreamer's) and one that takes its time (a
+//! camera's feature thread). [`Mailbox::offer_waiting`] is the other manner, for clips of which no
+//! frame may be lost: it waits until the slot is free. At any moment
+//! `offered = taken + superseded + waiting`, see [`Counts`].
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,12 +60,14 @@ impl<T> Mailbox<T> {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// A panicking holder cannot leave the five fields half-changed in a way that matters: poison is ignored.
+    /// A panicking holder cannot leave the five fields half-changed in a way that matters: poison
+    /// is ignored.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts `item` into the slot, replacing what lies there. Never waits. Gives `item` back if the mailbox is closed.
+    /// Puts `item` into the slot, replacing what lies there. Never waits. Gives `item` back if the
+    /// mailbox is closed.
     pub fn offer(&self, item: T) -> Result<(), T> {
         let mut state = self.lock();
         if state.closed {
@@ -78,7 +82,8 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
-    /// Waits until the slot is free, then puts `item` there. Gives `item` back once the mailbox is closed.
+    /// Waits until the slot is free, then puts `item` there. Gives `item` back once the mailbox is
+    /// closed.
     pub fn offer_waiting(&self, item: T) -> Result<(), T> {
         let mut state = self.lock();
         while state.slot.is_some() && !state.closed {
@@ -94,7 +99,8 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
-    /// Takes the item out, waiting for one up to `patience`. What was offered before the closing can still be taken.
+    /// Takes the item out, waiting for one up to `patience`. What was offered before the closing
+    /// can still be taken.
     pub fn take(&self, patience: Duration) -> Taken<T> {
         let until = Instant::now().checked_add(patience);
         let mut state = self.lock();
@@ -109,11 +115,14 @@ impl<T> Mailbox<T> {
                 return Taken::Closed;
             }
             // A patience beyond the clock's range is for ever, in steps.
-            let left = until.map_or(Duration::from_secs(3600), |until| until.saturating_duration_since(Instant::now()));
+            let left = until.map_or(Duration::from_secs(3600), |until| {
+                until.saturating_duration_since(Instant::now())
+            });
             if left.is_zero() {
                 return Taken::TimedOut;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state =
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

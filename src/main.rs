@@ -14,12 +14,17 @@ use squint::{command, service};
 #[global_allocator]
 static ALLOCATOR: &stats_alloc::StatsAlloc<System> = &stats_alloc::INSTRUMENTED_SYSTEM;
 
-/// ONNX Runtime from 1.32 on looks up a host of its maker's within seconds, and keeps a number for this machine and a queue of events in
-/// `~/.cache`. Its C API cannot prevent that (`DisableTelemetryEvents` comes too late for both); only this variable can, before the library is
-/// loaded. Children inherit it.
-#[expect(unsafe_code, reason = "the environment can be set in no other way but by starting the program a second time")]
+/// ONNX Runtime from 1.32 on looks up a host of its maker's within seconds, and keeps a number for
+/// this machine and a queue of events in `~/.cache`. Its C API cannot prevent that
+/// (`DisableTelemetryEvents` comes too late for both); only this variable can, before the library
+/// is loaded. Children inherit it.
+#[expect(
+    unsafe_code,
+    reason = "the environment can be set in no other way but by starting the program a second time"
+)]
 fn keep_onnxruntime_quiet() {
-    // SAFETY: no other thread reads or writes the environment meanwhile: `main` calls this first, and nothing has started a thread yet.
+    // SAFETY: no other thread reads or writes the environment meanwhile: `main` calls this first,
+    // and nothing has started a thread yet.
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 

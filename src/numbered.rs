@@ -1,4 +1,5 @@
-//! Files that were there before are kept under numbers: `path.1` is the one before, `path.2` the one before that.
+//! Files that were there before are kept under numbers: `path.1` is the one before, `path.2` the
+//! one before that.
 //!
 //! An edge room. Every step is one rename, so a reader finds each file under exactly one name.
 
@@ -6,7 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Moves `path` to `path.1` and each file before it up by one; of more than `keep` the oldest goes. Afterwards there is no file at `path`.
+/// Moves `path` to `path.1` and each file before it up by one; of more than `keep` the oldest goes.
+/// Afterwards there is no file at `path`.
 pub(crate) fn shift(path: &Path, keep: u32) -> io::Result<()> {
     if keep == 0 {
         return fs::remove_file(path);

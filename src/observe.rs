@@ -1,8 +1,9 @@
 //! Reports in, counters kept, a summary out: what a run did, in total and by camera.
 //!
-//! Pure: no clock, no file; durations and memory are handed in. Nothing allocates once the cameras and engines are known.
-//! Every frame is counted exactly once: by [`Counters::note`] if a report of it went out, by [`Counters::note_drop`] if not. The
-//! drops inside a report repeat what `note_drop` was told; they are for the record's readers and are not counted again.
+//! Pure: no clock, no file; durations and memory are handed in. Nothing allocates once the cameras
+//! and engines are known. Every frame is counted exactly once: by [`Counters::note`] if a report of
+//! it went out, by [`Counters::note_drop`] if not. The drops inside a report repeat what
+//! `note_drop` was told; they are for the record's readers and are not counted again.
 
 mod board;
 mod counted;
@@ -20,8 +21,13 @@ use crate::stats::Histogram;
 
 pub use board::{BoardState, BudgetState, RailState, ZoneState};
 pub use counted::{Buckets, Count, Counted, EngineCount, LIMITS, Looks};
-pub use state::{CameraState, EngineState, PolicyState, Reload, Reloads, STATE_VERSION, SinkState, State, ThreadState};
-pub use summary::{Accuracy, EngineSummary, Facts, Named, Part, Quantiles, SUMMARY_VERSION, SinkSummary, Summary};
+pub use state::{
+    CameraState, EngineState, PolicyState, Reload, Reloads, STATE_VERSION, SinkState, State,
+    ThreadState,
+};
+pub use summary::{
+    Accuracy, EngineSummary, Facts, Named, Part, Quantiles, SUMMARY_VERSION, SinkSummary, Summary,
+};
 pub use watch::{Reading, Watch};
 
 /// The stages whose time is counted.
@@ -45,7 +51,15 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, in the order a frame meets them.
-    pub const ALL: [Self; 7] = [Self::Wait, Self::Features, Self::Dispatch, Self::Preprocess, Self::Run, Self::Overhead, Self::Age];
+    pub const ALL: [Self; 7] = [
+        Self::Wait,
+        Self::Features,
+        Self::Dispatch,
+        Self::Preprocess,
+        Self::Run,
+        Self::Overhead,
+        Self::Age,
+    ];
 
     /// The word used in summaries and metrics.
     pub const fn name(self) -> &'static str {
@@ -61,7 +75,8 @@ impl Stage {
     }
 }
 
-/// What has been counted so far. `clone_from` allocates nothing where the target knows the same cameras and engines.
+/// What has been counted so far. `clone_from` allocates nothing where the target knows the same
+/// cameras and engines.
 #[derive(Debug)]
 pub struct Counters {
     all: Tally,
@@ -94,12 +109,20 @@ struct EngineTally {
     run: Histogram,
 }
 
-// Written by hand, all three: what `derive` makes of `clone_from` throws the target away and allocates anew.
+// Written by hand, all three: what `derive` makes of `clone_from` throws the target away and
+// allocates anew.
 
 impl Clone for Counters {
     fn clone(&self) -> Self {
-        let (all, cameras, engines) = (self.all.clone(), self.cameras.clone(), self.engines.clone());
-        Self { all, cameras, engines, engine_set: Arc::clone(&self.engine_set), places: self.places.clone() }
+        let (all, cameras, engines) =
+            (self.all.clone(), self.cameras.clone(), self.engines.clone());
+        Self {
+            all,
+            cameras,
+            engines,
+            engine_set: Arc::clone(&self.engine_set),
+            places: self.places.clone(),
+        }
     }
 
     fn clone_from(&mut self, source: &Self) {
@@ -123,7 +146,8 @@ impl Clone for Tally {
 
     fn clone_from(&mut self, source: &Self) {
         let Self { outcomes, drops, escalated, late, in_time, declined, stages, engines } = source;
-        (self.outcomes, self.drops, self.escalated, self.late) = (*outcomes, *drops, *escalated, *late);
+        (self.outcomes, self.drops, self.escalated, self.late) =
+            (*outcomes, *drops, *escalated, *late);
         (self.in_time, self.declined) = (*in_time, *declined);
         self.stages.clone_from(stages);
         self.engines.clone_from(engines);
@@ -143,14 +167,22 @@ impl Clone for EngineTally {
 }
 
 impl Counters {
-    /// Counters of these cameras and engines, by index. Others met later are added, which allocates.
+    /// Counters of these cameras and engines, by index. Others met later are added, which
+    /// allocates.
     pub fn new(cameras: &[Arc<str>], engines: &[Arc<str>]) -> Self {
         let empty = Tally::new(engines.len());
         let cameras = cameras.iter().map(|name| (name.clone(), empty.clone())).collect();
-        Self { all: empty, cameras, engines: engines.to_vec(), engine_set: engines.into(), places: (0..engines.len()).collect() }
+        Self {
+            all: empty,
+            cameras,
+            engines: engines.to_vec(),
+            engine_set: engines.into(),
+            places: (0..engines.len()).collect(),
+        }
     }
 
-    /// Counts a report that went out. Its `drops` are not counted here, see [`Counters::note_drop`].
+    /// Counts a report that went out. Its `drops` are not counted here, see
+    /// [`Counters::note_drop`].
     pub fn note(&mut self, report: &Report) {
         if !Arc::ptr_eq(&self.engine_set, &report.engines) && self.engine_set != report.engines {
             self.meet(&report.engines);
@@ -160,7 +192,8 @@ impl Counters {
         self.cameras[index].1.note(report, &self.places);
     }
 
-    /// Counts `count` frames of a camera that never became a report, or whose report was thrown away.
+    /// Counts `count` frames of a camera that never became a report, or whose report was thrown
+    /// away.
     pub fn note_drop(&mut self, camera: u16, why: DropReason, count: u64) {
         self.all.drops.add(why, count);
         let index = self.camera(camera, None);
@@ -174,7 +207,9 @@ impl Counters {
 
     /// Frames with an outcome: all together, then each camera.
     fn settled(&self) -> impl Iterator<Item = u64> {
-        std::iter::once(&self.all).chain(self.cameras.iter().map(|(_, tally)| tally)).map(|tally| tally.outcomes.iter().sum())
+        std::iter::once(&self.all)
+            .chain(self.cameras.iter().map(|(_, tally)| tally))
+            .map(|tally| tally.outcomes.iter().sum())
     }
 
     fn meet(&mut self, engine_set: &Arc<[Arc<str>]>) {
@@ -222,16 +257,23 @@ impl Tally {
     fn note(&mut self, report: &Report, places: &[usize]) {
         self.outcomes[report.outcome as usize] += 1;
         self.late += u64::from(report.late);
-        self.in_time += u64::from(!report.late && matches!(report.outcome, Outcome::Answered | Outcome::Reused));
-        self.declined +=
-            u64::from(report.outcome == Outcome::Abstained && matches!(report.verdict.code, Code::Abstained | Code::Paused));
+        self.in_time += u64::from(
+            !report.late && matches!(report.outcome, Outcome::Answered | Outcome::Reused),
+        );
+        self.declined += u64::from(
+            report.outcome == Outcome::Abstained
+                && matches!(report.verdict.code, Code::Abstained | Code::Paused),
+        );
         let steps = &report.attempts.steps;
         // A step taken because the one before it failed is a replacement, not a second look.
-        self.escalated += u64::from(steps.iter().skip(1).any(|step| step.why.code != Code::EngineFailed));
+        self.escalated +=
+            u64::from(steps.iter().skip(1).any(|step| step.why.code != Code::EngineFailed));
         let (mut preprocess, mut run) = (Duration::ZERO, Duration::ZERO);
         for (at, step) in steps.iter().enumerate() {
             let place = places.get(usize::from(step.engine.0)).copied();
-            let Some(engine) = place.and_then(|place| self.engines.get_mut(place)) else { continue };
+            let Some(engine) = place.and_then(|place| self.engines.get_mut(place)) else {
+                continue;
+            };
             engine.runs += 1;
             engine.first += u64::from(at == 0);
             if step.answered {

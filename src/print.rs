@@ -1,8 +1,10 @@
 //! What commands print, and what becomes of it when nobody can take it.
 //!
-//! Standard output is part of the result: what it does not take is an error ([`Error::Io`], exit code 74), but for a reader that went
-//! away. Standard error only tells: what it does not take is lost, and changes nothing. `println!` and its like would panic on either.
-//! Texts pass through [`Page`], which escapes what could steer a terminal; JSON has its own escapes and goes out as it is.
+//! Standard output is part of the result: what it does not take is an error ([`Error::Io`], exit
+//! code 74), but for a reader that went away. Standard error only tells: what it does not take is
+//! lost, and changes nothing. `println!` and its like would panic on either. Texts pass through
+//! [`Page`], which escapes what could steer a terminal; JSON has its own escapes and goes out as it
+//! is.
 
 use std::fmt::{Arguments, Display};
 use std::io::{self, StdoutLock, Write};
@@ -20,7 +22,8 @@ pub(crate) fn raw() -> StdoutLock<'static> {
     io::stdout().lock()
 }
 
-/// Standard output for people: several lines, without colours. Line feeds pass: names go into it as [`Escaped`].
+/// Standard output for people: several lines, without colours. Line feeds pass: names go into it as
+/// [`Escaped`].
 pub(crate) fn page() -> Page<StdoutLock<'static>> {
     Page(raw())
 }
@@ -40,7 +43,8 @@ pub(crate) fn tell(text: impl Display) {
     say(format_args!("{}\n", Escaped(text)));
 }
 
-/// Text that is escaped already on standard error, if it takes it: all at once, so that no line of the log comes between.
+/// Text that is escaped already on standard error, if it takes it: all at once, so that no line of
+/// the log comes between.
 pub(crate) fn say(text: Arguments<'_>) {
     let _ = io::stderr().write_all(text.to_string().as_bytes());
 }
@@ -59,7 +63,8 @@ pub(crate) fn say_within(limit: Duration, text: Arguments<'_>) {
     }
 }
 
-/// A page beside work that goes on whether or not anybody can read it; what went wrong is kept for the end.
+/// A page beside work that goes on whether or not anybody can read it; what went wrong is kept for
+/// the end.
 pub(crate) struct Report {
     page: Page<StdoutLock<'static>>,
     failed: Option<io::Error>,
@@ -101,7 +106,8 @@ impl<W: Write> Write for Page<W> {
     }
 }
 
-/// Prints why the command failed, if that is not told yet, and gives the exit code. `outcome` is that of the whole program.
+/// Prints why the command failed, if that is not told yet, and gives the exit code. `outcome` is
+/// that of the whole program.
 pub(crate) fn end(outcome: Result<(), Error>) -> u8 {
     // What is still held back belongs to the result, too.
     let outcome = match (outcome, flush()) {
@@ -125,8 +131,10 @@ pub(crate) fn usage(usage: &clap::Error) -> u8 {
     if !usage.use_stderr() {
         return end(usage.print().map_err(Error::io(STDOUT)));
     }
-    // What was typed is told in the error, and names of files are typed by scripts, too: it is made anew of escaped words.
-    let typed: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    // What was typed is told in the error, and names of files are typed by scripts, too: it is made
+    // anew of escaped words.
+    let typed: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     match typed.iter().any(|word| word.chars().any(needs_escape)) {
         true => {
             let escaped = typed.iter().map(|word| Escaped(word).to_string());
@@ -149,6 +157,9 @@ mod tests {
         let mut page = Page(Vec::new());
         writeln!(page, "ok   {:<8} Gänse\u{202e}", "a\x1b[31m").unwrap();
         page.write_all(b"\xff\x07\n").unwrap();
-        assert_eq!(String::from_utf8(page.0).unwrap(), "ok   a\\u{1b}[31m   Gänse\\u{202e}\n\u{fffd}\\u{7}\n");
+        assert_eq!(
+            String::from_utf8(page.0).unwrap(),
+            "ok   a\\u{1b}[31m   Gänse\\u{202e}\n\u{fffd}\\u{7}\n"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What became of one frame: gathered on its way, counted, printed and stored as one type.
 //!
-//! Pure data. Rendering is in [`crate::sink`], counting in [`crate::observe`]. Reports are recycled, so that a frame allocates nothing.
+//! Pure data. Rendering is in [`crate::sink`], counting in [`crate::observe`]. Reports are
+//! recycled, so that a frame allocates nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -41,7 +42,8 @@ impl Outcome {
     }
 }
 
-/// Why a frame was given up before a report could be made of it. A frame is answered, reused, abstained, failed, or dropped for one of these.
+/// Why a frame was given up before a report could be made of it. A frame is answered, reused,
+/// abstained, failed, or dropped for one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DropReason {
     /// A newer frame came before the feature thread took it.
@@ -54,7 +56,8 @@ pub enum DropReason {
     Late,
     /// The report was made but the sinks could not keep up.
     SinkFull,
-    /// It is no frame: a broken picture, an unusable layout, or a picture that the camera did not send, as data it needs were lost.
+    /// It is no frame: a broken picture, an unusable layout, or a picture that the camera did not
+    /// send, as data it needs were lost.
     Unreadable,
     /// Squint was told to stop while the frame was on its way.
     Stopped,
@@ -62,8 +65,15 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of [`Drops`].
-    pub const ALL: [Self; 7] =
-        [Self::Superseded, Self::Stale, Self::Busy, Self::Late, Self::SinkFull, Self::Unreadable, Self::Stopped];
+    pub const ALL: [Self; 7] = [
+        Self::Superseded,
+        Self::Stale,
+        Self::Busy,
+        Self::Late,
+        Self::SinkFull,
+        Self::Unreadable,
+        Self::Stopped,
+    ];
 
     /// The word used in records, summaries and metrics.
     pub const fn name(self) -> &'static str {
@@ -107,7 +117,8 @@ impl Drops {
     }
 }
 
-/// Stage times of one frame. Their sum and the steps' own times make up `age`, but for the hand-over between threads.
+/// Stage times of one frame. Their sum and the steps' own times make up `age`, but for the
+/// hand-over between threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     /// From capture until the feature thread took the frame.
@@ -118,7 +129,8 @@ pub struct Times {
     pub dispatch: Duration,
     /// From capture until the outcome was settled.
     pub age: Duration,
-    /// What Squint adds: from the frame's arrival until the outcome, less `features` and the steps' preprocessing and network time.
+    /// What Squint adds: from the frame's arrival until the outcome, less `features` and the steps'
+    /// preprocessing and network time.
     pub overhead: Duration,
 }
 
@@ -147,7 +159,8 @@ pub struct Report {
     pub verdict: Reason,
     /// What the budget granted the frame at the last decision.
     pub grant: Grant,
-    /// The engine that would have looked, had the budget not withheld it; the last one if there were several.
+    /// The engine that would have looked, had the budget not withheld it; the last one if there
+    /// were several.
     pub withheld: Option<EngineIdx>,
     /// Names of the classes.
     pub labels: Arc<Labels>,

@@ -1,8 +1,10 @@
-//! A unix socket that listens at a path: who may have the path, who may connect, and who takes it away again.
+//! A unix socket that listens at a path: who may have the path, who may connect, and who takes it
+//! away again.
 //!
-//! Used by the reports' socket ([`crate::sink`]) and the control socket ([`crate::control`]). A socket that a dead process left behind is
-//! replaced; anything else at the path is left alone. Only the owner and the group may connect. The path appears when it can be connected
-//! to, not before. No thread, no waiting.
+//! Used by the reports' socket ([`crate::sink`]) and the control socket ([`crate::control`]). A
+//! socket that a dead process left behind is replaced; anything else at the path is left alone.
+//! Only the owner and the group may connect. The path appears when it can be connected to, not
+//! before. No thread, no waiting.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -59,14 +61,21 @@ impl Listening {
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => (),
             Err(error) => return Err(failed(error)),
-            Ok(found) if !found.file_type().is_socket() => return Err(ListenError::NotASocket { path: path.into() }),
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(ListenError::NotASocket { path: path.into() });
+            }
             Ok(_) => match UnixStream::connect(path) {
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed)?,
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(failed(error)),
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    fs::remove_file(path).map_err(failed)?
+                }
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    return Err(failed(error));
+                }
                 _ => return Err(ListenError::Taken { path: path.into() }),
             },
         }
-        // A socket has a name before it listens, and before its permissions are set: it gets the one that others know last.
+        // A socket has a name before it listens, and before its permissions are set: it gets the
+        // one that others know last.
         let (unfinished, listener) = bind_beside(path).map_err(failed)?;
         let made = listener.set_nonblocking(true).and_then(|()| {
             let identity = open_to_the_group(&unfinished)?;
@@ -88,11 +97,13 @@ impl Listening {
     /// True if somebody waits to be accepted.
     pub fn has_callers(&self) -> bool {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut [PollFd::new(&self.listener, PollFlags::IN)], Some(&at_once)).is_ok_and(|ready| ready > 0)
+        poll(&mut [PollFd::new(&self.listener, PollFlags::IN)], Some(&at_once))
+            .is_ok_and(|ready| ready > 0)
     }
 }
 
-/// Listens at a name beside `path` that nobody else takes or can guess; short, for the system allows 107 bytes. Follows no link.
+/// Listens at a name beside `path` that nobody else takes or can guess; short, for the system
+/// allows 107 bytes. Follows no link.
 fn bind_beside(path: &Path) -> io::Result<(PathBuf, UnixListener)> {
     loop {
         let unfinished = path.with_file_name(format!(".{:08x}", files::unguessable() >> 32));
@@ -103,7 +114,8 @@ fn bind_beside(path: &Path) -> io::Result<(PathBuf, UnixListener)> {
     }
 }
 
-/// Lets the group connect too; device and inode of the socket. Whatever takes its name meanwhile is left as it is.
+/// Lets the group connect too; device and inode of the socket. Whatever takes its name meanwhile is
+/// left as it is.
 fn open_to_the_group(path: &Path) -> io::Result<(u64, u64)> {
     let flags = (OFlags::PATH | OFlags::NOFOLLOW).bits().cast_signed();
     let socket = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -111,7 +123,10 @@ fn open_to_the_group(path: &Path) -> io::Result<(u64, u64)> {
     if !found.file_type().is_socket() {
         return Err(ErrorKind::AlreadyExists.into());
     }
-    fs::set_permissions(format!("/proc/self/fd/{}", socket.as_raw_fd()), Permissions::from_mode(0o660))?;
+    fs::set_permissions(
+        format!("/proc/self/fd/{}", socket.as_raw_fd()),
+        Permissions::from_mode(0o660),
+    )?;
     Ok((found.dev(), found.ino()))
 }
 

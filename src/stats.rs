@@ -1,7 +1,8 @@
-//! Quantiles, means, intervals, and a stateless mixer for seeded draws: the only statistics in the house.
+//! Quantiles, means, intervals, and a stateless mixer for seeded draws: the only statistics in the
+//! house.
 //!
-//! Pure. [`window`] keeps the last few latencies for decisions that are due now, [`histogram`] sums up millions for the report, [`normal`]
-//! is the normal distribution with the same bits everywhere.
+//! Pure. [`window`] keeps the last few latencies for decisions that are due now, [`histogram`] sums
+//! up millions for the report, [`normal`] is the normal distribution with the same bits everywhere.
 
 pub mod draws;
 pub mod histogram;
@@ -16,8 +17,8 @@ pub use window::LatencyWindow;
 /// Two-sided 95 % point of the normal distribution.
 const Z95: f64 = 1.959_963_984_540_054;
 
-/// The `q` quantile (0..=1) of values in ascending order, linear between neighbours: Hyndman and Fan's type 7, as numpy and R do by
-/// default. `None` without values.
+/// The `q` quantile (0..=1) of values in ascending order, linear between neighbours: Hyndman and
+/// Fan's type 7, as numpy and R do by default. `None` without values.
 pub fn quantile(ascending: &[f64], q: f64) -> Option<f64> {
     let last = ascending.len().checked_sub(1)?;
     let at = q.clamp(0.0, 1.0) * last as f64;
@@ -34,7 +35,8 @@ pub fn mean(values: &[f64]) -> Option<f64> {
 
 /// Mean and half the width of its 95 % interval (Student's t). `None` with fewer than two values.
 pub fn mean95(values: &[f64]) -> Option<(f64, f64)> {
-    /// Two-sided 95 % points of Student's t for 1 to 10 degrees of freedom; beyond, a bound from above.
+    /// Two-sided 95 % points of Student's t for 1 to 10 degrees of freedom; beyond, a bound from
+    /// above.
     const T95: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
     let free = values.len().checked_sub(1).filter(|free| *free > 0)?;
     let centre = mean(values)?;
@@ -43,7 +45,8 @@ pub fn mean95(values: &[f64]) -> Option<(f64, f64)> {
     Some((centre, t * (variance / values.len() as f64).sqrt()))
 }
 
-/// Pearson's correlation of two series of equal length, -1..=1; `None` for fewer than two values or if one of them is constant.
+/// Pearson's correlation of two series of equal length, -1..=1; `None` for fewer than two values or
+/// if one of them is constant.
 pub fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {
     let (mean_a, mean_b) = (mean(a)?, mean(b)?);
     let (mut both, mut square_a, mut square_b) = (0.0, 0.0, 0.0);
@@ -52,10 +55,13 @@ pub fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {
         square_a += (a - mean_a).powi(2);
         square_b += (b - mean_b).powi(2);
     }
-    Some(both / (square_a.sqrt() * square_b.sqrt())).filter(|r| r.is_finite()).map(|r| r.clamp(-1.0, 1.0))
+    Some(both / (square_a.sqrt() * square_b.sqrt()))
+        .filter(|r| r.is_finite())
+        .map(|r| r.clamp(-1.0, 1.0))
 }
 
-/// Wilson's 95 % interval for a share of `hits` in `n`, both ends 0..=1. Without observations it is the whole of 0..=1.
+/// Wilson's 95 % interval for a share of `hits` in `n`, both ends 0..=1. Without observations it is
+/// the whole of 0..=1.
 pub fn wilson95(hits: u64, n: u64) -> (f64, f64) {
     if n == 0 {
         return (0.0, 1.0);
@@ -68,15 +74,21 @@ pub fn wilson95(hits: u64, n: u64) -> (f64, f64) {
     ((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
-/// 95 % interval of the mean of paired differences, by the percentile bootstrap with `rounds` resamples drawn from `seed`.
-/// `None` without differences or rounds.
+/// 95 % interval of the mean of paired differences, by the percentile bootstrap with `rounds`
+/// resamples drawn from `seed`. `None` without differences or rounds.
 pub fn paired_bootstrap95(differences: &[f64], rounds: usize, seed: u64) -> Option<(f64, f64)> {
-    paired_bootstraps95(&[differences], rounds, seed).and_then(|intervals| intervals.first().copied())
+    paired_bootstraps95(&[differences], rounds, seed)
+        .and_then(|intervals| intervals.first().copied())
 }
 
-/// [`paired_bootstrap95`] of several series of equal length, each as if alone, for little more than the price of one: drawing is what
-/// takes the time. `None` without series, differences or rounds, or with unequal lengths.
-pub fn paired_bootstraps95<D: AsRef<[f64]>>(series: &[D], rounds: usize, seed: u64) -> Option<Vec<(f64, f64)>> {
+/// [`paired_bootstrap95`] of several series of equal length, each as if alone, for little more than
+/// the price of one: drawing is what takes the time. `None` without series, differences or rounds,
+/// or with unequal lengths.
+pub fn paired_bootstraps95<D: AsRef<[f64]>>(
+    series: &[D],
+    rounds: usize,
+    seed: u64,
+) -> Option<Vec<(f64, f64)>> {
     let n = series.first()?.as_ref().len();
     if n == 0 || rounds == 0 || series.iter().any(|one| one.as_ref().len() != n) {
         return None;
@@ -91,7 +103,12 @@ pub fn paired_bootstraps95<D: AsRef<[f64]>>(series: &[D], rounds: usize, seed: u
             drawn[(unit(splitmix64(draw)) * n as f64) as usize % n] += 1;
         }
         for (means, one) in means.iter_mut().zip(series) {
-            let sum: f64 = one.as_ref().iter().zip(&drawn).map(|(difference, times)| difference * f64::from(*times)).sum();
+            let sum: f64 = one
+                .as_ref()
+                .iter()
+                .zip(&drawn)
+                .map(|(difference, times)| difference * f64::from(*times))
+                .sum();
             means.push(sum / n as f64);
         }
     }
@@ -158,7 +175,9 @@ mod tests {
 
     #[test]
     fn series_resampled_together_fare_as_each_would_alone() {
-        let series: Vec<Vec<f64>> = (0..3).map(|one| (0..50).map(|i| unit(splitmix64(i * 7 + one)) - 0.3).collect()).collect();
+        let series: Vec<Vec<f64>> = (0..3)
+            .map(|one| (0..50).map(|i| unit(splitmix64(i * 7 + one)) - 0.3).collect())
+            .collect();
         let together = paired_bootstraps95(&series, 200, 9).unwrap();
         for (one, interval) in series.iter().zip(together) {
             assert_eq!(paired_bootstrap95(one, 200, 9), Some(interval));
@@ -171,7 +190,9 @@ mod tests {
     #[test]
     fn quantile_agrees_with_type_seven_by_hand() {
         let values = [1.0, 2.0, 4.0, 8.0];
-        for (q, expected) in [(0.0, 1.0), (0.25, 1.75), (0.5, 3.0), (0.95, 7.4), (1.0, 8.0), (7.0, 8.0), (-1.0, 1.0)] {
+        for (q, expected) in
+            [(0.0, 1.0), (0.25, 1.75), (0.5, 3.0), (0.95, 7.4), (1.0, 8.0), (7.0, 8.0), (-1.0, 1.0)]
+        {
             let got = quantile(&values, q).unwrap();
             assert!((got - expected).abs() < 1e-12, "q {q}: {got}");
         }
@@ -209,10 +230,16 @@ mod tests {
 
     #[test]
     fn splitmix_gives_the_published_sequence() {
-        // First outputs of the reference generator for seed 1234567; its state advances by the golden gamma.
+        // First outputs of the reference generator for seed 1234567; its state advances by the
+        // golden gamma.
         let gamma = 0x9e37_79b9_7f4a_7c15u64;
-        let drawn: Vec<u64> = (0..3u64).map(|i| splitmix64(1_234_567u64.wrapping_add(gamma.wrapping_mul(i)))).collect();
-        assert_eq!(drawn, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+        let drawn: Vec<u64> = (0..3u64)
+            .map(|i| splitmix64(1_234_567u64.wrapping_add(gamma.wrapping_mul(i))))
+            .collect();
+        assert_eq!(
+            drawn,
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
+        );
     }
 
     #[test]

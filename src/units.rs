@@ -1,4 +1,5 @@
-//! Quantities of the board, each in its own type, so that a milliwatt is never taken for a degree. Pure.
+//! Quantities of the board, each in its own type, so that a milliwatt is never taken for a degree.
+//! Pure.
 //!
 //! Absence is an `Option` around them; none of them uses a number to say "unknown".
 

@@ -1,5 +1,5 @@
-//! Reads small JSON files of our own that carry a version, `v`: what was learned of a board, what is known of a plan. Pure, and wary: such a
-//! file may be anybody's by now.
+//! Reads small JSON files of our own that carry a version, `v`: what was learned of a board, what
+//! is known of a plan. Pure, and wary: such a file may be anybody's by now.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -37,8 +37,14 @@ pub enum VersionedError {
     },
 }
 
-/// Reads `text`, at most `most` bytes of version `read`. `origin` is the file's name for the errors. Values are for the caller to check.
-pub(crate) fn read<T: DeserializeOwned>(text: &str, origin: &str, most: usize, read: u32) -> Result<T, VersionedError> {
+/// Reads `text`, at most `most` bytes of version `read`. `origin` is the file's name for the
+/// errors. Values are for the caller to check.
+pub(crate) fn read<T: DeserializeOwned>(
+    text: &str,
+    origin: &str,
+    most: usize,
+    read: u32,
+) -> Result<T, VersionedError> {
     #[derive(Deserialize)]
     struct Versioned {
         v: u32,

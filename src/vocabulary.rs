@@ -1,6 +1,8 @@
-//! The words for what the daemon, its engines and its cameras are doing: phase, mode, engine health, camera phase. Pure.
+//! The words for what the daemon, its engines and its cameras are doing: phase, mode, engine
+//! health, camera phase. Pure.
 //!
-//! The pipeline steers by them, the service decides by them, status, metrics and log print them: each word is written once, here.
+//! The pipeline steers by them, the service decides by them, status, metrics and log print them:
+//! each word is written once, here.
 
 use serde::{Deserialize, Serialize};
 
@@ -75,8 +77,9 @@ impl Mode {
         }
     }
 
-    /// The next mode that is more generous or, if not `generous`, thriftier, see [`budget::Mode::ALL`]. `holds` is the budget's mode now, which
-    /// `auto` does not tell. `eco` and `paused` lie below all of them. `None`: there is none beyond.
+    /// The next mode that is more generous or, if not `generous`, thriftier, see
+    /// [`budget::Mode::ALL`]. `holds` is the budget's mode now, which `auto` does not tell. `eco`
+    /// and `paused` lie below all of them. `None`: there is none beyond.
     pub fn next(self, holds: budget::Mode, generous: bool) -> Option<Self> {
         const MODES: [Mode; 4] = [Mode::Saver, Mode::Balanced, Mode::Performance, Mode::Unlimited];
         let from = match self {
@@ -127,7 +130,9 @@ mod tests {
     fn modes_follow_each_other_from_thrifty_to_generous() {
         let holds = budget::Mode::Performance;
         let row = |start: Mode, generous| {
-            std::iter::successors(Some(start), |mode| mode.next(holds, generous)).map(Mode::name).collect::<Vec<_>>()
+            std::iter::successors(Some(start), |mode| mode.next(holds, generous))
+                .map(Mode::name)
+                .collect::<Vec<_>>()
         };
         assert_eq!(row(Mode::Auto, false), ["auto", "balanced", "saver"]);
         assert_eq!(row(Mode::Auto, true), ["auto", "unlimited"]);

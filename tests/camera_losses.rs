@@ -1,9 +1,11 @@
-//! A camera that is lost a thousand times leaves nothing behind: no memory, no thread, no descriptor. Through the pipeline's own code,
-//! with GStreamer's pipelines; half of the losses are errors, half are ends.
+//! A camera that is lost a thousand times leaves nothing behind: no memory, no thread, no
+//! descriptor. Through the pipeline's own code, with GStreamer's pipelines; half of the losses are
+//! errors, half are ends.
 //!
-//! The test runs itself again as a process of its own, for two reasons. Threads, descriptors and memory are counted for the whole
-//! process, in which nothing else may happen. And glibc may give each new thread an arena of its own to allocate from, up to eight for
-//! each core, so that what the process takes from the system depends on how many threads happened to run at a time. With
+//! The test runs itself again as a process of its own, for two reasons. Threads, descriptors and
+//! memory are counted for the whole process, in which nothing else may happen. And glibc may give
+//! each new thread an arena of its own to allocate from, up to eight for each core, so that what
+//! the process takes from the system depends on how many threads happened to run at a time. With
 //! `MALLOC_ARENA_MAX=1` all share one. What GStreamer itself keeps is counted too.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
@@ -42,7 +44,11 @@ fn held() -> Held {
     let pages: i64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
     let entries = |folder: &str| std::fs::read_dir(folder).unwrap().count();
     let page_kb = rustix::param::page_size() as i64 / 1024;
-    Held { rss_kb: pages * page_kb, threads: entries("/proc/self/task"), descriptors: entries("/proc/self/fd") }
+    Held {
+        rss_kb: pages * page_kb,
+        threads: entries("/proc/self/task"),
+        descriptors: entries("/proc/self/fd"),
+    }
 }
 
 /// Counts reports.
@@ -58,8 +64,12 @@ impl ReportHandler for Ear {
 }
 
 fn engine_set() -> EngineSet {
-    let stages = [Stage { engine: EngineIdx(0), accept_above: None, chance: None }].into_iter().collect();
-    let policy = Policy::new("test", Plan::Confidence(Confidence { stages, average: false, score: Score::MaxSoftmax }));
+    let stages =
+        [Stage { engine: EngineIdx(0), accept_above: None, chance: None }].into_iter().collect();
+    let policy = Policy::new(
+        "test",
+        Plan::Confidence(Confidence { stages, average: false, score: Score::MaxSoftmax }),
+    );
     let class = |class| Label { key: String::new(), name: format!("class {class}") };
     let look = FakeLook::boxed(Duration::ZERO, &Arc::default(), |_| Act::Answer(1, 0.9));
     let loader: pipeline::Loader = Box::new(move || Ok(look));
@@ -72,11 +82,13 @@ fn engine_set() -> EngineSet {
     }
 }
 
-/// A camera that fails and ends in turn, after a frame or two, until it has been lost often enough; measures on the way.
+/// A camera that fails and ends in turn, after a frame or two, until it has been lost often enough;
+/// measures on the way.
 fn lossy(stop: &Stop, measured: crossbeam_channel::Sender<Held>) -> CameraSetup {
     let picture = "video/x-raw,format=RGB,width=64,height=48,framerate=200/1";
     let request = |text: String| OpenRequest::new(CameraId(0), text.parse().unwrap());
-    let fails = request(format!("pipeline:videotestsrc is-live=true ! {picture} ! identity error-after=2"));
+    let fails =
+        request(format!("pipeline:videotestsrc is-live=true ! {picture} ! identity error-after=2"));
     let ends = request(format!("pipeline:videotestsrc is-live=true num-buffers=1 ! {picture}"));
     let (stop, mut losses) = (stop.clone(), 0);
     CameraSetup {
@@ -112,8 +124,16 @@ fn lose() {
     let (stop, begun) = (Stop::new(), Instant::now());
     let (sender, measured) = crossbeam_channel::unbounded();
     let camera = lossy(&stop, sender);
-    let (tally, broken) =
-        pipeline::run_out(engine_set(), vec![camera], Ear::default(), 16, Arc::new(MachineClock), &stop, begun).unwrap();
+    let (tally, broken) = pipeline::run_out(
+        engine_set(),
+        vec![camera],
+        Ear::default(),
+        16,
+        Arc::new(MachineClock),
+        &stop,
+        begun,
+    )
+    .unwrap();
     assert!(broken.is_none(), "{broken:?}");
     let (_, offered, drops) = &tally.cameras[0];
     assert_eq!(*offered, tally.listener.told + drops.total(), "the law of frames, {drops:?}");
@@ -123,8 +143,13 @@ fn lose() {
     assert_eq!(measured.len() as u64, 1 + COUNTED / WARM, "it was lost often enough");
     let (first, last) = (measured[0], measured[measured.len() - 1]);
     eprintln!("{COUNTED} losses in {:.1?}: {} kB", begun.elapsed(), last.rss_kb - first.rss_kb);
-    assert!(last.rss_kb - first.rss_kb < MOST_KB, "{} kB more after {COUNTED} losses", last.rss_kb - first.rss_kb);
-    // GLib ends the idle threads of its pool in its own time: a few more or less are no growth, one for each loss would be.
+    assert!(
+        last.rss_kb - first.rss_kb < MOST_KB,
+        "{} kB more after {COUNTED} losses",
+        last.rss_kb - first.rss_kb
+    );
+    // GLib ends the idle threads of its pool in its own time: a few more or less are no growth, one
+    // for each loss would be.
     assert!(last.threads <= first.threads + 3, "{first:?} {last:?}");
     assert!(last.descriptors <= first.descriptors + 3, "{first:?} {last:?}");
 }
@@ -135,7 +160,12 @@ fn a_camera_lost_a_thousand_times_leaves_no_memory_no_thread_and_no_descriptor_b
         return lose();
     }
     let myself = std::env::current_exe().unwrap();
-    let output = Command::new(myself).arg("--nocapture").env("LOSES_CAMERAS", "1").env("MALLOC_ARENA_MAX", "1").output().unwrap();
+    let output = Command::new(myself)
+        .arg("--nocapture")
+        .env("LOSES_CAMERAS", "1")
+        .env("MALLOC_ARENA_MAX", "1")
+        .output()
+        .unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     eprintln!("{told}");
     assert!(output.status.success(), "{told}");

@@ -1,4 +1,5 @@
-//! The corpus of the fuzz targets, replayed: seeds, and whatever once broke a parser. docs/background/fuzzing.md says how they were found.
+//! The corpus of the fuzz targets, replayed: seeds, and whatever once broke a parser.
+//! docs/background/fuzzing.md says how they were found.
 
 #![allow(clippy::unwrap_used)] // also in functions beside the tests
 
@@ -24,7 +25,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn stems(folder: &str) -> BTreeSet<String> {
-    files(&at(folder)).iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    files(&at(folder))
+        .iter()
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -40,7 +44,10 @@ fn nothing_in_the_corpus_breaks_a_parser() {
                 Err(_) => broken.push(path),
             }
         }
-        assert!(accepted > 0, "{target}: no input is accepted, so what follows on that is not tried");
+        assert!(
+            accepted > 0,
+            "{target}: no input is accepted, so what follows on that is not tried"
+        );
     }
     assert!(broken.is_empty(), "{broken:#?}");
 }
@@ -57,11 +64,16 @@ fn nothing_and_noise_break_no_parser_either() {
 
 #[test]
 fn every_target_has_a_body_a_binary_and_a_corpus_that_is_small() {
-    let names: BTreeSet<String> = bodies::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let names: BTreeSet<String> =
+        bodies::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(names, stems("fuzz_targets"));
     assert_eq!(names, stems("corpus"));
     let manifest: toml::Table = std::fs::read_to_string(at("Cargo.toml")).unwrap().parse().unwrap();
-    let binaries = manifest["bin"].as_array().unwrap().iter().map(|bin| bin["name"].as_str().unwrap().to_owned());
+    let binaries = manifest["bin"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|bin| bin["name"].as_str().unwrap().to_owned());
     assert_eq!(names, binaries.collect());
     let inputs = bodies::TARGETS.iter().flat_map(|(name, _)| files(&at("corpus").join(name)));
     let bytes: u64 = inputs.map(|path| path.metadata().unwrap().len()).sum();

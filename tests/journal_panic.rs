@@ -1,4 +1,5 @@
-//! A panic is a line of the log like any other. A program of its own: the logger and the panic hook are the process's.
+//! A panic is a line of the log like any other. A program of its own: the logger and the panic hook
+//! are the process's.
 #![allow(clippy::unwrap_used)] // clippy.toml frees only the test functions themselves
 
 use std::os::unix::net::UnixDatagram;
@@ -12,11 +13,17 @@ use squint::{events, service};
 fn a_panic_is_told_with_its_thread_and_place_and_the_thread_waits_for_that() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    log::set_boxed_logger(Box::new(Logger::start(Outlet::Journal(Journal::at(&path).unwrap()), None).unwrap())).unwrap();
+    log::set_boxed_logger(Box::new(
+        Logger::start(Outlet::Journal(Journal::at(&path).unwrap()), None).unwrap(),
+    ))
+    .unwrap();
     log::set_max_level(log::LevelFilter::Error);
     service::log_panics();
     let started = Instant::now();
-    let panicking = std::thread::Builder::new().name("features".into()).spawn(|| panic!("out of {}", "luck")).unwrap();
+    let panicking = std::thread::Builder::new()
+        .name("features".into())
+        .spawn(|| panic!("out of {}", "luck"))
+        .unwrap();
     assert!(panicking.join().is_err());
     assert!(started.elapsed() >= FLUSH_LIMIT, "the thread waited for its line, which nobody took");
 

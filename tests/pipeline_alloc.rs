@@ -1,6 +1,8 @@
-//! The whole way of a frame, from source to record, allocates nothing once warm; an allocator that counts holds us to it.
+//! The whole way of a frame, from source to record, allocates nothing once warm; an allocator that
+//! counts holds us to it.
 //!
-//! One test in a program of its own: the allocator counts all threads, and a second test would be counted too.
+//! One test in a program of its own: the allocator counts all threads, and a second test would be
+//! counted too.
 
 mod common;
 
@@ -49,7 +51,15 @@ impl FrameSource for Film {
         let picture = Arc::clone(&self.pictures[usize::from(self.sequence % 8 > 5)]);
         let (sequence, now) = (self.sequence, Instant::now());
         self.sequence += 1;
-        let frame = Frame::new(Memory::Heap(picture), self.layout, CameraId(0), sequence, now, SystemTime::now(), None);
+        let frame = Frame::new(
+            Memory::Heap(picture),
+            self.layout,
+            CameraId(0),
+            sequence,
+            now,
+            SystemTime::now(),
+            None,
+        );
         Ok(Some(frame.expect("the picture fits")))
     }
 
@@ -64,9 +74,13 @@ impl FrameSource for Film {
 
 fn camera(name: &str, lossless: bool, every: Duration) -> CameraSetup {
     let layout = Layout::packed(PixelFormat::I420, 320, 240, Colorimetry::FULL);
-    let picture = |factor: usize| (0..layout.bytes()).map(|index| (index * factor / 7) as u8).collect();
+    let picture =
+        |factor: usize| (0..layout.bytes()).map(|index| (index * factor / 7) as u8).collect();
     let pictures: [Arc<[u8]>; 2] = [picture(1), picture(3)];
-    let opener = move || Ok(Box::new(Film { pictures: pictures.clone(), layout, sequence: 0, every }) as Box<dyn FrameSource>);
+    let opener = move || {
+        Ok(Box::new(Film { pictures: pictures.clone(), layout, sequence: 0, every })
+            as Box<dyn FrameSource>)
+    };
     setup(name, lossless, Box::new(opener))
 }
 
@@ -90,7 +104,8 @@ fn setup(name: &str, lossless: bool, opener: Opener) -> CameraSetup {
             stale_after: Duration::from_millis(500),
             stall_after: Duration::from_secs(5),
             retry_cap: Duration::from_secs(1),
-            reuse: (!lossless).then_some(Reuse { max_change: 0.01, max_age: Duration::from_millis(5) }),
+            reuse: (!lossless)
+                .then_some(Reuse { max_change: 0.01, max_age: Duration::from_millis(5) }),
         },
         frame_limit: None,
     }
@@ -131,13 +146,21 @@ impl ReportHandler for Reader {
 fn run(cameras: Vec<CameraSetup>, counted: u64) -> Reader {
     let stop = Stop::new();
     let stages = [Some(0.6), Some(0.6), None].into_iter().zip(0..);
-    let stages = stages.map(|(accept_above, index)| Stage { engine: EngineIdx(index), accept_above, chance: None }).collect();
-    let policy = Policy::new("test", Plan::Confidence(Confidence { stages, average: true, score: Score::MaxSoftmax }));
+    let stages = stages
+        .map(|(accept_above, index)| Stage { engine: EngineIdx(index), accept_above, chance: None })
+        .collect();
+    let policy = Policy::new(
+        "test",
+        Plan::Confidence(Confidence { stages, average: true, score: Score::MaxSoftmax }),
+    );
     let class = |class| Label { key: String::new(), name: format!("class {class}") };
-    let labels = Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() });
+    let labels =
+        Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() });
     let engine = |index: u64| {
         let takes = Duration::from_micros(300 + 500 * index);
-        let look = FakeLook::boxed(takes, &Arc::default(), |look| Act::Answer((look % 5) as u32, 0.4 + (look % 7) as f32 / 12.0));
+        let look = FakeLook::boxed(takes, &Arc::default(), |look| {
+            Act::Answer((look % 5) as u32, 0.4 + (look % 7) as f32 / 12.0)
+        });
         let loader: pipeline::Loader = Box::new(move || Ok(look));
         (Arc::<str>::from(format!("fake-{index}")), loader)
     };
@@ -155,12 +178,17 @@ fn run(cameras: Vec<CameraSetup>, counted: u64) -> Reader {
         last: 0,
         stop: stop.clone(),
     };
-    let engine_set = EngineSet { policy, engines, labels, deadline: pipeline::ENGINE_DEADLINE, budget: None };
+    let engine_set =
+        EngineSet { policy, engines, labels, deadline: pipeline::ENGINE_DEADLINE, budget: None };
     let (clock, begun) = (Arc::new(MachineClock), Instant::now());
-    let (tally, broken) = pipeline::run_out(engine_set, cameras, reader, 16, clock, &stop, begun).expect("the pipeline runs");
+    let (tally, broken) = pipeline::run_out(engine_set, cameras, reader, 16, clock, &stop, begun)
+        .expect("the pipeline runs");
     assert!(broken.is_none(), "{broken:?}");
     let reader = tally.listener;
-    assert!(reader.heard >= WARM + counted && reader.escalated > counted / 10, "every path is taken");
+    assert!(
+        reader.heard >= WARM + counted && reader.escalated > counted / 10,
+        "every path is taken"
+    );
     assert!(reader.first > 0, "the allocator counts");
     reader
 }
@@ -168,9 +196,16 @@ fn run(cameras: Vec<CameraSetup>, counted: u64) -> Reader {
 #[test]
 fn from_source_to_record_a_warm_pipeline_allocates_nothing() {
     let live = |name| camera(name, false, Duration::from_micros(20));
-    let films = run(vec![camera("clip", true, Duration::ZERO), live("one"), live("two"), live("three")], COUNTED);
+    let films = run(
+        vec![camera("clip", true, Duration::ZERO), live("one"), live("two"), live("three")],
+        COUNTED,
+    );
     assert!(films.dropped > 100, "frames are dropped too: {}", films.dropped);
     assert_eq!(films.last - films.first, 0, "allocations over {COUNTED} reports of films");
     let pattern = run(vec![pattern()], COUNTED_LIVE);
-    assert_eq!(pattern.last - pattern.first, 0, "allocations over {COUNTED_LIVE} reports of a live source");
+    assert_eq!(
+        pattern.last - pattern.first,
+        0,
+        "allocations over {COUNTED_LIVE} reports of a live source"
+    );
 }

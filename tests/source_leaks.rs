@@ -1,5 +1,5 @@
-//! Opening and closing again and again leaves no descriptor and no thread behind. Alone in its file: it counts those of the
-//! whole process.
+//! Opening and closing again and again leaves no descriptor and no thread behind. Alone in its
+//! file: it counts those of the whole process.
 
 mod common;
 
@@ -25,7 +25,9 @@ fn fifty_openings_leave_descriptors_and_threads_as_they_were() {
         if let Some(camera) = camera.as_ref().filter(|_| n.is_multiple_of(5)) {
             frame(opened(&camera.url("")).as_mut());
         }
-        let mut live = opened("pipeline:videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=100/1");
+        let mut live = opened(
+            "pipeline:videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=100/1",
+        );
         frame(live.as_mut());
         if clip {
             let mut file = opened_fast(path.to_str().unwrap());
@@ -35,7 +37,11 @@ fn fifty_openings_leave_descriptors_and_threads_as_they_were() {
         assert!(drain(failing.as_mut()).1.is_err());
         assert!(!refusal("/dev/video9").is_empty());
         if n.is_multiple_of(10) {
-            assert!(opened("pipeline:videotestsrc ! valve drop=true").next(Duration::from_millis(10)).is_err());
+            assert!(
+                opened("pipeline:videotestsrc ! valve drop=true")
+                    .next(Duration::from_millis(10))
+                    .is_err()
+            );
         }
     };
     (0..5).for_each(round);

@@ -1,5 +1,5 @@
-//! A machine without an H.264 decoder says which package brings one. Alone in its file: it hides the decoders from the whole
-//! process.
+//! A machine without an H.264 decoder says which package brings one. Alone in its file: it hides
+//! the decoders from the whole process.
 
 mod common;
 
@@ -14,7 +14,8 @@ fn a_clip_without_its_decoder_names_the_package() {
     if !make_clip(&path, 10, (64, 48)) {
         return;
     }
-    let decoders = gst::ElementFactory::factories_with_type(gst::ElementFactoryType::DECODER, gst::Rank::NONE);
+    let decoders =
+        gst::ElementFactory::factories_with_type(gst::ElementFactoryType::DECODER, gst::Rank::NONE);
     for decoder in decoders.iter().filter(|factory| factory.name().contains("264")) {
         decoder.set_rank(gst::Rank::NONE);
     }

@@ -1,6 +1,8 @@
-//! What the engines of one generation cost, what was spent since the last step of the budget, and what may be spent until the next.
+//! What the engines of one generation cost, what was spent since the last step of the budget, and
+//! what may be spent until the next.
 //!
-//! Pure. Here the governor meets the frames: looks and outcomes are written down, every frame gets its grant.
+//! Pure. Here the governor meets the frames: looks and outcomes are written down, every frame gets
+//! its grant.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,8 +10,8 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 use super::{
-    Ability, ChosenBy, Costs, Engine, Governor, Grant, Grants, LearnedState, Limits, Look, Mode, Owner, Prior, Schedule,
-    Unreachable, Usage, tempered,
+    Ability, ChosenBy, Costs, Engine, Governor, Grant, Grants, LearnedState, Limits, Look, Mode,
+    Owner, Prior, Schedule, Unreachable, Usage, tempered,
 };
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::telemetry::{Inventory, MAX_ZONES, Sample};
@@ -50,8 +52,15 @@ pub struct Member {
 
 impl Budget {
     /// Calls `then` with whom a kept state belongs to.
-    fn with_owner<T>(inventory: &Inventory, engines: &[Member], then: impl FnOnce(&Owner) -> T) -> T {
-        let engines: Vec<_> = engines.iter().map(|Member { id, sha256, runtime, .. }| Engine { id, sha256, runtime }).collect();
+    fn with_owner<T>(
+        inventory: &Inventory,
+        engines: &[Member],
+        then: impl FnOnce(&Owner) -> T,
+    ) -> T {
+        let engines: Vec<_> = engines
+            .iter()
+            .map(|Member { id, sha256, runtime, .. }| Engine { id, sha256, runtime })
+            .collect();
         then(&Owner { board: inventory.board.as_deref(), engines: &engines })
     }
 
@@ -84,14 +93,22 @@ struct Ruler {
 impl Ruler {
     fn new(budget: Budget, cameras: usize, costs: &mut Costs) -> Self {
         let Budget { limits, schedule, inventory, engines, learned } = budget;
-        let resumes =
-            |learned: &LearnedState| Budget::with_owner(&inventory, &engines, |owner| learned.resume(owner, costs)).is_ok();
+        let resumes = |learned: &LearnedState| {
+            Budget::with_owner(&inventory, &engines, |owner| learned.resume(owner, costs)).is_ok()
+        };
         let learned = learned.filter(resumes);
         let engine_set = engines.iter().take(MAX_ENGINES).zip(0..);
-        let engine_set: Vec<_> =
-            engine_set.map(|(member, index)| Ability { engine: EngineIdx(index), accuracy: member.accuracy }).collect();
+        let engine_set: Vec<_> = engine_set
+            .map(|(member, index)| Ability { engine: EngineIdx(index), accuracy: member.accuracy })
+            .collect();
         let mode = schedule.mode(None, None, None, &inventory);
-        let mut governor = Governor::new(mode.0.limits(&limits, &inventory), &inventory, &engine_set, cameras, costs);
+        let mut governor = Governor::new(
+            mode.0.limits(&limits, &inventory),
+            &inventory,
+            &engine_set,
+            cameras,
+            costs,
+        );
         if let Some(learned) = learned {
             learned.resume_governor(&mut governor);
         }
@@ -109,10 +126,16 @@ impl Ruler {
 }
 
 impl Account {
-    /// `measured`: what each engine cost when it was loaded. Without a `budget` everything is allowed.
+    /// `measured`: what each engine cost when it was loaded. Without a `budget` everything is
+    /// allowed.
     pub(crate) fn new(measured: &[Option<Prior>], budget: Option<Budget>, cameras: usize) -> Self {
-        let told: Vec<_> = budget.iter().flat_map(|budget| &budget.engines).map(|member| member.told).collect();
-        let priors = if told.len() == measured.len() { tempered(measured, &told) } else { measured.to_vec() };
+        let told: Vec<_> =
+            budget.iter().flat_map(|budget| &budget.engines).map(|member| member.told).collect();
+        let priors = if told.len() == measured.len() {
+            tempered(measured, &told)
+        } else {
+            measured.to_vec()
+        };
         let mut costs = Costs::new(&priors);
         let ruler = budget.map(|budget| Ruler::new(budget, cameras, &mut costs));
         Self { priors, costs, ruler, grants: Grants::FREE, usage: Usage::default() }
@@ -120,11 +143,16 @@ impl Account {
 
     /// What it grants frame number `sequence` of a camera whose next look is due at `next`.
     pub(crate) fn grant(&self, sequence: u64, next: Option<Instant>, captured: Instant) -> Grant {
-        Grant::of(&self.grants, sequence, !self.grants.interval.is_zero() && next.is_some_and(|next| captured < next))
+        Grant::of(
+            &self.grants,
+            sequence,
+            !self.grants.interval.is_zero() && next.is_some_and(|next| captured < next),
+        )
     }
 
-    /// When a camera whose frame of `captured` is looked at may be looked at again; its turn was at `due`. Turns keep their rhythm: a frame that
-    /// comes a little late does not put off all that follow.
+    /// When a camera whose frame of `captured` is looked at may be looked at again; its turn was at
+    /// `due`. Turns keep their rhythm: a frame that comes a little late does not put off all that
+    /// follow.
     pub(crate) fn next_turn(&self, due: Option<Instant>, captured: Instant) -> Instant {
         let interval = self.grants.interval;
         let rhythm = due.map_or(captured, |due| due + interval);
@@ -136,8 +164,8 @@ impl Account {
         self.usage.frames = self.usage.frames.saturating_add(1);
     }
 
-    /// A frame was settled at this age, `late` if past its deadline, or was given up for want of time. Where the user limits the latency, that
-    /// is what it is held against.
+    /// A frame was settled at this age, `late` if past its deadline, or was given up for want of
+    /// time. Where the user limits the latency, that is what it is held against.
     pub(crate) fn settled(&mut self, age: Duration, late: bool) {
         let limit = self.governor().and_then(|governor| governor.limits().latency);
         let late = late || limit.is_some_and(|limit| age > limit);
@@ -154,8 +182,8 @@ impl Account {
         }
     }
 
-    /// Half a second or so later: the readings of the board and what was done since become the next grants. `command` is a mode that
-    /// somebody ordered, `minute` the local one of the day.
+    /// Half a second or so later: the readings of the board and what was done since become the next
+    /// grants. `command` is a mode that somebody ordered, `minute` the local one of the day.
     pub(crate) fn step(
         &mut self,
         now: Duration,
@@ -168,8 +196,8 @@ impl Account {
         self.step_if(now, (sample, &usage), (sample, &usage), command, minute, engines)
     }
 
-    /// The same from an usage of others: the costs learn from what was `seen`, the governor goes by what is `supposed`. Both are the same unless somebody
-    /// asks what would have been.
+    /// The same from an usage of others: the costs learn from what was `seen`, the governor goes by
+    /// what is `supposed`. Both are the same unless somebody asks what would have been.
     pub(crate) fn step_if(
         &mut self,
         now: Duration,
@@ -186,7 +214,9 @@ impl Account {
             self.grants = ruler.governor.step(now, supposed.0, supposed.1, &self.costs);
         }
         let ruler = self.ruler.as_ref();
-        let unreachable = ruler.map(|ruler| ruler.governor.unreachable().iter().copied().take(MOST_UNREACHABLE).collect());
+        let unreachable = ruler.map(|ruler| {
+            ruler.governor.unreachable().iter().copied().take(MOST_UNREACHABLE).collect()
+        });
         Stepped {
             was,
             is: self.grants,
@@ -207,7 +237,9 @@ impl Account {
     /// What was learned so far; `None` without a budget.
     pub(crate) fn learned(&self) -> Option<LearnedState> {
         let Ruler { governor, inventory, engines, .. } = self.ruler.as_ref()?;
-        Some(Budget::with_owner(inventory, engines, |owner| LearnedState::of(owner, &self.costs, governor)))
+        Some(Budget::with_owner(inventory, engines, |owner| {
+            LearnedState::of(owner, &self.costs, governor)
+        }))
     }
 
     /// What the costs began with, by engine.
@@ -220,8 +252,12 @@ impl Account {
         &self.costs
     }
 
-    /// What a look of `engine` costs now: median, 95th percentile, energy beyond idle; `None` if it could not be loaded.
-    pub(crate) fn cost(&self, engine: EngineIdx) -> Option<(Duration, Duration, Option<Millijoules>)> {
+    /// What a look of `engine` costs now: median, 95th percentile, energy beyond idle; `None` if it
+    /// could not be loaded.
+    pub(crate) fn cost(
+        &self,
+        engine: EngineIdx,
+    ) -> Option<(Duration, Duration, Option<Millijoules>)> {
         Some((self.costs.p50(engine)?, self.costs.p95(engine)?, self.costs.energy(engine)))
     }
 

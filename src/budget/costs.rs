@@ -1,7 +1,9 @@
-//! What each engine costs now, in time and energy: a prior from the profile, corrected by every look and every reading. Pure.
+//! What each engine costs now, in time and energy: a prior from the profile, corrected by every
+//! look and every reading. Pure.
 //!
-//! [`super::latency`] holds the times, [`super::energy`] the watts; this is what the governor and the dispatcher ask. Nothing allocates
-//! after [`Costs::new`], and the same looks and samples give the same bits everywhere.
+//! [`super::latency`] holds the times, [`super::energy`] the watts; this is what the governor and
+//! the dispatcher ask. Nothing allocates after [`Costs::new`], and the same looks and samples give
+//! the same bits everywhere.
 
 use std::time::Duration;
 
@@ -12,13 +14,15 @@ use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::telemetry::Sample;
 use crate::units::{Millijoules, Milliwatts};
 
-/// What is usual is the mean of so many looks; an engine that is not asked goes with the others over this long, s.
+/// What is usual is the mean of so many looks; an engine that is not asked goes with the others
+/// over this long, s.
 const USUAL_LOOKS: f64 = 100.0;
 const USUAL_S: f64 = 300.0;
 /// Longest step that is believed; a longer gap counts as this much.
 const LONGEST_STEP_S: f64 = 10.0;
 
-/// What is known of an engine before its first look: from the calibration profile, or measured when it was loaded.
+/// What is known of an engine before its first look: from the calibration profile, or measured when
+/// it was loaded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prior {
     /// Median of a look, preprocessing included.
@@ -38,8 +42,8 @@ pub struct Costs {
     usual: Usual,
 }
 
-/// How long looks usually take against their profile, whatever the clock is at this moment: what energies are reckoned with. A clock that
-/// follows the load changes by the second.
+/// How long looks usually take against their profile, whatever the clock is at this moment: what
+/// energies are reckoned with. A clock that follows the load changes by the second.
 #[derive(Clone, Debug)]
 struct Usual {
     prior_s: [f64; MAX_ENGINES],
@@ -60,7 +64,8 @@ impl Usual {
         for at in 0..MAX_ENGINES {
             let looks = f64::from(usage.looks[at]);
             if looks > 0.0 && self.prior_s[at] > 0.0 {
-                let ratio = (usage.busy[at].as_secs_f64() / looks / self.prior_s[at]).clamp(0.02, 100.0);
+                let ratio =
+                    (usage.busy[at].as_secs_f64() / looks / self.prior_s[at]).clamp(0.02, 100.0);
                 self.ratios[at] += (ratio - self.ratios[at]) * looks / (looks + USUAL_LOOKS);
                 self.shared += (ratio - self.shared) * looks / (looks + 2.0 * USUAL_LOOKS);
             } else {
@@ -75,9 +80,15 @@ impl Usual {
 }
 
 impl Costs {
-    /// By [`EngineIdx`]; `None` is an engine that is not there. Those beyond [`MAX_ENGINES`] are left out.
+    /// By [`EngineIdx`]; `None` is an engine that is not there. Those beyond [`MAX_ENGINES`] are
+    /// left out.
     pub fn new(priors: &[Option<Prior>]) -> Self {
-        Self { latencies: Latencies::new(priors), energies: Energies::new(priors), last: None, usual: Usual::new(priors) }
+        Self {
+            latencies: Latencies::new(priors),
+            energies: Energies::new(priors),
+            last: None,
+            usual: Usual::new(priors),
+        }
     }
 
     /// Learns from a look. Looks of engines that are not there are left out.
@@ -85,8 +96,9 @@ impl Costs {
         self.latencies.look(usize::from(look.engine.0), look.time, look.crowded);
     }
 
-    /// Learns from a sample of the board and what was done since the one before; to be called at each step, before the governor's. `rail`
-    /// is the index of the rail that stands for the board, [`crate::telemetry::Inventory::total`].
+    /// Learns from a sample of the board and what was done since the one before; to be called at
+    /// each step, before the governor's. `rail` is the index of the rail that stands for the board,
+    /// [`crate::telemetry::Inventory::total`].
     pub fn step(&mut self, now: Duration, sample: &Sample, rail: Option<usize>, usage: &Usage) {
         let was = self.last.replace(now);
         let dt_s = was.map_or(0.5, |was| now.saturating_sub(was).as_secs_f64());
@@ -94,7 +106,9 @@ impl Costs {
         if was.is_none() || dt_s <= 0.0 {
             return;
         }
-        let power = rail.and_then(|rail| sample.rails.get(rail).copied().flatten()).map(|power| f64::from(power.0) / 1000.0);
+        let power = rail
+            .and_then(|rail| sample.rails.get(rail).copied().flatten())
+            .map(|power| f64::from(power.0) / 1000.0);
         let mut busy = [0.0; MAX_ENGINES];
         for (share, time) in busy.iter_mut().zip(&usage.busy) {
             *share = time.as_secs_f64() / dt_s;
@@ -114,19 +128,21 @@ impl Costs {
         self.latencies.p95(usize::from(engine.0)).map(seconds)
     }
 
-    /// Chance that a look ends `within` this time, 0..=1; 0 if the engine is not there. At least 0.95 exactly where the 95th percentile
-    /// is within it, rounding aside.
+    /// Chance that a look ends `within` this time, 0..=1; 0 if the engine is not there. At least
+    /// 0.95 exactly where the 95th percentile is within it, rounding aside.
     pub fn chance(&self, engine: EngineIdx, within: Duration) -> f32 {
         self.latencies.chance(usize::from(engine.0), within.as_secs_f64()).unwrap_or(0.0) as f32
     }
 
-    /// Energy of a look above idle; `None` if the engine is not there or neither a profile nor the readings say.
+    /// Energy of a look above idle; `None` if the engine is not there or neither a profile nor the
+    /// readings say.
     pub fn energy(&self, engine: EngineIdx) -> Option<Millijoules> {
         let (_, known) = self.energies.watts(usize::from(engine.0));
         self.energy_or_guess(engine).filter(|_| known)
     }
 
-    /// Energy of a look above idle, with five watts assumed where nothing is known; `None` if the engine is not there.
+    /// Energy of a look above idle, with five watts assumed where nothing is known; `None` if the
+    /// engine is not there.
     pub fn energy_or_guess(&self, engine: EngineIdx) -> Option<Millijoules> {
         let at = usize::from(engine.0);
         Some(Millijoules(self.energies.watts(at).0 * self.usual.seconds(at)? * 1000.0))
@@ -138,12 +154,14 @@ impl Costs {
         Some(Milliwatts((watts * 1000.0) as f32)).filter(|_| known && self.p50(engine).is_some())
     }
 
-    /// What the board draws without any look, everything else that runs on it included; `None` before the first reading.
+    /// What the board draws without any look, everything else that runs on it included; `None`
+    /// before the first reading.
     pub fn idle(&self) -> Option<Milliwatts> {
         self.energies.idle_w().map(|watts| Milliwatts((watts * 1000.0) as f32))
     }
 
-    /// How much slower every engine is now than its profile says: 1 is as fast, 2 takes twice as long.
+    /// How much slower every engine is now than its profile says: 1 is as fast, 2 takes twice as
+    /// long.
     pub fn slow_down(&self) -> f32 {
         self.latencies.slow_down() as f32
     }

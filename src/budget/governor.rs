@@ -1,9 +1,12 @@
-//! The governor: limits, readings and costs in, a [`Grants`] out, twice a second. Pure, and the same bits on every machine.
+//! The governor: limits, readings and costs in, a [`Grants`] out, twice a second. Pure, and the
+//! same bits on every machine.
 //!
-//! Every limit says which level of the [`super::ladder`] is the highest that it can bear; the lowest of them is the goal. The level goes down
-//! at once and up slowly, [`super::span`] keeps the sets of engines from flapping, and [`Because`] tells which limit it was. What the looks
-//! draw at a level is known from [`Costs`]; whatever else the readings show (idle, other programs, a wrong model) is taken as a constant
-//! beside it, so that the average meets the cap without knowing the board.
+//! Every limit says which level of the [`super::ladder`] is the highest that it can bear; the
+//! lowest of them is the goal. The level goes down at once and up slowly, [`super::span`] keeps the
+//! sets of engines from flapping, and [`Because`] tells which limit it was. What the looks draw at
+//! a level is known from [`Costs`]; whatever else the readings show (idle, other programs, a wrong
+//! model) is taken as a constant beside it, so that the average meets the cap without knowing the
+//! board.
 
 mod bounds;
 mod events;
@@ -33,9 +36,11 @@ pub const AHEAD_S: f64 = 30.0;
 pub const MARGIN: Celsius = Celsius(5.0);
 /// Readings of power are smoothed over this long, s: scenes come and go by the second.
 const SMOOTH_S: f64 = 10.0;
-/// How dear frames have been lately is the mean over this long, s; over two windows of a power cap, if that is longer.
+/// How dear frames have been lately is the mean over this long, s; over two windows of a power cap,
+/// if that is longer.
 const LATELY_S: f64 = 30.0;
-/// What a frame costs on a rung is learned over this long, s; over the window of a power cap, if that is longer.
+/// What a frame costs on a rung is learned over this long, s; over the window of a power cap, if
+/// that is longer.
 const LEARN_S: f64 = 60.0;
 /// The rate of frames is smoothed over this long, s.
 const RATE_S: f64 = 5.0;
@@ -74,11 +79,12 @@ pub struct Governor {
     /// The level wanted, and the one that is given.
     wanted: f64,
     given: f64,
-    /// The level given, smoothed; and the one held for each of power and temperature since a reading went.
+    /// The level given, smoothed; and the one held for each of power and temperature since a
+    /// reading went.
     usual: f64,
     held: [Option<f64>; 3],
-    /// The level for now that keeps the mean over the power cap's window near the cap, if it is another one than the cap's own; and true
-    /// if the window is spent: nobody may look twice.
+    /// The level for now that keeps the mean over the power cap's window near the cap, if it is
+    /// another one than the cap's own; and true if the window is spent: nobody may look twice.
     now: Option<f64>,
     spent: bool,
     rate: Option<f64>,
@@ -86,7 +92,8 @@ pub struct Governor {
     board: Smooth,
     board_read: bool,
     rail: Smooth,
-    /// Power above idle that the looks should have drawn; and over a longer time, with what the ladder had expected at the level given.
+    /// Power above idle that the looks should have drawn; and over a longer time, with what the
+    /// ladder had expected at the level given.
     looked: Smooth,
     lately: Smooth,
     expected: Smooth,
@@ -120,7 +127,10 @@ impl Smooth {
         match reading {
             Some(reading) => {
                 let was = self.value.unwrap_or(reading);
-                *self = Self { value: Some(was + (reading - was) * (1.0 - exp(-dt_s / over_s))), missing_s: 0.0 };
+                *self = Self {
+                    value: Some(was + (reading - was) * (1.0 - exp(-dt_s / over_s))),
+                    missing_s: 0.0,
+                };
             }
             None => self.missing_s += dt_s,
         }
@@ -128,9 +138,16 @@ impl Smooth {
 }
 
 impl Governor {
-    /// For a board as `inventory` says, the engines of `available` and so many `cameras`; `costs` say how dear the engines are (their priors or a
-    /// kept state). Everything is allowed until a reading says otherwise.
-    pub fn new(limits: Limits, inventory: &Inventory, available: &[Ability], cameras: usize, costs: &Costs) -> Self {
+    /// For a board as `inventory` says, the engines of `available` and so many `cameras`; `costs`
+    /// say how dear the engines are (their priors or a kept state). Everything is allowed until a
+    /// reading says otherwise.
+    pub fn new(
+        limits: Limits,
+        inventory: &Inventory,
+        available: &[Ability],
+        cameras: usize,
+        costs: &Costs,
+    ) -> Self {
         let ladder = Ladder::new(available, costs);
         let top = ladder.len() as f64;
         let mut governor = Self {
@@ -194,7 +211,8 @@ impl Governor {
             }
         }
         if limits.power != self.limits.power {
-            self.window = Window::new(limits.power.as_ref().map_or(1.0, |power| power.window.as_secs_f64()));
+            self.window =
+                Window::new(limits.power.as_ref().map_or(1.0, |power| power.window.as_secs_f64()));
             self.rail = Smooth::default();
         }
         if limits.energy_per_day_wh != self.limits.energy_per_day_wh {
@@ -218,7 +236,8 @@ impl Governor {
         &self.thermal
     }
 
-    /// Limits that the cheapest engine at the least frame rate would still exceed, as far as is known by now.
+    /// Limits that the cheapest engine at the least frame rate would still exceed, as far as is
+    /// known by now.
     pub fn unreachable(&self) -> &[Unreachable] {
         &self.unreachable
     }
@@ -234,7 +253,11 @@ impl Governor {
     }
 
     /// Goes on from kept fits (index, °C/W, s) and ratios.
-    pub(super) fn resume(&mut self, zones: impl Iterator<Item = (usize, f64, f64)>, ratios: impl ExactSizeIterator<Item = f64>) {
+    pub(super) fn resume(
+        &mut self,
+        zones: impl Iterator<Item = (usize, f64, f64)>,
+        ratios: impl ExactSizeIterator<Item = f64>,
+    ) {
         zones.for_each(|(zone, resistance, tau_s)| self.thermal.resume(zone, resistance, tau_s));
         self.ladder.resume(ratios);
     }
@@ -244,8 +267,8 @@ impl Governor {
         self.grants
     }
 
-    /// The level that is given: 1 is the cheapest engine for every frame, [`Self::rungs`] is everything, below 1 there are fewer frames, below
-    /// 0 fewer than the least rate.
+    /// The level that is given: 1 is the cheapest engine for every frame, [`Self::rungs`] is
+    /// everything, below 1 there are fewer frames, below 0 fewer than the least rate.
     pub fn level(&self) -> f64 {
         self.given
     }
@@ -255,7 +278,8 @@ impl Governor {
         self.ladder.len()
     }
 
-    /// The next grants. `now` is time since start, `usage` what was done since the step before. [`Costs::step`] comes first.
+    /// The next grants. `now` is time since start, `usage` what was done since the step before.
+    /// [`Costs::step`] comes first.
     pub fn step(&mut self, now: Duration, sample: &Sample, usage: &Usage, costs: &Costs) -> Grants {
         let dt_s = self.last.map_or(0.5, |last| now.saturating_sub(last).as_secs_f64());
         if self.ladder.len() == 0 || dt_s < STEP_S.0 {
@@ -270,7 +294,8 @@ impl Governor {
         energies.iter_mut().for_each(|energy| *energy *= dearness);
         let goal = self.goal(&energies, sample, costs);
         self.move_level(dt_s, &goal);
-        self.given = self.span.step(dt_s, self.wanted, goal.urgent, self.now.unwrap_or(self.wanted));
+        self.given =
+            self.span.step(dt_s, self.wanted, goal.urgent, self.now.unwrap_or(self.wanted));
         self.full_s = if self.given < self.ladder.len() as f64 { 0.0 } else { self.full_s + dt_s };
         self.usual += (self.given - self.usual) * (1.0 - exp(-dt_s / HELD_S));
         self.lateness.step(dt_s, self.limits.latency, usage, costs, self.available);
@@ -292,12 +317,16 @@ impl Governor {
             self.rate = Some(was + (rate - was) * (1.0 - exp(-dt_s / RATE_S)));
         }
         let watts = |rail: Option<usize>| {
-            let reading = rail.and_then(|rail| sample.rails.get(rail).copied().flatten()).map(|power| f64::from(power.0) / 1000.0);
+            let reading = rail
+                .and_then(|rail| sample.rails.get(rail).copied().flatten())
+                .map(|power| f64::from(power.0) / 1000.0);
             reading.filter(|watts| watts.is_finite() && *watts >= 0.0)
         };
         let (board, rail) = (watts(self.total), watts(self.capped));
-        // Without a reading what the looks should have drawn stands for it: heat follows that as well.
-        let reckoned = costs.idle().map_or(0.0, |idle| f64::from(idle.0) / 1000.0) + looked_w(dt_s, usage, costs);
+        // Without a reading what the looks should have drawn stands for it: heat follows that as
+        // well.
+        let reckoned = costs.idle().map_or(0.0, |idle| f64::from(idle.0) / 1000.0)
+            + looked_w(dt_s, usage, costs);
         let missing_s = self.board.missing_s;
         self.board.add(dt_s, SMOOTH_S, Some(board.unwrap_or(reckoned)));
         self.board.missing_s = if board.is_some() { 0.0 } else { missing_s + dt_s };
@@ -309,11 +338,16 @@ impl Governor {
         }
         let looked = looked_w(dt_s, usage, costs);
         self.looked.add(dt_s, SMOOTH_S, Some(looked));
-        let (lately_s, learn_s) = (LATELY_S.max(2.0 * self.window_s()), LEARN_S.max(self.window_s()));
+        let (lately_s, learn_s) =
+            (LATELY_S.max(2.0 * self.window_s()), LEARN_S.max(self.window_s()));
         self.lately.add(dt_s, lately_s, Some(looked));
         let expected = power_at(&self.ladder.energies(costs), self.rates(), self.given);
         self.expected.add(dt_s, lately_s, Some(expected));
-        let rate = if self.given >= 1.0 { f64::from(usage.frames) / dt_s } else { rate_at(self.rates(), self.given) };
+        let rate = if self.given >= 1.0 {
+            f64::from(usage.frames) / dt_s
+        } else {
+            rate_at(self.rates(), self.given)
+        };
         if rate > 0.0 {
             self.ladder.learn(self.given.max(1.0), looked / rate, (dt_s / learn_s).min(0.5), costs);
         }
@@ -334,7 +368,9 @@ impl Governor {
     /// How much more frames cost lately than the ladder thought: the scenes of the last seconds.
     fn dearness(&self) -> f64 {
         match (self.lately.value, self.expected.value) {
-            (Some(looked), Some(expected)) if looked > 0.0 && expected > 0.0 => (looked / expected).clamp(0.2, 4.0),
+            (Some(looked), Some(expected)) if looked > 0.0 && expected > 0.0 => {
+                (looked / expected).clamp(0.2, 4.0)
+            }
             _ => 1.0,
         }
     }
@@ -345,7 +381,8 @@ impl Governor {
         (drawn, drawn - self.looked.value.unwrap_or(0.0))
     }
 
-    /// Down at once if it hurries, else gently, so that what varies by the second is averaged and not followed; up slowly.
+    /// Down at once if it hurries, else gently, so that what varies by the second is averaged and
+    /// not followed; up slowly.
     fn move_level(&mut self, dt_s: f64, goal: &Bound) {
         let off = goal.level - self.wanted;
         let follow = off * (dt_s / FOLLOW_S).min(1.0);
@@ -366,17 +403,22 @@ impl Governor {
     fn stand(&self, goal: &Bound, costs: &Costs) -> Grants {
         let (n, at) = (self.ladder.len(), self.span.at());
         let above = self.given - at as f64;
-        let (upper_share, lower_share) = (above.clamp(0.0, 1.0), (at as f64 - self.given).clamp(0.0, 1.0));
+        let (upper_share, lower_share) =
+            (above.clamp(0.0, 1.0), (at as f64 - self.given).clamp(0.0, 1.0));
         let (mut admissible, mut upper, upper_share) = match at {
             0 => (self.ladder.engines(0), self.ladder.engines(0), 0.0),
             at if at >= n => (u32::MAX, u32::MAX, 1.0),
             at => (self.ladder.engines(at - 1), self.ladder.engines(at), upper_share),
         };
-        let (mut lower, lower_share) = if at < 2 { (admissible, 0.0) } else { (self.lower(), lower_share) };
+        let (mut lower, lower_share) =
+            if at < 2 { (admissible, 0.0) } else { (self.lower(), lower_share) };
         let mut interval = Duration::ZERO;
         if at == 0 && self.given < 1.0 {
             let full = self.rate.unwrap_or(ASSUMED_FPS * self.cameras);
-            let rates = Rates { full, least: (f64::from(self.limits.min_fps).max(0.0) * self.cameras).min(full) };
+            let rates = Rates {
+                full,
+                least: (f64::from(self.limits.min_fps).max(0.0) * self.cameras).min(full),
+            };
             let each = rate_at(rates, self.given) / self.cameras;
             interval = Duration::from_secs_f64(1.0 / each.max(SELDOM));
             if each < SELDOM {
@@ -394,8 +436,10 @@ impl Governor {
         let verdict = self.lateness.verdict(self.limits.latency, costs);
         if let Some((slow, late)) = verdict.filter(|(slow, _)| upper & self.available & slow != 0) {
             let fastest = self.lateness.fastest(costs, self.available);
-            let quick = |set: u32| if set & self.available & !slow != 0 { set & !slow } else { fastest };
-            (admissible, upper, lower) = (quick(admissible), quick(upper) | quick(admissible), quick(lower));
+            let quick =
+                |set: u32| if set & self.available & !slow != 0 { set & !slow } else { fastest };
+            (admissible, upper, lower) =
+                (quick(admissible), quick(upper) | quick(admissible), quick(lower));
             if lower & !admissible != 0 {
                 lower = admissible;
             }

@@ -1,5 +1,6 @@
-//! The words between the governor and the rest of the house: what the user wants ([`Limits`]), what was done ([`Usage`]), what is allowed
-//! ([`Grants`]) and why ([`Because`]). Pure data, small enough to copy.
+//! The words between the governor and the rest of the house: what the user wants ([`Limits`]), what
+//! was done ([`Usage`]), what is allowed ([`Grants`]) and why ([`Because`]). Pure data, small
+//! enough to copy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::units::{Celsius, Millijoules, Milliwatts};
 
-/// What the user allows. `None` is no limit. Where limits conflict the order is: temperature, power, energy a day, energy a frame, then
-/// latency. `min_fps` yields to the temperature and to nothing else: what cannot be met at it is told as unreachable.
+/// What the user allows. `None` is no limit. Where limits conflict the order is: temperature,
+/// power, energy a day, energy a frame, then latency. `min_fps` yields to the temperature and to
+/// nothing else: what cannot be met at it is told as unreachable.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
     /// 95th percentile of the time from capture to answer.
@@ -23,7 +25,8 @@ pub struct Limits {
     pub energy_per_frame: Option<Millijoules>,
     /// Energy of the whole board in any 24 hours, Wh.
     pub energy_per_day_wh: Option<f64>,
-    /// Frames a second and camera below which the budget does not go unless the temperature forces it.
+    /// Frames a second and camera below which the budget does not go unless the temperature forces
+    /// it.
     pub min_fps: f32,
 }
 
@@ -49,7 +52,8 @@ pub struct Look {
     pub crowded: bool,
 }
 
-/// What was done since the step before. Kept by the dispatcher, handed to the governor, then cleared.
+/// What was done since the step before. Kept by the dispatcher, handed to the governor, then
+/// cleared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
@@ -70,21 +74,25 @@ pub struct Usage {
 pub struct Grants {
     /// Engines that may look, a bit each by [`EngineIdx`].
     pub admissible: u32,
-    /// Engines that may look at a share `upper_share` of the frames, a bit each; a superset of `admissible`.
+    /// Engines that may look at a share `upper_share` of the frames, a bit each; a superset of
+    /// `admissible`.
     #[serde(rename = "reach")]
     pub upper: u32,
     /// Share of the frames for which `upper` holds instead of `admissible`, 0..=1.
     #[serde(rename = "stretch")]
     pub upper_share: f32,
-    /// The only engines that may look at a share `lower_share` of the frames, a bit each; a subset of `admissible`.
+    /// The only engines that may look at a share `lower_share` of the frames, a bit each; a subset
+    /// of `admissible`.
     #[serde(default, rename = "retreat")] // traces of before have none
     pub lower: u32,
-    /// Share of the frames for which `lower` holds instead of `admissible`, 0..=1; while it is above 0 `upper_share` does not count.
+    /// Share of the frames for which `lower` holds instead of `admissible`, 0..=1; while it is
+    /// above 0 `upper_share` does not count.
     #[serde(default, rename = "shrink")]
     pub lower_share: f32,
     /// False if a frame may be shown to one engine only.
     pub escalation: bool,
-    /// Least time between two frames of one camera that are looked at; frames in between are answered by reuse or left out.
+    /// Least time between two frames of one camera that are looked at; frames in between are
+    /// answered by reuse or left out.
     pub interval: Duration,
     /// Why it is not more.
     pub because: Because,
@@ -103,7 +111,8 @@ pub struct Because {
     pub zone: Option<u8>,
 }
 
-/// Which limit holds the budget down. A closed set: the vocabulary of records, metrics and the journal.
+/// Which limit holds the budget down. A closed set: the vocabulary of records, metrics and the
+/// journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
@@ -141,11 +150,17 @@ impl Grants {
         because: Because { why: Why::Free, value: None, limit: None, zone: None },
     };
 
-    /// The engines for frame number `sequence` of a camera: `upper` for an even share `upper_share` of the numbers, or `lower` for an even share
-    /// `lower_share`; `admissible` for the others. The same number has the same answer everywhere.
+    /// The engines for frame number `sequence` of a camera: `upper` for an even share `upper_share`
+    /// of the numbers, or `lower` for an even share `lower_share`; `admissible` for the others. The
+    /// same number has the same answer everywhere.
     pub fn engines_for(&self, sequence: u64) -> u32 {
-        let (share, other) = if self.lower_share > 0.0 { (self.lower_share, self.lower) } else { (self.upper_share, self.upper) };
-        // Error diffusion: the k-th frame is another one if the running sum of the shares passes a whole number there.
+        let (share, other) = if self.lower_share > 0.0 {
+            (self.lower_share, self.lower)
+        } else {
+            (self.upper_share, self.upper)
+        };
+        // Error diffusion: the k-th frame is another one if the running sum of the shares passes a
+        // whole number there.
         let share = f64::from(share.clamp(0.0, 1.0));
         let before = (sequence % 1_000_000) as f64 * share;
         if (before + share).floor() > before.floor() { other } else { self.admissible }
@@ -183,9 +198,11 @@ pub struct Grant {
 
 impl Grant {
     /// Everything.
-    pub const FREE: Self = Self { engines: u32::MAX, escalation: true, rests: false, because: Grants::FREE.because };
+    pub const FREE: Self =
+        Self { engines: u32::MAX, escalation: true, rests: false, because: Grants::FREE.because };
 
-    /// What `grants` grants frame number `sequence` of a camera; `rests` if the camera's last look is not long enough ago.
+    /// What `grants` grants frame number `sequence` of a camera; `rests` if the camera's last look
+    /// is not long enough ago.
     pub fn of(grants: &Grants, sequence: u64, rests: bool) -> Self {
         let Grants { escalation, because, .. } = *grants;
         Self { engines: grants.engines_for(sequence), escalation, rests, because }
@@ -241,7 +258,14 @@ mod tests {
     #[test]
     fn shares_of_the_frames_go_further_or_less_far_evenly_and_never_both() {
         let sets = |upper_share, lower_share| {
-            let grants = Grants { admissible: 3, upper: 7, upper_share, lower: 1, lower_share, ..Grants::FREE };
+            let grants = Grants {
+                admissible: 3,
+                upper: 7,
+                upper_share,
+                lower: 1,
+                lower_share,
+                ..Grants::FREE
+            };
             let count = |set| (0..1000).filter(|at| grants.engines_for(*at) == set).count();
             [1, 3, 7].map(count)
         };

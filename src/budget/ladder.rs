@@ -1,9 +1,12 @@
-//! The rungs: nested sets of engines from the cheapest one to all, what a frame costs on each, and the real-valued level between them. Pure.
+//! The rungs: nested sets of engines from the cheapest one to all, what a frame costs on each, and
+//! the real-valued level between them. Pure.
 //!
-//! A level `x` is a point on the ladder. From `n` rungs: at `n` everything is allowed; between whole numbers `k` and `k + 1` of 1..=n a share
-//! of the frames may use rung `k + 1` and the others rung `k`; at 1 all frames have the cheapest engine; from 1 to 0 fewer frames are looked
-//! at, down to the least rate; from 0 to -1 fewer still, down to none. Mixing two neighbours on the hull of energy and accuracy is the
-//! best that can be had for an average of power, so engines that are dearer without being better, or below the hull, make no rung.
+//! A level `x` is a point on the ladder. From `n` rungs: at `n` everything is allowed; between
+//! whole numbers `k` and `k + 1` of 1..=n a share of the frames may use rung `k + 1` and the others
+//! rung `k`; at 1 all frames have the cheapest engine; from 1 to 0 fewer frames are looked at, down
+//! to the least rate; from 0 to -1 fewer still, down to none. Mixing two neighbours on the hull of
+//! energy and accuracy is the best that can be had for an average of power, so engines that are
+//! dearer without being better, or below the hull, make no rung.
 
 use arrayvec::ArrayVec;
 
@@ -32,7 +35,8 @@ struct Rung {
     engines: u32,
     /// The dearest of them.
     top: EngineIdx,
-    /// Energy of a frame on this rung against one look of `top`: learned, since the policy decides who looks.
+    /// Energy of a frame on this rung against one look of `top`: learned, since the policy decides
+    /// who looks.
     ratio: f64,
 }
 
@@ -47,11 +51,15 @@ pub(super) struct Rates {
 
 impl Ladder {
     pub fn new(available: &[Ability], costs: &Costs) -> Self {
-        let energy = |engine: EngineIdx| costs.energy_or_guess(engine).map(|energy| energy.0).filter(|energy| energy.is_finite());
+        let energy = |engine: EngineIdx| {
+            costs.energy_or_guess(engine).map(|energy| energy.0).filter(|energy| energy.is_finite())
+        };
         let mut all = 0;
         let mut known: ArrayVec<(f64, Ability), MAX_ENGINES> = ArrayVec::new();
         for ability in available {
-            if let Some(energy) = energy(ability.engine).filter(|_| usize::from(ability.engine.0) < MAX_ENGINES) {
+            if let Some(energy) =
+                energy(ability.engine).filter(|_| usize::from(ability.engine.0) < MAX_ENGINES)
+            {
                 all |= 1 << ability.engine.0;
                 let _ = known.try_push((energy, *ability));
             }
@@ -114,18 +122,23 @@ impl Ladder {
         let off = joules - (energies[low] * (1.0 - share) + energies[high] * share);
         let norm = (1.0 - share) * (1.0 - share) + share * share;
         for (at, part) in [(low, 1.0 - share), (high, share)] {
-            let look = costs.energy_or_guess(self.rungs[at].top).map_or(0.0, |energy| energy.0 / 1000.0);
+            let look =
+                costs.energy_or_guess(self.rungs[at].top).map_or(0.0, |energy| energy.0 / 1000.0);
             if look > 0.0 && part > 0.0 {
                 let rung = &mut self.rungs[at];
-                rung.ratio = (rung.ratio + weight.clamp(0.0, 1.0) * off * part / norm / look).clamp(0.02, 8.0);
+                rung.ratio = (rung.ratio + weight.clamp(0.0, 1.0) * off * part / norm / look)
+                    .clamp(0.02, 8.0);
             }
         }
         self.yield_to(low, high, costs);
     }
 
-    /// Rungs below the ones in use cannot be dearer, those above not cheaper: what was seen counts more than what was thought.
+    /// Rungs below the ones in use cannot be dearer, those above not cheaper: what was seen counts
+    /// more than what was thought.
     fn yield_to(&mut self, low: usize, high: usize, costs: &Costs) {
-        let look = |rung: &Rung| costs.energy_or_guess(rung.top).map_or(0.0, |energy| energy.0 / 1000.0).max(1e-9);
+        let look = |rung: &Rung| {
+            costs.energy_or_guess(rung.top).map_or(0.0, |energy| energy.0 / 1000.0).max(1e-9)
+        };
         for at in (0..low).rev() {
             let most = 0.95 * self.rungs[at + 1].ratio * look(&self.rungs[at + 1]);
             let own = look(&self.rungs[at]);
@@ -206,7 +219,8 @@ pub(super) fn level_of_power(energies: &[f64], rates: Rates, watts: f64) -> f64 
     }
 }
 
-/// Those that no cheaper one equals in accuracy. Of unknown accuracy: none is dominated by them, and they by none.
+/// Those that no cheaper one equals in accuracy. Of unknown accuracy: none is dominated by them,
+/// and they by none.
 fn undominated(ascending: &[(f64, Ability)]) -> ArrayVec<(f64, Ability), MAX_ENGINES> {
     let mut best = f32::NEG_INFINITY;
     ascending
@@ -231,7 +245,8 @@ fn hull(useful: &[(f64, Ability)]) -> ArrayVec<(f64, Ability), MAX_ENGINES> {
     for point in useful {
         while let [.., a, b] = kept.as_slice() {
             // b is below the line from a to the new point.
-            let below = (accuracy(b) - accuracy(a)) * (point.0 - a.0) <= (accuracy(point) - accuracy(a)) * (b.0 - a.0);
+            let below = (accuracy(b) - accuracy(a)) * (point.0 - a.0)
+                <= (accuracy(point) - accuracy(a)) * (b.0 - a.0);
             if !(known && below) {
                 break;
             }

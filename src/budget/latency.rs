@@ -1,11 +1,14 @@
-//! What a look takes now: one slow-down shared by all engines, a correction for each, and the clocks. Pure.
+//! What a look takes now: one slow-down shared by all engines, a correction for each, and the
+//! clocks. Pure.
 //!
-//! The idea is ALERT's (Wan et al., USENIX ATC 2020): the time of every look, divided by what the profile says, is a measurement of one
-//! factor that a Kalman filter follows, so that one engine's slow look tells about all the others; the process noise grows with the
-//! surprises. Added here: the factor is a line in the inverse clock (t = a + b/f, which fits the published tables of the TX2 within
-//! 5 %), each engine has a slow correction of its own profile, a single outlier is clipped, and each
-//! engine learns how far the shared factor holds for it: where the clock follows the load, short looks are many times slower on an idle
-//! board while long ones bring the clock up, so that its own looks of late may be worth more than what the others say.
+//! The idea is ALERT's (Wan et al., USENIX ATC 2020): the time of every look, divided by what the
+//! profile says, is a measurement of one factor that a Kalman filter follows, so that one engine's
+//! slow look tells about all the others; the process noise grows with the surprises. Added here:
+//! the factor is a line in the inverse clock (t = a + b/f, which fits the published tables of the
+//! TX2 within 5 %), each engine has a slow correction of its own profile, a single outlier is
+//! clipped, and each engine learns how far the shared factor holds for it: where the clock follows
+//! the load, short looks are many times slower on an idle board while long ones bring the clock up,
+//! so that its own looks of late may be worth more than what the others say.
 
 use std::time::Duration;
 
@@ -15,7 +18,8 @@ use super::costs::Prior;
 use crate::engine::MAX_ENGINES;
 use crate::stats::{Z95_ONE_SIDED, exp, normal_cdf};
 
-/// State of the shared filter: the slow-down at the reference clock, and how it grows with the inverse of the GPU's clock.
+/// State of the shared filter: the slow-down at the reference clock, and how it grows with the
+/// inverse of the GPU's clock.
 const STATES: usize = 2;
 /// Where they start: half of a look's time goes with the GPU's clock, give or take a quarter.
 const START: [f64; STATES] = [1.0, 0.5];
@@ -33,20 +37,22 @@ const LASTING: u32 = 3;
 const CORRECTION_VARIANCE: f64 = 0.0025;
 /// Least and greatest relative spread of the looks of an engine, one standard deviation.
 const SPREAD: (f64, f64) = (0.02, 0.5);
-/// While an engine is not asked, its correction and what the others say of it return to the profile with this time constant: on a clock that
-/// follows the load short looks say little of long ones, and nothing else would ever show that it has become quick again.
+/// While an engine is not asked, its correction and what the others say of it return to the profile
+/// with this time constant: on a clock that follows the load short looks say little of long ones,
+/// and nothing else would ever show that it has become quick again.
 const EASE_S: f64 = 60.0;
 /// The shared slow-down returns to 1 with this one while no engine at all is asked.
 const EASE_ALL_S: f64 = 600.0;
 /// How much the spread of an engine's looks follows one of them.
 const SPREAD_GAIN: f64 = 0.05;
-/// What an engine showed of itself counts less and less with this time constant while it is not asked.
+/// What an engine showed of itself counts less and less with this time constant while it is not
+/// asked.
 const OWN_EASE_S: f64 = 20.0;
 /// How much an engine's own level follows one look, of which no more than so much beyond it counts.
 const OWN_GAIN: f64 = 0.3;
 const MOST_OFF: f64 = 0.7;
-/// How much one look tells of whether the shared slow-down holds for an engine, and the square of the relative distance between the two
-/// expectations below which it tells little.
+/// How much one look tells of whether the shared slow-down holds for an engine, and the square of
+/// the relative distance between the two expectations below which it tells little.
 const SHARES_GAIN: f64 = 0.05;
 const APART2: f64 = 0.04;
 /// An engine counts as not asked after this long.
@@ -99,7 +105,8 @@ impl Latencies {
         for (at, row) in covariance.iter_mut().enumerate() {
             row[at] = START_VARIANCE[at];
         }
-        let engines = priors.iter().take(MAX_ENGINES).map(|prior| prior.as_ref().map(Engine::new)).collect();
+        let engines =
+            priors.iter().take(MAX_ENGINES).map(|prior| prior.as_ref().map(Engine::new)).collect();
         Self {
             state: START,
             covariance,
@@ -112,8 +119,9 @@ impl Latencies {
         }
     }
 
-    /// The highest clock that the GPU may take now, MHz; the first known one is the reference. The clock of the moment says nothing: one that
-    /// follows the load is low between looks and rises for them.
+    /// The highest clock that the GPU may take now, MHz; the first known one is the reference. The
+    /// clock of the moment says nothing: one that follows the load is low between looks and rises
+    /// for them.
     pub fn clock_cap(&mut self, mhz: Option<f64>) {
         let Some(mhz) = mhz.filter(|mhz| mhz.is_finite() && *mhz >= 1.0) else {
             self.slower = 0.0;
@@ -137,7 +145,8 @@ impl Latencies {
                 let back = (dt_s / EASE_S).min(1.0);
                 engine.correction += (1.0 - engine.correction) * back;
                 engine.variance += (CORRECTION_VARIANCE - engine.variance).max(0.0) * back;
-                engine.spread2 += (engine.prior_spread * engine.prior_spread - engine.spread2) * back;
+                engine.spread2 +=
+                    (engine.prior_spread * engine.prior_spread - engine.spread2) * back;
             }
         }
     }
@@ -155,13 +164,16 @@ impl Latencies {
         }
         self.covariance[0][0] += self.noise;
         engine.variance = (engine.variance + 1e-7).min(1.0);
-        // A crowded look is longer than its own work for a reason that the filter does not know: it says a ninth as much.
+        // A crowded look is longer than its own work for a reason that the filter does not know: it
+        // says a ninth as much.
         let scatter = engine.spread2 * expected * expected * if crowded { 9.0 } else { 1.0 };
         let off = measured - expected;
 
         let variance_of = |covariance: &[[f64; STATES]; STATES], engine: &Engine| {
             let row = times(covariance, &h);
-            engine.correction * engine.correction * dot(&h, &row) + shared * shared * engine.variance + scatter
+            engine.correction * engine.correction * dot(&h, &row)
+                + shared * shared * engine.variance
+                + scatter
         };
         let deviation = variance_of(&self.covariance, engine).sqrt();
         let outlying = off.abs() > CLIP * deviation;
@@ -174,7 +186,8 @@ impl Latencies {
             }
             engine.streak += side;
             if engine.streak.unsigned_abs() >= LASTING {
-                // If others looked as usual meanwhile it is this engine that has changed; else it is the board.
+                // If others looked as usual meanwhile it is this engine that has changed; else it
+                // is the board.
                 if self.normal_looks > engine.streak_began {
                     engine.variance += off * off
                 } else {
@@ -198,7 +211,9 @@ impl Latencies {
         }
         engine.correction = (engine.correction + own_gain * used).clamp(0.05, 20.0);
         engine.variance = (engine.variance * (1.0 - shared * own_gain)).max(1e-8);
-        self.noise = LEAST_NOISE.max(NOISE_KEPT * self.noise + (1.0 - NOISE_KEPT) * (gain[0] * used) * (gain[0] * used)).min(0.25);
+        self.noise = LEAST_NOISE
+            .max(NOISE_KEPT * self.noise + (1.0 - NOISE_KEPT) * (gain[0] * used) * (gain[0] * used))
+            .min(0.25);
         if !crowded {
             engine.spread2 += SPREAD_GAIN * (clipped * clipped - engine.spread2);
             engine.spread2 = engine.spread2.clamp(SPREAD.0 * SPREAD.0, SPREAD.1 * SPREAD.1);
@@ -232,7 +247,8 @@ impl Latencies {
         let shared = engine.believed(dot(&h, &self.state).max(0.05));
         let unknown = dot(&h, &times(&self.covariance, &h)).max(0.0) / (shared * shared);
         let own = engine.variance / (engine.correction * engine.correction);
-        let (mean, spread2) = engine.mixed(engine.correction * shared, engine.spread2 + unknown + own);
+        let (mean, spread2) =
+            engine.mixed(engine.correction * shared, engine.spread2 + unknown + own);
         Some((engine.prior_s * mean, spread2.sqrt().min(SPREAD.1)))
     }
 
@@ -291,13 +307,16 @@ impl Engine {
             return;
         };
         let (off, apart) = ((measured / own - 1.0).min(MOST_OFF), expected / own - 1.0);
-        self.shares = (self.shares + SHARES_GAIN * (off - self.shares * apart) * apart / (apart * apart + APART2)).clamp(0.0, 1.0);
+        self.shares = (self.shares
+            + SHARES_GAIN * (off - self.shares * apart) * apart / (apart * apart + APART2))
+            .clamp(0.0, 1.0);
         self.own = Some(own * (1.0 + OWN_GAIN * off));
-        self.own_spread2 =
-            (self.own_spread2 + SPREAD_GAIN * (off * off - self.own_spread2)).clamp(SPREAD.0 * SPREAD.0, SPREAD.1 * SPREAD.1);
+        self.own_spread2 = (self.own_spread2 + SPREAD_GAIN * (off * off - self.own_spread2))
+            .clamp(SPREAD.0 * SPREAD.0, SPREAD.1 * SPREAD.1);
     }
 
-    /// Mean and square of the relative spread: as all share it, as far as that holds for this engine, and else as it looked of late.
+    /// Mean and square of the relative spread: as all share it, as far as that holds for this
+    /// engine, and else as it looked of late.
     fn mixed(&self, shared: f64, spread2: f64) -> (f64, f64) {
         let Some(own) = self.own else { return (shared, spread2) };
         let away_s = (self.unasked_s - UNASKED_S).max(0.0);
@@ -313,7 +332,8 @@ impl Engine {
 
     fn new(prior: &Prior) -> Self {
         let prior_s = prior.p50.as_secs_f64().max(1e-6);
-        let spread = ((prior.p95.as_secs_f64() / prior_s - 1.0) / Z95_ONE_SIDED).clamp(SPREAD.0, SPREAD.1);
+        let spread =
+            ((prior.p95.as_secs_f64() / prior_s - 1.0) / Z95_ONE_SIDED).clamp(SPREAD.0, SPREAD.1);
         Self {
             prior_s,
             prior_spread: spread,

@@ -1,7 +1,9 @@
-//! What was learned, as a value that outlives a restart: versioned, and good only for the engines and the board it was learned with. Pure.
+//! What was learned, as a value that outlives a restart: versioned, and good only for the engines
+//! and the board it was learned with. Pure.
 //!
-//! Who reads and writes the file is elsewhere. Kept are the costs of the engines, the fit of the zones and what frames cost on each rung; not
-//! the level or the grants, which belong to the moment.
+//! Who reads and writes the file is elsewhere. Kept are the costs of the engines, the fit of the
+//! zones and what frames cost on each rung; not the level or the grants, which belong to the
+//! moment.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +28,8 @@ pub struct LearnedState {
     v: u32,
     /// As the board calls itself.
     board: Option<String>,
-    /// The shared slow-down at the reference clock and its growth with the inverse of the GPU's clock.
+    /// The shared slow-down at the reference clock and its growth with the inverse of the GPU's
+    /// clock.
     slow_down: [f32; 2],
     /// The reference clock, MHz.
     reference_mhz: Option<f32>,
@@ -119,21 +122,36 @@ pub enum LearnedStateError {
 }
 
 impl LearnedState {
-    /// What `costs` and `governor` know now. Engines of `owner` without costs are left out of the learning, not of the list.
+    /// What `costs` and `governor` know now. Engines of `owner` without costs are left out of the
+    /// learning, not of the list.
     pub fn of(owner: &Owner, costs: &Costs, governor: &Governor) -> Self {
         let (slow_down, reference) = costs.latencies.shared();
         let engines = owner.engines.iter().take(MAX_ENGINES).enumerate().map(|(at, engine)| {
-            let learned = costs.latencies.learned(at).unwrap_or(Learned { correction: 1.0, spread: 0.1 });
+            let learned =
+                costs.latencies.learned(at).unwrap_or(Learned { correction: 1.0, spread: 0.1 });
             let (watts, known) = costs.energies.watts(at);
-            let [id, sha256, runtime] = [engine.id, engine.sha256, engine.runtime].map(str::to_owned);
+            let [id, sha256, runtime] =
+                [engine.id, engine.sha256, engine.runtime].map(str::to_owned);
             let (correction, spread) = (learned.correction as f32, learned.spread as f32);
-            LearnedEngine { id, sha256, runtime, correction, spread, watts: known.then_some(watts as f32) }
+            LearnedEngine {
+                id,
+                sha256,
+                runtime,
+                correction,
+                spread,
+                watts: known.then_some(watts as f32),
+            }
         });
-        let zones = governor.thermal().zones().iter().filter(|zone| zone.now().is_some()).filter_map(|zone| {
-            let (celsius_per_watt, tau_s) = zone.fitted();
-            let (celsius_per_watt, tau_s) = (celsius_per_watt as f32, tau_s as f32);
-            Some(LearnedZone { index: u8::try_from(zone.zone).ok()?, celsius_per_watt, tau_s })
-        });
+        let zones = governor
+            .thermal()
+            .zones()
+            .iter()
+            .filter(|zone| zone.now().is_some())
+            .filter_map(|zone| {
+                let (celsius_per_watt, tau_s) = zone.fitted();
+                let (celsius_per_watt, tau_s) = (celsius_per_watt as f32, tau_s as f32);
+                Some(LearnedZone { index: u8::try_from(zone.zone).ok()?, celsius_per_watt, tau_s })
+            });
         Self {
             v: VERSION,
             board: owner.board.map(str::to_owned),
@@ -155,7 +173,8 @@ impl LearnedState {
         serde_json::to_string(self).expect("plain numbers and texts")
     }
 
-    /// Reads what [`Self::to_json`] wrote. `origin` is the file's name for the errors. Untrusted: everything is checked.
+    /// Reads what [`Self::to_json`] wrote. `origin` is the file's name for the errors. Untrusted:
+    /// everything is checked.
     pub fn from_json(text: &str, origin: &str) -> Result<Self, LearnedStateError> {
         let learned: Self = versioned::read(text, origin, MAX_TEXT, VERSION)?;
         learned.check().map_err(|(key, value, (low, high))| LearnedStateError::Range {
@@ -171,12 +190,20 @@ impl LearnedState {
     fn check(&self) -> Result<(), (String, f64, (f64, f64))> {
         let within = |key: String, value: f32, range: (f64, f64)| {
             let value = f64::from(value);
-            if value.is_finite() && value >= range.0 && value <= range.1 { Ok(()) } else { Err((key, value, range)) }
+            if value.is_finite() && value >= range.0 && value <= range.1 {
+                Ok(())
+            } else {
+                Err((key, value, range))
+            }
         };
         within("number of engines".into(), self.engines.len() as f32, (0.0, MAX_ENGINES as f64))?;
         within("number of zones".into(), self.zones.len() as f32, (0.0, MAX_ZONES as f64))?;
         within("number of rungs".into(), self.rungs.len() as f32, (0.0, MAX_ENGINES as f64))?;
-        within("length of board".into(), self.board.as_ref().map_or(0, String::len) as f32, (0.0, MAX_NAME as f64))?;
+        within(
+            "length of board".into(),
+            self.board.as_ref().map_or(0, String::len) as f32,
+            (0.0, MAX_NAME as f64),
+        )?;
         for (at, share) in self.slow_down.iter().enumerate() {
             within(format!("slow-down[{at}]"), *share, (0.0, 100.0))?;
         }
@@ -184,9 +211,21 @@ impl LearnedState {
             within("reference-mhz".into(), *mhz, (1.0, 100_000.0))?;
         }
         for (at, engine) in self.engines.iter().enumerate() {
-            within(format!("engines[{at}]: length of id"), engine.id.len() as f32, (0.0, MAX_NAME as f64))?;
-            within(format!("engines[{at}]: length of sha256"), engine.sha256.len() as f32, (0.0, MAX_NAME as f64))?;
-            within(format!("engines[{at}]: length of runtime"), engine.runtime.len() as f32, (0.0, MAX_NAME as f64))?;
+            within(
+                format!("engines[{at}]: length of id"),
+                engine.id.len() as f32,
+                (0.0, MAX_NAME as f64),
+            )?;
+            within(
+                format!("engines[{at}]: length of sha256"),
+                engine.sha256.len() as f32,
+                (0.0, MAX_NAME as f64),
+            )?;
+            within(
+                format!("engines[{at}]: length of runtime"),
+                engine.runtime.len() as f32,
+                (0.0, MAX_NAME as f64),
+            )?;
             within(format!("engines[{at}].correction"), engine.correction, (0.01, 100.0))?;
             within(format!("engines[{at}].spread"), engine.spread, (0.0, 1.0))?;
             within(format!("engines[{at}].watts"), engine.watts.unwrap_or(0.0), (0.0, 500.0))?;
@@ -195,16 +234,27 @@ impl LearnedState {
             within(format!("zones[{at}].celsius-per-watt"), zone.celsius_per_watt, (0.1, 20.0))?;
             within(format!("zones[{at}].tau-s"), zone.tau_s, (5.0, 1200.0))?;
         }
-        self.rungs.iter().enumerate().try_for_each(|(at, ratio)| within(format!("rungs[{at}]"), *ratio, (0.0, 10.0)))
+        self.rungs
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, ratio)| within(format!("rungs[{at}]"), *ratio, (0.0, 10.0)))
     }
 
     /// `Other` if it was learned with other engines, in another order, or on another board.
     pub fn belongs_to(&self, owner: &Owner) -> Result<(), LearnedStateError> {
         let other = |what, learned: &dyn ToString, here: &dyn ToString| {
-            Err(LearnedStateError::Other { what, learned: learned.to_string(), here: here.to_string() })
+            Err(LearnedStateError::Other {
+                what,
+                learned: learned.to_string(),
+                here: here.to_string(),
+            })
         };
         if self.board.as_deref() != owner.board {
-            return other("the board", &self.board.as_deref().unwrap_or("(unnamed)"), &owner.board.unwrap_or("(unnamed)"));
+            return other(
+                "the board",
+                &self.board.as_deref().unwrap_or("(unnamed)"),
+                &owner.board.unwrap_or("(unnamed)"),
+            );
         }
         if self.engines.len() != owner.engines.len() {
             return other("a number of engines of", &self.engines.len(), &owner.engines.len());
@@ -223,13 +273,19 @@ impl LearnedState {
         Ok(())
     }
 
-    /// Lets `costs` go on from here; to be called before the governor is made, whose rungs follow the costs. Errors as [`Self::belongs_to`];
-    /// then `costs` stay as they are.
+    /// Lets `costs` go on from here; to be called before the governor is made, whose rungs follow
+    /// the costs. Errors as [`Self::belongs_to`]; then `costs` stay as they are.
     pub fn resume(&self, owner: &Owner, costs: &mut Costs) -> Result<(), LearnedStateError> {
         self.belongs_to(owner)?;
         costs.latencies.resume(self.slow_down.map(f64::from), self.reference_mhz.map(f64::from));
         for (at, engine) in self.engines.iter().enumerate() {
-            costs.latencies.relearn(at, Learned { correction: f64::from(engine.correction), spread: f64::from(engine.spread) });
+            costs.latencies.relearn(
+                at,
+                Learned {
+                    correction: f64::from(engine.correction),
+                    spread: f64::from(engine.spread),
+                },
+            );
             if let Some(watts) = engine.watts {
                 costs.energies.resume(at, f64::from(watts));
             }
@@ -237,10 +293,12 @@ impl LearnedState {
         Ok(())
     }
 
-    /// Lets a governor go on from here, made with the same engines on the same board: after [`Self::resume`] said so.
+    /// Lets a governor go on from here, made with the same engines on the same board: after
+    /// [`Self::resume`] said so.
     pub fn resume_governor(&self, governor: &mut Governor) {
-        let zones =
-            self.zones.iter().map(|zone| (usize::from(zone.index), f64::from(zone.celsius_per_watt), f64::from(zone.tau_s)));
+        let zones = self.zones.iter().map(|zone| {
+            (usize::from(zone.index), f64::from(zone.celsius_per_watt), f64::from(zone.tau_s))
+        });
         governor.resume(zones, self.rungs.iter().copied().map(f64::from));
     }
 }

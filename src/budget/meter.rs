@@ -1,13 +1,16 @@
-//! Mean power over a window and energy of the last 24 hours, from readings that may be missing. Pure.
+//! Mean power over a window and energy of the last 24 hours, from readings that may be missing.
+//! Pure.
 //!
-//! Both weigh by time. A missing reading is left out of the mean; in the energy of an hour the mean of the rest of the hour stands for it.
+//! Both weigh by time. A missing reading is left out of the mean; in the energy of an hour the mean
+//! of the rest of the hour stands for it.
 
 /// Slots of a window: it is known to a 64th of its length.
 const SLOTS: usize = 64;
 /// Slots of a day: 23 full hours, the present one, and the one that is leaving.
 const HOURS: usize = 25;
 const HOUR_S: f64 = 3600.0;
-/// Energy saved in the last 24 hours may be spent within this long; energy overdrawn is won back within an hour.
+/// Energy saved in the last 24 hours may be spent within this long; energy overdrawn is won back
+/// within an hour.
 const CATCH_UP_S: f64 = 6.0 * HOUR_S;
 
 /// Time-weighted mean of a power over the last so many seconds.
@@ -22,7 +25,12 @@ pub(super) struct Window {
 
 impl Window {
     pub fn new(window_s: f64) -> Self {
-        Self { slot_s: window_s.clamp(1.0, 86_400.0) / SLOTS as f64, slots: [(0.0, 0.0); SLOTS], at: 0, filled_s: 0.0 }
+        Self {
+            slot_s: window_s.clamp(1.0, 86_400.0) / SLOTS as f64,
+            slots: [(0.0, 0.0); SLOTS],
+            at: 0,
+            filled_s: 0.0,
+        }
     }
 
     /// Takes in `dt_s` at this power.
@@ -56,7 +64,8 @@ impl Window {
 
     /// Mean, W; `None` without a reading in the window.
     pub fn mean(&self) -> Option<f64> {
-        let (joules, seconds) = self.slots.iter().fold((0.0, 0.0), |sum, slot| (sum.0 + slot.0, sum.1 + slot.1));
+        let (joules, seconds) =
+            self.slots.iter().fold((0.0, 0.0), |sum, slot| (sum.0 + slot.0, sum.1 + slot.1));
         (seconds > 0.0).then(|| joules / seconds)
     }
 
@@ -66,11 +75,13 @@ impl Window {
     }
 }
 
-/// Energy of the last 24 hours against a budget. Hours before the start count as if the budget had been drawn evenly.
+/// Energy of the last 24 hours against a budget. Hours before the start count as if the budget had
+/// been drawn evenly.
 #[derive(Clone, Debug)]
 pub(super) struct Day {
     budget_j: f64,
-    /// Joules read and the seconds they were read in, of each hour; the present one at `at`, the leaving one after it.
+    /// Joules read and the seconds they were read in, of each hour; the present one at `at`, the
+    /// leaving one after it.
     hours: [(f64, f64); HOURS],
     at: usize,
     elapsed_s: f64,
@@ -112,8 +123,13 @@ impl Day {
     /// Joules of the last 24 hours.
     pub fn spent_j(&self) -> f64 {
         let leaving = (self.at + 1) % HOURS;
-        let whole: f64 = (0..HOURS).filter(|slot| *slot != self.at && *slot != leaving).map(|slot| self.watts(slot) * HOUR_S).sum();
-        whole + self.watts(self.at) * self.elapsed_s + self.watts(leaving) * (HOUR_S - self.elapsed_s)
+        let whole: f64 = (0..HOURS)
+            .filter(|slot| *slot != self.at && *slot != leaving)
+            .map(|slot| self.watts(slot) * HOUR_S)
+            .sum();
+        whole
+            + self.watts(self.at) * self.elapsed_s
+            + self.watts(leaving) * (HOUR_S - self.elapsed_s)
     }
 
     /// Watts that may be drawn now: what leaves the 24 hours, and some of what was saved.

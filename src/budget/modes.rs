@@ -1,6 +1,8 @@
-//! Named modes: what `saver`, `balanced`, `performance` and `unlimited` make of the user's limits on this board. Pure.
+//! Named modes: what `saver`, `balanced`, `performance` and `unlimited` make of the user's limits
+//! on this board. Pure.
 //!
-//! A mode only ever tightens what the user wrote, except `unlimited`, which lifts all of it but the board's own ceiling.
+//! A mode only ever tightens what the user wrote, except `unlimited`, which lifts all of it but the
+//! board's own ceiling.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,11 +26,11 @@ const MOST_LABELLED_W: f32 = 1000.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Seven tenths of the user's cap and energies; without a cap the lowest watts in the names of the board's power modes. The ceiling is
-    /// 10 °C lower, the least frame rate half.
+    /// Seven tenths of the user's cap and energies; without a cap the lowest watts in the names of
+    /// the board's power modes. The ceiling is 10 °C lower, the least frame rate half.
     Saver,
-    /// The user's limits; without a cap seven tenths of the highest watts in the names of the board's power modes, and without a ceiling one
-    /// 5 °C lower than the board's own.
+    /// The user's limits; without a cap seven tenths of the highest watts in the names of the
+    /// board's power modes, and without a ceiling one 5 °C lower than the board's own.
     Balanced,
     /// The user's limits as they are.
     #[default]
@@ -56,29 +58,42 @@ impl Mode {
         }
     }
 
-    /// The limits in this mode, from the `user`'s and what the board says. A cap that the board cannot measure is not brought along.
+    /// The limits in this mode, from the `user`'s and what the board says. A cap that the board
+    /// cannot measure is not brought along.
     pub fn limits(self, user: &Limits, inventory: &Inventory) -> Limits {
         let labels = labelled_watts(inventory);
-        let brought = |watts: f32| PowerCap { rail: None, cap: Milliwatts(watts * 1000.0), window: WINDOW };
+        let brought =
+            |watts: f32| PowerCap { rail: None, cap: Milliwatts(watts * 1000.0), window: WINDOW };
         let measured = inventory.total.is_some();
         match self {
             Self::Performance => user.clone(),
             Self::Unlimited => Limits { min_fps: user.min_fps, ..Limits::default() },
             Self::Balanced => {
-                let highest = labels.map(|(_, highest)| brought(highest * SAVING as f32)).filter(|_| measured);
+                let highest = labels
+                    .map(|(_, highest)| brought(highest * SAVING as f32))
+                    .filter(|_| measured);
                 let power = user.power.clone().or(highest);
-                let ceiling = user.ceiling.or_else(|| own_ceiling(inventory).map(|own| Celsius(own.0 - 5.0)));
+                let ceiling =
+                    user.ceiling.or_else(|| own_ceiling(inventory).map(|own| Celsius(own.0 - 5.0)));
                 Limits { power, ceiling, ..user.clone() }
             }
             Self::Saver => {
-                let tight = |cap: &PowerCap| PowerCap { cap: Milliwatts(cap.cap.0 * SAVING as f32), ..cap.clone() };
+                let tight = |cap: &PowerCap| PowerCap {
+                    cap: Milliwatts(cap.cap.0 * SAVING as f32),
+                    ..cap.clone()
+                };
                 let lowest = labels.map(|(lowest, _)| brought(lowest)).filter(|_| measured);
                 let power = user.power.as_ref().map(tight).or(lowest);
-                let ceiling = user.ceiling.or_else(|| own_ceiling(inventory)).map(|ceiling| Celsius(ceiling.0 - 10.0));
+                let ceiling = user
+                    .ceiling
+                    .or_else(|| own_ceiling(inventory))
+                    .map(|ceiling| Celsius(ceiling.0 - 10.0));
                 Limits {
                     power,
                     ceiling,
-                    energy_per_frame: user.energy_per_frame.map(|energy| crate::units::Millijoules(energy.0 * SAVING)),
+                    energy_per_frame: user
+                        .energy_per_frame
+                        .map(|energy| crate::units::Millijoules(energy.0 * SAVING)),
                     energy_per_day_wh: user.energy_per_day_wh.map(|energy| energy * SAVING),
                     min_fps: user.min_fps * 0.5,
                     latency: user.latency,
@@ -98,17 +113,22 @@ impl FromStr for Mode {
     type Err = UnknownMode;
 
     fn from_str(word: &str) -> Result<Self, UnknownMode> {
-        Self::ALL.into_iter().find(|mode| mode.name() == word).ok_or_else(|| UnknownMode(word.chars().take(64).collect()))
+        Self::ALL
+            .into_iter()
+            .find(|mode| mode.name() == word)
+            .ok_or_else(|| UnknownMode(word.chars().take(64).collect()))
     }
 }
 
 /// The lowest ceiling that the governing zones have without the user.
 fn own_ceiling(inventory: &Inventory) -> Option<Celsius> {
-    let throttle = inventory.zones.iter().filter(|zone| zone.governs).filter_map(|zone| zone.throttle_at);
+    let throttle =
+        inventory.zones.iter().filter(|zone| zone.governs).filter_map(|zone| zone.throttle_at);
     throttle.min_by(|a, b| a.0.total_cmp(&b.0)).map(|at| Celsius(at.0 - MARGIN.0))
 }
 
-/// Lowest and highest watts in the names of the power modes. On a TX2 they are not in the names but in its documents.
+/// Lowest and highest watts in the names of the power modes. On a TX2 they are not in the names but
+/// in its documents.
 fn labelled_watts(inventory: &Inventory) -> Option<(f32, f32)> {
     let named = inventory.power_modes.iter().filter_map(|(_, name)| watts_in(name));
     let all = named.fold(None, |range: Option<(f32, f32)>, watts| {
@@ -120,8 +140,12 @@ fn labelled_watts(inventory: &Inventory) -> Option<(f32, f32)> {
 
 /// `15` of `MODE_15W_2CORE`, `7.5` of `7.5W`; `None` without watts.
 fn watts_in(name: &str) -> Option<f32> {
-    let watts =
-        |word: &str| word.strip_suffix(['W', 'w'])?.parse::<f32>().ok().filter(|watts| *watts > 0.0 && *watts <= MOST_LABELLED_W);
+    let watts = |word: &str| {
+        word.strip_suffix(['W', 'w'])?
+            .parse::<f32>()
+            .ok()
+            .filter(|watts| *watts > 0.0 && *watts <= MOST_LABELLED_W)
+    };
     name.split(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).find_map(watts)
 }
 
@@ -142,7 +166,11 @@ mod tests {
                 throttle_at: Some(Celsius(95.5)),
                 governs: true,
             }],
-            power_modes: modes.iter().enumerate().map(|(at, name)| (at as u32, (*name).to_owned())).collect(),
+            power_modes: modes
+                .iter()
+                .enumerate()
+                .map(|(at, name)| (at as u32, (*name).to_owned()))
+                .collect(),
             ..Inventory::default()
         }
     }
@@ -150,7 +178,11 @@ mod tests {
     fn user() -> Limits {
         Limits {
             latency: Some(Duration::from_millis(100)),
-            power: Some(PowerCap { rail: Some("VDD_IN".into()), cap: Milliwatts(10_000.0), window: Duration::from_secs(300) }),
+            power: Some(PowerCap {
+                rail: Some("VDD_IN".into()),
+                cap: Milliwatts(10_000.0),
+                window: Duration::from_secs(300),
+            }),
             ceiling: Some(Celsius(70.0)),
             energy_per_frame: Some(Millijoules(100.0)),
             energy_per_day_wh: Some(200.0),
@@ -161,17 +193,28 @@ mod tests {
     #[test]
     fn performance_is_what_the_user_wrote_and_unlimited_nothing_of_it() {
         assert_eq!(Mode::Performance.limits(&user(), &board(&[])), user());
-        assert_eq!(Mode::Unlimited.limits(&user(), &board(&[])), Limits { min_fps: 2.0, ..Limits::default() });
+        assert_eq!(
+            Mode::Unlimited.limits(&user(), &board(&[])),
+            Limits { min_fps: 2.0, ..Limits::default() }
+        );
     }
 
     #[test]
     fn saver_tightens_what_the_user_wrote_and_keeps_its_rail_and_window() {
         let limits = Mode::Saver.limits(&user(), &board(&["MAXN"]));
         let power = limits.power.unwrap();
-        assert!((power.cap.0 - 7000.0).abs() < 0.1 && power.rail.as_deref() == Some("VDD_IN") && power.window.as_secs() == 300);
-        assert_eq!((limits.ceiling, limits.min_fps, limits.latency), (Some(Celsius(60.0)), 1.0, user().latency));
         assert!(
-            (limits.energy_per_day_wh.unwrap() - 140.0).abs() < 1e-9 && (limits.energy_per_frame.unwrap().0 - 70.0).abs() < 1e-9
+            (power.cap.0 - 7000.0).abs() < 0.1
+                && power.rail.as_deref() == Some("VDD_IN")
+                && power.window.as_secs() == 300
+        );
+        assert_eq!(
+            (limits.ceiling, limits.min_fps, limits.latency),
+            (Some(Celsius(60.0)), 1.0, user().latency)
+        );
+        assert!(
+            (limits.energy_per_day_wh.unwrap() - 140.0).abs() < 1e-9
+                && (limits.energy_per_frame.unwrap().0 - 70.0).abs() < 1e-9
         );
     }
 
@@ -180,9 +223,15 @@ mod tests {
         let xavier = board(&["MAXN", "MODE_10W", "MODE_15W", "MODE_30W_ALL"]);
         let none = Limits::default();
         let saver = Mode::Saver.limits(&none, &xavier);
-        assert_eq!((saver.power.unwrap().cap, saver.ceiling), (Milliwatts(10_000.0), Some(Celsius(80.5))));
+        assert_eq!(
+            (saver.power.unwrap().cap, saver.ceiling),
+            (Milliwatts(10_000.0), Some(Celsius(80.5)))
+        );
         let balanced = Mode::Balanced.limits(&none, &xavier);
-        assert!((balanced.power.unwrap().cap.0 - 21_000.0).abs() < 1.0 && balanced.ceiling == Some(Celsius(85.5)));
+        assert!(
+            (balanced.power.unwrap().cap.0 - 21_000.0).abs() < 1.0
+                && balanced.ceiling == Some(Celsius(85.5))
+        );
         let tx2 = board(&["MAXN", "MAXQ", "MAXP_CORE_ALL", "MAXP_CORE_ARM", "MAXP_CORE_DENVER"]);
         assert_eq!(Mode::Saver.limits(&none, &tx2).power.unwrap().cap, Milliwatts(7500.0));
     }
@@ -192,7 +241,10 @@ mod tests {
         let bare = Inventory { total: None, rails: vec![], zones: vec![], ..board(&["MODE_10W"]) };
         for mode in Mode::ALL {
             assert_eq!(
-                (mode.limits(&Limits::default(), &bare).power, mode.limits(&Limits::default(), &bare).ceiling),
+                (
+                    mode.limits(&Limits::default(), &bare).power,
+                    mode.limits(&Limits::default(), &bare).ceiling
+                ),
                 (None, None),
                 "{mode}"
             );

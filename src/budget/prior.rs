@@ -1,24 +1,30 @@
-//! What an engine costs before its first look: measured when it was loaded, held against what its manifest says. Pure.
+//! What an engine costs before its first look: measured when it was loaded, held against what its
+//! manifest says. Pure.
 //!
-//! A machine that is busy while engines are loaded measures one of them several times too slow, and then the dearest would pass for the
-//! cheapest. Noise is never that of all engines alike, so each is kept within a factor of what the manifests' ratios let expect.
+//! A machine that is busy while engines are loaded measures one of them several times too slow, and
+//! then the dearest would pass for the cheapest. Noise is never that of all engines alike, so each
+//! is kept within a factor of what the manifests' ratios let expect.
 
 use std::time::Duration;
 
 use super::costs::Prior;
 
-/// Boards differ in how well they do int8 against float: a ratio may be off by so much before it is not believed.
+/// Boards differ in how well they do int8 against float: a ratio may be off by so much before it is
+/// not believed.
 const BELIEVED: f64 = 4.0;
 
-/// The `measured` priors, by engine, tempered by the medians that manifests give, `told`. Where fewer than two engines have both, nothing is
-/// changed.
+/// The `measured` priors, by engine, tempered by the medians that manifests give, `told`. Where
+/// fewer than two engines have both, nothing is changed.
 pub fn tempered(measured: &[Option<Prior>], told: &[Option<Duration>]) -> Vec<Option<Prior>> {
     let ratio = |(prior, told): (&Option<Prior>, &Option<Duration>)| match (prior, told) {
-        (Some(prior), Some(told)) if !told.is_zero() => Some(prior.p50.as_secs_f64() / told.as_secs_f64()),
+        (Some(prior), Some(told)) if !told.is_zero() => {
+            Some(prior.p50.as_secs_f64() / told.as_secs_f64())
+        }
         _ => None,
     };
     let ratios: Vec<_> = measured.iter().zip(told).map(ratio).collect();
-    let mut known: Vec<f64> = ratios.iter().copied().flatten().filter(|ratio| *ratio > 0.0).collect();
+    let mut known: Vec<f64> =
+        ratios.iter().copied().flatten().filter(|ratio| *ratio > 0.0).collect();
     if known.len() < 2 {
         return measured.to_vec();
     }
@@ -39,7 +45,11 @@ mod tests {
     use super::*;
 
     fn prior(ms: u64) -> Option<Prior> {
-        Some(Prior { p50: Duration::from_millis(ms), p95: Duration::from_millis(2 * ms), energy: None })
+        Some(Prior {
+            p50: Duration::from_millis(ms),
+            p95: Duration::from_millis(2 * ms),
+            energy: None,
+        })
     }
 
     fn told(ms: &[u64]) -> Vec<Option<Duration>> {
@@ -49,7 +59,11 @@ mod tests {
     #[test]
     fn an_engine_measured_while_the_machine_was_busy_does_not_pass_for_the_dearest() {
         let tempered = tempered(&[prior(400), prior(40)], &told(&[2, 20]));
-        assert_eq!(tempered, [prior(16), prior(40)], "four times what the other's ratio lets expect, and no more");
+        assert_eq!(
+            tempered,
+            [prior(16), prior(40)],
+            "four times what the other's ratio lets expect, and no more"
+        );
     }
 
     #[test]

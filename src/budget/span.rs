@@ -1,9 +1,11 @@
 //! Which neighbouring rungs are mixed, and when that may change. Pure.
 //!
-//! The level moves all the time; the sets of engines should not. Place `j` covers levels `j - 1..=j + 1`, two rungs and the one below them, and
-//! the level is held at its end until there is enough evidence, rungs times seconds, that it must go beyond. A step leads to where the level
-//! is in the middle of what is covered, so that the way back is as long. Each time a step up had to be taken back, the next one needs
-//! ten times the evidence. It goes up one place at a time: what the next but one costs is only known from nearby.
+//! The level moves all the time; the sets of engines should not. Place `j` covers levels
+//! `j - 1..=j + 1`, two rungs and the one below them, and the level is held at its end until there
+//! is enough evidence, rungs times seconds, that it must go beyond. A step leads to where the level
+//! is in the middle of what is covered, so that the way back is as long. Each time a step up had to
+//! be taken back, the next one needs ten times the evidence. It goes up one place at a time: what
+//! the next but one costs is only known from nearby.
 
 /// Evidence for a step up at first, and at most.
 const UP: (f64, f64) = (4.0, 2000.0);
@@ -15,7 +17,8 @@ const DOWN: f64 = 2.0;
 const DWELL_S: f64 = 10.0;
 /// A step down within this time of a step up takes it back.
 const TAKEN_BACK_S: f64 = 900.0;
-/// So near to the end of the span the level must be for the level for the moment to speak for a step up.
+/// So near to the end of the span the level must be for the level for the moment to speak for a
+/// step up.
 const NEAR: f64 = 0.2;
 /// After this long without a step the next one up is cheaper again.
 const FORGIVEN_S: f64 = 1800.0;
@@ -23,7 +26,8 @@ const FORGIVEN_S: f64 = 1800.0;
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Span {
-    /// 0: the cheapest rung, fewer frames; `1..n`: rungs `j` and `j + 1` of n, and `j - 1` from 2 on; n: everything, and the rung below.
+    /// 0: the cheapest rung, fewer frames; `1..n`: rungs `j` and `j + 1` of n, and `j - 1` from 2
+    /// on; n: everything, and the rung below.
     at: usize,
     rungs: usize,
     up: f64,
@@ -35,7 +39,15 @@ pub(super) struct Span {
 
 impl Span {
     pub fn new(rungs: usize) -> Self {
-        Self { at: rungs, rungs, up: 0.0, down: 0.0, price: UP.0, since_step_s: DWELL_S, since_up_s: TAKEN_BACK_S }
+        Self {
+            at: rungs,
+            rungs,
+            up: 0.0,
+            down: 0.0,
+            price: UP.0,
+            since_step_s: DWELL_S,
+            since_up_s: TAKEN_BACK_S,
+        }
     }
 
     pub fn at(&self) -> usize {
@@ -47,8 +59,9 @@ impl Span {
         low_of(self.at)
     }
 
-    /// Time passes with `level` wanted; `urgent` steps down without evidence. Returns the level that this span can give of `now`, the level
-    /// for this moment: above `level` it speaks for a step up as well, below it it does not speak for one down, since it passes.
+    /// Time passes with `level` wanted; `urgent` steps down without evidence. Returns the level
+    /// that this span can give of `now`, the level for this moment: above `level` it speaks for a
+    /// step up as well, below it it does not speak for one down, since it passes.
     pub fn step(&mut self, dt_s: f64, level: f64, urgent: bool, now: f64) -> f64 {
         self.since_step_s += dt_s;
         self.since_up_s += dt_s;
@@ -66,7 +79,8 @@ impl Span {
             self.up += (beyond + 4.0 * beyond * beyond) * dt_s;
             self.down = 0.0;
             if self.up >= self.price && self.since_step_s >= DWELL_S {
-                (self.at, self.up, self.since_step_s, self.since_up_s) = (self.at + 1, 0.0, 0.0, 0.0);
+                (self.at, self.up, self.since_step_s, self.since_up_s) =
+                    (self.at + 1, 0.0, 0.0, 0.0);
             }
         } else if level < low {
             self.down += (low - level) * dt_s;
@@ -77,7 +91,8 @@ impl Span {
                 }
                 let to = (level.max(0.0).ceil() as usize).min(self.at - 1);
                 let to = if level < 1.0 { 0 } else { to };
-                (self.at, self.down, self.since_step_s, self.since_up_s) = (to, 0.0, 0.0, TAKEN_BACK_S);
+                (self.at, self.down, self.since_step_s, self.since_up_s) =
+                    (to, 0.0, 0.0, TAKEN_BACK_S);
             }
         } else {
             (self.up, self.down) = (0.0, 0.0);

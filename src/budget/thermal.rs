@@ -1,8 +1,11 @@
-//! How hot a zone will be: a first-order model of its temperature against the power of the board, fitted while it runs. Pure.
+//! How hot a zone will be: a first-order model of its temperature against the power of the board,
+//! fitted while it runs. Pure.
 //!
-//! `tau T' = ambient + R P - T`. For each of a few time constants the power goes through a first-order filter; temperature is then a line in
-//! the filtered power, whose offset (the room, and whatever else heats) and slope (R) a Kalman filter follows. The time constant whose
-//! predictions have been best is believed. Fitting the output and not differences of it keeps the sensor's half-degree steps out of R.
+//! `tau T' = ambient + R P - T`. For each of a few time constants the power goes through a
+//! first-order filter; temperature is then a line in the filtered power, whose offset (the room,
+//! and whatever else heats) and slope (R) a Kalman filter follows. The time constant whose
+//! predictions have been best is believed. Fitting the output and not differences of it keeps the
+//! sensor's half-degree steps out of R.
 
 use arrayvec::ArrayVec;
 
@@ -13,7 +16,8 @@ use crate::telemetry::{Inventory, MAX_ZONES, Sample};
 const TAUS: [f64; 8] = [5.0, 15.0, 40.0, 90.0, 180.0, 350.0, 650.0, 1200.0];
 /// Index of the prior.
 const PRIOR_TAU: usize = 3;
-/// °C per watt to start from, with that TX2 developer context's fan (45.0 °C at 5.25 W, 60.7 °C at 15.9 W), and its bounds.
+/// °C per watt to start from, with that TX2 developer context's fan (45.0 °C at 5.25 W, 60.7 °C at
+/// 15.9 W), and its bounds.
 const PRIOR_R: f64 = 1.5;
 const BOUNDS_R: (f64, f64) = (0.1, 20.0);
 /// Variance of R to start from and at most.
@@ -66,17 +70,29 @@ struct Fit {
 }
 
 impl Thermal {
-    /// A model for each governing zone that has a ceiling. `ceiling_of` says which, °C, by index and zone.
-    pub fn new(inventory: &Inventory, ceiling_of: impl Fn(&crate::telemetry::Zone) -> Option<f64>) -> Self {
-        let governing = inventory.zones.iter().enumerate().take(MAX_ZONES).filter(|(_, zone)| zone.governs);
-        let zones = governing.filter_map(|(at, zone)| Some(ZoneModel::new(at, ceiling_of(zone)?))).collect();
+    /// A model for each governing zone that has a ceiling. `ceiling_of` says which, °C, by index
+    /// and zone.
+    pub fn new(
+        inventory: &Inventory,
+        ceiling_of: impl Fn(&crate::telemetry::Zone) -> Option<f64>,
+    ) -> Self {
+        let governing =
+            inventory.zones.iter().enumerate().take(MAX_ZONES).filter(|(_, zone)| zone.governs);
+        let zones = governing
+            .filter_map(|(at, zone)| Some(ZoneModel::new(at, ceiling_of(zone)?)))
+            .collect();
         Self { zones }
     }
 
     /// Learns from the readings; `power_w` is what the board draws, measured or reckoned.
     pub fn step(&mut self, dt_s: f64, sample: &Sample, power_w: f64) {
         for zone in &mut self.zones {
-            let reading = sample.temperatures.get(zone.zone).copied().flatten().map(|celsius| f64::from(celsius.0));
+            let reading = sample
+                .temperatures
+                .get(zone.zone)
+                .copied()
+                .flatten()
+                .map(|celsius| f64::from(celsius.0));
             zone.step(dt_s, reading.filter(|reading| reading.is_finite()), power_w);
         }
     }
@@ -89,7 +105,8 @@ impl Thermal {
     /// Goes on from kept R (°C/W) and time constant (s) of the zone with this index.
     pub fn resume(&mut self, zone: usize, resistance: f64, tau_s: f64) {
         let Some(model) = self.zones.iter_mut().find(|model| model.zone == zone) else { return };
-        let nearest = |a: &usize, b: &usize| (TAUS[*a] - tau_s).abs().total_cmp(&(TAUS[*b] - tau_s).abs());
+        let nearest =
+            |a: &usize, b: &usize| (TAUS[*a] - tau_s).abs().total_cmp(&(TAUS[*b] - tau_s).abs());
         model.best = (0..TAUS.len()).min_by(nearest).unwrap_or(PRIOR_TAU);
         for (at, fit) in model.fits.iter_mut().enumerate() {
             fit.resistance = resistance.clamp(BOUNDS_R.0, BOUNDS_R.1);
@@ -100,13 +117,28 @@ impl Thermal {
 
 impl ZoneModel {
     fn new(zone: usize, ceiling: f64) -> Self {
-        let fit = Fit { power: 0.0, offset: 0.0, resistance: PRIOR_R, p: [25.0, 0.0, R_VARIANCE], misses: 0.0 };
+        let fit = Fit {
+            power: 0.0,
+            offset: 0.0,
+            resistance: PRIOR_R,
+            p: [25.0, 0.0, R_VARIANCE],
+            misses: 0.0,
+        };
         let mut fits = [fit; TAUS.len()];
         for (at, fit) in fits.iter_mut().enumerate() {
             // The prior is believed until another one is clearly better.
             fit.misses = if at == PRIOR_TAU { 0.0 } else { READING };
         }
-        Self { zone, ceiling, quick: 0.0, slow: 0.0, fits, best: PRIOR_TAU, seen: false, unread_s: 0.0 }
+        Self {
+            zone,
+            ceiling,
+            quick: 0.0,
+            slow: 0.0,
+            fits,
+            best: PRIOR_TAU,
+            seen: false,
+            unread_s: 0.0,
+        }
     }
 
     fn step(&mut self, dt_s: f64, reading: Option<f64>, power_w: f64) {
@@ -133,7 +165,9 @@ impl ZoneModel {
         for fit in &mut self.fits {
             fit.learn(dt_s, reading);
         }
-        let least = (0..TAUS.len()).min_by(|a, b| self.fits[*a].misses.total_cmp(&self.fits[*b].misses)).unwrap_or(self.best);
+        let least = (0..TAUS.len())
+            .min_by(|a, b| self.fits[*a].misses.total_cmp(&self.fits[*b].misses))
+            .unwrap_or(self.best);
         // A change of mind costs a jump of the prediction: only for a tenth.
         if self.fits[least].misses < 0.9 * self.fits[self.best].misses {
             self.best = least;
@@ -160,13 +194,14 @@ impl ZoneModel {
         (self.quick - self.slow) / (SLOW_S - QUICK_S)
     }
 
-    /// Temperature expected after `ahead_s` at a constant power, °C; a rising trend of the last seconds is heeded if it
-    /// says more.
+    /// Temperature expected after `ahead_s` at a constant power, °C; a rising trend of the last
+    /// seconds is heeded if it says more.
     pub fn expected(&self, ahead_s: f64, power_w: f64) -> Option<f64> {
         let (fit, tau) = (&self.fits[self.best], TAUS[self.best]);
         let now = self.now()?;
         let modelled = now + fit.resistance * (power_w - fit.power) * (1.0 - exp(-ahead_s / tau));
-        let by_trend = if self.trend() > 0.0 { now + self.trend() * TREND_S.min(ahead_s) } else { modelled };
+        let by_trend =
+            if self.trend() > 0.0 { now + self.trend() * TREND_S.min(ahead_s) } else { modelled };
         Some(modelled.max(by_trend))
     }
 
@@ -176,8 +211,9 @@ impl ZoneModel {
         Some(self.now()? + fit.resistance * (power_w - fit.power))
     }
 
-    /// Power with which the zone is at `target` after `ahead_s`, W; below zero if it cannot cool down that far. `drawn_w` is the power of
-    /// now, from which the trend is taken. `None` before the first reading.
+    /// Power with which the zone is at `target` after `ahead_s`, W; below zero if it cannot cool
+    /// down that far. `drawn_w` is the power of now, from which the trend is taken. `None` before
+    /// the first reading.
     pub fn affordable(&self, ahead_s: f64, target: f64, drawn_w: f64) -> Option<f64> {
         let (fit, tau) = (&self.fits[self.best], TAUS[self.best]);
         let now = self.now()?;
@@ -201,7 +237,11 @@ impl Fit {
         let gain = [row[0] / variance, row[1] / variance];
         self.offset = (self.offset + gain[0] * off).clamp(-300.0, 300.0);
         self.resistance = (self.resistance + gain[1] * off).clamp(BOUNDS_R.0, BOUNDS_R.1);
-        self.p = [self.p[0] - gain[0] * row[0], self.p[1] - gain[0] * row[1], self.p[2] - gain[1] * row[1]];
+        self.p = [
+            self.p[0] - gain[0] * row[0],
+            self.p[1] - gain[0] * row[1],
+            self.p[2] - gain[1] * row[1],
+        ];
         self.p[0] = self.p[0].max(1e-6);
         self.p[2] = self.p[2].max(1e-6);
         let most = 0.99 * (self.p[0] * self.p[2]).sqrt();

@@ -9,7 +9,8 @@ use super::maybe_empty;
 /// Where the daemon listens.
 #[derive(Debug, Args)]
 pub struct At {
-    /// The daemon's control socket; by default `control.socket` of the configuration, or /run/squint/control.sock
+    /// The daemon's control socket; by default `control.socket` of the configuration, or
+    /// /run/squint/control.sock
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
     /// Configuration file of the daemon, to find its control socket
@@ -37,7 +38,8 @@ pub struct ReloadArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub at: At,
-    /// The daemon's process: if it has no control socket, the files are checked here and the signal is sent; for the ExecReload= of a unit
+    /// The daemon's process: if it has no control socket, the files are checked here and the signal
+    /// is sent; for the ExecReload= of a unit
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(2..))]
     pub main_pid: Option<i32>,
 }
@@ -48,8 +50,9 @@ pub struct SetArgs {
     /// What to set
     #[arg(value_name = "WHAT", value_enum)]
     pub what: SettingWord,
-    /// log-level: error, warn, info, debug or trace. policy: a name or a file, as in the configuration. mode: auto (as configured),
-    /// saver, balanced, performance or unlimited (of the budget), eco (only the cheapest engine looks) or paused (none looks)
+    /// log-level: error, warn, info, debug or trace. policy: a name or a file, as in the
+    /// configuration. mode: auto (as configured), saver, balanced, performance or unlimited (of the
+    /// budget), eco (only the cheapest engine looks) or paused (none looks)
     #[arg(value_name = "VALUE")]
     pub value: String,
     #[command(flatten)]

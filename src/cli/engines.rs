@@ -65,7 +65,8 @@ pub struct BuildArgs {
     /// Engines; all networks without any
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// fp32, fp16 or int8: what may be computed in; by default int8 for int8 models, else fp16 where the GPU has it
+    /// fp32, fp16 or int8: what may be computed in; by default int8 for int8 models, else fp16
+    /// where the GPU has it
     #[arg(long, value_name = "WORD")]
     pub precision: Option<Precision>,
     /// gpu, or dla0, dla1: an accelerator core
@@ -100,8 +101,8 @@ pub struct CalibrateArgs {
     /// The engine, float32
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Folder of pictures of what the camera sees, or a text file that lists them; 500 to 1000, at least 100, labels are not
-    /// needed
+    /// Folder of pictures of what the camera sees, or a text file that lists them; 500 to 1000, at
+    /// least 100, labels are not needed
     #[arg(long, value_name = "DIR|FILE")]
     pub pictures: PathBuf,
     /// Where the scales go; by default beside the policies

@@ -1,4 +1,5 @@
-//! The flags of `squint evaluate` that profile first, and those that give the last answer of a stream again.
+//! The flags of `squint evaluate` that profile first, and those that give the last answer of a
+//! stream again.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,14 +30,15 @@ pub struct GatherArgs {
     /// Engines to ask, comma-separated; all by default
     #[arg(long, value_name = "IDS", value_delimiter = ',', requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub pool: Vec<String>,
-    /// How many photos or frames are timed, spread evenly; by default 100 photos, or 200 frames of a stream
+    /// How many photos or frames are timed, spread evenly; by default 100 photos, or 200 frames of
+    /// a stream
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub time_images: Option<u64>,
     /// Keep the profile in this file, and go on there if that was begun before
     #[arg(long, value_name = "FILE", requires = "images", conflicts_with = "profile", help_heading = FIRST)]
     pub keep_profile: Option<PathBuf>,
-    /// Streams: judge every policy a second time, giving the last answer again while no part of the picture has changed by more than
-    /// this share of full scale, 0 to 1
+    /// Streams: judge every policy a second time, giving the last answer again while no part of the
+    /// picture has changed by more than this share of full scale, 0 to 1
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub reuse_max_change: Option<f32>,
     /// Longest time for which the last answer is given again, milliseconds
@@ -71,5 +73,9 @@ impl GatherArgs {
 }
 
 fn share(typed: &str) -> Result<f32, String> {
-    typed.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "0 to 1 is allowed".to_owned())
+    typed
+        .parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "0 to 1 is allowed".to_owned())
 }

@@ -1,4 +1,5 @@
-//! `squint probe-tensorrt`, which the daemon and `squint doctor` start; hidden, because its output is theirs.
+//! `squint probe-tensorrt`, which the daemon and `squint doctor` start; hidden, because its output
+//! is theirs.
 
 use std::path::PathBuf;
 

@@ -55,7 +55,8 @@ pub struct ChainArgs {
     /// How engines are added to the pool
     #[arg(long, value_name = "WORD", value_enum, default_value_t = MethodWord::Accuracy)]
     pub method: MethodWord,
-    /// An engine that adds no more than so many points to what the pool gets right is not added, 0 to 100
+    /// An engine that adds no more than so many points to what the pool gets right is not added, 0
+    /// to 100
     #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
     pub theta: f64,
     /// When an answer counts as right in training; figures are of top-1 either way

@@ -7,8 +7,9 @@ use clap::Args;
 /// `squint simulate`.
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// A scenario that is built in (closed-box, fan-stops, shared-gpu, seven-watts, over-current, dying-sensors, night, parade), or
-    /// a file; may be given several times. All that are built in without it; see docs/background/simulate.md
+    /// A scenario that is built in (closed-box, fan-stops, shared-gpu, seven-watts, over-current,
+    /// dying-sensors, night, parade), or a file; may be given several times. All that are built in
+    /// without it; see docs/background/simulate.md
     #[arg(long, value_name = "NAME|FILE")]
     pub scenario: Vec<String>,
     /// All that are built in, beside the files named
@@ -23,7 +24,8 @@ pub struct SimulateArgs {
     /// JSON in place of tables
     #[arg(long)]
     pub json: bool,
-    /// Draw temperature, power, engines, latency and accuracy over time of the first seed into SVG files in this folder
+    /// Draw temperature, power, engines, latency and accuracy over time of the first seed into SVG
+    /// files in this folder
     #[arg(long, value_name = "DIR")]
     pub svg: Option<PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! `squint bench`: what Squint costs on this machine. The figures of the README come from here.
 //!
-//! CPU time is this thread's own; wall time is what a frame waits. Alone on a machine both agree, on a shared one only CPU time holds.
+//! CPU time is this thread's own; wall time is what a frame waits. Alone on a machine both agree,
+//! on a shared one only CPU time holds.
 
 use std::io::Write;
 use std::process::Command;
@@ -21,7 +22,8 @@ use crate::files::{self, Temporary};
 use crate::frame::{CameraId, Colorimetry, Frame, Framing, Layout, Memory, PixelFormat};
 use crate::{print, stats};
 
-/// Rounds of the single parts. The middle of so many is steady within a few per cent even on a busy machine.
+/// Rounds of the single parts. The middle of so many is steady within a few per cent even on a busy
+/// machine.
 const ROUNDS: usize = 400;
 /// Looks of each engine.
 const LOOKS: usize = 60;
@@ -55,7 +57,9 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Error> {
     let mut tensor = vec![0.0; input.values()];
     let mut prepare = |frame: &Frame| {
         measure(ROUNDS, || {
-            preprocessor.prepare(frame, &Framing::default(), &mut tensor).map_err(|error| Error::Bug(error.to_string()))
+            preprocessor
+                .prepare(frame, &Framing::default(), &mut tensor)
+                .map_err(|error| Error::Bug(error.to_string()))
         })
     };
     let preprocess = prepare(&frame)?;
@@ -125,7 +129,8 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// CPU time of the bare network (`cpu_ms`) and time of a whole look with preprocessing and ranking (`look_ms`), each a median.
+/// CPU time of the bare network (`cpu_ms`) and time of a whole look with preprocessing and ranking
+/// (`look_ms`), each a median.
 fn engines(context: &AppContext, frame: &Frame) -> Result<Vec<Value>, Error> {
     let mut all = Vec::new();
     for id in context.catalog.ids() {
@@ -133,7 +138,11 @@ fn engines(context: &AppContext, frame: &Frame) -> Result<Vec<Value>, Error> {
         for (manifest, _) in context.catalog.networks(id) {
             let Kind::Network(network) = &manifest.kind else { continue };
             let mut engine = context.network(manifest)?;
-            engine.input().iter_mut().enumerate().for_each(|(at, value)| *value = ((at * 37 % 255) as f32 - 127.0) / 128.0);
+            engine
+                .input()
+                .iter_mut()
+                .enumerate()
+                .for_each(|(at, value)| *value = ((at * 37 % 255) as f32 - 127.0) / 128.0);
             let mut scores = vec![0.0; network.classes];
             let times = measure(LOOKS, || {
                 engine.run(&mut scores)?;
@@ -158,30 +167,44 @@ fn engines(context: &AppContext, frame: &Frame) -> Result<Vec<Value>, Error> {
     Ok(all)
 }
 
-/// A camera that costs next to nothing: a moving test picture takes the processor from those who are measured. Nothing is to be seen in
-/// it, so that a cautious policy asks every engine it has.
-const QUIET_CAMERA: &str =
-    "pipeline:videotestsrc is-live=true pattern=black ! video/x-raw,format=RGB,width=640,height=480,framerate=30/1";
+/// A camera that costs next to nothing: a moving test picture takes the processor from those who
+/// are measured. Nothing is to be seen in it, so that a cautious policy asks every engine it has.
+const QUIET_CAMERA: &str = "pipeline:videotestsrc is-live=true pattern=black ! video/x-raw,format=RGB,width=640,height=480,framerate=30/1";
 
-/// A run of the whole daemon, as a process of its own: 640x480 at 30 frames a second, the policy as configured.
+/// A run of the whole daemon, as a process of its own: 640x480 at 30 frames a second, the policy as
+/// configured.
 fn pipeline(args: &BenchArgs) -> Result<Value, Error> {
     let io = |what: &'static str| Error::io(what);
     let folder = Temporary::make("squint-bench").map_err(io("a temporary folder"))?;
     let summary = folder.path().join("summary.json");
     let program = std::env::current_exe().map_err(io("this program"))?;
     let mut command = Command::new(program);
-    command.args(["--log", "error", "run", "--quiet", "--source", QUIET_CAMERA, "--count-allocations"]);
+    command.args([
+        "--log",
+        "error",
+        "run",
+        "--quiet",
+        "--source",
+        QUIET_CAMERA,
+        "--count-allocations",
+    ]);
     command.args(["--frames", &(args.seconds * 30).to_string()]).arg("--summary").arg(&summary);
     command.env("SQUINT_OUTPUT__SUMMARY", "false");
-    let Common { config, policy, calibration, engines, onnxruntime, threads, log: _ } = &args.common;
-    for (flag, path) in
-        [("--config", config), ("--calibration", calibration), ("--engines", engines), ("--onnxruntime", onnxruntime)]
-    {
+    let Common { config, policy, calibration, engines, onnxruntime, threads, log: _ } =
+        &args.common;
+    for (flag, path) in [
+        ("--config", config),
+        ("--calibration", calibration),
+        ("--engines", engines),
+        ("--onnxruntime", onnxruntime),
+    ] {
         if let Some(path) = path {
             command.arg(flag).arg(path);
         }
     }
-    for (flag, value) in [("--policy", policy.last().cloned()), ("--threads", threads.map(|n| n.to_string()))] {
+    for (flag, value) in
+        [("--policy", policy.last().cloned()), ("--threads", threads.map(|n| n.to_string()))]
+    {
         command.args(value.map(|value| [flag.to_owned(), value]).into_iter().flatten());
     }
     let status = command.status().map_err(io("a second squint"))?;
@@ -206,13 +229,16 @@ fn pipeline(args: &BenchArgs) -> Result<Value, Error> {
     }))
 }
 
-/// A made-up 640x480 scene with edges of many lengths, texture and colours: neither empty nor noise.
+/// A made-up 640x480 scene with edges of many lengths, texture and colours: neither empty nor
+/// noise.
 fn scene() -> Result<Frame, Error> {
     let (width, height) = (640_u32, 480_u32);
     let mut rgb = Vec::with_capacity((width * height * 3) as usize);
     for y in 0..height {
         for x in 0..width {
-            let disc = |cx: i64, cy: i64, r: i64| (i64::from(x) - cx).pow(2) + (i64::from(y) - cy).pow(2) < r * r;
+            let disc = |cx: i64, cy: i64, r: i64| {
+                (i64::from(x) - cx).pow(2) + (i64::from(y) - cy).pow(2) < r * r
+            };
             let stripes = if (x / 20 + y / 48) % 3 == 0 { 40 } else { 0 };
             let grain = (stats::splitmix64(u64::from(y * width + x)) % 12) as u32;
             let base = [60 + x / 8 + stripes, 90 + y / 6, 140 - x / 10];
@@ -225,29 +251,45 @@ fn scene() -> Result<Frame, Error> {
             rgb.extend(colour.map(|value: u32| (value + grain).min(255) as u8));
         }
     }
-    Frame::from_rgb(Arc::from(rgb), width, height, None).map_err(|error| Error::Bug(error.to_string()))
+    Frame::from_rgb(Arc::from(rgb), width, height, None)
+        .map_err(|error| Error::Bug(error.to_string()))
 }
 
-/// A packed RGB frame as a camera would send it in `format`, NV12 or I420: BT.601, limited range, chroma from every second pixel.
+/// A packed RGB frame as a camera would send it in `format`, NV12 or I420: BT.601, limited range,
+/// chroma from every second pixel.
 fn in_yuv(rgb: &Frame, format: PixelFormat) -> Result<Frame, Error> {
     let Layout { width, height, .. } = *rgb.layout();
     let pixels = rgb.plane(0).as_chunks::<3>().0;
     let sum = |pixel: &[u8; 3], black: f32, factors: [f32; 3]| {
-        (black + pixel.iter().zip(factors).map(|(sample, factor)| f32::from(*sample) * factor).sum::<f32>()).round() as u8
+        (black
+            + pixel
+                .iter()
+                .zip(factors)
+                .map(|(sample, factor)| f32::from(*sample) * factor)
+                .sum::<f32>())
+        .round() as u8
     };
-    let mut bytes: Vec<u8> = pixels.iter().map(|pixel| sum(pixel, 16.0, [0.2568, 0.5041, 0.0979])).collect();
+    let mut bytes: Vec<u8> =
+        pixels.iter().map(|pixel| sum(pixel, 16.0, [0.2568, 0.5041, 0.0979])).collect();
     let rows = pixels.chunks(width as usize).step_by(2);
     let (u, v): (Vec<u8>, Vec<u8>) = rows
         .flat_map(|row| row.iter().step_by(2))
-        .map(|pixel| (sum(pixel, 128.0, [-0.1482, -0.2910, 0.4392]), sum(pixel, 128.0, [0.4392, -0.3678, -0.0714])))
+        .map(|pixel| {
+            (
+                sum(pixel, 128.0, [-0.1482, -0.2910, 0.4392]),
+                sum(pixel, 128.0, [0.4392, -0.3678, -0.0714]),
+            )
+        })
         .unzip();
     match format {
         PixelFormat::Nv12 => bytes.extend(u.iter().zip(&v).flat_map(|(u, v)| [*u, *v])),
         _ => bytes.extend(u.iter().chain(&v)),
     }
-    let layout = Layout::packed(format, width, height, Colorimetry { limited_range: true, bt709: false });
+    let layout =
+        Layout::packed(format, width, height, Colorimetry { limited_range: true, bt709: false });
     let (memory, now) = (Memory::Heap(Arc::from(bytes)), Instant::now());
-    Frame::new(memory, layout, CameraId(0), 0, now, SystemTime::now(), None).map_err(|error| Error::Bug(error.to_string()))
+    Frame::new(memory, layout, CameraId(0), 0, now, SystemTime::now(), None)
+        .map_err(|error| Error::Bug(error.to_string()))
 }
 
 fn print(report: &Value, as_json: bool) -> std::io::Result<()> {
@@ -258,11 +300,19 @@ fn print(report: &Value, as_json: bool) -> std::io::Result<()> {
     let line = |out: &mut dyn Write, what: &str, key: &str| {
         let value = &report[key];
         match (value["p50"].as_f64(), value["p99"].as_f64()) {
-            (Some(p50), Some(p99)) => writeln!(out, "{what:<44} p50 {p50:>8.1} us   p99 {p99:>8.1} us"),
+            (Some(p50), Some(p99)) => {
+                writeln!(out, "{what:<44} p50 {p50:>8.1} us   p99 {p99:>8.1} us")
+            }
             _ => Ok(()),
         }
     };
-    writeln!(out, "squint {} on {}\n{}\n", text(report, "version"), text(report, "machine"), text(report, "onnxruntime"))?;
+    writeln!(
+        out,
+        "squint {} on {}\n{}\n",
+        text(report, "version"),
+        text(report, "machine"),
+        text(report, "onnxruntime")
+    )?;
     line(&mut out, "glimpse of a 640x480 frame", "glimpse_us")?;
     line(&mut out, "all features, where the policy reads any", "features_us")?;
     line(&mut out, "  CPU time", "features_cpu_us")?;
@@ -283,7 +333,13 @@ fn print(report: &Value, as_json: bool) -> std::io::Result<()> {
     writeln!(out, "\n{:<30} {:>14} {:>16}", "engine", "network, CPU", "whole look")?;
     for engine in report["engines"].as_array().into_iter().flatten() {
         let ms = |key: &str| engine[key].as_f64().unwrap_or_default();
-        writeln!(out, "{:<30} {:>11.2} ms {:>13.2} ms", text(engine, "id"), ms("cpu_ms"), ms("look_ms"))?;
+        writeln!(
+            out,
+            "{:<30} {:>11.2} ms {:>13.2} ms",
+            text(engine, "id"),
+            ms("cpu_ms"),
+            ms("look_ms")
+        )?;
     }
     Ok(())
 }

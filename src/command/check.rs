@@ -1,4 +1,5 @@
-//! `squint check`: all that is wrong with configuration, engines and policy, in one go. Changes nothing, opens no camera.
+//! `squint check`: all that is wrong with configuration, engines and policy, in one go. Changes
+//! nothing, opens no camera.
 
 use std::io::Write;
 
@@ -24,7 +25,8 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
     let mut fatal = 0_usize;
     let mut say = |line: String, bad: bool| {
         fatal += usize::from(bad);
-        writeln!(out, "{} {}", if bad { "error:  " } else { "warning:" }, Escaped(line)).map_err(Error::io(print::STDOUT))
+        writeln!(out, "{} {}", if bad { "error:  " } else { "warning:" }, Escaped(line))
+            .map_err(Error::io(print::STDOUT))
     };
 
     for camera in &config.cameras {
@@ -44,7 +46,9 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
     if let Err(error) = &bound {
         say(error.to_string(), true)?;
     }
-    let engines = bound.as_ref().map_or(0, |_| read_policy(&config).map_or(0, |file| file.engine_ids().len()));
+    let engines = bound
+        .as_ref()
+        .map_or(0, |_| read_policy(&config).map_or(0, |file| file.engine_ids().len()));
     for line in process_limits::told(&config, engines) {
         say(line, false)?;
     }
@@ -57,8 +61,13 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Error> {
             (_, count) => format!("{count} cameras"),
         };
         let engines = catalog.ids().count();
-        writeln!(out, "all well: {cameras}, {engines} engines, policy {} ({})", Escaped(policy.name()), policy.kind())
-            .map_err(Error::io(print::STDOUT))?;
+        writeln!(
+            out,
+            "all well: {cameras}, {engines} engines, policy {} ({})",
+            Escaped(policy.name()),
+            policy.kind()
+        )
+        .map_err(Error::io(print::STDOUT))?;
     }
     match fatal {
         0 => Ok(()),

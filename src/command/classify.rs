@@ -13,10 +13,12 @@ use crate::pipeline::{CameraSetup, NO_HURRY, Tuning};
 use crate::sink::Opening;
 use crate::source::{self, Secret};
 
-/// Looks at each picture. Pictures that cannot be read are named in the log and make the command fail at the end.
+/// Looks at each picture. Pictures that cannot be read are named in the log and make the command
+/// fail at the end.
 pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Error> {
     let flags = Overrides {
-        // The cameras of a file are not opened; without one a source must be named, or there is no configuration.
+        // The cameras of a file are not opened; without one a source must be named, or there is no
+        // configuration.
         source: args.common.config.is_none().then(|| Secret::new("test")),
         stdout: Some(if args.json { Stdout::Json } else { Stdout::Text }),
         summary: Some(false),
@@ -38,7 +40,8 @@ pub(crate) fn classify(args: &ClassifyArgs, started: Instant) -> Result<(), Erro
         lossless: true,
         framing: Framing::default(),
         tuning: Tuning {
-            // One picture at a time, and nobody waits for the next: the strongest engine always has time to answer.
+            // One picture at a time, and nobody waits for the next: the strongest engine always has
+            // time to answer.
             deadline: NO_HURRY,
             stale_after: Duration::MAX,
             stall_after: Duration::from_secs(60),

@@ -1,4 +1,5 @@
-//! `squint status`, `squint reload`, `squint set`: ask the running daemon over its control socket, and print.
+//! `squint status`, `squint reload`, `squint set`: ask the running daemon over its control socket,
+//! and print.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,21 +30,29 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Error> {
     let socket = socket(&args.at)?;
     let here = Opening::here(true, None);
     let mut out = print::raw();
-    let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io(print::STDOUT));
+    let mut print = |text: &str| {
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io(print::STDOUT))
+    };
     if !args.watch {
-        let told = settled(&socket, client::ask_all(&socket, "/status", None, STATUS_PATIENCE).map_err(failure)?)?;
+        let told = settled(
+            &socket,
+            client::ask_all(&socket, "/status", None, STATUS_PATIENCE).map_err(failure)?,
+        )?;
         let state = read(&socket, &told)?;
         print(&if args.json { told } else { page::page(&state, here.colour) })?;
         return healthy(&state);
     }
-    let mut answering = client::ask(&socket, "/status?watch", None, STATUS_PATIENCE).map_err(failure)?;
+    let mut answering =
+        client::ask(&socket, "/status?watch", None, STATUS_PATIENCE).map_err(failure)?;
     if answering.status() != 200 {
         return settled(&socket, answering.rest().map_err(failure)?).map(drop);
     }
     while let Some(line) = answering.line().map_err(failure)? {
         match (args.json, here.terminal) {
             (true, _) => print(&format!("{line}\n"))?,
-            (false, true) => print(&format!("{HOME}{}", page::page(&read(&socket, &line)?, here.colour)))?,
+            (false, true) => {
+                print(&format!("{HOME}{}", page::page(&read(&socket, &line)?, here.colour)))?
+            }
             (false, false) => print(&format!("{}\n", page::line(&read(&socket, &line)?)))?,
         }
     }
@@ -55,7 +64,11 @@ fn healthy(state: &State) -> Result<(), Error> {
     if state.healthy {
         return Ok(());
     }
-    let why = if state.complaints.is_empty() { "it does not say why".to_owned() } else { state.complaints.join("; ") };
+    let why = if state.complaints.is_empty() {
+        "it does not say why".to_owned()
+    } else {
+        state.complaints.join("; ")
+    };
     Err(Error::Missing(format!("not healthy: {}", Escaped(&why))))
 }
 
@@ -70,8 +83,10 @@ pub(crate) fn reload(args: &ReloadArgs) -> Result<(), Error> {
     // Nobody would tell whether it came into force: so what can be found out beforehand is.
     let config = args.at.config.clone().filter(|file| !file.as_os_str().is_empty());
     check::check(&CheckArgs { common: Common { config, ..Common::default() }, print: false })?;
-    let daemon = Pid::from_raw(process).ok_or_else(|| Error::Usage(format!("--main-pid: {process} is no process")))?;
-    kill_process(daemon, Signal::HUP).map_err(|error| Error::io(format!("process {process}"))(error.into()))?;
+    let daemon = Pid::from_raw(process)
+        .ok_or_else(|| Error::Usage(format!("--main-pid: {process} is no process")))?;
+    kill_process(daemon, Signal::HUP)
+        .map_err(|error| Error::io(format!("process {process}"))(error.into()))?;
     let told = "told by a signal, since it has no control socket (control.socket): its log says when this is in force, or why not";
     print::line(told)
 }
@@ -93,7 +108,8 @@ pub(crate) fn set(args: &SetArgs) -> Result<(), Error> {
 }
 
 fn change(socket: &Path, target: &str, value: &str) -> Result<(), Error> {
-    let answered = client::ask_all(socket, target, Some(value), CHANGE_PATIENCE).map_err(failure)?;
+    let answered =
+        client::ask_all(socket, target, Some(value), CHANGE_PATIENCE).map_err(failure)?;
     let told = settled(socket, answered)?;
     let message = said(&told, "message").unwrap_or(told);
     print::line(message.trim_end())
@@ -102,7 +118,10 @@ fn change(socket: &Path, target: &str, value: &str) -> Result<(), Error> {
 /// The body, if all went well; otherwise what the daemon has against it.
 fn settled(socket: &Path, answered: Answered) -> Result<String, Error> {
     let Answered { status, body } = answered;
-    let why = || said(&body, "error").unwrap_or_else(|| format!("squint at {} answered {status}", socket.display()));
+    let why = || {
+        said(&body, "error")
+            .unwrap_or_else(|| format!("squint at {} answered {status}", socket.display()))
+    };
     match status {
         200 => Ok(body),
         400 => Err(Error::Usage(why())),
@@ -128,33 +147,45 @@ fn read(socket: &Path, json: &str) -> Result<State, Error> {
 
 fn failure(error: ClientError) -> Error {
     match error {
-        ClientError::NotThere { .. } | ClientError::Silent { .. } => Error::Missing(error.to_string()),
+        ClientError::NotThere { .. } | ClientError::Silent { .. } => {
+            Error::Missing(error.to_string())
+        }
         ClientError::NotAllowed { .. } => {
-            let reason = std::io::Error::new(std::io::ErrorKind::PermissionDenied, error.to_string());
+            let reason =
+                std::io::Error::new(std::io::ErrorKind::PermissionDenied, error.to_string());
             Error::Io { what: "no permission".into(), reason }
         }
-        ClientError::Broken { path, reason } => {
-            Error::Io { what: format!("squint at {} went away in the middle of its answer", path.display()), reason }
-        }
+        ClientError::Broken { path, reason } => Error::Io {
+            what: format!("squint at {} went away in the middle of its answer", path.display()),
+            reason,
+        },
         ClientError::Odd { .. } => Error::Missing(error.to_string()),
     }
 }
 
-/// Where the daemon listens: as told, as its configuration says, or as a service does. Of the configuration nothing else is looked at: it may be
-/// just what is broken.
+/// Where the daemon listens: as told, as its configuration says, or as a service does. Of the
+/// configuration nothing else is looked at: it may be just what is broken.
 fn socket(at: &At) -> Result<PathBuf, Error> {
     if let Some(socket) = &at.socket {
         return Ok(socket.clone());
     }
-    if let Some(socket) = std::env::var_os("SQUINT_CONTROL__SOCKET").filter(|socket| !socket.is_empty()) {
+    if let Some(socket) =
+        std::env::var_os("SQUINT_CONTROL__SOCKET").filter(|socket| !socket.is_empty())
+    {
         return Ok(socket.into());
     }
-    let Some(file) = at.config.as_ref().filter(|file| !file.as_os_str().is_empty()) else { return Ok(DEFAULT_SOCKET.into()) };
+    let Some(file) = at.config.as_ref().filter(|file| !file.as_os_str().is_empty()) else {
+        return Ok(DEFAULT_SOCKET.into());
+    };
     let text = files::typed_text(file, MAX_BYTES).map_err(Error::io(file.display()))?;
     let wrong = |reason: String| Error::File { path: file.clone(), reason };
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
-    let socket = table.get("control").and_then(|control| control.get("socket")).and_then(toml::Value::as_str);
-    socket
-        .map(PathBuf::from)
-        .ok_or_else(|| wrong("control.socket is not set, so nobody can ask that daemon; set it and restart".into()))
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+    let socket = table
+        .get("control")
+        .and_then(|control| control.get("socket"))
+        .and_then(toml::Value::as_str);
+    socket.map(PathBuf::from).ok_or_else(|| {
+        wrong("control.socket is not set, so nobody can ask that daemon; set it and restart".into())
+    })
 }

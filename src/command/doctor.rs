@@ -1,5 +1,5 @@
-//! `squint doctor`: what this machine has, and what is missing for what; whether its engines answer as they should. Finds out, changes
-//! nothing.
+//! `squint doctor`: what this machine has, and what is missing for what; whether its engines answer
+//! as they should. Finds out, changes nothing.
 
 mod engines;
 mod sensors;
@@ -44,28 +44,46 @@ struct Finding {
 
 /// Prints what was found. Fails if Squint cannot look at anything on this machine.
 ///
-/// With a root of its own only the sensors below it are told of: the rest would be about another machine.
+/// With a root of its own only the sensors below it are told of: the rest would be about another
+/// machine.
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
     if args.self_test {
         return engines::engines(args);
     }
     if let Some(root) = &args.root {
         if !root.is_dir() {
-            return Err(Error::Usage(format!("--root: {} is not a folder; name one with `sys` and `proc` in it", root.display())));
+            return Err(Error::Usage(format!(
+                "--root: {} is not a folder; name one with `sys` and `proc` in it",
+                root.display()
+            )));
         }
         let page = sensors(root, (Vec::new(), Vec::new()));
-        let told = if args.json { writeln!(print::raw(), "{:#}", page.json()) } else { page.text(&mut print::page()) };
+        let told = if args.json {
+            writeln!(print::raw(), "{:#}", page.json())
+        } else {
+            page.text(&mut print::page())
+        };
         return told.map_err(Error::io(print::STDOUT));
     }
     let source = args.common.config.is_none().then(|| "test".into());
-    let config = configuration(args.common.config.as_deref(), &Overrides { source, ..args.common.overrides() })?;
+    let config = configuration(
+        args.common.config.as_deref(),
+        &Overrides { source, ..args.common.overrides() },
+    )?;
     let mut findings = Vec::new();
     let mut note = |subject: &str, there: bool, detail: String, needed_for: &str| {
         let optional = subject == CAMERAS;
-        findings.push(Finding { subject: subject.into(), there, detail, needed_for: needed_for.into(), optional });
+        findings.push(Finding {
+            subject: subject.into(),
+            there,
+            detail,
+            needed_for: needed_for.into(),
+            optional,
+        });
     };
 
-    let runtime = probe(&OnnxRuntime::new(config.engines.onnxruntime.as_deref(), config.engines.threads));
+    let runtime =
+        probe(&OnnxRuntime::new(config.engines.onnxruntime.as_deref(), config.engines.threads));
     let runs = runtime.is_ok();
     let detail = match &runtime {
         Ok(version) => version.trim_start_matches("ONNX Runtime ").to_owned(),
@@ -79,7 +97,12 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
         0 => String::new(),
         count => format!(", {count} with problems (`squint check` lists them)"),
     };
-    note("engines", usable > 0, format!("{usable} usable in {}{trouble}", catalog.folder().display()), "looking at anything");
+    note(
+        "engines",
+        usable > 0,
+        format!("{usable} usable in {}{trouble}", catalog.folder().display()),
+        "looking at anything",
+    );
     let policy = config.policy.is_file();
     let detail = config.policy.display().to_string();
     let advice = || format!("{detail} is not there; {}", policies(&config.calibration));
@@ -101,8 +124,12 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<(), Error> {
     findings.extend(tensorrt::findings(&nvidia, &shims_here()));
     let elements = elements.unwrap_or_default();
     let sensors = sensors(Path::new("/"), board::others(&config.telemetry));
-    if args.json { json(&findings, &nvidia, &elements, &sensors) } else { text(&findings, &elements, &sensors) }
-        .map_err(Error::io(print::STDOUT))?;
+    if args.json {
+        json(&findings, &nvidia, &elements, &sensors)
+    } else {
+        text(&findings, &elements, &sensors)
+    }
+    .map_err(Error::io(print::STDOUT))?;
     if runs && usable > 0 {
         Ok(())
     } else {
@@ -124,12 +151,14 @@ fn element(check: &ElementCheck) -> Finding {
 }
 
 fn cameras() -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = glob::glob("/dev/video[0-9]*").into_iter().flatten().flatten().collect();
+    let mut found: Vec<PathBuf> =
+        glob::glob("/dev/video[0-9]*").into_iter().flatten().flatten().collect();
     found.sort();
     found
 }
 
-/// What the machine below `root` says of itself now, and what other sources add; the second list is of those that are not there.
+/// What the machine below `root` says of itself now, and what other sources add; the second list is
+/// of those that are not there.
 fn sensors(root: &Path, (others, absent): (Vec<Box<dyn Telemetry>>, Vec<Missing>)) -> Page {
     let begun = Instant::now();
     let mut board = telemetry::open(Sources { others, ..Sources::below(root) }, Duration::ZERO);
@@ -141,9 +170,18 @@ fn sensors(root: &Path, (others, absent): (Vec<Box<dyn Telemetry>>, Vec<Missing>
     Page { inventory, sample, doubts: board.doubts() }
 }
 
-fn json(findings: &[Finding], nvidia: &Found, elements: &[ElementCheck], sensors: &Page) -> std::io::Result<()> {
+fn json(
+    findings: &[Finding],
+    nvidia: &Found,
+    elements: &[ElementCheck],
+    sensors: &Page,
+) -> std::io::Result<()> {
     let told = |Finding { subject, there, detail, needed_for, .. }: &Finding| json!({"subject": subject, "found": there, "detail": detail, "needed_for": needed_for});
-    let all: Vec<Value> = findings.iter().map(told).chain(elements.iter().map(|check| told(&element(check)))).collect();
+    let all: Vec<Value> = findings
+        .iter()
+        .map(told)
+        .chain(elements.iter().map(|check| told(&element(check))))
+        .collect();
     let told = json!({"version": env!("CARGO_PKG_VERSION"), "findings": all, "nvidia": nvidia, "sensors": sensors.json()});
     writeln!(print::raw(), "{told:#}")
 }
@@ -163,13 +201,20 @@ fn text(findings: &[Finding], elements: &[ElementCheck], sensors: &Page) -> std:
     for kind in elements.chunk_by(|one, next| one.source == next.source) {
         let source = kind[0].source;
         let absent = |on_demand: bool| {
-            let absent = kind.iter().filter(move |check| check.found.is_none() && check.on_demand == on_demand);
-            absent.map(|check| format!("{} (package {})", check.one_of[0], check.package)).collect::<Vec<_>>().join(", ")
+            let absent = kind
+                .iter()
+                .filter(move |check| check.found.is_none() && check.on_demand == on_demand);
+            absent
+                .map(|check| format!("{} (package {})", check.one_of[0], check.package))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let (needed, wanted) = (absent(false), absent(true));
         match (needed.is_empty(), wanted.is_empty()) {
             (true, true) => writeln!(out, "{:<8} {source}", "ok")?,
-            (true, false) => writeln!(out, "{:<8} {source:<14} streams that need it lack {wanted}", "partly")?,
+            (true, false) => {
+                writeln!(out, "{:<8} {source:<14} streams that need it lack {wanted}", "partly")?
+            }
             (false, _) => writeln!(out, "{:<8} {source:<14} lacks {needed}", "no")?,
         }
     }

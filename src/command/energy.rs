@@ -1,4 +1,5 @@
-//! Energy that looks took, above what the machine uses idle, for the lab's profiles. Absent is absent: never 0.
+//! Energy that looks took, above what the machine uses idle, for the lab's profiles. Absent is
+//! absent: never 0.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +25,8 @@ impl Meter {
 
     /// Takes what was used between two readings while nothing ran as the idle power, mW.
     pub(super) fn set_idle(&mut self, before: &Reading, after: &Reading, time: Duration) {
-        self.idle_mw = self.used(before, after).map_or(0.0, |used| used / time.as_secs_f64().max(1e-9));
+        self.idle_mw =
+            self.used(before, after).map_or(0.0, |used| used / time.as_secs_f64().max(1e-9));
     }
 
     /// The counters now.
@@ -33,8 +35,15 @@ impl Meter {
     }
 
     /// Energy between two readings above idle, mJ; `None` if it does not stand out.
-    pub(super) fn above_idle(&self, before: &Reading, after: &Reading, time: Duration) -> Option<f64> {
-        self.used(before, after).map(|used| used - self.idle_mw * time.as_secs_f64()).filter(|used| *used > 0.0)
+    pub(super) fn above_idle(
+        &self,
+        before: &Reading,
+        after: &Reading,
+        time: Duration,
+    ) -> Option<f64> {
+        self.used(before, after)
+            .map(|used| used - self.idle_mw * time.as_secs_f64())
+            .filter(|used| *used > 0.0)
     }
 
     /// All energy between two readings, mJ.

@@ -1,4 +1,5 @@
-//! `squint engines`: what is installed, whether it is whole, and what TensorRT makes of it on this machine.
+//! `squint engines`: what is installed, whether it is whole, and what TensorRT makes of it on this
+//! machine.
 
 mod build;
 mod calibrate;
@@ -25,7 +26,8 @@ use crate::units::millis;
 impl Common {
     /// The context of a command that needs no camera.
     pub(super) fn context_without_camera(&self) -> Result<AppContext, Error> {
-        // A file brings its own cameras, which are not opened; without one a camera must be named, or there is no configuration.
+        // A file brings its own cameras, which are not opened; without one a camera must be named,
+        // or there is no configuration.
         let source = self.config.is_none().then(|| "test".into());
         AppContext::open(self.config.as_deref(), &Overrides { source, ..self.overrides() })
     }
@@ -49,7 +51,10 @@ pub(crate) fn engines(command: &EnginesCommand) -> Result<(), Error> {
 /// As [`Common::context_without_camera`], with the folder of plans.
 fn context(args: &PlanArgs) -> Result<AppContext, Error> {
     let source = args.common.config.is_none().then(|| "test".into());
-    AppContext::open(args.common.config.as_deref(), &Overrides { source, plans: args.plans.clone(), ..args.common.overrides() })
+    AppContext::open(
+        args.common.config.as_deref(),
+        &Overrides { source, plans: args.plans.clone(), ..args.common.overrides() },
+    )
 }
 
 /// Prints one engine a line, cheapest first; below, what TensorRT built.
@@ -58,7 +63,9 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
     let cache = Cache::new(&context.config.engines.plans);
     let catalog = &context.catalog;
     let mut manifests: Vec<&Manifest> = catalog.ids().filter_map(|id| catalog.get(id)).collect();
-    manifests.sort_by_key(|manifest| catalog.prior(&manifest.id).map_or(std::time::Duration::MAX, |(p50, _)| p50));
+    manifests.sort_by_key(|manifest| {
+        catalog.prior(&manifest.id).map_or(std::time::Duration::MAX, |(p50, _)| p50)
+    });
     if as_json {
         let engines = manifests.iter().map(|manifest| {
             let mut engine = describe(catalog, manifest);
@@ -69,19 +76,30 @@ fn list(args: &PlanArgs, as_json: bool) -> Result<(), Error> {
         return writeln!(print::raw(), "{:#}", json!(engines)).map_err(out);
     }
     let mut stdout = print::page();
-    writeln!(stdout, "{:<26} {:>9} {:>10} {:>16} {:>6} {:>9}  what it is", "engine", "precision", "top-1", "95 %", "n", "ms")
-        .map_err(out)?;
+    writeln!(
+        stdout,
+        "{:<26} {:>9} {:>10} {:>16} {:>6} {:>9}  what it is",
+        "engine", "precision", "top-1", "95 %", "n", "ms"
+    )
+    .map_err(out)?;
     for manifest in manifests {
         let accuracy = manifest.accuracy.first();
         let top1 = accuracy.map_or("-".into(), |found| format!("{:.1} %", found.top1 * 100.0));
         let ci = accuracy.and_then(|found| found.top1_ci95);
-        let ci = ci.map_or("-".into(), |(low, high)| format!("[{:.1}, {:.1}]", low * 100.0, high * 100.0));
+        let ci = ci
+            .map_or("-".into(), |(low, high)| format!("[{:.1}, {:.1}]", low * 100.0, high * 100.0));
         let n = accuracy.map_or("-".into(), |found| found.pictures.to_string());
-        let ms = catalog.prior(&manifest.id).map_or("-".into(), |(p50, _)| format!("{:.2}", millis(p50)));
+        let ms = catalog
+            .prior(&manifest.id)
+            .map_or("-".into(), |(p50, _)| format!("{:.2}", millis(p50)));
         let precision = precision(manifest);
         let id = &manifest.id;
-        writeln!(stdout, "{id:<26} {precision:>9} {top1:>10} {ci:>16} {n:>6} {ms:>9}  {}", Escaped(&manifest.description))
-            .map_err(out)?;
+        writeln!(
+            stdout,
+            "{id:<26} {precision:>9} {top1:>10} {ci:>16} {n:>6} {ms:>9}  {}",
+            Escaped(&manifest.description)
+        )
+        .map_err(out)?;
     }
     writeln!(
         stdout,
@@ -133,7 +151,8 @@ fn describe(catalog: &Catalog, manifest: &Manifest) -> serde_json::Value {
     json!({"id": manifest.id, "description": manifest.description, "detail": detail, "accuracy": accuracy, "latency": latency})
 }
 
-/// Checks every file, loads every engine and lets it look at a few pictures; reads every plan. Fails if any of it fails.
+/// Checks every file, loads every engine and lets it look at a few pictures; reads every plan.
+/// Fails if any of it fails.
 fn verify(args: &PlanArgs) -> Result<(), Error> {
     let context = context(args)?;
     let mut stdout = print::page();
@@ -150,7 +169,12 @@ fn verify(args: &PlanArgs) -> Result<(), Error> {
         let begun = Instant::now();
         match context.load(id) {
             Ok(loaded) => {
-                writeln!(stdout, "ok   {id:<26} files whole, loads and runs ({:.0} ms)", millis(begun.elapsed())).map_err(out)?;
+                writeln!(
+                    stdout,
+                    "ok   {id:<26} files whole, loads and runs ({:.0} ms)",
+                    millis(begun.elapsed())
+                )
+                .map_err(out)?;
                 for remark in &loaded.remarks {
                     writeln!(stdout, "odd  {id:<26} {remark}").map_err(out)?;
                 }
@@ -161,10 +185,13 @@ fn verify(args: &PlanArgs) -> Result<(), Error> {
             }
         }
     }
-    let (bad_plans, plans) = plans::verify(&Cache::new(&context.config.engines.plans), &mut stdout)?;
+    let (bad_plans, plans) =
+        plans::verify(&Cache::new(&context.config.engines.plans), &mut stdout)?;
     match (bad.len(), bad_plans) {
         (0, 0) => Ok(()),
-        (0, _) => Err(Error::Unfit(format!("{bad_plans} of {plans} plans do not count; `squint engines prune` removes them"))),
+        (0, _) => Err(Error::Unfit(format!(
+            "{bad_plans} of {plans} plans do not count; `squint engines prune` removes them"
+        ))),
         (bad, _) => Err(Error::Unfit(format!("{bad} of {all} engines cannot be used"))),
     }
 }

@@ -11,7 +11,8 @@ use crate::features::{self, NAMES, Scratch};
 use crate::frame::Framing;
 use crate::{print, source};
 
-/// Prints the features of each picture. Pictures that cannot be read are named; the others are still measured.
+/// Prints the features of each picture. Pictures that cannot be read are named; the others are
+/// still measured.
 pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {
     let mut out = print::page();
     let mut unreadable = false;
@@ -28,7 +29,8 @@ pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {
         let layout = frame.layout();
         let pairs = NAMES.iter().zip(measured.values);
         if args.json {
-            let values: Map<String, Value> = pairs.map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            let values: Map<String, Value> =
+                pairs.map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
             let record = json!({
                 "file": path.display().to_string(),
                 "width": layout.width,
@@ -38,8 +40,15 @@ pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Error> {
             });
             writeln!(print::raw(), "{record}").map_err(Error::io(print::STDOUT))?;
         } else {
-            writeln!(out, "{} ({}x{}, {})", Escaped(path.display()), layout.width, layout.height, features::schema())
-                .map_err(Error::io(print::STDOUT))?;
+            writeln!(
+                out,
+                "{} ({}x{}, {})",
+                Escaped(path.display()),
+                layout.width,
+                layout.height,
+                features::schema()
+            )
+            .map_err(Error::io(print::STDOUT))?;
             for (name, value) in pairs {
                 writeln!(out, "  {name:<26}{value:>12.4}").map_err(Error::io(print::STDOUT))?;
             }

@@ -1,5 +1,5 @@
-//! What each subcommand does: fetches the pieces from the modules, puts them together, prints. [`run`](fn@run) sends a
-//! parsed command line to its file.
+//! What each subcommand does: fetches the pieces from the modules, puts them together, prints.
+//! [`run`](fn@run) sends a parsed command line to its file.
 
 pub(crate) mod bench;
 pub(crate) mod check;
@@ -37,7 +37,9 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
         common.log = cli.log;
         common.config.take_if(|path| path.as_os_str().is_empty());
         if common.policy.len() > 1 && !several {
-            return Err(Error::Usage("--policy is named more than once; only `squint evaluate` takes several".into()));
+            return Err(Error::Usage(
+                "--policy is named more than once; only `squint evaluate` takes several".into(),
+            ));
         }
     }
     match cli.command {
@@ -62,7 +64,8 @@ pub fn run(mut cli: Cli, started: Instant) -> Result<(), Error> {
     }
 }
 
-/// Prints why the program ends, if it has to, and hands on what standard output still holds back. The exit code.
+/// Prints why the program ends, if it has to, and hands on what standard output still holds back.
+/// The exit code.
 pub fn end(outcome: Result<(), Error>) -> u8 {
     print::end(outcome)
 }

@@ -1,8 +1,9 @@
-//! `squint profile`: shows labelled photos, or a stream made of them, to every engine, in blocks, and keeps answers, features and
-//! times in one file.
+//! `squint profile`: shows labelled photos, or a stream made of them, to every engine, in blocks,
+//! and keeps answers, features and times in one file.
 //!
-//! Each finished block is a small file beside the result, so that an end in between costs one block at most. `show` makes the
-//! frames, `work` looks and times, `progress` says how far that is, `parts` keeps the blocks and joins them.
+//! Each finished block is a small file beside the result, so that an end in between costs one block
+//! at most. `show` makes the frames, `work` looks and times, `progress` says how far that is,
+//! `parts` keeps the blocks and joins them.
 
 mod parts;
 mod progress;
@@ -36,8 +37,8 @@ const BLOCK: usize = 64;
 /// How long the idle power is measured.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// Photos, and frames of a stream, that are timed if nobody says how many, spread evenly: the mean time of an engine is known to a few
-/// percent after that, and the answers of all are kept anyway.
+/// Photos, and frames of a stream, that are timed if nobody says how many, spread evenly: the mean
+/// time of an engine is known to a few percent after that, and the answers of all are kept anyway.
 const PHOTOS_TIMED: u64 = 100;
 const STREAM_TIMED: u64 = 200;
 
@@ -54,10 +55,15 @@ pub(crate) fn profile(args: &ProfileArgs) -> Result<(), Error> {
     let stop = Stop::new();
     service::stop_on_signals(&stop).map_err(Error::io("signals"))?;
     match make(args, &stop)? {
-        Ended::Written(what) => print::line(format_args!("{what}; written to {}", args.out.display())),
+        Ended::Written(what) => {
+            print::line(format_args!("{what}; written to {}", args.out.display()))
+        }
         Ended::Stopped(done, of) => {
             let advice = "the same command with --resume goes on from there";
-            Err(stopped(args.out.display(), format!("stopped with {done} of {of} blocks done; {advice}")))
+            Err(stopped(
+                args.out.display(),
+                format!("stopped with {done} of {of} blocks done; {advice}"),
+            ))
         }
     }
 }
@@ -77,13 +83,18 @@ pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
     };
     let (labels, engines) = engines(&context, &ids)?;
     let stream = args.stream.as_deref().map(read_stream).transpose()?;
-    let (photos, unlabelled) = ground_truth::photos(&args.images, args.labels.as_deref(), args.folders, &labels)?;
+    let (photos, unlabelled) =
+        ground_truth::photos(&args.images, args.labels.as_deref(), args.folders, &labels)?;
     if unlabelled > 0 {
         warn!("{unlabelled} photos without a label are left out");
     }
     let reel = stream.as_ref().map(|stream| stream.reel(photos.len()));
     let told = match &reel {
-        Some(reel) => format!("a stream of {} frames made of {} labelled photos", reel.frames(), reel.photos()),
+        Some(reel) => format!(
+            "a stream of {} frames made of {} labelled photos",
+            reel.frames(),
+            reel.photos()
+        ),
         None => format!("{} labelled photos", photos.len()),
     };
     let origin = Origin {
@@ -95,10 +106,25 @@ pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
         ..Origin::default()
     };
     let class_names = labels.classes.iter().map(|label| label.name.clone()).collect();
-    let head = Head { origin, classes: labels.classes.len() as u32, class_names, engines, unreadable: Vec::new() };
+    let head = Head {
+        origin,
+        classes: labels.classes.len() as u32,
+        class_names,
+        engines,
+        unreadable: Vec::new(),
+    };
     let count = reel.as_ref().map_or(photos.len(), Reel::frames);
-    let timed = args.time_images.unwrap_or(if stream.is_some() { STREAM_TIMED } else { PHOTOS_TIMED }).min(count as u64);
-    let parts = Parts::open(args, &head, &photos, &stream.map_or_else(String::new, |stream| format!("{stream:?}")), timed)?;
+    let timed = args
+        .time_images
+        .unwrap_or(if stream.is_some() { STREAM_TIMED } else { PHOTOS_TIMED })
+        .min(count as u64);
+    let parts = Parts::open(
+        args,
+        &head,
+        &photos,
+        &stream.map_or_else(String::new, |stream| format!("{stream:?}")),
+        timed,
+    )?;
     let show = Show::new(photos, reel);
 
     let blocks = count.div_ceil(BLOCK);
@@ -115,7 +141,12 @@ pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
             meter.set_idle(&before, &after, begun.elapsed());
         }
     }
-    let settings = work::Settings { timed, of: count as u64, repeats: args.repeats as usize, meter: meter.as_ref() };
+    let settings = work::Settings {
+        timed,
+        of: count as u64,
+        repeats: args.repeats as usize,
+        meter: meter.as_ref(),
+    };
     let mut done = 0;
     if !waiting.is_empty() {
         work::work(&context, &ids, &show, &settings, &waiting, stop, |block, rows, unreadable| {
@@ -127,14 +158,24 @@ pub(crate) fn make(args: &ProfileArgs, stop: &Stop) -> Result<Ended, Error> {
     if done < waiting.len() {
         return Ok(Ended::Stopped(blocks - waiting.len() + done, blocks));
     }
-    let mut tally = Tally::new(head.classes as usize, head.engines.iter().map(|engine| (engine.id.clone(), engine.promised)));
-    let head = Head { origin: Origin { glimpse_ms: work::glimpse_ms(&show), timed: Some(timed), ..head.origin }, ..head };
+    let mut tally = Tally::new(
+        head.classes as usize,
+        head.engines.iter().map(|engine| (engine.id.clone(), engine.promised)),
+    );
+    let head = Head {
+        origin: Origin { glimpse_ms: work::glimpse_ms(&show), timed: Some(timed), ..head.origin },
+        ..head
+    };
     let (rows, unreadable) = parts.join(head, blocks, &args.out, &mut tally)?;
     if let Some(doubt) = tally.doubt() {
         warn!("{doubt}");
     }
     let what = if show.is_stream() { "frames" } else { "photos" };
-    Ok(Ended::Written(format!("{rows} {what}, {timed} of them timed, {} engines, {unreadable} photos unreadable", ids.len())))
+    let of_them = if timed < count as u64 { format!(" ({timed} timed)") } else { String::new() };
+    Ok(Ended::Written(format!(
+        "{rows} {what}{of_them}, {} engines, {unreadable} photos unreadable",
+        ids.len()
+    )))
 }
 
 fn read_stream(path: &Path) -> Result<Stream, Error> {
@@ -169,8 +210,20 @@ fn engines(context: &AppContext, ids: &[String]) -> Result<(Arc<Labels>, Vec<Eng
         }
         let networks = context.catalog.networks(id).len() as u8;
         let (sha256, labels_sha256) = (info.sha256, info.labels_sha256);
-        let promised = context.catalog.get(id).and_then(|manifest| manifest.accuracy.first()).map(|measured| measured.top1);
-        heads.push(EngineHead { id: id.clone(), sha256, labels_sha256, networks, mean_ms: 0.0, energy_mj: None, promised });
+        let promised = context
+            .catalog
+            .get(id)
+            .and_then(|manifest| manifest.accuracy.first())
+            .map(|measured| measured.top1);
+        heads.push(EngineHead {
+            id: id.clone(),
+            sha256,
+            labels_sha256,
+            networks,
+            mean_ms: 0.0,
+            energy_mj: None,
+            promised,
+        });
     }
     Ok((labels, heads))
 }

@@ -17,7 +17,8 @@ use crate::trace::verify::{self, Count, Replayed};
 use crate::trace::what_if::{Change, Side, WhatIfReport};
 use crate::trace::{Reader, verify::ReplayError};
 
-/// Replays. `zero`: any moment, it stands for the start. An error with nothing more to say if anything turned out otherwise.
+/// Replays. `zero`: any moment, it stands for the start. An error with nothing more to say if
+/// anything turned out otherwise.
 pub(crate) fn replay(args: &ReplayArgs, zero: Instant) -> Result<(), Error> {
     log::set_max_level(log::max_level().min(LevelFilter::Warn));
     let change = change(args)?;
@@ -28,8 +29,11 @@ pub(crate) fn replay(args: &ReplayArgs, zero: Instant) -> Result<(), Error> {
     let mut reader = Reader::open(&args.trace).map_err(|error| failed(error.into()))?;
     let replayed = verify::replay(&mut reader, change, zero).map_err(failed)?;
     let mut out = print::raw();
-    let told =
-        if args.json { writeln!(out, "{}", as_json(&replayed)) } else { print::page().write_all(as_text(&replayed).as_bytes()) };
+    let told = if args.json {
+        writeln!(out, "{}", as_json(&replayed))
+    } else {
+        print::page().write_all(as_text(&replayed).as_bytes())
+    };
     told.and_then(|()| out.flush()).map_err(Error::io(print::STDOUT))?;
     if replayed.is_identical() { Ok(()) } else { Err(Error::Told(Kind::Differs)) }
 }
@@ -39,11 +43,18 @@ fn change(args: &ReplayArgs) -> Result<Option<Change>, Error> {
     if args.policy.is_none() && args.config.is_none() {
         return Ok(None);
     }
-    let flags = Overrides { policy: args.policy.clone(), calibration: args.calibration.clone(), ..Overrides::default() };
+    let flags = Overrides {
+        policy: args.policy.clone(),
+        calibration: args.calibration.clone(),
+        ..Overrides::default()
+    };
     let config = match config::load(args.config.as_deref(), &flags) {
         Ok(config) => config,
         // A configuration without a camera will do here.
-        Err(_) => config::load(args.config.as_deref(), &Overrides { source: Some(Secret::new("test")), ..flags })?,
+        Err(_) => config::load(
+            args.config.as_deref(),
+            &Overrides { source: Some(Secret::new("test")), ..flags },
+        )?,
     };
     let policy = args.policy.as_ref().map(|_| context::read_policy(&config)).transpose()?;
     Ok(Some(Change { policy, budget: args.config.as_ref().map(|_| config.budget) }))
@@ -88,7 +99,9 @@ fn side_json(supposed: &WhatIfReport, side: &Side) -> Value {
         .engines
         .iter()
         .zip(&side.looks)
-        .map(|(id, looks)| (id.clone(), json!({"looks": looks, "share": share(*looks, supposed.frames)})))
+        .map(|(id, looks)| {
+            (id.clone(), json!({"looks": looks, "share": share(*looks, supposed.frames)}))
+        })
         .collect();
     json!({
         "engines": engines,
@@ -115,9 +128,15 @@ fn as_text(replayed: &Replayed) -> String {
     let mut text = format!("{} decisions, {} identical\n", decisions.all, decisions.identical);
     text += &format!("{} grants, {} identical\n", grants.all, grants.identical);
     text += &format!("{} steps of the budget, {} identical\n", steps.all, steps.identical);
-    text += &format!("{} frames settled, {} dropped at the desk\n", replayed.frames.0, replayed.frames.1);
+    text += &format!(
+        "{} frames settled, {} dropped at the desk\n",
+        replayed.frames.0, replayed.frames.1
+    );
     if replayed.missing > 0 {
-        text += &format!("{} events are missing: the disk was too slow for the recording", replayed.missing);
+        text += &format!(
+            "{} events are missing: the disk was too slow for the recording",
+            replayed.missing
+        );
         text += &match replayed.steps_unchecked {
             0 => "\n".to_owned(),
             steps => format!("; {steps} steps of the budget after that cannot be taken again\n"),
@@ -142,17 +161,24 @@ fn as_text(replayed: &Replayed) -> String {
 }
 
 fn what_if(supposed: &WhatIfReport) -> String {
-    let WhatIfReport { frames, same, unknown, not_followed, recorded, supposed: would, .. } = supposed;
+    let WhatIfReport { frames, same, unknown, not_followed, recorded, supposed: would, .. } =
+        supposed;
     let percent = |part: u64| 100.0 * share(part, *frames);
-    let mut text = format!("\nwhat if: of {frames} frames {same} the same way ({:.1} %), ", percent(*same));
+    let mut text =
+        format!("\nwhat if: of {frames} frames {same} the same way ({:.1} %), ", percent(*same));
     text += &format!("{} another ({:.1} %), ", others(supposed), percent(others(supposed)));
-    text += &format!("{unknown} unknown, since an answer was never made ({:.1} %)\n", percent(*unknown));
+    text += &format!(
+        "{unknown} unknown, since an answer was never made ({:.1} %)\n",
+        percent(*unknown)
+    );
     if *not_followed > 0 {
         text += &format!("{not_followed} frames could not be followed from beginning to end\n");
     }
     let width = supposed.engines.iter().map(|id| id.chars().count() + 6).max().unwrap_or(0).max(24);
     text += &format!("{:width$}  {:>16}  {:>16}\n", "", "recorded", "what if");
-    let mut row = |name: &str, was: String, would: String| text += &format!("{name:width$}  {was:>16}  {would:>16}\n");
+    let mut row = |name: &str, was: String, would: String| {
+        text += &format!("{name:width$}  {was:>16}  {would:>16}\n")
+    };
     for ((id, was), would) in supposed.engines.iter().zip(&recorded.looks).zip(&would.looks) {
         let shown = |looks: u64| format!("{looks} ({:.1} %)", percent(looks));
         row(&format!("looks {}", Escaped(id)), shown(*was), shown(*would));
@@ -163,7 +189,9 @@ fn what_if(supposed: &WhatIfReport) -> String {
     row("looks, ms a frame", each(recorded.looked_ms, *frames), each(would.looked_ms, *frames));
     let energy = |side: &Side| match side.energy_unknown {
         0 => each(side.energy_mj, *frames),
-        unknown if unknown < side.looks.iter().sum::<u64>() => format!("at least {}", each(side.energy_mj, *frames)),
+        unknown if unknown < side.looks.iter().sum::<u64>() => {
+            format!("at least {}", each(side.energy_mj, *frames))
+        }
         _ => "unknown".to_owned(),
     };
     row("looks, mJ a frame", energy(recorded), energy(would));

@@ -1,4 +1,5 @@
-//! `squint run`: the daemon. Turns what was typed into its options; the work is in [`crate::daemon`].
+//! `squint run`: the daemon. Turns what was typed into its options; the work is in
+//! [`crate::daemon`].
 
 use std::io::Read;
 use std::time::Instant;
@@ -51,12 +52,17 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Error> {
     start::run(&options, started)
 }
 
-/// `--source`; `@-` is what standard input holds, read once. `@FILE` is read with the configuration, also at a reload.
+/// `--source`; `@-` is what standard input holds, read once. `@FILE` is read with the
+/// configuration, also at a reload.
 fn typed_source(typed: &str) -> Result<Secret, Error> {
     if typed != "@-" {
         return Ok(Secret::new(typed));
     }
     let mut text = String::new();
-    std::io::stdin().lock().take(MOST_TYPED).read_to_string(&mut text).map_err(Error::io("standard input"))?;
+    std::io::stdin()
+        .lock()
+        .take(MOST_TYPED)
+        .read_to_string(&mut text)
+        .map_err(Error::io("standard input"))?;
     Ok(Secret::new(text.trim()))
 }

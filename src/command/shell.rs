@@ -21,7 +21,9 @@ pub(crate) fn completions(shell: Shell) -> Result<(), Error> {
 pub(crate) fn man(folder: Option<&Path>) -> Result<(), Error> {
     let Some(folder) = folder else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Error::io(print::STDOUT))?;
+        clap_mangen::Man::new(Cli::command())
+            .render(&mut page)
+            .map_err(Error::io(print::STDOUT))?;
         return print::raw().write_all(&page).map_err(Error::io(print::STDOUT));
     };
     std::fs::create_dir_all(folder).map_err(Error::io(folder.display()))?;
@@ -37,5 +39,7 @@ fn pages(command: &Command, folder: &Path) -> Result<(), Error> {
     }
     let (man, mut page) = (clap_mangen::Man::new(command.clone()), Vec::new());
     let file = folder.join(man.get_filename());
-    man.render(&mut page).and_then(|()| files::write(&file, &page)).map_err(Error::io(file.display()))
+    man.render(&mut page)
+        .and_then(|()| files::write(&file, &page))
+        .map_err(Error::io(file.display()))
 }

@@ -20,7 +20,14 @@ pub(crate) fn simulate(args: &SimulateArgs) -> Result<(), Error> {
     for scenario in &scenarios {
         let mut matches: Vec<Match> = Vec::new();
         for seed in args.first_seed..args.first_seed + args.seeds {
-            matches.push(play(scenario, seed, &policy, &pool, &mut Squint::new(scenario, &pool), &trials));
+            matches.push(play(
+                scenario,
+                seed,
+                &policy,
+                &pool,
+                &mut Squint::new(scenario, &pool),
+                &trials,
+            ));
         }
         if let (Some(folder), Some(first)) = (&args.svg, matches.first()) {
             let file = folder.join(format!("{}.svg", scenario.name));
@@ -39,8 +46,12 @@ pub(crate) fn simulate(args: &SimulateArgs) -> Result<(), Error> {
     } else {
         table::table(&summaries)
     };
-    if args.json { print::raw().write_all(text.as_bytes()) } else { print::page().write_all(text.as_bytes()) }
-        .map_err(Error::io(print::STDOUT))
+    if args.json {
+        print::raw().write_all(text.as_bytes())
+    } else {
+        print::page().write_all(text.as_bytes())
+    }
+    .map_err(Error::io(print::STDOUT))
 }
 
 /// Those named, or all that are built in.
@@ -48,7 +59,9 @@ fn scenarios(args: &SimulateArgs) -> Result<Vec<Scenario>, Error> {
     let refused = |error: crate::simulate::scenario::ScenarioError| Error::Usage(error.to_string());
     if args.scenario.is_empty() || args.all {
         let mut all = Scenario::shipped().map_err(|error| Error::Bug(error.to_string()))?;
-        for name in args.scenario.iter().filter(|name| SHIPPED.iter().all(|(known, _)| known != name)) {
+        for name in
+            args.scenario.iter().filter(|name| SHIPPED.iter().all(|(known, _)| known != name))
+        {
             all.push(Scenario::parse(&read(Path::new(name))?, name).map_err(refused)?);
         }
         return Ok(all);
@@ -63,7 +76,9 @@ fn scenarios(args: &SimulateArgs) -> Result<Vec<Scenario>, Error> {
 /// The text of a scenario file, of which no more is read than one may have.
 fn read(path: &Path) -> Result<String, Error> {
     let names = || SHIPPED.map(|(name, _)| name).join(", ");
-    let refused =
-        |reason: std::io::Error| Error::File { path: path.to_owned(), reason: format!("{reason}; a file, or one of {}", names()) };
+    let refused = |reason: std::io::Error| Error::File {
+        path: path.to_owned(),
+        reason: format!("{reason}; a file, or one of {}", names()),
+    };
     files::typed_text(path, MAX_BYTES as u64).map_err(refused)
 }

@@ -1,4 +1,5 @@
-//! Small pictures of photos, for the page of `squint evaluate --html`. A photo that is missing or broken has none; nothing fails for it.
+//! Small pictures of photos, for the page of `squint evaluate --html`. A photo that is missing or
+//! broken has none; nothing fails for it.
 
 use std::io::Cursor;
 use std::path::{Component, Path};
@@ -17,10 +18,17 @@ const QUALITY: u8 = 78;
 /// Pictures of those `files` that lie in `folder`. Without a folder there are none.
 pub(crate) fn of(files: &[&str], folder: Option<&Path>) -> Thumbnails {
     let Some(folder) = folder else { return Thumbnails::new() };
-    let pictures: Thumbnails = files.iter().filter_map(|file| Some(((*file).to_owned(), thumbnail(folder, file)?))).collect();
+    let pictures: Thumbnails = files
+        .iter()
+        .filter_map(|file| Some(((*file).to_owned(), thumbnail(folder, file)?)))
+        .collect();
     let without = files.iter().filter(|file| !pictures.contains_key(**file)).count();
     if without > 0 {
-        log::warn!("{}: {without} of {} photos cannot be shown on the page", folder.display(), files.len());
+        log::warn!(
+            "{}: {without} of {} photos cannot be shown on the page",
+            folder.display(),
+            files.len()
+        );
     }
     pictures
 }
@@ -50,11 +58,20 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("photos");
         std::fs::create_dir(&folder).unwrap();
-        RgbImage::from_pixel(800, 400, image::Rgb([200, 30, 30])).save(folder.join("wide.png")).unwrap();
+        RgbImage::from_pixel(800, 400, image::Rgb([200, 30, 30]))
+            .save(folder.join("wide.png"))
+            .unwrap();
         std::fs::copy(folder.join("wide.png"), home.path().join("secret.png")).unwrap();
         std::fs::write(folder.join("broken.jpg"), b"no picture").unwrap();
         let secret = home.path().join("secret.png");
-        let files = ["wide.png", "broken.jpg", "missing.jpg", "../secret.png", secret.to_str().unwrap(), ""];
+        let files = [
+            "wide.png",
+            "broken.jpg",
+            "missing.jpg",
+            "../secret.png",
+            secret.to_str().unwrap(),
+            "",
+        ];
         let found = of(&files, Some(&folder));
         assert_eq!(found.keys().collect::<Vec<_>>(), ["wide.png"]);
         let small = image::load_from_memory(&found["wide.png"]).unwrap();

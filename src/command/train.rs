@@ -1,4 +1,5 @@
-//! `squint train`: from a profile to a policy file. Prints every step; the learning is in [`crate::lab`].
+//! `squint train`: from a profile to a policy file. Prints every step; the learning is in
+//! [`crate::lab`].
 
 pub(super) mod candidates;
 pub(super) mod published;
@@ -60,7 +61,8 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
         profile.origin.data
     ))?;
     for engine in &pool {
-        let (column, right) = (&profile.engines[*engine], profile.right_alone(*engine, &everything));
+        let (column, right) =
+            (&profile.engines[*engine], profile.right_alone(*engine, &everything));
         let (low, high) = wilson95(right, everything.len() as u64);
         let top1 = interval(right as f64 / everything.len() as f64, Interval { low, high });
         say(format!("     {:<30} {}  {:>6.2} ms", column.id, top1, column.mean_ms))?;
@@ -72,7 +74,11 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     for (place, (name, fared)) in trials.iter().enumerate() {
         let mark = if place == best { "chosen" } else { "" };
         match fared {
-            Ok(fared) => say(format!("     {name:<30} top-1 {:.1} %  {:>6.2} ms  {mark}", fared.top1 * 100.0, fared.mean_ms))?,
+            Ok(fared) => say(format!(
+                "     {name:<30} top-1 {:.1} %  {:>6.2} ms  {mark}",
+                fared.top1 * 100.0,
+                fared.mean_ms
+            ))?,
             Err(error) => say(format!("     {name:<30} {error}"))?,
         }
     }
@@ -92,8 +98,11 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
         walks,
         policy_ms,
     };
-    let scores = evaluate(&profile, &[entry(judged), entry(in_sample)], args.folds, args.seed).policies;
-    let [ours, flattering] = scores.as_slice() else { return Err(Error::Bug("two policies judged, other figures had".into())) };
+    let scores =
+        evaluate(&profile, &[entry(judged), entry(in_sample)], args.folds, args.seed).policies;
+    let [ours, flattering] = scores.as_slice() else {
+        return Err(Error::Bug("two policies judged, other figures had".into()));
+    };
     say(format!(
         "5. judged     nested cross-validation, {} folds by photo, seed {}: no frame had a part in its own policy",
         args.folds, args.seed
@@ -124,7 +133,12 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
     }
 
     let made = made(args, &profile, reference, &wanted, ours, flattering);
-    let name = args.out.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next()).unwrap_or("trained");
+    let name = args
+        .out
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.split('.').next())
+        .unwrap_or("trained");
     let column = &profile.engines[reference];
     let description = format!(
         "{:.1} % top-1 in {:.2} ms on {n} frames, cross-validated; {} alone: {:.1} % in {:.2} ms.",
@@ -134,25 +148,37 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Error> {
         100.0 * profile.right_alone(reference, &everything) as f64 / n as f64,
         column.mean_ms
     );
-    let text = to_toml(&policy, &profile, &Provenance { name: name.to_owned(), description, made })?;
+    let text =
+        to_toml(&policy, &profile, &Provenance { name: name.to_owned(), description, made })?;
     files::write(&args.out, text.as_bytes()).map_err(Error::io(args.out.display()))?;
     say(format!("written to {}", args.out.display()))?;
     page.finish()
 }
 
 /// The policy in a few lines.
-fn stages(policy: &Policy, profile: &Profile, say: &mut impl FnMut(String) -> Result<(), Error>) -> Result<(), Error> {
-    let id = |engine: EngineIdx| profile.engines.get(usize::from(engine.0)).map_or("", |column| column.id.as_str());
+fn stages(
+    policy: &Policy,
+    profile: &Profile,
+    say: &mut impl FnMut(String) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let id = |engine: EngineIdx| {
+        profile.engines.get(usize::from(engine.0)).map_or("", |column| column.id.as_str())
+    };
     if let Some(reuse) = policy.reuse() {
         let (change, age) = (reuse.max_change, reuse.max_age.as_millis());
-        say(format!("     the last answer again, if it was sure, while no block changed by more than {change:.2}, for {age} ms"))?;
+        say(format!(
+            "     the last answer again, if it was sure, while no block changed by more than {change:.2}, for {age} ms"
+        ))?;
     }
     match policy.plan() {
         Plan::Confidence(confidence) => {
-            let averages = if confidence.average { "answers averaged" } else { "the last answer counts" };
+            let averages =
+                if confidence.average { "answers averaged" } else { "the last answer counts" };
             say(format!("     {averages}, score {}", confidence.score.name()))?;
             for stage in &confidence.stages {
-                let until = stage.accept_above.map_or("stands".into(), |limit| format!("stands from {limit:.3}"));
+                let until = stage
+                    .accept_above
+                    .map_or("stands".into(), |limit| format!("stands from {limit:.3}"));
                 say(format!("     {:<30} {until}", id(stage.engine)))?;
             }
             Ok(())
@@ -162,13 +188,22 @@ fn stages(policy: &Policy, profile: &Profile, say: &mut impl FnMut(String) -> Re
             say(format!(
                 "     answers averaged; a look is worth it if it adds {points:.3} points a ms to the chance of a right answer"
             ))?;
-            let features: Vec<&str> = hybrid.scales.iter().filter_map(|scale| NAMES.get(scale.feature).copied()).collect();
+            let features: Vec<&str> = hybrid
+                .scales
+                .iter()
+                .filter_map(|scale| NAMES.get(scale.feature).copied())
+                .collect();
             if !features.is_empty() {
                 say(format!("     entered by {}", features.join(", ")))?;
             }
-            hybrid.members.iter().try_for_each(|member| say(format!("     {:<30} {:>6.2} ms", id(member.engine), member.ms)))
+            hybrid.members.iter().try_for_each(|member| {
+                say(format!("     {:<30} {:>6.2} ms", id(member.engine), member.ms))
+            })
         }
-        _ => policy.engines().iter().try_for_each(|engine| say(format!("     {:<30} {}", id(*engine), policy.kind()))),
+        _ => policy
+            .engines()
+            .iter()
+            .try_for_each(|engine| say(format!("     {:<30} {}", id(*engine), policy.kind()))),
     }
 }
 
@@ -178,7 +213,14 @@ fn interval(top1: f64, ci: Interval) -> String {
 }
 
 /// What the policy file says of its making.
-fn made(args: &TrainArgs, profile: &Profile, reference: usize, wanted: &str, ours: &PolicyScore, flattering: &PolicyScore) -> Made {
+fn made(
+    args: &TrainArgs,
+    profile: &Profile,
+    reference: usize,
+    wanted: &str,
+    ours: &PolicyScore,
+    flattering: &PolicyScore,
+) -> Made {
     let round = |value: f64| (value * 1e4).round() / 1e4;
     let pair = |ci: Interval, unit: f64| vec![round(ci.low / unit), round(ci.high / unit)];
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -202,7 +244,10 @@ fn made(args: &TrainArgs, profile: &Profile, reference: usize, wanted: &str, our
         .with("in-sample-top1", round(flattering.top1))
         .with("in-sample-mean-ms", round(flattering.mean_ms))
         .with("reference", column.id.clone())
-        .with("reference-top1", round(profile.right_alone(reference, &everything) as f64 / n as f64))
+        .with(
+            "reference-top1",
+            round(profile.right_alone(reference, &everything) as f64 / n as f64),
+        )
         .with("reference-mean-ms", round(column.mean_ms))
         .with("top1-difference-ci95", pair(ours.against[reference].top1_diff_ci95, 100.0))
 }

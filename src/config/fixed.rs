@@ -1,20 +1,28 @@
-//! What a reload cannot change, by name: cameras and their sources, outputs, where Squint listens, the runtime library, the file of what
-//! was learned. Who logs in at a network source may change.
+//! What a reload cannot change, by name: cameras and their sources, outputs, where Squint listens,
+//! the runtime library, the file of what was learned. Who logs in at a network source may change.
 //!
 //! Pure. Everything else may differ between two configurations of a running daemon.
 
 use super::{Camera, Config};
 
 impl Config {
-    /// Keys that differ between this configuration, which is in force, and `next`, and need a restart; empty if `next` can be taken up.
+    /// Keys that differ between this configuration, which is in force, and `next`, and need a
+    /// restart; empty if `next` can be taken up.
     pub fn fixed_changes(&self, next: &Self) -> Vec<String> {
         let mut changes = Vec::new();
-        if self.cameras.iter().map(|camera| &camera.name).ne(next.cameras.iter().map(|camera| &camera.name)) {
+        if self
+            .cameras
+            .iter()
+            .map(|camera| &camera.name)
+            .ne(next.cameras.iter().map(|camera| &camera.name))
+        {
             changes.push("camera (their number, names or order)".to_owned());
         } else {
             for (camera, next) in self.cameras.iter().zip(&next.cameras) {
                 let changed = camera_changes(camera, next);
-                changes.extend(changed.into_iter().map(|key| format!("camera[{}].{key}", camera.name)));
+                changes.extend(
+                    changed.into_iter().map(|key| format!("camera[{}].{key}", camera.name)),
+                );
             }
         }
         let output = &self.output;
@@ -76,9 +84,18 @@ mod tests {
     fn what_a_running_daemon_cannot_change_is_named_and_the_rest_is_free() {
         let free = [
             ("\"default\"", "\"accurate\""),
-            ("threads = 1", "threads = 2\nruntime = \"cpu\"\ndeadline-ms = 500\nfolder = \"elsewhere\""),
-            ("deadline-ms = 100", "deadline-ms = 50\nstale-after-ms = 70\nstall-after-ms = 900\nretry-cap-ms = 800"),
-            ("[output]", "[budget]\npower-mw = 7500\ntemperature-c = 70\nmode = \"saver\"\n[output]"),
+            (
+                "threads = 1",
+                "threads = 2\nruntime = \"cpu\"\ndeadline-ms = 500\nfolder = \"elsewhere\"",
+            ),
+            (
+                "deadline-ms = 100",
+                "deadline-ms = 50\nstale-after-ms = 70\nstall-after-ms = 900\nretry-cap-ms = 800",
+            ),
+            (
+                "[output]",
+                "[budget]\npower-mw = 7500\ntemperature-c = 70\nmode = \"saver\"\n[output]",
+            ),
             ("deadline-ms = 100", "reuse = { max-change = 0.1, max-age-ms = 100 }"),
             ("policy", "log-level = \"debug\"\ncalibration = \"x\"\npolicy"),
             ("me:old@", "you:new@"),

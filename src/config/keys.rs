@@ -1,7 +1,8 @@
 //! The one table of configuration keys: type, unit, default, range and meaning, told once.
 //!
-//! Pure data. The reader checks values against it and fills defaults from it, suggestions search it, and docs/reference/config.md is held against it by
-//! a test. A new key is a line here, a field in the raw form and a field in [`super::Config`].
+//! Pure data. The reader checks values against it and fills defaults from it, suggestions search
+//! it, and docs/reference/config.md is held against it by a test. A new key is a line here, a field
+//! in the raw form and a field in [`super::Config`].
 
 mod key;
 
@@ -27,14 +28,24 @@ pub struct Section {
 
 /// The tables, the top of the file left out.
 pub const SECTIONS: &[Section] = &[
-    Section { path: "camera", repeats: true, optional: true, doc: "A camera, a clip or a set of photos; one table each." },
+    Section {
+        path: "camera",
+        repeats: true,
+        optional: true,
+        doc: "A camera, a clip or a set of photos; one table each.",
+    },
     Section {
         path: "camera.reuse",
         repeats: false,
         optional: true,
         doc: "Gives the last answer again while the scene stands still.",
     },
-    Section { path: "engines", repeats: false, optional: false, doc: "The networks and the library that runs them." },
+    Section {
+        path: "engines",
+        repeats: false,
+        optional: false,
+        doc: "The networks and the library that runs them.",
+    },
     Section { path: "output", repeats: false, optional: false, doc: "Where reports go." },
     Section {
         path: "output.file",
@@ -62,7 +73,14 @@ pub const SECTIONS: &[Section] = &[
     },
 ];
 
-const fn key(path: &'static str, kind: Kind, unit: &'static str, unset: Unset, example: &'static str, doc: &'static str) -> Key {
+const fn key(
+    path: &'static str,
+    kind: Kind,
+    unit: &'static str,
+    unset: Unset,
+    example: &'static str,
+    doc: &'static str,
+) -> Key {
     Key { path, kind, unit, unset, example, doc }
 }
 
@@ -254,7 +272,14 @@ pub const KEYS: &[Key] = &[
         "0.02",
         "Largest change of any part of the picture, against the last frame that was looked at, for which the answer is given again.",
     ),
-    key("camera.reuse.max-age-ms", Kind::Integer(1, HOUR_MS), "ms", Unset::Integer(1000), "2000", "Longest time for which it is."),
+    key(
+        "camera.reuse.max-age-ms",
+        Kind::Integer(1, HOUR_MS),
+        "ms",
+        Unset::Integer(1000),
+        "2000",
+        "Longest time for which it is.",
+    ),
     key(
         "engines.folder",
         Kind::Path,
@@ -263,7 +288,14 @@ pub const KEYS: &[Key] = &[
         "\"/usr/share/squint/engines\"",
         "Folder of the engine catalogue.",
     ),
-    key("engines.threads", Kind::Integer(1, 64), "threads", Unset::Integer(1), "2", "Threads inside each engine."),
+    key(
+        "engines.threads",
+        Kind::Integer(1, 64),
+        "threads",
+        Unset::Integer(1),
+        "2",
+        "Threads inside each engine.",
+    ),
     key(
         "engines.deadline-ms",
         Kind::Integer(10, 600_000),
@@ -332,7 +364,14 @@ pub const KEYS: &[Key] = &[
         "true",
         "Whether records carry the values of all features (`features_values`); they are measured for every frame then.",
     ),
-    key("output.summary", Kind::Flag, "", Unset::Flag(true), "false", "Whether a run ends with a summary on standard error."),
+    key(
+        "output.summary",
+        Kind::Flag,
+        "",
+        Unset::Flag(true),
+        "false",
+        "Whether a run ends with a summary on standard error.",
+    ),
     key(
         "output.socket",
         Kind::Path,
@@ -365,7 +404,14 @@ pub const KEYS: &[Key] = &[
         "20",
         "Size at which it is rotated.",
     ),
-    key("output.file.keep", Kind::Integer(0, 1000), "files", Unset::Integer(5), "10", "Old files that are kept."),
+    key(
+        "output.file.keep",
+        Kind::Integer(0, 1000),
+        "files",
+        Unset::Integer(5),
+        "10",
+        "Old files that are kept.",
+    ),
     key(
         "control.socket",
         Kind::Path,
@@ -433,7 +479,14 @@ pub const KEYS: &[Key] = &[
         "7500",
         "Cap of the average power. It needs a rail to read, see `squint doctor`.",
     ),
-    key("budget.power-window-s", Kind::Integer(5, 3600), "s", Unset::Integer(60), "120", "What the average is taken over."),
+    key(
+        "budget.power-window-s",
+        Kind::Integer(5, 3600),
+        "s",
+        Unset::Integer(60),
+        "120",
+        "What the average is taken over.",
+    ),
     key(
         "budget.power-rail",
         Kind::Text,
@@ -526,7 +579,11 @@ mod tests {
     fn paths_are_unique_and_lie_in_known_sections() {
         for (index, key) in KEYS.iter().enumerate() {
             assert!(key.section().is_empty() || section(key.section()).is_some(), "{}", key.path);
-            assert!(KEYS[..index].iter().all(|other| other.path != key.path), "{} is there twice", key.path);
+            assert!(
+                KEYS[..index].iter().all(|other| other.path != key.path),
+                "{} is there twice",
+                key.path
+            );
             assert!(!key.doc.is_empty() && !key.example.is_empty(), "{}", key.path);
         }
     }

@@ -1,6 +1,7 @@
 //! What flags set: the last layer, over the file and the environment.
 //!
-//! Pure. The command line fills [`Overrides`]; it is turned into keys here, so that flags obey the same ranges as the file.
+//! Pure. The command line fills [`Overrides`]; it is turned into keys here, so that flags obey the
+//! same ranges as the file.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! One mistake in the configuration, told in one line: where, which key, what was typed, what is allowed, what to do.
+//! One mistake in the configuration, told in one line: where, which key, what was typed, what is
+//! allowed, what to do.
 //!
 //! Pure. Nothing typed reaches a text without going through [`shown`], which takes passwords out.
 
@@ -76,7 +77,8 @@ impl ConfigError {
     }
 }
 
-/// `typed` as it may be printed: one line, not too long, without passwords, even if it is not the address it was meant to be.
+/// `typed` as it may be printed: one line, not too long, without passwords, even if it is not the
+/// address it was meant to be.
 pub(super) fn shown(typed: &str) -> String {
     const LONGEST: usize = 80;
     let text = source::shown(typed);

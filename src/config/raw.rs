@@ -1,6 +1,8 @@
-//! The configuration as it is typed, defaults filled in: from TOML, to TOML, and from there to [`Config`].
+//! The configuration as it is typed, defaults filled in: from TOML, to TOML, and from there to
+//! [`Config`].
 //!
-//! Pure. Ranges were checked while reading; here is what one key alone cannot tell: what fits together and what does not.
+//! Pure. Ranges were checked while reading; here is what one key alone cannot tell: what fits
+//! together and what does not.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,7 +42,8 @@ pub(super) struct RawConfig {
     camera: Vec<RawCamera>,
 }
 
-/// `[[camera]]`. Required keys are optional here: where one is missing, that was noted while reading.
+/// `[[camera]]`. Required keys are optional here: where one is missing, that was noted while
+/// reading.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RawCamera {
@@ -135,7 +138,8 @@ struct RawControl {
 }
 
 impl RawConfig {
-    /// Everything resolved, as far as it can be; what cannot is noted in `reading`, and then the result must not be used.
+    /// Everything resolved, as far as it can be; what cannot is noted in `reading`, and then the
+    /// result must not be used.
     pub(super) fn resolve(self, folders: &Folders, reading: &mut Reading) -> Config {
         let calibration = self.calibration.unwrap_or_else(|| folders.calibration.clone());
         let output = self.output.resolve(reading);
@@ -145,7 +149,12 @@ impl RawConfig {
             let hint = "add a [[camera]] table with a source, or give --source".to_owned();
             reading.problem("camera", None, "is missing: there is nothing to look at", Some(hint));
         }
-        let cameras: Vec<_> = self.camera.into_iter().enumerate().filter_map(|(index, raw)| raw.resolve(index, reading)).collect();
+        let cameras: Vec<_> = self
+            .camera
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, raw)| raw.resolve(index, reading))
+            .collect();
         check_apart(&cameras, reading);
         Config {
             cameras: cameras.into_iter().map(|(_, camera)| camera).collect(),
@@ -189,16 +198,31 @@ impl RawCamera {
         let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if self.name.is_empty() || self.name.len() > NAME || !self.name.chars().all(good) {
             let typed = format!("\"{}\"", shown(&self.name));
-            reading.problem(&place("name"), Some(typed), "must be 1 to 64 letters, digits, `-`, `_` or `.`", None);
+            reading.problem(
+                &place("name"),
+                Some(typed),
+                "must be 1 to 64 letters, digits, `-`, `_` or `.`",
+                None,
+            );
         }
         let roi = self.roi.map(|[x, y, width, height]| Roi { x, y, width, height });
         if let Some(Roi { x, y, width, height }) = roi {
             const ROUNDING: f32 = 1e-6;
             if width <= 0.0 || height <= 0.0 {
-                reading.problem(&place("roi"), Some(format!("[{x}, {y}, {width}, {height}]")), "has no area", None);
+                reading.problem(
+                    &place("roi"),
+                    Some(format!("[{x}, {y}, {width}, {height}]")),
+                    "has no area",
+                    None,
+                );
             } else if x + width > 1.0 + ROUNDING || y + height > 1.0 + ROUNDING {
                 let hint = Some("x + width and y + height must be 1 at most".into());
-                reading.problem(&place("roi"), Some(format!("[{x}, {y}, {width}, {height}]")), "leaves the frame", hint);
+                reading.problem(
+                    &place("roi"),
+                    Some(format!("[{x}, {y}, {width}, {height}]")),
+                    "leaves the frame",
+                    hint,
+                );
             }
         }
         let size = match (self.width, self.height) {
@@ -224,24 +248,42 @@ impl RawCamera {
         let source = match typed.parse::<SourceSpec>() {
             Ok(source) => source,
             Err(message) => {
-                reading.problem(&place("source"), None, &format!("cannot be used: {}", message.replace('\n', " ")), None);
+                reading.problem(
+                    &place("source"),
+                    None,
+                    &format!("cannot be used: {}", message.replace('\n', " ")),
+                    None,
+                );
                 return None;
             }
         };
         let images = matches!(source, SourceSpec::Images { .. });
         // `rtsp//user@...` would pass for a file.
-        if matches!(source, SourceSpec::File { .. }) && typed.trim_start().to_lowercase().starts_with("rtsp") && typed.contains('@')
+        if matches!(source, SourceSpec::File { .. })
+            && typed.trim_start().to_lowercase().starts_with("rtsp")
+            && typed.contains('@')
         {
             let value = Some(format!("\"{}\"", shown(&typed)));
             let hint = Some("an address starts with rtsp:// or rtsps://".into());
             reading.problem(&place("source"), value, "looks like a mistyped address", hint);
             return None;
         }
-        let login = login(&source, self.user, self.password_file, self.credential, &mut |key, what, hint| {
-            reading.problem(&place(key), None, what, Some(hint.into()));
-        });
+        let login = login(
+            &source,
+            self.user,
+            self.password_file,
+            self.credential,
+            &mut |key, what, hint| {
+                reading.problem(&place(key), None, what, Some(hint.into()));
+            },
+        );
         let (source, transport) = transport(source, &self.transport, &mut |what, hint| {
-            reading.problem(&place("transport"), Some(format!("\"{}\"", self.transport)), what, Some(hint.into()));
+            reading.problem(
+                &place("transport"),
+                Some(format!("\"{}\"", self.transport)),
+                what,
+                Some(hint.into()),
+            );
         });
         let pace = match self.pace.as_deref() {
             Some("fast") => Pace::Fast,
@@ -254,25 +296,49 @@ impl RawCamera {
         };
         let typed_pace = self.pace.as_ref().map(|pace| format!("\"{pace}\""));
         if source.is_live() && pace == Pace::Fast {
-            wrong("pace", typed_pace, "does not fit a live source", "a camera does not wait; only files and images can be `fast`");
+            wrong(
+                "pace",
+                typed_pace,
+                "does not fit a live source",
+                "a camera does not wait; only files and images can be `fast`",
+            );
         } else if images && pace == Pace::Fast && self.rate_hz.is_some() {
             wrong("rate-hz", None, "does not fit pace = \"fast\"", "leave one of the two out");
         }
         // Only these can be asked; a setting that nobody heeds would be a lie.
-        let askable = matches!(source, SourceSpec::Csi { .. } | SourceSpec::V4l2 { .. } | SourceSpec::Test);
+        let askable =
+            matches!(source, SourceSpec::Csi { .. } | SourceSpec::V4l2 { .. } | SourceSpec::Test);
         if !askable && !images && self.rate_hz.is_some() {
-            wrong("rate-hz", None, "does not fit this source, which comes at a rate of its own", "leave it out");
+            wrong(
+                "rate-hz",
+                None,
+                "does not fit this source, which comes at a rate of its own",
+                "leave it out",
+            );
         }
         if !askable && (self.width.is_some() || self.height.is_some()) {
             let key = if self.width.is_some() { "width" } else { "height" };
-            wrong(key, None, "does not fit this source, which comes in a size of its own", "leave `width` and `height` out");
+            wrong(
+                key,
+                None,
+                "does not fit this source, which comes in a size of its own",
+                "leave `width` and `height` out",
+            );
         }
         if let Some(rate) = self.rate_hz
             && source.is_live()
             && self.stall_after_ms as f64 <= 1000.0 / f64::from(rate)
         {
-            let what = format!("is no longer than the {:.0} ms between two frames at rate-hz = {rate}", 1000.0 / f64::from(rate));
-            wrong("stall-after-ms", Some(self.stall_after_ms.to_string()), &what, "a healthy source would count as lost");
+            let what = format!(
+                "is no longer than the {:.0} ms between two frames at rate-hz = {rate}",
+                1000.0 / f64::from(rate)
+            );
+            wrong(
+                "stall-after-ms",
+                Some(self.stall_after_ms.to_string()),
+                &what,
+                "a healthy source would count as lost",
+            );
         }
         let camera = Camera {
             name: self.name.into(),
@@ -292,14 +358,20 @@ impl RawCamera {
             pace,
             rate_hz: self.rate_hz,
             size,
-            deadline: self.deadline_ms.map(Duration::from_millis).or((pace == Pace::Realtime).then_some(DEADLINE)),
+            deadline: self
+                .deadline_ms
+                .map(Duration::from_millis)
+                .or((pace == Pace::Realtime).then_some(DEADLINE)),
             stale_after: Duration::from_millis(self.stale_after_ms),
             stall_after: Duration::from_millis(self.stall_after_ms),
             open_timeout: Duration::from_millis(self.open_timeout_ms),
             retry_cap: Duration::from_millis(self.retry_cap_ms),
-            reuse: self
-                .reuse
-                .and_then(|reuse| Some(Reuse { max_change: reuse.max_change?, max_age: Duration::from_millis(reuse.max_age_ms) })),
+            reuse: self.reuse.and_then(|reuse| {
+                Some(Reuse {
+                    max_change: reuse.max_change?,
+                    max_age: Duration::from_millis(reuse.max_age_ms),
+                })
+            }),
         };
         Some((index, camera))
     }
@@ -314,7 +386,11 @@ fn login(
     wrong: &mut dyn FnMut(&str, &str, &str),
 ) -> Login {
     let Some(address) = source.address() else {
-        let keys = [("user", user.is_some()), ("password-file", file.is_some()), ("credential", credential.is_some())];
+        let keys = [
+            ("user", user.is_some()),
+            ("password-file", file.is_some()),
+            ("credential", credential.is_some()),
+        ];
         if let Some((key, _)) = keys.into_iter().find(|(_, given)| *given) {
             let hint = "only rtsp and http addresses have a login; in a `pipeline:` write `${NAME}`, a variable of the environment";
             wrong(key, "does not fit this source", hint);
@@ -356,13 +432,22 @@ fn login(
 }
 
 /// The transport, from its key or from the scheme of the address.
-fn transport(source: SourceSpec, key: &str, wrong: &mut dyn FnMut(&str, &str)) -> (SourceSpec, Transport) {
+fn transport(
+    source: SourceSpec,
+    key: &str,
+    wrong: &mut dyn FnMut(&str, &str),
+) -> (SourceSpec, Transport) {
     let asked = Transport::named(key).unwrap_or_default();
     match source {
-        SourceSpec::Rtsp { url, transport: None } => (SourceSpec::Rtsp { url, transport: None }, asked),
+        SourceSpec::Rtsp { url, transport: None } => {
+            (SourceSpec::Rtsp { url, transport: None }, asked)
+        }
         SourceSpec::Rtsp { url, transport: Some(named) } => {
             if asked != Transport::Auto && asked != named {
-                wrong("is not what the scheme of the address says", "leave one of the two out: rtsp:// leaves it to `transport`");
+                wrong(
+                    "is not what the scheme of the address says",
+                    "leave one of the two out: rtsp:// leaves it to `transport`",
+                );
             }
             (SourceSpec::Rtsp { url, transport: None }, named)
         }
@@ -382,13 +467,24 @@ fn check_apart(cameras: &[(usize, Camera)], reading: &mut Reading) {
             if earlier.name == camera.name {
                 let what = "is the name of two cameras";
                 let hint = Some("give each its own".into());
-                reading.problem(&format!("camera[{index}].name"), Some(format!("\"{}\"", camera.name)), what, hint);
+                reading.problem(
+                    &format!("camera[{index}].name"),
+                    Some(format!("\"{}\"", camera.name)),
+                    what,
+                    hint,
+                );
             }
-            let exclusive = matches!(camera.source, SourceSpec::Csi { .. } | SourceSpec::V4l2 { .. });
+            let exclusive =
+                matches!(camera.source, SourceSpec::Csi { .. } | SourceSpec::V4l2 { .. });
             if exclusive && earlier.source == camera.source {
                 let what = format!("is already taken by camera `{}`", earlier.name);
                 let hint = Some("a sensor or device serves one camera".into());
-                reading.problem(&format!("camera[{index}].source"), Some(format!("\"{}\"", camera.source)), &what, hint);
+                reading.problem(
+                    &format!("camera[{index}].source"),
+                    Some(format!("\"{}\"", camera.source)),
+                    &what,
+                    hint,
+                );
             }
         }
     }
@@ -397,13 +493,23 @@ fn check_apart(cameras: &[(usize, Camera)], reading: &mut Reading) {
 impl RawOutput {
     fn resolve(self, reading: &mut Reading) -> Output {
         check_length("output.socket", self.socket.as_deref(), reading);
-        let file =
-            self.file.and_then(|file| Some(OutputFile { path: file.path?, max_bytes: file.max_mb * MEGABYTE, keep: file.keep }));
+        let file = self.file.and_then(|file| {
+            Some(OutputFile {
+                path: file.path?,
+                max_bytes: file.max_mb * MEGABYTE,
+                keep: file.keep,
+            })
+        });
         if let (Some(file), Some(socket)) = (&file, &self.socket)
             && file.path == *socket
         {
             let value = Some(format!("\"{}\"", shown(&file.path.to_string_lossy())));
-            reading.problem("output.file.path", value, "is also output.socket", Some("give each its own path".into()));
+            reading.problem(
+                "output.file.path",
+                value,
+                "is also output.socket",
+                Some("give each its own path".into()),
+            );
         }
         let stdout = match self.stdout.as_str() {
             "text" => Stdout::Text,
@@ -411,7 +517,14 @@ impl RawOutput {
             "none" => Stdout::None,
             _ => Stdout::Auto,
         };
-        Output { stdout, features: self.features, summary: self.summary, file, socket: self.socket, queue: self.queue }
+        Output {
+            stdout,
+            features: self.features,
+            summary: self.summary,
+            file,
+            socket: self.socket,
+            queue: self.queue,
+        }
     }
 }
 
@@ -419,16 +532,27 @@ impl RawControl {
     fn resolve(self, output: &Output, reading: &mut Reading) -> Control {
         check_length("control.socket", self.socket.as_deref(), reading);
         let file = output.file.as_ref().map(|file| &file.path);
-        for (other, path) in [("output.socket", output.socket.as_ref()), ("output.file.path", file)] {
+        for (other, path) in [("output.socket", output.socket.as_ref()), ("output.file.path", file)]
+        {
             if let Some(path) = path.filter(|path| self.socket.as_ref() == Some(path)) {
                 let value = Some(format!("\"{}\"", shown(&path.to_string_lossy())));
-                reading.problem("control.socket", value, &format!("is also {other}"), Some("give each its own path".into()));
+                reading.problem(
+                    "control.socket",
+                    value,
+                    &format!("is also {other}"),
+                    Some("give each its own path".into()),
+                );
             }
         }
         let odd = |c: char| c.is_whitespace() || c.is_control() || c == ':' || c == ',' || c == '/';
         if self.group.is_empty() || self.group.contains(odd) {
             let value = Some(format!("\"{}\"", shown(&self.group)));
-            reading.problem("control.group", value, "must be the name of a group", Some("as in /etc/group: squint-control".into()));
+            reading.problem(
+                "control.group",
+                value,
+                "must be the name of a group",
+                Some("as in /etc/group: squint-control".into()),
+            );
         }
         Control { socket: self.socket, group: self.group, http_port: self.http_port }
     }
@@ -443,13 +567,16 @@ fn check_length(key: &str, socket: Option<&Path>, reading: &mut Reading) {
 }
 
 impl RawConfig {
-    /// The file that gives `config`. With `secrets`, reading it gives the very same; without, passwords are `***`.
+    /// The file that gives `config`. With `secrets`, reading it gives the very same; without,
+    /// passwords are `***`.
     pub(super) fn from_config(config: &Config, secrets: bool) -> Self {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let camera = |camera: &Camera| RawCamera {
             name: camera.name.to_string(),
             source: Some(source::unexpanded(&match &camera.source {
-                SourceSpec::Rtsp { url, .. } | SourceSpec::Http { url, .. } if secrets => url.reveal(),
+                SourceSpec::Rtsp { url, .. } | SourceSpec::Http { url, .. } if secrets => {
+                    url.reveal()
+                }
                 SourceSpec::Pipeline { text } if secrets => format!("pipeline:{}", text.reveal()),
                 // Only what ends like a film's may be read at full speed.
                 SourceSpec::Http { url, film: true } => format!("{url}/***.mp4"),
@@ -490,7 +617,10 @@ impl RawConfig {
             stall_after_ms: ms(camera.stall_after),
             open_timeout_ms: ms(camera.open_timeout),
             retry_cap_ms: ms(camera.retry_cap),
-            reuse: camera.reuse.map(|reuse| RawReuse { max_change: Some(reuse.max_change), max_age_ms: ms(reuse.max_age) }),
+            reuse: camera.reuse.map(|reuse| RawReuse {
+                max_change: Some(reuse.max_change),
+                max_age_ms: ms(reuse.max_age),
+            }),
         };
         Self {
             // a path even if it has no folder, so that it is not taken for a name

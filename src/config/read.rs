@@ -1,7 +1,8 @@
-//! File, environment and flags laid over each other, each value held against the table of keys, all mistakes kept.
+//! File, environment and flags laid over each other, each value held against the table of keys, all
+//! mistakes kept.
 //!
-//! Pure: texts come in, a checked [`RawConfig`] and a list of problems go out. The `config` crate does the layering; lines come from a second
-//! look at the file, because that crate forgets them.
+//! Pure: texts come in, a checked [`RawConfig`] and a list of problems go out. The `config` crate
+//! does the layering; lines come from a second look at the file, because that crate forgets them.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -47,7 +48,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Reads everything. The raw form is there unless the file is no TOML; it is complete, defaults included, even if there are problems.
+    /// Reads everything. The raw form is there unless the file is no TOML; it is complete, defaults
+    /// included, even if there are problems.
     pub(super) fn read(
         file: Option<(&str, &str)>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -66,7 +68,10 @@ impl Reading {
         let raw = match DeTable::parse(text) {
             Err(error) => {
                 let line = error.span().map(|span| line_of(text, span.start));
-                reading.whole_file(line, format!("is not valid TOML: {}", error.message().replace('\n', ", ")));
+                reading.whole_file(
+                    line,
+                    format!("is not valid TOML: {}", error.message().replace('\n', ", ")),
+                );
                 None
             }
             Ok(table) => {
@@ -74,7 +79,9 @@ impl Reading {
                 if reading.odd_keys {
                     None
                 } else {
-                    reading.layered(text, cameras, reading.environment.clone(), flags).and_then(|top| reading.checked(top))
+                    reading
+                        .layered(text, cameras, reading.environment.clone(), flags)
+                        .and_then(|top| reading.checked(top))
                 }
             }
         };
@@ -93,10 +100,15 @@ impl Reading {
         for (key, value) in table {
             let at = join(section, key.get_ref());
             // The `config` crate reads `"camera[9]"` as a path and would make room for ten cameras.
-            if key.get_ref().is_empty() || !key.get_ref().chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+            if key.get_ref().is_empty()
+                || !key.get_ref().chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+            {
                 self.odd_keys = true;
                 let line = Some(line_of(text, key.span().start));
-                self.whole_file(line, "has a key with other signs than letters, digits, `-` and `_`".into());
+                self.whole_file(
+                    line,
+                    "has a key with other signs than letters, digits, `-` and `_`".into(),
+                );
                 continue;
             }
             self.lines.insert(at.clone(), line_of(text, key.span().start));
@@ -114,7 +126,9 @@ impl Reading {
                         }
                     }
                 }
-                DeValue::Integer(number) if i64::from_str_radix(number.as_str(), number.radix()).is_err() => {
+                DeValue::Integer(number)
+                    if i64::from_str_radix(number.as_str(), number.radix()).is_err() =>
+                {
                     self.problem(&at, Some(number.as_str().into()), "is too large a number", None);
                 }
                 _ => {}
@@ -131,9 +145,18 @@ impl Reading {
         flags: Vec<Flag>,
     ) -> Option<Map<String, Value>> {
         let variables = self.variables(environment);
-        let variables = Environment::with_prefix("SQUINT").prefix_separator("_").separator("__").source(Some(variables));
-        let cameras = if flags.iter().any(|flag| flag.flag == SOURCE_FLAG) { cameras.max(1) } else { cameras };
-        let mut builder = config::Config::builder().add_source(File::from_str(text, FileFormat::Toml)).add_source(variables);
+        let variables = Environment::with_prefix("SQUINT")
+            .prefix_separator("_")
+            .separator("__")
+            .source(Some(variables));
+        let cameras = if flags.iter().any(|flag| flag.flag == SOURCE_FLAG) {
+            cameras.max(1)
+        } else {
+            cameras
+        };
+        let mut builder = config::Config::builder()
+            .add_source(File::from_str(text, FileFormat::Toml))
+            .add_source(variables);
         for Flag { flag, key, value } in flags {
             let value = Value::new(Some(&flag.to_owned()), value);
             let places = match key.strip_prefix("camera.") {
@@ -178,20 +201,25 @@ impl Reading {
         }
     }
 
-    /// The variables that set a key, spelt as the `config` crate wants them: `_` within a name is a `-` in the file.
-    fn variables(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Map<String, String> {
+    /// The variables that set a key, spelt as the `config` crate wants them: `_` within a name is a
+    /// `-` in the file.
+    fn variables(
+        &mut self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Map<String, String> {
         let mut known = Map::new();
         for (name, value) in environment {
             let name = shown(&name.to_string_lossy());
-            let mistake = match (variables::meaning(&name, &value.to_string_lossy()), value.into_string()) {
-                (Meaning::Setting(spelt), Ok(value)) => {
-                    known.insert(format!("SQUINT_{spelt}"), value);
-                    continue;
-                }
-                (Meaning::Setting(_), Err(_)) => ("holds bytes that are not UTF-8", None),
-                (Meaning::Slip(what, hint), _) => (what, hint),
-                (Meaning::Nothing | Meaning::Link | Meaning::Stranger, _) => continue,
-            };
+            let mistake =
+                match (variables::meaning(&name, &value.to_string_lossy()), value.into_string()) {
+                    (Meaning::Setting(spelt), Ok(value)) => {
+                        known.insert(format!("SQUINT_{spelt}"), value);
+                        continue;
+                    }
+                    (Meaning::Setting(_), Err(_)) => ("holds bytes that are not UTF-8", None),
+                    (Meaning::Slip(what, hint), _) => (what, hint),
+                    (Meaning::Nothing | Meaning::Link | Meaning::Stranger, _) => continue,
+                };
             let problem = ConfigProblem {
                 file: format!("environment variable {name}"),
                 line: None,
@@ -205,7 +233,8 @@ impl Reading {
         known
     }
 
-    /// Holds everything against the table of keys, puts defaults in, and turns it into the raw form.
+    /// Holds everything against the table of keys, puts defaults in, and turns it into the raw
+    /// form.
     fn checked(&mut self, top: Map<String, Value>) -> Option<RawConfig> {
         let table = self.table("", "", top);
         match toml::Value::Table(table).try_into() {
@@ -236,7 +265,12 @@ impl Reading {
                 match typed(key, &value) {
                     Some(good) => _ = out.insert(name, good),
                     None => {
-                        self.problem(&place, Some(printed(&value.kind)), &format!("must be {}", key.allowed()), None);
+                        self.problem(
+                            &place,
+                            Some(printed(&value.kind)),
+                            &format!("must be {}", key.allowed()),
+                            None,
+                        );
                     }
                 }
             } else {
@@ -253,7 +287,12 @@ impl Reading {
             return Vec::new();
         };
         if items.len() > MAX_CAMERAS {
-            self.problem(at, None, &format!("has {} tables, at most {MAX_CAMERAS} are allowed", items.len()), None);
+            self.problem(
+                at,
+                None,
+                &format!("has {} tables, at most {MAX_CAMERAS} are allowed", items.len()),
+                None,
+            );
         }
         let mut out = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
@@ -274,19 +313,34 @@ impl Reading {
 
     /// Puts in what was left out (or was wrong), so that the rest can be checked too.
     fn fill(&mut self, section: &str, at: &str, out: &mut toml::Table) {
-        for key in KEYS.iter().filter(|key| key.section() == section && !out.contains_key(key.name())).collect::<Vec<_>>() {
+        for key in KEYS
+            .iter()
+            .filter(|key| key.section() == section && !out.contains_key(key.name()))
+            .collect::<Vec<_>>()
+        {
             match key.unset {
                 Unset::Required => {
                     let place = join(at, key.name());
-                    self.problem(&place, None, "is missing", Some(format!("for example {} = {}", key.name(), key.example)));
+                    self.problem(
+                        &place,
+                        None,
+                        "is missing",
+                        Some(format!("for example {} = {}", key.name(), key.example)),
+                    );
                 }
                 Unset::Nothing(_) => {}
-                Unset::Text(text) => _ = out.insert(key.name().into(), toml::Value::String(text.into())),
-                Unset::Integer(number) => _ = out.insert(key.name().into(), toml::Value::Integer(number)),
+                Unset::Text(text) => {
+                    _ = out.insert(key.name().into(), toml::Value::String(text.into()))
+                }
+                Unset::Integer(number) => {
+                    _ = out.insert(key.name().into(), toml::Value::Integer(number))
+                }
                 Unset::Flag(flag) => _ = out.insert(key.name().into(), toml::Value::Boolean(flag)),
             }
         }
-        for inner in SECTIONS.iter().filter(|inner| !inner.optional && parent(inner.path) == section) {
+        for inner in
+            SECTIONS.iter().filter(|inner| !inner.optional && parent(inner.path) == section)
+        {
             let name = inner.path.rsplit('.').next().unwrap_or(inner.path);
             if !out.contains_key(name) {
                 let table = self.table(inner.path, &join(at, name), Map::new());
@@ -297,14 +351,24 @@ impl Reading {
 
     fn note_origin(&mut self, place: &str, path: &str, value: &Value) {
         match value.origin() {
-            Some(ENVIRONMENT) => _ = self.origins.insert(place.into(), format!("environment variable {}", keys::variable(path))),
+            Some(ENVIRONMENT) => {
+                _ = self
+                    .origins
+                    .insert(place.into(), format!("environment variable {}", keys::variable(path)))
+            }
             Some(flag) => _ = self.origins.insert(place.into(), flag.into()),
             None => {}
         }
     }
 
     /// Notes a mistake at `place`, unless that place has one already.
-    pub(super) fn problem(&mut self, place: &str, value: Option<String>, allowed: &str, hint: Option<String>) {
+    pub(super) fn problem(
+        &mut self,
+        place: &str,
+        value: Option<String>,
+        allowed: &str,
+        hint: Option<String>,
+    ) {
         if self.problems.iter().any(|(_, at, _)| at == place) {
             return;
         }
@@ -312,12 +376,26 @@ impl Reading {
             Some(origin) => (origin.clone(), None),
             None => (self.file_name(), self.line(place)),
         };
-        let problem = ConfigProblem { file, line, key: shown(&self.label(place)), value, allowed: allowed.into(), hint };
+        let problem = ConfigProblem {
+            file,
+            line,
+            key: shown(&self.label(place)),
+            value,
+            allowed: allowed.into(),
+            hint,
+        };
         self.problems.push((line, place.into(), problem));
     }
 
     fn whole_file(&mut self, line: Option<usize>, what: String) {
-        let problem = ConfigProblem { file: self.file_name(), line, key: String::new(), value: None, allowed: what, hint: None };
+        let problem = ConfigProblem {
+            file: self.file_name(),
+            line,
+            key: String::new(),
+            value: None,
+            allowed: what,
+            hint: None,
+        };
         self.problems.push((line, String::new(), problem));
     }
 
@@ -336,9 +414,12 @@ impl Reading {
         }
     }
 
-    /// A place as people read it: `camera[0].name` is `camera[door].name`, or `camera[#1].name` without a name.
+    /// A place as people read it: `camera[0].name` is `camera[door].name`, or `camera[#1].name`
+    /// without a name.
     fn label(&self, place: &str) -> String {
-        let Some((index, rest)) = place.strip_prefix("camera[").and_then(|tail| tail.split_once(']')) else {
+        let Some((index, rest)) =
+            place.strip_prefix("camera[").and_then(|tail| tail.split_once(']'))
+        else {
             return place.into();
         };
         let number = index.parse::<usize>().unwrap_or(0);

@@ -1,6 +1,7 @@
 //! The sections `[budget]` and `[telemetry]`: as typed, and resolved.
 //!
-//! Pure. What the limits are made into on a board is [`crate::budget`]'s; here is only what the user wrote.
+//! Pure. What the limits are made into on a board is [`crate::budget`]'s; here is only what the
+//! user wrote.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,9 +103,21 @@ impl RawBudget {
             window,
         });
         let times = self.schedule.as_deref().unwrap_or_default();
-        let times = entries("budget.schedule", times, "22:00-06:00 saver", |word| word.parse::<Span>().ok(), reading);
+        let times = entries(
+            "budget.schedule",
+            times,
+            "22:00-06:00 saver",
+            |word| word.parse::<Span>().ok(),
+            reading,
+        );
         let by_power = self.power_modes.as_deref().unwrap_or_default();
-        let power_modes = entries("budget.power-modes", by_power, "MAXQ saver", |word| Some(PowerMode::from(word)), reading);
+        let power_modes = entries(
+            "budget.power-modes",
+            by_power,
+            "MAXQ saver",
+            |word| Some(PowerMode::from(word)),
+            reading,
+        );
         Budget {
             limits: Limits {
                 latency: self.latency_ms.map(Duration::from_millis),
@@ -128,14 +141,18 @@ impl RawBudget {
         Self {
             mode: mode.name().into(),
             schedule: listed(times.iter().map(|(span, mode)| format!("{span} {mode}")).collect()),
-            power_modes: listed(power_modes.iter().map(|(key, mode)| format!("{key} {mode}")).collect()),
+            power_modes: listed(
+                power_modes.iter().map(|(key, mode)| format!("{key} {mode}")).collect(),
+            ),
             temperature_c: limits.ceiling.map(|ceiling| ceiling.0),
             power_mw: power.map(|power| power.cap.0 as u32),
             power_window_s: power.map_or(60, |power| power.window.as_secs()),
             power_rail: power.and_then(|power| power.rail.as_deref().map(str::to_owned)),
             energy_mj_per_frame: limits.energy_per_frame.map(|energy| energy.0),
             energy_wh_per_day: limits.energy_per_day_wh,
-            latency_ms: limits.latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
+            latency_ms: limits
+                .latency
+                .map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
             min_fps: Some(limits.min_fps),
             state_file: state_file.clone(),
         }
@@ -143,10 +160,18 @@ impl RawBudget {
 }
 
 /// `KEY MODE, KEY MODE`; what is none of that is a problem of `place`.
-fn entries<K>(place: &str, text: &str, example: &str, key: impl Fn(&str) -> Option<K>, reading: &mut Reading) -> Vec<(K, Mode)> {
+fn entries<K>(
+    place: &str,
+    text: &str,
+    example: &str,
+    key: impl Fn(&str) -> Option<K>,
+    reading: &mut Reading,
+) -> Vec<(K, Mode)> {
     let mut found = Vec::new();
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        let pair = entry.split_once(char::is_whitespace).and_then(|(word, mode)| Some((key(word)?, mode.trim().parse().ok()?)));
+        let pair = entry
+            .split_once(char::is_whitespace)
+            .and_then(|(word, mode)| Some((key(word)?, mode.trim().parse().ok()?)));
         match pair {
             Some(pair) => found.push(pair),
             None => {
@@ -158,7 +183,12 @@ fn entries<K>(place: &str, text: &str, example: &str, key: impl Fn(&str) -> Opti
         }
     }
     if found.len() > MAX_ENTRIES {
-        reading.problem(place, None, &format!("has {} entries; at most {MAX_ENTRIES} are taken", found.len()), None);
+        reading.problem(
+            place,
+            None,
+            &format!("has {} entries; at most {MAX_ENTRIES} are taken", found.len()),
+            None,
+        );
     }
     found
 }
@@ -166,14 +196,22 @@ fn entries<K>(place: &str, text: &str, example: &str, key: impl Fn(&str) -> Opti
 impl RawTelemetry {
     pub(super) fn resolve(self, reading: &mut Reading) -> Telemetry {
         let tegrastats = self.tegrastats.map(|typed| match typed.trim() {
-            path if path.starts_with('/') && !path.contains(char::is_whitespace) && !is_program(Path::new(path)) => {
+            path if path.starts_with('/')
+                && !path.contains(char::is_whitespace)
+                && !is_program(Path::new(path)) =>
+            {
                 Tegrastats::File(path.into())
             }
             command => Tegrastats::Command(command.split_whitespace().map(str::to_owned).collect()),
         });
         if self.recorded.is_some() && tegrastats.is_some() {
             let hint = Some("leave one of the two out".into());
-            reading.problem("telemetry.tegrastats", None, "does not fit `recorded`, which stands for the whole board", hint);
+            reading.problem(
+                "telemetry.tegrastats",
+                None,
+                "does not fit `recorded`, which stands for the whole board",
+                hint,
+            );
         }
         Telemetry { nvml: self.nvml, tegrastats, recorded: self.recorded }
     }
@@ -187,7 +225,8 @@ impl RawTelemetry {
     }
 }
 
-/// True for a path that ends like a program: `/usr/bin/tegrastats` is run, `/run/tegrastats.log` is read.
+/// True for a path that ends like a program: `/usr/bin/tegrastats` is run, `/run/tegrastats.log` is
+/// read.
 fn is_program(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "tegrastats")
 }

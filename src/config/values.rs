@@ -10,7 +10,8 @@ use super::problem::shown;
 /// What the `config` crate writes as the origin of a value from the environment.
 pub(super) const ENVIRONMENT: &str = "the environment";
 
-/// The value as the key wants it, or nothing. Texts from the environment are parsed, texts in a file are not.
+/// The value as the key wants it, or nothing. Texts from the environment are parsed, texts in a
+/// file are not.
 pub(super) fn typed(key: &Key, value: &Value) -> Option<toml::Value> {
     let text = value.origin() == Some(ENVIRONMENT);
     let text = match &value.kind {
@@ -30,11 +31,15 @@ pub(super) fn typed(key: &Key, value: &Value) -> Option<toml::Value> {
     };
     match key.kind {
         Kind::Text | Kind::Path => match &value.kind {
-            ValueKind::String(text) if !text.trim().is_empty() => Some(toml::Value::String(text.clone())),
+            ValueKind::String(text) if !text.trim().is_empty() => {
+                Some(toml::Value::String(text.clone()))
+            }
             _ => None,
         },
         Kind::Word(words) => match &value.kind {
-            ValueKind::String(word) if words.contains(&word.as_str()) => Some(toml::Value::String(word.clone())),
+            ValueKind::String(word) if words.contains(&word.as_str()) => {
+                Some(toml::Value::String(word.clone()))
+            }
             _ => None,
         },
         Kind::Flag => match (&value.kind, text) {
@@ -42,7 +47,9 @@ pub(super) fn typed(key: &Key, value: &Value) -> Option<toml::Value> {
             (ValueKind::Boolean(flag), _) => Some(toml::Value::Boolean(*flag)),
             _ => None,
         },
-        Kind::Integer(low, high) => integer().filter(|n| (low..=high).contains(n)).map(toml::Value::Integer),
+        Kind::Integer(low, high) => {
+            integer().filter(|n| (low..=high).contains(n)).map(toml::Value::Integer)
+        }
         Kind::OneOf(numbers) => integer().filter(|n| numbers.contains(n)).map(toml::Value::Integer),
         Kind::Number(low, high) => {
             let number = text.map_or_else(|| number(&value.kind), |text| text.parse().ok());
@@ -51,7 +58,9 @@ pub(super) fn typed(key: &Key, value: &Value) -> Option<toml::Value> {
         Kind::Shares => match &value.kind {
             ValueKind::Array(items) if items.len() == 4 => items
                 .iter()
-                .map(|item| number(&item.kind).filter(|n| (0.0..=1.0).contains(n)).map(toml::Value::Float))
+                .map(|item| {
+                    number(&item.kind).filter(|n| (0.0..=1.0).contains(n)).map(toml::Value::Float)
+                })
                 .collect::<Option<Vec<_>>>()
                 .map(toml::Value::Array),
             _ => None,

@@ -1,9 +1,11 @@
-//! What an environment variable that begins with `SQUINT_` is: a setting, a slip of the finger, or somebody else's.
+//! What an environment variable that begins with `SQUINT_` is: a setting, a slip of the finger, or
+//! somebody else's.
 //!
-//! Pure. The names are not ours alone: Kubernetes and Docker set `SQUINT_PORT`, `SQUINT_SERVICE_HOST` and more for a service or a
-//! container that is called squint, and whoever makes an image may need `SQUINT_VERSION`. Those must not keep Squint from starting. A
-//! mistyped setting must not be passed over in silence: what is nearly the name of a setting, or begins with a section of the
-//! configuration and `__`, is refused.
+//! Pure. The names are not ours alone: Kubernetes and Docker set `SQUINT_PORT`,
+//! `SQUINT_SERVICE_HOST` and more for a service or a container that is called squint, and whoever
+//! makes an image may need `SQUINT_VERSION`. Those must not keep Squint from starting. A mistyped
+//! setting must not be passed over in silence: what is nearly the name of a setting, or begins with
+//! a section of the configuration and `__`, is refused.
 
 use super::keys::{self, Key, SECTIONS};
 use super::suggest;
@@ -16,7 +18,8 @@ const LINKS: [&str; 3] = ["tcp://", "udp://", "sctp://"];
 /// What a variable is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// It does not begin with `SQUINT_`, is read elsewhere ([`super::RESERVED_VARIABLES`]), or is empty, which counts as not set.
+    /// It does not begin with `SQUINT_`, is read elsewhere ([`super::RESERVED_VARIABLES`]), or is
+    /// empty, which counts as not set.
     Nothing,
     /// It sets a key: `section__name`, with `-` within the names, as the `config` crate wants it.
     Setting(String),
@@ -34,25 +37,35 @@ pub(super) fn meaning(name: &str, value: &str) -> Meaning {
     if super::RESERVED_VARIABLES.contains(&name) || value.is_empty() {
         return Meaning::Nothing;
     }
-    let spelt = tail.split("__").map(|part| part.replace('_', "-").to_lowercase()).collect::<Vec<_>>().join("__");
+    let spelt = tail
+        .split("__")
+        .map(|part| part.replace('_', "-").to_lowercase())
+        .collect::<Vec<_>>()
+        .join("__");
     let path = spelt.replace("__", ".");
     if keys::find(&path).and_then(Key::variable).is_some_and(|variable| variable == name) {
         return Meaning::Setting(spelt);
     }
     if path == "camera" || path.starts_with("camera.") {
-        return Meaning::Slip("is not a setting: cameras are not set by variables", Some("use a file or --source".into()));
+        return Meaning::Slip(
+            "is not a setting: cameras are not set by variables",
+            Some("use a file or --source".into()),
+        );
     }
     if is_link(tail, value) {
         return Meaning::Link;
     }
-    let ours = path.split_once('.').is_some_and(|(first, _)| SECTIONS.iter().any(|section| section.path == first));
+    let ours = path
+        .split_once('.')
+        .is_some_and(|(first, _)| SECTIONS.iter().any(|section| section.path == first));
     match suggest::slip(name) {
         None if !ours => Meaning::Stranger,
         hint => Meaning::Slip("is not a setting", hint.or_else(|| suggest::variable(name))),
     }
 }
 
-/// True for what Kubernetes (<https://kubernetes.io/docs/concepts/containers/container-environment/>) and Docker's links
+/// True for what Kubernetes
+/// (<https://kubernetes.io/docs/concepts/containers/container-environment/>) and Docker's links
 /// (<https://docs.docker.com/engine/network/links/>) set.
 fn is_link(tail: &str, value: &str) -> bool {
     let parts: Vec<&str> = tail.split('_').collect();
@@ -106,14 +119,28 @@ mod tests {
             assert_eq!(found.as_deref(), Some(hint), "{name}");
         }
         assert!(matches!(meaning("SQUINT_BUDGET__NO_SUCH_LIMIT_AT_ALL", "1"), Meaning::Slip(..)));
-        for name in
-            ["SQUINT_VERSION", "SQUINT_HOME", "SQUINT_IMAGE", "SQUINT_PORT", "SQUINT_USER", "SQUINT_CAMERA_PASSWORD", "SQUINT_"]
-        {
+        for name in [
+            "SQUINT_VERSION",
+            "SQUINT_HOME",
+            "SQUINT_IMAGE",
+            "SQUINT_PORT",
+            "SQUINT_USER",
+            "SQUINT_CAMERA_PASSWORD",
+            "SQUINT_",
+        ] {
             assert_eq!(meaning(name, "x"), Meaning::Stranger, "{name}");
         }
-        for (name, value) in [("SQUINT_CONFIG", "/a"), ("SQUINTING_PORT", "tcp://x"), ("PATH", "/bin"), ("SQUINT_POLCY", "")] {
+        for (name, value) in [
+            ("SQUINT_CONFIG", "/a"),
+            ("SQUINTING_PORT", "tcp://x"),
+            ("PATH", "/bin"),
+            ("SQUINT_POLCY", ""),
+        ] {
             assert_eq!(meaning(name, value), Meaning::Nothing, "{name}");
         }
-        assert_eq!(meaning("SQUINT_ENGINES__DEADLINE_MS", "9"), Meaning::Setting("engines__deadline-ms".into()));
+        assert_eq!(
+            meaning("SQUINT_ENGINES__DEADLINE_MS", "9"),
+            Meaning::Setting("engines__deadline-ms".into())
+        );
     }
 }

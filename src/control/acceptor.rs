@@ -1,8 +1,11 @@
-//! A endpoint of the server: lets connections in and collects their requests, all on one thread, until each is whole.
+//! A endpoint of the server: lets connections in and collects their requests, all on one thread,
+//! until each is whole.
 //!
-//! Connections that have not said anything yet cost no thread, only a descriptor and a few kilobytes; [`WAITING`] may be here at a time. If
-//! more come, the one that has been unfinished for longest goes, after a quarter of a second at the earliest: so nobody can fill the room and
-//! stay, and an honest client that is slow still has its time. Where the system has too few descriptors left, whoever comes waits outside.
+//! Connections that have not said anything yet cost no thread, only a descriptor and a few
+//! kilobytes; [`WAITING`] may be here at a time. If more come, the one that has been unfinished for
+//! longest goes, after a quarter of a second at the earliest: so nobody can fill the room and stay,
+//! and an honest client that is slow still has its time. Where the system has too few descriptors
+//! left, whoever comes waits outside.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -28,7 +31,8 @@ const WAITING: usize = 64;
 const FAIR_SHARE: Duration = Duration::from_millis(250);
 /// Let in at a time, before those inside are heard.
 const BATCH: usize = 16;
-/// Between two answers through a endpoint: they cost time on the processor, and engines need it more than those who ask without end.
+/// Between two answers through a endpoint: they cost time on the processor, and engines need it
+/// more than those who ask without end.
 const PACE: Duration = Duration::from_millis(10);
 /// What is to be read is there already.
 const AT_ONCE: Duration = Duration::from_millis(1);
@@ -53,7 +57,8 @@ enum Stage {
     Asking(Vec<u8>),
     /// It has said everything and waits for a seat.
     Whole(Request),
-    /// It was refused, and may close its end until then, so that nothing it still sends destroys the answer on its way.
+    /// It was refused, and may close its end until then, so that nothing it still sends destroys
+    /// the answer on its way.
     Parting(Instant),
 }
 
@@ -89,7 +94,8 @@ impl Listener {
             if ready.first().is_some_and(|callers| *callers) {
                 match self.let_in(&mut callers) {
                     Ok(()) => shut = false,
-                    // Out of descriptors, mostly. Whoever waits at the endpoint goes on waiting there.
+                    // Out of descriptors, mostly. Whoever waits at the endpoint goes on waiting
+                    // there.
                     Err(error) => {
                         if !std::mem::replace(&mut shut, true) {
                             warn!(event = events::READERS_WAIT, sink = "control"; "control socket: nobody can be let in: {error}");
@@ -99,25 +105,33 @@ impl Listener {
                 }
             }
             let mut said = ready.iter().skip(1);
-            callers = callers.into_iter().filter_map(|caller| caller.hear(said.next() == Some(&true))).collect();
+            callers = callers
+                .into_iter()
+                .filter_map(|caller| caller.hear(said.next() == Some(&true)))
+                .collect();
             if Instant::now() >= next_answer && answer_one(&mut callers, shared) {
                 next_answer = Instant::now() + PACE;
             }
         }
     }
 
-    /// Waits a moment for news: first of the endpoint, if there is `room`, then of each caller, in their order.
+    /// Waits a moment for news: first of the endpoint, if there is `room`, then of each caller, in
+    /// their order.
     fn listen(&self, callers: &VecDeque<Caller>, room: bool, ready: &mut Vec<bool>) {
         ready.clear();
         let endpoint = self.fd();
         let wanted = |wanted: bool| if wanted { PollFlags::IN } else { PollFlags::empty() };
-        let wires: Vec<_> = callers.iter().map(|caller| (caller.wire.as_fd(), !caller.is_whole())).collect();
+        let wires: Vec<_> =
+            callers.iter().map(|caller| (caller.wire.as_fd(), !caller.is_whole())).collect();
         let mut polled: Vec<_> = std::iter::once(PollFd::new(&endpoint, wanted(room)))
             .chain(wires.iter().map(|(wire, listens)| PollFd::new(wire, wanted(*listens))))
             .collect();
-        // Whoever waits for a seat or to be let in waits for somebody else to leave, which nobody tells us of.
+        // Whoever waits for a seat or to be let in waits for somebody else to leave, which nobody
+        // tells us of.
         let soon = !room || callers.iter().any(Caller::is_whole);
-        if poll(&mut polled, Some(&timespec(if soon { PACE } else { TICK }))).is_ok_and(|count| count > 0) {
+        if poll(&mut polled, Some(&timespec(if soon { PACE } else { TICK })))
+            .is_ok_and(|count| count > 0)
+        {
             ready.extend(polled.iter().map(|one| !one.revents().is_empty()));
         }
     }
@@ -128,7 +142,13 @@ impl Listener {
             if callers.len() >= WAITING {
                 let Some(oldest) = callers.iter().position(Caller::may_go) else { return Ok(()) };
                 if let Some(caller) = callers.remove(oldest) {
-                    wire::turn_away(caller.wire, Refusal::new(503, "too many connections at once; send the request right away"));
+                    wire::turn_away(
+                        caller.wire,
+                        Refusal::new(
+                            503,
+                            "too many connections at once; send the request right away",
+                        ),
+                    );
                 }
             }
             if !limits::client_fits() {
@@ -136,7 +156,12 @@ impl Listener {
             }
             match self.accept() {
                 Ok((wire, endpoint)) => {
-                    let caller = Caller { wire, endpoint, since: Instant::now(), stage: Stage::Asking(Vec::new()) };
+                    let caller = Caller {
+                        wire,
+                        endpoint,
+                        since: Instant::now(),
+                        stage: Stage::Asking(Vec::new()),
+                    };
                     // Most have sent everything by now.
                     callers.extend(caller.hear(true));
                 }
@@ -149,10 +174,13 @@ impl Listener {
     }
 }
 
-/// Gives the first who is through with its request, and for whom there is a seat, an answer. False if there is none.
+/// Gives the first who is through with its request, and for whom there is a seat, an answer. False
+/// if there is none.
 fn answer_one(callers: &mut VecDeque<Caller>, shared: &Arc<Shared>) -> bool {
     for at in 0..callers.len() {
-        let Some(Caller { wire, endpoint, since, stage }) = callers.remove(at) else { return false };
+        let Some(Caller { wire, endpoint, since, stage }) = callers.remove(at) else {
+            return false;
+        };
         let (wire, stage) = match stage {
             Stage::Whole(request) => match shared.admit(wire, request, endpoint) {
                 None => return true,
@@ -183,16 +211,20 @@ impl Caller {
     fn hear(mut self, speaks: bool) -> Option<Self> {
         let mut chunk = [0; 4096];
         let room = match &self.stage {
-            // What is told of one that is not listened to is that it has left; what it wanted changed is changed all the same.
+            // What is told of one that is not listened to is that it has left; what it wanted
+            // changed is changed all the same.
             Stage::Whole(request) if speaks && request.method == Method::Get => return None,
             Stage::Whole(_) => return Some(self),
             Stage::Asking(_) if !speaks && self.since.elapsed() >= PATIENCE => {
-                let limit = format!("the whole request must be there within {} s", PATIENCE.as_secs());
+                let limit =
+                    format!("the whole request must be there within {} s", PATIENCE.as_secs());
                 return self.refused(Refusal::new(408, limit));
             }
             Stage::Parting(until) if Instant::now() >= *until => return None,
             _ if !speaks => return Some(self),
-            Stage::Asking(bytes) => (HEAD_LIMIT + BODY_LIMIT).saturating_sub(bytes.len()).min(chunk.len()),
+            Stage::Asking(bytes) => {
+                (HEAD_LIMIT + BODY_LIMIT).saturating_sub(bytes.len()).min(chunk.len())
+            }
             Stage::Parting(_) => chunk.len(),
         };
         self.wire.limit(AT_ONCE).ok()?;
@@ -216,7 +248,11 @@ impl Caller {
     /// Says why it is not answered. `None` if it does not take even that.
     fn refused(mut self, refusal: Refusal) -> Option<Self> {
         let bytes = Answer::from(refusal).to_bytes();
-        self.wire.limit(AT_ONCE).and_then(|()| self.wire.write_all(&bytes)).and_then(|()| self.wire.close_write()).ok()?;
+        self.wire
+            .limit(AT_ONCE)
+            .and_then(|()| self.wire.write_all(&bytes))
+            .and_then(|()| self.wire.close_write())
+            .ok()?;
         self.stage = Stage::Parting(Instant::now() + FAREWELL);
         Some(self)
     }
@@ -231,7 +267,15 @@ mod tests {
     fn caller(age: Duration) -> (Caller, UnixStream) {
         let (wire, other) = UnixStream::pair().unwrap();
         let since = Instant::now().checked_sub(age).unwrap();
-        (Caller { wire: Box::new(wire), endpoint: Endpoint::Port, since, stage: Stage::Asking(Vec::new()) }, other)
+        (
+            Caller {
+                wire: Box::new(wire),
+                endpoint: Endpoint::Port,
+                since,
+                stage: Stage::Asking(Vec::new()),
+            },
+            other,
+        )
     }
 
     #[test]
@@ -256,7 +300,9 @@ mod tests {
         let (left, client) = caller(Duration::ZERO);
         drop(client);
         assert!(left.hear(true).is_none());
-        for (request, stays) in [("GET /status HTTP/1.1\r\n\r\n", false), ("POST /reload HTTP/1.1\r\n\r\n", true)] {
+        for (request, stays) in
+            [("GET /status HTTP/1.1\r\n\r\n", false), ("POST /reload HTTP/1.1\r\n\r\n", true)]
+        {
             let (asked, mut client) = caller(Duration::ZERO);
             client.write_all(request.as_bytes()).unwrap();
             let whole = asked.hear(true).unwrap();

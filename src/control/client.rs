@@ -1,4 +1,5 @@
-//! The other end of the control socket: asks, and hears the answer. Used by `squint status`, `reload` and `set`.
+//! The other end of the control socket: asks, and hears the answer. Used by `squint status`,
+//! `reload` and `set`.
 //!
 //! The daemon's bytes are bounded, too: it may be another program that listens there.
 
@@ -81,15 +82,27 @@ pub struct Answering {
     reader: BufReader<UnixStream>,
 }
 
-/// Sends `body` (GET without one) to `target` and reads the head of the answer. `patience` is for each single wait.
-pub fn ask(path: &Path, target: &str, body: Option<&str>, patience: Duration) -> Result<Answering, ClientError> {
+/// Sends `body` (GET without one) to `target` and reads the head of the answer. `patience` is for
+/// each single wait.
+pub fn ask(
+    path: &Path,
+    target: &str,
+    body: Option<&str>,
+    patience: Duration,
+) -> Result<Answering, ClientError> {
     let mut stream = UnixStream::connect(path).map_err(|reason| no_way_in(path, reason))?;
     let method = if body.is_some() { "POST" } else { "GET" };
     let body = body.unwrap_or_default();
-    let request = format!("{method} {target} HTTP/1.1\r\nHost: squint\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    let limits = stream.set_read_timeout(Some(patience)).and_then(|()| stream.set_write_timeout(Some(patience)));
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: squint\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let limits = stream
+        .set_read_timeout(Some(patience))
+        .and_then(|()| stream.set_write_timeout(Some(patience)));
     let sent = limits.and_then(|()| stream.write_all(request.as_bytes()));
-    let mut answering = Answering { path: path.into(), patience, status: 0, reader: BufReader::new(stream) };
+    let mut answering =
+        Answering { path: path.into(), patience, status: 0, reader: BufReader::new(stream) };
     // One that has no time for us says so without reading what we send.
     if let Err(error) = sent
         && !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
@@ -101,7 +114,12 @@ pub fn ask(path: &Path, target: &str, body: Option<&str>, patience: Duration) ->
 }
 
 /// As [`ask`], to the end of the answer.
-pub fn ask_all(path: &Path, target: &str, body: Option<&str>, patience: Duration) -> Result<Answered, ClientError> {
+pub fn ask_all(
+    path: &Path,
+    target: &str,
+    body: Option<&str>,
+    patience: Duration,
+) -> Result<Answered, ClientError> {
     ask(path, target, body, patience)?.rest()
 }
 
@@ -140,7 +158,9 @@ impl Answering {
             let before = head.len();
             match limited.read_until(b'\n', &mut head) {
                 Err(error) => return Err(self.failed(error)),
-                Ok(0) if head.is_empty() => return Err(self.failed(ErrorKind::UnexpectedEof.into())),
+                Ok(0) if head.is_empty() => {
+                    return Err(self.failed(ErrorKind::UnexpectedEof.into()));
+                }
                 Ok(0) => return Err(self.odd("its head does not end")),
                 Ok(_) if head[before..].trim_ascii().is_empty() => break,
                 Ok(_) => (),
@@ -168,7 +188,9 @@ impl Answering {
     fn failed(&self, reason: io::Error) -> ClientError {
         let path = self.path.clone();
         match reason.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Silent { path, patience: self.patience },
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                ClientError::Silent { path, patience: self.patience }
+            }
             _ => ClientError::Broken { path, reason },
         }
     }
@@ -177,8 +199,12 @@ impl Answering {
 fn no_way_in(path: &Path, reason: io::Error) -> ClientError {
     if reason.kind() == ErrorKind::PermissionDenied {
         // The folder may be closed, too; then its group is the one to join.
-        let gid = path.ancestors().find_map(|path| fs::metadata(path).ok()).map(|found| found.gid());
-        return ClientError::NotAllowed { path: path.into(), group: gid.map_or_else(|| "squint".into(), group) };
+        let gid =
+            path.ancestors().find_map(|path| fs::metadata(path).ok()).map(|found| found.gid());
+        return ClientError::NotAllowed {
+            path: path.into(),
+            group: gid.map_or_else(|| "squint".into(), group),
+        };
     }
     ClientError::NotThere { path: path.into(), reason }
 }

@@ -1,9 +1,12 @@
-//! The control socket: what the daemon tells of itself, and what it lets others do to it, as HTTP/1.1 on a unix socket.
+//! The control socket: what the daemon tells of itself, and what it lets others do to it, as
+//! HTTP/1.1 on a unix socket.
 //!
-//! [`protocol`] reads and writes the bytes, `endpoint` collects requests, `route` decides what one means, `peer` who may change something,
-//! [`Server`] has the threads, [`client`] is the other end, which shows a [`page`]. The daemon stands behind [`Steering`]. With a loopback port, the same server tells the metrics and the health there, and
-//! lets nobody change anything. Neither the readers nor what they do can hold up a frame: a state is made from copies.
-//! Routes and limits are in docs/reference/control.md.
+//! [`protocol`] reads and writes the bytes, `endpoint` collects requests, `route` decides what one
+//! means, `peer` who may change something, [`Server`] has the threads, [`client`] is the other end,
+//! which shows a [`page`]. The daemon stands behind [`Steering`]. With a loopback port, the same
+//! server tells the metrics and the health there, and lets nobody change anything. Neither the
+//! readers nor what they do can hold up a frame: a state is made from copies. Routes and limits are
+//! in docs/reference/control.md.
 
 mod acceptor;
 pub mod client;
@@ -22,29 +25,35 @@ use crate::socket::ListenError;
 
 pub use server::Server;
 
-/// Where a daemon that was installed as a service listens; what the client asks if nobody says otherwise.
+/// Where a daemon that was installed as a service listens; what the client asks if nobody says
+/// otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/squint/control.sock";
 
-/// What the daemon lets others see and do. Called on the server's threads, several at once; `reload` and `set` may take seconds.
+/// What the daemon lets others see and do. Called on the server's threads, several at once;
+/// `reload` and `set` may take seconds.
 pub trait Steering: Send + Sync {
     /// Everything at this moment. Cheap; must never wait for the frame path.
     fn state(&self) -> State;
 
-    /// Reads configuration, engines and policy again. `Ok`: a sentence on what is in force now; `Err`: why the old stays.
+    /// Reads configuration, engines and policy again. `Ok`: a sentence on what is in force now;
+    /// `Err`: why the old stays.
     fn reload(&self) -> Result<String, String>;
 
-    /// Changes a setting until the next reload or restart. `Ok`: a sentence on what is in force now; `Err`: why nothing changed.
+    /// Changes a setting until the next reload or restart. `Ok`: a sentence on what is in force
+    /// now; `Err`: why nothing changed.
     fn set(&self, what: Setting, value: &str) -> Result<String, String>;
 }
 
 /// What can be set at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
-    /// Least important message that is logged: `error`, `warn`, `info`, `debug` or `trace`; checked before it reaches [`Steering::set`].
+    /// Least important message that is logged: `error`, `warn`, `info`, `debug` or `trace`; checked
+    /// before it reaches [`Steering::set`].
     LogLevel,
     /// The policy: a name or a path.
     Policy,
-    /// How hard to look, see [`crate::vocabulary::Mode`]; checked before it reaches [`Steering::set`].
+    /// How hard to look, see [`crate::vocabulary::Mode`]; checked before it reaches
+    /// [`Steering::set`].
     Mode,
 }
 
@@ -69,7 +78,9 @@ pub enum ControlError {
     #[error("control.socket: {0}")]
     Socket(#[from] ListenError),
     /// Nobody can listen on the port.
-    #[error("control.http-port: 127.0.0.1:{port}: {source}; stop what uses it or name another port from 1 to 65535")]
+    #[error(
+        "control.http-port: 127.0.0.1:{port}: {source}; stop what uses it or name another port from 1 to 65535"
+    )]
     Port {
         /// The port.
         port: u16,

@@ -1,4 +1,5 @@
-//! A state as a page for people: 80 columns, what is wrong in plain words, colours only where they are welcome. Pure.
+//! A state as a page for people: 80 columns, what is wrong in plain words, colours only where they
+//! are welcome. Pure.
 
 mod standing;
 
@@ -37,7 +38,8 @@ pub fn page(state: &State, colour: bool) -> String {
 /// The same in one line, for a log or a pipe: when it is asked again and again.
 pub fn line(state: &State) -> String {
     let all = &state.counted.all;
-    let delivering = state.cameras.iter().filter(|camera| camera.state == CameraPhase::Delivering).count();
+    let delivering =
+        state.cameras.iter().filter(|camera| camera.state == CameraPhase::Delivering).count();
     let mut line = format!(
         "{} {}, {}, mode {}, policy {}, {delivering} of {} cameras deliver, {} fps, p95 {} ms, {} dropped",
         state.phase.name(),
@@ -60,7 +62,9 @@ pub fn line(state: &State) -> String {
 /// All that is wrong now, the worst first.
 fn wrong(state: &State) -> Vec<String> {
     let overdue = state.threads.iter().filter(|thread| thread.overdue);
-    let overdue = overdue.map(|thread| format!("thread {} hangs: {} for {}", thread.name, thread.doing, human(thread.since_s)));
+    let overdue = overdue.map(|thread| {
+        format!("thread {} hangs: {} for {}", thread.name, thread.doing, human(thread.since_s))
+    });
     state.complaints.iter().cloned().chain(overdue).chain(state.degraded.iter().cloned()).collect()
 }
 
@@ -75,24 +79,39 @@ impl Page {
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
-        if self.colour && !colour.is_empty() { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour && !colour.is_empty() {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn head(&mut self, state: &State) {
-        let ready = if state.ready { self.paint(GREEN, "ready") } else { self.paint(YELLOW, "not ready") };
-        let healthy = if state.healthy { self.paint(GREEN, "healthy") } else { self.paint(RED, "unhealthy") };
+        let ready =
+            if state.ready { self.paint(GREEN, "ready") } else { self.paint(YELLOW, "not ready") };
+        let healthy =
+            if state.healthy { self.paint(GREEN, "healthy") } else { self.paint(RED, "unhealthy") };
         let phase = state.phase.name();
         let name = self.paint(BOLD, &format!("squint {}", Escaped(&state.version)));
-        self.put(format_args!("{name}   {phase} for {}, {ready}, {healthy}, pid {}\n", human(state.uptime_s), state.pid));
-        let mode = self.paint(if state.mode == Mode::Auto { "" } else { YELLOW }, state.mode.name());
-        let (policy, kind, level) = (Escaped(&state.policy.name), Escaped(&state.policy.kind), Escaped(&state.log_level));
+        self.put(format_args!(
+            "{name}   {phase} for {}, {ready}, {healthy}, pid {}\n",
+            human(state.uptime_s),
+            state.pid
+        ));
+        let mode =
+            self.paint(if state.mode == Mode::Auto { "" } else { YELLOW }, state.mode.name());
+        let (policy, kind, level) =
+            (Escaped(&state.policy.name), Escaped(&state.policy.kind), Escaped(&state.log_level));
         self.put(format_args!("mode {mode}, policy {policy} ({kind}), log level {level}\n"));
     }
 
     fn frames(&mut self, state: &State) {
         let all = &state.counted.all;
         let share = |outcome| percent(all.of(outcome), all.settled());
-        let shares: Vec<_> = Outcome::ALL.iter().map(|outcome| format!("{} {}", outcome.name(), share(*outcome))).collect();
+        let shares: Vec<_> = Outcome::ALL
+            .iter()
+            .map(|outcome| format!("{} {}", outcome.name(), share(*outcome)))
+            .collect();
         self.put(format_args!("{} frames: {}\n", all.settled(), shares.join(", ")));
         let (ten, sixty) = (rate(all.fps_10s), rate(all.fps_60s));
         let age = all.age_us.map_or(String::new(), |age| {
@@ -133,13 +152,21 @@ impl Page {
             camera.losses,
         ));
         let mut more = Vec::new();
-        if let Some(next) = camera.next_try_s.filter(|_| matches!(camera.state, CameraPhase::Retrying | CameraPhase::Refused)) {
+        if let Some(next) = camera
+            .next_try_s
+            .filter(|_| matches!(camera.state, CameraPhase::Retrying | CameraPhase::Refused))
+        {
             more.push(format!("next try in {}", human(next)));
         }
         let reasons = DropReason::ALL.into_iter().filter(|why| camera.drops.get(*why) > 0);
-        let reasons: Vec<_> = reasons.map(|why| format!("{} {}", why.name(), camera.drops.get(why))).collect();
+        let reasons: Vec<_> =
+            reasons.map(|why| format!("{} {}", why.name(), camera.drops.get(why))).collect();
         if !reasons.is_empty() {
-            more.push(format!("dropped {}: {}", percent(dropped, camera.offered), reasons.join(", ")));
+            more.push(format!(
+                "dropped {}: {}",
+                percent(dropped, camera.offered),
+                reasons.join(", ")
+            ));
         }
         if !more.is_empty() {
             self.indented("  ", &more.join("; "), DIM);
@@ -166,9 +193,12 @@ impl Page {
             EngineHealth::Stuck | EngineHealth::Unusable => RED,
         };
         let word = self.paint(colour, &format!("{:<8}", engine.state.name()));
-        let share = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.0} %", share * 100.0));
+        let share = |share: Option<f64>| {
+            share.map_or("-".into(), |share| format!("{:.0} %", share * 100.0))
+        };
         let run = count.and_then(|count| count.run_us);
-        let [p50, p95] = [run.map(|run| run.p50), run.map(|run| run.p95)].map(|time| time.map_or("-".into(), millis));
+        let [p50, p95] = [run.map(|run| run.p50), run.map(|run| run.p95)]
+            .map(|time| time.map_or("-".into(), millis));
         self.put(format_args!(
             "{:<NAME$} {word} {:>8} {:>6} {:>6} {p50:>7} {p95:>7} {:>7}\n",
             name(&engine.id),
@@ -201,7 +231,10 @@ impl Page {
         };
         let word = if last.ok { self.paint(GREEN, "in force") } else { self.paint(RED, "refused") };
         let (count, failed) = (state.reload.count, state.reload.failed);
-        self.put(format_args!("last reload {}, {word} ({count} in all, {failed} refused)\n", Escaped(&last.at)));
+        self.put(format_args!(
+            "last reload {}, {word} ({count} in all, {failed} refused)\n",
+            Escaped(&last.at)
+        ));
         self.indented("  ", &last.message, "");
     }
 

@@ -1,8 +1,10 @@
 //! Who is at the other end of the control socket, and whether it may change something.
 //!
-//! Whoever may connect may read; the permissions of the socket's file decide that. Changing anything is for root, for the user that Squint
-//! runs as, and for the members of one group (`control.group`). The kernel names the user at the other end; the system's own data base of
-//! users, which need not be a file, names the groups. An edge room: it asks the kernel and that data base, on the thread of the connection.
+//! Whoever may connect may read; the permissions of the socket's file decide that. Changing
+//! anything is for root, for the user that Squint runs as, and for the members of one group
+//! (`control.group`). The kernel names the user at the other end; the system's own data base of
+//! users, which need not be a file, names the groups. An edge room: it asks the kernel and that
+//! data base, on the thread of the connection.
 
 use std::ffi::CString;
 use std::os::unix::net::UnixStream;
@@ -22,7 +24,9 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn of(stream: &UnixStream) -> Self {
         let who = socket_peercred(stream).ok();
-        Self { who: who.map(|who| (Uid::from_raw(who.uid.as_raw()), Gid::from_raw(who.gid.as_raw()))) }
+        Self {
+            who: who.map(|who| (Uid::from_raw(who.uid.as_raw()), Gid::from_raw(who.gid.as_raw()))),
+        }
     }
 }
 
@@ -41,7 +45,10 @@ impl Group {
     pub(super) fn admits(&self, peer: Peer) -> Result<(), Refusal> {
         let name = &self.name;
         let Some((uid, gid)) = peer.who else {
-            return Err(Refusal::new(403, "the kernel does not say who asks, so nothing is changed; use sudo"));
+            return Err(Refusal::new(
+                403,
+                "the kernel does not say who asks, so nothing is changed; use sudo",
+            ));
         };
         if uid.is_root() || uid == Uid::effective() {
             return Ok(());
@@ -51,11 +58,18 @@ impl Group {
             Ok(None) => {
                 return Err(Refusal::new(
                     403,
-                    format!("changing anything is for root, as long as there is no group {name}; use sudo"),
+                    format!(
+                        "changing anything is for root, as long as there is no group {name}; use sudo"
+                    ),
                 ));
             }
             Err(error) => {
-                return Err(Refusal::new(403, format!("the members of the group {name} cannot be looked up ({error}); use sudo")));
+                return Err(Refusal::new(
+                    403,
+                    format!(
+                        "the members of the group {name} cannot be looked up ({error}); use sudo"
+                    ),
+                ));
             }
         };
         if gid == group || is_member(uid, group) {
@@ -63,7 +77,9 @@ impl Group {
         }
         Err(Refusal::new(
             403,
-            format!("changing anything is for members of the group {name}: join it (`sudo usermod -aG {name} $USER`) or use sudo"),
+            format!(
+                "changing anything is for members of the group {name}: join it (`sudo usermod -aG {name} $USER`) or use sudo"
+            ),
         ))
     }
 }
@@ -72,7 +88,8 @@ impl Group {
 fn is_member(uid: Uid, group: Gid) -> bool {
     let Ok(Some(user)) = User::from_uid(uid) else { return false };
     let Ok(name) = CString::new(user.name) else { return false };
-    user.gid == group || unistd::getgrouplist(&name, user.gid).is_ok_and(|groups| groups.contains(&group))
+    user.gid == group
+        || unistd::getgrouplist(&name, user.gid).is_ok_and(|groups| groups.contains(&group))
 }
 
 #[cfg(test)]
@@ -100,10 +117,16 @@ mod tests {
     #[test]
     fn a_member_of_the_group_may_by_its_group_of_the_moment_and_by_the_data_base_of_users() {
         let daemon = Group::new("daemon");
-        let (Ok(Some(group)), Ok(Some(user))) = (unistd::Group::from_name("daemon"), User::from_name("daemon")) else {
+        let (Ok(Some(group)), Ok(Some(user))) =
+            (unistd::Group::from_name("daemon"), User::from_name("daemon"))
+        else {
             return eprintln!("SKIPPED: this system has no user daemon");
         };
-        assert_eq!(daemon.admits(peer(STRANGER, group.gid.as_raw())), Ok(()), "it has taken the group on");
+        assert_eq!(
+            daemon.admits(peer(STRANGER, group.gid.as_raw())),
+            Ok(()),
+            "it has taken the group on"
+        );
         assert_eq!(daemon.admits(peer(user.uid.as_raw(), STRANGER)), Ok(()), "it is a member");
         let refused = daemon.admits(peer(STRANGER, STRANGER)).unwrap_err();
         assert!(refused.message.contains("sudo usermod -aG daemon $USER"), "{refused}");

@@ -12,15 +12,24 @@ fn ticks() -> f64 {
 /// As it is now.
 pub(super) fn read() -> Process {
     let statm = fs::read_to_string("/proc/self/statm").ok();
-    let pages = statm.as_deref().and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
+    let pages =
+        statm.as_deref().and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
     // one of the descriptors is that of the folder itself
-    let open_fds = fs::read_dir("/proc/self/fd").ok().map(|entries| (entries.count() as u64).saturating_sub(1));
+    let open_fds = fs::read_dir("/proc/self/fd")
+        .ok()
+        .map(|entries| (entries.count() as u64).saturating_sub(1));
     let stat = fs::read_to_string("/proc/self/stat").ok();
     let (threads, cpu_s) = stat.as_deref().map_or((None, None), of_stat);
-    Process { resident_bytes: pages.map(|pages| pages * rustix::param::page_size() as u64), open_fds, threads, cpu_s }
+    Process {
+        resident_bytes: pages.map(|pages| pages * rustix::param::page_size() as u64),
+        open_fds,
+        threads,
+        cpu_s,
+    }
 }
 
-/// Threads and CPU seconds from /proc/PID/stat; the name in it may hold anything, so fields count from its closing bracket.
+/// Threads and CPU seconds from /proc/PID/stat; the name in it may hold anything, so fields count
+/// from its closing bracket.
 fn of_stat(text: &str) -> (Option<u64>, Option<f64>) {
     let Some((_, rest)) = text.rsplit_once(')') else { return (None, None) };
     let fields: Vec<_> = rest.split_ascii_whitespace().collect();
@@ -44,6 +53,11 @@ mod tests {
     #[test]
     fn this_process_has_memory_descriptors_and_threads() {
         let process = read();
-        assert!(process.resident_bytes > Some(1 << 20) && process.open_fds >= Some(3) && process.threads >= Some(1), "{process:?}");
+        assert!(
+            process.resident_bytes > Some(1 << 20)
+                && process.open_fds >= Some(3)
+                && process.threads >= Some(1),
+            "{process:?}"
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! The control protocol, a small part of HTTP/1.1: bytes into a request, an answer into bytes. Pure; every limit is here.
+//! The control protocol, a small part of HTTP/1.1: bytes into a request, an answer into bytes.
+//! Pure; every limit is here.
 //!
-//! One request a connection. No chunked bodies, no absolute addresses, no percent signs: nothing here needs them. Whatever does not fit is
-//! refused with a status and a sentence. The bytes are a stranger's: nothing in them may panic or grow without a bound.
+//! One request a connection. No chunked bodies, no absolute addresses, no percent signs: nothing
+//! here needs them. Whatever does not fit is refused with a status and a sentence. The bytes are a
+//! stranger's: nothing in them may panic or grow without a bound.
 
 use std::fmt;
 
@@ -67,12 +69,17 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Reads the request that `bytes` begin with, all that has come so far. Never [`Parsed::Partial`] for [`HEAD_LIMIT`] + [`BODY_LIMIT`] bytes
-/// or more.
+/// Reads the request that `bytes` begin with, all that has come so far. Never [`Parsed::Partial`]
+/// for [`HEAD_LIMIT`] + [`BODY_LIMIT`] bytes or more.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut head = httparse::Request::new(&mut headers);
-    let long = || Refusal::new(431, format!("the head of a request has at most {HEAD_LIMIT} bytes and {HEADERS} lines"));
+    let long = || {
+        Refusal::new(
+            431,
+            format!("the head of a request has at most {HEAD_LIMIT} bytes and {HEADERS} lines"),
+        )
+    };
     let end = match head.parse(&bytes[..bytes.len().min(HEAD_LIMIT)]) {
         Ok(httparse::Status::Complete(end)) => end,
         Ok(httparse::Status::Partial) if bytes.len() < HEAD_LIMIT => return Ok(Parsed::Partial),
@@ -92,14 +99,28 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, Refusal> {
     let target = head.path.unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if !path.starts_with('/') {
-        return Err(Refusal::new(400, "the target of a request starts with a slash, as in GET /status"));
+        return Err(Refusal::new(
+            400,
+            "the target of a request starts with a slash, as in GET /status",
+        ));
     }
-    let body = std::str::from_utf8(&body[..body_length]).map_err(|_| Refusal::new(400, "the body is not UTF-8"))?.trim();
+    let body = std::str::from_utf8(&body[..body_length])
+        .map_err(|_| Refusal::new(400, "the body is not UTF-8"))?
+        .trim();
     if body.chars().any(char::is_control) {
-        return Err(Refusal::new(400, "the body holds control characters; a plain word or path is expected"));
+        return Err(Refusal::new(
+            400,
+            "the body holds control characters; a plain word or path is expected",
+        ));
     }
     let host = header(head.headers, "host").next().transpose()?.map(str::to_owned);
-    Ok(Parsed::Whole(Request { method, path: path.into(), query: query.into(), host, body: body.into() }))
+    Ok(Parsed::Whole(Request {
+        method,
+        path: path.into(),
+        query: query.into(),
+        host,
+        body: body.into(),
+    }))
 }
 
 fn body_length(headers: &[httparse::Header<'_>]) -> Result<usize, Refusal> {
@@ -120,10 +141,15 @@ fn body_length(headers: &[httparse::Header<'_>]) -> Result<usize, Refusal> {
     Ok(length)
 }
 
-fn header<'h>(headers: &'h [httparse::Header<'h>], name: &'h str) -> impl Iterator<Item = Result<&'h str, Refusal>> {
+fn header<'h>(
+    headers: &'h [httparse::Header<'h>],
+    name: &'h str,
+) -> impl Iterator<Item = Result<&'h str, Refusal>> {
     let found = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
     let text = |value| std::str::from_utf8(value).map(str::trim);
-    found.map(move |header| text(header.value).map_err(|_| Refusal::new(400, format!("the header {name} is not UTF-8"))))
+    found.map(move |header| {
+        text(header.value).map_err(|_| Refusal::new(400, format!("the header {name} is not UTF-8")))
+    })
 }
 
 /// What is sent back.
@@ -211,7 +237,8 @@ mod tests {
 
     #[test]
     fn a_request_is_whole_with_its_last_byte_and_not_before() {
-        let bytes = b"POST /mode?x=1 HTTP/1.1\r\nHost: squint\r\ncontent-length: 5\r\n\r\neco\r\nGET";
+        let bytes =
+            b"POST /mode?x=1 HTTP/1.1\r\nHost: squint\r\ncontent-length: 5\r\n\r\neco\r\nGET";
         let whole = bytes.len() - 3;
         for end in 0..whole {
             assert_eq!(parse(&bytes[..end]), Ok(Parsed::Partial), "{end} bytes");
@@ -233,16 +260,29 @@ mod tests {
         assert_eq!(refused(b"GET squint HTTP/1.1\r\n\r\n"), 400);
         assert_eq!(refused(b"\x16\x03\x01\x02\x00"), 400, "TLS");
         assert_eq!(refused(b"POST / HTTP/1.1\r\nContent-Length: 4097\r\n\r\n"), 413);
-        assert_eq!(refused(b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n"), 413);
+        assert_eq!(
+            refused(b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n"),
+            413
+        );
         for length in ["-1", "+1", "1, 1", "", "1\r\nContent-Length: 1"] {
-            assert_eq!(refused(format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\na").as_bytes()), 400, "{length}");
+            assert_eq!(
+                refused(format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\na").as_bytes()),
+                400,
+                "{length}"
+            );
         }
         assert_eq!(refused(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), 501);
         assert_eq!(refused(b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n\xff"), 400);
         assert_eq!(refused(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na\x1bb"), 400);
         assert_eq!(refused(&b"a".repeat(HEAD_LIMIT)), 431);
-        assert_eq!(refused(format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(HEADERS + 1)).as_bytes()), 431);
-        assert_eq!(refused(format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(HEAD_LIMIT)).as_bytes()), 431);
+        assert_eq!(
+            refused(format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(HEADERS + 1)).as_bytes()),
+            431
+        );
+        assert_eq!(
+            refused(format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(HEAD_LIMIT)).as_bytes()),
+            431
+        );
     }
 
     #[test]
@@ -250,7 +290,8 @@ mod tests {
         let bytes = Answer::from(Refusal::new(403, "not \"here\"")).to_bytes();
         let text = String::from_utf8(bytes).unwrap();
         assert!(
-            text.starts_with("HTTP/1.1 403 Forbidden\r\n") && text.ends_with("\r\n\r\n{\"error\":\"not \\\"here\\\"\"}\n"),
+            text.starts_with("HTTP/1.1 403 Forbidden\r\n")
+                && text.ends_with("\r\n\r\n{\"error\":\"not \\\"here\\\"\"}\n"),
             "{text}"
         );
         assert!(text.contains("Content-Length: 25\r\n"), "{text}");

@@ -1,4 +1,5 @@
-//! What a request means and what is answered to it. Pure, but for what [`Steering`] does, for /proc and for the groups of who asks.
+//! What a request means and what is answered to it. Pure, but for what [`Steering`] does, for /proc
+//! and for the groups of who asks.
 
 use std::net::IpAddr;
 
@@ -27,16 +28,31 @@ pub(super) enum Reply {
 }
 
 /// The routes, for the message about one that does not exist.
-const ROUTES: &str = "GET /status, /metrics, /healthz, /readyz; POST /reload, /log-level, /policy, /mode";
+const ROUTES: &str =
+    "GET /status, /metrics, /healthz, /readyz; POST /reload, /log-level, /policy, /mode";
 
 /// Does what was asked.
-pub(super) fn route(request: &Request, endpoint: Endpoint, group: &Group, steering: &dyn Steering) -> Reply {
-    answer(request, endpoint, group, steering).unwrap_or_else(|refusal| Reply::Answer(refusal.into()))
+pub(super) fn route(
+    request: &Request,
+    endpoint: Endpoint,
+    group: &Group,
+    steering: &dyn Steering,
+) -> Reply {
+    answer(request, endpoint, group, steering)
+        .unwrap_or_else(|refusal| Reply::Answer(refusal.into()))
 }
 
-fn answer(request: &Request, endpoint: Endpoint, group: &Group, steering: &dyn Steering) -> Result<Reply, Refusal> {
+fn answer(
+    request: &Request,
+    endpoint: Endpoint,
+    group: &Group,
+    steering: &dyn Steering,
+) -> Result<Reply, Refusal> {
     if endpoint == Endpoint::Port && !is_local(request.host.as_deref()) {
-        return Err(Refusal::new(403, "ask for 127.0.0.1 or localhost: a name of another host is not answered here"));
+        return Err(Refusal::new(
+            403,
+            "ask for 127.0.0.1 or localhost: a name of another host is not answered here",
+        ));
     }
     let tells = |answer| Ok(Reply::Answer(answer));
     let may_change = || match endpoint {
@@ -49,7 +65,9 @@ fn answer(request: &Request, endpoint: Endpoint, group: &Group, steering: &dyn S
             ("watch", Endpoint::Port) => Err(elsewhere("watching")),
             _ => tells(Answer::new(200, JSON, line(&steering.state()))),
         },
-        ("/metrics", Method::Get) => tells(Answer::new(200, METRICS, metrics::render(&steering.state(), &process::read()))),
+        ("/metrics", Method::Get) => {
+            tells(Answer::new(200, METRICS, metrics::render(&steering.state(), &process::read())))
+        }
         ("/healthz", Method::Get) => tells(healthy(&steering.state())),
         ("/readyz", Method::Get) => tells(ready(&steering.state())),
         ("/reload", Method::Post) => {
@@ -62,8 +80,12 @@ fn answer(request: &Request, endpoint: Endpoint, group: &Group, steering: &dyn S
             check(what, &request.body)?;
             tells(outcome(steering.set(what, &request.body))?)
         }
-        ("/status" | "/metrics" | "/healthz" | "/readyz", Method::Post) => Err(Refusal::new(405, "this is read with GET")),
-        ("/reload" | "/log-level" | "/policy" | "/mode", Method::Get) => Err(Refusal::new(405, "this is done with POST")),
+        ("/status" | "/metrics" | "/healthz" | "/readyz", Method::Post) => {
+            Err(Refusal::new(405, "this is read with GET"))
+        }
+        ("/reload" | "/log-level" | "/policy" | "/mode", Method::Get) => {
+            Err(Refusal::new(405, "this is done with POST"))
+        }
         _ => Err(Refusal::new(404, format!("there is no such route; there are: {ROUTES}"))),
     }
 }
@@ -76,10 +98,14 @@ pub(super) fn line(state: &State) -> String {
 }
 
 fn elsewhere(what: &str) -> Refusal {
-    Refusal::new(403, format!("{what} needs the unix socket (control.socket); this port is for reading"))
+    Refusal::new(
+        403,
+        format!("{what} needs the unix socket (control.socket); this port is for reading"),
+    )
 }
 
-/// A page of the web that talks to this machine's ports does so under a name of its own; addresses and `localhost` are no such names.
+/// A page of the web that talks to this machine's ports does so under a name of its own; addresses
+/// and `localhost` are no such names.
 fn is_local(host: Option<&str>) -> bool {
     let Some(host) = host else { return true };
     let bare = match host.rsplit_once(':') {
@@ -100,14 +126,20 @@ fn check(what: Setting, value: &str) -> Result<(), Refusal> {
         Setting::LogLevel => vec!["error", "warn", "info", "debug", "trace"],
         Setting::Mode => Mode::ALL.iter().map(|mode| mode.name()).collect(),
         Setting::Policy if value.is_empty() => {
-            return Err(Refusal::new(400, "policy: the body must be a name such as default, or the path of a policy file"));
+            return Err(Refusal::new(
+                400,
+                "policy: the body must be a name such as default, or the path of a policy file",
+            ));
         }
         Setting::Policy => return Ok(()),
     };
     if allowed.contains(&value) {
         return Ok(());
     }
-    Err(Refusal::new(400, format!("{} = \"{value}\" is not known; allowed: {}", what.name(), allowed.join(", "))))
+    Err(Refusal::new(
+        400,
+        format!("{} = \"{value}\" is not known; allowed: {}", what.name(), allowed.join(", ")),
+    ))
 }
 
 fn outcome(done: Result<String, String>) -> Result<Answer, Refusal> {
@@ -119,14 +151,17 @@ fn healthy(state: &State) -> Answer {
     match (state.healthy, state.complaints.is_empty()) {
         (true, _) => Answer::new(200, TEXT, "ok\n".into()),
         (false, true) => Answer::new(503, TEXT, "unhealthy, and nobody says why\n".into()),
-        (false, false) => Answer::new(503, TEXT, format!("{}\n", one_line(&state.complaints.join("; ")))),
+        (false, false) => {
+            Answer::new(503, TEXT, format!("{}\n", one_line(&state.complaints.join("; "))))
+        }
     }
 }
 
 fn ready(state: &State) -> Answer {
     if state.ready {
         // It answers, if less well than it should: whoever asks in order to send frames hears yes.
-        let degraded: String = state.degraded.iter().map(|why| format!("; {}", one_line(why))).collect();
+        let degraded: String =
+            state.degraded.iter().map(|why| format!("; {}", one_line(why))).collect();
         return Answer::new(200, TEXT, format!("ok{degraded}\n"));
     }
     let mut why = state.phase.name().to_owned();
@@ -147,10 +182,23 @@ mod tests {
 
     #[test]
     fn only_addresses_and_localhost_are_names_of_this_machine() {
-        for host in ["localhost", "LocalHost:9100", "127.0.0.1", "127.0.0.1:80", "[::1]:9100", "192.0.2.1:1"] {
+        for host in [
+            "localhost",
+            "LocalHost:9100",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "[::1]:9100",
+            "192.0.2.1:1",
+        ] {
             assert!(is_local(Some(host)), "{host}");
         }
-        for host in ["", "evil.example", "evil.example:9100", "localhost.evil.example", "127.0.0.1.evil.example:80"] {
+        for host in [
+            "",
+            "evil.example",
+            "evil.example:9100",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:80",
+        ] {
             assert!(!is_local(Some(host)), "{host}");
         }
         assert!(is_local(None));

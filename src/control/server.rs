@@ -1,8 +1,10 @@
 //! The server: who is answered at the same time, and on which thread.
 //!
-//! A thread for each endpoint ([`super::endpoint`]) collects requests; one that is whole gets a seat here and a thread for its answer. Seats are
-//! counted apart for the port, the socket, those who watch and those who change something, so that none of them can take those of another.
-//! A client that is slow, silent or hostile holds up its own connection for a moment, nothing else: the frame path knows nothing of this room.
+//! A thread for each endpoint ([`super::endpoint`]) collects requests; one that is whole gets a
+//! seat here and a thread for its answer. Seats are counted apart for the port, the socket, those
+//! who watch and those who change something, so that none of them can take those of another. A
+//! client that is slow, silent or hostile holds up its own connection for a moment, nothing else:
+//! the frame path knows nothing of this room.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -23,7 +25,8 @@ use super::{ControlError, Steering};
 use crate::config::Control;
 use crate::socket::Listening;
 
-/// Questions through the loopback port that are answered at a time; anybody on the machine may ask there.
+/// Questions through the loopback port that are answered at a time; anybody on the machine may ask
+/// there.
 const PORT_SEATS: usize = 4;
 /// Questions over the socket that are answered at a time.
 const SOCKET_SEATS: usize = 4;
@@ -33,14 +36,16 @@ const WATCH_SEATS: usize = 3;
 const CHANGE_SEATS: usize = 3;
 /// Clients that were answered and have not closed their end; beyond that they are not waited for.
 const PARTING: usize = 16;
-/// A client that has taken nothing of its answer for this long loses its seat if others wait for one.
+/// A client that has taken nothing of its answer for this long loses its seat if others wait for
+/// one.
 const FAIR_SHARE: Duration = Duration::from_millis(250);
 /// Between two lines for those who watch.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How long the end waits for connections that are being answered, a reload for one.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
-/// The endpoints and all who came in. Ends with its [`Stop`](crate::pipeline::clock::Stop) or when dropped; the socket file goes with it.
+/// The endpoints and all who came in. Ends with its [`Stop`](crate::pipeline::clock::Stop) or when
+/// dropped; the socket file goes with it.
 pub struct Server {
     shared: Arc<Shared>,
     acceptors: Vec<JoinHandle<()>>,
@@ -70,7 +75,11 @@ impl Errand {
         match (endpoint, request.method) {
             (Endpoint::Port, _) => Self::Port,
             (Endpoint::Unix(_), Method::Post) => Self::Change,
-            (Endpoint::Unix(_), Method::Get) if request.path == "/status" && request.query == "watch" => Self::Watch,
+            (Endpoint::Unix(_), Method::Get)
+                if request.path == "/status" && request.query == "watch" =>
+            {
+                Self::Watch
+            }
             (Endpoint::Unix(_), Method::Get) => Self::Socket,
         }
     }
@@ -88,8 +97,14 @@ impl Errand {
     fn refusal(self) -> Option<Refusal> {
         match self {
             Self::Port | Self::Socket => None,
-            Self::Watch => Some(Refusal::new(503, format!("{WATCH_SEATS} watch already; ask for /status without watch"))),
-            Self::Change => Some(Refusal::new(503, format!("{CHANGE_SEATS} changes are under way already; try again in a moment"))),
+            Self::Watch => Some(Refusal::new(
+                503,
+                format!("{WATCH_SEATS} watch already; ask for /status without watch"),
+            )),
+            Self::Change => Some(Refusal::new(
+                503,
+                format!("{CHANGE_SEATS} changes are under way already; try again in a moment"),
+            )),
         }
     }
 }
@@ -105,7 +120,11 @@ struct Place {
 
 impl Server {
     /// Listens where `places` says, if anywhere, until `stop`.
-    pub fn start(places: &Control, steering: Arc<dyn Steering>, stop: &crate::pipeline::clock::Stop) -> Result<Self, ControlError> {
+    pub fn start(
+        places: &Control,
+        steering: Arc<dyn Steering>,
+        stop: &crate::pipeline::clock::Stop,
+    ) -> Result<Self, ControlError> {
         let mut listeners = Vec::new();
         if let Some(path) = &places.socket {
             listeners.push(Listener::Unix(Listening::open(path)?));
@@ -129,8 +148,10 @@ impl Server {
         let mut server = Self { shared, acceptors: Vec::new(), port };
         for listener in listeners {
             let shared = Arc::clone(&server.shared);
-            let name = if matches!(listener, Listener::Unix(_)) { "control" } else { "control-http" };
-            let endpoint = thread::Builder::new().name(name.into()).spawn(move || listener.mind(&shared));
+            let name =
+                if matches!(listener, Listener::Unix(_)) { "control" } else { "control-http" };
+            let endpoint =
+                thread::Builder::new().name(name.into()).spawn(move || listener.mind(&shared));
             server.acceptors.push(endpoint.map_err(ControlError::Thread)?);
         }
         Ok(server)
@@ -172,7 +193,9 @@ impl Shared {
             wire::turn_away(wire, refusal);
             return None;
         };
-        let spawned = thread::Builder::new().name("control-client".into()).spawn(move || serve(wire, &request, endpoint, seat));
+        let spawned = thread::Builder::new()
+            .name("control-client".into())
+            .spawn(move || serve(wire, &request, endpoint, seat));
         if let Err(error) = spawned {
             debug!("no thread for a control connection, which is closed: {error}");
         }
@@ -183,15 +206,23 @@ impl Shared {
         let mut seats = self.seats();
         let taken = || seats.iter().filter(|place| place.errand == errand);
         if taken().count() < errand.seats() {
-            let place = Arc::new(Place { errand, sending: Mutex::new(None), wanted: AtomicBool::new(false) });
+            let place = Arc::new(Place {
+                errand,
+                sending: Mutex::new(None),
+                wanted: AtomicBool::new(false),
+            });
             seats.push(Arc::clone(&place));
             return Some(ClientSlot { shared: Arc::clone(self), place });
         }
         if matches!(errand, Errand::Port | Errand::Socket) {
             // The one that has dawdled over its answer for longest goes.
-            let since = |place: &Arc<Place>| *place.sending.lock().unwrap_or_else(PoisonError::into_inner);
-            let oldest = taken().filter(|place| since(place).is_some()).min_by_key(|place| since(place));
-            if let Some(oldest) = oldest.filter(|place| since(place).is_some_and(|since| since.elapsed() >= FAIR_SHARE)) {
+            let since =
+                |place: &Arc<Place>| *place.sending.lock().unwrap_or_else(PoisonError::into_inner);
+            let oldest =
+                taken().filter(|place| since(place).is_some()).min_by_key(|place| since(place));
+            if let Some(oldest) = oldest
+                .filter(|place| since(place).is_some_and(|since| since.elapsed() >= FAIR_SHARE))
+            {
                 oldest.wanted.store(true, Ordering::Release);
             }
         }
@@ -206,8 +237,8 @@ struct ClientSlot {
 }
 
 impl ClientSlot {
-    /// Sends the whole answer, unless others want the seat before the client has taken it; then gives the seat free and the client a moment
-    /// to close its end.
+    /// Sends the whole answer, unless others want the seat before the client has taken it; then
+    /// gives the seat free and the client a moment to close its end.
     fn finish(self, wire: &mut dyn Wire, bytes: &[u8]) {
         *self.place.sending.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let shared = Arc::clone(&self.shared);
@@ -236,15 +267,21 @@ impl Drop for ClientSlot {
 fn serve(mut wire: Box<dyn Wire>, request: &Request, endpoint: Endpoint, seat: ClientSlot) {
     let shared = Arc::clone(&seat.shared);
     let wire = wire.as_mut();
-    let reply = catch_unwind(AssertUnwindSafe(|| route::route(request, endpoint, &shared.group, &*shared.steering)));
+    let reply = catch_unwind(AssertUnwindSafe(|| {
+        route::route(request, endpoint, &shared.group, &*shared.steering)
+    }));
     match reply {
         Ok(Reply::Answer(answer)) => seat.finish(wire, &answer.to_bytes()),
         Ok(Reply::Watch) => {
-            // Panics end the thread and with it the connection, which is all that there is to do about them.
+            // Panics end the thread and with it the connection, which is all that there is to do
+            // about them.
             let _ = watch(wire, &shared);
         }
         Err(_) => {
-            let bug = Refusal::new(500, "squint panicked over this request; please report it with the lines of the log");
+            let bug = Refusal::new(
+                500,
+                "squint panicked over this request; please report it with the lines of the log",
+            );
             seat.finish(wire, &Answer::from(bug).to_bytes());
         }
     }

@@ -1,6 +1,7 @@
 //! One connection's bytes, in and out, with a limit to every wait.
 //!
-//! Waits are cut into ticks, so that all of them end within a tenth of a second once told to stop. Nothing is decided here.
+//! Waits are cut into ticks, so that all of them end within a tenth of a second once told to stop.
+//! Nothing is decided here.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -16,7 +17,8 @@ use crate::pipeline::clock::Stop;
 
 /// Time for a client to send its whole request, and time to take an answer or a line.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
-/// Time for a client that was answered to close its end, so that nothing it still sends destroys the answer on its way.
+/// Time for a client that was answered to close its end, so that nothing it still sends destroys
+/// the answer on its way.
 pub(super) const FAREWELL: Duration = Duration::from_millis(200);
 /// Longest wait in one go.
 pub(super) const TICK: Duration = Duration::from_millis(50);
@@ -53,7 +55,8 @@ impl Ending {
 pub(super) fn turn_away(mut wire: Box<dyn Wire>, refusal: Refusal) {
     let answer = Answer::from(refusal).to_bytes();
     let brief = Duration::from_millis(1);
-    let told = wire.limit(brief).and_then(|()| wire.write_all(&answer)).and_then(|()| wire.close_write());
+    let told =
+        wire.limit(brief).and_then(|()| wire.write_all(&answer)).and_then(|()| wire.close_write());
     // what has come already is taken, or it would destroy the answer on its way
     if told.is_ok() {
         let _ = wire.read(&mut [0; 4096]);
@@ -67,8 +70,12 @@ pub(super) fn is_still_there(wire: &dyn Wire, ending: &Ending, until: Instant) -
         if left.is_zero() {
             return true;
         }
-        // Nothing is asked for: what is told all the same is that the other end is closed. One that closed only its writing end still reads.
-        match poll(&mut [PollFd::new(&wire.as_fd(), PollFlags::empty())], Some(&timespec(left.min(TICK)))) {
+        // Nothing is asked for: what is told all the same is that the other end is closed. One that
+        // closed only its writing end still reads.
+        match poll(
+            &mut [PollFd::new(&wire.as_fd(), PollFlags::empty())],
+            Some(&timespec(left.min(TICK))),
+        ) {
             Ok(0) => (),
             Err(error) if io::Error::from(error).kind() == ErrorKind::Interrupted => (),
             Ok(_) | Err(_) => return false,
@@ -96,7 +103,11 @@ pub(super) fn part(wire: &mut dyn Wire, ending: &Ending) {
 }
 
 /// Sends all of it, unless the client takes nothing for [`PATIENCE`], or until it is `over`.
-pub(super) fn send(wire: &mut dyn Wire, mut bytes: &[u8], over: &dyn Fn() -> bool) -> io::Result<()> {
+pub(super) fn send(
+    wire: &mut dyn Wire,
+    mut bytes: &[u8],
+    over: &dyn Fn() -> bool,
+) -> io::Result<()> {
     let until = Instant::now() + PATIENCE;
     while !bytes.is_empty() {
         let left = until.saturating_duration_since(Instant::now());

@@ -1,5 +1,5 @@
-//! The board beside the running pipeline: opens the telemetry, makes a budget for an engine set, tells the log what the budget decides, and keeps what
-//! was learned. Nothing is decided here.
+//! The board beside the running pipeline: opens the telemetry, makes a budget for an engine set,
+//! tells the log what the budget decides, and keeps what was learned. Nothing is decided here.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -10,7 +10,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use log::{Level, info, log, warn};
 
 use super::context::AppContext;
-use crate::budget::{Because, Budget, CPU, ChosenBy, Grants, LearnedState, MAX_TEXT, Member, Mode, Schedule, Stepped, Why};
+use crate::budget::{
+    Because, Budget, CPU, ChosenBy, Grants, LearnedState, MAX_TEXT, Member, Mode, Schedule,
+    Stepped, Why,
+};
 use crate::config::{self, Tegrastats};
 use crate::engine::MAX_ENGINES;
 use crate::error::Error;
@@ -24,7 +27,8 @@ use crate::telemetry::tegrastats::{self, Feed, Patience};
 use crate::telemetry::{self, Doubt, Inventory, Missing, Sample, Sources, Telemetry, nvml};
 use crate::trace::TraceQueue;
 
-/// How long a library of the vendor's, or the start of a program, may take. A GPU that has been asleep wakes up in a few seconds.
+/// How long a library of the vendor's, or the start of a program, may take. A GPU that has been
+/// asleep wakes up in a few seconds.
 const OPENING: Duration = Duration::from_secs(10);
 /// A clock before this moment (2020-01-01) has not been set since the board was switched on.
 const CLOCK_SET: Duration = Duration::from_secs(1_577_836_800);
@@ -45,15 +49,24 @@ struct Latest {
 }
 
 impl Board {
-    /// Opens the sources that `config` names. `at` is time since start. Errors if a recorded file cannot be read; a board without any sensor is
-    /// no error.
-    pub(crate) fn open(config: &config::Telemetry, at: Duration) -> Result<(Arc<Self>, Box<dyn Telemetry>), Error> {
+    /// Opens the sources that `config` names. `at` is time since start. Errors if a recorded file
+    /// cannot be read; a board without any sensor is no error.
+    pub(crate) fn open(
+        config: &config::Telemetry,
+        at: Duration,
+    ) -> Result<(Arc<Self>, Box<dyn Telemetry>), Error> {
         let telemetry: Box<dyn Telemetry> = match &config.recorded {
-            Some(path) => Box::new(Recorded::open(path).map_err(|error| Error::Usage(error.to_string()))?),
+            Some(path) => {
+                Box::new(Recorded::open(path).map_err(|error| Error::Usage(error.to_string()))?)
+            }
             None => {
                 let (others, absent) = others(config);
-                // Whoever asked for lines of tegrastats must hear that there are none; NVML is asked wherever it is.
-                for missing in absent.iter().filter(|missing| config.tegrastats.is_some() && missing.what != nvml::NAME) {
+                // Whoever asked for lines of tegrastats must hear that there are none; NVML is
+                // asked wherever it is.
+                for missing in absent
+                    .iter()
+                    .filter(|missing| config.tegrastats.is_some() && missing.what != nvml::NAME)
+                {
                     warn!(event = events::SENSOR_DOUBTED, reason = missing.why; "{} cannot be used: {}", missing.what, missing.why);
                 }
                 Box::new(telemetry::open(Sources { others, ..Sources::of_this_machine() }, at))
@@ -63,14 +76,14 @@ impl Board {
         Ok((Arc::new(Self { inventory, latest: Mutex::new(None) }), telemetry))
     }
 
-    /// Takes what was learned of the board for this process alone, as long as the answer lives. Errors with [`Error::Io`] if another process
-    /// has it. Where no lock can be made the log says so.
+    /// Takes what was learned of the board for this process alone, as long as the answer lives.
+    /// Errors with [`Error::Io`] if another process has it. Where no lock can be made the log says
+    /// so.
     pub(crate) fn take_state(file: &Path) -> Result<Option<Lock>, Error> {
         match Lock::take(file) {
             Ok(lock) => Ok(Some(lock)),
             Err(error) if error.kind() == ErrorKind::ResourceBusy => {
-                let advice =
-                    "two would overwrite what each other learned: stop one, or give this one a budget.state-file of its own";
+                let advice = "two would overwrite what each other learned: stop one, or give this one a budget.state-file of its own";
                 let told = std::io::Error::new(error.kind(), format!("{error}; {advice}"));
                 Err(Error::io(format_args!("budget.state-file: {}", file.display()))(told))
             }
@@ -84,20 +97,33 @@ impl Board {
     }
 
     /// The budget of an engine set made of these engines.
-    pub(crate) fn budget<'a>(&self, context: &AppContext, engines: impl Iterator<Item = &'a str>) -> Result<Budget, Error> {
+    pub(crate) fn budget<'a>(
+        &self,
+        context: &AppContext,
+        engines: impl Iterator<Item = &'a str>,
+    ) -> Result<Budget, Error> {
         let config = &context.config.budget;
         let member = |id: &str| Member {
             id: id.to_owned(),
             sha256: context.catalog.fingerprint(id).unwrap_or_default(),
-            accuracy: context.catalog.get(id).and_then(|manifest| manifest.accuracy.first()).map(|measured| measured.top1 as f32),
+            accuracy: context
+                .catalog
+                .get(id)
+                .and_then(|manifest| manifest.accuracy.first())
+                .map(|measured| measured.top1 as f32),
             // What a manifest tells was measured on a CPU.
-            told: context.catalog.prior(id).map(|(p50, _)| p50).filter(|_| context.runtimes().of(&context.catalog, id) == CPU),
+            told: context
+                .catalog
+                .prior(id)
+                .map(|(p50, _)| p50)
+                .filter(|_| context.runtimes().of(&context.catalog, id) == CPU),
             runtime: context.runtimes().of(&context.catalog, id),
         };
         let schedule = Schedule::new(config.mode, config.times.clone(), config.power_modes.clone());
         let mut budget = Budget {
             limits: config.limits.clone(),
-            schedule: schedule.map_err(|error| Error::Usage(format!("budget.schedule: {error}")))?,
+            schedule: schedule
+                .map_err(|error| Error::Usage(format!("budget.schedule: {error}")))?,
             inventory: Arc::clone(&self.inventory),
             engines: engines.map(member).collect(),
             learned: None,
@@ -105,9 +131,12 @@ impl Board {
         if let Some(rail) = config.limits.power.as_ref().and_then(|power| power.rail.as_deref())
             && !self.inventory.rails.iter().any(|known| &*known.name == rail)
         {
-            let names: Vec<_> = self.inventory.rails.iter().map(|rail| rail.name.as_str()).collect();
+            let names: Vec<_> =
+                self.inventory.rails.iter().map(|rail| rail.name.as_str()).collect();
             let there = if names.is_empty() { "none".into() } else { names.join(", ") };
-            return Err(Error::Usage(format!("budget.power-rail: there is no rail `{rail}` on this board; there are: {there}")));
+            return Err(Error::Usage(format!(
+                "budget.power-rail: there is no rail `{rail}` on this board; there are: {there}"
+            )));
         }
         if let Some(file) = &config.state_file {
             let on_cpu = budget.engines.iter().all(|member| member.runtime == CPU);
@@ -121,8 +150,8 @@ impl Board {
         &self.inventory
     }
 
-    /// What the telemetry thread does with what it reads. `state_file`: where what was learned is kept; `trace_queue`: where everything that decides is
-    /// written down.
+    /// What the telemetry thread does with what it reads. `state_file`: where what was learned is
+    /// kept; `trace_queue`: where everything that decides is written down.
     pub(crate) fn sampler(
         self: &Arc<Self>,
         telemetry: Box<dyn Telemetry>,
@@ -170,7 +199,8 @@ impl Board {
             None => {
                 let (sample, cost) = (sample.clone(), sample.cost);
                 let doubts = doubts.unwrap_or_default().to_vec();
-                *latest = Some(Latest { sample, stepped: stepped.clone(), doubts, samples: 1, cost });
+                *latest =
+                    Some(Latest { sample, stepped: stepped.clone(), doubts, samples: 1, cost });
             }
         }
     }
@@ -197,10 +227,20 @@ impl Board {
         };
         let zone = |(index, zone): (usize, &telemetry::Zone)| ZoneState {
             name: zone.name.clone(),
-            celsius: sample.temperatures.get(index).copied().flatten().map(|temperature| temperature.0),
+            celsius: sample
+                .temperatures
+                .get(index)
+                .copied()
+                .flatten()
+                .map(|temperature| temperature.0),
             throttle_at: zone.throttle_at.map(|at| at.0),
             governs: zone.governs,
-            ceiling: latest.stepped.ceilings.iter().find(|(at, _)| *at == index).map(|(_, ceiling)| ceiling.0),
+            ceiling: latest
+                .stepped
+                .ceilings
+                .iter()
+                .find(|(at, _)| *at == index)
+                .map(|(_, ceiling)| ceiling.0),
         };
         let power_mode = |number: u32| {
             let known = inventory.power_modes.iter().find(|(at, _)| *at == number);
@@ -229,7 +269,8 @@ impl Board {
 pub(crate) fn others(config: &config::Telemetry) -> (Vec<Box<dyn Telemetry>>, Vec<Missing>) {
     let (mut others, mut absent): (Vec<Box<dyn Telemetry>>, _) = (Vec::new(), Vec::new());
     if config.nvml {
-        match patient::within(OPENING, || nvml::open(0)).unwrap_or_else(|| Err(silent(nvml::NAME))) {
+        match patient::within(OPENING, || nvml::open(0)).unwrap_or_else(|| Err(silent(nvml::NAME)))
+        {
             Ok(gpus) => others.push(Box::new(Patient::of(nvml::NAME, Box::new(gpus)))),
             Err(missing) => absent.push(missing),
         }
@@ -238,7 +279,9 @@ pub(crate) fn others(config: &config::Telemetry) -> (Vec<Box<dyn Telemetry>>, Ve
         Tegrastats::File(path) => Feed::Follow(path.clone()),
         Tegrastats::Command(words) => Feed::Command(words.clone()),
     });
-    let open = |feed| patient::within(OPENING, move || tegrastats::Tegrastats::open(feed, Patience::default()));
+    let open = |feed| {
+        patient::within(OPENING, move || tegrastats::Tegrastats::open(feed, Patience::default()))
+    };
     match feed.map(|feed| open(feed).unwrap_or_else(|| Err(silent("tegrastats")))) {
         Some(Ok(lines)) => others.push(Box::new(lines)),
         Some(Err(missing)) => absent.push(missing),
@@ -249,7 +292,10 @@ pub(crate) fn others(config: &config::Telemetry) -> (Vec<Box<dyn Telemetry>>, Ve
 
 /// What does not answer while it is opened, which then is not waited for.
 fn silent(what: &str) -> Missing {
-    let why = format!("it has not answered for {} s; Squint goes on without it until it is started again", OPENING.as_secs());
+    let why = format!(
+        "it has not answered for {} s; Squint goes on without it until it is started again",
+        OPENING.as_secs()
+    );
     Missing { what: what.into(), why, disables: "what only it knows".into() }
 }
 
@@ -271,8 +317,8 @@ fn learned(file: &Path, budget: &Budget) -> Option<LearnedState> {
             return None;
         }
     };
-    let learned =
-        LearnedState::from_json(&text, &file.display().to_string()).and_then(|learned| budget.check(&learned).map(|()| learned));
+    let learned = LearnedState::from_json(&text, &file.display().to_string())
+        .and_then(|learned| budget.check(&learned).map(|()| learned));
     match learned {
         Ok(learned) => Some(learned),
         Err(error) => {
@@ -282,7 +328,8 @@ fn learned(file: &Path, budget: &Budget) -> Option<LearnedState> {
     }
 }
 
-/// Where an engine set's costs are kept. Each start begins on the CPU: what was learned of the GPU lies beside that, not in its place.
+/// Where an engine set's costs are kept. Each start begins on the CPU: what was learned of the GPU
+/// lies beside that, not in its place.
 fn place(file: &Path, on_cpu: bool) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     if !on_cpu {
@@ -310,7 +357,11 @@ impl Teller {
         if self.said.as_ref().is_none_or(|(said, _)| differs(said, &stepped.is)) {
             let line = sentence(inventory, stepped);
             // What is free from the start is not worth a line.
-            let level = if self.said.is_none() && stepped.is.because.why == Why::Free { Level::Debug } else { Level::Info };
+            let level = if self.said.is_none() && stepped.is.because.why == Why::Free {
+                Level::Debug
+            } else {
+                Level::Info
+            };
             if self.said.as_ref().is_none_or(|(_, said)| *said != line) {
                 log!(level, event = events::BUDGET_CHANGED, reason = stepped.is.because.why.name(); "{line}");
             }
@@ -369,7 +420,9 @@ fn unit(why: Why) -> (&'static str, &'static str) {
 fn sentence(inventory: &Inventory, stepped: &Stepped) -> String {
     match stepped.is.because {
         Because { why: Why::Free, .. } => "budget: everything is allowed".into(),
-        because => format!("budget: {}; {}", because.tell(inventory), state(inventory, stepped).allowed()),
+        because => {
+            format!("budget: {}; {}", because.tell(inventory), state(inventory, stepped).allowed())
+        }
     }
 }
 
@@ -381,17 +434,33 @@ fn names(stepped: &Stepped, set: u32) -> Vec<String> {
 
 fn budget_state(inventory: &Inventory, stepped: &Stepped) -> Option<BudgetState> {
     let (mode, by) = stepped.mode?;
-    Some(BudgetState { mode: mode.name().into(), chosen_by: by.name().into(), ..state(inventory, stepped) })
+    Some(BudgetState {
+        mode: mode.name().into(),
+        chosen_by: by.name().into(),
+        ..state(inventory, stepped)
+    })
 }
 
 /// The grants, whatever the mode.
 fn state(inventory: &Inventory, stepped: &Stepped) -> BudgetState {
-    let Grants { admissible, upper, upper_share, lower, lower_share, escalation, interval, because } = stepped.is;
+    let Grants {
+        admissible,
+        upper,
+        upper_share,
+        lower,
+        lower_share,
+        escalation,
+        interval,
+        because,
+    } = stepped.is;
     BudgetState {
         because: because.why.name().into(),
         value: because.value,
         limit: because.limit,
-        zone: because.zone.and_then(|zone| inventory.zones.get(usize::from(zone))).map(|zone| zone.name.clone()),
+        zone: because
+            .zone
+            .and_then(|zone| inventory.zones.get(usize::from(zone)))
+            .map(|zone| zone.name.clone()),
         engines: names(stepped, admissible),
         upper: names(stepped, upper),
         upper_share,
@@ -411,7 +480,11 @@ mod tests {
 
     #[test]
     fn second_looks_that_come_and_go_under_a_power_cap_are_no_change_to_tell_of() {
-        let at = |why, escalation| Grants { because: Because { why, ..Because::default() }, escalation, ..Grants::FREE };
+        let at = |why, escalation| Grants {
+            because: Because { why, ..Because::default() },
+            escalation,
+            ..Grants::FREE
+        };
         assert!(!differs(&at(Why::Power, true), &at(Why::Power, false)));
         assert!(differs(&at(Why::Latency, true), &at(Why::Latency, false)));
         assert!(differs(&at(Why::Free, true), &at(Why::Power, true)));

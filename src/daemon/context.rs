@@ -1,4 +1,5 @@
-//! What most commands need first: the configuration, the catalogue, the runtimes, and the engines of a policy.
+//! What most commands need first: the configuration, the catalogue, the runtimes, and the engines
+//! of a policy.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -35,8 +36,8 @@ pub(crate) struct AppContext {
 }
 
 impl AppContext {
-    /// Reads the configuration, then the engines' manifests. Engines that cannot be used are named in the log; only a command that
-    /// needs one of them fails.
+    /// Reads the configuration, then the engines' manifests. Engines that cannot be used are named
+    /// in the log; only a command that needs one of them fails.
     pub(crate) fn open(file: Option<&Path>, flags: &Overrides) -> Result<Self, Error> {
         Self::of(configuration(file, flags)?)
     }
@@ -59,9 +60,17 @@ impl AppContext {
                 catalog.folder().display()
             )));
         }
-        let runtime = OnnxRuntime::new(config.engines.onnxruntime.as_deref(), config.engines.threads);
+        let runtime =
+            OnnxRuntime::new(config.engines.onnxruntime.as_deref(), config.engines.threads);
         let tensorrt = Arc::new(tensorrt(&config));
-        Ok(Self { config, catalog: Arc::new(catalog), runtime: Arc::new(runtime), tensorrt, gpu, runtimes: OnceLock::new() })
+        Ok(Self {
+            config,
+            catalog: Arc::new(catalog),
+            runtime: Arc::new(runtime),
+            tensorrt,
+            gpu,
+            runtimes: OnceLock::new(),
+        })
     }
 
     /// The configured policy file, parsed.
@@ -71,7 +80,8 @@ impl AppContext {
 
     /// The engines that `file` names, and the policy bound to them.
     pub(crate) fn engine_set(&self, file: &PolicyFile) -> Result<EngineSet, Error> {
-        let infos: Vec<EngineInfo> = file.engine_ids().iter().filter_map(|id| engine_info(&self.catalog, id)).collect();
+        let infos: Vec<EngineInfo> =
+            file.engine_ids().iter().filter_map(|id| engine_info(&self.catalog, id)).collect();
         // An engine that is not installed is left out here, and `bind` says which and what is.
         let policy = file.bind(&infos, features::schema())?;
         self.hire(file.engine_ids(), policy)
@@ -79,12 +89,16 @@ impl AppContext {
 
     /// One engine, asked for every frame.
     pub(crate) fn engine_set_of_one(&self, id: &str) -> Result<EngineSet, Error> {
-        self.hire(&[id.to_owned()], Policy::new(id, Plan::Fixed { engine: EngineIdx(0), fallback: None }))
+        self.hire(
+            &[id.to_owned()],
+            Policy::new(id, Plan::Fixed { engine: EngineIdx(0), fallback: None }),
+        )
     }
 
     fn hire(&self, ids: &[String], policy: Policy) -> Result<EngineSet, Error> {
-        // Once, here: a missing library is one clear line, not one for each engine. A missing TensorRT is each engine's own affair: with
-        // others in the engine set the work goes on without it.
+        // Once, here: a missing library is one clear line, not one for each engine. A missing
+        // TensorRT is each engine's own affair: with others in the engine set the work goes on
+        // without it.
         let runtimes = self.runtimes();
         if ids.iter().any(|id| runtimes.of(&self.catalog, id).contains(onnx::NAME)) {
             probe(&self.runtime)?;
@@ -101,7 +115,9 @@ impl AppContext {
                 let (catalog, engine) = (Arc::clone(&self.catalog), id.clone());
                 let runtimes = Arc::clone(runtimes);
                 let load = move || {
-                    let loaded = looker::load_by(&catalog, &engine, &|manifest, network| runtimes.backend(manifest, network))?;
+                    let loaded = looker::load_by(&catalog, &engine, &|manifest, network| {
+                        runtimes.backend(manifest, network)
+                    })?;
                     told(&engine, &loaded.remarks);
                     Ok(loaded.look)
                 };
@@ -110,11 +126,16 @@ impl AppContext {
             })
             .collect::<Result<_, _>>()?;
         let unhurried = self.config.cameras.iter().all(|camera| camera.pace == Pace::Fast);
-        let deadline = if unhurried { self.patience() } else { self.config.engines.deadline.unwrap_or(ENGINE_DEADLINE) };
+        let deadline = if unhurried {
+            self.patience()
+        } else {
+            self.config.engines.deadline.unwrap_or(ENGINE_DEADLINE)
+        };
         Ok(EngineSet { policy, engines, labels, deadline, budget: None })
     }
 
-    /// How long a look may take before the engine counts as stuck, where nobody waits for the answer.
+    /// How long a look may take before the engine counts as stuck, where nobody waits for the
+    /// answer.
     pub(crate) fn patience(&self) -> Duration {
         self.config.engines.deadline.unwrap_or(PATIENT_DEADLINE)
     }
@@ -122,7 +143,9 @@ impl AppContext {
     /// One engine, loaded on this thread; what is odd about it is left to the caller.
     pub(crate) fn load(&self, id: &str) -> Result<Loaded, Error> {
         let runtimes = self.runtimes();
-        Ok(looker::load_by(&self.catalog, id, &|manifest, network| runtimes.backend(manifest, network))?)
+        Ok(looker::load_by(&self.catalog, id, &|manifest, network| {
+            runtimes.backend(manifest, network)
+        })?)
     }
 
     /// TensorRT, whether it is there or not.
@@ -135,7 +158,14 @@ impl AppContext {
         self.runtimes.get_or_init(|| {
             let (onnx, tensorrt) = (Arc::clone(&self.runtime), Arc::clone(&self.tensorrt));
             let engines = &self.config.engines;
-            Arc::new(Runtimes::new(onnx, tensorrt, engines.runtime, &self.gpu, &self.catalog, &Cache::new(&engines.plans)))
+            Arc::new(Runtimes::new(
+                onnx,
+                tensorrt,
+                engines.runtime,
+                &self.gpu,
+                &self.catalog,
+                &Cache::new(&engines.plans),
+            ))
         })
     }
 
@@ -157,21 +187,28 @@ pub(crate) fn told(engine: &str, remarks: &[String]) {
 pub(crate) fn tensorrt(config: &Config) -> TensorRt {
     let (library, shim) = (config.engines.tensorrt.clone(), config.engines.tensorrt_shim.clone());
     let plans = Built::new(Cache::new(&config.engines.plans));
-    TensorRt::new(Options { library, shim, ..Options::default() }, Arc::new(plans)).behind(std::env::current_exe().ok())
+    TensorRt::new(Options { library, shim, ..Options::default() }, Arc::new(plans))
+        .behind(std::env::current_exe().ok())
 }
 
-/// Reads the configuration, and logs from then on as much as it says; without `--log`, a command that answers a question and ends
-/// keeps quiet about how it went.
+/// Reads the configuration, and logs from then on as much as it says; without `--log`, a command
+/// that answers a question and ends keeps quiet about how it went.
 pub(crate) fn configuration(file: Option<&Path>, flags: &Overrides) -> Result<Config, Error> {
     let config = config::load_typed(file, flags)?;
-    log::set_max_level(if flags.log_level.is_some() { config.log_level } else { config.log_level.min(LevelFilter::Warn) });
+    log::set_max_level(if flags.log_level.is_some() {
+        config.log_level
+    } else {
+        config.log_level.min(LevelFilter::Warn)
+    });
     Ok(config)
 }
 
 /// Proves that the runtime works; says which it is.
 pub(crate) fn probe(runtime: &OnnxRuntime) -> Result<String, Error> {
     runtime.probe().map_err(|error| match error {
-        EngineError::RuntimeMissing { reason, .. } => Error::Missing(format!("ONNX Runtime cannot be used: {reason}")),
+        EngineError::RuntimeMissing { reason, .. } => {
+            Error::Missing(format!("ONNX Runtime cannot be used: {reason}"))
+        }
         error => error.into(),
     })
 }
@@ -187,7 +224,9 @@ pub(crate) fn policy_text(config: &Config) -> Result<String, Error> {
     files::text(path, MAX_BYTES as u64).map_err(|reason| Error::File {
         path: path.clone(),
         reason: match reason.kind() {
-            std::io::ErrorKind::NotFound => format!("there is no such policy; {}", policies(&config.calibration)),
+            std::io::ErrorKind::NotFound => {
+                format!("there is no such policy; {}", policies(&config.calibration))
+            }
             _ => format!("the policy cannot be read: {reason}"),
         },
     })
@@ -197,15 +236,22 @@ pub(crate) fn policy_text(config: &Config) -> Result<String, Error> {
 pub(crate) fn policies(calibration: &Path) -> String {
     let entries = calibration.read_dir().into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".policy.toml")?.to_owned()))
+        .filter_map(|entry| {
+            Some(entry.file_name().to_str()?.strip_suffix(".policy.toml")?.to_owned())
+        })
         .filter(|name| !name.is_empty())
         .collect();
     names.sort();
     let folder = calibration.display();
     if names.is_empty() {
-        return format!("{folder} holds no policy at all: name a file with --policy, or make one with `squint train`");
+        return format!(
+            "{folder} holds no policy at all: name a file with --policy, or make one with `squint train`"
+        );
     }
-    format!("{folder} holds {}: name one of them or a file with --policy, or make one with `squint train`", names.join(", "))
+    format!(
+        "{folder} holds {}: name one of them or a file with --policy, or make one with `squint train`",
+        names.join(", ")
+    )
 }
 
 /// What a policy file may know of an engine; `None` if it is not in the catalogue.
@@ -222,8 +268,13 @@ pub(crate) fn is_fatal(level: Level) -> bool {
 /// The processor's name, as the kernel gives it.
 pub(crate) fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name =
-        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()));
+    let name = info.lines().find_map(|line| {
+        line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned())
+    });
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{}, {cores} cores, {}", name.unwrap_or_else(|| "unknown processor".into()), std::env::consts::ARCH)
+    format!(
+        "{}, {cores} cores, {}",
+        name.unwrap_or_else(|| "unknown processor".into()),
+        std::env::consts::ARCH
+    )
 }

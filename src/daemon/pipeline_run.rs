@@ -1,7 +1,8 @@
-//! One run of the pipeline, from the sinks to the summary: what `squint run`, `squint classify` and the daemon share.
+//! One run of the pipeline, from the sinks to the summary: what `squint run`, `squint classify` and
+//! the daemon share.
 //!
-//! It wires the report handler to the sinks, the counters and the ground truth, starts the threads of the service if there are
-//! any, waits for the end and sums up. It decides nothing.
+//! It wires the report handler to the sinks, the counters and the ground truth, starts the threads
+//! of the service if there are any, waits for the end and sums up. It decides nothing.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,9 @@ use crate::files;
 use crate::ground_truth::GroundTruth;
 use crate::observe::{Counters, Facts, SinkSummary, Summary, Watch};
 use crate::pipeline::clock::{MachineClock, Stop};
-use crate::pipeline::{self, CameraSetup, EngineSet, Liveness, Remote, ReportHandler, RunResult, Sampler, Surroundings};
+use crate::pipeline::{
+    self, CameraSetup, EngineSet, Liveness, Remote, ReportHandler, RunResult, Sampler, Surroundings,
+};
 use crate::print;
 use crate::report::{DropReason, Report};
 use crate::service::hangup::Launch;
@@ -38,7 +41,10 @@ pub(crate) struct SummaryFile {
 impl SummaryFile {
     /// A file that can be written; what is there stays until then.
     pub(super) fn create(path: &Path) -> Result<Self, Error> {
-        Ok(Self { path: path.to_owned(), output: files::Output::create(path).map_err(Error::io(path.display()))? })
+        Ok(Self {
+            path: path.to_owned(),
+            output: files::Output::create(path).map_err(Error::io(path.display()))?,
+        })
     }
 
     fn write(mut self, summary: &Summary) -> Result<(), Error> {
@@ -72,7 +78,8 @@ pub(crate) struct ServiceHooks<'a> {
 }
 
 impl ServiceHooks<'_> {
-    /// Takes its place beside the running pipeline. What is returned goes on until the pipeline has come to its end.
+    /// Takes its place beside the running pipeline. What is returned goes on until the pipeline has
+    /// come to its end.
     fn start_threads(
         &self,
         context: &AppContext,
@@ -91,7 +98,10 @@ impl ServiceHooks<'_> {
             launch: self.launch,
             describe: Box::new(move || daemon_state.describe()),
         };
-        self.daemon_state.attend(remote.clone(), Arc::clone(watch), ledger).and_then(|_| watchdog.start()).map_err(thread)?;
+        self.daemon_state
+            .attend(remote.clone(), Arc::clone(watch), ledger)
+            .and_then(|_| watchdog.start())
+            .map_err(thread)?;
         let steering: Arc<dyn Steering> = Arc::<DaemonState>::clone(self.daemon_state);
         Ok(ServiceThreads { _control: Server::start(&context.config.control, steering, stop)? })
     }
@@ -103,7 +113,8 @@ struct ServiceThreads {
 }
 
 impl PipelineRun<'_> {
-    /// Runs the pipeline and sums up. With the summary comes an error if a finite source failed, of which the log knows.
+    /// Runs the pipeline and sums up. With the summary comes an error if a finite source failed, of
+    /// which the log knows.
     pub(crate) fn go(
         self,
         context: &AppContext,
@@ -130,13 +141,21 @@ impl PipelineRun<'_> {
             clock: Arc::new(MachineClock),
             stop: self.stop.clone(),
             started: self.started,
-            liveness: self.hooks.as_ref().map(|hooks| Arc::clone(&hooks.liveness)).unwrap_or_default(),
+            liveness: self
+                .hooks
+                .as_ref()
+                .map(|hooks| Arc::clone(&hooks.liveness))
+                .unwrap_or_default(),
             sampler: self.sampler,
             features: self.opening.features,
         };
-        let (running, remote) = pipeline::start(engine_set, cameras, ear, context.config.output.queue, surroundings)?;
-        let threads =
-            self.hooks.as_ref().map(|hooks| hooks.start_threads(context, &remote, (&watch, ledger), &self.stop)).transpose();
+        let (running, remote) =
+            pipeline::start(engine_set, cameras, ear, context.config.output.queue, surroundings)?;
+        let threads = self
+            .hooks
+            .as_ref()
+            .map(|hooks| hooks.start_threads(context, &remote, (&watch, ledger), &self.stop))
+            .transpose();
         if threads.is_err() {
             self.stop.stop();
         }
@@ -145,11 +164,17 @@ impl PipelineRun<'_> {
         let RunResult { mut listener, cameras, ready, failure } = tally;
         for (index, (_, _, drops)) in cameras.iter().enumerate() {
             for why in DropReason::ALL {
-                listener.counters.note_drop(u16::try_from(index).unwrap_or(u16::MAX), why, drops.get(why));
+                listener.counters.note_drop(
+                    u16::try_from(index).unwrap_or(u16::MAX),
+                    why,
+                    drops.get(why),
+                );
             }
         }
         let last = listener.publisher.finish();
-        let sink = |(name, Published { delivered, lost })| (Arc::from(name), SinkSummary { sent: delivered, lost });
+        let sink = |(name, Published { delivered, lost })| {
+            (Arc::from(name), SinkSummary { sent: delivered, lost })
+        };
         let facts = Facts {
             sinks: listener.publisher.published().map(sink).collect(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -174,7 +199,8 @@ impl PipelineRun<'_> {
                 false => print::say(format_args!("\n{table}")),
             }
         }
-        let lost: Vec<_> = listener.publisher.lost().map(|(sink, lost)| format!("{lost} by {sink}")).collect();
+        let lost: Vec<_> =
+            listener.publisher.lost().map(|(sink, lost)| format!("{lost} by {sink}")).collect();
         let outcome = match (broken, failure) {
             (Some(broken), _) => Err(broken.into()),
             (None, Some(_)) => Err(Error::Told(Kind::Missing)),
@@ -200,7 +226,8 @@ struct RunReports {
     stop: Stop,
 }
 
-/// Heap allocations of this process by way of Rust, counted between reports; the C libraries' own are not seen.
+/// Heap allocations of this process by way of Rust, counted between reports; the C libraries' own
+/// are not seen.
 #[derive(Default)]
 pub(crate) struct Allocations {
     reports: u64,

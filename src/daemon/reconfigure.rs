@@ -1,8 +1,9 @@
-//! What the running daemon does when it is spoken to: reload, another policy, another mode, another log level; and what it tells of
-//! itself. The one place where a running daemon changes.
+//! What the running daemon does when it is spoken to: reload, another policy, another mode, another
+//! log level; and what it tells of itself. The one place where a running daemon changes.
 //!
-//! Changes of the engine set are made one after the other, each on a thread of its own ([`change`]), since engines take their time to load and
-//! files may lie on a disk that hangs; who asked waits for the answer, signals do not. Nothing here can hold up a frame.
+//! Changes of the engine set are made one after the other, each on a thread of its own
+//! ([`change`]), since engines take their time to load and files may lie on a disk that hangs; who
+//! asked waits for the answer, signals do not. Nothing here can hold up a frame.
 
 mod change;
 mod engine_swap;
@@ -41,12 +42,13 @@ use change::{Change, Changes, Outcome};
 use engine_swap::Placement;
 use plans::Plans;
 
-/// Orders that may wait; a signal that finds no room changes nothing, since everything will be read again anyway.
+/// Orders that may wait; a signal that finds no room changes nothing, since everything will be read
+/// again anyway.
 const WAITING: usize = 4;
 /// Between two looks for engines that fail on the GPU again and again.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a change may read files and look for libraries before it is given up: so many times what any thread may take, and no less than
-/// a slow disk needs.
+/// How long a change may read files and look for libraries before it is given up: so many times
+/// what any thread may take, and no less than a slow disk needs.
 const READ_LIMIT: (u32, Duration) = (3, Duration::from_secs(10));
 /// The clock on the wall has been set, rather than trimmed, if it is off by this much.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
@@ -144,8 +146,9 @@ impl DaemonState {
         self.started
     }
 
-    /// The same by the clock on the wall. A board may learn the date long after its start: a step of the clock moves this moment along,
-    /// so that it and the uptime agree; less than a step leaves it, so that a series of metrics does not waver.
+    /// The same by the clock on the wall. A board may learn the date long after its start: a step
+    /// of the clock moves this moment along, so that it and the uptime agree; less than a step
+    /// leaves it, so that a series of metrics does not waver.
     fn began(&self) -> SystemTime {
         let by_now = SystemTime::now().checked_sub(self.started.elapsed()).unwrap_or(UNIX_EPOCH);
         let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,11 +172,18 @@ impl DaemonState {
     }
 
     /// This is in force from the start. `openers`: of the cameras, in their order.
-    pub(crate) fn begin(&self, context: &AppContext, engine_set: &EngineSet, board: Arc<Board>, openers: Vec<Opener>) {
+    pub(crate) fn begin(
+        &self,
+        context: &AppContext,
+        engine_set: &EngineSet,
+        board: Arc<Board>,
+        openers: Vec<Opener>,
+    ) {
         let _ = (self.board.set(board), self.openers.set(openers));
         let mut now = self.now();
         (now.config, now.policy) = (Some(context.config.clone()), described(&engine_set.policy));
-        now.placement = Placement::of(context, engine_set.engines.iter().map(|(id, _)| &**id), BTreeMap::new());
+        now.placement =
+            Placement::of(context, engine_set.engines.iter().map(|(id, _)| &**id), BTreeMap::new());
     }
 
     /// Engine sets that come in force are announced to `trace_queue`.
@@ -195,7 +205,9 @@ impl DaemonState {
         self.now().unusable = unusable.map(|engine| engine.id.to_string()).collect();
         let _ = (self.remote.set(remote), self.watch.set(watch), self.ledger.set(ledger));
         let daemon_state = Arc::clone(self);
-        let thread = std::thread::Builder::new().name("steward".into()).spawn(move || daemon_state.serve())?;
+        let thread = std::thread::Builder::new()
+            .name("steward".into())
+            .spawn(move || daemon_state.serve())?;
         self.mind_plans();
         Ok(thread)
     }
@@ -220,7 +232,8 @@ impl DaemonState {
             }
             heartbeat.begin(Activity::Reloading, self.change_limit());
             if reply.is_none() {
-                // From here on the files may have been read: the next signal needs a reload of its own.
+                // From here on the files may have been read: the next signal needs a reload of its
+                // own.
                 self.hup_waits.store(false, Ordering::Release);
             }
             let outcome = match wanted {
@@ -249,23 +262,35 @@ impl DaemonState {
     /// SIGUSR1 and SIGUSR2.
     fn shift_mode(&self, generous: bool) {
         let Some((mode, _)) = self.remote.get().and_then(Remote::engines) else {
-            return info!("told to change the mode while starting or stopping: nothing has changed");
+            return info!(
+                "told to change the mode while starting or stopping: nothing has changed"
+            );
         };
         let holds = self.board.get().and_then(|board| board.mode()).unwrap_or_default();
         match mode.next(holds, generous) {
             // It logs what it did, and cannot fail with a known mode of a running pipeline.
             Some(next) => drop(self.set(Setting::Mode, next.name())),
-            None => info!("told to change the mode: there is none beyond {}", if generous { "unlimited" } else { mode.name() }),
+            None => info!(
+                "told to change the mode: there is none beyond {}",
+                if generous { "unlimited" } else { mode.name() }
+            ),
         }
     }
 
-    /// SIGHUP. One that comes while Squint starts is obeyed once it runs; of many, one that waits stands for all that come after it.
+    /// SIGHUP. One that comes while Squint starts is obeyed once it runs; of many, one that waits
+    /// stands for all that come after it.
     pub(crate) fn reload_soon(&self) {
         if self.stop.is_stopped() {
             return info!("told to reload while stopping: there is nothing to reload any more");
         }
         let waits = self.hup_waits.swap(true, Ordering::AcqRel);
-        if waits || self.orders.0.try_send(Order { wanted: Wanted::Files { policy: None }, reply: None }).is_err() {
+        if waits
+            || self
+                .orders
+                .0
+                .try_send(Order { wanted: Wanted::Files { policy: None }, reply: None })
+                .is_err()
+        {
             self.hup_waits.store(waits, Ordering::Release);
             debug!("told to reload while reloads wait already; one of those will do");
         }
@@ -293,7 +318,9 @@ impl DaemonState {
 
     /// How long a change may take in all.
     fn change_limit(&self) -> Duration {
-        self.read_limit() + RELOAD_LOADING.limit(self.liveness.hang_after) + 2 * self.liveness.hang_after
+        self.read_limit()
+            + RELOAD_LOADING.limit(self.liveness.hang_after)
+            + 2 * self.liveness.hang_after
     }
 
     /// Makes a change on a thread that can be left behind.
@@ -302,13 +329,19 @@ impl DaemonState {
         change: impl FnOnce(&Self, &Change) -> Result<String, Error> + Send + 'static,
     ) -> Result<String, Error> {
         let daemon_state = Arc::clone(self);
-        let outcome =
-            self.changes.make(&self.liveness.board, &self.stop, self.read_limit(), move |progress| change(&daemon_state, progress));
+        let outcome = self.changes.make(
+            &self.liveness.board,
+            &self.stop,
+            self.read_limit(),
+            move |progress| change(&daemon_state, progress),
+        );
         match outcome {
             Outcome::Done(outcome) => outcome,
             Outcome::Stopped => Err(Error::Unfit("Squint is coming to its end".into())),
             Outcome::GivenUp(limit) => {
-                let file = self.file.as_ref().map_or_else(String::new, |file| format!(" ({} and what it names)", file.display()));
+                let file = self.file.as_ref().map_or_else(String::new, |file| {
+                    format!(" ({} and what it names)", file.display())
+                });
                 let why = format!(
                     "given up after {} s: reading configuration, engines and policy hangs{file}; is their disk there?",
                     limit.as_secs()
@@ -319,15 +352,17 @@ impl DaemonState {
         }
     }
 
-    /// Reads everything again and puts it in force, or says why not; either way everybody hears of it.
+    /// Reads everything again and puts it in force, or says why not; either way everybody hears of
+    /// it.
     fn obey(self: &Arc<Self>, policy: Option<String>) -> Result<String, String> {
         // While Squint starts it is not yet `ready`, and a reload must not say so.
         let ready = self.findings.is_ready();
         if ready {
             notify::reloading();
         }
-        let outcome =
-            self.make(move |daemon_state, change| daemon_state.reread(policy, change)).map_err(|error| error.in_one_line());
+        let outcome = self
+            .make(move |daemon_state, change| daemon_state.reread(policy, change))
+            .map_err(|error| error.in_one_line());
         let ok = outcome.is_ok();
         match &outcome {
             Ok(what) => info!(event = events::RELOADED; "{what}"),
@@ -338,7 +373,8 @@ impl DaemonState {
             now.reloads.count += 1;
             now.reloads.failed += u64::from(!ok);
             let message = outcome.clone().unwrap_or_else(|why| why);
-            now.reloads.last = Some(Reload { at: Stamp::of(SystemTime::now()).as_str().to_owned(), ok, message });
+            now.reloads.last =
+                Some(Reload { at: Stamp::of(SystemTime::now()).as_str().to_owned(), ok, message });
         }
         // systemd knows that Squint is stopping; nothing may sound as if it went on.
         if !ready || self.stop.is_stopped() {
@@ -354,11 +390,18 @@ impl DaemonState {
     pub(crate) fn describe(&self) -> String {
         let state = self.state();
         let count = |phase| state.cameras.iter().filter(|camera| camera.state == phase).count();
-        let mut parts = vec![format!("{} of {} cameras deliver", count(CameraPhase::Delivering), state.cameras.len())];
+        let mut parts = vec![format!(
+            "{} of {} cameras deliver",
+            count(CameraPhase::Delivering),
+            state.cameras.len()
+        )];
         let all = &state.counted.all;
         parts.extend(all.fps_10s.map(|fps| format!("{fps:.1} frames/s")));
         let share = |engine: &crate::observe::EngineCount| {
-            engine.run_share.filter(|share| *share >= 0.005).map(|share| format!("{} {:.0} %", engine.id, share * 100.0))
+            engine
+                .run_share
+                .filter(|share| *share >= 0.005)
+                .map(|share| format!("{} {:.0} %", engine.id, share * 100.0))
         };
         let shares: Vec<_> = state.counted.engines.iter().filter_map(share).collect();
         parts.extend((!shares.is_empty()).then(|| shares.join(", ")));
@@ -392,20 +435,50 @@ impl Steering for DaemonState {
         let (mode, engines) = remote.and_then(Remote::engines).unwrap_or_default();
         let cameras = remote.map(Remote::cameras).unwrap_or_default();
         let now = self.now();
-        let runtime = |id: &str| now.placement.engines.iter().find(|placed| placed.id == id).map(|placed| placed.runtime.clone());
-        let engines: Vec<_> = engines.into_iter().map(|engine| status_map::engine(runtime(&engine.id), engine)).collect();
-        let mut degraded: Vec<_> = now.unusable.iter().map(|id| format!("engine {id} cannot be loaded")).collect();
+        let runtime = |id: &str| {
+            now.placement
+                .engines
+                .iter()
+                .find(|placed| placed.id == id)
+                .map(|placed| placed.runtime.clone())
+        };
+        let engines: Vec<_> = engines
+            .into_iter()
+            .map(|engine| status_map::engine(runtime(&engine.id), engine))
+            .collect();
+        let mut degraded: Vec<_> =
+            now.unusable.iter().map(|id| format!("engine {id} cannot be loaded")).collect();
         let unfit = |state| engines.iter().filter(move |engine| engine.state == state);
-        degraded.extend(unfit(EngineHealth::Stuck).map(|engine| format!("engine {} is stuck", engine.id)));
-        degraded.extend(unfit(EngineHealth::Aside).map(|engine| format!("engine {} is set aside", engine.id)));
-        degraded.extend(now.placement.spared.iter().map(|(id, why)| format!("engine {id} runs on the CPU: {why}")));
+        degraded.extend(
+            unfit(EngineHealth::Stuck).map(|engine| format!("engine {} is stuck", engine.id)),
+        );
+        degraded.extend(
+            unfit(EngineHealth::Aside).map(|engine| format!("engine {} is set aside", engine.id)),
+        );
+        degraded.extend(
+            now.placement
+                .spared
+                .iter()
+                .map(|(id, why)| format!("engine {id} runs on the CPU: {why}")),
+        );
         degraded.extend(self.plans.words(self.started.elapsed()));
         let lost = cameras.iter().filter(|camera| camera.phase == CameraPhase::Retrying);
-        degraded.extend(lost.map(|camera| format!("camera {} is lost and tried again", camera.name)));
-        degraded.extend(cameras.iter().filter(|camera| camera.unanswered >= UNANSWERED).map(watchdog::unanswered));
-        let sinks: Vec<_> =
-            self.ledger.get().map(|ledger| ledger.read().into_iter().map(status_map::sink).collect()).unwrap_or_default();
-        let failing = |sink: &SinkState| sink.trouble.as_ref().map(|why| format!("{} loses records: {why}", sink.name));
+        degraded
+            .extend(lost.map(|camera| format!("camera {} is lost and tried again", camera.name)));
+        degraded.extend(
+            cameras
+                .iter()
+                .filter(|camera| camera.unanswered >= UNANSWERED)
+                .map(watchdog::unanswered),
+        );
+        let sinks: Vec<_> = self
+            .ledger
+            .get()
+            .map(|ledger| ledger.read().into_iter().map(status_map::sink).collect())
+            .unwrap_or_default();
+        let failing = |sink: &SinkState| {
+            sink.trouble.as_ref().map(|why| format!("{} loses records: {why}", sink.name))
+        };
         degraded.extend(sinks.iter().filter_map(failing));
         let refused = cameras.iter().filter(|camera| camera.phase == CameraPhase::Refused);
         degraded.extend(refused.map(|camera| {
@@ -418,15 +491,24 @@ impl Steering for DaemonState {
         let mut complaints = self.findings.troubles();
         match self.changes.hanging() {
             0 => (),
-            1 => complaints.push("a reload hangs over its files and was given up; what was in force goes on".into()),
-            count => complaints.push(format!("{count} reloads hang over their files and were given up; what was in force goes on")),
+            1 => complaints.push(
+                "a reload hangs over its files and was given up; what was in force goes on".into(),
+            ),
+            count => complaints.push(format!(
+                "{count} reloads hang over their files and were given up; what was in force goes on"
+            )),
         }
         let (board, budget) = self.board.get().map(|board| board.state()).unwrap_or_default();
         if let Some(budget) = &budget {
             degraded.extend(budget.unreachable.iter().cloned());
         }
         if let Some(board) = &board {
-            degraded.extend(board.doubts.iter().map(|doubt| format!("sensor {} is left out: {}", doubt.sensor, doubt.why)));
+            degraded.extend(
+                board
+                    .doubts
+                    .iter()
+                    .map(|doubt| format!("sensor {} is left out: {}", doubt.sensor, doubt.why)),
+            );
         }
         State {
             board,
@@ -442,7 +524,10 @@ impl Steering for DaemonState {
             ready: self.findings.is_ready(),
             healthy: complaints.is_empty(),
             complaints,
-            start_time_s: self.began().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
+            start_time_s: self
+                .began()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0.0, |time| time.as_secs_f64()),
             uptime_s: self.started.elapsed().as_secs_f64(),
             mode,
             policy: now.policy.clone(),
@@ -453,7 +538,11 @@ impl Steering for DaemonState {
             cameras: cameras.into_iter().map(status_map::camera).collect(),
             sinks,
             threads: self.liveness.board.beats().into_iter().map(status_map::thread).collect(),
-            counted: self.watch.get().map(|watch| watch.read(Instant::now()).counted()).unwrap_or_default(),
+            counted: self
+                .watch
+                .get()
+                .map(|watch| watch.read(Instant::now()).counted())
+                .unwrap_or_default(),
         }
     }
 
@@ -465,13 +554,19 @@ impl Steering for DaemonState {
         let said = match what {
             Setting::Policy => return self.order(Wanted::Files { policy: Some(value.to_owned()) }),
             Setting::LogLevel => {
-                let level: LevelFilter = value.parse().map_err(|_| format!("there is no log level `{}`", value.escape_debug()))?;
+                let level: LevelFilter = value
+                    .parse()
+                    .map_err(|_| format!("there is no log level `{}`", value.escape_debug()))?;
                 log::set_max_level(level);
                 format!("log level {value}, until the next reload or restart")
             }
             Setting::Mode => {
-                let mode = Mode::named(value).ok_or_else(|| format!("there is no mode `{}`", value.escape_debug()))?;
-                self.remote.get().ok_or("Squint is still starting; try again once it is ready")?.set_mode(mode);
+                let mode = Mode::named(value)
+                    .ok_or_else(|| format!("there is no mode `{}`", value.escape_debug()))?;
+                self.remote
+                    .get()
+                    .ok_or("Squint is still starting; try again once it is ready")?
+                    .set_mode(mode);
                 format!("mode {value}, until the next reload or restart")
             }
         };

@@ -1,4 +1,5 @@
-//! Begins a recording: the head of a trace, and the session of an engine set. Nothing is decided here.
+//! Begins a recording: the head of a trace, and the session of an engine set. Nothing is decided
+//! here.
 
 use std::path::Path;
 
@@ -15,7 +16,12 @@ use crate::trace::write::Recorder;
 use crate::trace::{Head, Session, VERSION};
 
 /// Begins a trace in `path`, with `engine_set` in force. Errors if that cannot be written to.
-pub(crate) fn start(path: &Path, context: &AppContext, board: &Board, engine_set: &EngineSet) -> Result<Recorder, Error> {
+pub(crate) fn start(
+    path: &Path,
+    context: &AppContext,
+    board: &Board,
+    engine_set: &EngineSet,
+) -> Result<Recorder, Error> {
     let head = Head {
         v: VERSION,
         squint: env!("CARGO_PKG_VERSION").into(),
@@ -39,20 +45,40 @@ pub(crate) fn session(context: &AppContext, engine_set: &EngineSet) -> Result<Se
         let info = context::engine_info(&context.catalog, id)
             .ok_or_else(|| Error::Bug(format!("a crew with `{id}`, which is not installed")))?;
         let runtime = context.runtimes().of(&context.catalog, id);
-        Ok(TraceEngine { id: info.id, sha256: info.sha256, labels_sha256: info.labels_sha256, accuracy: accuracy(id), runtime })
+        Ok(TraceEngine {
+            id: info.id,
+            sha256: info.sha256,
+            labels_sha256: info.labels_sha256,
+            accuracy: accuracy(id),
+            runtime,
+        })
     };
-    let engines = engine_set.engines.iter().map(|(id, _)| enlisted(id)).collect::<Result<_, Error>>()?;
-    let learned = engine_set.budget.as_ref().and_then(|budget| budget.learned.as_ref()).map(|learned| learned.to_json());
-    Ok(Session { policy: context::policy_text(&context.config)?, engines, budget: budget(&context.config.to_toml())?, learned })
+    let engines =
+        engine_set.engines.iter().map(|(id, _)| enlisted(id)).collect::<Result<_, Error>>()?;
+    let learned = engine_set
+        .budget
+        .as_ref()
+        .and_then(|budget| budget.learned.as_ref())
+        .map(|learned| learned.to_json());
+    Ok(Session {
+        policy: context::policy_text(&context.config)?,
+        engines,
+        budget: budget(&context.config.to_toml())?,
+        learned,
+    })
 }
 
-/// The section `[budget]` of a configuration, without the place of the state file, which means nothing elsewhere.
+/// The section `[budget]` of a configuration, without the place of the state file, which means
+/// nothing elsewhere.
 fn budget(config: &str) -> Result<String, Error> {
-    let bug = |what: &dyn std::fmt::Display| Error::Bug(format!("a configuration that cannot be printed: {what}"));
+    let bug = |what: &dyn std::fmt::Display| {
+        Error::Bug(format!("a configuration that cannot be printed: {what}"))
+    };
     let mut config: Table = config.parse().map_err(|error| bug(&error))?;
     let mut section = config.remove("budget").unwrap_or_else(|| Table::new().into());
     if let Some(section) = section.as_table_mut() {
         section.remove("state-file");
     }
-    toml::to_string(&Table::from_iter([("budget".to_owned(), section)])).map_err(|error| bug(&error))
+    toml::to_string(&Table::from_iter([("budget".to_owned(), section)]))
+        .map_err(|error| bug(&error))
 }

@@ -1,7 +1,8 @@
 //! Which runtime runs which network: what the configuration wishes, held against what there is.
 //!
-//! Said once, before anything is loaded, so that everybody who asks hears the same: the loaders, the budget, the status. Nothing of NVIDIA's is
-//! opened here in this process; a child looks, and only if a plan makes it worth while.
+//! Said once, before anything is loaded, so that everybody who asks hears the same: the loaders,
+//! the budget, the status. Nothing of NVIDIA's is opened here in this process; a child looks, and
+//! only if a plan makes it worth while.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -53,12 +54,19 @@ impl Runtimes {
             (Runtime::Cpu, _) | (Runtime::Auto, Gpu::Later) => BTreeSet::new(),
             (Runtime::TensorRt, _) => models.into_iter().map(|(id, _)| id.to_owned()).collect(),
             (Runtime::Auto, Gpu::Except(spared)) => {
-                let has_plan = |id: &str| cache.list(id).is_ok_and(|listing| !listing.plans.is_empty());
-                let worth: Vec<_> = models.into_iter().filter(|(id, _)| !spared.contains(*id) && has_plan(id)).collect();
-                let found = (!worth.is_empty()).then(|| tensorrt.found()).filter(|found| found.missing.is_none());
+                let has_plan =
+                    |id: &str| cache.list(id).is_ok_and(|listing| !listing.plans.is_empty());
+                let worth: Vec<_> = models
+                    .into_iter()
+                    .filter(|(id, _)| !spared.contains(*id) && has_plan(id))
+                    .collect();
+                let found = (!worth.is_empty())
+                    .then(|| tensorrt.found())
+                    .filter(|found| found.missing.is_none());
                 let host = found.and_then(|found| builder::host(&found));
-                let runs =
-                    |(id, network): &(&str, &Network)| host.as_ref().is_some_and(|host| built::is_there(cache, host, id, network));
+                let runs = |(id, network): &(&str, &Network)| {
+                    host.as_ref().is_some_and(|host| built::is_there(cache, host, id, network))
+                };
                 worth.into_iter().filter(runs).map(|(id, _)| id.to_owned()).collect()
             }
         };
@@ -71,7 +79,11 @@ impl Runtimes {
     }
 
     /// Who runs a network.
-    pub(crate) fn backend(&self, manifest: &Manifest, network: &Network) -> Result<&dyn Backend, EngineError> {
+    pub(crate) fn backend(
+        &self,
+        manifest: &Manifest,
+        network: &Network,
+    ) -> Result<&dyn Backend, EngineError> {
         match self.name(&manifest.id, network) {
             onnx::NAME => Ok(self.onnx.as_ref()),
             tensorrt::NAME if self.wish == Runtime::Cpu => Err(EngineError::RuntimeMissing {

@@ -1,5 +1,5 @@
-//! Starts the daemon: reads the configuration, opens the board, prepares the cameras, runs the pipeline until every source has ended or
-//! a signal says so.
+//! Starts the daemon: reads the configuration, opens the board, prepares the cameras, runs the
+//! pipeline until every source has ended or a signal says so.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,10 +51,17 @@ pub(crate) fn run(options: &Options, started: Instant) -> Result<(), Error> {
     // First of all: a service may be told to stop, or to reload, at any moment of its start.
     let stop = Stop::new();
     let liveness = Arc::new(Liveness { hang_after: watchdog::hang_after(), ..Liveness::default() });
-    let daemon_state = DaemonState::new(options.file.clone(), options.flags.clone(), &stop, started, Arc::clone(&liveness));
+    let daemon_state = DaemonState::new(
+        options.file.clone(),
+        options.flags.clone(),
+        &stop,
+        started,
+        Arc::clone(&liveness),
+    );
     let hearing = Arc::clone(&daemon_state);
     let launch = Launch::here(options.file.is_some());
-    service::heed_signals(&stop, launch, move |wish| hearing.hear(wish)).map_err(Error::io("signal handlers"))?;
+    service::heed_signals(&stop, launch, move |wish| hearing.hear(wish))
+        .map_err(Error::io("signal handlers"))?;
     notify::status("starting: reading configuration, loading engines");
     let outcome = serve(options, &stop, launch, &daemon_state, liveness);
     match &outcome {
@@ -73,40 +80,71 @@ fn serve(
     daemon_state: &Arc<DaemonState>,
     liveness: Arc<Liveness>,
 ) -> Result<(), Error> {
-    // On the CPU first: nothing of NVIDIA's is to be waited for. The daemon state puts plans in force once frames are answered.
-    let context = AppContext::with(config::load_typed(options.file.as_deref(), &options.flags)?, Gpu::Later)?;
+    // On the CPU first: nothing of NVIDIA's is to be waited for. The daemon state puts plans in
+    // force once frames are answered.
+    let context =
+        AppContext::with(config::load_typed(options.file.as_deref(), &options.flags)?, Gpu::Later)?;
     log::set_max_level(context.config.log_level);
     // Tried now: after a long run it would be too late.
     let summary_file = options.summary.as_deref().map(SummaryFile::create).transpose()?;
     let file = context.policy_file()?;
     let mut engine_set = context.engine_set(&file)?;
     process_limits::prepare(&context.config, engine_set.engines.len());
-    let ground_truth = options.labels.as_deref().map(|csv| ground_truth(csv, &context, &engine_set)).transpose()?;
+    let ground_truth = options
+        .labels
+        .as_deref()
+        .map(|csv| ground_truth(csv, &context, &engine_set))
+        .transpose()?;
     let state_file = context.config.budget.state_file.clone();
     let _ours = state_file.as_deref().map(Board::take_state).transpose()?;
-    let (board, telemetry) = Board::open(&context.config.telemetry, daemon_state.started().elapsed())?;
-    engine_set.budget = Some(board.budget(&context, engine_set.engines.iter().map(|(id, _)| &**id))?);
-    let recorder = options.record.as_deref().map(|path| recording::start(path, &context, &board, &engine_set)).transpose()?;
+    let (board, telemetry) =
+        Board::open(&context.config.telemetry, daemon_state.started().elapsed())?;
+    engine_set.budget =
+        Some(board.budget(&context, engine_set.engines.iter().map(|(id, _)| &**id))?);
+    let recorder = options
+        .record
+        .as_deref()
+        .map(|path| recording::start(path, &context, &board, &engine_set))
+        .transpose()?;
     let trace_queue = recorder.as_ref().map(|recorder| recorder.trace_queue().clone());
     daemon_state.record(trace_queue.clone());
     let sampler = Some(board.sampler(telemetry, state_file, trace_queue));
     let names: Vec<_> = engine_set.engines.iter().map(|(id, _)| id.to_string()).collect();
     info!(event = events::POLICY; "policy {} over {}", engine_set.policy.name(), names.join(", "));
     let cameras = &context.config.cameras;
-    let opening =
-        Opening { features: context.config.output.features, ..Opening::here(is_live(cameras), total(cameras, options.frames)) };
+    let opening = Opening {
+        features: context.config.output.features,
+        ..Opening::here(is_live(cameras), total(cameras, options.frames))
+    };
     let finite = !cameras.iter().any(|camera| camera.source.is_live());
 
-    let openers: Vec<_> = cameras.iter().enumerate().map(|(index, camera)| opener(index, camera)).collect();
-    for (camera, warning) in cameras.iter().filter_map(|camera| Some((camera, camera.login.warning()?))) {
+    let openers: Vec<_> =
+        cameras.iter().enumerate().map(|(index, camera)| opener(index, camera)).collect();
+    for (camera, warning) in
+        cameras.iter().filter_map(|camera| Some((camera, camera.login.warning()?)))
+    {
         warn!(event = events::PASSWORD_EXPOSED, camera = *camera.name; "{}: {warning}", camera.name);
     }
     daemon_state.begin(&context, &engine_set, board, openers.clone());
-    let cameras = cameras.iter().zip(openers).map(|(camera, opener)| setup(camera, opener, options.frames)).collect();
+    let cameras = cameras
+        .iter()
+        .zip(openers)
+        .map(|(camera, opener)| setup(camera, opener, options.frames))
+        .collect();
     let allocations = options.count_allocations.then(Allocations::default);
     let started = daemon_state.started();
     let hooks = Some(ServiceHooks { daemon_state, liveness, launch });
-    let run = PipelineRun { stop: stop.clone(), started, ground_truth, allocations, opening, finite, summary_file, hooks, sampler };
+    let run = PipelineRun {
+        stop: stop.clone(),
+        started,
+        ground_truth,
+        allocations,
+        opening,
+        finite,
+        summary_file,
+        hooks,
+        sampler,
+    };
     let gone = run.go(&context, engine_set, cameras);
     recorder.into_iter().for_each(Recorder::finish);
     let (summary, outcome) = gone?;
@@ -124,14 +162,32 @@ fn serve(
 }
 
 /// The labels in `csv`, for the photos of all sources.
-fn ground_truth(csv: &Path, context: &AppContext, engine_set: &EngineSet) -> Result<GroundTruth, Error> {
-    let photos: Vec<String> = context.config.cameras.iter().filter_map(|camera| source::names(&camera.source)).flatten().collect();
+fn ground_truth(
+    csv: &Path,
+    context: &AppContext,
+    engine_set: &EngineSet,
+) -> Result<GroundTruth, Error> {
+    let photos: Vec<String> = context
+        .config
+        .cameras
+        .iter()
+        .filter_map(|camera| source::names(&camera.source))
+        .flatten()
+        .collect();
     if photos.is_empty() {
-        return Err(Error::Usage("--labels is for photos, and no source is a folder, a pattern or a file of photos".into()));
+        return Err(Error::Usage(
+            "--labels is for photos, and no source is a folder, a pattern or a file of photos"
+                .into(),
+        ));
     }
     // The least of what the engines promise: the policy should not be far below it.
-    let promised = engine_set.engines.iter().map(|(id, _)| Some(context.catalog.get(id)?.accuracy.first()?.top1));
-    let promised = promised.collect::<Option<Vec<f64>>>().and_then(|all| all.into_iter().min_by(f64::total_cmp));
+    let promised = engine_set
+        .engines
+        .iter()
+        .map(|(id, _)| Some(context.catalog.get(id)?.accuracy.first()?.top1));
+    let promised = promised
+        .collect::<Option<Vec<f64>>>()
+        .and_then(|all| all.into_iter().min_by(f64::total_cmp));
     GroundTruth::open(csv, &engine_set.labels, &photos, promised)
 }
 

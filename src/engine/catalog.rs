@@ -1,8 +1,10 @@
-//! What is installed: every `<folder>/<id>/engine.toml`, checked as far as that goes without reading models.
+//! What is installed: every `<folder>/<id>/engine.toml`, checked as far as that goes without
+//! reading models.
 //!
-//! An edge room: reads manifests and labels, looks at files, runs nothing. One bad engine never hides the others: whatever is wrong
-//! is collected as [`CatalogProblem`]s and the rest stays usable. Hashes of models are checked by [`Catalog::verify`] and again by
-//! the backend on the very bytes it loads.
+//! An edge room: reads manifests and labels, looks at files, runs nothing. One bad engine never
+//! hides the others: whatever is wrong is collected as [`CatalogProblem`]s and the rest stays
+//! usable. Hashes of models are checked by [`Catalog::verify`] and again by the backend on the very
+//! bytes it loads.
 
 mod ensembles;
 
@@ -77,16 +79,25 @@ struct Findings(Vec<CatalogProblem>);
 
 impl Findings {
     fn error(&mut self, engine: Option<&str>, text: String) {
-        self.0.push(CatalogProblem { engine: engine.map(str::to_owned), level: Level::Error, text });
+        self.0.push(CatalogProblem {
+            engine: engine.map(str::to_owned),
+            level: Level::Error,
+            text,
+        });
     }
 
     fn warning(&mut self, engine: Option<&str>, text: String) {
-        self.0.push(CatalogProblem { engine: engine.map(str::to_owned), level: Level::Warning, text });
+        self.0.push(CatalogProblem {
+            engine: engine.map(str::to_owned),
+            level: Level::Warning,
+            text,
+        });
     }
 }
 
 impl Catalog {
-    /// Reads all manifests of `folder`. The catalogue holds what is usable, the problems all that is not.
+    /// Reads all manifests of `folder`. The catalogue holds what is usable, the problems all that
+    /// is not.
     pub fn open(folder: &Path) -> (Self, Vec<CatalogProblem>) {
         let mut findings = Findings::default();
         let mut catalog = Self { folder: folder.to_path_buf(), entries: BTreeMap::new() };
@@ -105,7 +116,10 @@ impl Catalog {
         for name in names {
             if !root.join(name).join("engine.toml").exists() {
                 if !SHARED.contains(&name.as_str()) {
-                    findings.warning(Some(name), format!("{name}/ holds no engine.toml, so it is no engine"));
+                    findings.warning(
+                        Some(name),
+                        format!("{name}/ holds no engine.toml, so it is no engine"),
+                    );
                 }
                 continue;
             }
@@ -120,7 +134,9 @@ impl Catalog {
                 let id = &manifest.id;
                 let taken = names.contains(id) && root.join(id).join("engine.toml").exists();
                 let what = if taken {
-                    format!("`id` is \"{id}\", which is the engine in {id}/; call this one \"{name}\"")
+                    format!(
+                        "`id` is \"{id}\", which is the engine in {id}/; call this one \"{name}\""
+                    )
                 } else {
                     format!("`id` is \"{id}\" but the folder is {name}/; make them equal")
                 };
@@ -144,11 +160,16 @@ impl Catalog {
                         if doubted.insert(network.labels.clone())
                             && let Some(text) = labels.doubt()
                         {
-                            findings.warning(Some(&id), format!("`output.labels`: {}: {text}", network.labels.display()));
+                            findings.warning(
+                                Some(&id),
+                                format!("`output.labels`: {}: {text}", network.labels.display()),
+                            );
                         }
                         self.entries.insert(id, Entry { manifest, labels });
                     }
-                    Err(texts) => texts.into_iter().for_each(|text| findings.error(Some(&id), text)),
+                    Err(texts) => {
+                        texts.into_iter().for_each(|text| findings.error(Some(&id), text))
+                    }
                 },
             }
         }
@@ -183,7 +204,8 @@ impl Catalog {
         }
     }
 
-    /// The networks behind an engine and their weights, which sum to 1: itself, or an ensemble's members all the way down.
+    /// The networks behind an engine and their weights, which sum to 1: itself, or an ensemble's
+    /// members all the way down.
     pub fn networks(&self, id: &str) -> Vec<(&Manifest, f32)> {
         let mut found = Vec::new();
         self.collect(id, 1.0, &mut found);
@@ -193,21 +215,27 @@ impl Catalog {
     fn collect<'a>(&'a self, id: &str, share: f32, found: &mut Vec<(&'a Manifest, f32)>) {
         match self.get(id) {
             Some(Manifest { kind: Kind::Ensemble(ensemble), .. }) => {
-                ensemble.members.iter().for_each(|(member, weight)| self.collect(member, share * weight, found));
+                ensemble
+                    .members
+                    .iter()
+                    .for_each(|(member, weight)| self.collect(member, share * weight, found));
             }
             Some(manifest) => found.push((manifest, share)),
             None => {}
         }
     }
 
-    /// What policies pin: the sha256 of the model (with data files: [`Network::fingerprint`]), hex; for an ensemble the sha256 of its networks' and their weights.
+    /// What policies pin: the sha256 of the model (with data files: [`Network::fingerprint`]), hex;
+    /// for an ensemble the sha256 of its networks' and their weights.
     pub fn fingerprint(&self, id: &str) -> Option<String> {
         match self.networks(id).as_slice() {
             [] => None,
             [(Manifest { kind: Kind::Network(network), .. }, _)] => Some(network.fingerprint()),
             several => {
                 let line = |(manifest, weight): &(&Manifest, f32)| match &manifest.kind {
-                    Kind::Network(network) => format!("{} {} {weight}\n", manifest.id, network.fingerprint()),
+                    Kind::Network(network) => {
+                        format!("{} {} {weight}\n", manifest.id, network.fingerprint())
+                    }
                     Kind::Ensemble(_) => String::new(),
                 };
                 Some(hash::of_bytes(several.iter().map(line).collect::<String>().as_bytes()))
@@ -215,21 +243,25 @@ impl Catalog {
         }
     }
 
-    /// Median and 95th percentile of a look as the manifest records them (the first record counts; members are summed). A first
-    /// guess until this machine has measured its own.
+    /// Median and 95th percentile of a look as the manifest records them (the first record counts;
+    /// members are summed). A first guess until this machine has measured its own.
     pub fn prior(&self, id: &str) -> Option<(Duration, Duration)> {
         let manifest = self.get(id)?;
         if let Some(first) = manifest.latency.first() {
             return Some((first.p50, first.p95));
         }
-        self.members(id).iter().try_fold(None, |sum: Option<(Duration, Duration)>, (member, _)| {
-            let (p50, p95) = self.prior(member)?;
-            let (s50, s95) = sum.unwrap_or_default();
-            Some(Some((s50 + p50, s95 + p95)))
-        })?
+        self.members(id).iter().try_fold(
+            None,
+            |sum: Option<(Duration, Duration)>, (member, _)| {
+                let (p50, p95) = self.prior(member)?;
+                let (s50, s95) = sum.unwrap_or_default();
+                Some(Some((s50 + p50, s95 + p95)))
+            },
+        )?
     }
 
-    /// Slow: reads the models behind `ids` and compares their sha256. One problem for each file that is not what it should be.
+    /// Slow: reads the models behind `ids` and compares their sha256. One problem for each file
+    /// that is not what it should be.
     pub fn verify_files<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Vec<CatalogProblem> {
         let mut checked: BTreeMap<&Path, Result<String, String>> = BTreeMap::new();
         let mut findings = Findings::default();
@@ -240,13 +272,16 @@ impl Catalog {
             for (manifest, _) in self.networks(id) {
                 let Kind::Network(network) = &manifest.kind else { continue };
                 for (file, sha256) in network.files() {
-                    let read = || hash::of_file(file).map_err(|error| format!("{}: {error}", file.display()));
+                    let read = || {
+                        hash::of_file(file).map_err(|error| format!("{}: {error}", file.display()))
+                    };
                     let text = match checked.entry(file).or_insert_with(read) {
                         Ok(found) if found == sha256 => continue,
                         Ok(found) => mismatch(file, sha256, found),
                         Err(text) => text.clone(),
                     };
-                    if !findings.0.iter().any(|known| known.engine.as_deref() == Some(&manifest.id)) {
+                    if !findings.0.iter().any(|known| known.engine.as_deref() == Some(&manifest.id))
+                    {
                         findings.error(Some(&manifest.id), text);
                     }
                 }
@@ -269,9 +304,14 @@ impl Catalog {
                 format!("there is no usable engine `{id}` in {folder}; did you mean `{known}`?")
             }
             Some(_) => {
-                format!("there is no usable engine `{id}` in {folder}; there are {}", self.ids().collect::<Vec<_>>().join(", "))
+                format!(
+                    "there is no usable engine `{id}` in {folder}; there are {}",
+                    self.ids().collect::<Vec<_>>().join(", ")
+                )
             }
-            None => format!("there is no usable engine at all in {folder}; `squint check` says why"),
+            None => {
+                format!("there is no usable engine at all in {folder}; `squint check` says why")
+            }
         }
     }
 }
@@ -279,7 +319,9 @@ impl Catalog {
 /// The words for a file whose hash is not the manifest's.
 pub(super) fn mismatch(file: &Path, said: &str, found: &str) -> String {
     let file = file.display();
-    format!("{file} has sha256 {found}, the manifest says {said}; fetch the file again or correct its `sha256` in the manifest")
+    format!(
+        "{file} has sha256 {found}, the manifest says {said}; fetch the file again or correct its `sha256` in the manifest"
+    )
 }
 
 /// Names of all sub-folders, sorted; hidden ones left out.
@@ -298,7 +340,9 @@ fn names(root: &Path) -> std::io::Result<Vec<String>> {
 
 fn read_manifest(root: &Path, name: &str) -> Result<Manifest, String> {
     if !is_id(name) {
-        return Err(format!("the folder is called {name:?}; an engine's name is 1 to 64 of a-z, 0-9, `.`, `_`, `-`"));
+        return Err(format!(
+            "the folder is called {name:?}; an engine's name is 1 to 64 of a-z, 0-9, `.`, `_`, `-`"
+        ));
     }
     let shown = format!("{name}/engine.toml");
     let path = root.join(&shown);
@@ -319,7 +363,9 @@ fn complete(
         let bytes = || files::bytes(&path, MAX_LABELS).map_err(|error| error.to_string());
         let read = || bytes().and_then(|bytes| Labels::parse(&bytes)).map(Arc::new);
         let labels = shelf.entry(path.clone()).or_insert_with(read).clone();
-        labels.map(|labels| (path.clone(), labels)).map_err(|text| format!("`output.labels`: {}: {text}", path.display()))
+        labels
+            .map(|labels| (path.clone(), labels))
+            .map_err(|text| format!("`output.labels`: {}: {text}", path.display()))
     });
     match (model, data, labels) {
         (Ok(file), Ok(data), Ok((path, labels))) => {
@@ -329,32 +375,50 @@ fn complete(
             network.classes = labels.classes.len();
             Ok(labels)
         }
-        (model, data, labels) => Err([model.err(), data.err(), labels.err()].into_iter().flatten().collect()),
+        (model, data, labels) => {
+            Err([model.err(), data.err(), labels.err()].into_iter().flatten().collect())
+        }
     }
 }
 
-/// The real places of a network's data files; together with the model they are bounded by [`MAX_MODEL`].
+/// The real places of a network's data files; together with the model they are bounded by
+/// [`MAX_MODEL`].
 fn beside(network: &Network, root: &Path) -> Result<Vec<PathBuf>, String> {
-    let places = network.data.iter().map(|data| locate("model.data.file", &data.file, root, MAX_MODEL));
+    let places =
+        network.data.iter().map(|data| locate("model.data.file", &data.file, root, MAX_MODEL));
     let places = places.collect::<Result<Vec<_>, _>>()?;
     let files = places.iter().chain(Some(&network.file));
     let bytes: u64 = files.map(|file| fs::metadata(file).map_or(0, |facts| facts.len())).sum();
     if bytes > MAX_MODEL {
-        return Err(format!("`model.data`: model and data files have {bytes} bytes together, allowed are {MAX_MODEL}"));
+        return Err(format!(
+            "`model.data`: model and data files have {bytes} bytes together, allowed are {MAX_MODEL}"
+        ));
     }
     Ok(places)
 }
 
-/// The real place of a file, refused if it is missing, no regular file, too large or outside the catalogue.
+/// The real place of a file, refused if it is missing, no regular file, too large or outside the
+/// catalogue.
 fn locate(key: &str, path: &Path, root: &Path, limit: u64) -> Result<PathBuf, String> {
-    let real = fs::canonicalize(path).map_err(|error| format!("`{key}`: {}: {error}", path.display()))?;
+    let real =
+        fs::canonicalize(path).map_err(|error| format!("`{key}`: {}: {error}", path.display()))?;
     if !real.starts_with(root) {
-        return Err(format!("`{key}`: {} leads to {}, outside the catalogue {}", path.display(), real.display(), root.display()));
+        return Err(format!(
+            "`{key}`: {} leads to {}, outside the catalogue {}",
+            path.display(),
+            real.display(),
+            root.display()
+        ));
     }
-    let facts = fs::metadata(&real).map_err(|error| format!("`{key}`: {}: {error}", path.display()))?;
+    let facts =
+        fs::metadata(&real).map_err(|error| format!("`{key}`: {}: {error}", path.display()))?;
     match facts.is_file() {
         false => Err(format!("`{key}`: {} is not a regular file", path.display())),
-        true if facts.len() > limit => Err(format!("`{key}`: {} has {} bytes, allowed are {limit}", path.display(), facts.len())),
+        true if facts.len() > limit => Err(format!(
+            "`{key}`: {} has {} bytes, allowed are {limit}",
+            path.display(),
+            facts.len()
+        )),
         true => Ok(real),
     }
 }

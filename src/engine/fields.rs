@@ -1,6 +1,7 @@
 //! Reads a TOML table key by key and remembers everything that is wrong with it.
 //!
-//! Pure. Serves [`super::manifest`]; not meant for the product's configuration, which stops at its own errors.
+//! Pure. Serves [`super::manifest`]; not meant for the product's configuration, which stops at its
+//! own errors.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -33,7 +34,12 @@ impl<'a> Fields<'a> {
         self.table.remove(key)
     }
 
-    fn typed<T>(&mut self, key: &'static str, wanted: &str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
+    fn typed<T>(
+        &mut self,
+        key: &'static str,
+        wanted: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Option<T> {
         let value = self.take(key)?;
         let typed = read(&value);
         if typed.is_none() {
@@ -42,7 +48,13 @@ impl<'a> Fields<'a> {
         typed
     }
 
-    fn required<T>(&mut self, key: &'static str, wanted: &str, value: Option<T>, had: bool) -> Option<T> {
+    fn required<T>(
+        &mut self,
+        key: &'static str,
+        wanted: &str,
+        value: Option<T>,
+        had: bool,
+    ) -> Option<T> {
         if value.is_none() && !had {
             self.refuse(key, format_args!("is missing; it must be {wanted}"));
         }
@@ -51,7 +63,9 @@ impl<'a> Fields<'a> {
 
     /// Text that may be left out.
     pub(super) fn optional_text(&mut self, key: &'static str) -> Option<String> {
-        self.typed(key, "a text in quotes, not empty", |value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned))
+        self.typed(key, "a text in quotes, not empty", |value| {
+            value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+        })
     }
 
     /// Text that must be there.
@@ -62,8 +76,14 @@ impl<'a> Fields<'a> {
     }
 
     /// One word out of `words`; `default` if it is left out, a problem if there is no default.
-    pub(super) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)], default: Option<T>) -> Option<T> {
-        let list = words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        default: Option<T>,
+    ) -> Option<T> {
+        let list =
+            words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
         let had = self.table.contains_key(key);
         if !had && default.is_some() {
             self.known.push(key);
@@ -76,19 +96,34 @@ impl<'a> Fields<'a> {
         self.required(key, &format!("one of {list}"), value, had)
     }
 
-    /// A whole number inside `range`; `default` if it is left out, a problem if there is no default.
-    pub(super) fn whole(&mut self, key: &'static str, range: RangeInclusive<i64>, default: Option<i64>) -> Option<i64> {
+    /// A whole number inside `range`; `default` if it is left out, a problem if there is no
+    /// default.
+    pub(super) fn whole(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+        default: Option<i64>,
+    ) -> Option<i64> {
         let wanted = format!("a whole number, {}..={}", range.start(), range.end());
         let had = self.table.contains_key(key);
-        let value = self.typed(key, &wanted, |value| value.as_integer().filter(|number| range.contains(number)));
+        let value = self.typed(key, &wanted, |value| {
+            value.as_integer().filter(|number| range.contains(number))
+        });
         if had { value } else { self.required(key, &wanted, default, false) }
     }
 
-    /// A number inside `range`, always finite; `default` if it is left out, a problem if there is no default.
-    pub(super) fn number(&mut self, key: &'static str, range: RangeInclusive<f64>, default: Option<f64>) -> Option<f64> {
+    /// A number inside `range`, always finite; `default` if it is left out, a problem if there is
+    /// no default.
+    pub(super) fn number(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<f64>,
+        default: Option<f64>,
+    ) -> Option<f64> {
         let wanted = format!("a number, {}..={}", range.start(), range.end());
         let had = self.table.contains_key(key);
-        let value = self.typed(key, &wanted, |value| number(value).filter(|number| range.contains(number)));
+        let value =
+            self.typed(key, &wanted, |value| number(value).filter(|number| range.contains(number)));
         if had { value } else { self.required(key, &wanted, default, false) }
     }
 
@@ -99,7 +134,9 @@ impl<'a> Fields<'a> {
 
     /// A list of finite numbers that may be left out.
     pub(super) fn numbers(&mut self, key: &'static str) -> Option<Vec<f64>> {
-        self.typed(key, "a list of numbers, like [127.0, 127.0, 127.0]", |value| value.as_array()?.iter().map(number).collect())
+        self.typed(key, "a list of numbers, like [127.0, 127.0, 127.0]", |value| {
+            value.as_array()?.iter().map(number).collect()
+        })
     }
 
     /// A list of texts that may be left out.
@@ -119,10 +156,19 @@ impl<'a> Fields<'a> {
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<Fields<'a>> {
         let wanted = format!("sections `[[{}{key}]]`", self.place);
         let tables = self.typed(key, &wanted, |value| {
-            value.as_array()?.iter().map(|item| item.as_table().cloned()).collect::<Option<Vec<Table>>>()
+            value
+                .as_array()?
+                .iter()
+                .map(|item| item.as_table().cloned())
+                .collect::<Option<Vec<Table>>>()
         });
         let place = |index| format!("{}{key}[{index}].", self.place);
-        tables.into_iter().flatten().enumerate().map(|(index, table)| Fields::new(table, &place(index), self.problems)).collect()
+        tables
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .map(|(index, table)| Fields::new(table, &place(index), self.problems))
+            .collect()
     }
 
     /// True if `key` is there; does not take it.
@@ -140,11 +186,20 @@ impl<'a> Fields<'a> {
                 .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
                 .min();
             match near {
-                Some((_, known)) => self.refuse(key, format_args!("is not a key that is known here; did you mean `{known}`?")),
+                Some((_, known)) => self.refuse(
+                    key,
+                    format_args!("is not a key that is known here; did you mean `{known}`?"),
+                ),
                 None => {
                     let mut known = self.known.clone();
                     known.sort_unstable();
-                    self.refuse(key, format_args!("is not a key that is known here; known are {}", known.join(", ")));
+                    self.refuse(
+                        key,
+                        format_args!(
+                            "is not a key that is known here; known are {}",
+                            known.join(", ")
+                        ),
+                    );
                 }
             }
         }

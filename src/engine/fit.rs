@@ -1,7 +1,7 @@
 //! Whether a model's inputs and outputs are what its manifest says.
 //!
-//! Pure, and the same for every backend. Errors say what the model has, what the manifest says, and which key to mend; or at once that
-//! such a model cannot be used, and how it could be exported.
+//! Pure, and the same for every backend. Errors say what the model has, what the manifest says, and
+//! which key to mend; or at once that such a model cannot be used, and how it could be exported.
 
 use super::manifest::{InputSpec, Network, TensorLayout};
 
@@ -67,12 +67,15 @@ fn names(tensors: &[Tensor<'_>]) -> String {
 }
 
 /// The tensor that the manifest names, or the only one.
-fn pick<'t, 'a>(tensors: &'t [Tensor<'a>], name: Option<&str>, what: &str) -> Result<&'t Tensor<'a>, String> {
+fn pick<'t, 'a>(
+    tensors: &'t [Tensor<'a>],
+    name: Option<&str>,
+    what: &str,
+) -> Result<&'t Tensor<'a>, String> {
     match (name, tensors) {
-        (Some(name), _) => tensors
-            .iter()
-            .find(|tensor| tensor.name == name)
-            .ok_or_else(|| format!("`{what}.name` is \"{name}\", but the model's {what}s are {}", names(tensors))),
+        (Some(name), _) => tensors.iter().find(|tensor| tensor.name == name).ok_or_else(|| {
+            format!("`{what}.name` is \"{name}\", but the model's {what}s are {}", names(tensors))
+        }),
         (None, [only]) => Ok(only),
         (None, _) => Err(format!(
             "the model has {} {what}s ({}); name the one that holds the scores with `{what}.name`",
@@ -89,11 +92,14 @@ fn element(tensor: &Tensor<'_>, what: &str) -> Result<Element, String> {
             "{what} `{}` holds {kind} values; supported are float32, float16, uint8 and int8, so export the model with one of these",
             tensor.name
         )),
-        Holds::Nothing => Err(format!("{what} `{}` is no tensor, so the model cannot be used", tensor.name)),
+        Holds::Nothing => {
+            Err(format!("{what} `{}` is no tensor, so the model cannot be used", tensor.name))
+        }
     }
 }
 
-/// Checks that the model has one input and that it takes what the manifest's `[input]` makes; says in which numbers.
+/// Checks that the model has one input and that it takes what the manifest's `[input]` makes; says
+/// in which numbers.
 pub(super) fn input(inputs: &[Tensor<'_>], network: &Network) -> Result<Element, String> {
     if inputs.len() != 1 {
         return Err(format!(
@@ -116,8 +122,9 @@ pub(super) fn input(inputs: &[Tensor<'_>], network: &Network) -> Result<Element,
         ));
     }
     if let Some([least, most]) = element.whole() {
-        range(&network.input, element, [f32::from(least), f32::from(most)])
-            .map_err(|why| format!("input `{}` holds {} values, and {why}", tensor.name, element.name()))?;
+        range(&network.input, element, [f32::from(least), f32::from(most)]).map_err(|why| {
+            format!("input `{}` holds {} values, and {why}", tensor.name, element.name())
+        })?;
     }
     Ok(element)
 }
@@ -132,22 +139,33 @@ fn advice(have: &[i64], input: &InputSpec) -> String {
         return "it cannot be used: wanted is a picture, which has four sides; export the model with such an input".into();
     };
     if !fits(batch, 1) {
-        return format!("it takes {batch} pictures at a time and cannot be used; export it with a batch of 1 or an open one");
+        return format!(
+            "it takes {batch} pictures at a time and cannot be used; export it with a batch of 1 or an open one"
+        );
     }
     let channels = |side: i64| side == 1 || side == 3;
-    let ways = [(TensorLayout::Nchw, first, second, third), (TensorLayout::Nhwc, third, first, second)];
-    let named = |side: i64, own: u32| if side < 0 { own } else { u32::try_from(side).unwrap_or(own) };
+    let ways =
+        [(TensorLayout::Nchw, first, second, third), (TensorLayout::Nhwc, third, first, second)];
+    let named =
+        |side: i64, own: u32| if side < 0 { own } else { u32::try_from(side).unwrap_or(own) };
     // The manifest's own layout is tried first.
     let mut ways: Vec<_> = ways.into_iter().filter(|way| channels(way.1)).collect();
     ways.sort_by_key(|way| way.0 != input.layout);
     let Some((layout, count, height, width)) = ways.into_iter().next() else {
         return "it cannot be used: no side of it is 3 (colours) or 1 (grey)".into();
     };
-    let (word, height, width) =
-        (if layout == TensorLayout::Nchw { "nchw" } else { "nhwc" }, named(height, input.height), named(width, input.width));
+    let (word, height, width) = (
+        if layout == TensorLayout::Nchw { "nchw" } else { "nhwc" },
+        named(height, input.height),
+        named(width, input.width),
+    );
     let mut write = vec![format!("layout = \"{word}\", width = {width}, height = {height}")];
     if count != input.channels.count() as i64 {
-        write.push(if count == 1 { "channels = \"gray\"".into() } else { "channels = \"rgb\" (or \"bgr\")".into() });
+        write.push(if count == 1 {
+            "channels = \"gray\"".into()
+        } else {
+            "channels = \"rgb\" (or \"bgr\")".into()
+        });
     }
     format!("write {} under [input]", write.join(", "))
 }
@@ -186,7 +204,10 @@ pub(super) fn output(outputs: &[Tensor<'_>], network: &Network) -> Result<Output
         }
         (None, Some(_)) => {
             let kind = element.name();
-            return Err(format!("output `{}` holds {kind} values; take `output.scale` and `output.zero_point` away", tensor.name));
+            return Err(format!(
+                "output `{}` holds {kind} values; take `output.scale` and `output.zero_point` away",
+                tensor.name
+            ));
         }
         _ => {}
     }
@@ -200,26 +221,41 @@ pub(super) fn output(outputs: &[Tensor<'_>], network: &Network) -> Result<Output
         ));
     }
     let refused = || {
-        let what = format!("output `{}` is {}, which is not one score for each of the {classes} labels", tensor.name, shown(have));
+        let what = format!(
+            "output `{}` is {}, which is not one score for each of the {classes} labels",
+            tensor.name,
+            shown(have)
+        );
         let scores = have.iter().filter(|side| **side > 1).collect::<Vec<_>>();
-        let scores = if let [only] = scores.as_slice() { usize::try_from(**only).ok() } else { None };
+        let scores =
+            if let [only] = scores.as_slice() { usize::try_from(**only).ok() } else { None };
         match scores {
             Some(scores) if scores == classes + 1 => {
-                format!("{what}; has the model a background class? then add a line for it where the model has it, mostly first")
+                format!(
+                    "{what}; has the model a background class? then add a line for it where the model has it, mostly first"
+                )
             }
             Some(scores) if scores + 1 == classes => {
-                format!("{what}; is the first line a heading, or a background class that the model does not have?")
+                format!(
+                    "{what}; is the first line a heading, or a background class that the model does not have?"
+                )
             }
             Some(scores) => format!("{what}; `output.labels` must name a file of {scores} lines"),
             None if have.iter().all(|side| *side == 1) => {
-                format!("{what}; a single score names no class: export the model with a score for each class (for yes or no: two)")
+                format!(
+                    "{what}; a single score names no class: export the model with a score for each class (for yes or no: two)"
+                )
             }
-            None => format!("{what}; such a model is no classifier of whole pictures and cannot be used, unless another output is"),
+            None => format!(
+                "{what}; such a model is no classifier of whole pictures and cannot be used, unless another output is"
+            ),
         }
     };
     // Open sides are the batch (1), except the last one that can hold the classes.
-    let place =
-        have.iter().rposition(|side| usize::try_from(*side) == Ok(classes)).or_else(|| have.iter().rposition(|side| *side < 0));
+    let place = have
+        .iter()
+        .rposition(|side| usize::try_from(*side) == Ok(classes))
+        .or_else(|| have.iter().rposition(|side| *side < 0));
     let place = place.ok_or_else(refused)?;
     if have.iter().enumerate().any(|(index, side)| index != place && *side > 1 || *side == 0) {
         return Err(refused());
@@ -230,6 +266,7 @@ pub(super) fn output(outputs: &[Tensor<'_>], network: &Network) -> Result<Output
 
 /// `[1, 3, ?, ?]`.
 pub(super) fn shown(dims: &[i64]) -> String {
-    let sides: Vec<_> = dims.iter().map(|side| if *side < 0 { "?".to_owned() } else { side.to_string() }).collect();
+    let sides: Vec<_> =
+        dims.iter().map(|side| if *side < 0 { "?".to_owned() } else { side.to_string() }).collect();
     format!("[{}]", sides.join(", "))
 }

@@ -1,14 +1,17 @@
-//! Labels files: one class a line, `key<TAB>name` or just `name`, in the order of the network's scores.
+//! Labels files: one class a line, `key<TAB>name` or just `name`, in the order of the network's
+//! scores.
 //!
-//! Pure: parses bytes that others have read. A file of another form (JSON, a numbered list, `key,name`) would be taken for names and
-//! shift or spoil every answer, so it is recognised and refused with what to write.
+//! Pure: parses bytes that others have read. A file of another form (JSON, a numbered list,
+//! `key,name`) would be taken for names and shift or spoil every answer, so it is recognised and
+//! refused with what to write.
 
 use std::collections::HashMap;
 
 use super::{Label, Labels, MAX_CLASSES, hash};
 
 /// What is wanted, for messages.
-const WANTED: &str = "write one class a line, `name` or `key<TAB>name`, in the order of the model's scores";
+const WANTED: &str =
+    "write one class a line, `name` or `key<TAB>name`, in the order of the model's scores";
 /// Least lines from which a rule that all of them follow is no chance.
 const LEAST: usize = 2;
 
@@ -17,7 +20,11 @@ impl Labels {
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
-            let what = if utf16 { "UTF-16, not UTF-8".into() } else { format!("not UTF-8 at byte {}", error.valid_up_to()) };
+            let what = if utf16 {
+                "UTF-16, not UTF-8".into()
+            } else {
+                format!("not UTF-8 at byte {}", error.valid_up_to())
+            };
             format!("{what}; save the file as UTF-8")
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end_matches(['\n', '\r']);
@@ -30,7 +37,10 @@ impl Labels {
             let (key, name) = line.split_once('\t').unwrap_or(("", line));
             let (key, name) = (key.trim(), name.trim());
             if name.is_empty() && key.is_empty() {
-                return Err(format!("line {} is empty; take it out, or name the class there: {WANTED}", index + 1));
+                return Err(format!(
+                    "line {} is empty; take it out, or name the class there: {WANTED}",
+                    index + 1
+                ));
             }
             if name.is_empty() {
                 return Err(format!("line {} has no name; {WANTED}", index + 1));
@@ -41,7 +51,11 @@ impl Labels {
             if !key.is_empty()
                 && let Some(before) = lines.insert(key, index + 1)
             {
-                return Err(format!("line {} has the key `{}` of line {before}; each class has its own", index + 1, shown(key)));
+                return Err(format!(
+                    "line {} has the key `{}` of line {before}; each class has its own",
+                    index + 1,
+                    shown(key)
+                ));
             }
             classes.push(Label { key: key.to_owned(), name: name.to_owned() });
         }
@@ -51,7 +65,8 @@ impl Labels {
         Ok(Self { classes, sha256: hash::of_bytes(bytes) })
     }
 
-    /// What is odd and yet possible: two classes of one name and without keys to tell them apart, as in some lists of ImageNet.
+    /// What is odd and yet possible: two classes of one name and without keys to tell them apart,
+    /// as in some lists of ImageNet.
     pub(super) fn doubt(&self) -> Option<String> {
         let mut lines: HashMap<(&str, &str), usize> = HashMap::new();
         self.classes.iter().enumerate().find_map(|(index, Label { key, name })| {
@@ -77,7 +92,9 @@ fn other_form(text: &str) -> Option<String> {
         return None;
     }
     let all = |is: &dyn Fn(&str) -> bool| lines.clone().all(is);
-    if all(&|line| line.starts_with('"') || line.starts_with('\'')) && all(&|line| line.ends_with(['"', '\'', ','])) {
+    if all(&|line| line.starts_with('"') || line.starts_with('\''))
+        && all(&|line| line.ends_with(['"', '\'', ',']))
+    {
         return Some("has its names in quotes".into());
     }
     if all(&|line| line.starts_with("- ")) {
@@ -93,19 +110,27 @@ fn other_form(text: &str) -> Option<String> {
     }
     let keyed = |line: &str| {
         let (key, rest) = line.split_at_checked(9).unwrap_or((line, ""));
-        key.starts_with('n') && key[1..].bytes().all(|c| c.is_ascii_digit()) && rest.starts_with([',', ';', ' ', ':'])
+        key.starts_with('n')
+            && key[1..].bytes().all(|c| c.is_ascii_digit())
+            && rest.starts_with([',', ';', ' ', ':'])
     };
     if all(&keyed) {
         return Some(format!("has no tab behind its keys (`{}`)", shown(first)));
     }
-    let backwards = |line: &str| line.rsplit_once([',', ';', '\t']).and_then(|(_, number)| number.trim().parse::<usize>().ok());
-    if [0, 1].iter().any(|start| lines.clone().enumerate().all(|(index, line)| backwards(line) == Some(index + start))) {
+    let backwards = |line: &str| {
+        line.rsplit_once([',', ';', '\t'])
+            .and_then(|(_, number)| number.trim().parse::<usize>().ok())
+    };
+    if [0, 1].iter().any(|start| {
+        lines.clone().enumerate().all(|(index, line)| backwards(line) == Some(index + start))
+    }) {
         return Some(format!("has a number behind each name (`{}`); leave it out", shown(first)));
     }
     None
 }
 
-/// The number that a line begins with, if a sign or blank and more text follow. A tab makes it a key, which is allowed.
+/// The number that a line begins with, if a sign or blank and more text follow. A tab makes it a
+/// key, which is allowed.
 fn numbered(line: &str) -> Option<usize> {
     let digits = line.bytes().take_while(u8::is_ascii_digit).count();
     let (number, rest) = line.split_at(digits);
@@ -125,7 +150,8 @@ mod tests {
     #[test]
     fn keys_are_optional_and_line_ends_do_not_matter() {
         let labels = Labels::parse(b"n01440764\ttench, Tinca tinca\r\ngoldfish\r\n\n").unwrap();
-        let pairs: Vec<_> = labels.classes.iter().map(|label| (label.key.as_str(), label.name.as_str())).collect();
+        let pairs: Vec<_> =
+            labels.classes.iter().map(|label| (label.key.as_str(), label.name.as_str())).collect();
         assert_eq!(pairs, [("n01440764", "tench, Tinca tinca"), ("", "goldfish")]);
     }
 
@@ -159,13 +185,22 @@ mod tests {
         ] {
             let refused = Labels::parse(text.as_bytes()).expect_err(text);
             assert!(refused.contains(why), "{text}: {refused}");
-            assert!(why.contains("line 2 has") || refused.contains("one class a line"), "{refused}");
+            assert!(
+                why.contains("line 2 has") || refused.contains("one class a line"),
+                "{refused}"
+            );
         }
     }
 
     #[test]
     fn names_that_are_or_begin_with_numbers_are_names() {
-        for text in ["0\n1\n2\n", "20 km/h\n30 km/h\n", "1\n10\n2\n20\n5\n", "0\ttench\n1\tgoldfish\n", "7 up\n"] {
+        for text in [
+            "0\n1\n2\n",
+            "20 km/h\n30 km/h\n",
+            "1\n10\n2\n20\n5\n",
+            "0\ttench\n1\tgoldfish\n",
+            "7 up\n",
+        ] {
             assert!(Labels::parse(text.as_bytes()).is_ok(), "{text}");
         }
     }

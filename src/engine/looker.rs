@@ -1,9 +1,11 @@
-//! One engine of the catalogue as the pipeline owns it: from frame to answer, alone or as an ensemble.
+//! One engine of the catalogue as the pipeline owns it: from frame to answer, alone or as an
+//! ensemble.
 //!
-//! An edge room only because it reads the clock for [`LookTimes`]; the decisions are in [`super::preprocess`] and
-//! [`super::score`]. Preprocessing writes straight into the memory that an engine takes its input from. The members of an ensemble look
-//! one after the other, each with its own preprocessing. A network is shown a few pictures when it is loaded, and refused if its scores
-//! are not what its manifest says ([`super::proof`]).
+//! An edge room only because it reads the clock for [`LookTimes`]; the decisions are in
+//! [`super::preprocess`] and [`super::score`]. Preprocessing writes straight into the memory that
+//! an engine takes its input from. The members of an ensemble look one after the other, each with
+//! its own preprocessing. A network is shown a few pictures when it is loaded, and refused if its
+//! scores are not what its manifest says ([`super::proof`]).
 
 use std::time::{Duration, Instant};
 
@@ -42,11 +44,22 @@ pub struct Loaded {
     pub remarks: Vec<String>,
 }
 
-/// Loads engine `id` with the backend that its manifest asks for. Slow; not for the frame path. Never substitutes anything.
-pub fn load(catalog: &Catalog, id: &str, backends: &[&dyn Backend]) -> Result<Box<dyn Look>, EngineError> {
+/// Loads engine `id` with the backend that its manifest asks for. Slow; not for the frame path.
+/// Never substitutes anything.
+pub fn load(
+    catalog: &Catalog,
+    id: &str,
+    backends: &[&dyn Backend],
+) -> Result<Box<dyn Look>, EngineError> {
     let loaded = load_by(catalog, id, &|manifest, network| {
         let backend = backends.iter().find(|backend| backend.name() == network.runtime).copied();
-        backend.ok_or_else(|| refuse(catalog, &manifest.id, format!("this build has no backend `{}`", network.runtime)))
+        backend.ok_or_else(|| {
+            refuse(
+                catalog,
+                &manifest.id,
+                format!("this build has no backend `{}`", network.runtime),
+            )
+        })
     });
     loaded.map(|loaded| loaded.look)
 }
@@ -63,7 +76,12 @@ fn refuse(catalog: &Catalog, id: &str, reason: String) -> EngineError {
 }
 
 impl Looker {
-    fn load(catalog: &Catalog, id: &str, choose: &Choose<'_>, remarks: &mut Vec<String>) -> Result<Self, EngineError> {
+    fn load(
+        catalog: &Catalog,
+        id: &str,
+        choose: &Choose<'_>,
+        remarks: &mut Vec<String>,
+    ) -> Result<Self, EngineError> {
         let networks = catalog.networks(id);
         if networks.is_empty() {
             return Err(refuse(catalog, id, catalog.unknown(id)));
@@ -84,7 +102,8 @@ impl Looker {
                 Verdict::Fine => {}
                 Verdict::Odd(what) => remarks.push(format!("engine `{}` {what}", part.id)),
                 Verdict::Wrong(reason) => {
-                    let path = catalog.folder().join(&part.id).join("engine.toml").display().to_string();
+                    let path =
+                        catalog.folder().join(&part.id).join("engine.toml").display().to_string();
                     return Err(EngineError::Model { id: part.id, path, reason });
                 }
             }
@@ -109,16 +128,31 @@ impl Part {
         Ok(proof::judge(network, &scores, failed))
     }
 
-    /// Prepares and runs; the scores are in `scores`. When it was prepared, and the device's own time.
-    fn run(&mut self, frame: &Frame, framing: &Framing) -> Result<(Instant, Option<Duration>), EngineError> {
-        self.preprocessor.prepare(frame, framing, self.engine.input()).map_err(|error| match error {
-            PreprocessError::Length { want, got } => EngineError::Shape { id: self.id.clone(), want, got },
-        })?;
+    /// Prepares and runs; the scores are in `scores`. When it was prepared, and the device's own
+    /// time.
+    fn run(
+        &mut self,
+        frame: &Frame,
+        framing: &Framing,
+    ) -> Result<(Instant, Option<Duration>), EngineError> {
+        self.preprocessor.prepare(frame, framing, self.engine.input()).map_err(
+            |error| match error {
+                PreprocessError::Length { want, got } => {
+                    EngineError::Shape { id: self.id.clone(), want, got }
+                }
+            },
+        )?;
         let prepared = Instant::now();
         Ok((prepared, self.engine.run(&mut self.scores)?))
     }
 
-    fn look(&mut self, frame: &Frame, framing: &Framing, answer: &mut Answer, times: &mut LookTimes) -> Result<(), EngineError> {
+    fn look(
+        &mut self,
+        frame: &Frame,
+        framing: &Framing,
+        answer: &mut Answer,
+        times: &mut LookTimes,
+    ) -> Result<(), EngineError> {
         let start = Instant::now();
         let (prepared, device) = self.run(frame, framing)?;
         let ran = Instant::now();
@@ -134,7 +168,12 @@ impl Part {
 }
 
 impl Look for Looker {
-    fn look(&mut self, frame: &Frame, framing: &Framing, answer: &mut Answer) -> Result<LookTimes, EngineError> {
+    fn look(
+        &mut self,
+        frame: &Frame,
+        framing: &Framing,
+        answer: &mut Answer,
+    ) -> Result<LookTimes, EngineError> {
         let mut times = LookTimes::default();
         if let [only] = self.parts.as_mut_slice() {
             only.look(frame, framing, answer, &mut times)?;

@@ -1,7 +1,8 @@
 //! `engine.toml`, one per engine: from text to a checked [`Manifest`].
 //!
-//! Pure: parses text that others have read and joins paths without looking at them. Whether the files exist, lie inside the
-//! catalogue and hold what they should is [`super::catalog`]'s business. A wrong file is refused with all its problems at once.
+//! Pure: parses text that others have read and joins paths without looking at them. Whether the
+//! files exist, lie inside the catalogue and hold what they should is [`super::catalog`]'s
+//! business. A wrong file is refused with all its problems at once.
 
 mod read;
 
@@ -49,7 +50,8 @@ pub struct Network {
     pub file: PathBuf,
     /// sha256 of the file, 64 lower-case hex digits.
     pub sha256: String,
-    /// Files beside the model that hold its weights (ONNX external data); empty if the model holds all of them.
+    /// Files beside the model that hold its weights (ONNX external data); empty if the model holds
+    /// all of them.
     pub data: Vec<DataFile>,
     /// Precision of the weights; for people.
     pub precision: Precision,
@@ -80,13 +82,17 @@ impl Network {
         std::iter::once((self.file.as_path(), self.sha256.as_str())).chain(data)
     }
 
-    /// What stands for the whole network: the model's sha256; with data files, one made of all files', hex.
+    /// What stands for the whole network: the model's sha256; with data files, one made of all
+    /// files', hex.
     pub fn fingerprint(&self) -> String {
         if self.data.is_empty() {
             return self.sha256.clone();
         }
         let line = |data: &DataFile| format!("{} {}\n", data.sha256, data.location);
-        hash::of_bytes(format!("{}\n{}", self.sha256, self.data.iter().map(line).collect::<String>()).as_bytes())
+        hash::of_bytes(
+            format!("{}\n{}", self.sha256, self.data.iter().map(line).collect::<String>())
+                .as_bytes(),
+        )
     }
 }
 

@@ -1,8 +1,10 @@
-//! Networks that look at frames: what is installed ([`catalog`]), how a frame becomes a tensor ([`preprocess`]), who computes, and whether
-//! the answers are those that they should be ([`selftest`]).
+//! Networks that look at frames: what is installed ([`catalog`]), how a frame becomes a tensor
+//! ([`preprocess`]), who computes, and whether the answers are those that they should be
+//! ([`selftest`]).
 //!
-//! Two seams. [`Backend`] and [`Engine`] turn a tensor into class scores and are what a new runtime implements. [`Looker`] is what
-//! the pipeline owns: one engine of the catalogue, single network or ensemble, from [`Frame`] to [`Answer`].
+//! Two seams. [`Backend`] and [`Engine`] turn a tensor into class scores and are what a new runtime
+//! implements. [`Looker`] is what the pipeline owns: one engine of the catalogue, single network or
+//! ensemble, from [`Frame`] to [`Answer`].
 
 pub mod catalog;
 mod fields;
@@ -24,18 +26,21 @@ use std::time::Duration;
 use crate::frame::{Frame, Framing};
 use manifest::Manifest;
 
-/// Most engines in use at once: in a policy, a profile, a trace. A catalogue may hold more ([`catalog::MAX_INSTALLED`]).
+/// Most engines in use at once: in a policy, a profile, a trace. A catalogue may hold more
+/// ([`catalog::MAX_INSTALLED`]).
 pub const MAX_ENGINES: usize = 32;
 /// Most classes of one engine.
 pub const MAX_CLASSES: usize = 100_000;
 /// How many classes a report names, and how deep top-5 accuracy looks.
 pub const TOP: usize = 5;
-/// How many of its most likely classes an answer keeps: what averages are made of and what a profile stores, so that the lab can
-/// average exactly as the daemon does.
+/// How many of its most likely classes an answer keeps: what averages are made of and what a
+/// profile stores, so that the lab can average exactly as the daemon does.
 pub const KEPT: usize = 16;
 
 /// Index of an engine among those in use, 0-based, below [`MAX_ENGINES`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct EngineIdx(pub u8);
 
@@ -51,7 +56,8 @@ pub struct Top {
 /// What an engine (or several, averaged) thinks of a frame. Buffers are kept and filled again.
 #[derive(Debug, Default, PartialEq)]
 pub struct Answer {
-    /// Probability of each class, `[classes]`, each 0..=1, sum 1 within rounding. Empty in an average of several answers.
+    /// Probability of each class, `[classes]`, each 0..=1, sum 1 within rounding. Empty in an
+    /// average of several answers.
     pub probabilities: Vec<f32>,
     /// The most likely classes, most likely first; only the first `ranked` count.
     pub top: [Top; KEPT],
@@ -59,7 +65,8 @@ pub struct Answer {
     pub ranked: usize,
     /// Difference of the two highest probabilities, 0..=1; with a single class its probability.
     pub margin: f32,
-    /// Entropy of the probabilities divided by ln(classes), 0..=1; of an average, the mean of the answers' entropies.
+    /// Entropy of the probabilities divided by ln(classes), 0..=1; of an average, the mean of the
+    /// answers' entropies.
     pub entropy: f32,
 }
 
@@ -100,7 +107,8 @@ pub struct LookTimes {
     pub run: Duration,
     /// Softmax, ranking, averaging.
     pub rank: Duration,
-    /// Of `run`, what devices with a clock of their own say they took, copies included; `None` without such a device.
+    /// Of `run`, what devices with a clock of their own say they took, copies included; `None`
+    /// without such a device.
     pub device: Option<Duration>,
 }
 
@@ -128,25 +136,34 @@ pub trait Backend: Send + Sync {
     fn name(&self) -> &'static str;
     /// Cheap and harmless: says which version is there, or why it cannot be used.
     fn probe(&self) -> Result<String, EngineError>;
-    /// Slow: reads the model, checks it against the manifest, warms up. Never substitutes another backend.
+    /// Slow: reads the model, checks it against the manifest, warms up. Never substitutes another
+    /// backend.
     fn load(&self, manifest: &Manifest) -> Result<Box<dyn Engine>, EngineError>;
 }
 
 /// One loaded network. Used by one thread at a time, not always the same.
 pub trait Engine: Send {
-    /// The engine's own input memory, to be written to: the tensor as the manifest says (NCHW or NHWC float32, one picture). A run
-    /// leaves it as it is.
+    /// The engine's own input memory, to be written to: the tensor as the manifest says (NCHW or
+    /// NHWC float32, one picture). A run leaves it as it is.
     fn input(&mut self) -> &mut [f32];
-    /// Runs on what stands in [`Engine::input`]; `output`: raw scores, one a class. Returns how long the device took, by its own
-    /// clock, if it has one. Errors with [`EngineError::Shape`] on another length and [`EngineError::NotFinite`] on NaN or infinite
-    /// scores; after an error the engine can be run again. No allocation of Squint's own once warm.
+    /// Runs on what stands in [`Engine::input`]; `output`: raw scores, one a class. Returns how
+    /// long the device took, by its own clock, if it has one. Errors with [`EngineError::Shape`] on
+    /// another length and [`EngineError::NotFinite`] on NaN or infinite scores; after an error the
+    /// engine can be run again. No allocation of Squint's own once warm.
     fn run(&mut self, output: &mut [f32]) -> Result<Option<Duration>, EngineError>;
 }
 
-/// One engine of the catalogue as the pipeline uses it: preprocessing, network(s), softmax, ranking.
+/// One engine of the catalogue as the pipeline uses it: preprocessing, network(s), softmax,
+/// ranking.
 pub trait Look: Send {
-    /// Looks at what `framing` leaves of `frame` and fills `answer`. Errors leave the looker usable.
-    fn look(&mut self, frame: &Frame, framing: &Framing, answer: &mut Answer) -> Result<LookTimes, EngineError>;
+    /// Looks at what `framing` leaves of `frame` and fills `answer`. Errors leave the looker
+    /// usable.
+    fn look(
+        &mut self,
+        frame: &Frame,
+        framing: &Framing,
+        answer: &mut Answer,
+    ) -> Result<LookTimes, EngineError>;
 }
 
 /// Why an engine cannot be used.

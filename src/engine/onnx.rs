@@ -1,7 +1,9 @@
-//! ONNX Runtime on the CPU, through the crate `ort`. The library is found at run time; without it this backend is simply absent.
+//! ONNX Runtime on the CPU, through the crate `ort`. The library is found at run time; without it
+//! this backend is simply absent.
 //!
-//! An edge room: loads a library and runs models. One runtime a process: the first that loads stays, a second path is refused.
-//! Models and their data files are read and hashed here and handed over as bytes, so that what was checked is what runs.
+//! An edge room: loads a library and runs models. One runtime a process: the first that loads
+//! stays, a second path is refused. Models and their data files are read and hashed here and handed
+//! over as bytes, so that what was checked is what runs.
 
 mod external;
 mod library;
@@ -39,8 +41,8 @@ pub struct OnnxRuntime {
 }
 
 impl OnnxRuntime {
-    /// `library`: path of libonnxruntime.so if the user names one; otherwise the usual places are tried (see [`places`]).
-    /// `threads`: threads inside each network, 1..=64.
+    /// `library`: path of libonnxruntime.so if the user names one; otherwise the usual places are
+    /// tried (see [`places`]). `threads`: threads inside each network, 1..=64.
     pub fn new(library: Option<&Path>, threads: usize) -> Self {
         Self { library: library.map(Path::to_path_buf), threads: threads.clamp(1, 64) }
     }
@@ -54,8 +56,9 @@ impl OnnxRuntime {
     }
 
     fn session(&self, runtime: &Loaded, id: &str, bytes: &[u8]) -> ort::Result<Session> {
-        // Arena and memory pattern stay on, as by default. Without them three int8 networks held about 68 instead of 87 MB, but
-        // took 2 to 4 % more CPU time in the one quiet round that was measured (x86-64, ONNX Runtime 1.32.0).
+        // Arena and memory pattern stay on, as by default. Without them three int8 networks held
+        // about 68 instead of 87 MB, but took 2 to 4 % more CPU time in the one quiet round that
+        // was measured (x86-64, ONNX Runtime 1.32.0).
         let mut builder = Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::Level3)?
             .with_intra_threads(self.threads)?
@@ -63,8 +66,9 @@ impl OnnxRuntime {
             .with_parallel_execution(false)?
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?
-            // A processor without VNNI overflows where it multiplies int8 weights, see docs/reference/engines.md: it multiplies uint8 ones instead.
-            // Others are not concerned.
+            // A processor without VNNI overflows where it multiplies int8 weights, see
+            // docs/reference/engines.md: it multiplies uint8 ones instead. Others are not
+            // concerned.
             .with_precise_qmm()?
             .with_log_id(id)?;
         builder.commit_from_memory(bytes)
@@ -77,30 +81,40 @@ impl Backend for OnnxRuntime {
     }
 
     fn probe(&self) -> Result<String, EngineError> {
-        self.runtime("*").map(|loaded| format!("ONNX Runtime {} ({})", loaded.version, loaded.path.display()))
+        self.runtime("*")
+            .map(|loaded| format!("ONNX Runtime {} ({})", loaded.version, loaded.path.display()))
     }
 
     fn load(&self, manifest: &Manifest) -> Result<Box<dyn Engine>, EngineError> {
         let id = manifest.id.as_str();
         let Kind::Network(network) = &manifest.kind else {
-            return Err(model_error(id, Path::new("engine.toml"), "an ensemble is no network; load its members"));
+            return Err(model_error(
+                id,
+                Path::new("engine.toml"),
+                "an ensemble is no network; load its members",
+            ));
         };
         let refuse = |reason: &str| model_error(id, &network.file, reason);
         let runtime = self.runtime(id)?;
         let bytes = whole(network).map_err(|(path, reason)| model_error(id, path, &reason))?;
-        let mut session = self.session(runtime, id, &bytes).map_err(|error| refuse(&plain(&error)))?;
+        let mut session =
+            self.session(runtime, id, &bytes).map_err(|error| refuse(&plain(&error)))?;
         drop(bytes);
         let inputs: Vec<_> = session.inputs().iter().map(tensor).collect();
         let element = fit::input(&inputs, network).map_err(|reason| refuse(&reason))?;
-        let input = Input::new(element, network.input.shape()).map_err(|error| refuse(&plain(&error)))?;
+        let input =
+            Input::new(element, network.input.shape()).map_err(|error| refuse(&plain(&error)))?;
         let output = output(&mut session, network, &input).map_err(|reason| refuse(&reason))?;
-        let mut engine = OnnxEngine::new(id, session, network, input, output).map_err(|error| refuse(&plain(&error)))?;
+        let mut engine = OnnxEngine::new(id, session, network, input, output)
+            .map_err(|error| refuse(&plain(&error)))?;
         engine.input().fill(0.0);
         let mut scores = vec![0.0; network.classes];
         for _ in 0..WARM_UP {
             match engine.run(&mut scores) {
                 Ok(_) | Err(EngineError::NotFinite { .. }) => {}
-                Err(error) => return Err(refuse(&format!("a first run on a black picture failed: {error}"))),
+                Err(error) => {
+                    return Err(refuse(&format!("a first run on a black picture failed: {error}")));
+                }
             }
         }
         Ok(Box::new(engine))
@@ -108,7 +122,11 @@ impl Backend for OnnxRuntime {
 }
 
 fn model_error(id: &str, path: &Path, reason: &str) -> EngineError {
-    EngineError::Model { id: id.to_owned(), path: path.display().to_string(), reason: reason.to_owned() }
+    EngineError::Model {
+        id: id.to_owned(),
+        path: path.display().to_string(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// What ONNX Runtime said, on one line and without the places in its own source.
@@ -121,7 +139,8 @@ fn plain<T>(error: &ort::Error<T>) -> String {
     }
 }
 
-/// The model with all its weights, each file read once and held against its sha256; with an error, the file.
+/// The model with all its weights, each file read once and held against its sha256; with an error,
+/// the file.
 fn whole(network: &Network) -> Result<Vec<u8>, (&Path, String)> {
     let mut left = MAX_MODEL;
     let mut read = |file, said: &str| -> Result<Vec<u8>, (&Path, String)> {
@@ -135,22 +154,33 @@ fn whole(network: &Network) -> Result<Vec<u8>, (&Path, String)> {
     if !is_external && network.data.is_empty() {
         return Ok(model);
     }
-    let held = network.data.iter().map(|data| read(&data.file, &data.sha256)).collect::<Result<Vec<_>, _>>()?;
-    let files: Vec<(&str, &[u8])> =
-        network.data.iter().zip(&held).map(|(data, bytes)| (data.location.as_str(), bytes.as_slice())).collect();
+    let held = network
+        .data
+        .iter()
+        .map(|data| read(&data.file, &data.sha256))
+        .collect::<Result<Vec<_>, _>>()?;
+    let files: Vec<(&str, &[u8])> = network
+        .data
+        .iter()
+        .zip(&held)
+        .map(|(data, bytes)| (data.location.as_str(), bytes.as_slice()))
+        .collect();
     external::inlined(&model, &files).map_err(|reason| (network.file.as_path(), reason))
 }
 
-/// Which output is read, and its sides. Sides that the model leaves open are found by a run, if they could be the classes.
+/// Which output is read, and its sides. Sides that the model leaves open are found by a run, if
+/// they could be the classes.
 fn output(session: &mut Session, network: &Network, input: &Input) -> Result<fit::Output, String> {
     let told: Vec<_> = session.outputs().iter().map(tensor).collect();
     let fitting = fit::output(&told, network)?;
-    let is_open = told.iter().any(|one| one.name == fitting.name && one.dims.iter().any(|side| *side < 0));
+    let is_open =
+        told.iter().any(|one| one.name == fitting.name && one.dims.iter().any(|side| *side < 0));
     drop(told);
     if !is_open {
         return Ok(fitting);
     }
-    let failed = |error: &ort::Error| format!("a first run on a black picture failed: {}", plain(error));
+    let failed =
+        |error: &ort::Error| format!("a first run on a black picture failed: {}", plain(error));
     let dims: Vec<i64> = {
         let outputs = session.run([input.value()]).map_err(|error| failed(&error))?;
         outputs
@@ -159,7 +189,9 @@ fn output(session: &mut Session, network: &Network, input: &Input) -> Result<fit
             .unwrap_or_default()
     };
     let told: Vec<_> = session.outputs().iter().map(tensor).collect();
-    let told = told.into_iter().map(|one| if one.name == fitting.name { fit::Tensor { dims: &dims, ..one } } else { one });
+    let told = told
+        .into_iter()
+        .map(|one| if one.name == fitting.name { fit::Tensor { dims: &dims, ..one } } else { one });
     fit::output(&told.collect::<Vec<_>>(), network)
 }
 
@@ -175,7 +207,11 @@ fn tensor(outlet: &Outlet) -> fit::Tensor<'_> {
         Some(kind) => Holds::Other(kind.to_string()),
         None => Holds::Nothing,
     };
-    fit::Tensor { name: outlet.name(), holds, dims: kind.tensor_shape().map_or(&[][..], |shape| shape) }
+    fit::Tensor {
+        name: outlet.name(),
+        holds,
+        dims: kind.tensor_shape().map_or(&[][..], |shape| shape),
+    }
 }
 
 /// One loaded model with its tensors.
@@ -190,11 +226,27 @@ struct OnnxEngine {
 }
 
 impl OnnxEngine {
-    fn new(id: &str, session: Session, network: &Network, input: Input, output: fit::Output) -> ort::Result<Self> {
+    fn new(
+        id: &str,
+        session: Session,
+        network: &Network,
+        input: Input,
+        output: fit::Output,
+    ) -> ort::Result<Self> {
         let fit::Output { name, shape, element } = output;
-        let selector = OutputSelector::no_default().with(&name).preallocate(name, tensors::empty(element, &shape)?);
+        let selector = OutputSelector::no_default()
+            .with(&name)
+            .preallocate(name, tensors::empty(element, &shape)?);
         let options = RunOptions::new()?.with_outputs(selector);
-        Ok(Self { id: id.to_owned(), session, input, options, element, steps: network.steps, classes: network.classes })
+        Ok(Self {
+            id: id.to_owned(),
+            session,
+            input,
+            options,
+            element,
+            steps: network.steps,
+            classes: network.classes,
+        })
     }
 }
 
@@ -205,11 +257,17 @@ impl Engine for OnnxEngine {
 
     fn run(&mut self, output: &mut [f32]) -> Result<Option<Duration>, EngineError> {
         if output.len() != self.classes {
-            return Err(EngineError::Shape { id: self.id.clone(), want: self.classes, got: output.len() });
+            return Err(EngineError::Shape {
+                id: self.id.clone(),
+                want: self.classes,
+                got: output.len(),
+            });
         }
-        let failed = |error: ort::Error| EngineError::Run { id: self.id.clone(), reason: plain(&error) };
+        let failed =
+            |error: ort::Error| EngineError::Run { id: self.id.clone(), reason: plain(&error) };
         self.input.hand_over();
-        let outputs = self.session.run_with_options([self.input.value()], &self.options).map_err(failed)?;
+        let outputs =
+            self.session.run_with_options([self.input.value()], &self.options).map_err(failed)?;
         let count = tensors::read(&outputs[0], self.element, self.steps, output).map_err(failed)?;
         if count != self.classes {
             return Err(EngineError::Shape { id: self.id.clone(), want: self.classes, got: count });

@@ -1,20 +1,26 @@
-//! Where shared objects that Squint brings along may lie: in the checkout that the program was built in, or in an installation.
+//! Where shared objects that Squint brings along may lie: in the checkout that the program was
+//! built in, or in an installation.
 //!
-//! An edge room. What is found here is run, so the current folder has no say, and a file counts only if nobody can write it who cannot write
-//! the program as well.
+//! An edge room. What is found here is run, so the current folder has no say, and a file counts
+//! only if nobody can write it who cannot write the program as well.
 
 use std::path::{Path, PathBuf};
 
 use crate::{events, files};
 
-/// Folders that belong to this program, in order: `below` in the checkout that it was built in, `lib/squint` beside its folder, then
-/// `/usr/lib/squint` and `/usr/local/lib/squint`.
+/// Folders that belong to this program, in order: `below` in the checkout that it was built in,
+/// `lib/squint` beside its folder, then `/usr/lib/squint` and `/usr/local/lib/squint`.
 pub(super) fn near(below: &str, file: &str) -> Vec<PathBuf> {
     let program = std::env::current_exe().ok();
     places(below, file, files::checkout().as_deref(), program.as_deref())
 }
 
-fn places(below: &str, file: &str, checkout: Option<&Path>, program: Option<&Path>) -> Vec<PathBuf> {
+fn places(
+    below: &str,
+    file: &str,
+    checkout: Option<&Path>,
+    program: Option<&Path>,
+) -> Vec<PathBuf> {
     let built = checkout.map(|folder| folder.join(below));
     let beside = program.and_then(|program| Some(program.parent()?.parent()?.join("lib/squint")));
     let system = ["/usr/lib/squint", "/usr/local/lib/squint"].map(PathBuf::from);
@@ -27,7 +33,8 @@ fn places(below: &str, file: &str, checkout: Option<&Path>, program: Option<&Pat
     places
 }
 
-/// The first of `places` that is a file and can be trusted. Those that cannot be are named in the log.
+/// The first of `places` that is a file and can be trusted. Those that cannot be are named in the
+/// log.
 pub(super) fn first(places: Vec<PathBuf>) -> Option<PathBuf> {
     places.into_iter().filter(|place| place.is_file()).find(|place| trusted(place))
 }
@@ -42,7 +49,8 @@ fn trusted(place: &Path) -> bool {
     false
 }
 
-/// Says so if `named`, which the user chose, can be written by somebody who cannot write the program. A choice is obeyed all the same.
+/// Says so if `named`, which the user chose, can be written by somebody who cannot write the
+/// program. A choice is obeyed all the same.
 pub(super) fn doubt(named: &Path) {
     if let Ok(Some(why)) = files::untrusted(named) {
         log::warn!(event = events::LIBRARY_DOUBTED; "{} is opened because it is named, but {why}", named.display());
@@ -65,7 +73,9 @@ mod tests {
         fs::write(&open, "").unwrap();
         fs::set_permissions(&open, Permissions::from_mode(0o666)).unwrap();
         if files::untrusted(&open).unwrap().is_none() {
-            return eprintln!("skipped: everybody can write this very program, or a folder above it");
+            return eprintln!(
+                "skipped: everybody can write this very program, or a folder above it"
+            );
         }
         assert_eq!(first(vec![folder.path().join("none.so"), open.clone(), ours.clone()]), None);
         fs::write(&ours, "").unwrap();
@@ -79,9 +89,17 @@ mod tests {
             let places = places(".deps", "x.so", checkout.map(Path::new), Some(Path::new(program)));
             places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>()
         };
-        let expected = ["/src/.deps/x.so", "/src/target/lib/squint/x.so", "/usr/lib/squint/x.so", "/usr/local/lib/squint/x.so"];
+        let expected = [
+            "/src/.deps/x.so",
+            "/src/target/lib/squint/x.so",
+            "/usr/lib/squint/x.so",
+            "/usr/local/lib/squint/x.so",
+        ];
         assert_eq!(names(Some("/src"), "/src/target/release/squint"), expected);
-        assert_eq!(names(None, "/usr/bin/squint"), ["/usr/lib/squint/x.so", "/usr/local/lib/squint/x.so"]);
+        assert_eq!(
+            names(None, "/usr/bin/squint"),
+            ["/usr/lib/squint/x.so", "/usr/local/lib/squint/x.so"]
+        );
         assert_eq!(names(None, "/opt/s/bin/squint")[0], "/opt/s/lib/squint/x.so");
     }
 }

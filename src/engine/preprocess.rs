@@ -1,7 +1,8 @@
 //! From a frame to a network's input tensor: cut, resize, turn, mirror, convert, normalise.
 //!
-//! Pure. Resizing happens first and in the frame's own format, so that colours are converted for the few pixels that are left, and
-//! one pass over those does the rest. Filters never see a pixel outside the region that counts. Once warm nothing is allocated.
+//! Pure. Resizing happens first and in the frame's own format, so that colours are converted for
+//! the few pixels that are left, and one pass over those does the rest. Filters never see a pixel
+//! outside the region that counts. Once warm nothing is allocated.
 
 mod colour;
 mod resample;
@@ -50,7 +51,8 @@ struct Work<'a> {
     out: &'a mut [f32],
 }
 
-/// Where the pixel in column `x` and row `y` of the resized picture goes: `start + x * across + y * down`.
+/// Where the pixel in column `x` and row `y` of the resized picture goes:
+/// `start + x * across + y * down`.
 struct Turn {
     start: isize,
     across: isize,
@@ -61,7 +63,8 @@ impl Turn {
     /// For a resized picture of `width` x `height` before rotation.
     fn new(rotation: Rotation, mirror: bool, width: usize, height: usize) -> Self {
         let (w, h) = (width as isize, height as isize);
-        // Upright column and row as (constant, factor of x, factor of y), and the upright picture's width.
+        // Upright column and row as (constant, factor of x, factor of y), and the upright picture's
+        // width.
         let (column, row, wide) = match rotation {
             Rotation::None => ((0, 1, 0), (0, 0, 1), w),
             Rotation::Clockwise90 => ((h - 1, 0, -1), (0, 1, 0), h),
@@ -69,7 +72,11 @@ impl Turn {
             Rotation::Clockwise270 => ((0, 0, 1), (w - 1, -1, 0), h),
         };
         let column = if mirror { (wide - 1 - column.0, -column.1, -column.2) } else { column };
-        Self { start: row.0 * wide + column.0, across: row.1 * wide + column.1, down: row.2 * wide + column.2 }
+        Self {
+            start: row.0 * wide + column.0,
+            across: row.1 * wide + column.1,
+            down: row.2 * wide + column.2,
+        }
     }
 }
 
@@ -92,8 +99,14 @@ impl Preprocessor {
         self.input.values()
     }
 
-    /// Fills `out`, the tensor in the manifest's layout, with what `framing` and the view leave of `frame`.
-    pub fn prepare(&mut self, frame: &Frame, framing: &Framing, out: &mut [f32]) -> Result<(), PreprocessError> {
+    /// Fills `out`, the tensor in the manifest's layout, with what `framing` and the view leave of
+    /// `frame`.
+    pub fn prepare(
+        &mut self,
+        frame: &Frame,
+        framing: &Framing,
+        out: &mut [f32],
+    ) -> Result<(), PreprocessError> {
         if out.len() != self.values() {
             return Err(PreprocessError::Length { want: self.values(), got: out.len() });
         }
@@ -127,7 +140,12 @@ impl NullaryFnOnce for Work<'_> {
                 _ => 1,
             };
             let part = part(frame, index, channels, &region, window);
-            owner.resamplers[index.min(1)].resize(&part, owner.input.filter, size, &mut owner.small[index..]);
+            owner.resamplers[index.min(1)].resize(
+                &part,
+                owner.input.filter,
+                size,
+                &mut owner.small[index..],
+            );
         }
         let pixels = Pixels {
             format: layout.format,
@@ -142,16 +160,35 @@ impl NullaryFnOnce for Work<'_> {
 }
 
 /// The part of plane `index` under `region`; planes after the first have half the resolution.
-fn part<'a>(frame: &'a Frame, index: usize, channels: usize, region: &Region, window: [f64; 4]) -> Part<'a> {
-    let [x, y, width, height] = [region.x, region.y, region.width, region.height].map(|value| value as usize);
+fn part<'a>(
+    frame: &'a Frame,
+    index: usize,
+    channels: usize,
+    region: &Region,
+    window: [f64; 4],
+) -> Part<'a> {
+    let [x, y, width, height] =
+        [region.x, region.y, region.width, region.height].map(|value| value as usize);
     let (corner, size, window) = match index {
         0 => ([x, y], [width, height], window),
-        _ => ([x / 2, y / 2], [width.div_ceil(2), height.div_ceil(2)], window.map(|value| value / 2.0)),
+        _ => (
+            [x / 2, y / 2],
+            [width.div_ceil(2), height.div_ceil(2)],
+            window.map(|value| value / 2.0),
+        ),
     };
-    Part { bytes: frame.plane(index), stride: frame.layout().planes[index].stride, channels, corner, size, window }
+    Part {
+        bytes: frame.plane(index),
+        stride: frame.layout().planes[index].stride,
+        channels,
+        corner,
+        size,
+        window,
+    }
 }
 
-/// The part of `region` that `view` leaves for an input of `width` x `height` before rotation: left, top, width, height, not rounded.
+/// The part of `region` that `view` leaves for an input of `width` x `height` before rotation:
+/// left, top, width, height, not rounded.
 fn window(region: &Region, view: &View, width: u32, height: u32) -> [f64; 4] {
     let (w, h) = (f64::from(region.width), f64::from(region.height));
     let aspect = f64::from(width) / f64::from(height);
@@ -186,7 +223,11 @@ fn spread(
             } else {
                 let (first, rest) = out.split_at_mut(plane);
                 let (second, third) = rest.split_at_mut(plane);
-                palette.row(pixels, y, [first, second, third].map(|channel| &mut channel[from..from + width]));
+                palette.row(
+                    pixels,
+                    y,
+                    [first, second, third].map(|channel| &mut channel[from..from + width]),
+                );
             }
             continue;
         }

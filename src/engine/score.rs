@@ -10,9 +10,11 @@ use super::{Answer, KEPT, Top};
 /// Values worked on side by side.
 const LANES: usize = 8;
 
-/// Fills `answer` with the probabilities that `scores` stand for, and ranks it. `scores` are finite.
+/// Fills `answer` with the probabilities that `scores` stand for, and ranks it. `scores` are
+/// finite.
 ///
-/// Logits go through softmax: `exp(s - max) / sum`. Probabilities are clamped to 0..=1 and made to sum to 1 (all zero: all alike).
+/// Logits go through softmax: `exp(s - max) / sum`. Probabilities are clamped to 0..=1 and made to
+/// sum to 1 (all zero: all alike).
 pub fn fill(answer: &mut Answer, scores: &[f32], kind: Scores) {
     answer.probabilities.clear();
     match kind {
@@ -20,7 +22,9 @@ pub fn fill(answer: &mut Answer, scores: &[f32], kind: Scores) {
             let highest = highest(scores);
             answer.probabilities.extend(scores.iter().map(|score| exp(score - highest)));
         }
-        Scores::Probabilities => answer.probabilities.extend(scores.iter().map(|score| score.clamp(0.0, 1.0))),
+        Scores::Probabilities => {
+            answer.probabilities.extend(scores.iter().map(|score| score.clamp(0.0, 1.0)))
+        }
     }
     let sum: f32 = lanes(&answer.probabilities);
     let each = if sum > 0.0 { 1.0 / sum } else { 1.0 };
@@ -31,26 +35,33 @@ pub fn fill(answer: &mut Answer, scores: &[f32], kind: Scores) {
     rank(answer);
 }
 
-/// Makes `combined` the mean of `count` answers: the mean of `count - 1` that it is, and `new`. With a `count` of 0 or 1 it becomes
-/// `new`.
+/// Makes `combined` the mean of `count` answers: the mean of `count - 1` that it is, and `new`.
+/// With a `count` of 0 or 1 it becomes `new`.
 ///
-/// Of either side only the [`KEPT`] most likely classes count; any other counts as 0 there. What that leaves out of a mean is below a
-/// sixteenth, and below a thousandth where it could matter: an answer with many likely classes is no sure one. Allocates nothing.
+/// Of either side only the [`KEPT`] most likely classes count; any other counts as 0 there. What
+/// that leaves out of a mean is below a sixteenth, and below a thousandth where it could matter: an
+/// answer with many likely classes is no sure one. Allocates nothing.
 pub fn absorb(combined: &mut Answer, new: &Answer, count: u32) {
     if count <= 1 {
         return combined.clone_from(new);
     }
     let share = 1.0 / count as f32;
-    let (before, added) = (&combined.top[..combined.ranked.min(KEPT)], &new.top[..new.ranked.min(KEPT)]);
+    let (before, added) =
+        (&combined.top[..combined.ranked.min(KEPT)], &new.top[..new.ranked.min(KEPT)]);
     let mut union: ArrayVec<Top, { 2 * KEPT }> = before.iter().copied().collect();
     for top in &mut union {
-        let value = added.iter().find(|other| other.class == top.class).map_or(0.0, |other| other.probability);
+        let value = added
+            .iter()
+            .find(|other| other.class == top.class)
+            .map_or(0.0, |other| other.probability);
         top.probability += (value - top.probability) * share;
     }
     for top in added.iter().filter(|top| before.iter().all(|other| other.class != top.class)) {
         union.push(Top { class: top.class, probability: top.probability * share });
     }
-    union.sort_unstable_by(|a, b| b.probability.total_cmp(&a.probability).then(a.class.cmp(&b.class)));
+    union.sort_unstable_by(|a, b| {
+        b.probability.total_cmp(&a.probability).then(a.class.cmp(&b.class))
+    });
     combined.probabilities.clear();
     combined.ranked = union.len().min(KEPT);
     combined.top = [Top::default(); KEPT];
@@ -68,7 +79,8 @@ fn margin(top: &[Top; KEPT], ranked: usize) -> f32 {
     }
 }
 
-/// Adds `weight` times the probabilities of `part` to `sum`; starts over if `sum` has another number of classes.
+/// Adds `weight` times the probabilities of `part` to `sum`; starts over if `sum` has another
+/// number of classes.
 pub(super) fn add(sum: &mut Answer, part: &Answer, weight: f32) {
     if sum.probabilities.len() != part.probabilities.len() {
         sum.probabilities.clear();
@@ -79,7 +91,8 @@ pub(super) fn add(sum: &mut Answer, part: &Answer, weight: f32) {
     }
 }
 
-/// Works out `top`, `ranked`, `margin` and `entropy` from the probabilities. Of equal ones the lower class ranks first.
+/// Works out `top`, `ranked`, `margin` and `entropy` from the probabilities. Of equal ones the
+/// lower class ranks first.
 pub fn rank(answer: &mut Answer) {
     let classes = answer.probabilities.len();
     answer.top = [Top::default(); KEPT];
@@ -116,9 +129,11 @@ fn entropy(probabilities: &[f32]) -> f32 {
     (-sum / (probabilities.len() as f32).ln()).clamp(0.0, 1.0)
 }
 
-/// `e^x` for x up to 0, within 1e-6 of the value, and 0 below -87. Unlike the library's it is inlined and worked out in lanes.
+/// `e^x` for x up to 0, within 1e-6 of the value, and 0 below -87. Unlike the library's it is
+/// inlined and worked out in lanes.
 ///
-/// `x = n ln 2 + r` with whole n and r within half of ln 2; the series of `e^r` to the sixth power; `2^n` by the exponent's bits.
+/// `x = n ln 2 + r` with whole n and r within half of ln 2; the series of `e^r` to the sixth power;
+/// `2^n` by the exponent's bits.
 #[inline]
 fn exp(x: f32) -> f32 {
     // Added to a small number, it leaves the nearest whole number in the lowest bits.
@@ -129,12 +144,16 @@ fn exp(x: f32) -> f32 {
     let shifted = held * std::f32::consts::LOG2_E + WHOLE;
     let n = shifted - WHOLE;
     let r = held - n * LN_2[0] - n * LN_2[1];
-    let series = 1.0 + r * (1.0 + r * (1.0 / 2.0 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
+    let series = 1.0
+        + r * (1.0
+            + r * (1.0 / 2.0
+                + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
     if x >= -87.0 { series * power } else { 0.0 }
 }
 
-/// `ln p` for p above 0, within 1e-6 of 1 or of the value, whichever is more; some finite number for 0.
+/// `ln p` for p above 0, within 1e-6 of 1 or of the value, whichever is more; some finite number
+/// for 0.
 ///
 /// `p = m 2^n` with m around 1, and `ln m = 2 artanh((m - 1) / (m + 1))` to the ninth power.
 #[inline]
@@ -146,7 +165,8 @@ fn ln(p: f32) -> f32 {
     let m = f32::from_bits((bits - (n << 23)).cast_unsigned());
     let s = (m - 1.0) / (m + 1.0);
     let t = s * s;
-    let series = 2.0 * s * (1.0 + t * (1.0 / 3.0 + t * (1.0 / 5.0 + t * (1.0 / 7.0 + t * (1.0 / 9.0)))));
+    let series =
+        2.0 * s * (1.0 + t * (1.0 / 3.0 + t * (1.0 / 5.0 + t * (1.0 / 7.0 + t * (1.0 / 9.0)))));
     n as f32 * std::f32::consts::LN_2 + series
 }
 
@@ -190,7 +210,9 @@ mod tests {
     #[test]
     fn softmax_is_the_textbook_one() {
         let answer = answer_of(&[1.0, 2.0, 3.0], Scores::Logits);
-        for (got, want) in answer.probabilities.iter().zip([0.090_030_57, 0.244_728_47, 0.665_240_96]) {
+        for (got, want) in
+            answer.probabilities.iter().zip([0.090_030_57, 0.244_728_47, 0.665_240_96])
+        {
             assert!((got - want).abs() < 1e-6, "{got} {want}");
         }
         assert_eq!(answer.ranked, 3);
@@ -206,15 +228,25 @@ mod tests {
             let want = f64::from(x).exp();
             assert!((f64::from(exp(x)) - want).abs() <= 1e-6 * want, "e^{x}: {} {want}", exp(x));
             let (p, want) = (exp(x), f64::from(exp(x)).ln());
-            assert!((f64::from(ln(p)) - want).abs() <= 1e-6 * want.abs().max(1.0), "ln {p}: {} {want}", ln(p));
+            assert!(
+                (f64::from(ln(p)) - want).abs() <= 1e-6 * want.abs().max(1.0),
+                "ln {p}: {} {want}",
+                ln(p)
+            );
         }
-        assert_eq!([exp(0.0), exp(-87.5), exp(f32::NEG_INFINITY), ln(1.0), 0.0 * ln(0.0)], [1.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(
+            [exp(0.0), exp(-87.5), exp(f32::NEG_INFINITY), ln(1.0), 0.0 * ln(0.0)],
+            [1.0, 0.0, 0.0, 0.0, 0.0]
+        );
     }
 
     #[test]
     fn of_equal_classes_the_lower_index_ranks_first() {
         let answer = answer_of(&[0.1, 0.2, 0.2, 0.1, 0.2, 0.1, 0.1], Scores::Probabilities);
-        assert_eq!(answer.top[..7].iter().map(|top| top.class).collect::<Vec<_>>(), [1, 2, 4, 0, 3, 5, 6]);
+        assert_eq!(
+            answer.top[..7].iter().map(|top| top.class).collect::<Vec<_>>(),
+            [1, 2, 4, 0, 3, 5, 6]
+        );
         assert_eq!(answer.margin, 0.0);
     }
 
@@ -229,7 +261,8 @@ mod tests {
 
     #[test]
     fn the_mean_of_answers_does_not_depend_on_their_order() {
-        let parts = [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]].map(|scores| answer_of(&scores, Scores::Probabilities));
+        let parts = [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]]
+            .map(|scores| answer_of(&scores, Scores::Probabilities));
         let mut means = [[0, 1, 2], [2, 0, 1]].map(|order| {
             let mut mean = Answer::default();
             for (count, index) in (1..).zip(order) {
@@ -238,7 +271,9 @@ mod tests {
             mean
         });
         for mean in &mut means {
-            for (got, (class, want)) in mean.top.iter().zip([(1, 1.3 / 3.0), (0, 1.1 / 3.0), (2, 0.2)]) {
+            for (got, (class, want)) in
+                mean.top.iter().zip([(1, 1.3 / 3.0), (0, 1.1 / 3.0), (2, 0.2)])
+            {
                 assert!(got.class == class && (got.probability - want).abs() < 1e-6, "{got:?}");
             }
             assert!((mean.margin - 0.2 / 3.0).abs() < 1e-6 && mean.ranked == 3);
@@ -249,11 +284,16 @@ mod tests {
 
     #[test]
     fn a_class_that_only_one_answer_keeps_counts_half() {
-        let scores = |best: usize| -> Vec<f32> { (0..40).map(|class| if class == best { 0.61 } else { 0.01 }).collect() };
+        let scores = |best: usize| -> Vec<f32> {
+            (0..40).map(|class| if class == best { 0.61 } else { 0.01 }).collect()
+        };
         let mut mean = answer_of(&scores(39), Scores::Probabilities);
         absorb(&mut mean, &answer_of(&scores(3), Scores::Probabilities), 2);
         assert_eq!((mean.ranked, mean.top[0].class, mean.top[1].class), (KEPT, 3, 39));
-        assert!((mean.top[1].probability - 0.305).abs() < 1e-6, "39 is not among the sixteen that the second one keeps");
+        assert!(
+            (mean.top[1].probability - 0.305).abs() < 1e-6,
+            "39 is not among the sixteen that the second one keeps"
+        );
         assert!((mean.top[0].probability - 0.31).abs() < 1e-6, "3 is among those of the first");
     }
 

@@ -1,7 +1,9 @@
-//! Do the engines answer here as they did where Squint was made? Stored answers, and what makes another answer a different one.
+//! Do the engines answer here as they did where Squint was made? Stored answers, and what makes
+//! another answer a different one.
 //!
-//! Pure: texts and answers in, a verdict out. Whoever runs the engines is `squint doctor --engines`. The limits are a choice of ours:
-//! kernels of other processors and lower precisions round elsewhere, and on a photo of which a network is unsure that moves a
+//! Pure: texts and answers in, a verdict out. Whoever runs the engines is
+//! `squint doctor --engines`. The limits are a choice of ours: kernels of other processors and
+//! lower precisions round elsewhere, and on a photo of which a network is unsure that moves a
 //! probability far; a network that was built wrong, or is fed wrong, is beyond them on most photos.
 
 use serde::{Deserialize, Serialize};
@@ -90,7 +92,12 @@ pub enum StoredError {
 
 /// The first classes of an answer, as they are stored.
 pub fn kept(answer: &Answer) -> Vec<(u32, f32)> {
-    answer.top.iter().take(answer.ranked.min(KEPT)).map(|top| (top.class, top.probability)).collect()
+    answer
+        .top
+        .iter()
+        .take(answer.ranked.min(KEPT))
+        .map(|top| (top.class, top.probability))
+        .collect()
 }
 
 impl Stored {
@@ -118,13 +125,19 @@ impl Stored {
             ));
         }
         let is_file = |name: &str| name.strip_suffix(".png").is_some_and(is_id);
-        if let Some(Picture { file, .. }) = pictures.iter().find(|picture| !is_file(&picture.file)) {
-            return Some(format!("pictures: {file:?}; allowed are small letters, digits and - before .png"));
+        if let Some(Picture { file, .. }) = pictures.iter().find(|picture| !is_file(&picture.file))
+        {
+            return Some(format!(
+                "pictures: {file:?}; allowed are small letters, digits and - before .png"
+            ));
         }
         let is_answer = |top: &Vec<(u32, f32)>| {
-            (1..=KEPT).contains(&top.len()) && top.iter().all(|(_, probability)| (0.0..=1.0).contains(probability))
+            (1..=KEPT).contains(&top.len())
+                && top.iter().all(|(_, probability)| (0.0..=1.0).contains(probability))
         };
-        let wrong = engines.iter().find(|answers| answers.top.len() != pictures.len() || !answers.top.iter().all(is_answer));
+        let wrong = engines.iter().find(|answers| {
+            answers.top.len() != pictures.len() || !answers.top.iter().all(is_answer)
+        });
         wrong.map(|Answers { engine, .. }| {
             format!("engines: {engine}: wanted is an answer for each picture, of 1 to {KEPT} classes with probabilities of 0 to 1")
         })
@@ -133,10 +146,13 @@ impl Stored {
     /// As a file: a line for each engine, so that a change can be read.
     pub fn to_json(&self) -> serde_json::Result<String> {
         let Self { v, made, pictures, engines } = self;
-        let lines: Vec<String> = engines.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+        let lines: Vec<String> =
+            engines.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
         let (made, pictures) = (serde_json::to_string(made)?, serde_json::to_string(pictures)?);
         let engines = lines.join(",\n");
-        Ok(format!("{{\"v\":{v},\n\"made\":{made},\n\"pictures\":{pictures},\n\"engines\":[\n{engines}\n]}}\n"))
+        Ok(format!(
+            "{{\"v\":{v},\n\"made\":{made},\n\"pictures\":{pictures},\n\"engines\":[\n{engines}\n]}}\n"
+        ))
     }
 
     /// What is stored of the engine with this id and fingerprint.
@@ -161,12 +177,17 @@ impl Compared {
     pub fn add(&mut self, stored: &[(u32, f32)], found: &Answer) {
         let top = found.top.get(..found.ranked).unwrap_or(&found.top);
         self.pictures += 1;
-        self.agreed += usize::from(top.first().map(|top| top.class) == stored.first().map(|(class, _)| *class));
+        self.agreed += usize::from(
+            top.first().map(|top| top.class) == stored.first().map(|(class, _)| *class),
+        );
         for (class, expected) in stored {
             let known = found.probabilities.get(*class as usize).copied();
-            let known = known.or_else(|| top.iter().find(|top| top.class == *class).map(|top| top.probability));
-            // Of an average only the first classes are known; another one has at most the last one's probability.
-            let most = known.unwrap_or_else(|| top.last().map_or(0.0, |top| top.probability.min(*expected)));
+            let known = known
+                .or_else(|| top.iter().find(|top| top.class == *class).map(|top| top.probability));
+            // Of an average only the first classes are known; another one has at most the last
+            // one's probability.
+            let most = known
+                .unwrap_or_else(|| top.last().map_or(0.0, |top| top.probability.min(*expected)));
             self.largest = self.largest.max((most - expected).abs());
         }
     }
@@ -190,9 +211,17 @@ mod tests {
     }
 
     fn stored() -> Stored {
-        let made = Made { squint: "0.1.0".into(), runtime: "ONNX Runtime 1.32.0".into(), machine: "a desk".into() };
+        let made = Made {
+            squint: "0.1.0".into(),
+            runtime: "ONNX Runtime 1.32.0".into(),
+            machine: "a desk".into(),
+        };
         let picture = Picture { file: "cat.png".into(), sha256: "a".repeat(64) };
-        let answers = Answers { engine: "one".into(), sha256: "b".repeat(64), top: vec![vec![(1, 0.7), (0, 0.2)]] };
+        let answers = Answers {
+            engine: "one".into(),
+            sha256: "b".repeat(64),
+            top: vec![vec![(1, 0.7), (0, 0.2)]],
+        };
         Stored::new(made, vec![picture], vec![answers])
     }
 
@@ -202,7 +231,10 @@ mod tests {
         let again = Stored::read(&text, "answers.json").unwrap();
         assert_eq!(again, stored());
         assert!(again.of("one", &"b".repeat(64)).is_some());
-        assert!(again.of("one", &"c".repeat(64)).is_none() && again.of("two", &"b".repeat(64)).is_none());
+        assert!(
+            again.of("one", &"c".repeat(64)).is_none()
+                && again.of("two", &"b".repeat(64)).is_none()
+        );
     }
 
     #[test]
@@ -216,7 +248,8 @@ mod tests {
             ("\"engine\"", "\"engin\"", "unknown field"),
         ] {
             assert!(text.contains(from), "{from} is not in {text}");
-            let refused = Stored::read(&text.replace(from, to), "answers.json").unwrap_err().to_string();
+            let refused =
+                Stored::read(&text.replace(from, to), "answers.json").unwrap_err().to_string();
             assert!(refused.contains(says), "{refused}");
         }
     }
@@ -226,7 +259,11 @@ mod tests {
         let mut compared = Compared::default();
         compared.add(&[(1, 0.7), (0, 0.2)], &answer(&[0.25, 0.65, 0.1]));
         assert_eq!((compared.pictures, compared.agreed), (1, 1));
-        assert!((compared.largest - 0.05).abs() < 1e-6 && compared.is_same(0.06) && !compared.is_same(0.04));
+        assert!(
+            (compared.largest - 0.05).abs() < 1e-6
+                && compared.is_same(0.06)
+                && !compared.is_same(0.04)
+        );
         compared.add(&[(1, 0.7)], &answer(&[0.9, 0.1]));
         assert_eq!((compared.pictures, compared.agreed), (2, 1));
         assert!((compared.largest - 0.6).abs() < 1e-6);
@@ -235,7 +272,8 @@ mod tests {
     #[test]
     fn of_an_average_the_classes_that_are_kept_are_enough() {
         let mut average = Answer { ranked: 2, ..Answer::default() };
-        (average.top[0], average.top[1]) = (Top { class: 7, probability: 0.6 }, Top { class: 3, probability: 0.1 });
+        (average.top[0], average.top[1]) =
+            (Top { class: 7, probability: 0.6 }, Top { class: 3, probability: 0.1 });
         let mut compared = Compared::default();
         compared.add(&[(7, 0.5), (3, 0.1), (9, 0.3)], &average);
         assert_eq!(compared.agreed, 1);

@@ -1,6 +1,8 @@
-//! How bright the working image is: means, spread, perceived brightness, and the shares of too dark and too bright pixels.
+//! How bright the working image is: means, spread, perceived brightness, and the shares of too dark
+//! and too bright pixels.
 //!
-//! All but perceived brightness follow from the histogram of Y, exactly. The histogram also serves [`super::object`].
+//! All but perceived brightness follow from the histogram of Y, exactly. The histogram also serves
+//! [`super::object`].
 
 /// Y below this counts as under-exposed: full-range black with a little noise.
 const UNDER: usize = 16;
@@ -9,7 +11,8 @@ const OVER: usize = 239;
 
 /// Pixels per value of Y.
 pub(super) fn histogram(luma: &[u8]) -> [u32; 256] {
-    // Four tables: neighbours are often equal, and adding twice to one counter in a row makes the second wait.
+    // Four tables: neighbours are often equal, and adding twice to one counter in a row makes the
+    // second wait.
     let mut tables = [[0_u32; 256]; 4];
     let [a, b, c, d] = &mut tables;
     let quads = luma.chunks_exact(4);
@@ -62,7 +65,8 @@ pub(super) fn brightness(histogram: &[u32; 256]) -> Brightness {
 /// Pixels whose roots, in units of 2^-15, a 32-bit sum can hold.
 const BLOCK: usize = 512;
 
-/// Mean and root mean square of `p = sqrt(.241 R² + .691 G² + .068 B²)`, both 0..=255. Weights: Finley's HSP colour model, 2006.
+/// Mean and root mean square of `p = sqrt(.241 R² + .691 G² + .068 B²)`, both 0..=255. Weights:
+/// Finley's HSP colour model, 2006.
 pub(super) fn perceived(rgb: &[Vec<u8>; 3]) -> (f32, f32) {
     let [r, g, b] = rgb;
     let (mut roots, mut squares) = (0_u64, [0_u64; 3]);
@@ -89,7 +93,8 @@ fn perceived_block(r: &[u8], g: &[u8], b: &[u8]) -> (u32, [u32; 3]) {
         g_sum += g2 as u32;
         b_sum += b2 as u32;
         let root = (0.241 * r2 as f32 + 0.691 * g2 as f32 + 0.068 * b2 as f32).sqrt();
-        // A float from 256 to 512 counts in 2^-15; whole numbers may be summed in any order, so the compiler can vectorise.
+        // A float from 256 to 512 counts in 2^-15; whole numbers may be summed in any order, so the
+        // compiler can vectorise.
         roots += (root + 256.0).to_bits() - 256.0_f32.to_bits();
     }
     (roots, [r_sum, g_sum, b_sum])

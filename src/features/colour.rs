@@ -21,9 +21,10 @@ pub(super) fn hue(rgb: &[Vec<u8>; 3], width: usize) -> [f32; BINS] {
     })
 }
 
-/// Pixels with a hue in bin `i` or above, for each `i`. Whole numbers of 16 bits, no division: with `d = max - min` the hue is
-/// `60 (sextant + n / d)` degrees, so it reaches bin `k` where `7 (sextant d + n) >= 6 k d`; both sides stay below 2^14.
-/// Rows are 16 384 pixels at most, so the counts fit.
+/// Pixels with a hue in bin `i` or above, for each `i`. Whole numbers of 16 bits, no division: with
+/// `d = max - min` the hue is `60 (sextant + n / d)` degrees, so it reaches bin `k` where
+/// `7 (sextant d + n) >= 6 k d`; both sides stay below 2^14. Rows are 16 384 pixels at most, so the
+/// counts fit.
 fn hue_row(r: &[u8], g: &[u8], b: &[u8]) -> [u16; BINS] {
     let n = r.len();
     let (g, b) = (&g[..n], &b[..n]);
@@ -73,7 +74,8 @@ mod tests {
                     } else {
                         4.0 + (rf - gf) / d
                     };
-                    let expected = (d > 0.0 && d / max >= 0.1).then(|| (sextants * 7.0 / 6.0 + 1e-9) as usize);
+                    let expected =
+                        (d > 0.0 && d / max >= 0.1).then(|| (sextants * 7.0 / 6.0 + 1e-9) as usize);
                     assert_eq!(bin_of(r, g, b), expected, "rgb {r} {g} {b}");
                 }
             }

@@ -1,14 +1,17 @@
-//! Edges of the working image: Canny's edge pixels, how long their connected lines are, and which way they lie.
+//! Edges of the working image: Canny's edge pixels, how long their connected lines are, and which
+//! way they lie.
 //!
-//! Canny (PAMI 1986) on Y with thresholds 100 and 200, 3x3 Sobel, |dx| + |dy| as magnitude; pixel for pixel what OpenCV's
-//! `Canny(Y, 100, 200)` marks. Thin pixels above the low threshold are candidates; a connected part of candidates is an edge
-//! if one of them passes the high threshold. That one labelling gives both the hysteresis and the lines.
+//! Canny (PAMI 1986) on Y with thresholds 100 and 200, 3x3 Sobel, |dx| + |dy| as magnitude; pixel
+//! for pixel what OpenCV's `Canny(Y, 100, 200)` marks. Thin pixels above the low threshold are
+//! candidates; a connected part of candidates is an edge if one of them passes the high threshold.
+//! That one labelling gives both the hysteresis and the lines.
 
 use super::parts::Parts;
 
 const LOW: i16 = 100;
 const HIGH: i16 = 200;
-/// Mark of a candidate, and of one above [`HIGH`]. The candidates' bit is the lowest, as [`Parts::find`] wants it.
+/// Mark of a candidate, and of one above [`HIGH`]. The candidates' bit is the lowest, as
+/// [`Parts::find`] wants it.
 const CANDIDATE: u8 = 1;
 const STRONG: u8 = 2;
 /// Bins of both histograms.
@@ -17,10 +20,11 @@ pub(super) const BINS: usize = 7;
 /// What the edges look like.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Edges {
-    /// Share of lines whose pixels / max(W, H) lie in each seventh of [0, 1); longer ones are in the last. Sum 1, or all 0.
+    /// Share of lines whose pixels / max(W, H) lie in each seventh of [0, 1); longer ones are in
+    /// the last. Sum 1, or all 0.
     pub(super) lengths: [f32; BINS],
-    /// Share of edge pixels whose gradient direction modulo 180 degrees lies in each seventh; 0 is a gradient to the right,
-    /// angles grow clockwise (rows run down). Sum 1, or all 0.
+    /// Share of edge pixels whose gradient direction modulo 180 degrees lies in each seventh; 0 is
+    /// a gradient to the right, angles grow clockwise (rows run down). Sum 1, or all 0.
     pub(super) angles: [f32; BINS],
     /// Edge pixels / N.
     pub(super) density: f32,
@@ -41,7 +45,13 @@ pub(super) struct Buffers {
 }
 
 /// Measures the edges of a row-major image. `parts` is a buffer.
-pub(super) fn edges(luma: &[u8], width: usize, height: usize, buffers: &mut Buffers, parts: &mut Parts) -> Edges {
+pub(super) fn edges(
+    luma: &[u8],
+    width: usize,
+    height: usize,
+    buffers: &mut Buffers,
+    parts: &mut Parts,
+) -> Edges {
     gradients(luma, width, height, buffers);
     thin(width, height, buffers);
     parts.find(&buffers.marks, width);
@@ -51,7 +61,9 @@ pub(super) fn edges(luma: &[u8], width: usize, height: usize, buffers: &mut Buff
     sizes.resize(parts.runs.len(), (0, false));
     for (run, &part) in parts.runs.iter().zip(&parts.part) {
         let row = usize::from(run.row) * width;
-        let strong = marks[row + usize::from(run.start)..row + usize::from(run.end)].iter().fold(0, |all, mark| all | mark);
+        let strong = marks[row + usize::from(run.start)..row + usize::from(run.end)]
+            .iter()
+            .fold(0, |all, mark| all | mark);
         let (pixels, is_edge) = &mut sizes[part as usize];
         *pixels += run.length();
         *is_edge |= strong & STRONG != 0;
@@ -63,7 +75,8 @@ pub(super) fn edges(luma: &[u8], width: usize, height: usize, buffers: &mut Buff
             pixels += size;
         }
     }
-    // The gradients of edge pixels move to the front of their buffers, to be sorted by angle many at a time.
+    // The gradients of edge pixels move to the front of their buffers, to be sorted by angle many
+    // at a time.
     let mut kept = 0;
     for (run, &part) in parts.runs.iter().zip(&parts.part) {
         if sizes[part as usize].1 {
@@ -142,10 +155,12 @@ fn thin(width: usize, height: usize, buffers: &mut Buffers) {
     }
 }
 
-/// Compares each pixel with the two neighbours along its gradient, which is rounded to a multiple of 45 degrees.
+/// Compares each pixel with the two neighbours along its gradient, which is rounded to a multiple
+/// of 45 degrees.
 ///
-/// The border is at 22.5 degrees; OpenCV's `tan` is 13573 / 2^15. As that times a whole number is never whole, comparing with
-/// the whole part is exact. A tie goes to the pixel on the left, or above; on diagonals both neighbours must be lower.
+/// The border is at 22.5 degrees; OpenCV's `tan` is 13573 / 2^15. As that times a whole number is
+/// never whole, comparing with the whole part is exact. A tie goes to the pixel on the left, or
+/// above; on diagonals both neighbours must be lower.
 #[inline(never)]
 fn thin_row(marks: &mut [u8], dx: &[i16], dy: &[i16], up: &[i16], here: &[i16], down: &[i16]) {
     let n = marks.len();
@@ -172,22 +187,27 @@ fn mask(condition: bool) -> i16 {
     -i16::from(condition)
 }
 
-/// `yes` where the mask is set, else `no`. Not an `if`: the compiler would choose between addresses, one pixel at a time.
+/// `yes` where the mask is set, else `no`. Not an `if`: the compiler would choose between
+/// addresses, one pixel at a time.
 fn pick(mask: i16, yes: i16, no: i16) -> i16 {
     (yes & mask) | (no & !mask)
 }
 
-/// Counts gradients, none of them (0, 0), by the seventh of [0, 180) degrees that holds their direction.
+/// Counts gradients, none of them (0, 0), by the seventh of [0, 180) degrees that holds their
+/// direction.
 ///
-/// Whole gradients never lie on a border but the first, and so far from the others that 32 bits tell the side.
+/// Whole gradients never lie on a border but the first, and so far from the others that 32 bits
+/// tell the side.
 fn angle_bins(dx: &[i16], dy: &[i16]) -> [u32; BINS] {
     /// Cotangent of 180/7 degrees times 1 to 6.
-    const BORDERS: [f32; BINS - 1] = [2.076_521_4, 0.797_473_4, 0.228_243_47, -0.228_243_47, -0.797_473_4, -2.076_521_4];
+    const BORDERS: [f32; BINS - 1] =
+        [2.076_521_4, 0.797_473_4, 0.228_243_47, -0.228_243_47, -0.797_473_4, -2.076_521_4];
     let mut from_bin_on = [0_u32; BINS + 1];
     from_bin_on[0] = dx.len() as u32;
     let dy = &dy[..dx.len()];
     for i in 0..dx.len() {
-        // The half turn that points down; an upright edge (dy = 0) has angle 0, so it must point right.
+        // The half turn that points down; an upright edge (dy = 0) has angle 0, so it must point
+        // right.
         let (x, y) = if dy[i] < 0 { (-dx[i], -dy[i]) } else { (dx[i], dy[i]) };
         let x = f32::from(if y == 0 { x.abs() } else { x });
         for (bin, cotangent) in BORDERS.iter().enumerate() {

@@ -1,17 +1,20 @@
 //! The glimpse of a frame, and how much it differs from the frame before.
 //!
-//! Both look at Y of the working image only. Not for deciding whether a scene has changed: that is [`crate::policy`]'s.
+//! Both look at Y of the working image only. Not for deciding whether a scene has changed: that is
+//! [`crate::policy`]'s.
 
 /// Columns of the [`Glimpse`].
 pub const GLIMPSE_WIDTH: usize = 16;
 /// Rows of the [`Glimpse`].
 pub const GLIMPSE_HEIGHT: usize = 12;
 
-/// A tiny luma picture, block means of the working image, for telling whether the scene has changed since an earlier answer.
-/// Row-major, 0..=255. A side with fewer pixels than blocks gives each block its nearest pixel.
+/// A tiny luma picture, block means of the working image, for telling whether the scene has changed
+/// since an earlier answer. Row-major, 0..=255. A side with fewer pixels than blocks gives each
+/// block its nearest pixel.
 pub type Glimpse = [u8; GLIMPSE_WIDTH * GLIMPSE_HEIGHT];
 
-/// Pixels of block `index` along a side of `length` pixels cut into `blocks`: borders by whole division.
+/// Pixels of block `index` along a side of `length` pixels cut into `blocks`: borders by whole
+/// division.
 fn block(index: usize, length: usize, blocks: usize) -> (usize, usize) {
     if length < blocks {
         let nearest = (2 * index + 1) * length / (2 * blocks);
@@ -45,7 +48,9 @@ pub(super) fn change(luma: &[u8], earlier: &[u8]) -> f32 {
     let sum: u64 = luma
         .chunks(4096)
         .zip(earlier.chunks(4096))
-        .map(|(now, then)| u64::from(now.iter().zip(then).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum::<u32>()))
+        .map(|(now, then)| {
+            u64::from(now.iter().zip(then).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum::<u32>())
+        })
         .sum();
     (sum as f64 / (255.0 * luma.len().max(1) as f64)) as f32
 }
@@ -57,9 +62,13 @@ mod tests {
     #[test]
     fn blocks_cover_every_pixel_once_or_show_the_nearest() {
         for length in GLIMPSE_WIDTH..60 {
-            let borders: Vec<_> = (0..GLIMPSE_WIDTH).map(|i| block(i, length, GLIMPSE_WIDTH)).collect();
+            let borders: Vec<_> =
+                (0..GLIMPSE_WIDTH).map(|i| block(i, length, GLIMPSE_WIDTH)).collect();
             assert_eq!((borders[0].0, borders[GLIMPSE_WIDTH - 1].1), (0, length));
-            assert!(borders.windows(2).all(|pair| pair[0].1 == pair[1].0 && pair[0].0 < pair[0].1), "{length}");
+            assert!(
+                borders.windows(2).all(|pair| pair[0].1 == pair[1].0 && pair[0].0 < pair[0].1),
+                "{length}"
+            );
         }
         let of_three: Vec<_> = (0..GLIMPSE_HEIGHT).map(|i| block(i, 3, GLIMPSE_HEIGHT).0).collect();
         assert_eq!(of_three, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);

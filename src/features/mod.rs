@@ -1,9 +1,11 @@
-//! Cheap measurements of a frame: the 29 published features and a few of our own, on a small working image.
+//! Cheap measurements of a frame: the 29 published features and a few of our own, on a small
+//! working image.
 //!
-//! Pure, allocation-free once [`Scratch`] is warm. Not for decisions: those are in [`crate::policy`]. One file per family, each
-//! with its formulas: [`working`] makes the small image, the others measure it, [`schema`] names the results. All pixels are
-//! full-range R, G, B and `Y = 0.299 R + 0.587 G + 0.114 B`; `N` pixels, `W` x `H`. What is undefined (the edges of a flat
-//! image) is 0, never NaN.
+//! Pure, allocation-free once [`Scratch`] is warm. Not for decisions: those are in
+//! [`crate::policy`]. One file per family, each with its formulas: [`working`] makes the small
+//! image, the others measure it, [`schema`] names the results. All pixels are full-range R, G, B
+//! and `Y = 0.299 R + 0.587 G + 0.114 B`; `N` pixels, `W` x `H`. What is undefined (the edges of a
+//! flat image) is 0, never NaN.
 
 mod brightness;
 mod colour;
@@ -42,7 +44,8 @@ pub struct Scratch {
     columns: Vec<u32>,
 }
 
-/// Makes the glimpse of `frame` within `framing` and measures nothing else: what a policy needs that reads no features.
+/// Makes the glimpse of `frame` within `framing` and measures nothing else: what a policy needs
+/// that reads no features.
 ///
 /// The next call of [`extract`] compares with this frame.
 pub fn glimpse(frame: &Frame, framing: &Framing, scratch: &mut Scratch) -> Glimpse {
@@ -55,9 +58,11 @@ pub fn glimpse(frame: &Frame, framing: &Framing, scratch: &mut Scratch) -> Glimp
     glimpse
 }
 
-/// Measures `frame` within `framing`. Returns the features and the glimpse; every value finite for any frame from 1x1 up.
+/// Measures `frame` within `framing`. Returns the features and the glimpse; every value finite for
+/// any frame from 1x1 up.
 ///
-/// `change` compares with the frame that `scratch` saw last; it is 0 for the first frame and when the working size changed.
+/// `change` compares with the frame that `scratch` saw last; it is 0 for the first frame and when
+/// the working size changed.
 pub fn extract(frame: &Frame, framing: &Framing, scratch: &mut Scratch) -> (Features, Glimpse) {
     let Scratch { working, earlier, earlier_size, scores, edges, object, parts, columns } = scratch;
     working.load(frame, framing);
@@ -71,7 +76,8 @@ pub fn extract(frame: &Frame, framing: &Framing, scratch: &mut Scratch) -> (Feat
     let object = object::main_object(luma, width, height, &histogram, object, parts);
     let hue = colour::hue(&working.rgb, width);
     let sharpness = sharpness::sharpness(luma, width, height);
-    let change = if *earlier_size == (width, height) { glimpse::change(luma, earlier) } else { 0.0 };
+    let change =
+        if *earlier_size == (width, height) { glimpse::change(luma, earlier) } else { 0.0 };
     let glimpse = glimpse::glimpse(luma, width, height, columns);
 
     *earlier_size = (width, height);

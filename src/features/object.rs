@@ -1,16 +1,18 @@
-//! The main object of the working image, found without knowing what it is: its fullness and its shape.
+//! The main object of the working image, found without knowing what it is: its fullness and its
+//! shape.
 //!
-//! Otsu's threshold (1979) cuts Y in two; the side with fewer pixels on the image's border is the foreground (the bright side
-//! when equal); its largest 8-connected part is the object (the first in reading order when equal). With no part above 1 % of
-//! the image, the whole image is the object. A background model may do better on a stream, under another schema.
+//! Otsu's threshold (1979) cuts Y in two; the side with fewer pixels on the image's border is the
+//! foreground (the bright side when equal); its largest 8-connected part is the object (the first
+//! in reading order when equal). With no part above 1 % of the image, the whole image is the
+//! object. A background model may do better on a stream, under another schema.
 
 use super::parts::Parts;
 
 /// Shape of the main object.
 #[derive(Debug, PartialEq)]
 pub(super) struct Object {
-    /// Pixels / length of the outer contour / max(W, H): 0..=0.5, about 0.25 for a large square. 0 for a single pixel, whose
-    /// contour has no length.
+    /// Pixels / length of the outer contour / max(W, H): 0..=0.5, about 0.25 for a large square. 0
+    /// for a single pixel, whose contour has no length.
     pub(super) area_by_perimeter: f32,
     /// Width / height of the bounding box, clipped to 0.1..=10.
     pub(super) aspect_ratio: f32,
@@ -38,11 +40,14 @@ struct Extent {
     bottom: u16,
 }
 
-/// Otsu's threshold: values above it are the bright class. 0 if all pixels are equal. Computed as OpenCV does.
+/// Otsu's threshold: values above it are the bright class. 0 if all pixels are equal. Computed as
+/// OpenCV does.
 fn otsu(histogram: &[u32; 256]) -> u8 {
     let total: f64 = histogram.iter().map(|&n| f64::from(n)).sum();
     let scale = 1.0 / total.max(1.0);
-    let mean = (0..256).map(|value| f64::from(value) * f64::from(histogram[value as usize])).sum::<f64>() * scale;
+    let mean =
+        (0..256).map(|value| f64::from(value) * f64::from(histogram[value as usize])).sum::<f64>()
+            * scale;
     let tiny = f64::from(f32::EPSILON);
     let (mut mean1, mut share1, mut best, mut threshold) = (0.0, 0.0, 0.0, 0);
     for (value, &count) in (0_u8..=255).zip(histogram) {
@@ -73,7 +78,8 @@ pub(super) fn main_object(
     parts: &mut Parts,
 ) -> Object {
     let threshold = otsu(histogram);
-    let bright_is_foreground = 2 * bright_border(luma, width, height, threshold) <= border_pixels(width, height);
+    let bright_is_foreground =
+        2 * bright_border(luma, width, height, threshold) <= border_pixels(width, height);
     let invert = if bright_is_foreground { 0 } else { 255 };
     // All buffers now, so that memory is settled by the size of the image and not by what it shows.
     buffers.mask.resize(width * height, 0);
@@ -85,17 +91,34 @@ pub(super) fn main_object(
     match largest(parts, buffers, width.div_ceil(2) * height) {
         Some((first, extent)) if u64::from(extent.pixels) * 100 > luma.len() as u64 => {
             let run = parts.runs[first];
-            let perimeter = trace(buffers, width, height, usize::from(run.start), usize::from(run.row));
+            let perimeter =
+                trace(buffers, width, height, usize::from(run.start), usize::from(run.row));
             let (w, h) = (extent.right - extent.left, extent.bottom - extent.top);
-            shape(extent.pixels as usize, perimeter, usize::from(w), usize::from(h), width.max(height))
+            shape(
+                extent.pixels as usize,
+                perimeter,
+                usize::from(w),
+                usize::from(h),
+                width.max(height),
+            )
         }
-        _ => shape(width * height, 2.0 * ((width - 1) + (height - 1)) as f64, width, height, width.max(height)),
+        _ => shape(
+            width * height,
+            2.0 * ((width - 1) + (height - 1)) as f64,
+            width,
+            height,
+            width.max(height),
+        ),
     }
 }
 
 fn shape(pixels: usize, perimeter: f64, width: usize, height: usize, side: usize) -> Object {
     Object {
-        area_by_perimeter: if perimeter > 0.0 { (pixels as f64 / perimeter / side as f64) as f32 } else { 0.0 },
+        area_by_perimeter: if perimeter > 0.0 {
+            (pixels as f64 / perimeter / side as f64) as f32
+        } else {
+            0.0
+        },
         aspect_ratio: (width as f32 / height as f32).clamp(0.1, 10.0),
     }
 }
@@ -109,7 +132,9 @@ fn bright_border(luma: &[u8], width: usize, height: usize, threshold: u8) -> usi
     luma.chunks_exact(width)
         .enumerate()
         .map(|(y, row)| match row {
-            [first, .., last] if y > 0 && y + 1 < height => usize::from(*first > threshold) + usize::from(*last > threshold),
+            [first, .., last] if y > 0 && y + 1 < height => {
+                usize::from(*first > threshold) + usize::from(*last > threshold)
+            }
             _ => row.iter().filter(|&&y| y > threshold).count(),
         })
         .sum()
@@ -124,7 +149,13 @@ fn largest(parts: &Parts, buffers: &mut Buffers, most: usize) -> Option<(usize, 
     for (run, &part) in parts.runs.iter().zip(&parts.part) {
         let extent = &mut boxes[part as usize];
         if extent.pixels == 0 {
-            *extent = Extent { pixels: 0, left: run.start, right: run.end, top: run.row, bottom: run.row };
+            *extent = Extent {
+                pixels: 0,
+                left: run.start,
+                right: run.end,
+                top: run.row,
+                bottom: run.row,
+            };
         }
         extent.pixels += run.length();
         extent.left = extent.left.min(run.start);
@@ -136,13 +167,15 @@ fn largest(parts: &Parts, buffers: &mut Buffers, most: usize) -> Option<(usize, 
     Some((first, boxes[first]))
 }
 
-/// Length of the outer contour through pixel centres, 1 or √2 a step, closed (Suzuki and Abe 1985; OpenCV: `findContours`
-/// with `RETR_EXTERNAL` and `CHAIN_APPROX_NONE`, then `arcLength`). Starts at the part's first pixel in reading order.
+/// Length of the outer contour through pixel centres, 1 or √2 a step, closed (Suzuki and Abe 1985;
+/// OpenCV: `findContours` with `RETR_EXTERNAL` and `CHAIN_APPROX_NONE`, then `arcLength`). Starts
+/// at the part's first pixel in reading order.
 fn trace(buffers: &mut Buffers, width: usize, height: usize, x: usize, y: usize) -> f64 {
     let stride = width + 2;
     look_around(buffers, width, height);
     let neighbours = &buffers.neighbours;
-    // Directions counter-clockwise from the right; one further round so that an index needs no wrapping.
+    // Directions counter-clockwise from the right; one further round so that an index needs no
+    // wrapping.
     let steps: [isize; 8] = {
         let s = stride as isize;
         [1, 1 - s, -s, -1 - s, -1, s - 1, s, s + 1]
@@ -153,7 +186,10 @@ fn trace(buffers: &mut Buffers, width: usize, height: usize, x: usize, y: usize)
         return 0.0;
     }
     // Clockwise from the left, where nothing can be: the last pixel of the contour.
-    let last_direction = (1..=8).map(|turn| (12 - turn) & 7).find(|direction| around >> direction & 1 == 1).unwrap_or(0);
+    let last_direction = (1..=8)
+        .map(|turn| (12 - turn) & 7)
+        .find(|direction| around >> direction & 1 == 1)
+        .unwrap_or(0);
     let last = start.wrapping_add_signed(steps[last_direction]);
     let (mut at, mut direction) = (start, last_direction);
     let (mut straight, mut diagonal) = (0_u32, 0_u32);
@@ -195,7 +231,14 @@ fn around_row(out: &mut [u8], up: &[u8], here: &[u8], down: &[u8]) {
     let (h0, h2) = (&here[..n], &here[2..][..n]);
     let [d0, d1, d2] = [0, 1, 2].map(|shift| &down[shift..][..n]);
     for i in 0..n {
-        out[i] = (h2[i] & 1) | (u2[i] & 2) | (u1[i] & 4) | (u0[i] & 8) | (h0[i] & 16) | (d0[i] & 32) | (d1[i] & 64) | (d2[i] & 128);
+        out[i] = (h2[i] & 1)
+            | (u2[i] & 2)
+            | (u1[i] & 4)
+            | (u0[i] & 8)
+            | (h0[i] & 16)
+            | (d0[i] & 32)
+            | (d1[i] & 64)
+            | (d2[i] & 128);
     }
 }
 
@@ -205,9 +248,17 @@ mod tests {
     use super::*;
 
     fn object(picture: &[&str]) -> Object {
-        let luma: Vec<u8> = picture.concat().bytes().map(|c| if c == b'#' { 200 } else { 20 }).collect();
+        let luma: Vec<u8> =
+            picture.concat().bytes().map(|c| if c == b'#' { 200 } else { 20 }).collect();
         let (width, height) = (picture[0].len(), picture.len());
-        main_object(&luma, width, height, &histogram(&luma), &mut Buffers::default(), &mut Parts::default())
+        main_object(
+            &luma,
+            width,
+            height,
+            &histogram(&luma),
+            &mut Buffers::default(),
+            &mut Parts::default(),
+        )
     }
 
     fn shaped(area_by_perimeter: f64, aspect_ratio: f32) -> Object {

@@ -1,6 +1,7 @@
 //! Connected parts of a mask, as runs: 8-connected, found row by row with union-find.
 //!
-//! Serves edges and the main object. A part is named by the index of its first run, which is also its first in reading order.
+//! Serves edges and the main object. A part is named by the index of its first run, which is also
+//! its first in reading order.
 
 /// Pixels `start..end` of one row that lie side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +28,13 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Finds the parts of `mask`: pixels whose lowest bit is set, row-major, `width` wide, at most 65 535 a side.
+    /// Finds the parts of `mask`: pixels whose lowest bit is set, row-major, `width` wide, at most
+    /// 65 535 a side.
     pub(super) fn find(&mut self, mask: &[u8], width: usize) {
         self.runs.clear();
         self.part.clear();
-        // Most runs possible, so that memory is settled by the size of the image and not by what it shows.
+        // Most runs possible, so that memory is settled by the size of the image and not by what it
+        // shows.
         let most = width.div_ceil(2) * (mask.len() / width);
         self.runs.reserve(most);
         self.part.reserve(most);
@@ -62,7 +65,8 @@ impl Parts {
         }
     }
 
-    /// Appends the runs of one row, 64 pixels at a glance: a run starts and ends where a bit differs from the one before.
+    /// Appends the runs of one row, 64 pixels at a glance: a run starts and ends where a bit
+    /// differs from the one before.
     fn collect(&mut self, row: &[u8], y: u16) {
         let (mut inside, mut start) = (false, 0);
         for (index, chunk) in row.chunks(64).enumerate() {
@@ -106,11 +110,15 @@ fn lowest_bits(bytes: &[u8]) -> u64 {
     let mut word = 0;
     for (index, eight) in eights.iter().enumerate() {
         // The factor moves bit 8 i to bit 56 + i; no two terms meet.
-        let bits = (u64::from_le_bytes(*eight) & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        let bits = (u64::from_le_bytes(*eight) & 0x0101_0101_0101_0101)
+            .wrapping_mul(0x0102_0408_1020_4080)
+            >> 56;
         word |= bits << (8 * index);
     }
     let first = 8 * eights.len();
-    rest.iter().enumerate().fold(word, |word, (index, byte)| word | u64::from(byte & 1) << (first + index))
+    rest.iter()
+        .enumerate()
+        .fold(word, |word, (index, byte)| word | u64::from(byte & 1) << (first + index))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
-//! What the features are called, what they may be, and which version of their formulas a policy file was trained with.
+//! What the features are called, what they may be, and which version of their formulas a policy
+//! file was trained with.
 //!
-//! Not for the formulas: those stand in the files of their family. A changed formula, name or order moves [`SCHEMA`].
+//! Not for the formulas: those stand in the files of their family. A changed formula, name or order
+//! moves [`SCHEMA`].
 
 /// Number of features.
 pub const COUNT: usize = 34;
@@ -45,9 +47,10 @@ pub const NAMES: [&str; COUNT] = [
 
 /// Bounds of each feature, inclusive, for any frame whatever. In the order of [`NAMES`].
 ///
-/// Shares are 0..=1, brightness is 0..=255. Where the bound is not obvious: keypoints never touch each other and a working
-/// image has at most 25 600 pixels; a standard deviation on 0..=255 is at most 127.5; area / perimeter / side is 0.5 for
-/// two pixels and near 0.25 for a large square; the 4-neighbour Laplacian lies within +-1020.
+/// Shares are 0..=1, brightness is 0..=255. Where the bound is not obvious: keypoints never touch
+/// each other and a working image has at most 25 600 pixels; a standard deviation on 0..=255 is at
+/// most 127.5; area / perimeter / side is 0.5 for two pixels and near 0.25 for a large square; the
+/// 4-neighbour Laplacian lies within +-1020.
 pub const RANGES: [(f32, f32); COUNT] = {
     const SHARE: (f32, f32) = (0.0, 1.0);
     let mut ranges = [SHARE; COUNT];
@@ -64,7 +67,8 @@ pub const RANGES: [(f32, f32); COUNT] = {
     ranges
 };
 
-/// Version of the feature definitions: the number moves with any change of a formula, a name or the order.
+/// Version of the feature definitions: the number moves with any change of a formula, a name or the
+/// order.
 pub const SCHEMA: &str = "squint-features-1";
 
 /// FNV-1a (32 bits) of [`SCHEMA`] and every name of [`NAMES`], each followed by a line feed.
@@ -99,13 +103,15 @@ const ID: [u8; ID_LENGTH] = {
     }
     let mut digit = 0;
     while digit < 8 {
-        id[SCHEMA.len() + 1 + digit] = b"0123456789abcdef"[(SCHEMA_HASH >> (28 - 4 * digit)) as usize & 15];
+        id[SCHEMA.len() + 1 + digit] =
+            b"0123456789abcdef"[(SCHEMA_HASH >> (28 - 4 * digit)) as usize & 15];
         digit += 1;
     }
     id
 };
 
-/// The id that policy files carry: `squint-features-1:` and [`SCHEMA_HASH`] as 8 hexadecimal digits.
+/// The id that policy files carry: `squint-features-1:` and [`SCHEMA_HASH`] as 8 hexadecimal
+/// digits.
 pub const fn schema() -> &'static str {
     match std::str::from_utf8(&ID) {
         Ok(id) => id,
@@ -119,7 +125,8 @@ mod tests {
 
     #[test]
     fn the_schema_moves_when_names_or_order_do() {
-        // If this fails, a name or the order changed: raise the number in SCHEMA, then store the new id here.
+        // If this fails, a name or the order changed: raise the number in SCHEMA, then store the
+        // new id here.
         assert_eq!(schema(), "squint-features-1:a6b12f27");
     }
 

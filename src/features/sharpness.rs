@@ -1,7 +1,8 @@
 //! How sharp the working image is: the variance of the Laplacian of Y.
 //!
-//! Low for blurred or flat pictures. The 4-neighbour Laplacian `up + down + left + right - 4 centre`; beyond the border lies
-//! the mirror image without its edge row (OpenCV: `Laplacian(ksize=1)`, `BORDER_REFLECT_101`).
+//! Low for blurred or flat pictures. The 4-neighbour Laplacian
+//! `up + down + left + right - 4 centre`; beyond the border lies the mirror image without its edge
+//! row (OpenCV: `Laplacian(ksize=1)`, `BORDER_REFLECT_101`).
 
 /// Pixels whose squares (each 1020² at most) a 32-bit sum can hold.
 const BLOCK: usize = 1024;
@@ -20,7 +21,10 @@ pub(super) fn sharpness(luma: &[u8], width: usize, height: usize) -> f32 {
             squares += i64::from(l2);
         };
         let mut column = |x: usize, left: usize, right: usize| {
-            let around = i32::from(up[x]) + i32::from(down[x]) + i32::from(here[left]) + i32::from(here[right]);
+            let around = i32::from(up[x])
+                + i32::from(down[x])
+                + i32::from(here[left])
+                + i32::from(here[right]);
             let l = around - 4 * i32::from(here[x]);
             add(l, l * l);
         };
@@ -31,7 +35,8 @@ pub(super) fn sharpness(luma: &[u8], width: usize, height: usize) -> f32 {
         let mut start = 1;
         while start + 1 < width {
             let n = BLOCK.min(width - 1 - start);
-            let (l, l2) = inner(&up[start..][..n], &down[start..][..n], &here[start - 1..][..n + 2]);
+            let (l, l2) =
+                inner(&up[start..][..n], &down[start..][..n], &here[start - 1..][..n + 2]);
             add(l, l2);
             start += n;
         }
@@ -46,7 +51,8 @@ fn inner(up: &[u8], down: &[u8], here: &[u8]) -> (i32, i32) {
     let (down, left, centre, right) = (&down[..n], &here[..n], &here[1..][..n], &here[2..][..n]);
     let (mut sum, mut squares) = (0_i32, 0_i32);
     for i in 0..n {
-        let around = i16::from(up[i]) + i16::from(down[i]) + i16::from(left[i]) + i16::from(right[i]);
+        let around =
+            i16::from(up[i]) + i16::from(down[i]) + i16::from(left[i]) + i16::from(right[i]);
         let l = i32::from(around - 4 * i16::from(centre[i]));
         sum += l;
         squares += l * l;
@@ -62,7 +68,8 @@ mod tests {
     fn flat_is_zero_and_a_checkerboard_is_the_sharpest() {
         assert_eq!(sharpness(&[77; 12], 4, 3), 0.0);
         assert_eq!(sharpness(&[9], 1, 1), 0.0);
-        let board: Vec<u8> = (0..64).map(|i| if (i % 8 + i / 8) % 2 == 0 { 255 } else { 0 }).collect();
+        let board: Vec<u8> =
+            (0..64).map(|i| if (i % 8 + i / 8) % 2 == 0 { 255 } else { 0 }).collect();
         assert_eq!(sharpness(&board, 8, 8), 1_040_400.0);
     }
 

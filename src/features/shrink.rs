@@ -1,8 +1,9 @@
 //! Area averaging: one plane, packed or single, down to the working size.
 //!
-//! Exact in whole numbers: every target sample is the sum of the source samples it covers, each weighted by the covered part,
-//! divided once and rounded to nearest (halves up). Equals OpenCV's `INTER_AREA` within 1. Boxes of whole samples (640x480 to
-//! 160x120) take a path of 16-bit sums that compilers vectorise. Not for choosing the size, see [`super::working`].
+//! Exact in whole numbers: every target sample is the sum of the source samples it covers, each
+//! weighted by the covered part, divided once and rounded to nearest (halves up). Equals OpenCV's
+//! `INTER_AREA` within 1. Boxes of whole samples (640x480 to 160x120) take a path of 16-bit sums
+//! that compilers vectorise. Not for choosing the size, see [`super::working`].
 
 /// Which source samples make up each target sample along one axis.
 #[derive(Default)]
@@ -25,10 +26,11 @@ struct Span {
 }
 
 impl Axis {
-    /// Maps `length` pixels to `target`; a sample is `step` pixels wide (2 for halved chroma, else 1). Cheap if unchanged.
+    /// Maps `length` pixels to `target`; a sample is `step` pixels wide (2 for halved chroma, else
+    /// 1). Cheap if unchanged.
     ///
-    /// In units of 1/(`step` `target`) of a sample, target `i` covers `[i length, (i + 1) length)`; both are divided by their
-    /// greatest common divisor, so that whole boxes have `unit` 1.
+    /// In units of 1/(`step` `target`) of a sample, target `i` covers `[i length, (i + 1) length)`;
+    /// both are divided by their greatest common divisor, so that whole boxes have `unit` 1.
     pub(super) fn set(&mut self, length: u32, step: u32, target: u32) {
         if self.key == (length, step, target) {
             return;
@@ -67,11 +69,19 @@ pub(super) struct Rows {
     mixed: Vec<u32>,
 }
 
-/// Averages samples of `C` interleaved bytes; channel `i` goes to `out[i]`, further channels are left out.
+/// Averages samples of `C` interleaved bytes; channel `i` goes to `out[i]`, further channels are
+/// left out.
 ///
-/// `source` starts at the first sample of the region and has rows `stride` bytes apart. Each `out[i]` holds
-/// `x.target * y.target` bytes.
-pub(super) fn shrink<const C: usize>(source: &[u8], stride: usize, x: &Axis, y: &Axis, rows: &mut Rows, out: &mut [&mut [u8]]) {
+/// `source` starts at the first sample of the region and has rows `stride` bytes apart. Each
+/// `out[i]` holds `x.target * y.target` bytes.
+pub(super) fn shrink<const C: usize>(
+    source: &[u8],
+    stride: usize,
+    x: &Axis,
+    y: &Axis,
+    rows: &mut Rows,
+    out: &mut [&mut [u8]],
+) {
     // 256 boxes of 255, and half a box for rounding, are the most that 16 bits hold.
     if x.unit == 1 && y.unit == 1 && x.width * y.width <= 256 {
         whole_boxes::<C>(source, stride, x, y, rows, out);
@@ -80,7 +90,14 @@ pub(super) fn shrink<const C: usize>(source: &[u8], stride: usize, x: &Axis, y: 
     }
 }
 
-fn whole_boxes<const C: usize>(source: &[u8], stride: usize, x: &Axis, y: &Axis, rows: &mut Rows, out: &mut [&mut [u8]]) {
+fn whole_boxes<const C: usize>(
+    source: &[u8],
+    stride: usize,
+    x: &Axis,
+    y: &Axis,
+    rows: &mut Rows,
+    out: &mut [&mut [u8]],
+) {
     let bytes = x.samples() * C;
     let columns = x.spans.len();
     rows.whole.resize(bytes, 0);
@@ -105,7 +122,8 @@ fn whole_boxes<const C: usize>(source: &[u8], stride: usize, x: &Axis, y: &Axis,
     }
 }
 
-/// Takes every `width`-th sample of `boxes`, its channels apart: `columns` sums of the first channel, then of the second.
+/// Takes every `width`-th sample of `boxes`, its channels apart: `columns` sums of the first
+/// channel, then of the second.
 fn pick<const C: usize>(boxes: &[u16], width: usize, columns: usize, picked: &mut [u16]) {
     let mut rest = picked;
     let planes: [&mut [u16]; C] = std::array::from_fn(|_| {
@@ -125,14 +143,17 @@ fn pick<const C: usize>(boxes: &[u16], width: usize, columns: usize, picked: &mu
 fn divide(into: &mut [u8], sums: &[u16], area: u32) {
     let half = (area / 2) as u16;
     let pairs = into.iter_mut().zip(sums);
-    // (sum * reciprocal) >> 16 is the whole quotient if this error stays below 1; true for 4, 9, 16 and 64, the usual boxes.
+    // (sum * reciprocal) >> 16 is the whole quotient if this error stays below 1; true for 4, 9, 16
+    // and 64, the usual boxes.
     let reciprocal = (1_u32 << 16).div_ceil(area);
     let error = (reciprocal * area - (1 << 16)) * (255 * area + area / 2);
     if area == 1 {
         pairs.for_each(|(to, &sum)| *to = sum as u8);
     } else if error < 1 << 16 {
         let reciprocal = reciprocal as u16;
-        pairs.for_each(|(to, &sum)| *to = ((u32::from(sum + half) * u32::from(reciprocal)) >> 16) as u8);
+        pairs.for_each(|(to, &sum)| {
+            *to = ((u32::from(sum + half) * u32::from(reciprocal)) >> 16) as u8
+        });
     } else {
         // The same with room to spare: exact for every sum and area below 2^16.
         let reciprocal = (1_u64 << 32) / u64::from(area) + 1;
@@ -151,10 +172,16 @@ fn sum_rows(into: &mut [u16], source: &[u8], stride: usize, count: usize) {
             done = 4;
         }
         1 => into.iter_mut().zip(row(0)).for_each(|(to, &a)| *to = u16::from(a)),
-        2 => into.iter_mut().zip(row(0)).zip(row(1)).for_each(|((to, &a), &b)| *to = u16::from(a) + u16::from(b)),
+        2 => into
+            .iter_mut()
+            .zip(row(0))
+            .zip(row(1))
+            .for_each(|((to, &a), &b)| *to = u16::from(a) + u16::from(b)),
         _ => {
             let pairs = row(0).iter().zip(row(1)).zip(row(2));
-            into.iter_mut().zip(pairs).for_each(|(to, ((&a, &b), &c))| *to = u16::from(a) + u16::from(b) + u16::from(c));
+            into.iter_mut()
+                .zip(pairs)
+                .for_each(|(to, ((&a, &b), &c))| *to = u16::from(a) + u16::from(b) + u16::from(c));
         }
     }
     while done < count {
@@ -179,8 +206,12 @@ fn add_four(into: &mut [u16], a: &[u8], b: &[u8], c: &[u8], d: &[u8]) {
     }
 }
 
-/// `boxes[i]` = sum of `K` samples from `i` on, one channel apart from the next; only every `K`-th sample will be read.
-fn sum_columns<'a, const C: usize, const K: usize>(whole: &[u16], boxes: &'a mut [u16]) -> &'a [u16] {
+/// `boxes[i]` = sum of `K` samples from `i` on, one channel apart from the next; only every `K`-th
+/// sample will be read.
+fn sum_columns<'a, const C: usize, const K: usize>(
+    whole: &[u16],
+    boxes: &'a mut [u16],
+) -> &'a [u16] {
     let n = (whole.len() + C).saturating_sub(K * C);
     let shifted: [&[u16]; K] = std::array::from_fn(|j| &whole[j * C..][..n]);
     let boxes = &mut boxes[..n];
@@ -190,7 +221,11 @@ fn sum_columns<'a, const C: usize, const K: usize>(whole: &[u16], boxes: &'a mut
     boxes
 }
 
-fn sum_columns_any<'a, const C: usize>(width: usize, whole: &[u16], boxes: &'a mut [u16]) -> &'a [u16] {
+fn sum_columns_any<'a, const C: usize>(
+    width: usize,
+    whole: &[u16],
+    boxes: &'a mut [u16],
+) -> &'a [u16] {
     let n = (whole.len() + C).saturating_sub(width * C);
     let boxes = &mut boxes[..n];
     boxes.copy_from_slice(&whole[..n]);
@@ -200,13 +235,21 @@ fn sum_columns_any<'a, const C: usize>(width: usize, whole: &[u16], boxes: &'a m
     boxes
 }
 
-fn split_boxes<const C: usize>(source: &[u8], stride: usize, x: &Axis, y: &Axis, rows: &mut Rows, out: &mut [&mut [u8]]) {
+fn split_boxes<const C: usize>(
+    source: &[u8],
+    stride: usize,
+    x: &Axis,
+    y: &Axis,
+    rows: &mut Rows,
+    out: &mut [&mut [u8]],
+) {
     let bytes = x.samples() * C;
     let columns = x.spans.len();
     rows.whole.resize(bytes, 0);
     rows.mixed.resize(bytes, 0);
     let total = u64::from(x.width) * u64::from(y.width);
-    // Sums are whole numbers below 2^37, so a quarter of one keeps the product off the wrong side of a whole quotient.
+    // Sums are whole numbers below 2^37, so a quarter of one keeps the product off the wrong side
+    // of a whole quotient.
     let (reciprocal, half) = (1.0 / total as f64, total as f64 / 2.0 + 0.25);
     for (index, span) in y.spans.iter().enumerate() {
         mix_rows(rows, source, stride, span, y.unit);
@@ -251,13 +294,16 @@ fn mix_rows(rows: &mut Rows, source: &[u8], stride: usize, span: &Span, unit: u3
     mix(&mut rows.mixed[..n], (&rows.whole, unit as u16), first, last);
 }
 
-/// Weights fit 16 bits (2 x 16 384 at most): products of two 16-bit numbers vectorise, of 32-bit ones hardly.
+/// Weights fit 16 bits (2 x 16 384 at most): products of two 16-bit numbers vectorise, of 32-bit
+/// ones hardly.
 fn mix(into: &mut [u32], whole: (&[u16], u16), first: (&[u8], u16), last: (&[u8], u16)) {
     let n = into.len();
     let (sums, a, b) = (&whole.0[..n], &first.0[..n], &last.0[..n]);
     let weigh = |sample: u16, weight: u16| u32::from(sample) * u32::from(weight);
     for i in 0..n {
-        into[i] = weigh(sums[i], whole.1) + weigh(u16::from(a[i]), first.1) + weigh(u16::from(b[i]), last.1);
+        into[i] = weigh(sums[i], whole.1)
+            + weigh(u16::from(a[i]), first.1)
+            + weigh(u16::from(b[i]), last.1);
     }
 }
 
@@ -277,7 +323,8 @@ mod tests {
     /// The same average, slowly: each target pixel summed over the overlap with every source pixel.
     fn slowly(source: &[u8], (w, h): (u32, u32), (tw, th): (u32, u32)) -> Vec<u8> {
         let overlap = |from: u32, side: u32, to: u32, target: u32| {
-            let (start, end) = ((to * side).max(from * target), ((to + 1) * side).min((from + 1) * target));
+            let (start, end) =
+                ((to * side).max(from * target), ((to + 1) * side).min((from + 1) * target));
             u64::from(end.saturating_sub(start))
         };
         let total = u64::from(w) * u64::from(h);
@@ -287,7 +334,9 @@ mod tests {
                 let mut sum = 0;
                 for sy in 0..h {
                     for sx in 0..w {
-                        sum += overlap(sx, w, tx, tw) * overlap(sy, h, ty, th) * u64::from(source[(sy * w + sx) as usize]);
+                        sum += overlap(sx, w, tx, tw)
+                            * overlap(sy, h, ty, th)
+                            * u64::from(source[(sy * w + sx) as usize]);
                     }
                 }
                 out.push(((2 * sum + total) / (2 * total)) as u8);
@@ -298,9 +347,25 @@ mod tests {
 
     #[test]
     fn averages_are_exact_for_whole_and_for_split_boxes() {
-        let source: Vec<u8> = (0..48 * 36).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        for target in [(12, 9), (16, 12), (24, 36), (48, 36), (8, 9), (13, 9), (16, 11), (1, 1), (47, 35), (5, 36)] {
-            assert_eq!(shrunk(&source, (48, 36), target), slowly(&source, (48, 36), target), "to {target:?}");
+        let source: Vec<u8> =
+            (0..48 * 36).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        for target in [
+            (12, 9),
+            (16, 12),
+            (24, 36),
+            (48, 36),
+            (8, 9),
+            (13, 9),
+            (16, 11),
+            (1, 1),
+            (47, 35),
+            (5, 36),
+        ] {
+            assert_eq!(
+                shrunk(&source, (48, 36), target),
+                slowly(&source, (48, 36), target),
+                "to {target:?}"
+            );
         }
     }
 

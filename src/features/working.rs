@@ -1,7 +1,8 @@
-//! The working image: the part of a frame that counts, upright, shrunk to about 19 200 pixels, as full-range R, G, B and Y.
+//! The working image: the part of a frame that counts, upright, shrunk to about 19 200 pixels, as
+//! full-range R, G, B and Y.
 //!
-//! The only file of this room that knows pixel formats. Camera formats are shrunk plane by plane and converted afterwards, on
-//! the small image. Never larger than the region it shows.
+//! The only file of this room that knows pixel formats. Camera formats are shrunk plane by plane
+//! and converted afterwards, on the small image. Never larger than the region it shows.
 
 use crate::frame::{Colorimetry, Frame, Framing, PixelFormat, Region, Rotation};
 
@@ -10,12 +11,15 @@ use super::shrink::{Axis, Rows, shrink};
 /// Pixels of the working image, about: 160 x 120. Rounding of the sides makes it 25 600 at most.
 pub(super) const AREA: u32 = 160 * 120;
 
-/// Width and height of the working image of a region: the same shape, [`AREA`] pixels, no side enlarged.
+/// Width and height of the working image of a region: the same shape, [`AREA`] pixels, no side
+/// enlarged.
 pub(super) fn size(width: u32, height: u32) -> (u32, u32) {
     if u64::from(width) * u64::from(height) <= u64::from(AREA) {
         return (width, height);
     }
-    let side = |a: u32, b: u32| ((f64::from(AREA) * f64::from(a) / f64::from(b)).sqrt().round() as u32).clamp(1, a);
+    let side = |a: u32, b: u32| {
+        ((f64::from(AREA) * f64::from(a) / f64::from(b)).sqrt().round() as u32).clamp(1, a)
+    };
     (side(width, height), side(height, width))
 }
 
@@ -53,7 +57,8 @@ impl Working {
                 std::mem::swap(plane, &mut self.turned);
             }
         }
-        let (width, height) = if framing.rotation.swaps_sides() { (height, width) } else { (width, height) };
+        let (width, height) =
+            if framing.rotation.swaps_sides() { (height, width) } else { (width, height) };
         (self.width, self.height) = (width as usize, height as usize);
         luma(&self.rgb, &mut self.luma);
     }
@@ -65,7 +70,9 @@ impl Working {
         let (left, top) = (region.x as usize, region.y as usize);
         let stride = |plane: usize| layout.planes[plane].stride;
         let luma = |bytes: usize| &frame.plane(0)[top * stride(0) + left * bytes..];
-        let chroma = |plane: usize, bytes: usize| &frame.plane(plane)[top / 2 * stride(plane) + left / 2 * bytes..];
+        let chroma = |plane: usize, bytes: usize| {
+            &frame.plane(plane)[top / 2 * stride(plane) + left / 2 * bytes..]
+        };
         if layout.format.is_yuv() {
             cx.set(region.width, 2, width);
             cy.set(region.height, 2, height);
@@ -96,16 +103,20 @@ impl Working {
     }
 }
 
-/// `Y = 0.299 R + 0.587 G + 0.114 B` (ITU-R BT.601) in 15-bit fixed point, rounded: bit for bit what OpenCV calls grey.
+/// `Y = 0.299 R + 0.587 G + 0.114 B` (ITU-R BT.601) in 15-bit fixed point, rounded: bit for bit
+/// what OpenCV calls grey.
 fn luma(rgb: &[Vec<u8>; 3], into: &mut [u8]) {
     let n = into.len();
     let [r, g, b] = rgb.each_ref().map(|plane| &plane[..n]);
     for i in 0..n {
-        into[i] = ((u32::from(r[i]) * 9798 + u32::from(g[i]) * 19235 + u32::from(b[i]) * 3735 + 16384) >> 15) as u8;
+        into[i] =
+            ((u32::from(r[i]) * 9798 + u32::from(g[i]) * 19235 + u32::from(b[i]) * 3735 + 16384)
+                >> 15) as u8;
     }
 }
 
-/// Rounds a value to 0..=255. Adding 2^23 leaves the whole part in the low bits of the float; it vectorises, `as` does not.
+/// Rounds a value to 0..=255. Adding 2^23 leaves the whole part in the low bits of the float; it
+/// vectorises, `as` does not.
 fn rounded(value: f32) -> u8 {
     (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
 }
@@ -113,15 +124,19 @@ fn rounded(value: f32) -> u8 {
 /// Expands limited-range grey (16..=235) to 0..=255.
 fn grey(color: Colorimetry, plane: &mut [u8]) {
     if color.limited_range {
-        plane.iter_mut().for_each(|sample| *sample = rounded((f32::from(*sample) - 16.0) * (255.0 / 219.0)));
+        plane
+            .iter_mut()
+            .for_each(|sample| *sample = rounded((f32::from(*sample) - 16.0) * (255.0 / 219.0)));
     }
 }
 
-/// Y, U, V to R, G, B in place, by the matrices of ITU-R BT.601 and BT.709; limited range (16..=235, 16..=240) is expanded.
+/// Y, U, V to R, G, B in place, by the matrices of ITU-R BT.601 and BT.709; limited range
+/// (16..=235, 16..=240) is expanded.
 fn yuv(color: Colorimetry, y_to_r: &mut [u8], u_to_g: &mut [u8], v_to_b: &mut [u8]) {
     let (red, blue) = if color.bt709 { (0.2126_f32, 0.0722_f32) } else { (0.299, 0.114) };
     let green = 1.0 - red - blue;
-    let (black, gain, chroma_gain) = if color.limited_range { (16.0, 255.0 / 219.0, 255.0 / 224.0) } else { (0.0, 1.0, 1.0) };
+    let (black, gain, chroma_gain) =
+        if color.limited_range { (16.0, 255.0 / 219.0, 255.0 / 224.0) } else { (0.0, 1.0, 1.0) };
     let (v_red, u_blue) = (2.0 * (1.0 - red) * chroma_gain, 2.0 * (1.0 - blue) * chroma_gain);
     let (u_green, v_green) = (-u_blue * blue / green, -v_red * red / green);
     let n = y_to_r.len();
@@ -143,12 +158,16 @@ fn turn(from: &[u8], to: &mut [u8], width: usize, rotation: Rotation) {
         Rotation::Half => to.iter_mut().zip(from.iter().rev()).for_each(|(to, &from)| *to = from),
         Rotation::Clockwise90 => {
             for (x, row) in to.chunks_exact_mut(height).enumerate() {
-                row.iter_mut().enumerate().for_each(|(i, to)| *to = from[(height - 1 - i) * width + x]);
+                row.iter_mut()
+                    .enumerate()
+                    .for_each(|(i, to)| *to = from[(height - 1 - i) * width + x]);
             }
         }
         Rotation::Clockwise270 => {
             for (i, row) in to.chunks_exact_mut(height).enumerate() {
-                row.iter_mut().enumerate().for_each(|(y, to)| *to = from[y * width + width - 1 - i]);
+                row.iter_mut()
+                    .enumerate()
+                    .for_each(|(y, to)| *to = from[y * width + width - 1 - i]);
             }
         }
     }
@@ -169,7 +188,10 @@ mod tests {
         for w in (1..=16_384).step_by(61).chain([16_384]) {
             for h in (1..=16_384).step_by(127).chain([2, 3, 16_384]) {
                 let (a, b) = size(w, h);
-                assert!(a >= 1 && b >= 1 && a <= w && b <= h && a * b <= 25_600, "{w}x{h} became {a}x{b}");
+                assert!(
+                    a >= 1 && b >= 1 && a <= w && b <= h && a * b <= 25_600,
+                    "{w}x{h} became {a}x{b}"
+                );
             }
         }
     }

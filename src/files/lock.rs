@@ -1,7 +1,7 @@
 //! One process at a time: a lock beside what only one may write.
 //!
-//! The file `<path>.lock` stays when the process is gone; the lock in it goes with the process, however that ends. A file that is replaced by
-//! renaming cannot carry its own lock.
+//! The file `<path>.lock` stays when the process is gone; the lock in it goes with the process,
+//! however that ends. A file that is replaced by renaming cannot carry its own lock.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -18,8 +18,9 @@ use super::wrong_kind;
 pub(crate) struct Lock(File);
 
 impl Lock {
-    /// Takes the lock of `path` without waiting. Errors with [`ErrorKind::ResourceBusy`] and the number of the other process if another one
-    /// has it, and as the system says if `<path>.lock` cannot be made; it must not be a symbolic link.
+    /// Takes the lock of `path` without waiting. Errors with [`ErrorKind::ResourceBusy`] and the
+    /// number of the other process if another one has it, and as the system says if `<path>.lock`
+    /// cannot be made; it must not be a symbolic link.
     pub(crate) fn take(path: &Path) -> Result<Self> {
         let mut file = open(&of(path))?;
         match file.try_lock() {
@@ -34,7 +35,8 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// A child process between its birth and its program holds the lock, too, unless it is given up for all.
+    /// A child process between its birth and its program holds the lock, too, unless it is given up
+    /// for all.
     fn drop(&mut self) {
         let _: Result<()> = self.0.unlock();
     }
@@ -64,10 +66,15 @@ fn open(path: &Path) -> Result<File> {
     }
     let file = options().open(path).map_err(named)?;
     let kind = file.metadata()?.file_type();
-    if kind.is_file() { Ok(file) } else { Err(named(wrong_kind(kind, "a lock is a regular file; remove it"))) }
+    if kind.is_file() {
+        Ok(file)
+    } else {
+        Err(named(wrong_kind(kind, "a lock is a regular file; remove it")))
+    }
 }
 
-/// Root may have run the service's configuration by hand: the service must be able to take the lock later. Only for a file just made.
+/// Root may have run the service's configuration by hand: the service must be able to take the lock
+/// later. Only for a file just made.
 fn give_to_the_owner_of_the_folder(file: &File, path: &Path) {
     if rustix::process::geteuid().is_root()
         && let Some(folder) = path.parent().and_then(|folder| std::fs::metadata(folder).ok())
@@ -78,8 +85,12 @@ fn give_to_the_owner_of_the_folder(file: &File, path: &Path) {
 
 fn busy(file: &mut File) -> Error {
     let mut text = String::new();
-    let _: Result<()> = file.rewind().and_then(|()| file.take(20).read_to_string(&mut text).map(|_| ()));
-    let process = text.trim().parse::<u32>().map_or_else(|_| "another process".to_owned(), |number| format!("process {number}"));
+    let _: Result<()> =
+        file.rewind().and_then(|()| file.take(20).read_to_string(&mut text).map(|_| ()));
+    let process = text
+        .trim()
+        .parse::<u32>()
+        .map_or_else(|_| "another process".to_owned(), |number| format!("process {number}"));
     Error::new(ErrorKind::ResourceBusy, format!("in use by {process}"))
 }
 

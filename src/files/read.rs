@@ -1,7 +1,8 @@
 //! Reads files that others wrote: of each no more than its limit, and without ever waiting for one.
 //!
-//! A path may be a FIFO that nobody writes to, a device that has no end or does something when it is opened, a folder. So the kind is asked
-//! before the file is opened and again afterwards, and it is opened without waiting.
+//! A path may be a FIFO that nobody writes to, a device that has no end or does something when it
+//! is opened, a folder. So the kind is asked before the file is opened and again afterwards, and it
+//! is opened without waiting.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
@@ -14,8 +15,9 @@ use super::{is_handed_over, wrong_kind};
 
 const ALLOWED: &str = "only a regular file is read here";
 
-/// Opens the regular file `path`, which may be a link to one, for reading. Never waits for the file. Errors if it is anything else, naming
-/// what it is, and with [`ErrorKind::InvalidData`] if it has more than `limit` bytes now. It may grow: who reads has a limit, too.
+/// Opens the regular file `path`, which may be a link to one, for reading. Never waits for the
+/// file. Errors if it is anything else, naming what it is, and with [`ErrorKind::InvalidData`] if
+/// it has more than `limit` bytes now. It may grow: who reads has a limit, too.
 pub(crate) fn open(path: &Path, limit: u64) -> Result<File> {
     let file = regular(path)?;
     if file.metadata()?.len() > limit { Err(larger(limit)) } else { Ok(file) }
@@ -36,8 +38,9 @@ pub(crate) fn text(path: &Path, limit: u64) -> Result<String> {
     utf8(bytes(path, limit)?)
 }
 
-/// [`bytes`] of a file that somebody names on a command line and waits for: also of a pipe or a terminal that the shell handed over, as
-/// `/dev/stdin` or `<(...)`. That one is read to its end, and cannot be read twice. A FIFO with a name in a folder is refused as in [`bytes`].
+/// [`bytes`] of a file that somebody names on a command line and waits for: also of a pipe or a
+/// terminal that the shell handed over, as `/dev/stdin` or `<(...)`. That one is read to its end,
+/// and cannot be read twice. A FIFO with a name in a folder is refused as in [`bytes`].
 pub(crate) fn typed_bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
     up_to(limit, typed(path)?)
 }
@@ -62,8 +65,8 @@ pub(crate) fn typed(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// [`text`] of a file that Squint itself keeps, such as what it learned of a board. A symbolic link is refused: nobody but Squint has to write
-/// there, so a link is a mistake or a trap.
+/// [`text`] of a file that Squint itself keeps, such as what it learned of a board. A symbolic link
+/// is refused: nobody but Squint has to write there, so a link is a mistake or a trap.
 pub(crate) fn state_text(path: &Path, limit: u64) -> Result<String> {
     utf8(up_to(limit, state(path)?)?)
 }
@@ -72,14 +75,18 @@ pub(crate) fn state_text(path: &Path, limit: u64) -> Result<String> {
 pub(crate) fn state(path: &Path) -> Result<File> {
     let kind = fs::symlink_metadata(path)?.file_type();
     if kind.is_symlink() {
-        return Err(wrong_kind(kind, "what Squint keeps is read through no link; name the file itself"));
+        return Err(wrong_kind(
+            kind,
+            "what Squint keeps is read through no link; name the file itself",
+        ));
     }
     checked(path, OFlags::NOFOLLOW)
 }
 
 /// Opens what is a regular file before and after, with `flags` more.
 fn checked(path: &Path, flags: OFlags) -> Result<File> {
-    let is_regular = |kind: fs::FileType| if kind.is_file() { Ok(()) } else { Err(wrong_kind(kind, ALLOWED)) };
+    let is_regular =
+        |kind: fs::FileType| if kind.is_file() { Ok(()) } else { Err(wrong_kind(kind, ALLOWED)) };
     // Before it is opened: to open a device may be to use it.
     is_regular(fs::metadata(path)?.file_type())?;
     let file = without_waiting(path, flags)?;
@@ -98,21 +105,31 @@ fn up_to(limit: u64, file: File) -> Result<Vec<u8>> {
         return Err(larger(limit));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(told).unwrap_or(0) + 1);
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock => Error::new(error.kind(), "has nothing to read now, and is not waited for"),
-        _ => error,
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| {
+        match error.kind() {
+            ErrorKind::WouldBlock => {
+                Error::new(error.kind(), "has nothing to read now, and is not waited for")
+            }
+            _ => error,
+        }
     })?;
     if bytes.len() as u64 > limit { Err(larger(limit)) } else { Ok(bytes) }
 }
 
 pub(super) fn larger(limit: u64) -> Error {
-    let what = format!("larger than {limit} bytes, the most that is read of such a file; is it the right one?");
+    let what = format!(
+        "larger than {limit} bytes, the most that is read of such a file; is it the right one?"
+    );
     Error::new(ErrorKind::InvalidData, what)
 }
 
 fn utf8(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes)
-        .map_err(|error| Error::new(ErrorKind::InvalidData, format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to())))
+    String::from_utf8(bytes).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidData,
+            format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -132,7 +149,11 @@ mod tests {
         let path = folder.path().join("abc");
         fs::write(&path, "abc").unwrap();
         assert_eq!(text(&path, 3).unwrap(), "abc");
-        for error in [text(&path, 2).unwrap_err(), open(&path, 2).unwrap_err(), state_text(&path, 2).unwrap_err()] {
+        for error in [
+            text(&path, 2).unwrap_err(),
+            open(&path, 2).unwrap_err(),
+            state_text(&path, 2).unwrap_err(),
+        ] {
             assert_eq!(error.kind(), ErrorKind::InvalidData);
             assert!(error.to_string().contains("larger than 2 bytes"), "{error}");
         }
@@ -159,7 +180,11 @@ mod tests {
             (at("."), "is a folder"),
         ];
         for (path, said) in cases {
-            for error in [bytes(&path, 9).unwrap_err(), typed_bytes(&path, 9).unwrap_err(), open(&path, 9).unwrap_err()] {
+            for error in [
+                bytes(&path, 9).unwrap_err(),
+                typed_bytes(&path, 9).unwrap_err(),
+                open(&path, 9).unwrap_err(),
+            ] {
                 assert!(error.to_string().contains(said), "{}: {error}", path.display());
             }
         }
@@ -183,7 +208,11 @@ mod tests {
         let (ours, mut theirs) = std::io::pipe().unwrap();
         theirs.write_all(b"too much").unwrap();
         let path = Path::new("/dev/fd").join(ours.as_raw_fd().to_string());
-        assert_eq!(typed_text(&path, 3).unwrap_err().kind(), ErrorKind::InvalidData, "though its writer has not ended");
+        assert_eq!(
+            typed_text(&path, 3).unwrap_err().kind(),
+            ErrorKind::InvalidData,
+            "though its writer has not ended"
+        );
     }
 
     #[test]

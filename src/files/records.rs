@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::read::{larger, typed};
 
-/// All of `path`, as [`super::typed_bytes`], of a file of comma-separated records. Refused, too, as soon as a record is longer than `most`
-/// bytes: a parser would hold it several times over. Quotes as in RFC 4180.
+/// All of `path`, as [`super::typed_bytes`], of a file of comma-separated records. Refused, too, as
+/// soon as a record is longer than `most` bytes: a parser would hold it several times over. Quotes
+/// as in RFC 4180.
 pub(crate) fn records(path: &Path, limit: u64, most: usize) -> Result<Vec<u8>> {
     let file = typed(path)?;
     if file.metadata()?.len() > limit {
@@ -56,7 +57,9 @@ impl<R> Watched<R> {
         }
         if self.length > self.most {
             let (line, most) = (self.record, self.most);
-            let what = format!("line {line}: longer than {most} bytes; is a quote not closed, or is it another file?");
+            let what = format!(
+                "line {line}: longer than {most} bytes; is a quote not closed, or is it another file?"
+            );
             return Err(Error::new(ErrorKind::InvalidData, what));
         }
         Ok(())
@@ -90,11 +93,23 @@ mod tests {
         ] {
             assert_eq!(ask(text), Ok(text.len()), "{text}");
         }
-        for (text, line) in [("file,no\n12345678901\n", 2), ("a,1\n\"b,1\nc,1\nd,1\n", 2), ("12345678901", 1)] {
-            assert!(ask(text).unwrap_err().starts_with(&format!("line {line}: longer than 10 bytes")), "{text}");
+        for (text, line) in
+            [("file,no\n12345678901\n", 2), ("a,1\n\"b,1\nc,1\nd,1\n", 2), ("12345678901", 1)]
+        {
+            assert!(
+                ask(text).unwrap_err().starts_with(&format!("line {line}: longer than 10 bytes")),
+                "{text}"
+            );
         }
         assert!(ask(&"a\n".repeat(501)).unwrap_err().contains("larger than 1000 bytes"));
-        let mut endless = Watched { inner: std::io::repeat(0), place: Place::Start, length: 0, line: 1, record: 1, most: 1 << 16 };
+        let mut endless = Watched {
+            inner: std::io::repeat(0),
+            place: Place::Start,
+            length: 0,
+            line: 1,
+            record: 1,
+            most: 1 << 16,
+        };
         let endless = endless.read_to_end(&mut Vec::new()).unwrap_err();
         assert!(endless.to_string().contains("line 1: longer than 65536 bytes"), "{endless}");
     }

@@ -7,7 +7,8 @@ use std::io::{ErrorKind, Result};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// A folder of our own in the one for temporary files, which nobody else can read. It is gone when this is.
+/// A folder of our own in the one for temporary files, which nobody else can read. It is gone when
+/// this is.
 #[derive(Debug)]
 pub(crate) struct Temporary(PathBuf);
 
@@ -50,7 +51,8 @@ mod tests {
 
     #[test]
     fn a_temporary_folder_is_ours_alone_and_goes_with_all_that_is_in_it() {
-        let (one, other) = (Temporary::make("squint-test").unwrap(), Temporary::make("squint-test").unwrap());
+        let (one, other) =
+            (Temporary::make("squint-test").unwrap(), Temporary::make("squint-test").unwrap());
         assert_ne!(one.path(), other.path());
         assert_eq!(fs::metadata(one.path()).unwrap().permissions().mode() & 0o777, 0o700);
         fs::write(one.path().join("file"), "x").unwrap();

@@ -1,7 +1,9 @@
-//! Who can write a file, or put another in its place: asked of what Squint finds by itself and then runs, such as libraries.
+//! Who can write a file, or put another in its place: asked of what Squint finds by itself and then
+//! runs, such as libraries.
 //!
-//! Whoever can write the program, or a folder above it, can make it do anything. So what it finds is trusted if nobody can write that who cannot
-//! write the program as well. Root and the user who runs it can write anything that matters to it.
+//! Whoever can write the program, or a folder above it, can make it do anything. So what it finds
+//! is trusted if nobody can write that who cannot write the program as well. Root and the user who
+//! runs it can write anything that matters to it.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -45,12 +47,18 @@ pub(crate) struct Untrusted {
 
 impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} can be written by {}, who cannot write this program", self.path.display(), self.by)
+        write!(
+            f,
+            "{} can be written by {}, who cannot write this program",
+            self.path.display(),
+            self.by
+        )
     }
 }
 
-/// Looks for somebody who can write `path` or a folder above it, also those that links lead through, and who cannot write this program.
-/// `None`: it can be trusted. Errors if there is no such path, or no telling.
+/// Looks for somebody who can write `path` or a folder above it, also those that links lead
+/// through, and who cannot write this program. `None`: it can be trusted. Errors if there is no
+/// such path, or no telling.
 pub(crate) fn untrusted(path: &Path) -> Result<Option<Untrusted>> {
     // A program whose file is gone, as after an upgrade, knows nobody but root and ourselves.
     let program = std::env::current_exe().and_then(|program| writers(&program)).unwrap_or_default();
@@ -58,8 +66,9 @@ pub(crate) fn untrusted(path: &Path) -> Result<Option<Untrusted>> {
     Ok(writers(path)?.into_iter().find(|found| !known.contains(&found.by)))
 }
 
-/// The flags to open `path` with, so that no symbolic link is followed but one of root's or our own. Errors if it is somebody else's: root, who
-/// runs a service's configuration by hand, must not write where the service's user points.
+/// The flags to open `path` with, so that no symbolic link is followed but one of root's or our
+/// own. Errors if it is somebody else's: root, who runs a service's configuration by hand, must not
+/// write where the service's user points.
 pub(crate) fn links_of_ours(path: &Path) -> Result<OFlags> {
     let Ok(facts) = fs::symlink_metadata(path) else { return Ok(OFlags::NOFOLLOW) };
     let (owner, me) = (facts.uid(), rustix::process::geteuid().as_raw());
@@ -67,7 +76,9 @@ pub(crate) fn links_of_ours(path: &Path) -> Result<OFlags> {
         false => Ok(OFlags::NOFOLLOW),
         true if owner == 0 || owner == me => Ok(OFlags::empty()),
         true => {
-            let what = format!("is a symbolic link of user {owner}, and is not followed; name the file itself");
+            let what = format!(
+                "is a symbolic link of user {owner}, and is not followed; name the file itself"
+            );
             Err(Error::new(ErrorKind::InvalidInput, what))
         }
     }
@@ -79,12 +90,16 @@ fn writers(path: &Path) -> Result<Vec<Untrusted>> {
     let mut found = Vec::new();
     for path in way(path)? {
         let facts = fs::symlink_metadata(&path)?;
-        found.extend(writers_of(facts.uid(), facts.gid(), facts.mode(), me).map(|by| Untrusted { path: path.clone(), by }));
+        found.extend(
+            writers_of(facts.uid(), facts.gid(), facts.mode(), me)
+                .map(|by| Untrusted { path: path.clone(), by }),
+        );
     }
     Ok(found)
 }
 
-/// The same of one file with this owner, group and mode. The sticky bit is no help: others could put a new file there.
+/// The same of one file with this owner, group and mode. The sticky bit is no help: others could
+/// put a new file there.
 fn writers_of(uid: u32, gid: u32, mode: u32, me: u32) -> impl Iterator<Item = Writer> {
     let user = (uid != 0 && uid != me).then_some(Writer::User(uid));
     let group = (gid != 0 && mode & 0o020 != 0).then_some(Writer::Group(gid));
@@ -92,9 +107,12 @@ fn writers_of(uid: u32, gid: u32, mode: u32, me: u32) -> impl Iterator<Item = Wr
     [user, group, others].into_iter().flatten()
 }
 
-/// The file that `path` leads to and every folder on the way to it, through all links; the links themselves are not in it.
+/// The file that `path` leads to and every folder on the way to it, through all links; the links
+/// themselves are not in it.
 fn way(path: &Path) -> Result<Vec<PathBuf>> {
-    let names = |path: &Path| -> Vec<OsString> { path.components().map(|part| part.as_os_str().to_owned()).collect() };
+    let names = |path: &Path| -> Vec<OsString> {
+        path.components().map(|part| part.as_os_str().to_owned()).collect()
+    };
     let mut left: VecDeque<OsString> = names(&std::path::absolute(path)?).into();
     let (mut at, mut way, mut links) = (PathBuf::from("/"), vec![PathBuf::from("/")], 0);
     while let Some(name) = left.pop_front() {
@@ -108,7 +126,10 @@ fn way(path: &Path) -> Result<Vec<PathBuf>> {
                     if links > MAX_LINKS {
                         return Err(Error::from(rustix::io::Errno::LOOP));
                     }
-                    names(&fs::read_link(&next)?).into_iter().rev().for_each(|name| left.push_front(name));
+                    names(&fs::read_link(&next)?)
+                        .into_iter()
+                        .rev()
+                        .for_each(|name| left.push_front(name));
                 } else {
                     at.clone_from(&next);
                     way.push(next);
@@ -135,8 +156,15 @@ mod tests {
         assert_eq!(writers(0, 0, 0o775), [], "root's own group");
         assert_eq!(writers(1001, 1001, 0o644), [Writer::User(1001)]);
         assert_eq!(writers(0, 50, 0o2775), [Writer::Group(50)]);
-        assert_eq!(writers(0, 0, 0o1777), [Writer::Everybody], "the sticky bit keeps nobody from adding files");
-        assert_eq!(writers(1001, 50, 0o666), [Writer::User(1001), Writer::Group(50), Writer::Everybody]);
+        assert_eq!(
+            writers(0, 0, 0o1777),
+            [Writer::Everybody],
+            "the sticky bit keeps nobody from adding files"
+        );
+        assert_eq!(
+            writers(1001, 50, 0o666),
+            [Writer::User(1001), Writer::Group(50), Writer::Everybody]
+        );
     }
 
     #[test]
@@ -155,7 +183,8 @@ mod tests {
         for name in ["open", "real", "real/lib", "real/lib/x.so"] {
             assert!(way.contains(&at(name)), "{name}: {way:?}");
         }
-        let bad = |path: &str| writers(&at(path)).unwrap().iter().any(|found| found.path == at("open"));
+        let bad =
+            |path: &str| writers(&at(path)).unwrap().iter().any(|found| found.path == at("open"));
         assert!(bad("link/x.so") && !bad("real/lib/x.so"));
         symlink("loop", at("loop")).unwrap();
         assert!(writers(&at("loop")).is_err() && writers(&at("nothing")).is_err());

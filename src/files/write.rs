@@ -1,7 +1,9 @@
-//! Writes files so that a reader finds the old one or the new one, whole: after an error, a full disk, a kill, a power cut.
+//! Writes files so that a reader finds the old one or the new one, whole: after an error, a full
+//! disk, a kill, a power cut.
 //!
-//! The new bytes go into a file beside the old one, whose name nobody can guess, are synced, and take the old name; then the folder is synced.
-//! A writer holds a lock on its unfinished file, so that the next one can tell what a killed writer left from what another is writing.
+//! The new bytes go into a file beside the old one, whose name nobody can guess, are synced, and
+//! take the old name; then the folder is synced. A writer holds a lock on its unfinished file, so
+//! that the next one can tell what a killed writer left from what another is writing.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
@@ -29,12 +31,15 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     output.finish()
 }
 
-/// Replaces a file that Squint itself keeps. Writable by its owner alone. One that is there must be a regular file: nothing is written through a
-/// symbolic link. One writer a file.
+/// Replaces a file that Squint itself keeps. Writable by its owner alone. One that is there must be
+/// a regular file: nothing is written through a symbolic link. One writer a file.
 pub(crate) fn write_state(path: &Path, bytes: &[u8]) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(facts) if !facts.is_file() => {
-            return Err(wrong_kind(facts.file_type(), "what Squint keeps is a regular file; remove it or name another"));
+            return Err(wrong_kind(
+                facts.file_type(),
+                "what Squint keeps is a regular file; remove it or name another",
+            ));
         }
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -53,18 +58,21 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Errors as [`write()`] would now, before hours of work are spent on what is to be written. Pipes and devices are left alone.
+/// Errors as [`write()`] would now, before hours of work are spent on what is to be written. Pipes
+/// and devices are left alone.
 pub(crate) fn can_be_written(path: &Path) -> Result<()> {
-    let is_stream = |facts: Metadata| facts.file_type().is_fifo() || facts.file_type().is_char_device();
+    let is_stream =
+        |facts: Metadata| facts.file_type().is_fifo() || facts.file_type().is_char_device();
     if is_handed_over(path) || fs::metadata(path).is_ok_and(is_stream) {
         return Ok(());
     }
     Output::create(path).map(drop)
 }
 
-/// Where a command writes what it was asked for. A file is replaced once it is whole, and keeps its permissions and where possible its owner; of
-/// a symbolic link the file that it leads to. What the shell handed over (`/dev/stdout`, `>(...)`), terminals, `/dev/null` and FIFOs with a
-/// reader are written as it comes. Dropped before [`Output::finish`] it leaves a file as it was.
+/// Where a command writes what it was asked for. A file is replaced once it is whole, and keeps its
+/// permissions and where possible its owner; of a symbolic link the file that it leads to. What the
+/// shell handed over (`/dev/stdout`, `>(...)`), terminals, `/dev/null` and FIFOs with a reader are
+/// written as it comes. Dropped before [`Output::finish`] it leaves a file as it was.
 #[derive(Debug)]
 pub(crate) enum Output {
     /// A file, not yet under its name.
@@ -74,7 +82,8 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// Errors if `path` is a folder, a socket or a disk, if it may not be written, or if nothing may be made in its folder.
+    /// Errors if `path` is a folder, a socket or a disk, if it may not be written, or if nothing
+    /// may be made in its folder.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         if is_handed_over(path) {
             return handed_over(path).map(Self::Through);
@@ -84,7 +93,12 @@ impl Output {
             Ok(facts) if facts.file_type().is_fifo() || facts.file_type().is_char_device() => {
                 return through(path, OFlags::empty()).map(Self::Through);
             }
-            Ok(facts) => return Err(wrong_kind(facts.file_type(), "a file can be written here, a FIFO or a terminal")),
+            Ok(facts) => {
+                return Err(wrong_kind(
+                    facts.file_type(),
+                    "a file can be written here, a FIFO or a terminal",
+                ));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
@@ -129,7 +143,8 @@ pub(crate) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Makes one for `target` with `mode`, less what the umask takes away, and sweeps away what killed writers of `target` left.
+    /// Makes one for `target` with `mode`, less what the umask takes away, and sweeps away what
+    /// killed writers of `target` left.
     fn beside(target: &Path, mode: u32) -> Result<Self> {
         let (folder, name) = parts(target)?;
         sweep(&folder, &name);
@@ -142,25 +157,32 @@ impl Unfinished {
         };
         for _ in 0..MAX_TRIES {
             let path = folder.join(unfinished_name(&name, unguessable()));
-            let file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
+            let file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)
+            {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 file => file.map_err(said)?,
             };
-            // Between these two lines another writer may have taken it for left over, and swept it away. Some file systems know no locks.
-            let is_swept = matches!(file.try_lock(), Err(TryLockError::WouldBlock)) || fs::symlink_metadata(&path).is_err();
+            // Between these two lines another writer may have taken it for left over, and swept it
+            // away. Some file systems know no locks.
+            let is_swept = matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+                || fs::symlink_metadata(&path).is_err();
             if !is_swept {
                 return Ok(Self { file, path, target: target.to_owned(), done: false });
             }
         }
-        Err(Error::new(ErrorKind::AlreadyExists, "no name for an unfinished file is free beside it"))
+        Err(Error::new(
+            ErrorKind::AlreadyExists,
+            "no name for an unfinished file is free beside it",
+        ))
     }
 
     fn finish(mut self) -> Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.path, &self.target).map_err(|error| match error.kind() {
-            ErrorKind::ResourceBusy => {
-                Error::new(error.kind(), format!("{error}: a mount point cannot be replaced; write elsewhere and copy"))
-            }
+            ErrorKind::ResourceBusy => Error::new(
+                error.kind(),
+                format!("{error}: a mount point cannot be replaced; write elsewhere and copy"),
+            ),
             _ => error,
         })?;
         self.done = true;
@@ -207,26 +229,32 @@ fn sweep(folder: &Path, name: &OsStr) {
 
 /// The folder and the name of a file.
 fn parts(path: &Path) -> Result<(PathBuf, OsString)> {
-    let name = path.file_name().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "is no name of a file"))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path
+        .file_name()
+        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "is no name of a file"))?;
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok((folder.to_owned(), name.to_owned()))
 }
 
-/// What the last part of `path` leads to, which need not be there. The kernel has been asked before whether this link may be followed.
+/// What the last part of `path` leads to, which need not be there. The kernel has been asked before
+/// whether this link may be followed.
 fn end_of_links(path: &Path) -> Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         match fs::read_link(&path) {
             Ok(next) => path = path.parent().unwrap_or(Path::new("")).join(next),
-            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => return Ok(path),
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {
+                return Ok(path);
+            }
             Err(error) => return Err(error),
         }
     }
     Err(io::Error::from(rustix::io::Errno::LOOP))
 }
 
-/// Gives the new file owner, group and permissions of the old one. Whoever may not give files away becomes their owner; then nobody may do more
-/// with it than before.
+/// Gives the new file owner, group and permissions of the old one. Whoever may not give files away
+/// becomes their owner; then nobody may do more with it than before.
 fn keep_rights(file: &File, before: &Metadata) -> Result<()> {
     let now = file.metadata()?;
     let mut mode = before.mode() & 0o777;
@@ -240,7 +268,8 @@ fn keep_rights(file: &File, before: &Metadata) -> Result<()> {
     file.set_permissions(Permissions::from_mode(mode))
 }
 
-/// A descriptor that the shell opened: shares its place in the file with whatever else is written there.
+/// A descriptor that the shell opened: shares its place in the file with whatever else is written
+/// there.
 fn handed_over(path: &Path) -> Result<File> {
     let number = path.file_name().unwrap_or_default();
     match number.to_str() {
@@ -253,12 +282,16 @@ fn handed_over(path: &Path) -> Result<File> {
 /// Opens a pipe or a device, without waiting for a reader.
 fn through(path: &Path, flags: OFlags) -> Result<File> {
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = match OpenOptions::new().write(true).custom_flags(flags.bits().cast_signed()).open(path) {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
-            return Err(Error::new(error.kind(), "is a FIFO that nobody reads; start its reader first"));
-        }
-        file => file?,
-    };
+    let file =
+        match OpenOptions::new().write(true).custom_flags(flags.bits().cast_signed()).open(path) {
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+                return Err(Error::new(
+                    error.kind(),
+                    "is a FIFO that nobody reads; start its reader first",
+                ));
+            }
+            file => file?,
+        };
     // The reader may be slow.
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
@@ -278,7 +311,11 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = folder
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -303,7 +340,8 @@ mod tests {
     fn what_a_killed_writer_left_is_swept_away_and_what_another_writes_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
-        fs::write(folder.path().join(unfinished_name(OsStr::new("state"), 7)), "half a fi").unwrap();
+        fs::write(folder.path().join(unfinished_name(OsStr::new("state"), 7)), "half a fi")
+            .unwrap();
         fs::write(folder.path().join("state.new"), "somebody's own").unwrap();
         fs::write(folder.path().join(".state2.0000000000000007.new"), "of another file").unwrap();
         let other = Output::create(&path).unwrap();
@@ -337,7 +375,10 @@ mod tests {
         }
         write(&path, b"new").unwrap();
         let facts = fs::metadata(&path).unwrap();
-        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), facts.mode() & 0o7777), ("new", 0o640));
+        assert_eq!(
+            (fs::read_to_string(&path).unwrap().as_str(), facts.mode() & 0o7777),
+            ("new", 0o640)
+        );
         if is_root {
             assert_eq!((facts.uid(), facts.gid()), (12, 34));
         }
@@ -356,7 +397,11 @@ mod tests {
         write(&at("next"), b"third").unwrap();
         assert_eq!(fs::read_to_string(at("versions/2")).unwrap(), "new");
         assert_eq!(fs::read_to_string(at("versions/3")).unwrap(), "third");
-        assert!(["current", "link", "next"].iter().all(|name| fs::symlink_metadata(at(name)).unwrap().is_symlink()));
+        assert!(
+            ["current", "link", "next"]
+                .iter()
+                .all(|name| fs::symlink_metadata(at(name)).unwrap().is_symlink())
+        );
         assert_eq!(names(&at("versions")), ["2", "3"]);
         let error = write_state(&at("current"), b"state").unwrap_err().to_string();
         assert!(error.contains("is a symbolic link"), "{error}");
@@ -366,7 +411,8 @@ mod tests {
     }
 
     #[test]
-    fn devices_and_pipes_are_written_as_it_comes_and_folders_sockets_and_pipes_without_a_reader_are_refused() {
+    fn devices_and_pipes_are_written_as_it_comes_and_folders_sockets_and_pipes_without_a_reader_are_refused()
+     {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         write(Path::new("/dev/null"), b"x").unwrap();
@@ -379,7 +425,8 @@ mod tests {
             assert!(error.contains("is a FIFO"), "{error}");
         }
         let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let mut reader = OpenOptions::new().read(true).custom_flags(flags).open(at("fifo")).unwrap();
+        let mut reader =
+            OpenOptions::new().read(true).custom_flags(flags).open(at("fifo")).unwrap();
         write(&at("fifo"), b"text").unwrap();
         let mut read = String::new();
         reader.read_to_string(&mut read).unwrap();

@@ -25,13 +25,20 @@ pub(crate) struct GroundTruth {
 }
 
 impl GroundTruth {
-    /// Reads a labels file for the photos called `photos`; `promised` is the accuracy that may be expected, if known, 0..=1.
+    /// Reads a labels file for the photos called `photos`; `promised` is the accuracy that may be
+    /// expected, if known, 0..=1.
     ///
-    /// Errors with [`Error::File`] as [`lines`] does, and if no label belongs to a photo. Labels without a photo and photos without a
-    /// label are logged.
-    pub(crate) fn open(csv: &Path, known: &Labels, photos: &[String], promised: Option<f64>) -> Result<Self, Error> {
+    /// Errors with [`Error::File`] as [`lines`] does, and if no label belongs to a photo. Labels
+    /// without a photo and photos without a label are logged.
+    pub(crate) fn open(
+        csv: &Path,
+        known: &Labels,
+        photos: &[String],
+        promised: Option<f64>,
+    ) -> Result<Self, Error> {
         let listed = lines(&read(csv)?, csv, known)?;
-        let (strays, blank) = match_up(&listed, photos).map_err(|reason| Error::File { path: csv.to_owned(), reason })?;
+        let (strays, blank) = match_up(&listed, photos)
+            .map_err(|reason| Error::File { path: csv.to_owned(), reason })?;
         if let Some(strays) = strays {
             warn!(event = events::LABELS_DOUBTED; "{}: {strays}", csv.display());
         }
@@ -46,7 +53,10 @@ impl GroundTruth {
 
     /// Counts a report, if its file has a label. No answer is a wrong answer.
     pub(crate) fn note(&mut self, report: &Report) {
-        let Some(class) = report.file.as_deref().and_then(|file| self.classes.get(file)).copied() else { return };
+        let Some(class) = report.file.as_deref().and_then(|file| self.classes.get(file)).copied()
+        else {
+            return;
+        };
         self.seen += 1;
         if matches!(report.outcome, Outcome::Answered | Outcome::Reused) {
             let answer = &report.attempts.answer;
@@ -82,10 +92,12 @@ impl GroundTruth {
     }
 }
 
-/// What to say of labels without a photo, and how many photos have no label. Errors if no label has a photo.
+/// What to say of labels without a photo, and how many photos have no label. Errors if no label has
+/// a photo.
 fn match_up(listed: &[Listed], photos: &[String]) -> Result<(Option<String>, usize), String> {
     let there: HashSet<&str> = photos.iter().map(String::as_str).collect();
-    let strays: Vec<&Listed> = listed.iter().filter(|label| !there.contains(&*label.file)).collect();
+    let strays: Vec<&Listed> =
+        listed.iter().filter(|label| !there.contains(&*label.file)).collect();
     let matched = listed.len() - strays.len();
     let named = |strays: &[&Listed]| {
         let one = |label: &&Listed| {
@@ -97,11 +109,22 @@ fn match_up(listed: &[Listed], photos: &[String]) -> Result<(Option<String>, usi
     match (strays.is_empty(), matched) {
         (true, _) => Ok((None, photos.len() - matched)),
         (false, 0) => {
-            let first = photos.first().map_or(String::new(), |first| format!("; its first photo is {first:?}"));
-            Err(format!("0 of {} labels belong to a photo of this source: {}{first}", listed.len(), named(&strays)))
+            let first = photos
+                .first()
+                .map_or(String::new(), |first| format!("; its first photo is {first:?}"));
+            Err(format!(
+                "0 of {} labels belong to a photo of this source: {}{first}",
+                listed.len(),
+                named(&strays)
+            ))
         }
         (false, _) => {
-            let text = format!("{} of {} labels belong to no photo of this source: {}", strays.len(), listed.len(), named(&strays));
+            let text = format!(
+                "{} of {} labels belong to no photo of this source: {}",
+                strays.len(),
+                listed.len(),
+                named(&strays)
+            );
             Ok((Some(text), photos.len().saturating_sub(matched)))
         }
     }
@@ -112,14 +135,18 @@ mod tests {
     use super::*;
 
     fn listed(files: &[&str]) -> Vec<Listed> {
-        (2..).zip(files).map(|(line, file)| Listed { line, file: (*file).into(), class: 0 }).collect()
+        (2..)
+            .zip(files)
+            .map(|(line, file)| Listed { line, file: (*file).into(), class: 0 })
+            .collect()
     }
 
     #[test]
     fn labels_without_a_photo_are_named_and_none_with_one_is_an_error() {
         let photos = ["a.png", "b.png", "c.png"].map(str::to_owned);
         assert_eq!(match_up(&listed(&["a.png", "c.png"]), &photos), Ok((None, 1)));
-        let (told, blank) = match_up(&listed(&["a.png", "B.PNG", "other.png"]), &photos).expect("one fits");
+        let (told, blank) =
+            match_up(&listed(&["a.png", "B.PNG", "other.png"]), &photos).expect("one fits");
         let told = told.expect("strays");
         assert!(
             told.starts_with("2 of 3 labels belong to no photo of this source: line 3: file \"B.PNG\", and there is \"b.png\""),
@@ -127,7 +154,12 @@ mod tests {
         );
         assert_eq!(blank, 2);
         let refused = match_up(&listed(&["im/a.png", "x/y.png"]), &photos).expect_err("none fits");
-        assert!(refused.starts_with("0 of 2 labels belong to a photo of this source: line 2: file \"im/a.png\""), "{refused}");
+        assert!(
+            refused.starts_with(
+                "0 of 2 labels belong to a photo of this source: line 2: file \"im/a.png\""
+            ),
+            "{refused}"
+        );
         assert!(refused.contains("its first photo is \"a.png\""), "{refused}");
     }
 }

@@ -1,7 +1,7 @@
 //! A table of labels: a line a photo, with its file and its class.
 //!
-//! Pure: parses bytes that others have read and looks for nothing on the disk. Separated by commas, semicolons or tabs, as the first line
-//! is. Errors name the line.
+//! Pure: parses bytes that others have read and looks for nothing on the disk. Separated by commas,
+//! semicolons or tabs, as the first line is. Errors name the line.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -31,9 +31,9 @@ struct Columns {
 
 /// The lines of a labels file that holds `bytes`, for engines that tell `known` classes apart.
 ///
-/// Columns: `file`, the path inside the folder of photos, and `class_index` (0-based), `wnid` or `class_name`. If there are several of
-/// these they must agree; others are ignored. Errors with [`Error::File`] if a line is wrong, a file is listed twice, nothing is listed,
-/// or too much.
+/// Columns: `file`, the path inside the folder of photos, and `class_index` (0-based), `wnid` or
+/// `class_name`. If there are several of these they must agree; others are ignored. Errors with
+/// [`Error::File`] if a line is wrong, a file is listed twice, nothing is listed, or too much.
 pub fn lines(bytes: &[u8], csv: &Path, known: &Labels) -> Result<Vec<Listed>, Error> {
     let refuse = |reason: String| Error::File { path: csv.to_owned(), reason };
     let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -42,7 +42,10 @@ pub fn lines(bytes: &[u8], csv: &Path, known: &Labels) -> Result<Vec<Listed>, Er
     })?;
     let text = text.trim_start_matches('\u{feff}');
     let columns = columns(text).map_err(|reason| refuse(format!("line 1: {reason}")))?;
-    let mut reader = csv::ReaderBuilder::new().delimiter(columns.separator).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(columns.separator)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
     let mut seen: HashMap<Box<str>, u64> = HashMap::new();
     let mut listed = Vec::new();
     for row in reader.records() {
@@ -50,7 +53,9 @@ pub fn lines(bytes: &[u8], csv: &Path, known: &Labels) -> Result<Vec<Listed>, Er
         let line = row.position().map_or(0, csv::Position::line);
         let wrong = |reason: String| refuse(format!("line {line}: {reason}"));
         let name = row.get(columns.file).unwrap_or_default();
-        let file = inside(name).ok_or_else(|| wrong(format!("file {name:?}: allowed is a path inside the folder of photos")))?;
+        let file = inside(name).ok_or_else(|| {
+            wrong(format!("file {name:?}: allowed is a path inside the folder of photos"))
+        })?;
         let class = class(&row, &columns, known).map_err(wrong)?;
         if let Some(before) = seen.insert(file.clone(), line) {
             return Err(wrong(format!("file {file:?} is listed already in line {before}")));
@@ -75,19 +80,29 @@ fn columns(text: &str) -> Result<Columns, String> {
     }
     let mut told = Vec::new();
     for separator in [b',', b';', b'\t'] {
-        let mut reader = csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).from_reader(first.as_bytes());
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(separator)
+            .trim(csv::Trim::All)
+            .from_reader(first.as_bytes());
         let Ok(header) = reader.headers() else { continue };
         let at = |title: &str| header.iter().position(|column| column.eq_ignore_ascii_case(title));
-        let classes: Vec<_> = Naming::ALL.into_iter().filter_map(|naming| Some((naming, at(naming.title())?))).collect();
+        let classes: Vec<_> = Naming::ALL
+            .into_iter()
+            .filter_map(|naming| Some((naming, at(naming.title())?)))
+            .collect();
         if let (Some(file), false) = (at("file"), classes.is_empty()) {
             return Ok(Columns { separator, file, classes });
         }
         if header.len() > told.len() {
-            told = header.iter().map(|column| column.chars().take(40).collect::<String>()).collect();
+            told =
+                header.iter().map(|column| column.chars().take(40).collect::<String>()).collect();
         }
     }
     let told: Vec<_> = told.iter().take(8).map(|column| format!("{column:?}")).collect();
-    Err(format!("{needed}; found are {}", if told.is_empty() { "none".into() } else { told.join(", ") }))
+    Err(format!(
+        "{needed}; found are {}",
+        if told.is_empty() { "none".into() } else { told.join(", ") }
+    ))
 }
 
 /// The class of a line, on which all columns agree.
@@ -98,13 +113,20 @@ fn class(row: &csv::StringRecord, columns: &Columns, known: &Labels) -> Result<u
         match (found, naming.class(value, known)) {
             (None, Ok(class)) => found = Some((naming, value, class)),
             (None, Err(reason)) => return Err(format!("{title} {value:?}: {reason}")),
-            // A name that several classes have, or one of another list, says nothing against an index.
+            // A name that several classes have, or one of another list, says nothing against an
+            // index.
             (Some(_), Err(_)) => {}
             (Some((_, _, before)), Ok(class)) if class == before => {}
             (Some((first, was, before)), Ok(class)) => {
                 let first = first.title();
-                let shift = if class.abs_diff(before) == 1 { "; is one counted from 1? the first class is 0" } else { "" };
-                return Err(format!("{first} {was:?} and {title} {value:?} are different classes, {before} and {class}{shift}"));
+                let shift = if class.abs_diff(before) == 1 {
+                    "; is one counted from 1? the first class is 0"
+                } else {
+                    ""
+                };
+                return Err(format!(
+                    "{first} {was:?} and {title} {value:?} are different classes, {before} and {class}{shift}"
+                ));
             }
         }
     }

@@ -1,5 +1,6 @@
-//! Chooses among ways of making a policy, by cross-validation inside the training frames: itself a [`Learner`], so that judging it on other
-//! frames is a nested cross-validation, and the figures reported are of frames that had no part in any choice.
+//! Chooses among ways of making a policy, by cross-validation inside the training frames: itself a
+//! [`Learner`], so that judging it on other frames is a nested cross-validation, and the figures
+//! reported are of frames that had no part in any choice.
 //!
 //! Pure.
 
@@ -13,7 +14,8 @@ use crate::stats::{mean, quantile};
 /// What is wanted of a policy.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Objective {
-    /// Least mean time with a top-1 not below that of the engine `reference` plus `margin` (share of frames, may be negative).
+    /// Least mean time with a top-1 not below that of the engine `reference` plus `margin` (share
+    /// of frames, may be negative).
     LeastTime {
         /// Place of the engine in the profile.
         reference: usize,
@@ -25,7 +27,8 @@ pub enum Objective {
         /// Above 0.
         mean_ms: f64,
     },
-    /// Least mean energy with a top-1 not below the reference's plus the margin and a 95th percentile of the time of at most `p95_ms`.
+    /// Least mean energy with a top-1 not below the reference's plus the margin and a 95th
+    /// percentile of the time of at most `p95_ms`.
     LeastEnergy {
         /// Place of the engine in the profile.
         reference: usize,
@@ -54,10 +57,9 @@ pub struct Fared {
 impl Fared {
     /// Of `walks`, those of `cases`.
     pub fn of(profile: &Profile, cases: &[usize], walks: &[Walk]) -> Self {
-        let right = cases
-            .iter()
-            .zip(walks)
-            .filter(|(case, walk)| profile.cases.get(**case).is_some_and(|shown| walk.is_right(shown.label)));
+        let right = cases.iter().zip(walks).filter(|(case, walk)| {
+            profile.cases.get(**case).is_some_and(|shown| walk.is_right(shown.label))
+        });
         let mut times: Vec<f64> = walks.iter().map(|walk| walk.ms).collect();
         times.sort_by(f64::total_cmp);
         let energies: Option<Vec<f64>> = walks.iter().map(|walk| walk.energy_mj).collect();
@@ -72,9 +74,10 @@ impl Fared {
 }
 
 impl Objective {
-    /// How much a candidate that fared so is worth: the higher the better. What misses the condition is worth less than anything that
-    /// meets it, and the less the further it misses it. `reference`: top-1 of the reference on the same frames;
-    /// `shift`: how far top-1 is above nearness, over all candidates.
+    /// How much a candidate that fared so is worth: the higher the better. What misses the
+    /// condition is worth less than anything that meets it, and the less the further it misses it.
+    /// `reference`: top-1 of the reference on the same frames; `shift`: how far top-1 is above
+    /// nearness, over all candidates.
     fn worth(&self, fared: &Fared, reference: f64, shift: f64) -> (bool, f64) {
         match *self {
             Self::LeastTime { margin, .. } => {
@@ -89,7 +92,8 @@ impl Objective {
                 }
             }
             Self::LeastEnergy { margin, p95_ms, .. } => {
-                let short = (reference + margin - (fared.near + shift)).max((fared.p95_ms - p95_ms) / p95_ms);
+                let short = (reference + margin - (fared.near + shift))
+                    .max((fared.p95_ms - p95_ms) / p95_ms);
                 match fared.energy_mj {
                     Some(energy) if short <= 1e-12 => (true, -energy),
                     _ => (false, -short),
@@ -100,7 +104,9 @@ impl Objective {
 
     fn reference(&self) -> Option<usize> {
         match *self {
-            Self::LeastTime { reference, .. } | Self::LeastEnergy { reference, .. } => Some(reference),
+            Self::LeastTime { reference, .. } | Self::LeastEnergy { reference, .. } => {
+                Some(reference)
+            }
             Self::MostAccurate { .. } => None,
         }
     }
@@ -145,22 +151,38 @@ impl Learner for Reusing {
 pub type Trial = (String, Result<Fared, LabError>);
 
 impl Chooser {
-    /// Every candidate's trial on `training`, and the place of the best. Of very many photos a draw is enough to compare on.
-    pub fn trials(&self, profile: &Profile, training: &[usize]) -> Result<(Vec<Trial>, usize), LabError> {
-        let training = &super::crossval::draw(profile, training, super::crossval::ENOUGH, self.seed);
+    /// Every candidate's trial on `training`, and the place of the best. Of very many photos a draw
+    /// is enough to compare on.
+    pub fn trials(
+        &self,
+        profile: &Profile,
+        training: &[usize],
+    ) -> Result<(Vec<Trial>, usize), LabError> {
+        let training =
+            &super::crossval::draw(profile, training, super::crossval::ENOUGH, self.seed);
         let fold_of = folds_of(profile, training, self.folds, self.seed)?;
-        let right = |engine| profile.right_alone(engine, training) as f64 / training.len().max(1) as f64;
+        let right =
+            |engine| profile.right_alone(engine, training) as f64 / training.len().max(1) as f64;
         let reference = self.objective.reference().map_or(0.0, right);
         let trials: Vec<Trial> = self
             .candidates
             .iter()
-            .map(|candidate| (candidate.name(), self.trial(profile, candidate.as_ref(), training, &fold_of)))
+            .map(|candidate| {
+                (candidate.name(), self.trial(profile, candidate.as_ref(), training, &fold_of))
+            })
             .collect();
-        let shifts: Vec<f64> =
-            trials.iter().filter_map(|trial| trial.1.as_ref().ok()).map(|fared| fared.top1 - fared.near).collect();
+        let shifts: Vec<f64> = trials
+            .iter()
+            .filter_map(|trial| trial.1.as_ref().ok())
+            .map(|fared| fared.top1 - fared.near)
+            .collect();
         let shift = mean(&shifts).unwrap_or(0.0);
         let mut best: Option<((bool, f64), usize)> = None;
-        for (place, fared) in trials.iter().enumerate().filter_map(|(place, trial)| Some((place, trial.1.as_ref().ok()?))) {
+        for (place, fared) in trials
+            .iter()
+            .enumerate()
+            .filter_map(|(place, trial)| Some((place, trial.1.as_ref().ok()?)))
+        {
             let worth = self.objective.worth(fared, reference, shift);
             if best.is_none_or(|(held, _)| worth > held) {
                 best = Some((worth, place));
@@ -168,21 +190,33 @@ impl Chooser {
         }
         match best {
             Some((_, place)) => Ok((trials, place)),
-            None => Err(trials.into_iter().find_map(|(_, fared)| fared.err()).unwrap_or(LabError::Table {
-                what: "candidates".into(),
-                got: "none".into(),
-                needed: "at least one".into(),
-            })),
+            None => Err(trials.into_iter().find_map(|(_, fared)| fared.err()).unwrap_or(
+                LabError::Table {
+                    what: "candidates".into(),
+                    got: "none".into(),
+                    needed: "at least one".into(),
+                },
+            )),
         }
     }
 
-    fn trial(&self, profile: &Profile, candidate: &dyn Learner, training: &[usize], fold_of: &[usize]) -> Result<Fared, LabError> {
+    fn trial(
+        &self,
+        profile: &Profile,
+        candidate: &dyn Learner,
+        training: &[usize],
+        fold_of: &[usize],
+    ) -> Result<Fared, LabError> {
         let mut walks = vec![Walk::default(); training.len()];
         for fold in 0..self.folds {
             let (learned_from, judged) = split(fold_of, fold);
-            let cases = |places: &[usize]| -> Vec<usize> { places.iter().map(|place| training[*place]).collect() };
+            let cases = |places: &[usize]| -> Vec<usize> {
+                places.iter().map(|place| training[*place]).collect()
+            };
             let policy = candidate.learn(profile, &cases(&learned_from))?;
-            for (place, walk) in judged.iter().zip(replay(profile, &policy, self.reuse, &cases(&judged))) {
+            for (place, walk) in
+                judged.iter().zip(replay(profile, &policy, self.reuse, &cases(&judged)))
+            {
                 walks[*place] = walk;
             }
         }
@@ -227,7 +261,9 @@ mod tests {
     }
 
     fn chooser(objective: Objective) -> Chooser {
-        let candidates = (0..3).map(|engine| Box::new(Always(engine, Mutex::default())) as Box<dyn Learner>).collect();
+        let candidates = (0..3)
+            .map(|engine| Box::new(Always(engine, Mutex::default())) as Box<dyn Learner>)
+            .collect();
         Chooser { candidates, objective, folds: 5, seed: 3, reuse: None }
     }
 
@@ -263,14 +299,21 @@ mod tests {
         let fold_of = folds(&profile, 6, 1).unwrap();
         judge(&profile, &spy, &fold_of, None).unwrap();
         for seen in spy.1.lock().unwrap().iter() {
-            assert!(seen.len() == 50 && (0..6).any(|fold| seen.iter().all(|case| fold_of[*case] != fold)));
+            assert!(
+                seen.len() == 50
+                    && (0..6).any(|fold| seen.iter().all(|case| fold_of[*case] != fold))
+            );
         }
     }
 
     #[test]
     fn frames_of_one_photo_stay_on_one_side() {
         let mut profile = samples::profile(60, &[(1.0, 0.5)]);
-        profile.cases.iter_mut().enumerate().for_each(|(place, case)| case.group = place as u32 / 4);
+        profile
+            .cases
+            .iter_mut()
+            .enumerate()
+            .for_each(|(place, case)| case.group = place as u32 / 4);
         let fold_of = folds(&profile, 5, 1).unwrap();
         assert!(fold_of.chunks(4).all(|photo| photo.iter().all(|fold| *fold == photo[0])));
         let error = folds(&profile, 16, 1).unwrap_err().to_string();

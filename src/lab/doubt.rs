@@ -1,9 +1,11 @@
-//! Do the labels of a set belong to its photos? Labels counted from 1, with a background class or in another order make every engine
-//! wrong on nearly every photo, and what is learned from that is nonsense.
+//! Do the labels of a set belong to its photos? Labels counted from 1, with a background class or
+//! in another order make every engine wrong on nearly every photo, and what is learned from that is
+//! nonsense.
 //!
-//! Pure. A set is doubted if its best engine is no better than chance, if every engine is far below what its manifest promises, or if
-//! the answers follow another order of the classes clearly better than the labels do. The limits are a choice of ours: a set may be hard,
-//! so whoever knows better can say so.
+//! Pure. A set is doubted if its best engine is no better than chance, if every engine is far below
+//! what its manifest promises, or if the answers follow another order of the classes clearly better
+//! than the labels do. The limits are a choice of ours: a set may be hard, so whoever knows better
+//! can say so.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -72,8 +74,12 @@ pub enum Reason {
 }
 
 impl Tally {
-    /// For engines called so, with the top-1 accuracy that may be expected of each, if known, 0..=1.
-    pub fn new<S: Into<String>>(classes: usize, engines: impl IntoIterator<Item = (S, Option<f64>)>) -> Self {
+    /// For engines called so, with the top-1 accuracy that may be expected of each, if known,
+    /// 0..=1.
+    pub fn new<S: Into<String>>(
+        classes: usize,
+        engines: impl IntoIterator<Item = (S, Option<f64>)>,
+    ) -> Self {
         let count = |(name, promised): (S, Option<f64>)| Count {
             name: name.into(),
             promised,
@@ -115,7 +121,8 @@ impl Tally {
         let asked = || self.engines.iter().filter(|count| count.n > 0);
         let best = asked().max_by(|a, b| a.share().total_cmp(&b.share()))?;
         let reason = asked().find_map(|count| count.reason(best)).unwrap_or(Reason::Unknown);
-        let is_low = best.n >= LEAST && (best.is_chance(self.classes) || asked().all(Count::is_far));
+        let is_low =
+            best.n >= LEAST && (best.is_chance(self.classes) || asked().all(Count::is_far));
         let is_other = matches!(reason, Reason::Shifted(..) | Reason::Reordered(..));
         (is_low || is_other).then(|| Doubt {
             engines: asked().count(),
@@ -147,7 +154,8 @@ impl Count {
     /// What its answers follow clearly better than the labels, which `best` follows as well as any.
     fn reason(&self, best: &Self) -> Option<Reason> {
         let right = wilson95(best.right, best.n).1;
-        let is_clear = |hits: u64, of: u64| hits >= LEAST_SHIFTED && wilson95(hits, of).0 > right.max(0.25);
+        let is_clear =
+            |hits: u64, of: u64| hits >= LEAST_SHIFTED && wilson95(hits, of).0 > right.max(0.25);
         let [less, more] = self.shifted;
         let (by, hits, other) = if less >= more { (-1, less, more) } else { (1, more, less) };
         // As many in the other direction are two classes in each other's place.
@@ -156,7 +164,8 @@ impl Count {
         }
         let labels = self.by_label();
         let repeated: Vec<_> = labels.iter().filter(|(_, (_, _, all))| *all >= 2).collect();
-        let (hits, of) = repeated.iter().fold((0, 0), |(hits, of), (_, (_, most, all))| (hits + most, of + all));
+        let (hits, of) =
+            repeated.iter().fold((0, 0), |(hits, of), (_, (_, most, all))| (hits + most, of + all));
         let mut answers: Vec<u32> = repeated.iter().map(|(_, (answer, ..))| *answer).collect();
         answers.sort_unstable();
         answers.dedup();
@@ -171,7 +180,8 @@ impl Count {
         (is_order && is_clear(hits, of)).then_some(Reason::Reordered(hits, (*first.0, first.1.0)))
     }
 
-    /// By label: the most frequent answer, how often that was given, and how many answers there are.
+    /// By label: the most frequent answer, how often that was given, and how many answers there
+    /// are.
     fn by_label(&self) -> BTreeMap<u32, (u32, u64, u64)> {
         let mut labels = BTreeMap::new();
         for ((label, answer), count) in &self.pairs {
@@ -188,7 +198,11 @@ impl Count {
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { engines, best, right, n, promised, reason } = self;
-        let who = if *engines > 1 { format!("the best of {engines} engines, `{best}`,") } else { format!("`{best}`") };
+        let who = if *engines > 1 {
+            format!("the best of {engines} engines, `{best}`,")
+        } else {
+            format!("`{best}`")
+        };
         let who = who.replace("`the policy`", "the policy");
         write!(f, "the labels look wrong: {who} is right on {right} of {n} photos")?;
         if let Some(promised) = promised {
@@ -200,7 +214,11 @@ impl fmt::Display for Doubt {
                 ", and {hits} of {n} answers are the label {} 1; are the labels counted from {}? class_index is the line in the engines' \
                  labels file, the first line is 0",
                 if *by < 0 { "minus" } else { "plus" },
-                if *by < 0 { "1, or with a background class before the first" } else { "-1, or is the first class left out" },
+                if *by < 0 {
+                    "1, or with a background class before the first"
+                } else {
+                    "-1, or is the first class left out"
+                },
             ),
             Reason::Reordered(hits, (label, answer)) => write!(
                 f,
@@ -224,13 +242,23 @@ mod tests {
     use super::*;
     use crate::stats::{splitmix64, unit};
 
-    /// One engine's doubt of `n` photos of `classes` classes: what it answers is made of the label that the photo should have had.
-    fn doubt(classes: u32, n: u32, promised: Option<f64>, label: impl Fn(u32, u32) -> u32) -> Option<Doubt> {
+    /// One engine's doubt of `n` photos of `classes` classes: what it answers is made of the label
+    /// that the photo should have had.
+    fn doubt(
+        classes: u32,
+        n: u32,
+        promised: Option<f64>,
+        label: impl Fn(u32, u32) -> u32,
+    ) -> Option<Doubt> {
         let mut tally = Tally::new(classes as usize, [("one", promised)]);
         for photo in 0..n {
             let shown = photo * 7919 % classes;
             // Right on four of five, and on the others a class that has nothing to do with it.
-            let answer = if unit(splitmix64(u64::from(photo))) < 0.8 { shown } else { (shown * 31 + photo * 17 + 5) % classes };
+            let answer = if unit(splitmix64(u64::from(photo))) < 0.8 {
+                shown
+            } else {
+                (shown * 31 + photo * 17 + 5) % classes
+            };
             tally.add(0, label(photo, shown), Some(answer));
         }
         tally.doubt()
@@ -245,7 +273,11 @@ mod tests {
             hard.add(0, photo, Some(if photo % 3 == 0 { photo } else { 999 - photo }));
             hard.add(1, photo, Some(if photo % 9 == 0 { photo } else { 998 - photo }));
         }
-        assert_eq!(hard.doubt(), None, "a third right is not far below four fifths, since that is a hard set");
+        assert_eq!(
+            hard.doubt(),
+            None,
+            "a third right is not far below four fifths, since that is a hard set"
+        );
         let mut few = Tally::new(1000, [("one", Some(0.83))]);
         (0..4).for_each(|photo| few.add(0, photo, Some(photo + 1)));
         assert_eq!(few.doubt(), None, "four photos say nothing");
@@ -254,14 +286,25 @@ mod tests {
     #[test]
     fn labels_counted_from_1_are_recognised_in_sets_of_one_class_and_of_many() {
         for (by, label) in [(-1, 1), (1, -1)] {
-            let told = doubt(1000, 100, Some(0.83), |_, shown| shown.wrapping_add_signed(label).min(1000)).expect("doubted");
-            assert!(matches!(told.reason, Reason::Shifted(found, hits) if found == by && hits > 60), "{told:?}");
+            let told =
+                doubt(1000, 100, Some(0.83), |_, shown| shown.wrapping_add_signed(label).min(1000))
+                    .expect("doubted");
+            assert!(
+                matches!(told.reason, Reason::Shifted(found, hits) if found == by && hits > 60),
+                "{told:?}"
+            );
         }
         let mut one = Tally::new(1000, [("small", None), ("large", None)]);
         (0..12).for_each(|_| (0..2).for_each(|engine| one.add(engine, 968, Some(967))));
         let told = one.doubt().expect("doubted").to_string();
-        assert!(told.contains("the best of 2 engines") && told.contains("is right on 0 of 12 photos"), "{told}");
-        assert!(told.contains("12 of 12 answers are the label minus 1; are the labels counted from 1"), "{told}");
+        assert!(
+            told.contains("the best of 2 engines") && told.contains("is right on 0 of 12 photos"),
+            "{told}"
+        );
+        assert!(
+            told.contains("12 of 12 answers are the label minus 1; are the labels counted from 1"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! What an evaluation finds, as one value: printed as a table, written as JSON, drawn as a page. The keys of the JSON are these fields.
+//! What an evaluation finds, as one value: printed as a table, written as JSON, drawn as a page.
+//! The keys of the JSON are these fields.
 //!
-//! Pure data. Shares and accuracies are 0..=1, differences and gains in points (hundredths), times ms, energies mJ. `null` is "not known".
+//! Pure data. Shares and accuracies are 0..=1, differences and gains in points (hundredths), times
+//! ms, energies mJ. `null` is "not known".
 
 use serde::Serialize;
 
@@ -36,9 +38,11 @@ pub struct Evaluation {
     pub seed: u64,
     /// Every engine alone, cheapest first.
     pub engines: Vec<EngineScore>,
-    /// Id of the single engine (no ensemble) that is right most often: what differences and speed-ups refer to.
+    /// Id of the single engine (no ensemble) that is right most often: what differences and
+    /// speed-ups refer to.
     pub most_capable: String,
-    /// Corners of the no-skill line: upper convex hull of the single engines, from the cheapest to the most accurate one.
+    /// Corners of the no-skill line: upper convex hull of the single engines, from the cheapest to
+    /// the most accurate one.
     pub noskill: Vec<Corner>,
     /// The cheapest right engine, chosen with hindsight.
     pub oracle: Oracle,
@@ -54,7 +58,8 @@ pub struct Evaluation {
     pub pools: Vec<PoolScore>,
 }
 
-/// One classifier, or chain of them, in place of the published KNN chain; cross-validated. Figures as in [`PolicyScore`].
+/// One classifier, or chain of them, in place of the published KNN chain; cross-validated. Figures
+/// as in [`PolicyScore`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ClassifierScore {
     /// `single-<kind>` or `chain-<kind>-<kind>-<kind>`.
@@ -79,7 +84,8 @@ pub struct ClassifierScore {
     pub paper_score: f64,
 }
 
-/// A pool of the published selection, with a premodel that makes no mistake: a ceiling on the frames that it was chosen on.
+/// A pool of the published selection, with a premodel that makes no mistake: a ceiling on the
+/// frames that it was chosen on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PoolScore {
     /// `accuracy`, `optimal` or `alternate`.
@@ -90,7 +96,8 @@ pub struct PoolScore {
     pub engines: Vec<String>,
     /// Share of frames that some engine of the pool gets right.
     pub union: f64,
-    /// Mean time of the cheapest right engine (where none is right, of the cheapest of the pool), ms.
+    /// Mean time of the cheapest right engine (where none is right, of the cheapest of the pool),
+    /// ms.
     pub mean_ms: f64,
     /// The same, running nothing where none is right, ms.
     pub mean_ms_abstaining: f64,
@@ -146,11 +153,13 @@ pub struct Oracle {
 pub struct PolicyScore {
     /// Its name.
     pub name: String,
-    /// `fixed`, `chain`, `confidence`, `hybrid`, `random`, or what else it is made of (`tree`, `svm`, ...).
+    /// `fixed`, `chain`, `confidence`, `hybrid`, `random`, or what else it is made of (`tree`,
+    /// `svm`, ...).
     pub kind: String,
     /// How it was judged: `cross-validated` (learned on other folds) or `as given` (a policy file).
     pub judged: String,
-    /// True if a policy file was made from this very profile: its figures here flatter, its own cross-validated ones do not.
+    /// True if a policy file was made from this very profile: its figures here flatter, its own
+    /// cross-validated ones do not.
     pub trained_on_this: bool,
     /// Right answers / all frames; no answer is wrong.
     pub top1: f64,
@@ -184,7 +193,8 @@ pub struct PolicyScore {
     pub shares: Vec<EngineShare>,
     /// Share of frames answered again without a look (streams).
     pub reused: f64,
-    /// Changes of the answering engine from one frame that was looked at to the next such frame, over all frames (streams).
+    /// Changes of the answering engine from one frame that was looked at to the next such frame,
+    /// over all frames (streams).
     pub changes: f64,
     /// Mean time of the most capable engine / `mean_ms`.
     pub speedup: f64,
@@ -204,7 +214,8 @@ pub struct PolicyScore {
     pub regret_top1: f64,
     /// `mean_ms` less the oracle's, ms.
     pub regret_ms: f64,
-    /// (Right answers + abstentions on frames that no engine gets right) / all frames: the score of the published figures. Not top-1.
+    /// (Right answers + abstentions on frames that no engine gets right) / all frames: the score of
+    /// the published figures. Not top-1.
     pub paper_score: f64,
     /// Reliability of the final answers' confidence, ten bins.
     pub reliability: Vec<ReliabilityBin>,

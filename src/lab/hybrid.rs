@@ -1,8 +1,9 @@
-//! Learns policies of kind `hybrid`: chances of being right for every set of engines that has answered, where to enter, and the price of
-//! time that reaches the goal.
+//! Learns policies of kind `hybrid`: chances of being right for every set of engines that has
+//! answered, where to enter, and the price of time that reaches the goal.
 //!
-//! Pure. Engines are those of the best confidence chain on the same training frames (or those named, if they are few). Learned on the
-//! frames handed in and on no others; with more than [`LARGE`] on as many of them, drawn with the seed.
+//! Pure. Engines are those of the best confidence chain on the same training frames (or those
+//! named, if they are few). Learned on the frames handed in and on no others; with more than
+//! [`LARGE`] on as many of them, drawn with the seed.
 
 mod simulate;
 
@@ -23,10 +24,11 @@ use crate::policy::{Past, Plan, Policy};
 use crate::premodel::Scale;
 use simulate::{Known, Pool};
 
-/// Prices tried, chance of a right answer a ms of the cheapest engine: from one that never pays for a second look to next to nothing.
+/// Prices tried, chance of a right answer a ms of the cheapest engine: from one that never pays for
+/// a second look to next to nothing.
 const PRICES: [f64; 24] = [
-    0.5, 0.3, 0.2, 0.15, 0.12, 0.1, 0.085, 0.07, 0.06, 0.05, 0.042, 0.035, 0.03, 0.025, 0.02, 0.017, 0.014, 0.011, 0.008, 0.006,
-    0.004, 0.0025, 0.001, 0.0003,
+    0.5, 0.3, 0.2, 0.15, 0.12, 0.1, 0.085, 0.07, 0.06, 0.05, 0.042, 0.035, 0.03, 0.025, 0.02,
+    0.017, 0.014, 0.011, 0.008, 0.006, 0.004, 0.0025, 0.001, 0.0003,
 ];
 /// Rounds in which the entry is learned anew from the past that the policy itself made (streams).
 const ROUNDS: usize = 2;
@@ -38,7 +40,8 @@ pub struct Hybrids {
     pub name: String,
     /// What is wanted, and which engines there are.
     pub base: Thresholds,
-    /// Features that the first decision looks at, by name; those that are constant in training are left out.
+    /// Features that the first decision looks at, by name; those that are constant in training are
+    /// left out.
     pub features: Vec<String>,
 }
 
@@ -46,20 +49,32 @@ impl Hybrids {
     /// Over the engines of the best chain; the first decision looks at these features.
     pub fn new(base: Thresholds, features: &[&str]) -> Self {
         let features: Vec<String> = features.iter().map(|name| (*name).to_owned()).collect();
-        let name = if features.is_empty() { "hybrid".to_owned() } else { "hybrid, with features".to_owned() };
+        let name = if features.is_empty() {
+            "hybrid".to_owned()
+        } else {
+            "hybrid, with features".to_owned()
+        };
         Self { name, base, features }
     }
 
     fn scales(&self, profile: &Profile, training: &[usize]) -> Result<Vec<Scale>, LabError> {
         let mut scales = Vec::new();
         for name in self.features.iter().take(COUNT) {
-            let feature = NAMES.iter().position(|known| known == name).ok_or_else(|| LabError::Table {
-                what: "feature".into(),
-                got: name.clone(),
-                needed: format!("one of {}", NAMES.join(", ")),
-            })?;
-            let values = || training.iter().filter_map(|case| profile.cases.get(*case)?.features.values.get(feature).copied());
-            let (min, max) = (values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max));
+            let feature =
+                NAMES.iter().position(|known| known == name).ok_or_else(|| LabError::Table {
+                    what: "feature".into(),
+                    got: name.clone(),
+                    needed: format!("one of {}", NAMES.join(", ")),
+                })?;
+            let values = || {
+                training.iter().filter_map(|case| {
+                    profile.cases.get(*case)?.features.values.get(feature).copied()
+                })
+            };
+            let (min, max) = (
+                values().fold(f32::INFINITY, f32::min),
+                values().fold(f32::NEG_INFINITY, f32::max),
+            );
             if (max - min).is_normal() && min < max {
                 scales.push(Scale { feature, min, max });
             }
@@ -71,9 +86,17 @@ impl Hybrids {
     fn pool(&self, profile: &Profile, training: &[usize]) -> Result<Vec<usize>, LabError> {
         let mut pool: Vec<usize> = match self.base.engines.len() {
             0..=3 => self.base.engines.clone(),
-            _ => self.base.learn(profile, training)?.engines().iter().map(|engine| usize::from(engine.0)).collect(),
+            _ => self
+                .base
+                .learn(profile, training)?
+                .engines()
+                .iter()
+                .map(|engine| usize::from(engine.0))
+                .collect(),
         };
-        pool.sort_by(|a, b| profile.engines[*a].mean_ms.total_cmp(&profile.engines[*b].mean_ms).then(a.cmp(b)));
+        pool.sort_by(|a, b| {
+            profile.engines[*a].mean_ms.total_cmp(&profile.engines[*b].mean_ms).then(a.cmp(b))
+        });
         pool.dedup();
         pool.truncate(MAX_POOL);
         Ok(pool)
@@ -106,13 +129,17 @@ impl Learner for Hybrids {
             Goal::MostAccurate { mean_ms } => {
                 let within = (0..fared.len()).filter(|place| fared[*place].mean_ms <= mean_ms);
                 let nearest = within.max_by(|a, b| fared[*a].near.total_cmp(&fared[*b].near));
-                nearest.or_else(|| (0..fared.len()).min_by(|a, b| fared[*a].mean_ms.total_cmp(&fared[*b].mean_ms)))
+                nearest.or_else(|| {
+                    (0..fared.len()).min_by(|a, b| fared[*a].mean_ms.total_cmp(&fared[*b].mean_ms))
+                })
             }
         };
-        best.and_then(|place| tried.into_iter().nth(place)).map(|tried| tried.1).ok_or_else(|| LabError::Table {
-            what: "prices".into(),
-            got: "none".into(),
-            needed: "one at least".into(),
+        best.and_then(|place| tried.into_iter().nth(place)).map(|tried| tried.1).ok_or_else(|| {
+            LabError::Table {
+                what: "prices".into(),
+                got: "none".into(),
+                needed: "one at least".into(),
+            }
         })
     }
 }
@@ -130,7 +157,8 @@ impl Hybrids {
     ) -> (Fared, Policy) {
         let width = entry_width(scales.len());
         // Where each frame ends, and how long that takes, if one engine is asked first.
-        let ends: Vec<Vec<(bool, f64)>> = (0..engines.len()).map(|place| engines.ends(states, place, price)).collect();
+        let ends: Vec<Vec<(bool, f64)>> =
+            (0..engines.len()).map(|place| engines.ends(states, place, price)).collect();
         let member = |place: usize, right: Vec<f32>, time_ms: Vec<f32>| Member {
             engine: EngineIdx(engines.index(place) as u8),
             ms: engines.ms(place) as f32,
@@ -146,13 +174,17 @@ impl Hybrids {
         let mut members: ArrayVec<Member, MAX_POOL> = (0..engines.len())
             .map(|place| {
                 let (right, ms) = mean(place);
-                let odds = (right.clamp(1e-3, 1.0 - 1e-3) / (1.0 - right.clamp(1e-3, 1.0 - 1e-3))).ln() as f32;
-                let constant = |value: f32| std::iter::once(value).chain(std::iter::repeat(0.0)).take(width).collect();
+                let odds = (right.clamp(1e-3, 1.0 - 1e-3) / (1.0 - right.clamp(1e-3, 1.0 - 1e-3)))
+                    .ln() as f32;
+                let constant = |value: f32| {
+                    std::iter::once(value).chain(std::iter::repeat(0.0)).take(width).collect()
+                };
                 member(place, constant(odds), constant(ms as f32))
             })
             .collect();
         let plan = |members: ArrayVec<Member, MAX_POOL>| {
-            let hybrid = Hybrid { members, price, scales: scales.to_vec(), states: states.to_vec() };
+            let hybrid =
+                Hybrid { members, price, scales: scales.to_vec(), states: states.to_vec() };
             Policy::new(self.name.clone(), Plan::Hybrid(Box::new(hybrid)))
         };
         let rounds = if profile.is_stream() { ROUNDS } else { usize::from(!scales.is_empty()) };
@@ -160,9 +192,14 @@ impl Hybrids {
             let rows = entry_rows(profile, training, &plan(members.clone()));
             members = (0..engines.len())
                 .map(|place| {
-                    let right: Vec<f64> = ends[place].iter().map(|end| f64::from(u8::from(end.0))).collect();
+                    let right: Vec<f64> =
+                        ends[place].iter().map(|end| f64::from(u8::from(end.0))).collect();
                     let times: Vec<f64> = ends[place].iter().map(|end| end.1).collect();
-                    member(place, logit::logistic(&rows, width, &right), logit::linear(&rows, width, &times))
+                    member(
+                        place,
+                        logit::logistic(&rows, width, &right),
+                        logit::linear(&rows, width, &times),
+                    )
                 })
                 .collect();
         }
@@ -183,7 +220,10 @@ fn entry_rows(profile: &Profile, training: &[usize], policy: &Policy) -> Vec<f32
         if shown.at_ms.is_none() {
             past = Past::default();
         }
-        rows.extend(hybrid.entry_clues(&shown.features, past.last.as_ref().map(|last| (last, last.change(&shown.glimpse)))));
+        rows.extend(hybrid.entry_clues(
+            &shown.features,
+            past.last.as_ref().map(|last| (last, last.change(&shown.glimpse))),
+        ));
         if shown.at_ms.is_some() {
             replay.frame(*case, &mut past, &mut last);
         }
@@ -199,7 +239,9 @@ fn states(engines: &Pool) -> Vec<State> {
         weights.copy_from_slice(&logit::logistic(rows, CLUES, right));
         crate::policy::clues::Logistic(weights)
     };
-    let right_of = |known: &Known| -> Vec<f64> { known.right.iter().map(|right| f64::from(u8::from(*right))).collect() };
+    let right_of = |known: &Known| -> Vec<f64> {
+        known.right.iter().map(|right| f64::from(u8::from(*right))).collect()
+    };
     (1..=everybody)
         .map(|asked| {
             let known = engines.known(asked);

@@ -1,7 +1,9 @@
-//! Fits small linear models: the chance of something (logistic) and a mean (linear), both with a little ridge.
+//! Fits small linear models: the chance of something (logistic) and a mean (linear), both with a
+//! little ridge.
 //!
-//! Pure. Newton's method on the normal equations: a search fits thousands of these, of a few weights each, which the general solvers of
-//! the crates at hand take some ten times longer for. No model has more than [`MOST`] weights.
+//! Pure. Newton's method on the normal equations: a search fits thousands of these, of a few
+//! weights each, which the general solvers of the crates at hand take some ten times longer for. No
+//! model has more than [`MOST`] weights.
 
 /// Most weights.
 pub const MOST: usize = 40;
@@ -12,8 +14,8 @@ const STEPS: usize = 25;
 /// Log-odds beyond this are not followed: at 800 frames nothing is that certain.
 const FURTHEST: f64 = 30.0;
 
-/// Weights of `chance = 1 / (1 + exp(-w x))` for rows of `width` values (the first one constant 1) and targets 0..=1, a share allowed.
-/// Without rows all weights are 0.
+/// Weights of `chance = 1 / (1 + exp(-w x))` for rows of `width` values (the first one constant 1)
+/// and targets 0..=1, a share allowed. Without rows all weights are 0.
 pub fn logistic(rows: &[f32], width: usize, targets: &[f64]) -> Vec<f32> {
     let mut weights = vec![0.0f64; width];
     if width == 0 || width > MOST || targets.is_empty() {
@@ -26,7 +28,8 @@ pub fn logistic(rows: &[f32], width: usize, targets: &[f64]) -> Vec<f32> {
         let mut gradient = vec![0.0; width];
         let mut curvature = vec![0.0; width * width];
         for (row, target) in rows.chunks_exact(width).zip(targets) {
-            let sum: f64 = row.iter().zip(&weights).map(|(value, weight)| f64::from(*value) * weight).sum();
+            let sum: f64 =
+                row.iter().zip(&weights).map(|(value, weight)| f64::from(*value) * weight).sum();
             let chance = 1.0 / (1.0 + (-sum.clamp(-FURTHEST, FURTHEST)).exp());
             let (miss, bend) = (target - chance, (chance * (1.0 - chance)).max(1e-9));
             gather(row, miss, bend, &mut gradient, &mut curvature);
@@ -105,7 +108,10 @@ fn solve(mut matrix: Vec<f64>, mut vector: Vec<f64>) -> Option<Vec<f64>> {
 }
 
 fn sound(weights: Vec<f64>) -> Vec<f32> {
-    weights.into_iter().map(|weight| if weight.is_finite() { weight.clamp(-1e6, 1e6) as f32 } else { 0.0 }).collect()
+    weights
+        .into_iter()
+        .map(|weight| if weight.is_finite() { weight.clamp(-1e6, 1e6) as f32 } else { 0.0 })
+        .collect()
 }
 
 #[cfg(test)]
@@ -121,15 +127,23 @@ mod tests {
     #[test]
     fn a_known_model_is_found_again() {
         let truth = [0.5f32, 2.0, -1.0];
-        let rows: Vec<f32> =
-            (0..20_000).flat_map(|at| [1.0, draw(at) as f32 * 2.0 - 1.0, draw(at + 1_000_000) as f32 * 2.0 - 1.0]).collect();
-        let share: Vec<f64> = rows.chunks_exact(3).map(|row| f64::from(chance(&truth, row))).collect();
-        let drawn: Vec<f64> = (0..).zip(&share).map(|(at, share)| f64::from(u8::from(draw(at + 9_000_000) < *share))).collect();
+        let rows: Vec<f32> = (0..20_000)
+            .flat_map(|at| {
+                [1.0, draw(at) as f32 * 2.0 - 1.0, draw(at + 1_000_000) as f32 * 2.0 - 1.0]
+            })
+            .collect();
+        let share: Vec<f64> =
+            rows.chunks_exact(3).map(|row| f64::from(chance(&truth, row))).collect();
+        let drawn: Vec<f64> = (0..)
+            .zip(&share)
+            .map(|(at, share)| f64::from(u8::from(draw(at + 9_000_000) < *share)))
+            .collect();
         for (targets, near) in [(&share, 0.01), (&drawn, 0.1)] {
             let found = logistic(&rows, 3, targets);
             assert!(found.iter().zip(truth).all(|(a, b)| (a - b).abs() < near), "{found:?}");
         }
-        let line: Vec<f64> = rows.chunks_exact(3).map(|row| 3.0 + 2.0 * f64::from(row[1])).collect();
+        let line: Vec<f64> =
+            rows.chunks_exact(3).map(|row| 3.0 + 2.0 * f64::from(row[1])).collect();
         let found = linear(&rows, 3, &line);
         assert!(found.iter().zip([3.0, 2.0, 0.0]).all(|(a, b)| (a - b).abs() < 0.01), "{found:?}");
     }
@@ -138,7 +152,10 @@ mod tests {
     fn one_outcome_only_copies_and_nothing_at_all_stay_finite() {
         let rows = [1.0f32, 0.3, 0.3, 1.0, 0.9, 0.9, 1.0, 0.1, 0.1];
         let found = logistic(&rows, 3, &[1.0; 3]);
-        assert!(found.iter().all(|weight| weight.is_finite()) && chance(&found, &rows[..3]) > 0.8, "{found:?}");
+        assert!(
+            found.iter().all(|weight| weight.is_finite()) && chance(&found, &rows[..3]) > 0.8,
+            "{found:?}"
+        );
         assert_eq!(logistic(&[], 3, &[]), [0.0; 3]);
         assert!(linear(&rows, 3, &[1.0, 2.0, 3.0]).iter().all(|weight| weight.is_finite()));
         let split = logistic(&[1.0, -1.0, 1.0, 1.0], 2, &[0.0, 1.0]);

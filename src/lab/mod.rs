@@ -1,4 +1,5 @@
-//! Offline: sends measured answers down the same path as frames to earn the files under `calibration/`.
+//! Offline: sends measured answers down the same path as frames to earn the files under
+//! `calibration/`.
 //!
 //! Pure: each step takes a table and returns a value. Running engines over photos is the caller's
 //! work. Only [`profile::file`] reads and writes files.

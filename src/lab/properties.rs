@@ -1,4 +1,5 @@
-//! What must hold of every learner and every policy, on made-up profiles. A new learner is added to [`learners`].
+//! What must hold of every learner and every policy, on made-up profiles. A new learner is added to
+//! [`learners`].
 //!
 //! For tests only.
 
@@ -22,17 +23,28 @@ use crate::policy::{Plan, Policy};
 
 /// One of each kind, `averages` or not.
 fn learners(profile: &Profile, averages: bool) -> Vec<Box<dyn Learner>> {
-    let (engines, reference): (Vec<usize>, usize) = ((0..profile.engines.len()).collect(), profile.most_capable());
+    let (engines, reference): (Vec<usize>, usize) =
+        ((0..profile.engines.len()).collect(), profile.most_capable());
     let goal = Goal::LeastTime { reference, margin: 0.0 };
-    let thresholds = |goal| Thresholds { averages: vec![averages], ..Thresholds::new(goal, engines.clone()) };
-    let candidates: Vec<Box<dyn Learner>> =
-        vec![Box::new(thresholds(goal.clone())), Box::new(PaperChain { on_none: OnNone::MostCapable, ..PaperChain::default() })];
+    let thresholds =
+        |goal| Thresholds { averages: vec![averages], ..Thresholds::new(goal, engines.clone()) };
+    let candidates: Vec<Box<dyn Learner>> = vec![
+        Box::new(thresholds(goal.clone())),
+        Box::new(PaperChain { on_none: OnNone::MostCapable, ..PaperChain::default() }),
+    ];
     let mut all: Vec<Box<dyn Learner>> = vec![
         Box::new(PaperChain::default()),
-        Box::new(PaperChain { method: Method::Alternate, on_none: OnNone::MostCapable, ..PaperChain::default() }),
+        Box::new(PaperChain {
+            method: Method::Alternate,
+            on_none: OnNone::MostCapable,
+            ..PaperChain::default()
+        }),
         Box::new(thresholds(goal)),
         Box::new(thresholds(Goal::MostAccurate { mean_ms: 3.0 })),
-        Box::new(Thresholds { scores: vec![Score::Margin], ..thresholds(Goal::MostAccurate { mean_ms: 3.0 }) }),
+        Box::new(Thresholds {
+            scores: vec![Score::Margin],
+            ..thresholds(Goal::MostAccurate { mean_ms: 3.0 })
+        }),
         Box::new(Chooser {
             candidates,
             objective: Objective::LeastTime { reference, margin: 0.0 },
@@ -42,7 +54,10 @@ fn learners(profile: &Profile, averages: bool) -> Vec<Box<dyn Learner>> {
         }),
     ];
     if averages {
-        let learned = Thresholds { scores: vec![Score::Learned], ..thresholds(Goal::MostAccurate { mean_ms: 3.0 }) };
+        let learned = Thresholds {
+            scores: vec![Score::Learned],
+            ..thresholds(Goal::MostAccurate { mean_ms: 3.0 })
+        };
         all.push(Box::new(Hybrids::new(learned.clone(), &["contrast"])));
         all.push(Box::new(learned));
     }
@@ -54,11 +69,19 @@ fn somebody_right(profile: &Profile, case: usize) -> bool {
 }
 
 fn entry(walks: Vec<Walk>) -> Entry {
-    Entry { name: "p".into(), kind: "k".into(), judged: "j".into(), trained_on_this: false, walks, policy_ms: 0.0 }
+    Entry {
+        name: "p".into(),
+        kind: "k".into(),
+        judged: "j".into(),
+        trained_on_this: false,
+        walks,
+        policy_ms: 0.0,
+    }
 }
 
 fn profiles() -> impl Strategy<Value = Profile> {
-    (12usize..40, prop::collection::vec((0.5f64..9.0, 0.1f64..1.0), 1..5)).prop_map(|(n, engines)| samples::profile(n, &engines))
+    (12usize..40, prop::collection::vec((0.5f64..9.0, 0.1f64..1.0), 1..5))
+        .prop_map(|(n, engines)| samples::profile(n, &engines))
 }
 
 /// Asks engine 0; remembers how many frames it was shown.
@@ -79,8 +102,15 @@ impl Learner for Arc<Counts> {
 fn of_very_many_photos_candidates_are_compared_on_a_draw_and_the_chosen_one_learns_from_all() {
     let profile = samples::profile(ENOUGH + 500, &[(1.0, 0.5)]);
     let counts = Arc::new(Counts(Mutex::default()));
-    let candidates: Vec<Box<dyn Learner>> = vec![Box::new(Arc::clone(&counts)), Box::new(Arc::clone(&counts))];
-    let chooser = Chooser { candidates, objective: Objective::MostAccurate { mean_ms: 9.0 }, folds: 4, seed: 1, reuse: None };
+    let candidates: Vec<Box<dyn Learner>> =
+        vec![Box::new(Arc::clone(&counts)), Box::new(Arc::clone(&counts))];
+    let chooser = Chooser {
+        candidates,
+        objective: Objective::MostAccurate { mean_ms: 9.0 },
+        folds: 4,
+        seed: 1,
+        reuse: None,
+    };
     chooser.learn(&profile, &(0..ENOUGH + 500).collect::<Vec<_>>()).unwrap();
     let seen = counts.0.lock().unwrap().clone();
     assert_eq!(seen, [vec![ENOUGH / 4 * 3; 8], vec![ENOUGH + 500]].concat());
@@ -89,7 +119,8 @@ fn of_very_many_photos_candidates_are_compared_on_a_draw_and_the_chosen_one_lear
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// An average of several answers may be right where no engine is, so averages are left out: there the oracle is no bound.
+    /// An average of several answers may be right where no engine is, so averages are left out:
+    /// there the oracle is no bound.
     #[test]
     fn the_oracle_is_never_beaten_on_any_frame_by_a_policy_that_gives_an_engines_answer(profile in profiles(), seed in 0u64..9) {
         let fold_of = folds(&profile, 4, seed).unwrap();

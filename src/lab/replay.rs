@@ -1,4 +1,5 @@
-//! Walks profiled frames through the real [`policy::first`] and [`policy::after`]: what the lab reports is what the daemon would do.
+//! Walks profiled frames through the real [`policy::first`] and [`policy::after`]: what the lab
+//! reports is what the daemon would do.
 //!
 //! Pure. Answers come from the profile, averages from [`score::absorb`], as in the daemon.
 
@@ -10,7 +11,8 @@ use super::duel::duel;
 use super::profile::Profile;
 use crate::engine::{Answer, LookTimes, TOP, score};
 use crate::policy::{
-    self, Allowance, Attempts, Choice, LastAnswer, MAX_STEPS, Past, Policy, Reuse, Situation, Step, Terms, Verdict,
+    self, Allowance, Attempts, Choice, LastAnswer, MAX_STEPS, Past, Policy, Reuse, Situation, Step,
+    Terms, Verdict,
 };
 
 /// What became of one frame.
@@ -65,7 +67,8 @@ impl<'p> Replay<'p> {
     pub fn new(profile: &'p Profile, policy: &'p Policy, reuse: Option<Reuse>) -> Self {
         let mut allowance = Allowance { reuse: reuse.or(policy.reuse()), ..Allowance::default() };
         for (slot, engine) in allowance.engines.iter_mut().zip(&profile.engines) {
-            let time = Duration::try_from_secs_f64(engine.mean_ms / 1000.0).unwrap_or(Duration::MAX);
+            let time =
+                Duration::try_from_secs_f64(engine.mean_ms / 1000.0).unwrap_or(Duration::MAX);
             *slot = Some(Terms { wait: Duration::ZERO, p50: time, p95: time });
         }
         Self { profile, policy, allowance, attempts: Attempts::default(), own: Answer::default() }
@@ -76,22 +79,32 @@ impl<'p> Replay<'p> {
         self.frame(case, &mut Past::default(), &mut Walk::default())
     }
 
-    /// A frame of a camera that remembers `past` and answered `last` before; both are brought up to date.
+    /// A frame of a camera that remembers `past` and answered `last` before; both are brought up to
+    /// date.
     pub fn frame(&mut self, case: usize, past: &mut Past, last: &mut Walk) -> Walk {
         let mut walk = Walk::default();
         let Some(shown) = self.profile.cases.get(case) else { return walk };
         walk.ms = self.profile.measuring_ms(case, self.policy.reads_features());
         walk.measuring_ms = walk.ms;
         walk.energy_mj = Some(0.0);
-        let captured = Duration::try_from_secs_f64(shown.at_ms.unwrap_or(0.0) / 1000.0).unwrap_or_default();
+        let captured =
+            Duration::try_from_secs_f64(shown.at_ms.unwrap_or(0.0) / 1000.0).unwrap_or_default();
         let sequence = case as u64;
-        let situation = Situation { sequence, camera: 0, captured, features: &shown.features, glimpse: &shown.glimpse, past };
+        let situation = Situation {
+            sequence,
+            camera: 0,
+            captured,
+            features: &shown.features,
+            glimpse: &shown.glimpse,
+            past,
+        };
         self.attempts.steps.clear();
         self.attempts.answer.clear();
         let mut next = match policy::first(self.policy, &situation, &self.allowance) {
             Choice::Ask(engine, why) => Some((engine, why)),
             Choice::Reuse(_) => {
-                (walk.top, walk.confidence, walk.near, walk.reused) = (last.top.clone(), last.confidence, last.near, true);
+                (walk.top, walk.confidence, walk.near, walk.reused) =
+                    (last.top.clone(), last.confidence, last.near, true);
                 None
             }
             Choice::Abstain(_) => None,
@@ -116,20 +129,28 @@ impl<'p> Replay<'p> {
             };
             if let Some(seen) = seen {
                 (step.top, step.margin, step.entropy) = (seen.top[0], seen.margin, seen.entropy);
-                let earlier = if self.policy.averages() { self.attempts.answers() as u32 } else { 0 };
+                let earlier =
+                    if self.policy.averages() { self.attempts.answers() as u32 } else { 0 };
                 seen.tell(&mut self.own);
                 score::absorb(&mut self.attempts.answer, &self.own, earlier + 1);
             }
-            if walk.asked.try_push(engine.0).is_err() || self.attempts.steps.try_push(step).is_err() {
+            if walk.asked.try_push(engine.0).is_err() || self.attempts.steps.try_push(step).is_err()
+            {
                 break; // not reached: policies end within MAX_STEPS
             }
             next = match policy::after(self.policy, &self.attempts, &self.allowance) {
                 Verdict::Escalate(engine, why) => Some((engine, why)),
                 verdict @ Verdict::Accept(_) => {
                     let answer = &self.attempts.answer;
-                    walk.top = answer.top.iter().take(answer.ranked.min(TOP)).map(|top| top.class).collect();
+                    walk.top = answer
+                        .top
+                        .iter()
+                        .take(answer.ranked.min(TOP))
+                        .map(|top| top.class)
+                        .collect();
                     walk.confidence = answer.top.first().map_or(0.0, |top| top.probability);
-                    walk.near = duel(&answer.top[..answer.ranked.min(answer.top.len())], shown.label);
+                    walk.near =
+                        duel(&answer.top[..answer.ranked.min(answer.top.len())], shown.label);
                     past.last = Some(LastAnswer {
                         top: answer.top[0],
                         margin: answer.margin,
@@ -152,9 +173,14 @@ impl<'p> Replay<'p> {
     }
 }
 
-/// Every case of `cases` through `policy`: photos each on their own, frames of a stream one after the other, beginning anew without a
-/// past.
-pub fn replay(profile: &Profile, policy: &Policy, reuse: Option<Reuse>, cases: &[usize]) -> Vec<Walk> {
+/// Every case of `cases` through `policy`: photos each on their own, frames of a stream one after
+/// the other, beginning anew without a past.
+pub fn replay(
+    profile: &Profile,
+    policy: &Policy,
+    reuse: Option<Reuse>,
+    cases: &[usize],
+) -> Vec<Walk> {
     let mut replay = Replay::new(profile, policy, reuse);
     let (mut past, mut last) = (Past::default(), Walk::default());
     cases

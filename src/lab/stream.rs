@@ -1,7 +1,9 @@
-//! Labelled streams made of labelled photos: each photo is held for some seconds under pan, zoom, changing exposure, noise and blur.
+//! Labelled streams made of labelled photos: each photo is held for some seconds under pan, zoom,
+//! changing exposure, noise and blur.
 //!
-//! Described in a small TOML file and made anew each time, never stored. Pure: a frame follows from the description, the photo's place
-//! and the frame's number alone. It is not a substitute for a real camera: nothing in the picture moves on its own.
+//! Described in a small TOML file and made anew each time, never stored. Pure: a frame follows from
+//! the description, the photo's place and the frame's number alone. It is not a substitute for a
+//! real camera: nothing in the picture moves on its own.
 
 use std::f64::consts::TAU;
 use std::path::Path;
@@ -32,7 +34,8 @@ pub struct Stream {
     pub still: f64,
     /// Largest zoom; drawn for each photo from 1 to this, 1..=4.
     pub zoom: f64,
-    /// How far the view wanders from the middle while it moves, share of the picture's side, 0..=0.5. Edges are mirrored.
+    /// How far the view wanders from the middle while it moves, share of the picture's side,
+    /// 0..=0.5. Edges are mirrored.
     pub pan: f64,
     /// Swing of the brightness, share of the value, 0..=0.9.
     pub exposure: f64,
@@ -93,13 +96,18 @@ pub struct View {
 impl Stream {
     /// Reads a description; `file` is for messages.
     pub fn parse(text: &str, file: &Path) -> Result<Self, LabError> {
-        let stream: Self =
-            toml::from_str(text).map_err(|error| LabError::File { path: file.to_owned(), reason: error.message().to_owned() })?;
+        let stream: Self = toml::from_str(text).map_err(|error| LabError::File {
+            path: file.to_owned(),
+            reason: error.message().to_owned(),
+        })?;
         let between = |key: &str, value: f64, least: f64, most: f64| {
             if (least..=most).contains(&value) {
                 return Ok(());
             }
-            Err(LabError::File { path: file.to_owned(), reason: format!("{key} = {value}, allowed {least} to {most}") })
+            Err(LabError::File {
+                path: file.to_owned(),
+                reason: format!("{key} = {value}, allowed {least} to {most}"),
+            })
         };
         between("format", f64::from(stream.format), 1.0, 1.0)?;
         between("rate-hz", stream.rate_hz, 0.1, 240.0)?;
@@ -143,7 +151,8 @@ impl Stream {
         let moves = draw(2) >= self.still;
         let zoom = 1.0 + (self.zoom - 1.0) * draw(3);
         let own_ms = frame as f64 * 1000.0 / self.rate_hz;
-        // Slow, smooth and never quite the same: a swing of drawn period and phase on each axis, and on the brightness.
+        // Slow, smooth and never quite the same: a swing of drawn period and phase on each axis,
+        // and on the brightness.
         let swing = |what: u64| {
             let period_ms = 4000.0 + 6000.0 * draw(what);
             (TAU * (own_ms / period_ms + draw(what + 1))).sin()
@@ -159,7 +168,8 @@ impl Stream {
     }
 }
 
-/// A stream laid out for so many photos: 16 bytes a photo, whatever the pictures' size and the number of frames.
+/// A stream laid out for so many photos: 16 bytes a photo, whatever the pictures' size and the
+/// number of frames.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reel {
     stream: Stream,
@@ -181,9 +191,18 @@ impl Reel {
 
     /// Frame `at`, counted from 0; `None` behind the last.
     pub fn shot(&self, at: usize) -> Option<Shot> {
-        let hold = self.holds.partition_point(|(_, first)| *first <= at).checked_sub(1).filter(|_| at < self.frames)?;
+        let hold = self
+            .holds
+            .partition_point(|(_, first)| *first <= at)
+            .checked_sub(1)
+            .filter(|_| at < self.frames)?;
         let &(photo, first) = self.holds.get(hold)?;
-        Some(Shot { photo, first, at_ms: at as f64 * 1000.0 / self.stream.rate_hz, view: self.stream.view(photo, at - first) })
+        Some(Shot {
+            photo,
+            first,
+            at_ms: at as f64 * 1000.0 / self.stream.rate_hz,
+            view: self.stream.view(photo, at - first),
+        })
     }
 }
 
@@ -205,8 +224,11 @@ impl Held {
     pub fn seen(&mut self, view: &View) -> Vec<u8> {
         let Self { rgb, width, height, blurred } = self;
         let (width, height) = (*width, *height);
-        let source: &[u8] =
-            if view.blurred { blurred.get_or_insert_with(|| blur(&blur(rgb, width, height), width, height)) } else { rgb };
+        let source: &[u8] = if view.blurred {
+            blurred.get_or_insert_with(|| blur(&blur(rgb, width, height), width, height))
+        } else {
+            rgb
+        };
         let mut seen = Vec::with_capacity(width * height * 3);
         let mut state = view.seed;
         for y in 0..height {
@@ -215,7 +237,11 @@ impl Held {
                 let u = view.source_at(x, width, view.shift[0]);
                 for channel in 0..3 {
                     let value = sample(source, width, height, u, v, channel);
-                    seen.push((value * view.gain + view.noise * gauss(&mut state)).round().clamp(0.0, 255.0) as u8);
+                    seen.push(
+                        (value * view.gain + view.noise * gauss(&mut state))
+                            .round()
+                            .clamp(0.0, 255.0) as u8,
+                    );
                 }
             }
         }
@@ -263,7 +289,9 @@ fn blur(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
                 let mut sum = 0.0;
                 for (dy, row) in [(-1.0, 1.0), (0.0, 2.0), (1.0, 1.0)] {
                     for (dx, column) in [(-1.0, 1.0), (0.0, 2.0), (1.0, 1.0)] {
-                        sum += row * column * sample(rgb, width, height, x as f64 + dx, y as f64 + dy, channel);
+                        sum += row
+                            * column
+                            * sample(rgb, width, height, x as f64 + dx, y as f64 + dy, channel);
                     }
                 }
                 blurred.push((sum / 16.0).round() as u8);
@@ -273,11 +301,13 @@ fn blur(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     blurred
 }
 
-/// About normal, mean 0, deviation 1: the sum of four even draws out of one mixed number, which is near enough for pixel noise.
+/// About normal, mean 0, deviation 1: the sum of four even draws out of one mixed number, which is
+/// near enough for pixel noise.
 fn gauss(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let bits = splitmix64(*state);
-    let sum: f64 = (0..4).map(|part| f64::from((bits >> (16 * part)) as u16) / 65_535.0 - 0.5).sum();
+    let sum: f64 =
+        (0..4).map(|part| f64::from((bits >> (16 * part)) as u16) / 65_535.0 - 0.5).sum();
     sum * 3f64.sqrt()
 }
 
@@ -316,12 +346,19 @@ mod tests {
         assert!(brighter.iter().all(|value| *value == 120));
         let noisy = seen(View { noise: 4.0, ..plain(1.0) }, &grey, 16, 16);
         let mean = noisy.iter().map(|value| f64::from(*value)).sum::<f64>() / noisy.len() as f64;
-        let variance = noisy.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / noisy.len() as f64;
-        assert!((mean - 100.0).abs() < 1.0 && (variance.sqrt() - 4.0).abs() < 0.6, "{mean} {variance}");
+        let variance = noisy.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>()
+            / noisy.len() as f64;
+        assert!(
+            (mean - 100.0).abs() < 1.0 && (variance.sqrt() - 4.0).abs() < 0.6,
+            "{mean} {variance}"
+        );
         let rgb = picture(16, 16);
         let blurred = seen(View { blurred: true, ..plain(1.0) }, &rgb, 16, 16);
         let rough = |rgb: &[u8]| {
-            rgb.chunks_exact(3).zip(rgb.chunks_exact(3).skip(1)).map(|(a, b)| u64::from(a[0].abs_diff(b[0]))).sum::<u64>()
+            rgb.chunks_exact(3)
+                .zip(rgb.chunks_exact(3).skip(1))
+                .map(|(a, b)| u64::from(a[0].abs_diff(b[0])))
+                .sum::<u64>()
         };
         assert!(rough(&blurred) < rough(&rgb) / 2);
     }
@@ -336,7 +373,10 @@ mod tests {
         let mut photos: Vec<usize> = shown.iter().map(|shot| shot.photo).collect();
         photos.dedup();
         assert_eq!(photos.len(), 5, "each once, held without interruption");
-        assert!(shown.windows(2).all(|pair| (pair[1].at_ms - pair[0].at_ms - 100.0).abs() < 1e-6), "evenly spaced");
+        assert!(
+            shown.windows(2).all(|pair| (pair[1].at_ms - pair[0].at_ms - 100.0).abs() < 1e-6),
+            "evenly spaced"
+        );
         let mut frames = shown.iter().enumerate();
         assert!(frames.all(|(at, shot)| shown[shot.first].photo == shot.photo
             && (shot.first == 0 || shown[shot.first - 1].photo != shot.photo)

@@ -1,6 +1,7 @@
 //! Learns which engines to ask in which order, and from which score on an answer stands.
 //!
-//! Pure. Chain and thresholds are chosen on the frames handed in and on no others; judging them on new ones is [`super::crossval`]'s.
+//! Pure. Chain and thresholds are chosen on the frames handed in and on no others; judging them on
+//! new ones is [`super::crossval`]'s.
 
 mod search;
 mod views;
@@ -19,7 +20,8 @@ use crate::policy::confidence::{Confidence, Score, Stage};
 use crate::policy::{MAX_STEPS, Plan, Policy};
 use crate::stats::mean;
 
-/// With more training frames than this, chain and thresholds are chosen on as many of them, drawn with the seed.
+/// With more training frames than this, chain and thresholds are chosen on as many of them, drawn
+/// with the seed.
 pub const LARGE: usize = 5_000;
 /// Mean times for which a chain is sought on the way to the least one.
 const BUDGETS: usize = 40;
@@ -28,20 +30,23 @@ const BESIDE_THE_BEST: f64 = 0.06;
 /// Most engines to choose from.
 pub const MOST_ENGINES: usize = 20;
 
-/// What the search aims at. Times are those of the looks and the mean time of the features. Chains are compared by [`super::duel`], which is
-/// less noisy than counting right answers.
+/// What the search aims at. Times are those of the looks and the mean time of the features. Chains
+/// are compared by [`super::duel`], which is less noisy than counting right answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Goal {
-    /// Least mean time with a top-1 not below that of the engine `reference` (place in the profile) plus `margin` (share of frames, may be
-    /// negative). Choosing flatters; a margin of half a point makes up for some of it. What no chain reaches, the most accurate one comes
-    /// nearest to. Of each time the chain nearest to right is taken, and of these the quickest that is right often enough.
+    /// Least mean time with a top-1 not below that of the engine `reference` (place in the profile)
+    /// plus `margin` (share of frames, may be negative). Choosing flatters; a margin of half a
+    /// point makes up for some of it. What no chain reaches, the most accurate one comes nearest
+    /// to. Of each time the chain nearest to right is taken, and of these the quickest that is
+    /// right often enough.
     LeastTime {
         /// Place in the profile.
         reference: usize,
         /// -1..=1.
         margin: f64,
     },
-    /// Nearest to right within a mean time, ms; then the least time. If even the cheapest engine takes longer, that engine alone.
+    /// Nearest to right within a mean time, ms; then the least time. If even the cheapest engine
+    /// takes longer, that engine alone.
     MostAccurate {
         /// Above 0.
         mean_ms: f64,
@@ -50,7 +55,8 @@ pub enum Goal {
 
 /// Learns a policy of kind `confidence` (or `fixed`, where one engine alone does best).
 ///
-/// A small space on purpose: the more chains there are to choose from, the more of the top-1 on the training frames is lost on new ones.
+/// A small space on purpose: the more chains there are to choose from, the more of the top-1 on the
+/// training frames is lost on new ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thresholds {
     /// For reports.
@@ -67,7 +73,8 @@ pub struct Thresholds {
     pub scores: Vec<Score>,
     /// Thresholds a stage.
     pub steps: usize,
-    /// Only chains in which each engine is alone at least as near to right as the one before. Other chains seldom help on new frames.
+    /// Only chains in which each engine is alone at least as near to right as the one before. Other
+    /// chains seldom help on new frames.
     pub rising: bool,
     /// True to spare energy in place of time; every engine's must be known then.
     pub by_energy: bool,
@@ -77,7 +84,8 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// The settings that lost least on new photos among those compared: averages, best probability, up to three stages.
+    /// The settings that lost least on new photos among those compared: averages, best probability,
+    /// up to three stages.
     pub fn new(goal: Goal, engines: Vec<usize>) -> Self {
         Self {
             name: "confidence".into(),
@@ -95,7 +103,9 @@ impl Thresholds {
     }
 
     fn check(&self, profile: &Profile, training: &[usize]) -> Result<(), LabError> {
-        let wrong = |what: &str, got: String, needed: String| Err(LabError::Table { what: what.to_owned(), got, needed });
+        let wrong = |what: &str, got: String, needed: String| {
+            Err(LabError::Table { what: what.to_owned(), got, needed })
+        };
         if training.is_empty() {
             return wrong("training frames", "0".into(), "at least 1".into());
         }
@@ -108,15 +118,21 @@ impl Thresholds {
             return wrong("stages", self.stages.to_string(), format!("1 to {MAX_STEPS}"));
         }
         if self.averages.is_empty() || self.scores.is_empty() || self.steps == 0 {
-            return wrong("the search", "nothing to try".into(), "a way of averaging, a score, a threshold".into());
+            return wrong(
+                "the search",
+                "nothing to try".into(),
+                "a way of averaging, a score, a threshold".into(),
+            );
         }
         match self.goal {
             Goal::LeastTime { margin, .. } if !(-1.0..=1.0).contains(&margin) => {
                 wrong("margin", margin.to_string(), "-1 to 1".into())
             }
-            Goal::LeastTime { reference, .. } if reference >= profile.engines.len() => {
-                wrong("reference engine", reference.to_string(), format!("below {}", profile.engines.len()))
-            }
+            Goal::LeastTime { reference, .. } if reference >= profile.engines.len() => wrong(
+                "reference engine",
+                reference.to_string(),
+                format!("below {}", profile.engines.len()),
+            ),
             Goal::MostAccurate { mean_ms } if !(mean_ms.is_finite() && mean_ms > 0.0) => {
                 wrong("mean time", mean_ms.to_string(), "ms, above 0".into())
             }
@@ -132,7 +148,8 @@ impl Learner for Thresholds {
 
     fn learn(&self, profile: &Profile, training: &[usize]) -> Result<Policy, LabError> {
         self.check(profile, training)?;
-        // The cheapest first, whatever order they were named in: averages are then made in one order.
+        // The cheapest first, whatever order they were named in: averages are then made in one
+        // order.
         let mut engines = self.engines.clone();
         let cost = |engine: &usize| {
             let column = &profile.engines[*engine];
@@ -142,18 +159,33 @@ impl Learner for Thresholds {
         engines.dedup();
         let times: Vec<f64> = engines.iter().map(cost).collect();
         if self.scores.contains(&Score::Learned) && engines.len() > self.stages {
-            // Learning the score of every set would take long and find the same engines: those that are best by the plain one do.
+            // Learning the score of every set would take long and find the same engines: those that
+            // are best by the plain one do.
             let plain = Self { scores: vec![Score::MaxSoftmax], ..self.clone() };
-            let chosen: Vec<usize> = plain.learn(profile, training)?.engines().iter().map(|engine| usize::from(engine.0)).collect();
-            return Self { engines: chosen, memory: Memory::default(), ..self.clone() }.learn(profile, training);
+            let chosen: Vec<usize> = plain
+                .learn(profile, training)?
+                .engines()
+                .iter()
+                .map(|engine| usize::from(engine.0))
+                .collect();
+            return Self { engines: chosen, memory: Memory::default(), ..self.clone() }
+                .learn(profile, training);
         }
         let training = sample(profile, training, LARGE, self.seed);
         let n = training.len() as f64;
-        let features_ms = training.iter().map(|case| profile.measuring_ms(*case, false)).sum::<f64>() / n;
+        let features_ms =
+            training.iter().map(|case| profile.measuring_ms(*case, false)).sum::<f64>() / n;
         let largest = if self.averages.contains(&true) { self.stages } else { 1 };
         let space = Space {
             times: &times,
-            views: &Views::new(profile, &engines, &training, largest, (&self.scores, self.steps), &self.memory),
+            views: &Views::new(
+                profile,
+                &engines,
+                &training,
+                largest,
+                (&self.scores, self.steps),
+                &self.memory,
+            ),
             averages: &self.averages,
             scores: self.scores.len(),
             stages: self.stages,
@@ -161,15 +193,17 @@ impl Learner for Thresholds {
             frames: training.len(),
         };
         let found = match self.goal {
-            Goal::MostAccurate { mean_ms } => {
-                search(&space, &[(mean_ms - features_ms) * n]).pop().flatten().map(|found| self.policy_of(&found, &engines))
-            }
+            Goal::MostAccurate { mean_ms } => search(&space, &[(mean_ms - features_ms) * n])
+                .pop()
+                .flatten()
+                .map(|found| self.policy_of(&found, &engines)),
             Goal::LeastTime { reference, margin } => {
                 let needed = profile.right_alone(reference, &training) as f64 / n + margin;
                 let dearest = times.iter().sum::<f64>() * n;
                 let mut chains = search(&space, &budgets(times[0] * n, dearest));
                 chains.dedup();
-                let policies: Vec<Policy> = chains.iter().flatten().map(|found| self.policy_of(found, &engines)).collect();
+                let policies: Vec<Policy> =
+                    chains.iter().flatten().map(|found| self.policy_of(found, &engines)).collect();
                 // What is to be spared, in place of the time.
                 let spared = |fared: Fared| match fared.energy_mj.filter(|_| self.by_energy) {
                     Some(energy) => Fared { mean_ms: energy, ..fared },
@@ -177,17 +211,29 @@ impl Learner for Thresholds {
                 };
                 let fared: Vec<Fared> = policies
                     .iter()
-                    .map(|policy| spared(Fared::of(profile, &training, &replay(profile, policy, None, &training))))
+                    .map(|policy| {
+                        spared(Fared::of(
+                            profile,
+                            &training,
+                            &replay(profile, policy, None, &training),
+                        ))
+                    })
                     .collect();
                 least(&fared, needed).and_then(|place| policies.into_iter().nth(place))
             }
         };
-        let cheapest = || Policy::new(self.name.clone(), Plan::Fixed { engine: EngineIdx(engines[0] as u8), fallback: None });
+        let cheapest = || {
+            Policy::new(
+                self.name.clone(),
+                Plan::Fixed { engine: EngineIdx(engines[0] as u8), fallback: None },
+            )
+        };
         Ok(found.unwrap_or_else(cheapest))
     }
 }
 
-/// Mean times from the cheapest chain's to the dearest, each a little above the one before, in the unit of the two.
+/// Mean times from the cheapest chain's to the dearest, each a little above the one before, in the
+/// unit of the two.
 fn budgets(cheapest: f64, dearest: f64) -> Vec<f64> {
     let step = (dearest / cheapest).max(1.0).powf(1.0 / BUDGETS as f64);
     (0..=BUDGETS).map(|place| cheapest * step.powi(place as i32) * (1.0 + 1e-9)).collect()
@@ -195,24 +241,31 @@ fn budgets(cheapest: f64, dearest: f64) -> Vec<f64> {
 
 /// The place of the quickest whose top-1 is at least `needed`, or of the one nearest to right.
 ///
-/// Top-1 is read off a straight line through all of them in (nearness, top-1), least squares over those that come near the best: less
-/// noisy than each one's own count.
+/// Top-1 is read off a straight line through all of them in (nearness, top-1), least squares over
+/// those that come near the best: less noisy than each one's own count.
 pub(super) fn least(fared: &[Fared], needed: f64) -> Option<usize> {
     let nearest = fared.iter().map(|fared| fared.near).fold(0.0, f64::max);
     let beside = |fared: &&Fared| fared.near >= nearest - BESIDE_THE_BEST;
-    let (near, top1): (Vec<f64>, Vec<f64>) = fared.iter().filter(beside).map(|fared| (fared.near, fared.top1)).unzip();
+    let (near, top1): (Vec<f64>, Vec<f64>) =
+        fared.iter().filter(beside).map(|fared| (fared.near, fared.top1)).unzip();
     let (middle, height) = (mean(&near)?, mean(&top1)?);
     let spread: f64 = near.iter().map(|near| (near - middle).powi(2)).sum();
-    let together: f64 = near.iter().zip(&top1).map(|(near, top1)| (near - middle) * (top1 - height)).sum();
+    let together: f64 =
+        near.iter().zip(&top1).map(|(near, top1)| (near - middle) * (top1 - height)).sum();
     let slope = if spread > 1e-9 { together / spread } else { 1.0 };
     // Of the others the line says nothing.
-    let enough = |place: &usize| beside(&&fared[*place]) && height + slope * (fared[*place].near - middle) >= needed - 1e-9;
-    let quickest = (0..fared.len()).filter(enough).min_by(|a, b| fared[*a].mean_ms.total_cmp(&fared[*b].mean_ms));
+    let enough = |place: &usize| {
+        beside(&&fared[*place]) && height + slope * (fared[*place].near - middle) >= needed - 1e-9
+    };
+    let quickest = (0..fared.len())
+        .filter(enough)
+        .min_by(|a, b| fared[*a].mean_ms.total_cmp(&fared[*b].mean_ms));
     quickest.or_else(|| (0..fared.len()).max_by(|a, b| fared[*a].near.total_cmp(&fared[*b].near)))
 }
 
 impl Thresholds {
-    /// What was found as a policy; its engines are places in `engines`, those are places in the profile.
+    /// What was found as a policy; its engines are places in `engines`, those are places in the
+    /// profile.
     fn policy_of(&self, found: &Found, engines: &[usize]) -> Policy {
         let index = |place: usize| EngineIdx(engines.get(place).map_or(0, |engine| *engine as u8));
         let plan = match found.stages.as_slice() {
@@ -220,7 +273,11 @@ impl Thresholds {
             stages => Plan::Confidence(Confidence {
                 stages: stages
                     .iter()
-                    .map(|stage| Stage { engine: index(stage.engine), accept_above: stage.accept_above, chance: stage.chance })
+                    .map(|stage| Stage {
+                        engine: index(stage.engine),
+                        accept_above: stage.accept_above,
+                        chance: stage.chance,
+                    })
                     .collect(),
                 average: found.average,
                 score: self.scores.get(found.score).copied().unwrap_or(Score::MaxSoftmax),

@@ -1,5 +1,5 @@
-//! A learned policy as a policy file that [`PolicyFile`] reads: kinds `fixed`, `confidence` and `hybrid`; for `chain` see
-//! [`super::paper::write`].
+//! A learned policy as a policy file that [`PolicyFile`] reads: kinds `fixed`, `confidence` and
+//! `hybrid`; for `chain` see [`super::paper::write`].
 //!
 //! Pure.
 
@@ -30,8 +30,13 @@ pub struct Provenance {
     pub made: Made,
 }
 
-/// The policy file of `policy`, whose engines are counted as in `profile`. Reads it back before handing it out.
-pub fn to_toml(policy: &Policy, profile: &Profile, provenance: &Provenance) -> Result<String, LabError> {
+/// The policy file of `policy`, whose engines are counted as in `profile`. Reads it back before
+/// handing it out.
+pub fn to_toml(
+    policy: &Policy,
+    profile: &Profile,
+    provenance: &Provenance,
+) -> Result<String, LabError> {
     let column = |engine: EngineIdx| profile.engines.get(usize::from(engine.0));
     let id = |engine: EngineIdx| quoted(column(engine).map_or("", |column| column.id.as_str()));
     let mut text = String::new();
@@ -52,10 +57,18 @@ pub fn to_toml(policy: &Policy, profile: &Profile, provenance: &Provenance) -> R
     }
     line("\n[engines]".to_owned());
     for engine in policy.engines() {
-        line(format!("{} = {}", id(*engine), quoted(column(*engine).map_or("", |column| column.sha256.as_str()))));
+        line(format!(
+            "{} = {}",
+            id(*engine),
+            quoted(column(*engine).map_or("", |column| column.sha256.as_str()))
+        ));
     }
     if let Some(reuse) = policy.reuse() {
-        line(format!("\n[reuse]\nmax-change = {:?}\nmax-age-ms = {}", reuse.max_change, reuse.max_age.as_millis()));
+        line(format!(
+            "\n[reuse]\nmax-change = {:?}\nmax-age-ms = {}",
+            reuse.max_change,
+            reuse.max_age.as_millis()
+        ));
     }
     match policy.plan() {
         Plan::Fixed { engine, fallback } => {
@@ -65,7 +78,11 @@ pub fn to_toml(policy: &Policy, profile: &Profile, provenance: &Provenance) -> R
             }
         }
         Plan::Confidence(confidence) => {
-            line(format!("\n[confidence]\nscore = {}\naverage = {}", quoted(confidence.score.name()), confidence.average));
+            line(format!(
+                "\n[confidence]\nscore = {}\naverage = {}",
+                quoted(confidence.score.name()),
+                confidence.average
+            ));
             for stage in &confidence.stages {
                 let mut table = format!("\n[[confidence.stages]]\nengine = {}", id(stage.engine));
                 if let Some(limit) = stage.accept_above {
@@ -92,25 +109,43 @@ pub fn to_toml(policy: &Policy, profile: &Profile, provenance: &Provenance) -> R
 
 /// The tables of kind `hybrid`.
 fn hybrid(hybrid: &Hybrid, id: &dyn Fn(EngineIdx) -> String, line: &mut dyn FnMut(String)) {
-    let names: Vec<String> =
-        hybrid.scales.iter().map(|scale| quoted(NAMES.get(scale.feature).copied().unwrap_or_default())).collect();
-    let range = |of: &dyn Fn(&Scale) -> f32| list(&hybrid.scales.iter().map(of).collect::<Vec<f32>>());
+    let names: Vec<String> = hybrid
+        .scales
+        .iter()
+        .map(|scale| quoted(NAMES.get(scale.feature).copied().unwrap_or_default()))
+        .collect();
+    let range =
+        |of: &dyn Fn(&Scale) -> f32| list(&hybrid.scales.iter().map(of).collect::<Vec<f32>>());
     line(format!("\n[hybrid]\nprice = {:?}\nfeatures = [{}]", hybrid.price, names.join(", ")));
     line(format!("min = {}\nmax = {}", range(&|scale| scale.min), range(&|scale| scale.max)));
     for member in &hybrid.members {
         line(format!("\n[[hybrid.pool]]\nengine = {}\nms = {:?}", id(member.engine), member.ms));
         line(format!("right = {}\ntime-ms = {}", list(&member.right), list(&member.time_ms)));
     }
-    let member = |place: usize| hybrid.members.get(place).map_or_else(String::new, |member| id(member.engine));
+    let member = |place: usize| {
+        hybrid.members.get(place).map_or_else(String::new, |member| id(member.engine))
+    };
     for state in &hybrid.states {
-        let asked: Vec<String> = (0..hybrid.members.len()).filter(|place| state.asked >> place & 1 == 1).map(member).collect();
-        line(format!("\n[[hybrid.states]]\nasked = [{}]\nright = {}", asked.join(", "), list(&state.right.0)));
-        let then: Vec<(usize, &Logistic)> =
-            state.then.iter().enumerate().filter_map(|(place, model)| Some((place, model.as_ref()?))).collect();
+        let asked: Vec<String> = (0..hybrid.members.len())
+            .filter(|place| state.asked >> place & 1 == 1)
+            .map(member)
+            .collect();
+        line(format!(
+            "\n[[hybrid.states]]\nasked = [{}]\nright = {}",
+            asked.join(", "),
+            list(&state.right.0)
+        ));
+        let then: Vec<(usize, &Logistic)> = state
+            .then
+            .iter()
+            .enumerate()
+            .filter_map(|(place, model)| Some((place, model.as_ref()?)))
+            .collect();
         if !then.is_empty() {
             line("[hybrid.states.then]".to_owned());
         }
-        then.into_iter().for_each(|(place, model)| line(format!("{} = {}", member(place), list(&model.0))));
+        then.into_iter()
+            .for_each(|(place, model)| line(format!("{} = {}", member(place), list(&model.0))));
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is taken of the limits, and what the limits are: /proc, the control groups, the limits of the process. An edge room that decides
-//! nothing. What cannot be read is no limit.
+//! What is taken of the limits, and what the limits are: /proc, the control groups, the limits of
+//! the process. An edge room that decides nothing. What cannot be read is no limit.
 
 use std::fs;
 use std::io;
@@ -25,8 +25,9 @@ impl Free {
     }
 }
 
-/// Raises the limit of descriptors to `wanted`, as far as this process may: shells set a low one that every process may raise, for the sake of
-/// old programs. Returns the limit that holds then; `None` if there is none.
+/// Raises the limit of descriptors to `wanted`, as far as this process may: shells set a low one
+/// that every process may raise, for the sake of old programs. Returns the limit that holds then;
+/// `None` if there is none.
 pub fn raise(wanted: u64) -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let now = current?;
@@ -53,7 +54,8 @@ pub(super) fn descriptors() -> Option<Level> {
     }
 }
 
-/// Descriptors in use below `limit`. Those above it, from before the limit was lowered, are in nobody's way.
+/// Descriptors in use below `limit`. Those above it, from before the limit was lowered, are in
+/// nobody's way.
 fn taken(limit: u64) -> io::Result<u64> {
     let mut taken = 0;
     for entry in fs::read_dir("/proc/self/fd")? {
@@ -82,10 +84,14 @@ fn group(root: &Path) -> Option<Level> {
             _ => continue,
         };
         let mount = root.join(mount);
-        // In a container the path may be the host's, of which only the end is mounted: what is not there is left out.
+        // In a container the path may be the host's, of which only the end is mounted: what is not
+        // there is left out.
         for folder in upwards(&mount, path) {
-            let number = |file: &str| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
-            let Some((limit, taken)) = number("pids.max").zip(number("pids.current")) else { continue };
+            let number =
+                |file: &str| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
+            let Some((limit, taken)) = number("pids.max").zip(number("pids.current")) else {
+                continue;
+            };
             let level = Level { taken, limit, by: By::Group };
             if least.is_none_or(|least| level.free() < least.free()) {
                 least = Some(level);
@@ -98,7 +104,10 @@ fn group(root: &Path) -> Option<Level> {
 /// `mount` with `path` below it, and every folder from there up to `mount`.
 fn upwards(mount: &Path, path: &str) -> Vec<PathBuf> {
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty() && *part != "..").collect();
-    (0..=parts.len()).rev().map(|count| parts[..count].iter().fold(mount.to_path_buf(), |at, part| at.join(part))).collect()
+    (0..=parts.len())
+        .rev()
+        .map(|count| parts[..count].iter().fold(mount.to_path_buf(), |at, part| at.join(part)))
+        .collect()
 }
 
 /// RLIMIT_NPROC, which counts all threads of the user and does not hold for root.
@@ -107,14 +116,19 @@ fn user(root: &Path) -> Option<Level> {
     const EXEMPT: u64 = 1 << 21 | 1 << 24;
     let limit = getrlimit(Resource::Nproc).current?;
     let own = fs::read_to_string(root.join("proc/self/status")).ok()?;
-    let capable = field(&own, "CapEff:").and_then(|bits| u64::from_str_radix(bits, 16).ok()).unwrap_or(0);
+    let capable =
+        field(&own, "CapEff:").and_then(|bits| u64::from_str_radix(bits, 16).ok()).unwrap_or(0);
     if getuid().is_root() || capable & EXEMPT != 0 {
         return None;
     }
     let uid = getuid().as_raw().to_string();
     let mut taken = 0;
     for entry in fs::read_dir(root.join("proc")).ok()?.flatten() {
-        if !entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+        if !entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+        {
             continue;
         }
         // One that has just ended, or that may not be seen, has no threads that count here.

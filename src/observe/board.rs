@@ -1,4 +1,5 @@
-//! What the board reads and what the budget makes of it, as status and metrics tell it. Pure data; JSON in docs/reference/control.md.
+//! What the board reads and what the budget makes of it, as status and metrics tell it. Pure data;
+//! JSON in docs/reference/control.md.
 //!
 //! What is unknown is `null` in JSON and missing in the metrics, never 0.
 
@@ -74,8 +75,8 @@ impl BoardState {
         self.rails.iter().find(|rail| rail.total).and_then(|rail| rail.mw)
     }
 
-    /// Of the zones that the budget looks after the one that is closest to its ceiling, or to where the board slows itself down; without either
-    /// the hottest.
+    /// Of the zones that the budget looks after the one that is closest to its ceiling, or to where
+    /// the board slows itself down; without either the hottest.
     pub fn closest(&self) -> Option<&ZoneState> {
         let room = |zone: &ZoneState| match (zone.celsius, zone.ceiling.or(zone.throttle_at)) {
             (Some(celsius), Some(limit)) => limit - celsius,
@@ -137,12 +138,21 @@ impl BudgetState {
             true => "no engine may look".to_owned(),
             false => format!("allowed: {}", engines.join(", ")),
         };
-        let further: Vec<_> = self.upper.iter().filter(|id| !self.engines.contains(id)).map(String::as_str).collect();
+        let further: Vec<_> =
+            self.upper.iter().filter(|id| !self.engines.contains(id)).map(String::as_str).collect();
         if !further.is_empty() && self.upper_share > 0.0 && self.lower_share <= 0.0 {
-            text.push_str(&format!("; for {:.0} % of the frames {}", self.upper_share * 100.0, further.join(", ")));
+            text.push_str(&format!(
+                "; for {:.0} % of the frames {}",
+                self.upper_share * 100.0,
+                further.join(", ")
+            ));
         }
         if self.lower_share > 0.0 && !always_fewer && self.lower != self.engines {
-            text.push_str(&format!("; for {:.0} % of the frames only {}", self.lower_share * 100.0, self.lower.join(", ")));
+            text.push_str(&format!(
+                "; for {:.0} % of the frames only {}",
+                self.lower_share * 100.0,
+                self.lower.join(", ")
+            ));
         }
         if !self.escalation {
             text.push_str("; one engine a frame");
@@ -164,10 +174,22 @@ mod tests {
         let (engines, upper, lower) = (ids(&["a", "b"]), ids(&["a", "b", "c"]), ids(&["a"]));
         let at = BudgetState { engines, upper, lower, escalation: true, ..BudgetState::default() };
         assert_eq!(at.allowed(), "allowed: a, b");
-        assert_eq!(BudgetState { upper_share: 0.4, ..at.clone() }.allowed(), "allowed: a, b; for 40 % of the frames c");
-        assert_eq!(BudgetState { lower_share: 0.3, ..at.clone() }.allowed(), "allowed: a, b; for 30 % of the frames only a");
-        assert_eq!(BudgetState { lower_share: 1.0, escalation: false, ..at.clone() }.allowed(), "allowed: a; one engine a frame");
-        assert_eq!(BudgetState { interval_s: 0.25, ..at }.allowed(), "allowed: a, b; a frame every 250 ms");
+        assert_eq!(
+            BudgetState { upper_share: 0.4, ..at.clone() }.allowed(),
+            "allowed: a, b; for 40 % of the frames c"
+        );
+        assert_eq!(
+            BudgetState { lower_share: 0.3, ..at.clone() }.allowed(),
+            "allowed: a, b; for 30 % of the frames only a"
+        );
+        assert_eq!(
+            BudgetState { lower_share: 1.0, escalation: false, ..at.clone() }.allowed(),
+            "allowed: a; one engine a frame"
+        );
+        assert_eq!(
+            BudgetState { interval_s: 0.25, ..at }.allowed(),
+            "allowed: a, b; a frame every 250 ms"
+        );
     }
 
     #[test]

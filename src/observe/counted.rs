@@ -1,7 +1,8 @@
-//! The counters as a status and the metrics tell them: counts, shares, rates, quantiles, and times in the fixed buckets of a Prometheus
-//! histogram. Pure; made from a [`Reading`].
+//! The counters as a status and the metrics tell them: counts, shares, rates, quantiles, and times
+//! in the fixed buckets of a Prometheus histogram. Pure; made from a [`Reading`].
 //!
-//! Frames that were dropped are not here: each camera's ledger has them while it runs, see [`super::CameraState`].
+//! Frames that were dropped are not here: each camera's ledger has them while it runs, see
+//! [`super::CameraState`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use super::{Counters, EngineTally, Quantiles, Reading, Stage, Tally};
 use crate::report::Outcome;
 use crate::stats::Histogram;
 
-/// Upper limits of the buckets of every time, in ascending order; what is longer is in the sum alone.
+/// Upper limits of the buckets of every time, in ascending order; what is longer is in the sum
+/// alone.
 pub const LIMITS: [Duration; 15] = [
     Duration::from_micros(100),
     Duration::from_micros(250),
@@ -194,9 +196,13 @@ impl Reading {
         };
         let cameras = counters.cameras.iter().enumerate();
         Counted {
-            cameras: cameras.map(|(at, (name, tally))| Count::from_tally(name, tally, counters, fps(at + 1))).collect(),
+            cameras: cameras
+                .map(|(at, (name, tally))| Count::from_tally(name, tally, counters, fps(at + 1)))
+                .collect(),
             engines: counters.engines.iter().zip(&counters.all.engines).map(engine).collect(),
-            stages: Stage::ALL.map(|stage| (stage.name(), Buckets::of(&counters.all.stages[stage as usize]))).to_vec(),
+            stages: Stage::ALL
+                .map(|stage| (stage.name(), Buckets::of(&counters.all.stages[stage as usize])))
+                .to_vec(),
             all,
         }
     }

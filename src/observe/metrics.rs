@@ -1,7 +1,9 @@
-//! A state as text for Prometheus, format 0.0.4 (<https://prometheus.io/docs/instrumenting/exposition_formats/>). Pure.
+//! A state as text for Prometheus, format 0.0.4
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>). Pure.
 //!
-//! [`FAMILIES`] is the closed list of what there is; docs/reference/metrics.md is held against it by a test. Times are histograms with fixed buckets,
-//! not summaries: rates and quantiles over any span, and over several boxes, can be had from them, while a quantile since the start says
+//! [`FAMILIES`] is the closed list of what there is; docs/reference/metrics.md is held against it
+//! by a test. Times are histograms with fixed buckets, not summaries: rates and quantiles over any
+//! span, and over several boxes, can be had from them, while a quantile since the start says
 //! nothing after a month. The buckets are [`super::LIMITS`].
 
 use std::fmt::{Display, Write};
@@ -194,7 +196,9 @@ fn about_frames(page: &mut Page, state: &State) {
     state.sinks.iter().for_each(|sink| page.sample(&LOST, &[&sink.name], sink.lost));
     page.family(&STAGE);
     // the age is told by camera
-    for (stage, times) in state.counted.stages.iter().filter(|(stage, _)| *stage != super::Stage::Age.name()) {
+    for (stage, times) in
+        state.counted.stages.iter().filter(|(stage, _)| *stage != super::Stage::Age.name())
+    {
         page.histogram(&STAGE, stage, times);
     }
 }
@@ -203,7 +207,11 @@ fn about_engines(page: &mut Page, state: &State) {
     page.family(&ENGINE_STATE);
     for engine in &state.engines {
         for health in EngineHealth::ALL {
-            page.sample(&ENGINE_STATE, &[&engine.id, health.name()], u8::from(*health == engine.state));
+            page.sample(
+                &ENGINE_STATE,
+                &[&engine.id, health.name()],
+                u8::from(*health == engine.state),
+            );
         }
     }
     let mut by_both = |family: &Family, value: fn(&super::Looks) -> u64| {
@@ -231,10 +239,26 @@ fn about_budget(page: &mut Page, state: &State) {
             ms.iter().for_each(|ms| page.sample(&EXPECTED, &[&engine.id, percentile], ms / 1000.0));
         }
     }
-    page.named(&ENERGY, state.engines.iter().map(|engine| (engine.id.as_str(), engine.energy_mj.map(|mj| mj / 1000.0))));
+    page.named(
+        &ENERGY,
+        state
+            .engines
+            .iter()
+            .map(|engine| (engine.id.as_str(), engine.energy_mj.map(|mj| mj / 1000.0))),
+    );
     let Some(budget) = &state.budget else { return };
-    page.named(&BUDGET_MODE, budget::Mode::ALL.iter().map(|mode| (mode.name(), Some(u8::from(mode.name() == budget.mode)))));
-    page.named(&HELD, budget::Why::ALL.iter().map(|why| (why.name(), Some(u8::from(why.name() == budget.because)))));
+    page.named(
+        &BUDGET_MODE,
+        budget::Mode::ALL
+            .iter()
+            .map(|mode| (mode.name(), Some(u8::from(mode.name() == budget.mode)))),
+    );
+    page.named(
+        &HELD,
+        budget::Why::ALL
+            .iter()
+            .map(|why| (why.name(), Some(u8::from(why.name() == budget.because)))),
+    );
     page.single(&INTERVAL, Some(budget.interval_s));
     page.single(&CHANGES, Some(budget.changes));
     page.single(&UNREACHABLE, Some(budget.unreachable.len()));
@@ -243,7 +267,13 @@ fn about_budget(page: &mut Page, state: &State) {
 /// What is unknown has no line.
 fn about_board(page: &mut Page, state: &State) {
     let Some(board) = &state.board else { return };
-    page.named(&POWER, board.rails.iter().map(|rail| (rail.name.as_str(), rail.mw.map(|mw| f64::from(mw) / 1000.0))));
+    page.named(
+        &POWER,
+        board
+            .rails
+            .iter()
+            .map(|rail| (rail.name.as_str(), rail.mw.map(|mw| f64::from(mw) / 1000.0))),
+    );
     page.named(&TEMPERATURE, board.zones.iter().map(|zone| (zone.name.as_str(), zone.celsius)));
     page.named(&CEILING, board.zones.iter().map(|zone| (zone.name.as_str(), zone.ceiling)));
     page.single(&THROTTLING, board.throttling.map(u8::from));
@@ -273,8 +303,13 @@ impl Page {
         }
     }
 
-    /// A family with one label; not told at all if there is no value. Of two of one name, which a scraper would refuse, the first is told.
-    fn named<'a>(&mut self, family: &Family, values: impl Iterator<Item = (&'a str, Option<impl Display>)>) {
+    /// A family with one label; not told at all if there is no value. Of two of one name, which a
+    /// scraper would refuse, the first is told.
+    fn named<'a>(
+        &mut self,
+        family: &Family,
+        values: impl Iterator<Item = (&'a str, Option<impl Display>)>,
+    ) {
         let mut told: Vec<&str> = Vec::new();
         for (name, value) in values {
             let Some(value) = value.filter(|_| !told.contains(&name)) else { continue };
@@ -300,7 +335,14 @@ impl Page {
         self.line(family, "_count", &[value], None, times.count);
     }
 
-    fn line(&mut self, family: &Family, suffix: &str, values: &[&str], limit: Option<&dyn Display>, value: impl Display) {
+    fn line(
+        &mut self,
+        family: &Family,
+        suffix: &str,
+        values: &[&str],
+        limit: Option<&dyn Display>,
+        value: impl Display,
+    ) {
         debug_assert_eq!(family.labels.len(), values.len(), "{}", family.name);
         self.put(format_args!("{}{suffix}", family.name));
         let mut open = '{';
@@ -345,21 +387,28 @@ mod tests {
     #[test]
     fn names_of_the_users_cannot_break_a_line() {
         let camera = CameraState { name: "a\"b\\c\nd".into(), losses: 3, ..CameraState::default() };
-        let text = render(&State { cameras: vec![camera], ..State::default() }, &Process::default());
-        assert!(text.contains("\nsquint_camera_losses_total{camera=\"a\\\"b\\\\c\\nd\"} 3\n"), "{text}");
+        let text =
+            render(&State { cameras: vec![camera], ..State::default() }, &Process::default());
+        assert!(
+            text.contains("\nsquint_camera_losses_total{camera=\"a\\\"b\\\\c\\nd\"} 3\n"),
+            "{text}"
+        );
     }
 
     #[test]
     fn what_could_steer_the_terminal_of_whoever_reads_it_is_escaped_in_labels_too() {
-        let camera = CameraState { name: "a\u{1b}[31m\u{9b}\u{202e}\rb".into(), ..CameraState::default() };
-        let text = render(&State { cameras: vec![camera], ..State::default() }, &Process::default());
+        let camera =
+            CameraState { name: "a\u{1b}[31m\u{9b}\u{202e}\rb".into(), ..CameraState::default() };
+        let text =
+            render(&State { cameras: vec![camera], ..State::default() }, &Process::default());
         assert!(text.contains(r#"{camera="a\\u{1b}[31m\\u{9b}\\u{202e}\\u{d}b"}"#), "{text}");
     }
 
     #[test]
     fn what_the_board_does_not_tell_is_missing_and_a_name_comes_once() {
         let rail = |name: &str, mw| RailState { name: name.into(), mw, total: false };
-        let rails = vec![rail("VDD_IN", Some(6480.0)), rail("VDD_CPU", None), rail("VDD_IN", Some(1.0))];
+        let rails =
+            vec![rail("VDD_IN", Some(6480.0)), rail("VDD_CPU", None), rail("VDD_IN", Some(1.0))];
         let board = BoardState { rails, throttling: None, ..BoardState::default() };
         let text = render(&State { board: Some(board), ..State::default() }, &Process::default());
         let told: Vec<_> = text.lines().filter(|line| line.starts_with("squint_board")).collect();
@@ -371,7 +420,10 @@ mod tests {
     fn what_the_process_does_not_tell_is_missing_not_zero() {
         let process = Process { threads: Some(9), cpu_s: Some(0.25), ..Process::default() };
         let text = render(&State::default(), &process);
-        assert!(text.contains("\nprocess_threads 9\n") && text.contains("\nprocess_cpu_seconds_total 0.25\n"));
+        assert!(
+            text.contains("\nprocess_threads 9\n")
+                && text.contains("\nprocess_cpu_seconds_total 0.25\n")
+        );
         assert!(!text.contains("process_open_fds"));
     }
 }

@@ -1,6 +1,8 @@
-//! What the daemon is and does at one moment, as `squint status` and the metrics tell it. Pure data; JSON in docs/reference/control.md.
+//! What the daemon is and does at one moment, as `squint status` and the metrics tell it. Pure
+//! data; JSON in docs/reference/control.md.
 //!
-//! The daemon fills it in, see [`crate::control::Steering`]. Times are in seconds, as they are told to people and scrapers.
+//! The daemon fills it in, see [`crate::control::Steering`]. Times are in seconds, as they are told
+//! to people and scrapers.
 
 use std::collections::HashMap;
 
@@ -11,7 +13,8 @@ use super::{BoardState, BudgetState, Counted};
 use crate::report::{DropReason, Drops};
 use crate::vocabulary::{CameraPhase, EngineHealth, Mode, Phase};
 
-/// Version of the status schema, see docs/reference/control.md. Fields may be added without a new one.
+/// Version of the status schema, see docs/reference/control.md. Fields may be added without a new
+/// one.
 pub const STATE_VERSION: u32 = 1;
 
 /// Everything at one moment.
@@ -28,7 +31,8 @@ pub struct State {
     pub phase: Phase,
     /// True once the first engine is warm and every camera delivers or is known to be retrying.
     pub ready: bool,
-    /// False while something is wrong that Squint cannot mend by itself soon; `complaints` says what.
+    /// False while something is wrong that Squint cannot mend by itself soon; `complaints` says
+    /// what.
     pub healthy: bool,
     /// What makes it unhealthy, a sentence each.
     pub complaints: Vec<String>,
@@ -139,7 +143,8 @@ pub struct CameraState {
     /// Frames given up, by reason.
     #[serde(serialize_with = "dropped", deserialize_with = "drops")]
     pub drops: Drops,
-    /// For how long no engine has looked at a frame of it that should have been, seconds; 0 while all is well.
+    /// For how long no engine has looked at a frame of it that should have been, seconds; 0 while
+    /// all is well.
     pub unanswered_s: f64,
 }
 
@@ -187,13 +192,18 @@ mod tests {
 
     #[test]
     fn a_state_survives_its_way_through_json() {
-        let mut camera = CameraState { name: "door".into(), next_try_s: Some(1.5), ..CameraState::default() };
+        let mut camera =
+            CameraState { name: "door".into(), next_try_s: Some(1.5), ..CameraState::default() };
         camera.drops.add(DropReason::SinkFull, 7);
         let state = State { mode: Mode::Eco, cameras: vec![camera], ..State::default() };
         let json = serde_json::to_string(&state).unwrap();
         assert!(json.contains("\"sink-full\":7") && json.contains("\"mode\":\"eco\""), "{json}");
         assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
         let newer = json.replacen('{', "{\"news\":[1,2],", 1).replace("\"late\":0", "\"bored\":3");
-        assert_eq!(serde_json::from_str::<State>(&newer).unwrap(), state, "what a newer daemon adds is left out");
+        assert_eq!(
+            serde_json::from_str::<State>(&newer).unwrap(),
+            state,
+            "what a newer daemon adds is left out"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The summary of a run as JSON and as values: the schema is in docs/reference/records.md. Pure. A share of nothing and a quantile of
-//! nothing are missing, never zero, and no number is NaN or infinite.
+//! The summary of a run as JSON and as values: the schema is in docs/reference/records.md. Pure. A
+//! share of nothing and a quantile of nothing are missing, never zero, and no number is NaN or
+//! infinite.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +109,8 @@ pub struct Part {
     pub late: u64,
     /// Answered or reused before the deadline.
     pub in_time: u64,
-    /// Given no answer because the policy prefers none, or because the engines rest: of the abstained those that nobody misses.
+    /// Given no answer because the policy prefers none, or because the engines rest: of the
+    /// abstained those that nobody misses.
     pub declined: u64,
     /// Given up before there was an outcome, by reason.
     #[serde(serialize_with = "dropped")]
@@ -188,16 +190,21 @@ impl Summary {
                 .filter(|count| count.is_finite())
                 .map(|count| rounded(count, 1000.0)),
             rss_mb: facts.rss_mb.filter(|mb| mb.is_finite()).map(|mb| rounded(mb, 10.0)),
-            accuracy: facts.accuracy.filter(|a| [a.top1, a.top5].iter().chain(&a.top1_ci95).all(|x| x.is_finite())),
+            accuracy: facts
+                .accuracy
+                .filter(|a| [a.top1, a.top5].iter().chain(&a.top1_ci95).all(|x| x.is_finite())),
             sinks: Named(facts.sinks.clone()),
             all: part(&counters.all),
-            cameras: Named(counters.cameras.iter().map(|(name, tally)| (name.clone(), part(tally))).collect()),
+            cameras: Named(
+                counters.cameras.iter().map(|(name, tally)| (name.clone(), part(tally))).collect(),
+            ),
         }
     }
 
     /// As JSON, indented, with a line feed at the end.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("every key is a string and every number finite");
+        let mut text = serde_json::to_string_pretty(self)
+            .expect("every key is a string and every number finite");
         text.push('\n');
         text
     }
@@ -208,13 +215,21 @@ impl Part {
         let outcome = |outcome| tally.outcomes[outcome as usize];
         let settled = tally.outcomes.iter().sum::<u64>();
         let seconds = duration.as_secs_f64();
-        let stages = Stage::ALL
-            .into_iter()
-            .filter_map(|stage| Some((Arc::from(stage.name()), Quantiles::of(&tally.stages[stage as usize])?)));
+        let stages = Stage::ALL.into_iter().filter_map(|stage| {
+            Some((Arc::from(stage.name()), Quantiles::of(&tally.stages[stage as usize])?))
+        });
         let engines = || ids.iter().cloned().zip(&tally.engines);
         let engine = |(id, engine): (_, &super::EngineTally)| {
             let run_us = Quantiles::of(&engine.run);
-            (id, EngineSummary { runs: engine.runs, share: share(engine.runs, settled), failed: engine.failed, run_us })
+            (
+                id,
+                EngineSummary {
+                    runs: engine.runs,
+                    share: share(engine.runs, settled),
+                    failed: engine.failed,
+                    run_us,
+                },
+            )
         };
         Self {
             frames: settled + tally.drops.total(),
@@ -229,7 +244,11 @@ impl Part {
             fps: (seconds > 0.0).then(|| rounded(settled as f64 / seconds, 100.0)),
             latency_us: Named(stages.collect()),
             engines: Named(engines().map(engine).collect()),
-            first_engine: Named(engines().filter_map(|(id, engine)| Some((id, share(engine.first, settled)?))).collect()),
+            first_engine: Named(
+                engines()
+                    .filter_map(|(id, engine)| Some((id, share(engine.first, settled)?)))
+                    .collect(),
+            ),
             escalated: tally.escalated,
             escalated_share: share(tally.escalated, settled),
         }
@@ -240,10 +259,12 @@ impl Part {
         self.answered + self.reused + self.abstained + self.failed
     }
 
-    /// Frames that should have had an answer in time: those with an outcome, but for the declined, and those that could not be read.
-    /// Frames that gave way to newer ones are not among them.
+    /// Frames that should have had an answer in time: those with an outcome, but for the declined,
+    /// and those that could not be read. Frames that gave way to newer ones are not among them.
     pub fn expected(&self) -> u64 {
-        self.settled() - self.declined + self.dropped.get(DropReason::Unreadable) + self.dropped.get(DropReason::Late)
+        self.settled() - self.declined
+            + self.dropped.get(DropReason::Unreadable)
+            + self.dropped.get(DropReason::Late)
     }
 
     /// True if fewer than half of the frames that should have had an answer in time had one.
@@ -256,7 +277,12 @@ impl Quantiles {
     pub(super) fn of(times: &Histogram) -> Option<Self> {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let all = times.summary();
-        (all.count > 0).then(|| Self { p50: micros(all.p50), p95: micros(all.p95), p99: micros(all.p99), max: micros(all.max) })
+        (all.count > 0).then(|| Self {
+            p50: micros(all.p50),
+            p95: micros(all.p95),
+            p99: micros(all.p99),
+            max: micros(all.max),
+        })
     }
 }
 

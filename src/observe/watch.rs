@@ -1,8 +1,10 @@
-//! A cell that the sink thread writes and anybody may read: what the counters said a moment ago, and how fast frames come.
+//! A cell that the sink thread writes and anybody may read: what the counters said a moment ago,
+//! and how fast frames come.
 //!
-//! Writing never waits and allocates nothing once cameras and engines are known: while a reader copies, a publication is skipped and
-//! made up for with the next report. Reading never holds up the frame path, whatever the reader does with its copy. Pure: moments are
-//! handed in. It knows nothing of who reads; see [`crate::control`].
+//! Writing never waits and allocates nothing once cameras and engines are known: while a reader
+//! copies, a publication is skipped and made up for with the next report. Reading never holds up
+//! the frame path, whatever the reader does with its copy. Pure: moments are handed in. It knows
+//! nothing of who reads; see [`crate::control`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
@@ -16,7 +18,8 @@ const EVERY: Duration = Duration::from_millis(250);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// Samples kept, enough for [`WINDOWS`].
 const SAMPLES: usize = 64;
-/// While the last publication is no older than this, rates are told as they were then: it would look like a fall otherwise.
+/// While the last publication is no older than this, rates are told as they were then: it would
+/// look like a fall otherwise.
 const FRESH: Duration = Duration::from_secs(2);
 /// What the rates are told over, the shorter first.
 const WINDOWS: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
@@ -53,8 +56,8 @@ struct Sample {
 pub struct Reading {
     /// The counters.
     pub counters: Counters,
-    /// Frames with an outcome a second, all together and then each camera: over the last 10 and 60 seconds, or since the start where that is
-    /// less. Missing in the first second.
+    /// Frames with an outcome a second, all together and then each camera: over the last 10 and 60
+    /// seconds, or since the start where that is less. Missing in the first second.
     pub fps: Vec<[Option<f64>; 2]>,
 }
 
@@ -62,13 +65,18 @@ impl Watch {
     /// A cell for counters like these, published first at `now`.
     pub fn new(counters: &Counters, now: Instant) -> Self {
         let blank = || Sample { at: None, settled: Vec::with_capacity(counters.cameras.len() + 1) };
-        let mut cell = Cell { counters: counters.clone(), at: now, samples: (0..SAMPLES).map(|_| blank()).collect(), next: 0 };
+        let mut cell = Cell {
+            counters: counters.clone(),
+            at: now,
+            samples: (0..SAMPLES).map(|_| blank()).collect(),
+            next: 0,
+        };
         cell.sample(now);
         Self { epoch: now, due: AtomicU64::new(0), cell: Mutex::new(cell) }
     }
 
-    /// Publishes `counters`, at most four times a second; call it as often as you like. False if it was not time yet or a reader was in the
-    /// way: then the next call tries again. Never waits.
+    /// Publishes `counters`, at most four times a second; call it as often as you like. False if it
+    /// was not time yet or a reader was in the way: then the next call tries again. Never waits.
     pub fn publish(&self, counters: &Counters, now: Instant) -> bool {
         let since = |moment: Duration| u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX);
         let age = now.saturating_duration_since(self.epoch);
@@ -88,12 +96,17 @@ impl Watch {
         true
     }
 
-    /// A copy of what was published last, with the rates as they are at `now`: they fall while nothing is published.
+    /// A copy of what was published last, with the rates as they are at `now`: they fall while
+    /// nothing is published.
     pub fn read(&self, now: Instant) -> Reading {
         let cell = self.cell.lock().unwrap_or_else(PoisonError::into_inner);
         Reading {
             counters: cell.counters.clone(),
-            fps: cell.rates(if now.saturating_duration_since(cell.at) <= FRESH { cell.at } else { now }),
+            fps: cell.rates(if now.saturating_duration_since(cell.at) <= FRESH {
+                cell.at
+            } else {
+                now
+            }),
         }
     }
 }
@@ -123,13 +136,19 @@ impl Cell {
         self.counters.settled().enumerate().map(rate).collect()
     }
 
-    /// The newest sample that is at least `window` old, or else the oldest; and its age, at least a second.
+    /// The newest sample that is at least `window` old, or else the oldest; and its age, at least a
+    /// second.
     fn reference(&self, now: Instant, window: Duration) -> Option<(&Sample, f64)> {
         let (newer, older) = self.samples.split_at(self.next);
-        let by_age = older.iter().chain(newer).filter_map(|sample| Some((sample, now.saturating_duration_since(sample.at?))));
+        let by_age = older
+            .iter()
+            .chain(newer)
+            .filter_map(|sample| Some((sample, now.saturating_duration_since(sample.at?))));
         let oldest = by_age.clone().next();
         let found = by_age.take_while(|(_, age)| *age >= window).last().or(oldest);
-        found.filter(|(_, age)| *age >= SAMPLE_EVERY).map(|(sample, age)| (sample, age.as_secs_f64()))
+        found
+            .filter(|(_, age)| *age >= SAMPLE_EVERY)
+            .map(|(sample, age)| (sample, age.as_secs_f64()))
     }
 }
 
@@ -168,7 +187,8 @@ mod tests {
 
     #[test]
     fn rates_are_told_over_the_last_ten_and_sixty_seconds_and_fall_when_nothing_comes() {
-        let (start, mut counters) = (Instant::now(), Counters::new(&["door".into(), "yard".into()], &[]));
+        let (start, mut counters) =
+            (Instant::now(), Counters::new(&["door".into(), "yard".into()], &[]));
         let watch = Watch::new(&counters, start);
         assert_eq!(watch.read(start).fps, [[None; 2]; 3], "nothing to tell yet");
         // ten a second for a minute, then thirty a second for twenty seconds

@@ -1,7 +1,8 @@
-//! The feature thread of one camera: keeps its source alive, measures each frame, and hands the sighting on.
+//! The feature thread of one camera: keeps its source alive, measures each frame, and hands the
+//! sighting on.
 //!
-//! The only place that opens a source, and the only place that opens it again. Never waits for an engine, except for cameras
-//! that must not lose frames, which wait for a free job.
+//! The only place that opens a source, and the only place that opens it again. Never waits for an
+//! engine, except for cameras that must not lose frames, which wait for a free job.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -58,7 +59,11 @@ impl Knobs {
     /// From the next frame, or the next pause, on.
     pub(super) fn set(&self, tuning: &Tuning) {
         let Tuning { stall_after, stale_after, retry_cap, .. } = *tuning;
-        for (knob, value) in [(&self.stall_after, stall_after), (&self.stale_after, stale_after), (&self.retry_cap, retry_cap)] {
+        for (knob, value) in [
+            (&self.stall_after, stall_after),
+            (&self.stale_after, stale_after),
+            (&self.retry_cap, retry_cap),
+        ] {
             knob.store(u64::try_from(value.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
     }
@@ -130,8 +135,8 @@ enum Flow {
 }
 
 impl CameraThread {
-    /// Works until the source has ended or Squint stops. An error is one that no retry can mend: a finite source that failed. However
-    /// it ends, the dispatcher hears of it.
+    /// Works until the source has ended or Squint stops. An error is one that no retry can mend: a
+    /// finite source that failed. However it ends, the dispatcher hears of it.
     pub(super) fn run(mut self) -> Result<(), SourceError> {
         let mut progress = Progress::default();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.keep_alive(&mut progress)));
@@ -184,8 +189,9 @@ impl CameraThread {
         Ok(())
     }
 
-    /// The camera does not let this user in. Many lock the account after a few wrong logins, for everybody: the pauses are long, and end
-    /// early only when somebody reloads. Said once. False if told to stop.
+    /// The camera does not let this user in. Many lock the account after a few wrong logins, for
+    /// everybody: the pauses are long, and end early only when somebody reloads. Said once. False
+    /// if told to stop.
     fn wait_outside(&self, refused: &SourceError, refusals: &mut Backoff) -> bool {
         let is_first = *refusals == Backoff::from(FIRST_REFUSAL);
         let pause = refusals.pause(LONGEST_REFUSAL);
@@ -210,7 +216,11 @@ impl CameraThread {
     }
 
     /// Opens the source and works until it ends or fails. Never retries, never sleeps.
-    fn run_once(&mut self, scratch: &mut Scratch, progress: &mut Progress) -> Result<(), SourceError> {
+    fn run_once(
+        &mut self,
+        scratch: &mut Scratch,
+        progress: &mut Progress,
+    ) -> Result<(), SourceError> {
         self.ledger.enter(CameraPhase::Opening);
         self.heartbeat.begin(Activity::Opening, CAMERA_LIMIT);
         // What was asked for before is about to be done.
@@ -226,11 +236,20 @@ impl CameraThread {
         outcome
     }
 
-    fn drain(&mut self, source: &mut dyn FrameSource, scratch: &mut Scratch, progress: &mut Progress) -> Result<(), SourceError> {
+    fn drain(
+        &mut self,
+        source: &mut dyn FrameSource,
+        scratch: &mut Scratch,
+        progress: &mut Progress,
+    ) -> Result<(), SourceError> {
         loop {
             let patience = self.knobs.stall_after();
-            let patience = if progress.delivered { patience } else { source.first_patience(patience) };
-            self.heartbeat.begin(Activity::Awaiting, source.longest_silence(patience).saturating_add(self.hang_after));
+            let patience =
+                if progress.delivered { patience } else { source.first_patience(patience) };
+            self.heartbeat.begin(
+                Activity::Awaiting,
+                source.longest_silence(patience).saturating_add(self.hang_after),
+            );
             match source.next(patience) {
                 Ok(Some(frame)) => {
                     self.heartbeat.begin(Activity::Measuring, self.hang_after);
@@ -270,7 +289,9 @@ impl CameraThread {
     /// Measures one frame and hands it on, or counts why not.
     fn sight(&mut self, frame: Frame, sequence: u64, scratch: &mut Scratch) -> Flow {
         let taken = self.clock.now();
-        if !self.lossless && taken.saturating_duration_since(frame.captured) > self.knobs.stale_after() {
+        if !self.lossless
+            && taken.saturating_duration_since(frame.captured) > self.knobs.stale_after()
+        {
             self.ledger.lose(DropReason::Stale, 1);
             return Flow::Continue;
         }
@@ -303,7 +324,8 @@ impl CameraThread {
         Flow::Continue
     }
 
-    /// A free job: at once or not at all for live cameras, as soon as there is one (or Squint stops) for the others.
+    /// A free job: at once or not at all for live cameras, as soon as there is one (or Squint
+    /// stops) for the others.
     fn free_job(&self) -> Option<Box<Job>> {
         if !self.lossless {
             return self.free.try_recv().ok();
@@ -340,7 +362,9 @@ impl CameraThread {
         }
         while let Some(notice) = source.notice() {
             match notice.is_fault() {
-                true => warn!(event = events::STREAM_FAULT, camera = *self.name; "{}: {notice}", self.name),
+                true => {
+                    warn!(event = events::STREAM_FAULT, camera = *self.name; "{}: {notice}", self.name)
+                }
                 false => debug!("{}: {notice}", self.name),
             }
         }

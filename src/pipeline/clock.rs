@@ -1,7 +1,7 @@
 //! Waiting, and being told to stop: the only way any thread of Squint waits.
 //!
-//! [`Stop`] is level-triggered: once stopped, every present and later wait ends at once. A source that waits inside GStreamer is
-//! woken through the [`Stopper`] that its camera registers here.
+//! [`Stop`] is level-triggered: once stopped, every present and later wait ends at once. A source
+//! that waits inside GStreamer is woken through the [`Stopper`] that its camera registers here.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,7 +70,8 @@ impl Stop {
         &self.0.signal
     }
 
-    /// Makes [`Stop::stop`] wake `waker` too, in place of what `slot` held before. Wakes it now if already stopped.
+    /// Makes [`Stop::stop`] wake `waker` too, in place of what `slot` held before. Wakes it now if
+    /// already stopped.
     pub fn register(&self, slot: usize, waker: Stopper) {
         let mut hold = self.0.hold.lock().unwrap_or_else(PoisonError::into_inner);
         if hold.running.is_none() {
@@ -86,7 +87,9 @@ impl Stop {
 
     /// Forgets the waker of `slot`.
     pub fn forget(&self, slot: usize) {
-        if let Some(waker) = self.0.hold.lock().unwrap_or_else(PoisonError::into_inner).wakers.get_mut(slot) {
+        if let Some(waker) =
+            self.0.hold.lock().unwrap_or_else(PoisonError::into_inner).wakers.get_mut(slot)
+        {
             *waker = None;
         }
     }
@@ -98,7 +101,8 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Instant;
     /// Waits; false if woken by `stop`.
     fn sleep(&self, pause: Duration, stop: &Stop) -> bool;
-    /// Waits, or until something comes over `again`; false if woken by `stop`. A clock that does not really wait need not heed it.
+    /// Waits, or until something comes over `again`; false if woken by `stop`. A clock that does
+    /// not really wait need not heed it.
     fn rest(&self, pause: Duration, stop: &Stop, _again: &Receiver<()>) -> bool {
         self.sleep(pause, stop)
     }
@@ -160,6 +164,9 @@ mod tests {
     fn a_long_rest_ends_as_soon_as_somebody_asks_for_another_try() {
         let (ask, again) = bounded(1);
         ask.send(()).expect("there is room");
-        assert!(MachineClock.rest(Duration::from_secs(3600), &Stop::new(), &again), "not by the stop");
+        assert!(
+            MachineClock.rest(Duration::from_secs(3600), &Stop::new(), &again),
+            "not by the stop"
+        );
     }
 }

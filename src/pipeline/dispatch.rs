@@ -24,7 +24,10 @@ use super::{DRAIN_LIMIT, Liveness, STOP_LIMIT};
 use crate::budget::Stepped;
 
 /// A worker that has news and no task.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and a box would be made for every look")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and a box would be made for every look"
+)]
 pub(super) enum Taker {
     /// The news come from somebody else.
     Nobody,
@@ -98,9 +101,10 @@ impl Actions for Doer {
     }
 }
 
-/// The scheduler, open to all threads: whoever has news brings it here and, under the lock, acts out what is decided. So a frame is handed on by
-/// the thread that is awake anyway; a dispatcher that had to be woken first would cost it a tenth of a millisecond at each step.
-/// Nothing done under the lock waits for anybody.
+/// The scheduler, open to all threads: whoever has news brings it here and, under the lock, acts
+/// out what is decided. So a frame is handed on by the thread that is awake anyway; a dispatcher
+/// that had to be woken first would cost it a tenth of a millisecond at each step. Nothing done
+/// under the lock waits for anybody.
 pub(super) struct Dispatcher {
     open: Mutex<Option<Open>>,
     /// What the budget had learned when it closed.
@@ -140,11 +144,18 @@ impl Dispatcher {
     /// Takes up work.
     pub(super) fn open(&self, scheduler: Scheduler, actions: Doer) {
         let heard = self.clock.now();
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open { scheduler, actions, alarm: None, heard });
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Open { scheduler, actions, alarm: None, heard });
     }
 
-    /// A step of the budget: readings of the board, the local minute of the day. `None` once the dispatcher is gone.
-    pub(super) fn budget(&self, at: Duration, sample: &Sample, minute: Option<u16>) -> Option<Stepped> {
+    /// A step of the budget: readings of the board, the local minute of the day. `None` once the
+    /// dispatcher is gone.
+    pub(super) fn budget(
+        &self,
+        at: Duration,
+        sample: &Sample,
+        minute: Option<u16>,
+    ) -> Option<Stepped> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.as_mut().map(|open| open.scheduler.budget(at, sample, minute))
     }
@@ -157,8 +168,8 @@ impl Dispatcher {
         }
     }
 
-    /// A frame is there. Gives the job back if the dispatcher is gone (an error), or if the policy in force reads features and this frame
-    /// has none: it came while the policy changed.
+    /// A frame is there. Gives the job back if the dispatcher is gone (an error), or if the policy
+    /// in force reads features and this frame has none: it came while the policy changed.
     pub(super) fn new_frame(&self, job: Box<Job>) -> Result<Option<Box<Job>>, Box<Job>> {
         let stopped = self.stop.is_stopped();
         self.news(job, |open, job, now| {
@@ -173,8 +184,8 @@ impl Dispatcher {
         })
     }
 
-    /// An engine is through with a look: what the worker that brings it is to do next, if anything. Gives the task back if the
-    /// dispatcher is gone.
+    /// An engine is through with a look: what the worker that brings it is to do next, if anything.
+    /// Gives the task back if the dispatcher is gone.
     #[expect(clippy::result_large_err, reason = "it goes back to who brought it, and nowhere else")]
     pub(super) fn look_finished(&self, task: Task) -> Result<Option<Task>, Task> {
         self.news(task, |open, task, now| {
@@ -213,7 +224,8 @@ impl Dispatcher {
 
     /// True once the tasks of `generation` are at an end.
     pub(super) fn has_dropped(&self, generation: GenerationId) -> bool {
-        self.act(|open, _| open.actions.tasks.iter().all(|(id, _)| *id != generation)).unwrap_or(true)
+        self.act(|open, _| open.actions.tasks.iter().all(|(id, _)| *id != generation))
+            .unwrap_or(true)
     }
 
     fn act<N>(&self, act: impl FnOnce(&mut Open, Instant) -> N) -> Option<N> {
@@ -239,7 +251,10 @@ impl Dispatcher {
         let Some(open) = guard.as_mut() else { return Err(what) };
         open.heard = self.clock.now();
         let next = act(open, what, open.heard);
-        let sooner = open.scheduler.next_alarm().is_some_and(|wake| open.alarm.is_none_or(|alarm| wake < alarm));
+        let sooner = open
+            .scheduler
+            .next_alarm()
+            .is_some_and(|wake| open.alarm.is_none_or(|alarm| wake < alarm));
         let ring = sooner || open.scheduler.is_done();
         drop(guard);
         if ring {
@@ -252,8 +267,9 @@ impl Dispatcher {
         let _ = self.bell.0.try_send(());
     }
 
-    /// The dispatcher's own thread, until all frames have gone their way: wakes the scheduler when a deadline passes, and tells it to stop. When
-    /// nothing more comes it waits [`DRAIN_LIMIT`] for a sign of life, then leaves whatever an engine has not given back.
+    /// The dispatcher's own thread, until all frames have gone their way: wakes the scheduler when
+    /// a deadline passes, and tells it to stop. When nothing more comes it waits [`DRAIN_LIMIT`]
+    /// for a sign of life, then leaves whatever an engine has not given back.
     pub(super) fn mind(&self) {
         let _closing = Closing(self);
         let mut signal = self.stop.signal().clone();
@@ -261,7 +277,8 @@ impl Dispatcher {
         loop {
             self.heartbeat.begin(Activity::Deciding, self.hang_after);
             let Some(patience) = self.look(&mut stopping) else { break };
-            // Frames flow without it for as long as no deadline passes: it shows itself though there is nothing to do.
+            // Frames flow without it for as long as no deadline passes: it shows itself though
+            // there is nothing to do.
             let patience = patience.min(self.hang_after / 2);
             self.heartbeat.begin(Activity::Idle, self.hang_after);
             select! {
@@ -276,8 +293,8 @@ impl Dispatcher {
         self.heartbeat.end();
     }
 
-    /// Brings the scheduler up to date; `stopping` tells it once to give up what no engine has seen. How long until the next look, `None` if
-    /// all is over.
+    /// Brings the scheduler up to date; `stopping` tells it once to give up what no engine has
+    /// seen. How long until the next look, `None` if all is over.
     fn look(&self, stopping: &mut bool) -> Option<Duration> {
         let mut guard = self.open.lock().ok()?;
         let open = guard.as_mut()?;
@@ -308,7 +325,8 @@ impl Dispatcher {
     }
 }
 
-/// Closes the dispatcher, however its thread ends: the workers go home then, and the sink thread hears of it.
+/// Closes the dispatcher, however its thread ends: the workers go home then, and the sink thread
+/// hears of it.
 struct Closing<'a>(&'a Dispatcher);
 
 impl Drop for Closing<'_> {

@@ -1,8 +1,9 @@
 //! What every thread is activity and since when: how a watchdog tells work from a hang.
 //!
-//! Each thread of the pipeline owns a [`Heartbeat`] and says at each turn what it begins and how long that may take. Saying so costs two
-//! atomic stores and an uncontended lock; nobody waits for a reader. The [`Board`] holds all heartbeats and says which are overdue. It
-//! judges nobody: what an overdue thread means is the service's business.
+//! Each thread of the pipeline owns a [`Heartbeat`] and says at each turn what it begins and how
+//! long that may take. Saying so costs two atomic stores and an uncontended lock; nobody waits for
+//! a reader. The [`Board`] holds all heartbeats and says which are overdue. It judges nobody: what
+//! an overdue thread means is the service's business.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -162,7 +163,9 @@ impl Heartbeat {
         let since = self.since.load(Ordering::Acquire);
         let activity = Activity::ALL.get(usize::from(activity)).copied().unwrap_or(Activity::Idle);
         let engine = matches!(activity, Activity::Looking | Activity::Loading);
-        let engine = engine.then(|| self.with.lock().unwrap_or_else(PoisonError::into_inner).clone()).flatten();
+        let engine = engine
+            .then(|| self.with.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .flatten();
         Beat {
             thread: Arc::clone(&self.name),
             activity,
@@ -206,12 +209,16 @@ impl Board {
         beats
     }
 
-    /// Every thread that has not ended, in place of what `into` held. Allocates nothing once `into` has been used.
+    /// Every thread that has not ended, in place of what `into` held. Allocates nothing once `into`
+    /// has been used.
     pub fn read_beats(&self, into: &mut Vec<Beat>) {
         let heartbeats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
         into.clear();
         into.extend(
-            heartbeats.iter().filter(|heartbeat| !heartbeat.gone.load(Ordering::Acquire)).map(|heartbeat| heartbeat.beat()),
+            heartbeats
+                .iter()
+                .filter(|heartbeat| !heartbeat.gone.load(Ordering::Acquire))
+                .map(|heartbeat| heartbeat.beat()),
         );
     }
 }
@@ -223,8 +230,12 @@ mod tests {
     #[test]
     fn who_takes_longer_than_allowed_is_overdue_and_who_is_idle_or_gone_never_is() {
         let board = Board::default();
-        let (hung, busy, idle, gone) =
-            (board.heartbeat("hung"), board.heartbeat("busy"), board.heartbeat("idle"), board.heartbeat("gone"));
+        let (hung, busy, idle, gone) = (
+            board.heartbeat("hung"),
+            board.heartbeat("busy"),
+            board.heartbeat("idle"),
+            board.heartbeat("gone"),
+        );
         hung.begin_with(Activity::Looking, &"lite0".into(), Duration::ZERO);
         busy.begin(Activity::Measuring, Duration::from_secs(3600));
         idle.begin(Activity::Publishing, Duration::ZERO);

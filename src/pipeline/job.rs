@@ -1,7 +1,9 @@
-//! One frame's travel bag: the frame itself, its report in the making, and the buffers that engines write to.
+//! One frame's travel bag: the frame itself, its report in the making, and the buffers that engines
+//! write to.
 //!
-//! A camera owns so many jobs; they go round (feature thread, dispatcher, worker, dispatcher, sink, back), so the number of jobs
-//! bounds every queue and no frame allocates. Only a reload to a larger engine set makes more of them.
+//! A camera owns so many jobs; they go round (feature thread, dispatcher, worker, dispatcher, sink,
+//! back), so the number of jobs bounds every queue and no frame allocates. Only a reload to a
+//! larger engine set makes more of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -24,7 +26,8 @@ const UNMEASURED: Features = Features { values: [0.0; features::COUNT] };
 
 /// What a frame carries along.
 pub(crate) struct Job {
-    /// The pixels; given back to the camera as soon as the last engine has seen them. Shared with the engine that looks.
+    /// The pixels; given back to the camera as soon as the last engine has seen them. Shared with
+    /// the engine that looks.
     frame: Arc<Option<Frame>>,
     /// Which part of the frame counts.
     pub(crate) framing: Framing,
@@ -40,7 +43,8 @@ pub(crate) struct Job {
     pub(crate) sighted: Instant,
     /// Latest moment for an answer; `None` until its turn comes, for frames that wait their turn.
     pub(crate) due: Option<Instant>,
-    /// Rank among waiting frames: the lowest goes first. A frame that displaces another takes over its rank.
+    /// Rank among waiting frames: the lowest goes first. A frame that displaces another takes over
+    /// its rank.
     pub(crate) rank: Rank,
     /// When the decision to wait has to be thought over, while it waits for a busy engine.
     pub(crate) review: Instant,
@@ -84,8 +88,9 @@ pub(crate) struct Task {
     pub(crate) result: Result<LookTimes, EngineError>,
 }
 
-/// Who goes first among waiting frames: the earliest deadline, but a frame that a later one was preferred to comes before all that
-/// were not passed over yet. So no frame is passed over for ever, however short the deadlines of the other cameras are.
+/// Who goes first among waiting frames: the earliest deadline, but a frame that a later one was
+/// preferred to comes before all that were not passed over yet. So no frame is passed over for
+/// ever, however short the deadlines of the other cameras are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
     /// False once a frame that came later was preferred.
@@ -199,7 +204,8 @@ impl Job {
         self.picture(None);
     }
 
-    /// An engine that is stuck keeps the picture that it has; only then a new place for the next one is made.
+    /// An engine that is stuck keeps the picture that it has; only then a new place for the next
+    /// one is made.
     fn picture(&mut self, frame: Option<Frame>) {
         match Arc::get_mut(&mut self.frame) {
             Some(place) => *place = frame,
@@ -229,14 +235,16 @@ impl Job {
         report.verdict = verdict;
         report.late = self.due.is_some_and(|due| now > due);
         let age = now.saturating_duration_since(self.captured);
-        let work: Duration = report.attempts.steps.iter().map(|step| step.times.preprocess + step.times.run).sum();
+        let work: Duration =
+            report.attempts.steps.iter().map(|step| step.times.preprocess + step.times.run).sum();
         report.times.age = age;
         let ours = now.saturating_duration_since(self.arrived);
         report.times.overhead = ours.saturating_sub(report.times.features).saturating_sub(work);
     }
 }
 
-/// Counts of one camera that several threads add to, and how it is. Once all is over, offered = told + dropped.
+/// Counts of one camera that several threads add to, and how it is. Once all is over, offered =
+/// told + dropped.
 pub(crate) struct Ledger {
     zero: Instant,
     offered: AtomicU64,
@@ -250,7 +258,8 @@ pub(crate) struct Ledger {
     pause: AtomicU64,
     /// It was lost for want of descriptors or threads.
     short: AtomicBool,
-    /// Nanoseconds after `zero`, plus one: since when no engine has looked at a frame that should have been; 0 while all is well.
+    /// Nanoseconds after `zero`, plus one: since when no engine has looked at a frame that should
+    /// have been; 0 while all is well.
     neglected: AtomicU64,
 }
 
@@ -308,12 +317,16 @@ impl Ledger {
     pub(crate) fn heed(&self, report: &Report) {
         if report.outcome == Outcome::Reused || !report.attempts.steps.is_empty() {
             self.neglected.store(0, Ordering::Relaxed);
-        } else if matches!(report.verdict.code, Code::OutOfTime | Code::NotAllowed | Code::EngineFailed) {
+        } else if matches!(
+            report.verdict.code,
+            Code::OutOfTime | Code::NotAllowed | Code::EngineFailed
+        ) {
             self.neglect();
         }
     }
 
-    /// For how long no engine has looked at a frame that should have been; zero while all is well, and while it does not deliver.
+    /// For how long no engine has looked at a frame that should have been; zero while all is well,
+    /// and while it does not deliver.
     pub(crate) fn unanswered(&self) -> Duration {
         let (phase, delivering, _) = self.phase();
         match self.neglected.load(Ordering::Relaxed).checked_sub(1) {
@@ -360,10 +373,17 @@ impl Ledger {
         self.phase.store(CameraPhase::Refused as u8, Ordering::Relaxed);
     }
 
-    /// How it is: the phase, for how long, and, if it waits for another try, the time left until then.
+    /// How it is: the phase, for how long, and, if it waits for another try, the time left until
+    /// then.
     pub(crate) fn phase(&self) -> (CameraPhase, Duration, Option<Duration>) {
-        let phase = CameraPhase::ALL.get(usize::from(self.phase.load(Ordering::Relaxed))).copied().unwrap_or(CameraPhase::Ended);
-        let since = self.zero.elapsed().saturating_sub(Duration::from_nanos(self.since.load(Ordering::Relaxed)));
+        let phase = CameraPhase::ALL
+            .get(usize::from(self.phase.load(Ordering::Relaxed)))
+            .copied()
+            .unwrap_or(CameraPhase::Ended);
+        let since = self
+            .zero
+            .elapsed()
+            .saturating_sub(Duration::from_nanos(self.since.load(Ordering::Relaxed)));
         let pause = Duration::from_nanos(self.pause.load(Ordering::Relaxed));
         let waits = matches!(phase, CameraPhase::Retrying | CameraPhase::Refused);
         (phase, since, waits.then(|| pause.saturating_sub(since)))

@@ -6,14 +6,17 @@
 //!                                                            jobs come back ___|  v
 //!                                                                   sink thread (bounded queue, the oldest goes)
 //! ```
-//! The scheduler decides under a lock, on the thread that has the news, and a worker that is through takes the frame's next engine along:
-//! no thread has to be woken to decide. The dispatcher's own thread only minds the clock.
+//! The scheduler decides under a lock, on the thread that has the news, and a worker that is
+//! through takes the frame's next engine along: no thread has to be woken to decide. The
+//! dispatcher's own thread only minds the clock.
 //!
-//! Every queue is bounded by the number of jobs; every frame that comes from a source ends as a report or is counted with its
-//! reason in its camera's ledger. Nothing is decided here: [`scheduler`] and [`crate::policy`] do that, and no arithmetic is done.
+//! Every queue is bounded by the number of jobs; every frame that comes from a source ends as a
+//! report or is counted with its reason in its camera's ledger. Nothing is decided here:
+//! [`scheduler`] and [`crate::policy`] do that, and no arithmetic is done.
 //!
-//! A thread that panics tells all others to stop; they end in good order, and the run with an error. Once told to stop, nobody is
-//! waited for without a limit. A clip or a folder that ends by itself is told to its last frame, however slow the reader is.
+//! A thread that panics tells all others to stop; they end in good order, and the run with an
+//! error. Once told to stop, nobody is waited for without a limit. A clip or a folder that ends by
+//! itself is told to its last frame, however slow the reader is.
 
 mod camera;
 pub mod clock;
@@ -59,23 +62,26 @@ pub use remote::{CameraState, Remote, Tuning};
 pub use sampler::{Hear, Keep, Sampler};
 pub use scheduler::EngineState;
 
-/// How long an engine may keep silent after the last camera has ended. What hangs longer is left behind.
+/// How long an engine may keep silent after the last camera has ended. What hangs longer is left
+/// behind.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
-/// How long an engine may keep silent after a stop, and the listener may take over a report then. All limits of a stop together stay
-/// below the ten seconds that the unit allows.
+/// How long an engine may keep silent after a stop, and the listener may take over a report then.
+/// All limits of a stop together stay below the ten seconds that the unit allows.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
 /// How long a camera may take to open: a driver has ten seconds to open and three to close.
 const CAMERA_LIMIT: Duration = Duration::from_secs(15);
-/// How long a camera may take to end after a stop: a driver has three seconds to close; one that hangs while it opens is left behind.
+/// How long a camera may take to end after a stop: a driver has three seconds to close; one that
+/// hangs while it opens is left behind.
 const CAMERA_STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How long a thread may be at one thing before it counts as hung, if nobody says otherwise.
 const HANG_AFTER: Duration = Duration::from_secs(15);
 /// Long enough that no decision is ever made for want of time.
 pub const NO_HURRY: Duration = Duration::from_secs(3600);
-/// How long a look may take before the engine counts as stuck, if nobody says otherwise; `engines.deadline-ms`.
+/// How long a look may take before the engine counts as stuck, if nobody says otherwise;
+/// `engines.deadline-ms`.
 pub const ENGINE_DEADLINE: Duration = Duration::from_secs(2);
-/// The same where no camera is live or paced: nobody waits for an answer, and on a busy machine an engine that is merely slow would cost
-/// frames. Less than [`HANG_AFTER`].
+/// The same where no camera is live or paced: nobody waits for an answer, and on a busy machine an
+/// engine that is merely slow would cost frames. Less than [`HANG_AFTER`].
 pub const PATIENT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How the threads are, and how patient those are who watch them.
@@ -126,8 +132,8 @@ pub struct EngineSet {
     pub engines: Vec<(Arc<str>, Loader)>,
     /// The classes that all of them tell apart.
     pub labels: Arc<Labels>,
-    /// How long a look may take before the engine counts as stuck and its frame goes to another; never less than four times what the
-    /// engine usually takes.
+    /// How long a look may take before the engine counts as stuck and its frame goes to another;
+    /// never less than four times what the engine usually takes.
     pub deadline: Duration,
     /// What the engines may spend; `None`: whatever they like.
     pub budget: Option<Budget>,
@@ -180,7 +186,9 @@ pub enum PipelineError {
     #[error("the pipeline has come to its end")]
     Over,
     /// A thread of ours panicked.
-    #[error("thread `{name}` panicked; this is a bug in Squint, please report it with the lines above")]
+    #[error(
+        "thread `{name}` panicked; this is a bug in Squint, please report it with the lines above"
+    )]
     Panicked {
         /// Its name.
         name: String,
@@ -188,15 +196,17 @@ pub enum PipelineError {
 }
 
 impl PipelineError {
-    /// How long to wait for the next thread of the same kind: one that hung has used up the patience with all of them.
+    /// How long to wait for the next thread of the same kind: one that hung has used up the
+    /// patience with all of them.
     fn patience_left(&self, limit: Duration) -> Duration {
         if matches!(self, Self::Hung { .. }) { Duration::ZERO } else { limit }
     }
 }
 
-/// Runs until every source has ended or `stop` says so; then drains in frame order. `queue`: reports of live cameras that may wait for
-/// the listener. `started`: when the process began, for the ready time. A thread that died or was left behind does not take the tally
-/// with it: its frames count as stopped, and it is named beside the tally.
+/// Runs until every source has ended or `stop` says so; then drains in frame order. `queue`:
+/// reports of live cameras that may wait for the listener. `started`: when the process began, for
+/// the ready time. A thread that died or was left behind does not take the tally with it: its
+/// frames count as stopped, and it is named beside the tally.
 pub fn run_out<L: ReportHandler + 'static>(
     engine_set: EngineSet,
     cameras: Vec<CameraSetup>,
@@ -206,8 +216,14 @@ pub fn run_out<L: ReportHandler + 'static>(
     stop: &Stop,
     started: Instant,
 ) -> Result<(RunResult<L>, Option<PipelineError>), PipelineError> {
-    let surroundings =
-        Surroundings { clock, stop: stop.clone(), started, liveness: Arc::default(), sampler: None, features: false };
+    let surroundings = Surroundings {
+        clock,
+        stop: stop.clone(),
+        started,
+        liveness: Arc::default(),
+        sampler: None,
+        features: false,
+    };
     start(engine_set, cameras, listener, queue, surroundings)?.0.run_to_end()
 }
 
@@ -227,8 +243,9 @@ pub struct Surroundings {
     pub features: bool,
 }
 
-/// Loads the engines, then starts the cameras. Returns as soon as all run: what has to be seen out, and what steers it meanwhile. An
-/// error leaves nobody running. Engines that cannot be loaded are left out and named in the log, as long as one can.
+/// Loads the engines, then starts the cameras. Returns as soon as all run: what has to be seen out,
+/// and what steers it meanwhile. An error leaves nobody running. Engines that cannot be loaded are
+/// left out and named in the log, as long as one can.
 pub fn start<L: ReportHandler + 'static>(
     engine_set: EngineSet,
     cameras: Vec<CameraSetup>,
@@ -261,8 +278,10 @@ fn set_up<L: ReportHandler + 'static>(
     surroundings: Surroundings,
 ) -> Result<(Running<L>, Remote), PipelineError> {
     let Surroundings { clock, stop, started, liveness, sampler, features } = surroundings;
-    let features = features || sampler.as_ref().is_some_and(|sampler| sampler.trace_queue.is_some());
-    let engines: Arc<[Arc<str>]> = engine_set.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
+    let features =
+        features || sampler.as_ref().is_some_and(|sampler| sampler.trace_queue.is_some());
+    let engines: Arc<[Arc<str>]> =
+        engine_set.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
     let dispatcher = Dispatcher::new(&clock, &stop, &liveness);
     let shared = Shared {
         dispatcher: Arc::clone(&dispatcher),
@@ -323,8 +342,16 @@ fn set_up<L: ReportHandler + 'static>(
         });
     }
     let pools: Arc<[Pool]> = pools.into();
-    let generation = Generation::new(0, engine_set.policy, engines, windows, engine_set.labels, engine_set.deadline, now)
-        .under(engine_set.budget, pools.len());
+    let generation = Generation::new(
+        0,
+        engine_set.policy,
+        engines,
+        windows,
+        engine_set.labels,
+        engine_set.deadline,
+        now,
+    )
+    .under(engine_set.budget, pools.len());
     let mut scheduler = Scheduler::new(generation, cameras_terms, now);
     scheduler.record(sampler.as_ref().and_then(|sampler| sampler.trace_queue.clone()));
     let actions = Doer {
@@ -338,16 +365,33 @@ fn set_up<L: ReportHandler + 'static>(
     let dispatcher = Thread::spawn("dispatcher", &stop, move || minder.mind())?;
     let (ready_tx, ready) = bounded(1);
     let sink = {
-        let (report_queue, pools, liveness) = (Arc::clone(&report_queue), Arc::clone(&pools), Arc::clone(&liveness));
-        Thread::spawn("sink", &stop, move || sink_thread::run(listener, &report_queue, &pools, started, &ready_tx, &liveness))?
+        let (report_queue, pools, liveness) =
+            (Arc::clone(&report_queue), Arc::clone(&pools), Arc::clone(&liveness));
+        Thread::spawn("sink", &stop, move || {
+            sink_thread::run(listener, &report_queue, &pools, started, &ready_tx, &liveness)
+        })?
     };
     let cameras = threads
         .into_iter()
         .map(|thread| Thread::spawn(&thread_of(&thread.name), &stop, move || thread.run()))
         .collect::<Result<_, _>>()?;
-    let sampler = sampler.map(|sampler| SamplerThread::start(sampler, &shared, started)).transpose()?;
+    let sampler =
+        sampler.map(|sampler| SamplerThread::start(sampler, &shared, started)).transpose()?;
     let remote = Remote::new(shared, Arc::clone(&pools), workers.threads);
-    Ok((Running { cameras, dispatcher, sink, sampler, report_queue, pools, ready, remote: remote.clone(), stop }, remote))
+    Ok((
+        Running {
+            cameras,
+            dispatcher,
+            sink,
+            sampler,
+            report_queue,
+            pools,
+            ready,
+            remote: remote.clone(),
+            stop,
+        },
+        remote,
+    ))
 }
 
 /// Name of a camera's thread.
@@ -358,7 +402,8 @@ fn thread_of(camera: &str) -> String {
 impl<L: ReportHandler + 'static> Running<L> {
     /// Waits until all is over, in frame order.
     pub fn run_to_end(self) -> Result<(RunResult<L>, Option<PipelineError>), PipelineError> {
-        let Self { cameras, dispatcher, sink, sampler, report_queue, pools, ready, remote, stop } = self;
+        let Self { cameras, dispatcher, sink, sampler, report_queue, pools, ready, remote, stop } =
+            self;
         let stop = &stop;
         let (mut failure, mut broken, mut limit) = (None, None, CAMERA_STOP_LIMIT);
         for thread in cameras {
@@ -396,7 +441,10 @@ impl<L: ReportHandler + 'static> Running<L> {
         if broken.is_some() {
             pools.iter().for_each(|pool| pool.ledger.settle());
         }
-        let cameras = pools.iter().map(|pool| (Arc::clone(&pool.owner.name), pool.ledger.offered(), pool.ledger.drops())).collect();
+        let cameras = pools
+            .iter()
+            .map(|pool| (Arc::clone(&pool.owner.name), pool.ledger.offered(), pool.ledger.drops()))
+            .collect();
         Ok((RunResult { listener, cameras, ready: ready.try_recv().ok(), failure }, broken))
     }
 }

@@ -1,7 +1,7 @@
 //! One camera's jobs, and its counts: where jobs are made, and where they go back to.
 //!
-//! The number of jobs bounds every queue. It is fixed as long as no larger engine set comes in force; then a camera that may lose frames
-//! gets as many more as that engine set can hold at once.
+//! The number of jobs bounds every queue. It is fixed as long as no larger engine set comes in
+//! force; then a camera that may lose frames gets as many more as that engine set can hold at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,9 +16,11 @@ use crate::report::DropReason;
 use super::camera::Knobs;
 use super::job::{Job, Ledger, Origin};
 
-/// Jobs of a camera that must not lose frames: one at the engines, one in line, two on their way to or from the sink.
+/// Jobs of a camera that must not lose frames: one at the engines, one in line, two on their way to
+/// or from the sink.
 pub(super) const LOSSLESS_JOBS: usize = 4;
-/// Jobs of a camera that may, beside those that wait for the sink or are at an engine: one being told, one in line, one being measured.
+/// Jobs of a camera that may, beside those that wait for the sink or are at an engine: one being
+/// told, one in line, one being measured.
 const SPARE_JOBS: usize = 3;
 
 /// What a pool is made for.
@@ -34,9 +36,14 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// Jobs with an engine set of `engines`: enough that a full sink queue and busy engines leave one for the next frame.
+    /// Jobs with an engine set of `engines`: enough that a full sink queue and busy engines leave
+    /// one for the next frame.
     fn jobs(&self, engines: usize) -> usize {
-        if self.lossless { LOSSLESS_JOBS } else { self.queue + engines.min(MAX_ENGINES) + SPARE_JOBS }
+        if self.lossless {
+            LOSSLESS_JOBS
+        } else {
+            self.queue + engines.min(MAX_ENGINES) + SPARE_JOBS
+        }
     }
 }
 
@@ -51,8 +58,9 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// An empty pool, and where its jobs are taken from. Room for the jobs of the largest engine set is there from the start; it is the jobs
-    /// themselves that are large, nine to twelve kilobytes where engines know a thousand classes.
+    /// An empty pool, and where its jobs are taken from. Room for the jobs of the largest engine
+    /// set is there from the start; it is the jobs themselves that are large, nine to twelve
+    /// kilobytes where engines know a thousand classes.
     pub(super) fn new(owner: Owner, knobs: Arc<Knobs>) -> (Self, Receiver<Box<Job>>) {
         let (recycle, free) = bounded(owner.jobs(MAX_ENGINES));
         (Self { owner, recycle, ledger: Arc::default(), knobs, made: AtomicUsize::new(0) }, free)
@@ -63,7 +71,8 @@ impl Pool {
         self.owner.jobs(MAX_ENGINES)
     }
 
-    /// Makes the jobs that an engine set of these `engines` needs and that are not there yet. For one caller at a time.
+    /// Makes the jobs that an engine set of these `engines` needs and that are not there yet. For
+    /// one caller at a time.
     pub(super) fn fill(&self, engines: &Arc<[Arc<str>]>, labels: &Arc<Labels>, now: Instant) {
         let Owner { camera, name, source, lossless, framing, .. } = &self.owner;
         let origin = Origin {
@@ -100,16 +109,29 @@ mod tests {
     use crate::engine::Label;
     use crate::pipeline::Tuning;
 
-    /// Jobs that are there after engine sets of these sizes have come in force, one after the other.
+    /// Jobs that are there after engine sets of these sizes have come in force, one after the
+    /// other.
     fn jobs(lossless: bool, engine_sets: &[usize]) -> Vec<usize> {
         let framing = Framing::default();
-        let owner = Owner { camera: 0, name: "door".into(), source: "test".into(), lossless, framing, queue: 16 };
+        let owner = Owner {
+            camera: 0,
+            name: "door".into(),
+            source: "test".into(),
+            lossless,
+            framing,
+            queue: 16,
+        };
         let (deadline, stale_after, stall_after, retry_cap) = Default::default();
-        let knobs = Knobs::new(&Tuning { deadline, stale_after, stall_after, retry_cap, reuse: None });
+        let knobs =
+            Knobs::new(&Tuning { deadline, stale_after, stall_after, retry_cap, reuse: None });
         let (pool, free) = Pool::new(owner, Arc::new(knobs));
-        let labels = Arc::new(Labels { classes: vec![Label { key: String::new(), name: "cat".into() }], sha256: "0".into() });
+        let labels = Arc::new(Labels {
+            classes: vec![Label { key: String::new(), name: "cat".into() }],
+            sha256: "0".into(),
+        });
         let engine_set = |size: &usize| {
-            let engines: Vec<Arc<str>> = (0..*size).map(|index| format!("engine {index}").into()).collect();
+            let engines: Vec<Arc<str>> =
+                (0..*size).map(|index| format!("engine {index}").into()).collect();
             pool.fill(&engines.into(), &labels, Instant::now());
             assert!(free.len() <= pool.most());
             free.len()
@@ -118,7 +140,8 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_engine_set_brings_jobs_a_smaller_one_takes_none_and_a_camera_that_waits_needs_none() {
+    fn a_larger_engine_set_brings_jobs_a_smaller_one_takes_none_and_a_camera_that_waits_needs_none()
+    {
         assert_eq!(jobs(false, &[1, 4, 2, 4, 5]), [20, 23, 23, 23, 24]);
         assert_eq!(jobs(false, &[MAX_ENGINES]), [16 + MAX_ENGINES + 3]);
         assert_eq!(jobs(true, &[1, 4]), [LOSSLESS_JOBS, LOSSLESS_JOBS]);

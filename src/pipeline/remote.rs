@@ -1,6 +1,8 @@
-//! What steers a running pipeline from outside: another engine set, another mode, other limits; and how everything is.
+//! What steers a running pipeline from outside: another engine set, another mode, other limits; and
+//! how everything is.
 //!
-//! Clonable, callable from any thread. Nothing here waits for a frame; [`Remote::swap_engines`] waits for engines to load.
+//! Clonable, callable from any thread. Nothing here waits for a frame; [`Remote::swap_engines`]
+//! waits for engines to load.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +25,8 @@ use super::{DRAIN_LIMIT, EngineSet, NO_HURRY, PipelineError};
 /// How one camera wants its frames treated, as far as that can change while it runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuning {
-    /// Latest moment for an answer: after capture; for lossless cameras after the frame's turn came.
+    /// Latest moment for an answer: after capture; for lossless cameras after the frame's turn
+    /// came.
     pub deadline: Duration,
     /// Frames older than this on arrival are dropped; not for lossless cameras.
     pub stale_after: Duration,
@@ -67,7 +70,8 @@ pub struct CameraState {
     pub drops: Drops,
     /// It is not open, for want of descriptors or threads.
     pub short: bool,
-    /// For how long no engine has looked at a frame of it that should have been; zero while all is well.
+    /// For how long no engine has looked at a frame of it that should have been; zero while all is
+    /// well.
     pub unanswered: Duration,
 }
 
@@ -96,15 +100,23 @@ struct Inner {
 impl Remote {
     pub(super) fn new(shared: Shared, pools: Arc<[Pool]>, workers: Vec<Thread<()>>) -> Self {
         let workers = Mutex::new(Some(workers));
-        Self(Arc::new(Inner { shared, pools, workers, next: AtomicU32::new(1), swapping: Mutex::default() }))
+        Self(Arc::new(Inner {
+            shared,
+            pools,
+            workers,
+            next: AtomicU32::new(1),
+            swapping: Mutex::default(),
+        }))
     }
 
-    /// Puts another engine set in force, between two frames: loads and warms up all of its engines beside the ones that work, then hands over
-    /// and sees the old ones off. On an error nothing has changed.
+    /// Puts another engine set in force, between two frames: loads and warms up all of its engines
+    /// beside the ones that work, then hands over and sees the old ones off. On an error nothing
+    /// has changed.
     pub fn swap_engines(&self, engine_set: EngineSet) -> Result<(), PipelineError> {
         let Inner { shared, pools, workers, next, swapping } = &*self.0;
         let _one_at_a_time = swapping.lock().unwrap_or_else(PoisonError::into_inner);
-        let engines: Arc<[Arc<str>]> = engine_set.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
+        let engines: Arc<[Arc<str>]> =
+            engine_set.engines.iter().map(|(id, _)| Arc::clone(id)).collect();
         let (started_workers, windows) = start_workers(engine_set.engines, shared, true)?;
         let id: GenerationId = next.fetch_add(1, Ordering::Relaxed);
         let before = {
@@ -118,15 +130,24 @@ impl Remote {
                 }
             }
         };
-        let measure = |yes: bool| pools.iter().for_each(|pool| pool.knobs.measure(yes || shared.features));
+        let measure =
+            |yes: bool| pools.iter().for_each(|pool| pool.knobs.measure(yes || shared.features));
         let reads_features = engine_set.policy.reads_features();
         if reads_features {
             measure(true); // before the policy that reads them is in force
         }
         let now = shared.clock.now();
         pools.iter().for_each(|pool| pool.fill(&engines, &engine_set.labels, now));
-        let generation = Generation::new(id, engine_set.policy, engines, windows, engine_set.labels, engine_set.deadline, now)
-            .under(engine_set.budget, pools.len());
+        let generation = Generation::new(
+            id,
+            engine_set.policy,
+            engines,
+            windows,
+            engine_set.labels,
+            engine_set.deadline,
+            now,
+        )
+        .under(engine_set.budget, pools.len());
         if !shared.dispatcher.swap_engines(generation, started_workers.tasks) {
             return Err(PipelineError::Over);
         }
@@ -135,7 +156,8 @@ impl Remote {
         Ok(())
     }
 
-    /// Waits until the generation before has finished its frames and its workers have gone. Who hangs is kept for the end.
+    /// Waits until the generation before has finished its frames and its workers have gone. Who
+    /// hangs is kept for the end.
     fn drain(&self, before: Vec<Thread<()>>, generation: GenerationId) {
         let Inner { shared, workers, .. } = &*self.0;
         let until = Instant::now() + DRAIN_LIMIT;
@@ -144,8 +166,9 @@ impl Remote {
                 break;
             }
         }
-        let (gone, hung): (Vec<_>, Vec<_>) =
-            before.into_iter().partition(|thread| thread.is_gone_within(until.saturating_duration_since(Instant::now())));
+        let (gone, hung): (Vec<_>, Vec<_>) = before.into_iter().partition(|thread| {
+            thread.is_gone_within(until.saturating_duration_since(Instant::now()))
+        });
         join_workers(gone, DRAIN_LIMIT);
         for thread in &hung {
             error!(event = events::LEFT_BEHIND, thread = thread.name(); "thread {} has not come to its end and is left behind", thread.name());

@@ -1,7 +1,8 @@
-//! The line in front of the sinks: bounded, the oldest report of a live camera goes when it is full.
+//! The line in front of the sinks: bounded, the oldest report of a live camera goes when it is
+//! full.
 //!
-//! Reports of cameras that must not lose frames are never thrown away here; their number is bounded by their jobs. A channel could
-//! not tell the two apart.
+//! Reports of cameras that must not lose frames are never thrown away here; their number is bounded
+//! by their jobs. A channel could not tell the two apart.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -55,7 +56,11 @@ impl ReportQueue {
                 state.live += 1;
                 None
             }
-            () => state.line.iter().position(|waiting| !waiting.lossless).and_then(|oldest| state.line.remove(oldest)),
+            () => state
+                .line
+                .iter()
+                .position(|waiting| !waiting.lossless)
+                .and_then(|oldest| state.line.remove(oldest)),
         };
         state.line.push_back(job);
         drop(state);
@@ -79,7 +84,8 @@ impl ReportQueue {
             if left.is_zero() {
                 return Taken::TimedOut;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state =
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

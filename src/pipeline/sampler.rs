@@ -1,7 +1,8 @@
 //! The telemetry thread: reads the board twice a second and lets the budget take a step.
 //!
-//! It decides nothing: the board is [`crate::telemetry`]'s, the step is the scheduler's. What was read and what came of it is told to whoever
-//! asked to hear of it. A board without a single sensor is read as well; there the frames' own times are what the budget has.
+//! It decides nothing: the board is [`crate::telemetry`]'s, the step is the scheduler's. What was
+//! read and what came of it is told to whoever asked to hear of it. A board without a single sensor
+//! is read as well; there the frames' own times are what the budget has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,13 +25,14 @@ use crate::budget::Stepped;
 
 /// Between two readings.
 const EVERY: Duration = Duration::from_millis(500);
-/// Before what was learned is kept for the first time, and from then on, besides at the end; a memory card does not take more for years.
+/// Before what was learned is kept for the first time, and from then on, besides at the end; a
+/// memory card does not take more for years.
 const KEEP_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 /// Of the thread.
 const NAME: &str = "telemetry";
 
-/// Hears of a step: the readings, what the budget made of them, and the sensors that are left out, where that list
-/// may have changed.
+/// Hears of a step: the readings, what the budget made of them, and the sensors that are left out,
+/// where that list may have changed.
 pub type Hear = Box<dyn FnMut(&Sample, &Stepped, Option<&[Doubt]>) + Send>;
 /// Keeps what was learned.
 pub type Keep = Box<dyn FnMut(&LearnedState) + Send>;
@@ -60,7 +62,11 @@ pub(super) struct SamplerThread {
 
 impl SamplerThread {
     /// Starts it.
-    pub(super) fn start(sampler: Sampler, shared: &Shared, started: Instant) -> Result<Self, PipelineError> {
+    pub(super) fn start(
+        sampler: Sampler,
+        shared: &Shared,
+        started: Instant,
+    ) -> Result<Self, PipelineError> {
         let (over, keeping) = (Stop::new(), Arc::default());
         let reader = Reader {
             sampler,
@@ -75,8 +81,8 @@ impl SamplerThread {
         Ok(Self { thread: Thread::spawn(NAME, &shared.stop, move || reader.run())?, over, keeping })
     }
 
-    /// Ends it; a sensor that hangs is left behind, which is the error. A disk that takes its time is not waited for: the old file is still
-    /// there, whole.
+    /// Ends it; a sensor that hangs is left behind, which is the error. A disk that takes its time
+    /// is not waited for: the old file is still there, whole.
     pub(super) fn end(self) -> Result<(), PipelineError> {
         self.over.stop();
         match self.thread.join_within(STOP_LIMIT) {
@@ -111,7 +117,9 @@ impl Reader {
             self.heartbeat.begin(Activity::Reading, self.limit);
             let at = self.clock.now().saturating_duration_since(self.started);
             self.sampler.telemetry.sample(at, &mut sample);
-            let Some(stepped) = self.dispatcher.budget(at, &sample, (self.sampler.minute)()) else { break };
+            let Some(stepped) = self.dispatcher.budget(at, &sample, (self.sampler.minute)()) else {
+                break;
+            };
             let doubts = listing.is_due(&sample).then(|| self.sampler.telemetry.doubts());
             (self.sampler.hear)(&sample, &stepped, doubts.as_deref());
             if self.clock.now() >= keep_at {

@@ -1,8 +1,10 @@
-//! The dispatcher's scheduler: which frame is shown to which engine next, told by policy, deadlines and who is free.
+//! The dispatcher's scheduler: which frame is shown to which engine next, told by policy, deadlines
+//! and who is free.
 //!
-//! Pure: the time is handed in, the hands that act are a trait. What waits here is bounded by the jobs of the cameras: a live
-//! camera has at most one frame waiting for its first engine (a newer one takes its place *and its rank*, see [`Rank`]), a camera
-//! that must not lose frames has one frame at the engines at a time and the rest in line.
+//! Pure: the time is handed in, the hands that act are a trait. What waits here is bounded by the
+//! jobs of the cameras: a live camera has at most one frame waiting for its first engine (a newer
+//! one takes its place *and its rank*, see [`Rank`]), a camera that must not lose frames has one
+//! frame at the engines at a time and the rest in line.
 
 mod actions;
 mod camera;
@@ -31,13 +33,17 @@ use slot::EngineSlot;
 
 const CURRENT: &str = "a shift is on duty from the start, and the last one never leaves";
 
-/// True for a frame whose time has not begun to run: that of a camera that must not lose frames runs from the first look.
+/// True for a frame whose time has not begun to run: that of a camera that must not lose frames
+/// runs from the first look.
 fn is_idle(job: &Job) -> bool {
     job.lossless && job.report.attempts.steps.is_empty()
 }
 
 /// State of the dispatcher.
-#[expect(clippy::vec_box, reason = "jobs go on in their boxes, and a box is what can be moved cheaply")]
+#[expect(
+    clippy::vec_box,
+    reason = "jobs go on in their boxes, and a box is what can be moved cheaply"
+)]
 pub(crate) struct Scheduler {
     start: Instant,
     cameras: Vec<Camera>,
@@ -54,7 +60,11 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     /// `generation` is in force.
-    pub(crate) fn new(generation: Generation, cameras_terms: Vec<CameraTerms>, start: Instant) -> Self {
+    pub(crate) fn new(
+        generation: Generation,
+        cameras_terms: Vec<CameraTerms>,
+        start: Instant,
+    ) -> Self {
         let jobs = cameras_terms.iter().map(|terms| terms.jobs).sum();
         let classes = generation.labels.classes.len();
         Self {
@@ -74,27 +84,44 @@ impl Scheduler {
 
     /// The generation that a frame is with.
     fn of(&self, job: &Job) -> &Generation {
-        self.generations.iter().find(|generation| generation.id == job.generation).unwrap_or_else(|| self.current())
+        self.generations
+            .iter()
+            .find(|generation| generation.id == job.generation)
+            .unwrap_or_else(|| self.current())
     }
 
     /// The generation that a frame is with.
     fn generation(&mut self, id: GenerationId) -> &mut Generation {
-        let at = self.generations.iter().position(|generation| generation.id == id).unwrap_or(self.generations.len() - 1);
+        let at = self
+            .generations
+            .iter()
+            .position(|generation| generation.id == id)
+            .unwrap_or(self.generations.len() - 1);
         &mut self.generations[at]
     }
 
-    /// True if the policy in force can decide about this frame: it reads no features, or they were measured.
+    /// True if the policy in force can decide about this frame: it reads no features, or they were
+    /// measured.
     pub(crate) fn accepts(&self, job: &Job) -> bool {
         job.measured || !self.current().policy.reads_features()
     }
 
     /// A frame is there that [`Scheduler::accepts`].
-    pub(crate) fn new_frame(&mut self, mut job: Box<Job>, now: Instant, actions: &mut impl Actions) {
+    pub(crate) fn new_frame(
+        &mut self,
+        mut job: Box<Job>,
+        now: Instant,
+        actions: &mut impl Actions,
+    ) {
         self.generations.last_mut().expect(CURRENT).account.frame();
         self.current().take_over(&mut job);
         let camera = &mut self.cameras[job.camera];
         let CameraTerms { deadline, lossless, .. } = camera.terms;
-        job.rank = Rank { patient: true, due: if lossless { now } else { job.captured } + deadline, since: now };
+        job.rank = Rank {
+            patient: true,
+            due: if lossless { now } else { job.captured } + deadline,
+            since: now,
+        };
         camera.fairness.sighted(now);
         if !lossless {
             job.due = Some(job.captured + deadline);
@@ -133,7 +160,11 @@ impl Scheduler {
                     }
                     Err(error) => {
                         let (failures, pause) = slot.failed(now);
-                        actions.tell(engine, &slot.id, EngineNews::Failed { error, failures, pause });
+                        actions.tell(
+                            engine,
+                            &slot.id,
+                            EngineNews::Failed { error, failures, pause },
+                        );
                     }
                 }
                 self.generations[at].note(&mut job, result.ok());
@@ -168,15 +199,21 @@ impl Scheduler {
         }
     }
 
-    /// When [`Scheduler::pump`] must be called though nothing happened: what waits would be decided otherwise then, or an engine returns.
-    /// Later than the latest pump, and never later than a deadline.
+    /// When [`Scheduler::pump`] must be called though nothing happened: what waits would be decided
+    /// otherwise then, or an engine returns. Later than the latest pump, and never later than a
+    /// deadline.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
-        let fresh = self.cameras.iter().filter(|camera| camera.is_at_turn()).filter_map(|camera| camera.fresh.front());
+        let fresh = self
+            .cameras
+            .iter()
+            .filter(|camera| camera.is_at_turn())
+            .filter_map(|camera| camera.fresh.front());
         let waiting = fresh.chain(&self.escalated).map(|job| job.review).min()?;
         self.slots().filter_map(|slot| slot.aside_until).chain([waiting]).min()
     }
 
-    /// When [`Scheduler::pump`] must be called though nothing happened, for what waits or for an engine that does not come back.
+    /// When [`Scheduler::pump`] must be called though nothing happened, for what waits or for an
+    /// engine that does not come back.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
         self.slots().filter_map(EngineSlot::stuck_at).chain(self.next_wake()).min()
     }
@@ -185,8 +222,8 @@ impl Scheduler {
         self.generations.iter().flat_map(|generation| &generation.slots)
     }
 
-    /// Goes through everything that waits, those first whose camera has waited longest for a look, then by rank, and acts on what can be acted
-    /// on.
+    /// Goes through everything that waits, those first whose camera has waited longest for a look,
+    /// then by rank, and acts on what can be acted on.
     pub(crate) fn pump(&mut self, now: Instant, actions: &mut impl Actions) {
         self.unstick(now, actions);
         for slot in self.generations.iter_mut().flat_map(|generation| &mut generation.slots) {
@@ -219,7 +256,9 @@ impl Scheduler {
                 }
             }
             // A frame that left may have made room for the next of its camera.
-            let more = self.cameras.iter().any(|camera| camera.terms.lossless && camera.active == 0 && !camera.fresh.is_empty());
+            let more = self.cameras.iter().any(|camera| {
+                camera.terms.lossless && camera.active == 0 && !camera.fresh.is_empty()
+            });
             if !(moved && more) {
                 break;
             }
@@ -233,7 +272,11 @@ impl Scheduler {
         while let [first, _, ..] = &*self.generations
             && first.is_through()
             && self.escalated.iter().all(|job| job.generation != first.id)
-            && self.cameras.iter().flat_map(|camera| &camera.fresh).all(|job| job.generation != first.id || self.accepts(job))
+            && self
+                .cameras
+                .iter()
+                .flat_map(|camera| &camera.fresh)
+                .all(|job| job.generation != first.id || self.accepts(job))
         {
             actions.drop_generation(first.id);
             self.generations.remove(0);
@@ -241,14 +284,20 @@ impl Scheduler {
     }
 
     /// Decides about one job; gives it back if it has to wait for a busy engine.
-    fn consider(&mut self, mut job: Box<Job>, now: Instant, actions: &mut impl Actions) -> Option<Box<Job>> {
+    fn consider(
+        &mut self,
+        mut job: Box<Job>,
+        now: Instant,
+        actions: &mut impl Actions,
+    ) -> Option<Box<Job>> {
         let terms = &self.cameras[job.camera].terms;
         let fresh = job.report.attempts.steps.is_empty();
         if is_idle(&job) {
             job.due = Some(now + terms.deadline);
         }
         let left = job.due.map(|due| due.saturating_duration_since(now));
-        // A frame that waits since before the policy came that reads features is decided by the one before.
+        // A frame that waits since before the policy came that reads features is decided by the one
+        // before.
         if fresh && self.accepts(&job) {
             self.current().take_over(&mut job);
         }
@@ -261,7 +310,8 @@ impl Scheduler {
         job.report.grant = grant;
         if !fresh {
             let bound = policy::after_within(&generation.policy, &job.report.attempts, &allowance);
-            if !matches!(bound.decision, Verdict::Escalate(engine, _) if generation.is_busy(engine)) {
+            if !matches!(bound.decision, Verdict::Escalate(engine, _) if generation.is_busy(engine))
+            {
                 trace_hooks::after(self.trace.as_ref(), &job, &allowance, bound);
             }
             job.report.withheld = bound.withheld.or(job.report.withheld);
@@ -272,7 +322,11 @@ impl Scheduler {
                     self.close(job, Outcome::Answered, why, now, actions)
                 }
                 Verdict::Abstain(why) => {
-                    let outcome = if job.report.attempts.answers() == 0 { Outcome::Failed } else { Outcome::Abstained };
+                    let outcome = if job.report.attempts.answers() == 0 {
+                        Outcome::Failed
+                    } else {
+                        Outcome::Abstained
+                    };
                     self.close(job, outcome, why, now, actions)
                 }
             };
@@ -318,12 +372,20 @@ impl Scheduler {
         }
     }
 
-    /// Until when `engine`, which is free, is kept for a camera that has waited much longer than that of `job`; `None`: it is not.
+    /// Until when `engine`, which is free, is kept for a camera that has waited much longer than
+    /// that of `job`; `None`: it is not.
     fn kept_for_another(&self, job: &Job, engine: EngineIdx, now: Instant) -> Option<Instant> {
-        let slot = self.of(job).slots.get(usize::from(engine.0)).filter(|slot| slot.is_free() && !job.lossless)?;
+        let slot = self
+            .of(job)
+            .slots
+            .get(usize::from(engine.0))
+            .filter(|slot| slot.is_free() && !job.lossless)?;
         let (own, cost) = (&self.cameras[job.camera].fairness, slot.window.p50());
         // A camera with a frame here has had its turn before this one.
-        let others = self.cameras.iter().filter(|other| !other.done && !other.terms.lossless && other.fresh.is_empty());
+        let others = self
+            .cameras
+            .iter()
+            .filter(|other| !other.done && !other.terms.lossless && other.fresh.is_empty());
         others.filter_map(|other| other.fairness.keeps(own, other.terms.deadline, cost, now)).max()
     }
 
@@ -382,13 +444,18 @@ impl Scheduler {
             // With every engine idle it is not the others who are in the way.
             let crowded = self.slots().any(|slot| slot.held().is_some());
             let fairness = &mut self.cameras[job.camera].fairness;
-            if why.code == Code::OutOfTime && crowded { fairness.turned_down(now) } else { fairness.settled() }
+            if why.code == Code::OutOfTime && crowded {
+                fairness.turned_down(now)
+            } else {
+                fairness.settled()
+            }
         } else {
             self.cameras[job.camera].active -= 1;
         }
         self.forgive(&job, why, now);
         job.settle(outcome, why, now);
-        let late = job.report.late || (outcome == Outcome::Abstained && why.code == Code::OutOfTime);
+        let late =
+            job.report.late || (outcome == Outcome::Abstained && why.code == Code::OutOfTime);
         let age = job.report.times.age;
         self.generation(job.generation).account.settled(age, late);
         trace_hooks::done(self.trace.as_ref(), &job);
@@ -396,13 +463,14 @@ impl Scheduler {
         None
     }
 
-    /// An engine that was turned down for being too slow is not asked, so nothing would show that it has become faster: it is let
-    /// forget a little.
+    /// An engine that was turned down for being too slow is not asked, so nothing would show that
+    /// it has become faster: it is let forget a little.
     fn forgive(&mut self, job: &Job, why: Reason, now: Instant) {
         let (Code::OutOfTime | Code::Cheaper, Some(due)) = (why.code, job.due) else { return };
         let left = due.saturating_duration_since(now);
         for slot in &mut self.generation(job.generation).slots {
-            if slot.is_free() && slot.window.p95() > left && !job.report.attempts.asked(slot.index) {
+            if slot.is_free() && slot.window.p95() > left && !job.report.attempts.asked(slot.index)
+            {
                 slot.window.ease();
             }
         }

@@ -34,7 +34,8 @@ impl Drop for Ending {
     }
 }
 
-/// Until the dispatcher has ended and all is told. `ready` hears once when every camera had its first report.
+/// Until the dispatcher has ended and all is told. `ready` hears once when every camera had its
+/// first report.
 pub(super) fn run<L: ReportHandler>(
     mut listener: L,
     report_queue: &ReportQueue,

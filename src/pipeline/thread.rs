@@ -30,7 +30,11 @@ impl Drop for Alarm {
 
 impl<T: Send + 'static> Thread<T> {
     /// Starts `body`.
-    pub(super) fn spawn(name: &str, stop: &Stop, body: impl FnOnce() -> T + Send + 'static) -> Result<Self, PipelineError> {
+    pub(super) fn spawn(
+        name: &str,
+        stop: &Stop,
+        body: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Self, PipelineError> {
         let (alive, gone) = bounded(0);
         let alarm = Alarm(stop.clone());
         let work = move || {
@@ -38,8 +42,10 @@ impl<T: Send + 'static> Thread<T> {
             let _alarm = alarm;
             body()
         };
-        let handle =
-            Builder::new().name(name.into()).spawn(work).map_err(|reason| PipelineError::Thread { name: name.into(), reason })?;
+        let handle = Builder::new()
+            .name(name.into())
+            .spawn(work)
+            .map_err(|reason| PipelineError::Thread { name: name.into(), reason })?;
         Ok(Self { name: name.into(), handle, gone })
     }
 

@@ -1,5 +1,6 @@
-//! The workers: as many threads as engines. Each loads one engine and warms it up; from then on whoever is free looks with whichever
-//! engine is asked, and goes on with the next one of the same frame without waking anybody.
+//! The workers: as many threads as engines. Each loads one engine and warms it up; from then on
+//! whoever is free looks with whichever engine is asked, and goes on with the next one of the same
+//! frame without waking anybody.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -20,13 +21,16 @@ use super::job::Task;
 use super::thread::Thread;
 use super::{DRAIN_LIMIT, Liveness, Loader, PipelineError};
 
-/// Looks at a grey frame that each engine takes before it is called warm; the last ones tell what it costs here.
+/// Looks at a grey frame that each engine takes before it is called warm; the last ones tell what
+/// it costs here.
 const WARM_UP_LOOKS: usize = 4;
 
-/// How long loading and warming up one engine may take. TensorRT builds its engines before, not while they are loaded.
+/// How long loading and warming up one engine may take. TensorRT builds its engines before, not
+/// while they are loaded.
 const LOADING: Duration = Duration::from_secs(300);
 
-/// How long loading the engines of a reload may take, after which it is given up and the old ones go on.
+/// How long loading the engines of a reload may take, after which it is given up and the old ones
+/// go on.
 pub const RELOAD_LOADING: Patience = Patience { times: 4, least: Duration::from_secs(10) };
 
 /// So many times what any thread may take, and no less than a busy board needs.
@@ -46,11 +50,12 @@ impl Patience {
 /// What an engine's later warm-up looks took, the least and the most; or why it cannot be used.
 type Warm = Result<(Duration, Duration), EngineError>;
 
-/// The loaded engines, by index. Nobody ever waits for a lock: the scheduler gives an engine one frame at a time.
+/// The loaded engines, by index. Nobody ever waits for a lock: the scheduler gives an engine one
+/// frame at a time.
 type Looks = Arc<[OnceLock<Mutex<Box<dyn Look>>>]>;
 
-/// The workers, and where they take their tasks from. As many threads as engines and at most one task an engine: a task that waits is
-/// one that a free worker is about to take.
+/// The workers, and where they take their tasks from. As many threads as engines and at most one
+/// task an engine: a task that waits is one that a free worker is about to take.
 pub(super) struct Workers {
     pub(super) tasks: Sender<Task>,
     pub(super) threads: Vec<Thread<()>>,
@@ -67,8 +72,8 @@ pub(super) struct Shared {
     pub(super) features: bool,
 }
 
-/// Starts a worker for each engine; all load at the same time. Returns them with what each engine costs here: `None` for one that
-/// cannot be loaded, unless `all` are wanted or none can.
+/// Starts a worker for each engine; all load at the same time. Returns them with what each engine
+/// costs here: `None` for one that cannot be loaded, unless `all` are wanted or none can.
 pub(super) fn start_workers(
     engines: Vec<(Arc<str>, Loader)>,
     shared: &Shared,
@@ -84,7 +89,8 @@ pub(super) fn start_workers(
     let mut pending = Vec::new();
     for (place, (id, loader)) in engines.into_iter().enumerate() {
         let (say, warm) = bounded::<Warm>(1);
-        let (house_of, looks, inbox, ids) = (shared.clone(), Arc::clone(&looks), inbox.clone(), Arc::clone(&ids));
+        let (house_of, looks, inbox, ids) =
+            (shared.clone(), Arc::clone(&looks), inbox.clone(), Arc::clone(&ids));
         let name = format!("worker-{place}");
         let heartbeat = shared.liveness.board.heartbeat(&name);
         heartbeats.push(Arc::clone(&heartbeat));
@@ -92,10 +98,18 @@ pub(super) fn start_workers(
             let Shared { dispatcher, clock, liveness, .. } = house_of;
             let limit = liveness.hang_after;
             heartbeat.begin_with(Activity::Loading, &ids[place], LOADING);
-            // A panic here is an engine that cannot be loaded; while others work it must not end them.
-            let load = || loader().and_then(|mut look| warm_up(look.as_mut(), clock.as_ref()).map(|costs| (look, costs)));
+            // A panic here is an engine that cannot be loaded; while others work it must not end
+            // them.
+            let load = || {
+                loader().and_then(|mut look| {
+                    warm_up(look.as_mut(), clock.as_ref()).map(|costs| (look, costs))
+                })
+            };
             let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
-                Err(EngineError::Run { id: ids[place].to_string(), reason: "it panicked while it was loaded".into() })
+                Err(EngineError::Run {
+                    id: ids[place].to_string(),
+                    reason: "it panicked while it was loaded".into(),
+                })
             });
             heartbeat.idle();
             let heard = match loaded {
@@ -133,7 +147,8 @@ pub(super) fn start_workers(
             Err(error) => drop(failed.get_or_insert(error)),
         }
     }
-    let refused = refused.filter(|_| all || windows.iter().all(Option::is_none)).map(PipelineError::from);
+    let refused =
+        refused.filter(|_| all || windows.iter().all(Option::is_none)).map(PipelineError::from);
     match failed.or(refused) {
         None => Ok((Workers { tasks, threads }, windows)),
         Some(error) => {
@@ -147,8 +162,14 @@ pub(super) fn start_workers(
     }
 }
 
-/// Waits until an engine is warm, but not beyond the moment of `patience`, and once told to stop not for ever.
-fn on_report(warm: &Receiver<Warm>, stop: &Stop, id: &str, patience: Option<(Instant, Duration)>) -> Result<Warm, PipelineError> {
+/// Waits until an engine is warm, but not beyond the moment of `patience`, and once told to stop
+/// not for ever.
+fn on_report(
+    warm: &Receiver<Warm>,
+    stop: &Stop,
+    id: &str,
+    patience: Option<(Instant, Duration)>,
+) -> Result<Warm, PipelineError> {
     let name = || format!("worker, loading {id}");
     let over = patience.map_or_else(never, |(until, _)| at(until));
     let heard = select! {
@@ -165,7 +186,8 @@ fn on_report(warm: &Receiver<Warm>, stop: &Stop, id: &str, patience: Option<(Ins
     })
 }
 
-/// Sees the workers go home, within `limit`, once nobody can give them tasks any more; the first that does not is the error.
+/// Sees the workers go home, within `limit`, once nobody can give them tasks any more; the first
+/// that does not is the error.
 pub(super) fn join_workers(threads: Vec<Thread<()>>, limit: Duration) -> Option<PipelineError> {
     let (mut first, mut limit) = (None, limit);
     for thread in threads {
@@ -177,7 +199,8 @@ pub(super) fn join_workers(threads: Vec<Thread<()>>, limit: Duration) -> Option<
     first
 }
 
-/// Looks at a grey frame until the engine runs at its usual speed; returns what the later looks took: the least and the most.
+/// Looks at a grey frame until the engine runs at its usual speed; returns what the later looks
+/// took: the least and the most.
 fn warm_up(look: &mut dyn Look, clock: &dyn Clock) -> Warm {
     let grey: Arc<[u8]> = vec![128; 640 * 480 * 3].into();
     let frame = Frame::from_rgb(grey, 640, 480, None)

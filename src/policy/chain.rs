@@ -1,4 +1,5 @@
-//! The kind `chain`: the published method. Features, a vote per level, the first yes wins; one engine, one look. Pure.
+//! The kind `chain`: the published method. Features, a vote per level, the first yes wins; one
+//! engine, one look. Pure.
 
 use arrayvec::ArrayVec;
 
@@ -34,13 +35,23 @@ impl Chain {
     pub fn wanted(&self, features: &Features) -> Result<(EngineIdx, Reason), Reason> {
         let prediction = self.premodel.predict(features);
         if let Some(guard) = self.guard.filter(|guard| prediction.nearest > guard.max_distance) {
-            return Ok((guard.safe, Reason::with(Code::Unfamiliar, prediction.nearest, guard.max_distance)));
+            return Ok((
+                guard.safe,
+                Reason::with(Code::Unfamiliar, prediction.nearest, guard.max_distance),
+            ));
         }
-        if let Some((level, engine)) = prediction.chosen().and_then(|level| Some((level, *self.engines.get(level)?))) {
-            return Ok((engine, Reason::with(Code::Premodel, prediction.shares[level], prediction.needed)));
+        if let Some((level, engine)) =
+            prediction.chosen().and_then(|level| Some((level, *self.engines.get(level)?)))
+        {
+            return Ok((
+                engine,
+                Reason::with(Code::Premodel, prediction.shares[level], prediction.needed),
+            ));
         }
         match self.on_none {
-            Some(engine) => Ok((engine, Reason::with(Code::Fallback, prediction.highest(), prediction.needed))),
+            Some(engine) => {
+                Ok((engine, Reason::with(Code::Fallback, prediction.highest(), prediction.needed)))
+            }
             None => Err(Reason::with(Code::Abstained, prediction.highest(), prediction.needed)),
         }
     }

@@ -1,6 +1,8 @@
-//! What is known of an answer, as a few numbers, and the chance of being right that follows from them. Pure.
+//! What is known of an answer, as a few numbers, and the chance of being right that follows from
+//! them. Pure.
 //!
-//! Used by the score `learned` of kind `confidence` and by kind `hybrid`. The lab fits the weights on the very same numbers.
+//! Used by the score `learned` of kind `confidence` and by kind `hybrid`. The lab fits the weights
+//! on the very same numbers.
 
 use super::Attempts;
 use crate::engine::Answer;
@@ -14,23 +16,31 @@ pub const CLUE_NAMES: [&str; CLUES] = ["one", "sureness", "margin", "entropy", "
 /// Probabilities are held this far from 0 and 1 before the logarithm is taken.
 const EDGE: f32 = 1e-4;
 
-/// The clues: 1; the log-odds of the highest probability; the margin; the entropy; the share of the engines asked so far whose own
-/// best class is that of the answer.
+/// The clues: 1; the log-odds of the highest probability; the margin; the entropy; the share of the
+/// engines asked so far whose own best class is that of the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Clues(pub [f32; CLUES]);
 
 impl Clues {
-    /// Of an answer that came of engines whose own best classes were `classes`. Every clue is finite.
+    /// Of an answer that came of engines whose own best classes were `classes`. Every clue is
+    /// finite.
     pub fn of(answer: &Answer, classes: impl IntoIterator<Item = u32>) -> Self {
         let finite = |value: f32| if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 };
-        let best = if answer.ranked > 0 { finite(answer.top[0].probability) } else { 0.0 }.clamp(EDGE, 1.0 - EDGE);
+        let best = if answer.ranked > 0 { finite(answer.top[0].probability) } else { 0.0 }
+            .clamp(EDGE, 1.0 - EDGE);
         let (mut asked, mut agree) = (0.0, 0.0);
         for class in classes {
             asked += 1.0;
             agree += f32::from(u8::from(answer.ranked > 0 && answer.top[0].class == class));
         }
         let agreement = if asked > 0.0 { agree / asked } else { 0.0 };
-        Self([1.0, (best / (1.0 - best)).ln(), finite(answer.margin), finite(answer.entropy), agreement])
+        Self([
+            1.0,
+            (best / (1.0 - best)).ln(),
+            finite(answer.margin),
+            finite(answer.entropy),
+            agreement,
+        ])
     }
 
     /// Of an attempts so far.

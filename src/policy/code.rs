@@ -1,4 +1,5 @@
-//! The words for the reasons of decisions, in one table: records, metrics and docs/reference/records.md use these and no others.
+//! The words for the reasons of decisions, in one table: records, metrics and
+//! docs/reference/records.md use these and no others.
 
 use super::Code;
 
@@ -26,7 +27,8 @@ impl Code {
         Self::Budget,
     ];
 
-    /// The word used in records and metrics; kebab-case. A new variant belongs in [`Code::ALL`] too.
+    /// The word used in records and metrics; kebab-case. A new variant belongs in [`Code::ALL`]
+    /// too.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
@@ -58,9 +60,13 @@ mod tests {
 
     #[test]
     fn every_code_is_listed_once_and_has_its_own_word() {
-        let names: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        let names: std::collections::BTreeSet<_> =
+            Code::ALL.iter().map(|code| code.name()).collect();
         assert_eq!(names.len(), Code::ALL.len());
-        assert!(Code::ALL.iter().enumerate().all(|(at, code)| *code as usize == at), "declaration order, none skipped");
+        assert!(
+            Code::ALL.iter().enumerate().all(|(at, code)| *code as usize == at),
+            "declaration order, none skipped"
+        );
         assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
     }
 }

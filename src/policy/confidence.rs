@@ -6,7 +6,8 @@ use super::clues::{Clues, Logistic};
 use super::{Attempts, MAX_STEPS};
 use crate::engine::{Answer, EngineIdx};
 
-/// How sure an answer is, as one number 0..=1. Closed: a name in policy files stands for one formula for good.
+/// How sure an answer is, as one number 0..=1. Closed: a name in policy files stands for one
+/// formula for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Score {
     /// The highest probability.
@@ -30,8 +31,9 @@ impl Score {
         }
     }
 
-    /// The score of `answer`, 0..=1; an answer that names no class, or is not a number, is not sure at all. `Learned` needs the weights of
-    /// a stage ([`Confidence::score_of`]); without them it is the highest probability.
+    /// The score of `answer`, 0..=1; an answer that names no class, or is not a number, is not sure
+    /// at all. `Learned` needs the weights of a stage ([`Confidence::score_of`]); without them it
+    /// is the highest probability.
     pub fn of(self, answer: &Answer) -> f32 {
         let score = match self {
             Self::MaxSoftmax | Self::Learned if answer.ranked > 0 => answer.top[0].probability,
@@ -47,7 +49,8 @@ impl Score {
 pub struct Stage {
     /// Whom to ask.
     pub engine: EngineIdx,
-    /// From this score on the answer stands, 0..=1. The last stage has none: its answer always stands.
+    /// From this score on the answer stands, 0..=1. The last stage has none: its answer always
+    /// stands.
     pub accept_above: Option<f32>,
     /// For the score `learned`: the chance that the answer is right.
     pub chance: Option<Logistic>,
@@ -72,8 +75,15 @@ impl Confidence {
 
     /// What the attempts's answer is held against once `stage` has answered, 0..=1.
     pub fn score_of(&self, stage: usize, attempts: &Attempts) -> f32 {
-        let chance = self.stages.get(stage).and_then(|stage| stage.chance).filter(|_| self.score == Score::Learned);
-        chance.map_or_else(|| self.score.of(&attempts.answer), |chance| chance.chance(&Clues::so_far(attempts)))
+        let chance = self
+            .stages
+            .get(stage)
+            .and_then(|stage| stage.chance)
+            .filter(|_| self.score == Score::Learned);
+        chance.map_or_else(
+            || self.score.of(&attempts.answer),
+            |chance| chance.chance(&Clues::so_far(attempts)),
+        )
     }
 
     /// The engines after `stage`, in order.

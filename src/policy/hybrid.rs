@@ -1,8 +1,11 @@
-//! The kind `hybrid`: enter where it promises most, then look again as long as a further look is worth its time. Pure.
+//! The kind `hybrid`: enter where it promises most, then look again as long as a further look is
+//! worth its time. Pure.
 //!
-//! Each step weighs chances of a right answer against time at one price, the chance that a millisecond must buy. Before the first
-//! look the chances follow from the features and from what the camera answered last; afterwards from the answers so far. Times are
-//! those of training, not of the moment, so that a decision can be made again from its record; the moment's are in the allowance.
+//! Each step weighs chances of a right answer against time at one price, the chance that a
+//! millisecond must buy. Before the first look the chances follow from the features and from what
+//! the camera answered last; afterwards from the answers so far. Times are those of training, not
+//! of the moment, so that a decision can be made again from its record; the moment's are in the
+//! allowance.
 
 use arrayvec::ArrayVec;
 
@@ -46,7 +49,8 @@ pub struct State {
     pub asked: u8,
     /// Chance that the answer is right as it stands.
     pub right: Logistic,
-    /// By member, the chance that it is right once that member has answered too; `None` is never asked then.
+    /// By member, the chance that it is right once that member has answered too; `None` is never
+    /// asked then.
     pub then: ArrayVec<Option<Logistic>, MAX_POOL>,
 }
 
@@ -93,13 +97,20 @@ impl Hybrid {
             let place = self.place_of(last.engine).unwrap_or(0) as f32;
             place / (self.members.len().max(2) - 1) as f32
         };
-        entry_clues(&self.scales, features, past.map(|(last, change)| (last.top.probability, place(last), change)))
+        entry_clues(
+            &self.scales,
+            features,
+            past.map(|(last, change)| (last.top.probability, place(last), change)),
+        )
     }
 
     /// The engine to enter with, of those that may be asked; `None` if there is none.
     pub fn entry(&self, situation: &Situation, allowance: &Allowance) -> Option<Promise> {
         let last = situation.past.last.as_ref();
-        let clues = self.entry_clues(situation.features, last.map(|last| (last, last.change(situation.glimpse))));
+        let clues = self.entry_clues(
+            situation.features,
+            last.map(|last| (last, last.change(situation.glimpse))),
+        );
         let promises = self.members.iter().map(|member| Promise {
             engine: member.engine,
             gain: chance(&member.right, &clues),
@@ -108,11 +119,18 @@ impl Hybrid {
         best(promises.filter(|promise| allowance.terms(promise.engine).is_some()))
     }
 
-    /// The look that promises most beyond its cost, of the engines not asked yet that `open` lets through, and what is known of the answer
-    /// as it stands. `None` if nothing was learned for who has answered so far.
-    pub fn next(&self, attempts: &Attempts, open: impl Fn(EngineIdx) -> bool) -> Option<(f32, Option<Promise>)> {
+    /// The look that promises most beyond its cost, of the engines not asked yet that `open` lets
+    /// through, and what is known of the answer as it stands. `None` if nothing was learned for who
+    /// has answered so far.
+    pub fn next(
+        &self,
+        attempts: &Attempts,
+        open: impl Fn(EngineIdx) -> bool,
+    ) -> Option<(f32, Option<Promise>)> {
         let answered = attempts.steps.iter().filter(|step| step.answered);
-        let asked = answered.filter_map(|step| self.place_of(step.engine)).fold(0u8, |set, place| set | 1 << place);
+        let asked = answered
+            .filter_map(|step| self.place_of(step.engine))
+            .fold(0u8, |set, place| set | 1 << place);
         let state = self.states.iter().find(|state| state.asked == asked)?;
         let clues = Clues::so_far(attempts);
         let right = state.right.chance(&clues);
@@ -120,7 +138,12 @@ impl Hybrid {
             let gain = then.as_ref()?.chance(&clues) - right;
             Some(Promise { engine: member.engine, gain, cost: self.price * member.ms })
         });
-        Some((right, best(promises.filter(|promise| !attempts.asked(promise.engine) && open(promise.engine)))))
+        Some((
+            right,
+            best(
+                promises.filter(|promise| !attempts.asked(promise.engine) && open(promise.engine)),
+            ),
+        ))
     }
 }
 
@@ -134,9 +157,14 @@ fn dot(weights: &[f32], values: &[f32]) -> f32 {
     if sum.is_finite() { sum } else { f32::MAX }
 }
 
-/// 1, the features scaled as in training, and of the past (score and place of the last answer 0..=1, change of the glimpse since then
-/// 0..=1): stillness, stillness times score, stillness times place. Without a past these are 0.
-pub fn entry_clues(scales: &[Scale], features: &Features, past: Option<(f32, f32, f32)>) -> EntryClues {
+/// 1, the features scaled as in training, and of the past (score and place of the last answer
+/// 0..=1, change of the glimpse since then 0..=1): stillness, stillness times score, stillness
+/// times place. Without a past these are 0.
+pub fn entry_clues(
+    scales: &[Scale],
+    features: &Features,
+    past: Option<(f32, f32, f32)>,
+) -> EntryClues {
     let mut clues = EntryClues::new();
     clues.push(1.0);
     for scale in scales.iter().take(crate::features::COUNT) {

@@ -1,8 +1,10 @@
-//! The two decisions: whom to ask first, and, once an answer is there, accept it, ask a stronger engine, or give up.
+//! The two decisions: whom to ask first, and, once an answer is there, accept it, ask a stronger
+//! engine, or give up.
 //!
-//! Pure and total: always an outcome, always a [`Reason`]; never an engine outside the [`Allowance`], never an engine twice for one
-//! frame. Clocks, queues and files are elsewhere; [`file`] parses policy files that others have read. This file holds the words of
-//! the decisions, [`decide`] makes them, and each kind of policy has a file of its own.
+//! Pure and total: always an outcome, always a [`Reason`]; never an engine outside the
+//! [`Allowance`], never an engine twice for one frame. Clocks, queues and files are elsewhere;
+//! [`file`] parses policy files that others have read. This file holds the words of the decisions,
+//! [`decide`] makes them, and each kind of policy has a file of its own.
 
 mod bound;
 pub mod chain;
@@ -39,7 +41,8 @@ pub struct Terms {
     pub p95: Duration,
 }
 
-/// What the moment allows: time left, which engines may be asked and what they cost, and what the budget grants. Filled by the dispatcher.
+/// What the moment allows: time left, which engines may be asked and what they cost, and what the
+/// budget grants. Filled by the dispatcher.
 #[derive(Clone, Debug, Default)]
 pub struct Allowance {
     /// Time left before the frame's deadline; `None` without a deadline.
@@ -55,7 +58,8 @@ pub struct Allowance {
 impl Allowance {
     /// What `engine` costs; `None` if it must not be asked now.
     pub fn terms(&self, engine: EngineIdx) -> Option<Terms> {
-        let granted = self.grant.engines.checked_shr(u32::from(engine.0)).is_some_and(|bits| bits & 1 == 1);
+        let granted =
+            self.grant.engines.checked_shr(u32::from(engine.0)).is_some_and(|bits| bits & 1 == 1);
         self.engines.get(usize::from(engine.0)).copied().flatten().filter(|_| granted)
     }
 
@@ -72,7 +76,8 @@ impl Allowance {
 /// When the last answer may be given again without looking.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reuse {
-    /// Largest change of any block of the [`Glimpse`] against the last frame that was looked at, share of full scale, 0..=1.
+    /// Largest change of any block of the [`Glimpse`] against the last frame that was looked at,
+    /// share of full scale, 0..=1.
     pub max_change: f32,
     /// Longest time since that frame was captured.
     pub max_age: Duration,
@@ -102,7 +107,8 @@ pub struct LastAnswer {
 impl LastAnswer {
     /// Largest change of any block between its glimpse and `glimpse`, share of full scale, 0..=1.
     pub fn change(&self, glimpse: &Glimpse) -> f32 {
-        let change = self.glimpse.iter().zip(glimpse).map(|(was, is)| was.abs_diff(*is)).max().unwrap_or(0);
+        let change =
+            self.glimpse.iter().zip(glimpse).map(|(was, is)| was.abs_diff(*is)).max().unwrap_or(0);
         f32::from(change) / 255.0
     }
 }
@@ -131,51 +137,59 @@ pub struct Situation<'a> {
     pub past: &'a Past,
 }
 
-/// Why a decision fell as it did. The closed set of codes is the vocabulary of records, metrics and docs/reference/records.md.
+/// Why a decision fell as it did. The closed set of codes is the vocabulary of records, metrics and
+/// docs/reference/records.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Code {
     /// `fixed`: the policy names this engine.
     Fixed,
-    /// `entry`: the chain's first stage; of a hybrid policy the engine that promises most (value: chance of a right answer, limit: what
-    /// its time costs, in the same measure).
+    /// `entry`: the chain's first stage; of a hybrid policy the engine that promises most (value:
+    /// chance of a right answer, limit: what its time costs, in the same measure).
     Entry,
     /// `premodel`: the premodel chose this engine (value: share of yes votes, limit: votes needed).
     Premodel,
-    /// `fallback`: no level of the premodel said yes; the engine named for that case (value: largest share of yes votes, limit: votes
-    /// needed).
+    /// `fallback`: no level of the premodel said yes; the engine named for that case (value:
+    /// largest share of yes votes, limit: votes needed).
     Fallback,
-    /// `unfamiliar`: the frame is unlike any the premodel was trained on; the safe engine (value: distance, limit: allowed distance).
+    /// `unfamiliar`: the frame is unlike any the premodel was trained on; the safe engine (value:
+    /// distance, limit: allowed distance).
     Unfamiliar,
     /// `drawn`: the random mix drew this engine (value: the draw, limit: its upper bound).
     Drawn,
-    /// `cheaper`: the engine wanted was not allowed or not fast enough; the next one that is (value: ms left, limit: ms that the one
-    /// wanted would have needed).
+    /// `cheaper`: the engine wanted was not allowed or not fast enough; the next one that is
+    /// (value: ms left, limit: ms that the one wanted would have needed).
     Cheaper,
-    /// `unchanged`: the scene has not changed, the last answer holds (value: change, limit: allowed change).
+    /// `unchanged`: the scene has not changed, the last answer holds (value: change, limit: allowed
+    /// change).
     Unchanged,
     /// `sure`: the answer is sure enough (value: score, limit: threshold).
     Sure,
-    /// `worthwhile`: another look is worth its time (value: chance of a right answer that it adds, limit: what its time costs).
+    /// `worthwhile`: another look is worth its time (value: chance of a right answer that it adds,
+    /// limit: what its time costs).
     Worthwhile,
-    /// `not-worthwhile`: no further look is worth its time; the answer stands (value: chance of a right answer that the best one would
-    /// add, limit: what its time costs).
+    /// `not-worthwhile`: no further look is worth its time; the answer stands (value: chance of a
+    /// right answer that the best one would add, limit: what its time costs).
     NotWorthwhile,
     /// `unsure`: the score is below the threshold (value: score, limit: threshold).
     Unsure,
     /// `last`: there is no further stage; the answer stands (value: score).
     Last,
-    /// `out-of-time`: a stronger engine would not finish before the deadline (value: ms left, limit: ms needed).
+    /// `out-of-time`: a stronger engine would not finish before the deadline (value: ms left,
+    /// limit: ms needed).
     OutOfTime,
-    /// `not-allowed`: every engine wanted is outside the allowance (value: score, if there is an answer).
+    /// `not-allowed`: every engine wanted is outside the allowance (value: score, if there is an
+    /// answer).
     NotAllowed,
-    /// `abstained`: the policy prefers no answer here (value: largest share of yes votes, limit: votes needed).
+    /// `abstained`: the policy prefers no answer here (value: largest share of yes votes, limit:
+    /// votes needed).
     Abstained,
-    /// `engine-failed`: the engine asked before failed; the next one, or, without a next one, what was answered before (value: score).
+    /// `engine-failed`: the engine asked before failed; the next one, or, without a next one, what
+    /// was answered before (value: score).
     EngineFailed,
     /// `paused`: the engines rest because somebody said so; no answer.
     Paused,
-    /// `budget`: power, heat or another limit of the budget let it be otherwise than it would have been (value and limit: those of the
-    /// limit that holds the budget down, in its unit).
+    /// `budget`: power, heat or another limit of the budget let it be otherwise than it would have
+    /// been (value and limit: those of the limit that holds the budget down, in its unit).
     Budget,
 }
 
@@ -226,10 +240,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// True if looking again at the same scene would not be worth it: the answer was sure, or the policy's last word. False for answers
-    /// accepted for want of time, allowance or a working engine. For [`LastAnswer::sure`].
+    /// True if looking again at the same scene would not be worth it: the answer was sure, or the
+    /// policy's last word. False for answers accepted for want of time, allowance or a working
+    /// engine. For [`LastAnswer::sure`].
     pub fn is_sure(&self) -> bool {
-        matches!(self, Self::Accept(Reason { code: Code::Sure | Code::NotWorthwhile | Code::Last, .. }))
+        matches!(
+            self,
+            Self::Accept(Reason { code: Code::Sure | Code::NotWorthwhile | Code::Last, .. })
+        )
     }
 }
 

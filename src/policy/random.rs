@@ -1,6 +1,8 @@
-//! The kind `random`: engines drawn in fixed shares, whatever the frame. Not a good policy: the no-skill line that others must beat.
+//! The kind `random`: engines drawn in fixed shares, whatever the frame. Not a good policy: the
+//! no-skill line that others must beat.
 //!
-//! Pure: the draw follows from seed, camera and frame number alone, so that a run can be made again.
+//! Pure: the draw follows from seed, camera and frame number alone, so that a run can be made
+//! again.
 
 use arrayvec::ArrayVec;
 
@@ -17,10 +19,12 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// Engines with weights above zero; shares are the weights over their sum. `None` without a usable weight.
+    /// Engines with weights above zero; shares are the weights over their sum. `None` without a
+    /// usable weight.
     pub fn new(seed: u64, weights: &[(EngineIdx, f32)]) -> Option<Self> {
         let total: f64 = weights.iter().map(|part| f64::from(part.1)).sum();
-        let usable = weights.len() <= MAX_ENGINES && weights.iter().all(|part| part.1.is_finite() && part.1 > 0.0);
+        let usable = weights.len() <= MAX_ENGINES
+            && weights.iter().all(|part| part.1.is_finite() && part.1 > 0.0);
         if weights.is_empty() || !usable {
             return None;
         }
@@ -45,7 +49,9 @@ impl Mix {
 
     /// The engine drawn for one frame.
     pub fn wanted(&self, camera: u16, sequence: u64) -> Result<(EngineIdx, Reason), Reason> {
-        let draw = unit(splitmix64(splitmix64(self.seed ^ splitmix64(u64::from(camera))) ^ sequence)) as f32;
+        let draw =
+            unit(splitmix64(splitmix64(self.seed ^ splitmix64(u64::from(camera))) ^ sequence))
+                as f32;
         match self.parts.iter().find(|part| draw < part.1) {
             Some(&(engine, bound)) => Ok((engine, Reason::with(Code::Drawn, draw, bound))),
             None => Err(Reason::bare(Code::Abstained)), // not reached: the last bound is 1, every draw below
@@ -70,7 +76,10 @@ mod tests {
             }
             for (engine, weight) in weights {
                 let share = f64::from(counts[usize::from(engine.0)]) / 40_000.0;
-                assert!((share - f64::from(weight) / 8.0).abs() < 0.01, "seed {seed}, engine {engine:?}: {share}");
+                assert!(
+                    (share - f64::from(weight) / 8.0).abs() < 0.01,
+                    "seed {seed}, engine {engine:?}: {share}"
+                );
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The k nearest rows, by exhaustive search in one pass. Euclidean; equal distances go to the lower index.
+//! The k nearest rows, by exhaustive search in one pass. Euclidean; equal distances go to the lower
+//! index.
 
 use arrayvec::ArrayVec;
 
@@ -12,8 +13,8 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    /// Searches `rows`, row-major with `width` values each, for the `k` (at most [`MAX_K`]) nearest to `query`. Fewer rows, fewer
-    /// neighbours. Allocates nothing.
+    /// Searches `rows`, row-major with `width` values each, for the `k` (at most [`MAX_K`]) nearest
+    /// to `query`. Fewer rows, fewer neighbours. Allocates nothing.
     pub fn search(rows: &[f32], width: usize, query: &[f32], k: usize) -> Self {
         let k = k.min(MAX_K);
         let mut found: ArrayVec<(f32, usize), MAX_K> = ArrayVec::new();
@@ -59,7 +60,10 @@ mod tests {
 
     #[test]
     fn fewer_rows_than_k_are_all_found() {
-        assert_eq!(Neighbours::search(&[5.0, 1.0], 1, &[0.0], 9).indices().collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(
+            Neighbours::search(&[5.0, 1.0], 1, &[0.0], 9).indices().collect::<Vec<_>>(),
+            [1, 0]
+        );
         assert_eq!(Neighbours::search(&[], 1, &[0.0], 9).indices().count(), 0);
     }
 

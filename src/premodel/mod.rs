@@ -1,7 +1,9 @@
-//! From features to the share of votes for each engine of a chain: the published k-nearest-neighbour premodel.
+//! From features to the share of votes for each engine of a chain: the published
+//! k-nearest-neighbour premodel.
 //!
-//! Pure. Built from rows that [`crate::policy::file`] has parsed; [`knn`] searches. What follows from the votes is decided in
-//! [`crate::policy`]. Definition: one-versus-rest KNN per level, Taylor et al., LCTES 2018, section 3; see docs on the method.
+//! Pure. Built from rows that [`crate::policy::file`] has parsed; [`knn`] searches. What follows
+//! from the votes is decided in [`crate::policy`]. Definition: one-versus-rest KNN per level,
+//! Taylor et al., LCTES 2018, section 3; see docs on the method.
 
 pub mod knn;
 
@@ -56,7 +58,8 @@ pub enum PremodelError {
     },
 }
 
-/// A fitted chain of one-versus-rest KNN classifiers. All levels share neighbours; each only reads their labels in its own way.
+/// A fitted chain of one-versus-rest KNN classifiers. All levels share neighbours; each only reads
+/// their labels in its own way.
 #[derive(Clone, Debug)]
 pub struct Premodel {
     scales: Vec<Scale>,
@@ -96,8 +99,9 @@ impl Prediction {
 }
 
 impl Premodel {
-    /// `rows`: row-major `[best.len()][scales.len()]`, unscaled features of the training frames; `best`: the level of the cheapest
-    /// engine that was right, `None` where none was; `levels` in the chain; `k` odd or even, 1..=[`MAX_K`], at most the rows.
+    /// `rows`: row-major `[best.len()][scales.len()]`, unscaled features of the training frames;
+    /// `best`: the level of the cheapest engine that was right, `None` where none was; `levels` in
+    /// the chain; `k` odd or even, 1..=[`MAX_K`], at most the rows.
     pub fn new(
         scales: Vec<Scale>,
         levels: usize,
@@ -109,7 +113,12 @@ impl Premodel {
         within("number of levels", levels, 1, MAX_ENGINES)?;
         within("number of rows", best.len(), 1, MAX_ROWS)?;
         within("k", k, 1, MAX_K.min(best.len()))?;
-        within("number of values", rows.len(), best.len() * scales.len(), best.len() * scales.len())?;
+        within(
+            "number of values",
+            rows.len(),
+            best.len() * scales.len(),
+            best.len() * scales.len(),
+        )?;
         let usable = |scale: &Scale| {
             scale.feature < COUNT
                 && scale.min.is_finite()
@@ -128,7 +137,9 @@ impl Premodel {
                 *value = scale.apply(*value).0;
             }
         }
-        if let Some(row) = best.iter().position(|level| level.is_some_and(|level| usize::from(level) >= levels)) {
+        if let Some(row) =
+            best.iter().position(|level| level.is_some_and(|level| usize::from(level) >= levels))
+        {
             return Err(PremodelError::Row { row, reason: "the level must be one of the chain" });
         }
         Ok(Self { scales, levels, k, rows, best })
@@ -149,16 +160,24 @@ impl Premodel {
         let mut query = [0.0; COUNT];
         let mut clamped = 0;
         for (slot, scale) in query.iter_mut().zip(&self.scales) {
-            let (value, outside) = scale.apply(features.values.get(scale.feature).copied().unwrap_or(0.0));
+            let (value, outside) =
+                scale.apply(features.values.get(scale.feature).copied().unwrap_or(0.0));
             *slot = value;
             clamped += u8::from(outside);
         }
         let width = self.scales.len();
-        let neighbours = Neighbours::search(&self.rows, width, query.get(..width).unwrap_or(&query), self.k);
+        let neighbours =
+            Neighbours::search(&self.rows, width, query.get(..width).unwrap_or(&query), self.k);
 
         let mut votes = [0u16; MAX_ENGINES];
         for index in neighbours.indices() {
-            if let Some(vote) = self.best.get(index).copied().flatten().and_then(|level| votes.get_mut(usize::from(level))) {
+            if let Some(vote) = self
+                .best
+                .get(index)
+                .copied()
+                .flatten()
+                .and_then(|level| votes.get_mut(usize::from(level)))
+            {
                 *vote += 1;
             }
         }
@@ -173,7 +192,8 @@ impl Premodel {
 }
 
 impl Scale {
-    /// The scaled value, and whether it had to be held within [`CLAMP`]. What is not a number counts as the middle.
+    /// The scaled value, and whether it had to be held within [`CLAMP`]. What is not a number
+    /// counts as the middle.
     pub fn apply(&self, value: f32) -> (f32, bool) {
         let scaled = (value - self.min) / (self.max - self.min);
         if scaled.is_nan() {
@@ -187,7 +207,8 @@ fn within(what: &'static str, got: usize, least: usize, most: usize) -> Result<(
     if (least..=most).contains(&got) {
         return Ok(());
     }
-    let allowed = if least == most { format!("exactly {least}") } else { format!("{least} to {most}") };
+    let allowed =
+        if least == most { format!("exactly {least}") } else { format!("{least} to {most}") };
     Err(PremodelError::Length { what, got, allowed })
 }
 
@@ -212,20 +233,25 @@ mod tests {
         let premodel = Premodel::new(scales(), 2, 3, rows, best).unwrap();
         let near = premodel.predict(&features(1.1, 10.0));
         assert_eq!(near.chosen(), Some(1));
-        assert!((near.shares[1] - 2.0 / 3.0).abs() < 1e-6 && (near.shares[0] - 1.0 / 3.0).abs() < 1e-6);
+        assert!(
+            (near.shares[1] - 2.0 / 3.0).abs() < 1e-6 && (near.shares[0] - 1.0 / 3.0).abs() < 1e-6
+        );
         let far = premodel.predict(&features(9.0, 90.0));
         assert_eq!(far.chosen(), None, "two of three say no engine is right");
     }
 
     #[test]
     fn half_of_an_even_k_is_not_a_majority() {
-        let premodel = Premodel::new(scales(), 1, 2, vec![1.0, 1.0, 2.0, 2.0], vec![Some(0), None]).unwrap();
+        let premodel =
+            Premodel::new(scales(), 1, 2, vec![1.0, 1.0, 2.0, 2.0], vec![Some(0), None]).unwrap();
         assert_eq!(premodel.predict(&features(1.0, 1.0)).chosen(), None);
     }
 
     #[test]
     fn wild_values_are_held_and_counted() {
-        let premodel = Premodel::new(scales(), 1, 1, vec![0.0, 0.0, 10.0, 100.0], vec![Some(0), None]).unwrap();
+        let premodel =
+            Premodel::new(scales(), 1, 1, vec![0.0, 0.0, 10.0, 100.0], vec![Some(0), None])
+                .unwrap();
         let prediction = premodel.predict(&features(1e9, 50.0));
         assert_eq!(prediction.clamped, 1);
         assert!((prediction.nearest - 0.5f32.hypot(0.5)).abs() < 1e-6, "{}", prediction.nearest);
@@ -237,10 +263,24 @@ mod tests {
     #[test]
     fn unusable_training_data_is_refused() {
         let flat = vec![Scale { feature: 0, min: 1.0, max: 1.0 }];
-        assert_eq!(Premodel::new(flat, 1, 1, vec![1.0], vec![None]).unwrap_err(), PremodelError::Scale { place: 0 });
-        assert!(Premodel::new(scales(), 1, 3, vec![1.0; 4], vec![None; 2]).is_err(), "k above the rows");
-        assert!(Premodel::new(scales(), 1, 1, vec![1.0; 3], vec![None; 2]).is_err(), "a value is missing");
-        assert!(Premodel::new(scales(), 1, 1, vec![1.0; 4], vec![None, Some(1)]).is_err(), "level beyond the chain");
-        assert!(Premodel::new(scales(), 1, 1, vec![1.0, f32::NAN, 1.0, 1.0], vec![None; 2]).is_err());
+        assert_eq!(
+            Premodel::new(flat, 1, 1, vec![1.0], vec![None]).unwrap_err(),
+            PremodelError::Scale { place: 0 }
+        );
+        assert!(
+            Premodel::new(scales(), 1, 3, vec![1.0; 4], vec![None; 2]).is_err(),
+            "k above the rows"
+        );
+        assert!(
+            Premodel::new(scales(), 1, 1, vec![1.0; 3], vec![None; 2]).is_err(),
+            "a value is missing"
+        );
+        assert!(
+            Premodel::new(scales(), 1, 1, vec![1.0; 4], vec![None, Some(1)]).is_err(),
+            "level beyond the chain"
+        );
+        assert!(
+            Premodel::new(scales(), 1, 1, vec![1.0, f32::NAN, 1.0, 1.0], vec![None; 2]).is_err()
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! The terminal that Squint was started from, whether it is still there, and what SIGHUP means because of it.
+//! The terminal that Squint was started from, whether it is still there, and what SIGHUP means
+//! because of it.
 //!
-//! SIGHUP has two meanings: a service is told to read its files again, and a program is told that its terminal has gone away. Which of the
-//! two it is follows from how Squint was started. [`decide`] is pure; the rest asks the system.
+//! SIGHUP has two meanings: a service is told to read its files again, and a program is told that
+//! its terminal has gone away. Which of the two it is follows from how Squint was started.
+//! [`decide`] is pure; the rest asks the system.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -40,7 +42,13 @@ impl Launch {
     /// As this process finds itself. `configured`: there is a file that could be read again.
     pub fn here(configured: bool) -> Self {
         let watched = io::stdout().is_terminal() || io::stderr().is_terminal();
-        Self { managed: notify::is_heard(), ignored: is_hangup_ignored(), configured, tied: look() == Some(true), watched }
+        Self {
+            managed: notify::is_heard(),
+            ignored: is_hangup_ignored(),
+            configured,
+            tied: look() == Some(true),
+            watched,
+        }
     }
 
     /// True if SIGHUP is to be left ignored.
@@ -53,8 +61,9 @@ impl Launch {
         decide(*self, self.is_cut())
     }
 
-    /// True once the terminal that Squint was started from and writes to has gone away: nobody can see it or stop it from there any more.
-    /// Whoever sent the output elsewhere, or started it with `nohup`, wants it to go on.
+    /// True once the terminal that Squint was started from and writes to has gone away: nobody can
+    /// see it or stop it from there any more. Whoever sent the output elsewhere, or started it with
+    /// `nohup`, wants it to go on.
     pub fn is_lost(&self) -> bool {
         self.watched && !self.managed && !self.ignored && self.is_cut()
     }
@@ -75,7 +84,8 @@ fn look() -> Option<bool> {
     match OpenOptions::new().read(true).custom_flags(flags).open("/dev/tty") {
         Ok(_) => Some(true),
         Err(error) => {
-            let gone = [Errno::NXIO, Errno::IO, Errno::NODEV].map(|errno| Some(errno.raw_os_error()));
+            let gone =
+                [Errno::NXIO, Errno::IO, Errno::NODEV].map(|errno| Some(errno.raw_os_error()));
             gone.contains(&error.raw_os_error()).then_some(false)
         }
     }
@@ -89,7 +99,9 @@ fn is_hangup_ignored() -> bool {
 fn ignores_hangup(status: &str) -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     // Bit 0 is signal 1, SIGHUP.
-    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    ignored
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(test)]
@@ -99,18 +111,29 @@ mod tests {
     #[test]
     fn a_hangup_reloads_a_service_and_ends_what_has_lost_its_terminal() {
         let free = Launch::default();
-        let (managed, configured) = (Launch { managed: true, ..free }, Launch { configured: true, ..free });
+        let (managed, configured) =
+            (Launch { managed: true, ..free }, Launch { configured: true, ..free });
         assert_eq!(decide(managed, false), Hangup::Reload, "systemd, without a configuration");
         assert_eq!(decide(Launch { tied: true, ..managed }, true), Hangup::Reload);
         assert_eq!(decide(configured, false), Hangup::Reload, "a daemon of somebody's own");
-        assert_eq!(decide(Launch { tied: true, ..configured }, false), Hangup::Reload, "kill -HUP beside a terminal that is there");
-        assert_eq!(decide(Launch { tied: true, ..configured }, true), Hangup::End, "the terminal is gone");
+        assert_eq!(
+            decide(Launch { tied: true, ..configured }, false),
+            Hangup::Reload,
+            "kill -HUP beside a terminal that is there"
+        );
+        assert_eq!(
+            decide(Launch { tied: true, ..configured }, true),
+            Hangup::End,
+            "the terminal is gone"
+        );
         assert_eq!(decide(free, false), Hangup::End, "there is nothing to read again");
     }
 
     #[test]
     fn nohup_is_known_by_the_mask_of_ignored_signals() {
-        assert!(ignores_hangup("Name:\tsquint\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n"));
+        assert!(ignores_hangup(
+            "Name:\tsquint\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n"
+        ));
         assert!(!ignores_hangup("Name:\tsquint\nSigIgn:\t0000000000001000\n"));
         assert!(!ignores_hangup("SigIgn:\tx\n") && !ignores_hangup(""));
     }

@@ -1,11 +1,14 @@
 //! Whether Squint makes progress: the one place that decides if the watchdog is fed.
 //!
-//! Pure: the moment, what the threads do and what the cameras have delivered are handed in. Four things stop the food: a thread that
-//! is at one thing for longer than it may; a camera whose frames are under way but come to no end; and, while no camera delivers, so many
-//! pipelines that hang in their driver, or so few descriptors or threads, that none can be opened: only a new process mends that. As long
-//! as one delivers, drivers that hang are a complaint, and the watchdog is fed: a restart would cost the cameras that are well. A camera
-//! that is silent within its patience, is being opened, or rests before the next try, is no lack of progress: that silence is announced.
-//! Connections to network cameras that hang are no reason either, see [`crate::source::stuck`].
+//! Pure: the moment, what the threads do and what the cameras have delivered are handed in. Four
+//! things stop the food: a thread that is at one thing for longer than it may; a camera whose
+//! frames are under way but come to no end; and, while no camera delivers, so many pipelines that
+//! hang in their driver, or so few descriptors or threads, that none can be opened: only a new
+//! process mends that. As long as one delivers, drivers that hang are a complaint, and the watchdog
+//! is fed: a restart would cost the cameras that are well. A camera that is silent within its
+//! patience, is being opened, or rests before the next try, is no lack of progress: that silence is
+//! announced. Connections to network cameras that hang are no reason either, see
+//! [`crate::source::stuck`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,17 +27,20 @@ pub(super) enum Trouble {
     Hung(Beat),
     /// Frames of this camera are under way but come to no end.
     Still { camera: Arc<str>, since: Duration, under_way: u64 },
-    /// This many pipelines hang in their driver: a camera that is lost stays lost. `delivering`: cameras that are not.
+    /// This many pipelines hang in their driver: a camera that is lost stays lost. `delivering`:
+    /// cameras that are not.
     Stuck { pipelines: usize, since: Duration, delivering: usize },
-    /// No camera delivers, and this one at least cannot be opened for want of descriptors or threads.
+    /// No camera delivers, and this one at least cannot be opened for want of descriptors or
+    /// threads.
     Short { camera: Arc<str>, since: Duration },
 }
 
 /// Remembers when each camera last came forward.
 pub(super) struct HealthCheck {
     patience: Duration,
-    /// Frames that a report was given of or that were found to be late, and when that number last changed. Other dropped frames are no
-    /// progress: whoever hangs has its frames superseded, or its reports pushed out, as long as the camera goes on.
+    /// Frames that a report was given of or that were found to be late, and when that number last
+    /// changed. Other dropped frames are no progress: whoever hangs has its frames superseded, or
+    /// its reports pushed out, as long as the camera goes on.
     told: HashMap<Arc<str>, (u64, Instant)>,
     /// Since when no pipeline can be opened any more.
     stuck: Option<Instant>,
@@ -43,15 +49,23 @@ pub(super) struct HealthCheck {
 }
 
 impl HealthCheck {
-    /// `patience`: how long frames may be under way without one coming to its end, and how long the drivers of cameras have to come
-    /// back once too many pipelines hang in them.
+    /// `patience`: how long frames may be under way without one coming to its end, and how long the
+    /// drivers of cameras have to come back once too many pipelines hang in them.
     pub(super) fn new(patience: Duration) -> Self {
         Self { patience, told: HashMap::new(), stuck: None, short: None }
     }
 
-    /// All that is wrong; the watchdog may be fed if none of it [starves](Trouble::starves) it. `stuck`: how many pipelines hang in their driver.
-    pub(super) fn troubles(&mut self, now: Instant, beats: &[Beat], cameras: &[CameraState], stuck: usize) -> Vec<Trouble> {
-        let mut troubles: Vec<_> = beats.iter().filter(|beat| beat.is_overdue()).cloned().map(Trouble::Hung).collect();
+    /// All that is wrong; the watchdog may be fed if none of it [starves](Trouble::starves) it.
+    /// `stuck`: how many pipelines hang in their driver.
+    pub(super) fn troubles(
+        &mut self,
+        now: Instant,
+        beats: &[Beat],
+        cameras: &[CameraState],
+        stuck: usize,
+    ) -> Vec<Trouble> {
+        let mut troubles: Vec<_> =
+            beats.iter().filter(|beat| beat.is_overdue()).cloned().map(Trouble::Hung).collect();
         for camera in cameras {
             let ended = camera.told + camera.drops.get(DropReason::Late);
             let (was, at) = self.told.entry(Arc::clone(&camera.name)).or_insert((ended, now));
@@ -60,11 +74,16 @@ impl HealthCheck {
             }
             let since = now.saturating_duration_since(*at);
             if since > self.patience {
-                troubles.push(Trouble::Still { camera: Arc::clone(&camera.name), since, under_way: camera.under_way() });
+                troubles.push(Trouble::Still {
+                    camera: Arc::clone(&camera.name),
+                    since,
+                    under_way: camera.under_way(),
+                });
             }
         }
         let at_work = |camera: &CameraState| camera.phase == CameraPhase::Delivering;
-        let short = cameras.iter().find(|camera| camera.short).filter(|_| !cameras.iter().any(at_work));
+        let short =
+            cameras.iter().find(|camera| camera.short).filter(|_| !cameras.iter().any(at_work));
         match short {
             None => self.short = None,
             Some(camera) => {
@@ -80,7 +99,8 @@ impl HealthCheck {
         }
         let since = now.saturating_duration_since(*self.stuck.get_or_insert(now));
         if since > self.patience {
-            let delivering = cameras.iter().filter(|camera| camera.phase == CameraPhase::Delivering).count();
+            let delivering =
+                cameras.iter().filter(|camera| camera.phase == CameraPhase::Delivering).count();
             troubles.push(Trouble::Stuck { pipelines: stuck, since, delivering });
         }
         troubles
@@ -117,7 +137,9 @@ impl std::fmt::Display for Trouble {
                     write!(f, " with {engine}")?;
                 }
                 write!(f, " for {:.1} s", beat.since.as_secs_f64())?;
-                beat.limit.map_or(Ok(()), |limit| write!(f, ", more than the {:.1} s that it may", limit.as_secs_f64()))
+                beat.limit.map_or(Ok(()), |limit| {
+                    write!(f, ", more than the {:.1} s that it may", limit.as_secs_f64())
+                })
             }
             Self::Still { camera, since, under_way } => {
                 write!(
@@ -182,7 +204,12 @@ mod tests {
     #[test]
     fn a_thread_beyond_its_limit_is_named_with_what_it_does_and_since_when() {
         let mut health = HealthCheck::new(Duration::from_secs(10));
-        let troubles = health.troubles(Instant::now(), &[beat(9, Some(10)), beat(1000, None), beat(31, Some(15))], &[], 0);
+        let troubles = health.troubles(
+            Instant::now(),
+            &[beat(9, Some(10)), beat(1000, None), beat(31, Some(15))],
+            &[],
+            0,
+        );
         assert_eq!(troubles.len(), 1);
         assert_eq!(
             troubles[0].to_string(),
@@ -194,14 +221,20 @@ mod tests {
     fn frames_under_way_must_come_to_an_end_but_silence_is_no_lack_of_progress() {
         let mut health = HealthCheck::new(Duration::from_secs(10));
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let mut at = |seconds: u32, offered, told| health.troubles(start + seconds * second, &[], &[camera(offered, told)], 0);
+        let mut at = |seconds: u32, offered, told| {
+            health.troubles(start + seconds * second, &[], &[camera(offered, told)], 0)
+        };
         assert!(at(0, 5, 2).is_empty());
         assert!(at(9, 9, 3).is_empty(), "one came to its end");
         assert!(at(19, 900, 3).is_empty(), "not for ten seconds");
         let troubles = at(20, 901, 3);
-        assert_eq!(troubles[0].to_string(), "camera door: none of 897 frames under way has come to its end for 11.0 s");
+        assert_eq!(
+            troubles[0].to_string(),
+            "camera door: none of 897 frames under way has come to its end for 11.0 s"
+        );
         assert!(at(21, 902, 4).is_empty(), "it goes on");
-        // Everything has come to its end, and for an hour no frame comes: whoever waits for them has a limit of its own.
+        // Everything has come to its end, and for an hour no frame comes: whoever waits for them
+        // has a limit of its own.
         assert!(at(22, 902, 901).is_empty());
         assert!(at(3600, 902, 901).is_empty());
         assert!(at(3601, 903, 901).is_empty(), "the clock starts with the frame");
@@ -214,7 +247,12 @@ mod tests {
         let start = Instant::now();
         let mut at = |seconds: u64, superseded| {
             let drops = Drops([superseded, 0, 0, 0, 0, 0, superseded]);
-            health.troubles(start + Duration::from_secs(seconds), &[], &[CameraState { drops, ..camera(2 * superseded + 9, 3) }], 0)
+            health.troubles(
+                start + Duration::from_secs(seconds),
+                &[],
+                &[CameraState { drops, ..camera(2 * superseded + 9, 3) }],
+                0,
+            )
         };
         assert!(at(0, 1).is_empty());
         assert!(at(5, 150).is_empty());
@@ -228,29 +266,48 @@ mod tests {
         let mut at = |seconds: u64| {
             let mut drops = Drops::default();
             drops.add(DropReason::Late, seconds * 5);
-            health.troubles(start + Duration::from_secs(seconds), &[], &[CameraState { drops, ..camera(5 * seconds + 9, 3) }], 0)
+            health.troubles(
+                start + Duration::from_secs(seconds),
+                &[],
+                &[CameraState { drops, ..camera(5 * seconds + 9, 3) }],
+                0,
+            )
         };
-        assert!((0..60).all(|seconds| at(seconds).is_empty()), "the camera is named as one without answers, see `unanswered`");
+        assert!(
+            (0..60).all(|seconds| at(seconds).is_empty()),
+            "the camera is named as one without answers, see `unanswered`"
+        );
     }
 
     #[test]
     fn a_process_whose_descriptors_are_gone_while_no_camera_delivers_makes_no_progress() {
         let mut health = HealthCheck::new(Duration::from_secs(10));
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let away = || CameraState { phase: CameraPhase::Retrying, name: "yard".into(), ..camera(5, 4) };
+        let away =
+            || CameraState { phase: CameraPhase::Retrying, name: "yard".into(), ..camera(5, 4) };
         let short = || CameraState { phase: CameraPhase::Retrying, short: true, ..camera(5, 4) };
-        let mut at = |seconds: u32, cameras: &[CameraState]| health.troubles(start + seconds * second, &[], cameras, 0);
+        let mut at = |seconds: u32, cameras: &[CameraState]| {
+            health.troubles(start + seconds * second, &[], cameras, 0)
+        };
         assert!(at(0, &[short(), away()]).is_empty());
         assert!(at(10, &[short(), away()]).is_empty(), "others may give some back");
         let troubles = at(11, &[short(), away()]);
         assert!(
-            troubles[0].to_string().starts_with("no camera delivers, and door has not been opened for 11.0 s"),
+            troubles[0]
+                .to_string()
+                .starts_with("no camera delivers, and door has not been opened for 11.0 s"),
             "{}",
             troubles[0]
         );
-        assert!(at(12, &[short(), CameraState { phase: CameraPhase::Delivering, ..away() }]).is_empty(), "one delivers");
+        assert!(
+            at(12, &[short(), CameraState { phase: CameraPhase::Delivering, ..away() }]).is_empty(),
+            "one delivers"
+        );
         assert!(at(40, &[short(), away()]).is_empty(), "the clock starts anew");
-        assert!(at(60, &[away(), away()]).is_empty(), "cameras that are merely away are tried again for ever");
+        assert!(
+            at(60, &[away(), away()]).is_empty(),
+            "cameras that are merely away are tried again for ever"
+        );
     }
 
     #[test]
@@ -258,7 +315,9 @@ mod tests {
         let mut health = HealthCheck::new(Duration::from_secs(10));
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let lost = CameraState { phase: CameraPhase::Retrying, ..camera(5, 4) };
-        let mut at = |seconds: u32, stuck| health.troubles(start + seconds * second, &[], std::slice::from_ref(&lost), stuck);
+        let mut at = |seconds: u32, stuck| {
+            health.troubles(start + seconds * second, &[], std::slice::from_ref(&lost), stuck)
+        };
         assert!(at(0, MOST_STUCK - 1).is_empty());
         assert!(at(3600, MOST_STUCK - 1).is_empty(), "a new one can be opened");
         assert!(at(3601, MOST_STUCK).is_empty());
@@ -281,7 +340,9 @@ mod tests {
         let (start, well) = (Instant::now(), camera(5, 4));
         let lost = CameraState { phase: CameraPhase::Retrying, name: "csi".into(), ..camera(5, 5) };
         let mut at = |seconds, cameras: &[CameraState]| {
-            let mut troubles = health.troubles(start + Duration::from_secs(seconds), &[], cameras, MOST_STUCK).into_iter();
+            let mut troubles = health
+                .troubles(start + Duration::from_secs(seconds), &[], cameras, MOST_STUCK)
+                .into_iter();
             troubles.find(|trouble| matches!(trouble, Trouble::Stuck { .. }))
         };
         let both = [well, lost.clone()];

@@ -1,7 +1,9 @@
-//! Lines for the journal of systemd, in its native protocol: one datagram a line, each field by name.
+//! Lines for the journal of systemd, in its native protocol: one datagram a line, each field by
+//! name.
 //!
-//! <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>. Only writes; which lines there are is decided in [`super::logger`]. A send waits
-//! no longer than [`PATIENCE`], so that a stopped journald holds up no more than the thread of the log, and that only for so long.
+//! <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>. Only writes; which lines there are is decided in
+//! [`super::logger`]. A send waits no longer than [`PATIENCE`], so that a stopped journald holds up
+//! no more than the thread of the log, and that only for so long.
 
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixDatagram;
@@ -41,14 +43,16 @@ pub struct Journal {
 /// Why a line was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Nobody takes it just now: journald is stopped, busy or being restarted. The same line may be taken later.
+    /// Nobody takes it just now: journald is stopped, busy or being restarted. The same line may be
+    /// taken later.
     Away,
     /// It will not be taken later either, shorter ones may.
     TooLong,
 }
 
 impl Journal {
-    /// The journal that listens at `path` (or will; it need not be there yet). An error means that there are no sockets to be had.
+    /// The journal that listens at `path` (or will; it need not be there yet). An error means that
+    /// there are no sockets to be had.
     pub fn at(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.set_write_timeout(Some(PATIENCE))?;
@@ -64,14 +68,17 @@ impl Journal {
             match self.socket.send_to(&self.datagram, &self.path) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
-                Err(error) if error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error()) => return Err(Refused::TooLong),
+                Err(error) if error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error()) => {
+                    return Err(Refused::TooLong);
+                }
                 Err(_) => return Err(Refused::Away),
             }
         }
     }
 }
 
-/// The priority of syslog. By this mapping `journalctl -p info` shows what `--log info` does, and no debugging.
+/// The priority of syslog. By this mapping `journalctl -p info` shows what `--log info` does, and
+/// no debugging.
 pub fn priority(level: Level) -> u8 {
     match level {
         Level::Error => 3,
@@ -108,7 +115,8 @@ fn field(out: &mut Vec<u8>, name: &str, value: impl std::fmt::Display) {
     writeln!(out, "{name}={value}").expect("a Vec takes every byte");
 }
 
-/// A text: on one line if it is one, otherwise with its length in front, so that a line feed cannot pose as the next field.
+/// A text: on one line if it is one, otherwise with its length in front, so that a line feed cannot
+/// pose as the next field.
 fn text(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     if value.contains('\n') {

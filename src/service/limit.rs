@@ -1,8 +1,10 @@
-//! Cuts a burst of equal faults short: which lines of the log are written, which are only counted, and when the count is told.
+//! Cuts a burst of equal faults short: which lines of the log are written, which are only counted,
+//! and when the count is told.
 //!
-//! Pure: the moment is handed in. A fault has a key (its event and whom it concerns); of one key [`BURST`] lines pass a
-//! window of [`WINDOW`], the others are held. What was held is never silently gone: the next line that passes says how many there were, and
-//! if none comes, the last one held is handed out [`GRACE`] after the window, with the number of those before it.
+//! Pure: the moment is handed in. A fault has a key (its event and whom it concerns); of one key
+//! [`BURST`] lines pass a window of [`WINDOW`], the others are held. What was held is never
+//! silently gone: the next line that passes says how many there were, and if none comes, the last
+//! one held is handed out [`GRACE`] after the window, with the number of those before it.
 
 use std::time::{Duration, Instant};
 
@@ -75,7 +77,8 @@ impl<T> Limiter<T> {
         Self { window, entries: Vec::new(), orphans: Vec::new() }
     }
 
-    /// Gives `line` back if it is to be written, with what was left out before it; otherwise keeps it.
+    /// Gives `line` back if it is to be written, with what was left out before it; otherwise keeps
+    /// it.
     pub fn admit(&mut self, key: &str, line: T, at: Instant) -> Option<(T, Option<Gap>)> {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) else {
             self.make_room();
@@ -105,13 +108,15 @@ impl<T> Limiter<T> {
         self.orphans.extend(oldest.and_then(|at| self.entries.swap_remove(at).held));
     }
 
-    /// The fault of this key is over, of which a line is about to be written: what was left out. The window goes on.
+    /// The fault of this key is over, of which a line is about to be written: what was left out.
+    /// The window goes on.
     pub fn relieve(&mut self, key: &str, at: Instant) -> Option<Gap> {
         let entry = self.entries.iter_mut().find(|entry| entry.key == key)?;
         entry.held.take().map(|held| held.gap(at))
     }
 
-    /// A line whose time has come though no other of its key came; to be called until there is none.
+    /// A line whose time has come though no other of its key came; to be called until there is
+    /// none.
     pub fn due(&mut self, now: Instant) -> Option<(T, Option<Gap>)> {
         if let Some(orphan) = self.orphans.pop() {
             return Some(orphan.told(now));
@@ -123,12 +128,19 @@ impl<T> Limiter<T> {
 
     /// When to ask [`Limiter::due`] again.
     pub fn next_due(&self) -> Option<Instant> {
-        self.entries.iter().filter(|entry| entry.held.is_some()).map(|entry| entry.due(self.window)).min()
+        self.entries
+            .iter()
+            .filter(|entry| entry.held.is_some())
+            .map(|entry| entry.due(self.window))
+            .min()
     }
 
     /// What is held, at once: nobody may come again. To be called until there is none.
     pub fn wrap_up(&mut self, now: Instant) -> Option<(T, Option<Gap>)> {
-        let held = self.orphans.pop().or_else(|| self.entries.iter_mut().find_map(|entry| entry.held.take()));
+        let held = self
+            .orphans
+            .pop()
+            .or_else(|| self.entries.iter_mut().find_map(|entry| entry.held.take()));
         held.map(|held| held.told(now))
     }
 }
@@ -151,9 +163,16 @@ mod tests {
         Some(Gap { count, span: secs(span) })
     }
 
-    /// One line a second from second 0 on; gives the numbers of those that passed and what they told.
-    fn one_a_second(limiter: &mut Limiter<u64>, start: Instant, seconds: std::ops::Range<u64>) -> Vec<(u64, Option<Gap>)> {
-        seconds.filter_map(|second| limiter.admit("lost door", second, start + secs(second))).collect()
+    /// One line a second from second 0 on; gives the numbers of those that passed and what they
+    /// told.
+    fn one_a_second(
+        limiter: &mut Limiter<u64>,
+        start: Instant,
+        seconds: std::ops::Range<u64>,
+    ) -> Vec<(u64, Option<Gap>)> {
+        seconds
+            .filter_map(|second| limiter.admit("lost door", second, start + secs(second)))
+            .collect()
     }
 
     #[test]
@@ -180,7 +199,11 @@ mod tests {
         one_a_second(&mut limiter, start, 0..20);
         assert_eq!(limiter.next_due(), Some(start + WINDOW + GRACE));
         assert_eq!(limiter.due(start + secs(61)), None, "its own next line may still tell it");
-        assert_eq!(limiter.due(start + secs(62)), Some((19, gap(14, 57))), "the last line, and how many stand behind it");
+        assert_eq!(
+            limiter.due(start + secs(62)),
+            Some((19, gap(14, 57))),
+            "the last line, and how many stand behind it"
+        );
         assert_eq!((limiter.due(start + secs(62)), limiter.next_due()), (None, None));
         assert!(limiter.entries.is_empty(), "nothing is kept of what is over");
     }
@@ -208,7 +231,10 @@ mod tests {
         assert_eq!(limiter.relieve("lost door", start + secs(12)), gap(5, 7));
         assert_eq!(limiter.relieve("lost door", start + secs(12)), None);
         assert_eq!(limiter.relieve("lost yard", start + secs(12)), None);
-        assert!(limiter.admit("lost door", 13, start + secs(13)).is_none(), "a camera that comes and goes is still limited");
+        assert!(
+            limiter.admit("lost door", 13, start + secs(13)).is_none(),
+            "a camera that comes and goes is still limited"
+        );
         assert_eq!(limiter.due(start + secs(62)), Some((13, None)));
     }
 

@@ -1,8 +1,9 @@
 //! One line of the log, complete, once the record that it was made from is gone.
 //!
-//! Pure but for the moment and the name of the thread. Texts and values are bounded and on one line, whatever a camera or a file may
-//! put into them: control and direction characters are escaped here, for the journal and the terminal alike. Only the trace of a panic,
-//! which is ours, has several lines.
+//! Pure but for the moment and the name of the thread. Texts and values are bounded and on one
+//! line, whatever a camera or a file may put into them: control and direction characters are
+//! escaped here, for the journal and the terminal alike. Only the trace of a panic, which is ours,
+//! has several lines.
 
 use std::fmt::{self, Write as _};
 use std::thread;
@@ -49,7 +50,9 @@ impl Line {
             level: record.level(),
             target: record.target().into(),
             message: match fields.event {
-                Some(event) if event == events::PANICKED => cut(LONGEST_TEXT, &EscapedLines(record.args())),
+                Some(event) if event == events::PANICKED => {
+                    cut(LONGEST_TEXT, &EscapedLines(record.args()))
+                }
                 _ => cut(LONGEST_TEXT, &Escaped(record.args())),
             },
             file: record.file().map(Into::into),
@@ -67,7 +70,9 @@ impl Line {
             at: Instant::now(),
             level: event.level,
             target: module_path!().into(),
-            message: format!("{count} lines of the log were left out here: they came faster than they were taken"),
+            message: format!(
+                "{count} lines of the log were left out here: they came faster than they were taken"
+            ),
             file: Some(file!().into()),
             number: Some(line!()),
             thread: thread::current().name().map(Into::into),
@@ -82,7 +87,12 @@ impl Line {
         let mut key = event.name.to_owned();
         for name in ["SQUINT_CAMERA", "SQUINT_ENGINE", "SQUINT_SINK"] {
             key.push('\0');
-            key.extend(self.fields.iter().filter(|(field, _)| *field == name).map(|(_, value)| value.as_str()));
+            key.extend(
+                self.fields
+                    .iter()
+                    .filter(|(field, _)| *field == name)
+                    .map(|(_, value)| value.as_str()),
+            );
         }
         key
     }
@@ -91,7 +101,8 @@ impl Line {
     pub(super) fn mention(&mut self, gap: Option<Gap>, what: fmt::Arguments<'_>) {
         let Some(Gap { count, span }) = gap else { return };
         let span = span.as_secs_f64().ceil().max(1.0);
-        write!(self.message, " ({count} more {what} in the last {span} s)").expect("a String takes every character");
+        write!(self.message, " ({count} more {what} in the last {span} s)")
+            .expect("a String takes every character");
         if self.fields.iter().all(|(name, _)| *name != "SQUINT_COUNT") {
             self.fields.push(("SQUINT_COUNT", count.to_string()));
         }

@@ -1,8 +1,10 @@
-//! Between the `log` macros and whoever takes the lines: a bounded queue and one thread, so that no camera ever waits for the log.
+//! Between the `log` macros and whoever takes the lines: a bounded queue and one thread, so that no
+//! camera ever waits for the log.
 //!
-//! The macros put a line in the queue and go on. The thread named `log` takes them out, cuts bursts of equal faults short
-//! ([`super::limit`]) and hands the rest to the [`Outlet`]; only that thread waits for a stopped journald or a stalled terminal. When
-//! the queue is full, lines are dropped and counted, and the next one that gets in says how many.
+//! The macros put a line in the queue and go on. The thread named `log` takes them out, cuts bursts
+//! of equal faults short ([`super::limit`]) and hands the rest to the [`Outlet`]; only that thread
+//! waits for a stopped journald or a stalled terminal. When the queue is full, lines are dropped
+//! and counted, and the next one that gets in says how many.
 
 use std::collections::VecDeque;
 use std::io;
@@ -34,7 +36,8 @@ pub enum Outlet {
     Terminal(Terminal),
 }
 
-/// The logger of a process. Dropping it ends its thread once everything is written, without waiting for that.
+/// The logger of a process. Dropping it ends its thread once everything is written, without waiting
+/// for that.
 pub struct Logger {
     shared: Arc<Shared>,
 }
@@ -76,7 +79,8 @@ impl Logger {
     pub fn start(outlet: Outlet, window: Option<Duration>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         shared.lock().queue.reserve(ROOM);
-        let mut thread = Writer { shared: Arc::clone(&shared), outlet, limiter: window.map(Limiter::new) };
+        let mut thread =
+            Writer { shared: Arc::clone(&shared), outlet, limiter: window.map(Limiter::new) };
         let handle = thread::Builder::new().name("log".into()).spawn(move || thread.run())?;
         let _ = shared.thread.set(handle.thread().id());
         Ok(Self { shared })
@@ -91,7 +95,8 @@ impl Drop for Logger {
 }
 
 impl Log for Logger {
-    /// Everything of Squint's, warnings of `ort`, nothing else. The level is a matter of [`log::set_max_level`].
+    /// Everything of Squint's, warnings of `ort`, nothing else. The level is a matter of
+    /// [`log::set_max_level`].
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let most = match metadata.target().split("::").next() {
             Some("squint") => LevelFilter::Trace,
@@ -108,7 +113,8 @@ impl Log for Logger {
         }
     }
 
-    /// Waits until everything is written, what the limiter holds included, but no longer than [`FLUSH_LIMIT`].
+    /// Waits until everything is written, what the limiter holds included, but no longer than
+    /// [`FLUSH_LIMIT`].
     fn flush(&self) {
         if self.shared.thread.get() != Some(&thread::current().id()) {
             self.shared.drain(FLUSH_LIMIT);
@@ -173,16 +179,20 @@ impl Shared {
             state.busy = false;
             self.quiet.notify_all();
             state = match left {
-                Some(left) => self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                Some(left) => {
+                    self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
                 None => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
 
-    /// A pause before another try; true if there is to be none, because nobody wants the lines any more.
+    /// A pause before another try; true if there is to be none, because nobody wants the lines any
+    /// more.
     fn pause(&self) -> bool {
         let state = self.lock();
-        state.closed || self.news.wait_timeout(state, PAUSE).unwrap_or_else(PoisonError::into_inner).0.closed
+        state.closed
+            || self.news.wait_timeout(state, PAUSE).unwrap_or_else(PoisonError::into_inner).0.closed
     }
 }
 
@@ -228,7 +238,9 @@ impl Writer {
 
     /// Writes what `ask` hands out.
     fn tell(&mut self, ask: impl Fn(&mut Limiter<Line>, Instant) -> Option<(Line, Option<Gap>)>) {
-        while let Some((mut line, gap)) = self.limiter.as_mut().and_then(|limiter| ask(limiter, Instant::now())) {
+        while let Some((mut line, gap)) =
+            self.limiter.as_mut().and_then(|limiter| ask(limiter, Instant::now()))
+        {
             line.mention(gap, format_args!("like this"));
             self.write(&line);
         }

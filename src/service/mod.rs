@@ -1,8 +1,10 @@
-//! How Squint lives among other processes: its log and its signals. Nothing outside knows of either.
+//! How Squint lives among other processes: its log and its signals. Nothing outside knows of
+//! either.
 //!
-//! The log goes to the [`journal`] under systemd and to the [`terminal`] otherwise, through one queue and thread ([`logger`]) that
-//! also cut bursts of faults short ([`limit`]). [`launch`] says what SIGHUP means. [`watchdog`] watches over the pipeline and tells systemd through [`notify`]; it and the
-//! signals end it through [`Stop`], by which everything waits.
+//! The log goes to the [`journal`] under systemd and to the [`terminal`] otherwise, through one
+//! queue and thread ([`logger`]) that also cut bursts of faults short ([`limit`]). [`launch`] says
+//! what SIGHUP means. [`watchdog`] watches over the pipeline and tells systemd through [`notify`];
+//! it and the signals end it through [`Stop`], by which everything waits.
 
 pub mod hangup;
 mod health;
@@ -34,15 +36,21 @@ use terminal::Terminal;
 /// What is logged if nobody says otherwise.
 pub const DEFAULT_LEVEL: LevelFilter = LevelFilter::Info;
 
-/// Starts logging: to the journal if standard error leads there, otherwise to standard error, one line a message. Panics are logged
-/// too. The level can be changed later with [`log::set_max_level`]; `log::logger().flush()` waits for the lines on their way.
+/// Starts logging: to the journal if standard error leads there, otherwise to standard error, one
+/// line a message. Panics are logged too. The level can be changed later with
+/// [`log::set_max_level`]; `log::logger().flush()` waits for the lines on their way.
 pub fn start_log(level: Option<LevelFilter>) {
     let (outlet, window) = match journal() {
         Some(journal) => (Outlet::Journal(journal), Some(limit::WINDOW)),
-        // A person who watches wants to see each; a file or a collector of logs is filled for months.
-        None => (Outlet::Terminal(Terminal::stderr()), (!terminal::is_watched()).then_some(limit::WINDOW)),
+        // A person who watches wants to see each; a file or a collector of logs is filled for
+        // months.
+        None => (
+            Outlet::Terminal(Terminal::stderr()),
+            (!terminal::is_watched()).then_some(limit::WINDOW),
+        ),
     };
-    // Without a thread for it there is no log, and whatever is to be started next will fail too and say so.
+    // Without a thread for it there is no log, and whatever is to be started next will fail too and
+    // say so.
     if let Ok(logger) = Logger::start(outlet, window) {
         // A second logger in one process (tests) is no reason to fail.
         let _ = log::set_boxed_logger(Box::new(logger));
@@ -51,9 +59,11 @@ pub fn start_log(level: Option<LevelFilter>) {
     log_panics();
 }
 
-/// Makes a crash leave no core, of which Squint's would hold pictures and passwords, unless the limit on the size of cores allows one: a limit
-/// of 0 keeps the kernel from writing a file, but not from handing the core to a program (`core_pattern` with a pipe, as apport and
-/// systemd-coredump have it). From then on other processes of the same user cannot look into this one either.
+/// Makes a crash leave no core, of which Squint's would hold pictures and passwords, unless the
+/// limit on the size of cores allows one: a limit of 0 keeps the kernel from writing a file, but
+/// not from handing the core to a program (`core_pattern` with a pipe, as apport and
+/// systemd-coredump have it). From then on other processes of the same user cannot look into this
+/// one either.
 pub fn keep_no_core() {
     if getrlimit(Resource::Core).current != Some(0) {
         return;
@@ -66,11 +76,14 @@ pub fn keep_no_core() {
 /// The journal, if standard error is connected to it and its own socket can be reached from here.
 fn journal() -> Option<Journal> {
     let socket = Path::new(journal::SOCKET);
-    (libsystemd::logging::connected_to_journal() && socket.exists()).then(|| Journal::at(socket).ok()).flatten()
+    (libsystemd::logging::connected_to_journal() && socket.exists())
+        .then(|| Journal::at(socket).ok())
+        .flatten()
 }
 
-/// Makes a panic be told as any other event, with its place, and a trace if `RUST_BACKTRACE` asks for it; what it would have printed
-/// to standard error could wait there for ever. Without a log it prints as ever.
+/// Makes a panic be told as any other event, with its place, and a trace if `RUST_BACKTRACE` asks
+/// for it; what it would have printed to standard error could wait there for ever. Without a log it
+/// prints as ever.
 pub fn log_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -82,13 +95,18 @@ pub fn log_panics() {
         let text = panic.payload_as_str().unwrap_or("no message");
         let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
         let trace = std::backtrace::Backtrace::capture();
-        let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
+        let trace = if trace.status() == BacktraceStatus::Captured {
+            format!("\n{trace}")
+        } else {
+            String::new()
+        };
         log::error!(event = events::PANICKED, thread; "thread `{}` panicked{place}: {}{trace}", Escaped(thread), Escaped(text));
         log::logger().flush();
     }));
 }
 
-/// Makes a file that may not grow any more (`ulimit -f`, LimitFSIZE=) an error of the write, as a full disk is; the signal would end Squint.
+/// Makes a file that may not grow any more (`ulimit -f`, LimitFSIZE=) an error of the write, as a
+/// full disk is; the signal would end Squint.
 pub fn outlive_file_limits() {
     // Nobody asks whether it came: the write says so.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
@@ -110,9 +128,14 @@ pub enum Wish {
     MoreGenerous,
 }
 
-/// As [`stop_on_signals`]; other signals call `hear`, on the thread that waits for signals: it must not take its time. The system makes one
-/// of several signals of a kind that come at once. SIGHUP stops it, too, if `launch` says that it means the terminal.
-pub fn heed_signals(stop: &Stop, launch: Launch, hear: impl Fn(Wish) + Send + 'static) -> std::io::Result<()> {
+/// As [`stop_on_signals`]; other signals call `hear`, on the thread that waits for signals: it must
+/// not take its time. The system makes one of several signals of a kind that come at once. SIGHUP
+/// stops it, too, if `launch` says that it means the terminal.
+pub fn heed_signals(
+    stop: &Stop,
+    launch: Launch,
+    hear: impl Fn(Wish) + Send + 'static,
+) -> std::io::Result<()> {
     let signals = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP];
     let heeded = if launch.ignores_hangups() { &signals[..4] } else { &signals };
     heed(heeded, stop, move || launch.hangup(), hear)

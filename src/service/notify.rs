@@ -1,8 +1,8 @@
 //! What systemd is told: ready, reloading, stopping, alive, and a line of status (sd_notify(3)).
 //!
-//! Without `NOTIFY_SOCKET` every call does nothing. Nobody here waits for a systemd that does not read: the libraries that speak this
-//! protocol send without a limit, and a stuck PID 1 would keep Squint from stopping. What cannot be sent in time is lost, and told to
-//! whoever can say it again.
+//! Without `NOTIFY_SOCKET` every call does nothing. Nobody here waits for a systemd that does not
+//! read: the libraries that speak this protocol send without a limit, and a stuck PID 1 would keep
+//! Squint from stopping. What cannot be sent in time is lost, and told to whoever can say it again.
 
 use std::env;
 use std::ffi::OsStr;
@@ -71,7 +71,9 @@ fn line(status: &str) -> String {
 
 /// False if it was not sent though somebody listens.
 fn send(message: &str) -> bool {
-    let Some(socket) = env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else { return true };
+    let Some(socket) = env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else {
+        return true;
+    };
     match send_to(&socket, message) {
         Ok(()) => true,
         Err(error) => {
@@ -81,7 +83,8 @@ fn send(message: &str) -> bool {
     }
 }
 
-/// Made with the first message and kept: a process that has run out of descriptors must still be able to say that it lives.
+/// Made with the first message and kept: a process that has run out of descriptors must still be
+/// able to say that it lives.
 fn voice() -> io::Result<&'static UnixDatagram> {
     static VOICE: OnceLock<UnixDatagram> = OnceLock::new();
     if let Some(voice) = VOICE.get() {
@@ -117,14 +120,20 @@ mod tests {
         let path = folder.path().join("notify");
         let by_path = UnixDatagram::bind(&path).unwrap();
         let name = format!("squint-test-{}", std::process::id());
-        let by_name = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-        for (socket, place) in [(&by_path, path.as_os_str().to_owned()), (&by_name, format!("@{name}").into())] {
+        let by_name =
+            UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        for (socket, place) in
+            [(&by_path, path.as_os_str().to_owned()), (&by_name, format!("@{name}").into())]
+        {
             send_to(&place, "READY=1\n").unwrap();
             let mut said = [0; 64];
             let length = socket.recv(&mut said).unwrap();
             assert_eq!(&said[..length], b"READY=1\n");
             let deaf = (0..10_000).find_map(|_| send_to(&place, "WATCHDOG=1\n").err());
-            assert!(deaf.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock), "its queue is full at some time");
+            assert!(
+                deaf.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock),
+                "its queue is full at some time"
+            );
         }
         assert!(send_to(OsStr::new("/nowhere/notify"), "READY=1\n").is_err());
     }

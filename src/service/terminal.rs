@@ -31,7 +31,13 @@ impl Terminal {
             true => line.message.replace('\n', "\n      ").into(),
             false => line.message.as_str().into(),
         };
-        self.0.log(&Record::builder().level(line.level).target(&line.target).args(format_args!("{message}")).build());
+        self.0.log(
+            &Record::builder()
+                .level(line.level)
+                .target(&line.target)
+                .args(format_args!("{message}"))
+                .build(),
+        );
     }
 }
 
@@ -44,7 +50,11 @@ fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.filter_level(LevelFilter::Trace);
     // A status line may stand in the line of the terminal that is written to next.
-    let erase = if is_watched() && std::env::var_os("TERM").is_some_and(|term| term != "dumb") { "\r\x1b[2K" } else { "" };
+    let erase = if is_watched() && std::env::var_os("TERM").is_some_and(|term| term != "dumb") {
+        "\r\x1b[2K"
+    } else {
+        ""
+    };
     builder.format(move |out, record| {
         let style = out.default_level_style(record.level());
         writeln!(out, "{erase}{style}{:<5}{style:#} {}", record.level(), record.args())

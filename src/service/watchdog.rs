@@ -1,6 +1,8 @@
-//! The service thread: says when Squint is ready, feeds systemd's watchdog as long as there is progress, and keeps the status line.
+//! The service thread: says when Squint is ready, feeds systemd's watchdog as long as there is
+//! progress, and keeps the status line.
 //!
-//! Decides nothing itself: [`super::health`] says whether there is progress. If this thread hangs, nobody feeds the watchdog either.
+//! Decides nothing itself: [`super::health`] says whether there is progress. If this thread hangs,
+//! nobody feeds the watchdog either.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,10 +26,12 @@ const STARTING: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_secs(1);
 /// Between two status lines; systemd keeps the last one.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
-/// Longest time that a thread may be at one thing; half of the watchdog's patience if that is shorter.
+/// Longest time that a thread may be at one thing; half of the watchdog's patience if that is
+/// shorter.
 const HANG_AFTER: Duration = Duration::from_secs(15);
 
-/// A camera that delivers and whose frames no engine has looked at for so long works less well than it should.
+/// A camera that delivers and whose frames no engine has looked at for so long works less well than
+/// it should.
 pub const UNANSWERED: Duration = Duration::from_secs(5);
 
 /// How long a thread may be at one thing, given how patient systemd is.
@@ -48,7 +52,8 @@ impl Findings {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// What Squint cannot mend by itself, a sentence each; most of it keeps the watchdog from being fed.
+    /// What Squint cannot mend by itself, a sentence each; most of it keeps the watchdog from being
+    /// fed.
     pub fn troubles(&self) -> Vec<String> {
         self.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
@@ -116,7 +121,9 @@ impl Watchdog {
                 log!(level, event = events::STARTED; "ready: {status}");
                 said = notify::ready(&status);
                 told = Some(now);
-            } else if notify::is_heard() && told.is_none_or(|at| now.saturating_duration_since(at) >= STATUS_EVERY) {
+            } else if notify::is_heard()
+                && told.is_none_or(|at| now.saturating_duration_since(at) >= STATUS_EVERY)
+            {
                 let status = self.status(ready, &troubles, &cameras);
                 if ready && !said {
                     said = notify::ready(&status);
@@ -161,7 +168,9 @@ impl Watchdog {
                 Trouble::Short { camera, .. } => {
                     error!(event = events::NO_PROGRESS, camera = **camera; "{trouble}; the watchdog is fed no more");
                 }
-                Trouble::Stuck { .. } => error!(event = events::NO_PROGRESS; "{trouble}; the watchdog is fed no more"),
+                Trouble::Stuck { .. } => {
+                    error!(event = events::NO_PROGRESS; "{trouble}; the watchdog is fed no more")
+                }
             }
         }
         if troubles.is_empty() && !known.is_empty() {
@@ -170,7 +179,8 @@ impl Watchdog {
         if !troubles.is_empty() || !known.is_empty() {
             *known = troubles.iter().map(|trouble| trouble.who().to_owned()).collect();
             let texts = troubles.iter().map(ToString::to_string).collect();
-            *self.findings.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = texts;
+            *self.findings.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                texts;
         }
     }
 }
@@ -189,7 +199,11 @@ fn tell_of_the_starved(cameras: &[CameraState], known: &mut HashSet<Arc<str>>) {
 
 /// In words: no engine has looked at its frames for so long.
 pub fn unanswered(camera: &CameraState) -> String {
-    format!("camera {} delivers, but no engine has looked at its frames for {} s", camera.name, camera.unanswered.as_secs())
+    format!(
+        "camera {} delivers, but no engine has looked at its frames for {} s",
+        camera.name,
+        camera.unanswered.as_secs()
+    )
 }
 
 fn is_ready(cameras: &[CameraState]) -> bool {

@@ -38,7 +38,8 @@ pub struct Course {
     pub explains: bool,
     /// Periods in order.
     pub moments: Vec<Moment>,
-    /// Time from capture to answer of each frame that was to be looked at, with its time of capture, s; `None` was late or never.
+    /// Time from capture to answer of each frame that was to be looked at, with its time of
+    /// capture, s; `None` was late or never.
     pub latencies: Vec<(f64, Option<f64>)>,
     /// Frames in all.
     pub frames: u64,
@@ -53,7 +54,8 @@ pub struct Course {
 /// True if the grants keeps some engine of the pool from some frames, or leaves frames out.
 pub fn gives_up(grants: &Grants) -> bool {
     let all = (1u32 << engines::POOL.len()) - 1;
-    let every_frame = grants.upper & all == all && (grants.upper_share >= 1.0 || grants.admissible & all == all);
+    let every_frame =
+        grants.upper & all == all && (grants.upper_share >= 1.0 || grants.admissible & all == all);
     let every_frame = every_frame && (grants.lower_share <= 0.0 || grants.lower & all == all);
     !every_frame || !grants.interval.is_zero() || !grants.escalation
 }

@@ -1,8 +1,11 @@
-//! The networks whose times on a TX2 were published, and the policy that is driven over some of them. Pure.
+//! The networks whose times on a TX2 were published, and the policy that is driven over some of
+//! them. Pure.
 //!
-//! Times: batch 1, FP16, TensorRT 3, `github.com/NVIDIA-AI-IOT/tf_to_trt_image_classification`. Top-1 on the ImageNet validation set:
-//! README of TF-slim, `github.com/tensorflow/models` under `research/slim`. Shape of the time over the clock: fits to the tables of
-//! `github.com/thynics/jetson_dvfs`, as docs/background/simulate.md has them; networks without a table take the shape of their family.
+//! Times: batch 1, FP16, TensorRT 3, `github.com/NVIDIA-AI-IOT/tf_to_trt_image_classification`.
+//! Top-1 on the ImageNet validation set: README of TF-slim, `github.com/tensorflow/models` under
+//! `research/slim`. Shape of the time over the clock: fits to the tables of
+//! `github.com/thynics/jetson_dvfs`, as docs/background/simulate.md has them; networks without a
+//! table take the shape of their family.
 
 use arrayvec::ArrayVec;
 
@@ -22,7 +25,8 @@ pub struct Spec {
     pub memory: f64,
     /// Share of right answers, 0..1.
     pub top1: f64,
-    /// Power of the GPU while it runs, as a share of what VGG-19 draws at the same clock. An estimate: small networks leave units idle.
+    /// Power of the GPU while it runs, as a share of what VGG-19 draws at the same clock. An
+    /// estimate: small networks leave units idle.
     pub intensity: f64,
 }
 
@@ -48,9 +52,11 @@ pub const ALL: [Spec; 14] = [
     spec("resnet_v2_152", 74.6, 0.134, 0.778, 1.0),
 ];
 
-/// Those that the simulated daemon has, cheapest first: each is the quickest of its accuracy. Their place here is their [`EngineIdx`]. The
-/// smallest of [`ALL`] is not among them: as the first of a chain it costs nearly as much as the next one and settles few frames.
-pub const POOL: [&str; 4] = ["mobilenet_v1_0.5_160", "inception_v1", "resnet_v1_50", "inception_v4"];
+/// Those that the simulated daemon has, cheapest first: each is the quickest of its accuracy. Their
+/// place here is their [`EngineIdx`]. The smallest of [`ALL`] is not among them: as the first of a
+/// chain it costs nearly as much as the next one and settles few frames.
+pub const POOL: [&str; 4] =
+    ["mobilenet_v1_0.5_160", "inception_v1", "resnet_v1_50", "inception_v4"];
 
 /// Preprocessing of one look on a processor core, ms at 2035 MHz. An estimate; no published figure.
 pub const PREPROCESS_MS: f64 = 1.5;
@@ -60,21 +66,27 @@ pub fn pool() -> Vec<Spec> {
     POOL.iter().filter_map(|name| ALL.iter().find(|spec| spec.name == *name)).copied().collect()
 }
 
-/// From which highest probability on an answer of each network of [`POOL`] stands; the last one's always does. Chosen on frames of another
-/// seed: the whole chain errs on 20.9 % of the frames for three fifths of what the last network alone takes (20.2 %), and each shorter
-/// chain comes close to the best set of its cost.
+/// From which highest probability on an answer of each network of [`POOL`] stands; the last one's
+/// always does. Chosen on frames of another seed: the whole chain errs on 20.9 % of the frames for
+/// three fifths of what the last network alone takes (20.2 %), and each shorter chain comes close
+/// to the best set of its cost.
 const ACCEPT: [Option<f32>; 4] = [Some(0.93), Some(0.90), Some(0.88), None];
 
-/// The policy that is driven: ask, and ask the next dearer network that may be asked while the answer is unsure. The last answer is given
-/// again while the scene stays as it is.
+/// The policy that is driven: ask, and ask the next dearer network that may be asked while the
+/// answer is unsure. The last answer is given again while the scene stays as it is.
 pub fn policy() -> Policy {
     let stages: ArrayVec<Stage, { crate::policy::MAX_STEPS }> = ACCEPT
         .iter()
         .enumerate()
-        .map(|(place, accept_above)| Stage { engine: EngineIdx(place as u8), accept_above: *accept_above, chance: None })
+        .map(|(place, accept_above)| Stage {
+            engine: EngineIdx(place as u8),
+            accept_above: *accept_above,
+            chance: None,
+        })
         .collect();
     let plan = Plan::Confidence(Confidence { stages, average: false, score: Score::MaxSoftmax });
-    Policy::new("simulated chain", plan).with_reuse(Some(Reuse { max_change: 0.06, max_age: Duration::from_secs(1) }))
+    Policy::new("simulated chain", plan)
+        .with_reuse(Some(Reuse { max_change: 0.06, max_age: Duration::from_secs(1) }))
 }
 
 #[cfg(test)]

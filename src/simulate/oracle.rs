@@ -1,10 +1,12 @@
-//! The oracle: knows the plant and the scenario, not which frame is right. Every period it takes the mix of two sets of engines with the least
-//! error that the limits leave, and of equals the one with the least energy. Pure.
+//! The oracle: knows the plant and the scenario, not which frame is right. Every period it takes
+//! the mix of two sets of engines with the least error that the limits leave, and of equals the one
+//! with the least energy. Pure.
 //!
-//! What each set of engines draws, how often it errs and how long it takes is found by letting the same policy run with it on the same
-//! plant, in the same surroundings, on frames of a seed of its own: that is what "knows the plant" means. It never draws more than with
-//! every engine allowed, which is what the policy does when nothing limits it. It spends the power that keeps the window of the power limit
-//! exactly at the cap, and heats the board exactly to the ceiling.
+//! What each set of engines draws, how often it errs and how long it takes is found by letting the
+//! same policy run with it on the same plant, in the same surroundings, on frames of a seed of its
+//! own: that is what "knows the plant" means. It never draws more than with every engine allowed,
+//! which is what the policy does when nothing limits it. It spends the power that keeps the window
+//! of the power limit exactly at the cap, and heats the board exactly to the ceiling.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -50,7 +52,8 @@ pub struct Arm {
     pub p95_s: f64,
 }
 
-/// Surroundings that matter for a trial, rounded: power mode, background in 5 %, mean scene in 5 % steps, motion in %.
+/// Surroundings that matter for a trial, rounded: power mode, background in 5 %, mean scene in 5 %
+/// steps, motion in %.
 type Key = (String, usize, i64, i64, i64);
 
 /// Trials done so far; they may be shared by many oracles.
@@ -72,7 +75,8 @@ impl<'a> Oracle<'a> {
         Self { policy, pool, trials, saved_mj: 0.0, was: (0.0, 0.0) }
     }
 
-    /// The sets that are worth mixing at `now`, s, cheapest first, each with less error than the one before.
+    /// The sets that are worth mixing at `now`, s, cheapest first, each with less error than the
+    /// one before.
     pub fn arms(&self, scenario: &Scenario, now: f64) -> Rc<[Arm]> {
         let around = scenario.surroundings(now);
         let rounded = |value: f64, step: f64| (value / step).round() as i64;
@@ -86,7 +90,8 @@ impl<'a> Oracle<'a> {
         if let Some(known) = self.trials.borrow().get(&key) {
             return known.clone();
         }
-        let still = scenario.still(now, (FRAMES / scenario.fps).max(SCENES * around.dwell_s).clamp(60.0, 3600.0));
+        let still = scenario
+            .still(now, (FRAMES / scenario.fps).max(SCENES * around.dwell_s).clamp(60.0, 3600.0));
         let all = (1u32 << self.pool.len()) - 1;
         let tried: Vec<Arm> = (1..=all).map(|mask| self.try_out(&still, mask)).collect();
         let arms: Rc<[Arm]> = worth_mixing(tried, all).into();
@@ -97,7 +102,8 @@ impl<'a> Oracle<'a> {
     fn try_out(&self, still: &Scenario, mask: u32) -> Arm {
         let mut steer = Always { name: String::new(), mask, interval: Duration::ZERO };
         let course = run(still, SEED, self.policy, self.pool, &mut steer);
-        let mut ascending: Vec<f64> = course.latencies.iter().map(|(_, latency)| latency.unwrap_or(f64::INFINITY)).collect();
+        let mut ascending: Vec<f64> =
+            course.latencies.iter().map(|(_, latency)| latency.unwrap_or(f64::INFINITY)).collect();
         ascending.sort_by(f64::total_cmp);
         let p95_s = quantile(&ascending, 0.95).filter(|p95| !p95.is_nan()).unwrap_or(f64::INFINITY);
         let error = 1.0 - course.right as f64 / course.frames.max(1) as f64;
@@ -105,8 +111,8 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Of the sets that draw no more than all engines together and answer in time (those that come nearest where none does), the lower hull of
-/// error over power.
+/// Of the sets that draw no more than all engines together and answer in time (those that come
+/// nearest where none does), the lower hull of error over power.
 fn worth_mixing(mut arms: Vec<Arm>, all: u32) -> Vec<Arm> {
     let most = arms.iter().find(|arm| arm.mask == all).map_or(f64::INFINITY, |arm| arm.mw);
     arms.retain(|arm| arm.mw <= most * 1.001);
@@ -121,7 +127,8 @@ fn worth_mixing(mut arms: Vec<Arm>, all: u32) -> Vec<Arm> {
         }
         while let [.., a, b] = hull[..] {
             // `b` lies above the line from `a` to `arm`: a mix of the two is better.
-            let on_line = a.error + (arm.error - a.error) * (b.mw - a.mw) / (arm.mw - a.mw).max(1e-9);
+            let on_line =
+                a.error + (arm.error - a.error) * (b.mw - a.mw) / (arm.mw - a.mw).max(1e-9);
             if b.error < on_line {
                 break;
             }
@@ -146,27 +153,44 @@ impl Steer for Oracle<'_> {
         let (scenario, plant) = (view.scenario, view.plant);
         let arms = self.arms(scenario, now);
         let limits = &scenario.limits;
-        let for_heat =
-            plant.heat.affordable_mw(ceiling_c(limits) - MARGIN_C, AHEAD_S, plant.around.ambient_c, plant.around.sink_c_per_w);
+        let for_heat = plant.heat.affordable_mw(
+            ceiling_c(limits) - MARGIN_C,
+            AHEAD_S,
+            plant.around.ambient_c,
+            plant.around.sink_c_per_w,
+        );
         let spent = plant.total().board_mj;
         let (seconds, drawn_mj) = (now - self.was.0, spent - self.was.1);
         self.was = (now, spent);
         let for_power = limits.power.as_ref().map_or(f64::INFINITY, |power| {
             let (cap, window_s) = (f64::from(power.cap.0), power.window.as_secs_f64());
-            // What was saved cannot be spent: a later window would hold what was spent and not what was saved.
-            self.saved_mj = (self.saved_mj + cap * seconds - drawn_mj).clamp(-DEBT * cap * window_s, SPARE * cap * window_s);
+            // What was saved cannot be spent: a later window would hold what was spent and not what
+            // was saved.
+            self.saved_mj = (self.saved_mj + cap * seconds - drawn_mj)
+                .clamp(-DEBT * cap * window_s, SPARE * cap * window_s);
             cap + self.saved_mj / MAKE_UP_S
         });
-        let (budget, why) = if for_heat < for_power { (for_heat, Why::Temperature) } else { (for_power, Why::Power) };
+        let (budget, why) = if for_heat < for_power {
+            (for_heat, Why::Temperature)
+        } else {
+            (for_power, Why::Power)
+        };
         mix(&arms, budget, why, 1.0 / scenario.fps)
     }
 }
 
-/// The mix of two neighbours of the hull that draws `budget` mW, or the last set where that is enough.
+/// The mix of two neighbours of the hull that draws `budget` mW, or the last set where that is
+/// enough.
 fn mix(arms: &[Arm], budget: f64, why: Why, every_s: f64) -> Grants {
     let because = |why| Because { why, value: None, limit: None, zone: None };
     let (Some(first), Some(last)) = (arms.first(), arms.last()) else { return Grants::FREE };
-    let free = Grants { admissible: last.mask, lower: last.mask, upper: last.mask, because: because(Why::Free), ..Grants::FREE };
+    let free = Grants {
+        admissible: last.mask,
+        lower: last.mask,
+        upper: last.mask,
+        because: because(Why::Free),
+        ..Grants::FREE
+    };
     if budget >= last.mw {
         return free;
     }
@@ -174,12 +198,26 @@ fn mix(arms: &[Arm], budget: f64, why: Why, every_s: f64) -> Grants {
         let idle = super::plant::IDLE_MW;
         let share = ((budget - idle) / (first.mw - idle)).clamp(0.02, 1.0);
         let interval = Duration::from_secs_f64(every_s / share);
-        return Grants { admissible: first.mask, lower: first.mask, upper: first.mask, interval, because: because(why), ..free };
+        return Grants {
+            admissible: first.mask,
+            lower: first.mask,
+            upper: first.mask,
+            interval,
+            because: because(why),
+            ..free
+        };
     }
     let above = arms.iter().position(|arm| arm.mw > budget).unwrap_or(arms.len() - 1).max(1);
     let (low, high) = (arms[above - 1], arms[above]);
     let upper_share = ((budget - low.mw) / (high.mw - low.mw).max(1e-9)).clamp(0.0, 1.0) as f32;
-    Grants { admissible: low.mask, lower: low.mask, upper: high.mask, upper_share, because: because(why), ..free }
+    Grants {
+        admissible: low.mask,
+        lower: low.mask,
+        upper: high.mask,
+        upper_share,
+        because: because(why),
+        ..free
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +231,13 @@ mod tests {
 
     #[test]
     fn only_sets_on_the_hull_are_mixed() {
-        let arms = vec![arm(1, 3000.0, 0.6), arm(2, 4000.0, 0.5), arm(4, 5000.0, 0.2), arm(8, 4900.0, 0.4), arm(15, 6000.0, 0.19)];
+        let arms = vec![
+            arm(1, 3000.0, 0.6),
+            arm(2, 4000.0, 0.5),
+            arm(4, 5000.0, 0.2),
+            arm(8, 4900.0, 0.4),
+            arm(15, 6000.0, 0.19),
+        ];
         let masks: Vec<u32> = worth_mixing(arms, 15).iter().map(|arm| arm.mask).collect();
         assert_eq!(masks, [1, 4, 15]);
     }
@@ -205,7 +249,10 @@ mod tests {
             arm
         };
         assert_eq!(worth_mixing(vec![arm(1, 3000.0, 0.6), late(arm(3, 5000.0, 0.2))], 3).len(), 1);
-        assert_eq!(worth_mixing(vec![late(arm(1, 3000.0, 0.6)), late(arm(3, 5000.0, 0.2))], 3).len(), 2);
+        assert_eq!(
+            worth_mixing(vec![late(arm(1, 3000.0, 0.6)), late(arm(3, 5000.0, 0.2))], 3).len(),
+            2
+        );
     }
 
     #[test]
@@ -225,8 +272,14 @@ mod tests {
                     [limits]\npower-mw = 4300\npower-window-s = 60\n";
         let scenario = Scenario::parse(text, "t.toml").unwrap();
         let (policy, pool) = (policy(), pool());
-        let course = run(&scenario, 3, &policy, &pool, &mut Oracle::new(&policy, &pool, Trials::default()));
-        let windows: Vec<f64> = course.moments.iter().filter(|moment| moment.at > 90.0).filter_map(|m| m.window_mw).collect();
+        let course =
+            run(&scenario, 3, &policy, &pool, &mut Oracle::new(&policy, &pool, Trials::default()));
+        let windows: Vec<f64> = course
+            .moments
+            .iter()
+            .filter(|moment| moment.at > 90.0)
+            .filter_map(|m| m.window_mw)
+            .collect();
         assert!(windows.len() > 900);
         assert!(windows.iter().all(|mw| *mw < 4300.0 * 1.04), "{windows:?}");
         let mean = crate::stats::mean(&windows).unwrap();

@@ -1,7 +1,9 @@
-//! A TX2: networks take time on its GPU, the GPU draws power, power becomes heat, heat slows the GPU down. Pure.
+//! A TX2: networks take time on its GPU, the GPU draws power, power becomes heat, heat slows the
+//! GPU down. Pure.
 //!
-//! Fitted to published tables (docs/background/simulate.md has every figure with its source). [`heat`] is the thermal part, [`clock`] the GPU's clock,
-//! [`meter`] what the sensors make of it all. Time is in seconds since the start and only moves forward by [`Plant::idle_until`] and
+//! Fitted to published tables (docs/background/simulate.md has every figure with its source).
+//! [`heat`] is the thermal part, [`clock`] the GPU's clock, [`meter`] what the sensors make of it
+//! all. Time is in seconds since the start and only moves forward by [`Plant::idle_until`] and
 //! [`Plant::look`].
 
 pub mod clock;
@@ -14,10 +16,11 @@ use super::engines::{PREPROCESS_MS, Spec};
 use clock::{Clock, MODES};
 use heat::Heat;
 
-/// Power of the board with its GPU idle, processors and memory at their highest clocks, mW: `VDD_IN` of idle lines of tegrastats.
+/// Power of the board with its GPU idle, processors and memory at their highest clocks, mW:
+/// `VDD_IN` of idle lines of tegrastats.
 pub const IDLE_MW: f64 = 2450.0;
-/// Power of the board at clock f GHz with its GPU busy all the time: 4633 + 6497 f + 1113 f^3 mW. The constant part above idle is what the
-/// host does while it waits for the GPU.
+/// Power of the board at clock f GHz with its GPU busy all the time: 4633 + 6497 f + 1113 f^3 mW.
+/// The constant part above idle is what the host does while it waits for the GPU.
 pub const BUSY_MW: [f64; 3] = [4633.0, 6497.0, 1113.0];
 /// Power of the GPU rail: 219 + 2989 f + 1491 f^3 mW.
 pub const GPU_MW: [f64; 3] = [219.0, 2989.0, 1491.0];
@@ -152,7 +155,11 @@ impl Plant {
         let from = self.now;
         let draw = splitmix64(self.seed ^ splitmix64(self.looks));
         self.looks += 1;
-        let held_up = if unit(draw) < HELD_UP.0 { 1.0 + (HELD_UP.1 - 1.0) * unit(splitmix64(draw)) } else { 1.0 };
+        let held_up = if unit(draw) < HELD_UP.0 {
+            1.0 + (HELD_UP.1 - 1.0) * unit(splitmix64(draw))
+        } else {
+            1.0
+        };
         let slower = (JITTER * normal_draw(draw ^ 5)).exp() * held_up;
 
         let prepared = from + PREPROCESS_MS / 1000.0 * MODES[self.around.mode].cpu_slower;
@@ -161,14 +168,16 @@ impl Plant {
         }
         let mut left = 1.0;
         while left > 1e-9 && !self.off {
-            let whole = look_s(spec, self.clock.ghz(), self.around.mode) * slower / (1.0 - self.around.background).max(0.05);
+            let whole = look_s(spec, self.clock.ghz(), self.around.mode) * slower
+                / (1.0 - self.around.background).max(0.05);
             let passed = self.pass(left * whole, Use::Gpu(spec.intensity));
             left -= passed / whole;
         }
         self.now - from
     }
 
-    /// Lets at most `wish` seconds pass, to the end of the clock's window at most. Returns how many passed.
+    /// Lets at most `wish` seconds pass, to the end of the clock's window at most. Returns how many
+    /// passed.
     fn pass(&mut self, wish: f64, user: Use) -> f64 {
         let seconds = wish.min(self.window_ends - self.now).max(1e-6);
         self.now += seconds;
@@ -209,7 +218,11 @@ impl Plant {
         let window = std::mem::take(&mut self.window);
         self.window_ends = self.now + WINDOW_S;
         let seconds = window.seconds.max(1e-9);
-        let (board, gpu) = if self.off { (0.0, 0.0) } else { (window.board_mj / seconds, window.gpu_mj / seconds) };
+        let (board, gpu) = if self.off {
+            (0.0, 0.0)
+        } else {
+            (window.board_mj / seconds, window.gpu_mj / seconds)
+        };
         self.heat.pass(WINDOW_S, board, gpu, self.around.ambient_c, self.around.sink_c_per_w);
         self.clock.follow(self.now, window.busy_s / seconds, self.heat.hottest());
         if self.clock.is_throttled() {
@@ -219,7 +232,8 @@ impl Plant {
     }
 }
 
-/// Time of a look at clock `ghz` in a power mode, alone on the GPU, without preprocessing and jitter, s.
+/// Time of a look at clock `ghz` in a power mode, alone on the GPU, without preprocessing and
+/// jitter, s.
 pub fn look_s(spec: &Spec, ghz: f64, mode: usize) -> f64 {
     let fastest = clock::STEPS_MHZ[clock::STEPS_MHZ.len() - 1] / 1000.0;
     let memory = spec.memory * MODES[mode.min(MODES.len() - 1)].memory_slower;

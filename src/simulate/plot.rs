@@ -1,5 +1,5 @@
-//! A match over time as one SVG: temperature, power, engines, latency, accuracy; Squint drawn over the oracle. Pure; drawn with the lab's
-//! [`crate::lab::page::chart`].
+//! A match over time as one SVG: temperature, power, engines, latency, accuracy; Squint drawn over
+//! the oracle. Pure; drawn with the lab's [`crate::lab::page::chart`].
 
 use crate::lab::page::chart::{Chart, Scale};
 use crate::stats::{mean, quantile};
@@ -39,7 +39,10 @@ pub fn plot(scenario: &Scenario, played: &Match) -> String {
     ];
     let mut body = String::new();
     for (place, panel) in panels.iter().enumerate() {
-        let frame = format!("<svg x=\"0\" y=\"{}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" ", 30.0 + place as f64 * HEIGHT);
+        let frame = format!(
+            "<svg x=\"0\" y=\"{}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" ",
+            30.0 + place as f64 * HEIGHT
+        );
         body += &panel.replacen("<svg ", &frame, 1);
     }
     let height = 30.0 + panels.len() as f64 * HEIGHT;
@@ -53,14 +56,20 @@ pub fn plot(scenario: &Scenario, played: &Match) -> String {
 }
 
 /// Values over time in bins: the mean of what `of` says of each moment.
-fn binned(course: &Course, scenario: &Scenario, of: impl Fn(&Moment) -> Option<f64>) -> Vec<(f64, f64)> {
+fn binned(
+    course: &Course,
+    scenario: &Scenario,
+    of: impl Fn(&Moment) -> Option<f64>,
+) -> Vec<(f64, f64)> {
     let width = scenario.duration_s / POINTS as f64;
     let mut bins: Vec<Vec<f64>> = vec![Vec::new(); POINTS];
     for moment in &course.moments {
         let bin = ((moment.at / width) as usize).min(POINTS - 1);
         bins[bin].extend(of(moment));
     }
-    let point = |(bin, values): (usize, &Vec<f64>)| Some(((bin as f64 + 0.5) * width / 60.0, mean(values)?));
+    let point = |(bin, values): (usize, &Vec<f64>)| {
+        Some(((bin as f64 + 0.5) * width / 60.0, mean(values)?))
+    };
     bins.iter().enumerate().filter_map(point).collect()
 }
 
@@ -97,7 +106,13 @@ fn temperature(scenario: &Scenario, own: &Course, oracle: &Course) -> String {
     let low = air.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min) - 5.0;
     let ceiling = ceiling_c(&scenario.limits);
     let keys = [("own", "squint"), ("oracle", "oracle"), ("around", "air"), ("limit", "ceiling")];
-    let mut chart = panel(scenario, low, highest(&[&lines[0], &lines[1], &[(0.0, ceiling + 3.0)]], 0.0), "hottest zone, °C", &keys);
+    let mut chart = panel(
+        scenario,
+        low,
+        highest(&[&lines[0], &lines[1], &[(0.0, ceiling + 3.0)]], 0.0),
+        "hottest zone, °C",
+        &keys,
+    );
     level(&mut chart, scenario, Some(ceiling));
     chart.line("around", &air, "air at the heat sink");
     chart.line("oracle", &lines[1], "oracle");
@@ -107,9 +122,17 @@ fn temperature(scenario: &Scenario, own: &Course, oracle: &Course) -> String {
 
 fn power(scenario: &Scenario, own: &Course, oracle: &Course) -> String {
     let watts = |course: &Course| binned(course, scenario, |moment| Some(moment.board_mw / 1000.0));
-    let (lines, window) = ([own, oracle].map(watts), binned(own, scenario, |moment| Some(moment.window_mw? / 1000.0)));
+    let (lines, window) = (
+        [own, oracle].map(watts),
+        binned(own, scenario, |moment| Some(moment.window_mw? / 1000.0)),
+    );
     let cap = scenario.limits.power.as_ref().map(|power| f64::from(power.cap.0) / 1000.0);
-    let keys = [("own", "squint"), ("oracle", "oracle"), ("mean", "mean over the window"), ("limit", "cap")];
+    let keys = [
+        ("own", "squint"),
+        ("oracle", "oracle"),
+        ("mean", "mean over the window"),
+        ("limit", "cap"),
+    ];
     let high = highest(&[&lines[0], &lines[1]], cap.unwrap_or(0.0)) * 1.05;
     let mut chart = panel(scenario, 2.0, high, "power, W", &keys);
     level(&mut chart, scenario, cap);
@@ -119,7 +142,8 @@ fn power(scenario: &Scenario, own: &Course, oracle: &Course) -> String {
     chart.finish("plot", "power over time")
 }
 
-/// Shares of frames by the dearest engine that was asked, as far as looks tell: a frame that `e` looked at and no later one.
+/// Shares of frames by the dearest engine that was asked, as far as looks tell: a frame that `e`
+/// looked at and no later one.
 fn engines(scenario: &Scenario, own: &Course) -> String {
     let mut chart = panel(scenario, 0.0, 1.0, "frames by the last engine asked", &[]);
     for (place, name) in POOL.iter().enumerate() {
@@ -133,7 +157,9 @@ fn engines(scenario: &Scenario, own: &Course) -> String {
     };
     let mut below: Option<Vec<(f64, f64)>> = None;
     for place in (0..POOL.len()).rev() {
-        let share = |moment: &Moment| (place..POOL.len()).map(|later| ended(moment, later)).sum::<f64>().min(1.0);
+        let share = |moment: &Moment| {
+            (place..POOL.len()).map(|later| ended(moment, later)).sum::<f64>().min(1.0)
+        };
         let upper = binned(own, scenario, |moment| (moment.frames > 0).then(|| share(moment)));
         let lower = below.unwrap_or_else(|| upper.iter().map(|(at, _)| (*at, 0.0)).collect());
         chart.band(&format!("e{place}"), &lower, &upper);
@@ -152,7 +178,9 @@ fn latency(scenario: &Scenario, own: &Course, oracle: &Course) -> String {
             }
         }
         bins.iter_mut().for_each(|bin| bin.sort_by(f64::total_cmp));
-        let point = |(bin, values): (usize, &Vec<f64>)| Some(((bin as f64 + 0.5) * width / 60.0, quantile(values, 0.95)?));
+        let point = |(bin, values): (usize, &Vec<f64>)| {
+            Some(((bin as f64 + 0.5) * width / 60.0, quantile(values, 0.95)?))
+        };
         bins.iter().enumerate().filter_map(point).filter(|(_, value)| value.is_finite()).collect()
     };
     let lines = [own, oracle].map(p95);
@@ -167,10 +195,14 @@ fn latency(scenario: &Scenario, own: &Course, oracle: &Course) -> String {
 }
 
 fn accuracy(scenario: &Scenario, own: &Course, oracle: &Course) -> String {
-    let share = |moment: &Moment| (moment.frames > 0).then(|| f64::from(moment.right) / f64::from(moment.frames));
+    let share = |moment: &Moment| {
+        (moment.frames > 0).then(|| f64::from(moment.right) / f64::from(moment.frames))
+    };
     // Over a minute: single scenes are right or wrong as a whole.
     let smooth = |line: Vec<(f64, f64)>| -> Vec<(f64, f64)> {
-        line.windows(15).map(|window| (window[7].0, window.iter().map(|(_, value)| value).sum::<f64>() / 15.0)).collect()
+        line.windows(15)
+            .map(|window| (window[7].0, window.iter().map(|(_, value)| value).sum::<f64>() / 15.0))
+            .collect()
     };
     let lines = [own, oracle].map(|course| smooth(binned(course, scenario, share)));
     let keys = [("own", "squint"), ("oracle", "oracle")];
@@ -194,10 +226,19 @@ mod tests {
                     [limits]\nlatency-ms = 300\npower-mw = 4000\n";
         let scenario = Scenario::parse(text, "t.toml").unwrap();
         let (policy, pool) = (policy(), pool());
-        let played = play(&scenario, 1, &policy, &pool, &mut Squint::new(&scenario, &pool), &Trials::default());
+        let played = play(
+            &scenario,
+            1,
+            &policy,
+            &pool,
+            &mut Squint::new(&scenario, &pool),
+            &Trials::default(),
+        );
         let svg = plot(&scenario, &played);
         assert_eq!((svg.matches("<svg").count(), svg.matches("</svg>").count()), (6, 6));
-        assert!(svg.matches("<polyline class=\"own\"").count() == 4 && svg.contains("class=\"limit\""));
+        assert!(
+            svg.matches("<polyline class=\"own\"").count() == 4 && svg.contains("class=\"limit\"")
+        );
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }
 }

@@ -1,4 +1,5 @@
-//! Simpler ways to drive the board, on the same frames: one engine for ever, a ladder of temperatures, and whatever is quick enough. Pure.
+//! Simpler ways to drive the board, on the same frames: one engine for ever, a ladder of
+//! temperatures, and whatever is quick enough. Pure.
 
 use std::time::Duration;
 
@@ -10,12 +11,17 @@ use super::steer::{Always, Steer, View, only};
 
 /// One fixed engine each; the best of them is chosen afterwards ([`super::versus`]).
 pub fn fixed() -> Vec<Always> {
-    let of = |(place, name): (usize, &&str)| Always { name: format!("fixed {name}"), mask: 1 << place, interval: Duration::ZERO };
+    let of = |(place, name): (usize, &&str)| Always {
+        name: format!("fixed {name}"),
+        mask: 1 << place,
+        interval: Duration::ZERO,
+    };
     POOL.iter().enumerate().map(of).collect()
 }
 
-/// One engine at a time, by the hottest zone alone: one down every ten seconds while it is within 5 °C of the ceiling, one up once it has
-/// been 10 °C below for a minute. Knows nothing of power and time.
+/// One engine at a time, by the hottest zone alone: one down every ten seconds while it is within
+/// 5 °C of the ceiling, one up once it has been 10 °C below for a minute. Knows nothing of power
+/// and time.
 #[derive(Clone, Debug)]
 pub struct Ladder {
     rung: usize,
@@ -41,10 +47,13 @@ impl Steer for Ladder {
         let governing = view.sample.temperatures.iter().take(4).flatten();
         let hottest = governing.map(|zone| f64::from(zone.0)).reduce(f64::max);
         if let Some(hottest) = hottest {
-            self.cool_since_s = if hottest < ceiling - 10.0 { self.cool_since_s.or(Some(now)) } else { None };
+            self.cool_since_s =
+                if hottest < ceiling - 10.0 { self.cool_since_s.or(Some(now)) } else { None };
             if hottest > ceiling - 5.0 && now - self.moved_s >= 10.0 && self.rung > 0 {
                 (self.rung, self.moved_s) = (self.rung - 1, now);
-            } else if self.cool_since_s.is_some_and(|since| now - since >= 60.0) && self.rung + 1 < POOL.len() {
+            } else if self.cool_since_s.is_some_and(|since| now - since >= 60.0)
+                && self.rung + 1 < POOL.len()
+            {
                 (self.rung, self.moved_s, self.cool_since_s) = (self.rung + 1, now, Some(now));
             }
         }
@@ -52,8 +61,8 @@ impl Steer for Ladder {
     }
 }
 
-/// The dearest engine whose 95th percentile is within the latency limit, or within the time between two frames where there is none. Knows
-/// nothing of power and heat.
+/// The dearest engine whose 95th percentile is within the latency limit, or within the time between
+/// two frames where there is none. Knows nothing of power and heat.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quick;
 
@@ -87,7 +96,13 @@ mod tests {
     #[test]
     fn the_ladder_steps_down_in_the_heat_and_stays_up_in_the_cool() {
         let shown = |ceiling: u32| {
-            let course = run(&scenario(&format!("temperature-c = {ceiling}\n")), 1, &policy(), &pool(), &mut Ladder::default());
+            let course = run(
+                &scenario(&format!("temperature-c = {ceiling}\n")),
+                1,
+                &policy(),
+                &pool(),
+                &mut Ladder::default(),
+            );
             course.moments.last().unwrap().grants.admissible
         };
         assert_eq!(shown(85), 0b1000);
@@ -97,7 +112,13 @@ mod tests {
     #[test]
     fn the_quick_one_takes_what_the_limit_leaves() {
         let shown = |limit: u32| {
-            let course = run(&scenario(&format!("latency-ms = {limit}\n")), 1, &policy(), &pool(), &mut Quick);
+            let course = run(
+                &scenario(&format!("latency-ms = {limit}\n")),
+                1,
+                &policy(),
+                &pool(),
+                &mut Quick,
+            );
             course.moments.last().unwrap().grants.admissible
         };
         assert_eq!(shown(1), 0b0001);

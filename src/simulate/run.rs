@@ -1,16 +1,19 @@
-//! One scenario, one controller: frames come, the real policy decides, the plant takes its time, twice a second the controller is asked.
-//! Pure.
+//! One scenario, one controller: frames come, the real policy decides, the plant takes its time,
+//! twice a second the controller is asked. Pure.
 //!
-//! One look at a time, as one GPU has it; the newest frame wins. A frame that is left out for the interval or superseded is judged by the
-//! answer that stands, a frame without any is wrong. Neither counts for latency: only frames that came to the first decision do, as in the
-//! daemon.
+//! One look at a time, as one GPU has it; the newest frame wins. A frame that is left out for the
+//! interval or superseded is judged by the answer that stands, a frame without any is wrong.
+//! Neither counts for latency: only frames that came to the first decision do, as in the daemon.
 
 use std::time::Duration;
 
 use crate::budget::{Grant, Grants, Look, Usage};
 use crate::engine::{EngineIdx, LookTimes};
 use crate::features::{COUNT, Features};
-use crate::policy::{self, Allowance, Attempts, Choice, Code, LastAnswer, Past, Policy, Reason, Situation, Step, Terms, Verdict};
+use crate::policy::{
+    self, Allowance, Attempts, Choice, Code, LastAnswer, Past, Policy, Reason, Situation, Step,
+    Terms, Verdict,
+};
 use crate::stats::LatencyWindow;
 use crate::telemetry::Sample;
 
@@ -55,8 +58,16 @@ struct Run<'a> {
 pub type Sense<'a> = dyn FnMut(&Readings, Duration, &mut Sample) + 'a;
 
 /// Runs `scenario` with everything drawn from `seed`. The same arguments give the same course.
-pub fn run(scenario: &Scenario, seed: u64, policy: &Policy, pool: &[Spec], steer: &mut dyn Steer) -> Course {
-    run_with(scenario, seed, policy, pool, steer, &mut |readings, at, sample| readings.sample(at, sample))
+pub fn run(
+    scenario: &Scenario,
+    seed: u64,
+    policy: &Policy,
+    pool: &[Spec],
+    steer: &mut dyn Steer,
+) -> Course {
+    run_with(scenario, seed, policy, pool, steer, &mut |readings, at, sample| {
+        readings.sample(at, sample)
+    })
 }
 
 /// The same, with another way from readings to samples.
@@ -109,10 +120,14 @@ pub fn run_with<'a>(
     run.course
 }
 
-/// What the daemon knows of an engine before the first look: its time at full clock, as the lab measured it.
+/// What the daemon knows of an engine before the first look: its time at full clock, as the lab
+/// measured it.
 fn window_of(spec: &Spec) -> LatencyWindow {
     let ms = spec.ms + PREPROCESS_MS;
-    LatencyWindow::new(Duration::from_secs_f64(ms / 1000.0), Duration::from_secs_f64(ms * 1.1 / 1000.0))
+    LatencyWindow::new(
+        Duration::from_secs_f64(ms / 1000.0),
+        Duration::from_secs_f64(ms * 1.1 / 1000.0),
+    )
 }
 
 impl Run<'_> {
@@ -131,7 +146,9 @@ impl Run<'_> {
     fn step(&mut self) {
         let now = self.plant.now();
         self.plant.surround(self.scenario.surroundings(now));
-        while let Some(event) = self.scenario.events.get(self.next_event).filter(|event| event.at_s <= now) {
+        while let Some(event) =
+            self.scenario.events.get(self.next_event).filter(|event| event.at_s <= now)
+        {
             match event.what {
                 What::OverCurrent(seconds) => self.plant.clock.starve(seconds),
                 What::Sensor(place, fault) => self.meter.fail(place, fault),
@@ -172,7 +189,8 @@ impl Run<'_> {
         moment.board_mw = (total.board_mj - self.before.board_mj) / seconds;
         moment.clock = self.plant.clock.ghz() * 1000.0;
         moment.grants = self.grants;
-        let whole = self.scenario.limits.power.as_ref().is_some_and(|cap| now >= cap.window.as_secs_f64());
+        let whole =
+            self.scenario.limits.power.as_ref().is_some_and(|cap| now >= cap.window.as_secs_f64());
         moment.window_mw = self.window_mw(now).filter(|_| whole);
         self.course.moments.push(moment);
         self.before = total;
@@ -207,7 +225,12 @@ impl Run<'_> {
                 glimpse: &shot.glimpse,
                 past: &self.past,
             };
-            policy::first_within(self.policy, &situation, &self.allowance(shot.sequence, at, self.rests(at))).decision
+            policy::first_within(
+                self.policy,
+                &situation,
+                &self.allowance(shot.sequence, at, self.rests(at)),
+            )
+            .decision
         };
         let (mut engine, mut why) = match choice {
             Choice::Ask(engine, why) => (engine, why),
@@ -226,7 +249,13 @@ impl Run<'_> {
         self.next_turn(at);
         let verdict = loop {
             self.look(engine, why, shot, &mut attempts);
-            match policy::after_within(self.policy, &attempts, &self.allowance(shot.sequence, at, false)).decision {
+            match policy::after_within(
+                self.policy,
+                &attempts,
+                &self.allowance(shot.sequence, at, false),
+            )
+            .decision
+            {
                 Verdict::Escalate(next, reason) => (engine, why) = (next, reason),
                 end => break end,
             }
@@ -237,16 +266,17 @@ impl Run<'_> {
             Verdict::Accept(_) if attempts.answer.ranked > 0 => Some(attempts.answer.top[0].class),
             _ => None,
         };
-        self.past.last = attempts.steps.last().filter(|_| self.stands.is_some()).map(|step| LastAnswer {
-            top: attempts.answer.top[0],
-            margin: attempts.answer.margin,
-            entropy: attempts.answer.entropy,
-            engine: step.engine,
-            sure: verdict.is_sure(),
-            glimpse: shot.glimpse,
-            sequence: shot.sequence,
-            captured: Duration::from_secs_f64(at),
-        });
+        self.past.last =
+            attempts.steps.last().filter(|_| self.stands.is_some()).map(|step| LastAnswer {
+                top: attempts.answer.top[0],
+                margin: attempts.answer.margin,
+                entropy: attempts.answer.entropy,
+                engine: step.engine,
+                sure: verdict.is_sure(),
+                glimpse: shot.glimpse,
+                sequence: shot.sequence,
+                captured: Duration::from_secs_f64(at),
+            });
         self.answered(at);
         self.judge(shot);
     }
@@ -273,9 +303,14 @@ impl Run<'_> {
         });
     }
 
-    /// Engines that were turned down for being too slow are let forget a little, as the daemon's are.
+    /// Engines that were turned down for being too slow are let forget a little, as the daemon's
+    /// are.
     fn forgive(&mut self, why: Reason, at: f64, attempts: &Attempts) {
-        let (Code::OutOfTime | Code::Cheaper, Some(limit)) = (why.code, self.scenario.limits.latency) else { return };
+        let (Code::OutOfTime | Code::Cheaper, Some(limit)) =
+            (why.code, self.scenario.limits.latency)
+        else {
+            return;
+        };
         let left = limit.saturating_sub(Duration::from_secs_f64((self.plant.now() - at).max(0.0)));
         for (place, window) in self.windows.iter_mut().enumerate() {
             if window.p95() > left && !attempts.asked(EngineIdx(place as u8)) {
@@ -365,7 +400,8 @@ mod tests {
     #[test]
     fn only_engines_that_are_allowed_look() {
         let course = always(0b0101, Duration::ZERO);
-        let looks = |place: usize| course.moments.iter().map(|moment| moment.looks[place]).sum::<u32>();
+        let looks =
+            |place: usize| course.moments.iter().map(|moment| moment.looks[place]).sum::<u32>();
         assert_eq!((looks(1), looks(3)), (0, 0));
         assert!(looks(0) == 1200 && looks(2) > 200, "{} {}", looks(0), looks(2));
     }
@@ -384,7 +420,12 @@ mod tests {
     fn the_window_of_power_is_the_mean_of_the_last_seconds() {
         let course = always(0b1000, Duration::ZERO);
         let last = course.moments.last().unwrap();
-        let recent: Vec<f64> = course.moments.iter().filter(|moment| moment.at > last.at - 30.0).map(|m| m.board_mw).collect();
+        let recent: Vec<f64> = course
+            .moments
+            .iter()
+            .filter(|moment| moment.at > last.at - 30.0)
+            .map(|m| m.board_mw)
+            .collect();
         let mean = crate::stats::mean(&recent).unwrap();
         assert!((last.window_mw.unwrap() / mean - 1.0).abs() < 0.02, "{:?} {mean}", last.window_mw);
         assert_eq!(course.moments.iter().find(|moment| moment.at > 25.0).unwrap().window_mw, None);

@@ -1,6 +1,8 @@
-//! What happens to the board and in front of the camera, and what the user allows. Parses text that others have read. Pure.
+//! What happens to the board and in front of the camera, and what the user allows. Parses text that
+//! others have read. Pure.
 //!
-//! The format is in docs/background/simulate.md; those shipped are in `scenarios/` beside this file and built in.
+//! The format is in docs/background/simulate.md; those shipped are in `scenarios/` beside this file
+//! and built in.
 
 use std::time::Duration;
 
@@ -169,16 +171,26 @@ impl Scenario {
         if text.len() > MAX_BYTES {
             return Err(ScenarioError::Size { file: file.into(), bytes: text.len() });
         }
-        let raw: RawScenario =
-            toml::from_str(text).map_err(|error| ScenarioError::Syntax { file: file.into(), reason: error.to_string() })?;
+        let raw: RawScenario = toml::from_str(text).map_err(|error| ScenarioError::Syntax {
+            file: file.into(),
+            reason: error.to_string(),
+        })?;
         let check = Check { file };
         if raw.events.len() > MAX_EVENTS {
-            return Err(check.refuse("events", raw.events.len(), format!("at most {MAX_EVENTS} of them")));
+            return Err(check.refuse(
+                "events",
+                raw.events.len(),
+                format!("at most {MAX_EVENTS} of them"),
+            ));
         }
         let duration_s = check.within("duration-s", raw.duration_s, (60.0, 86_400.0))?;
         let begin = Surroundings {
             ambient_c: check.within("ambient-c", raw.ambient_c, AMBIENT)?,
-            sink_c_per_w: check.within("sink-c-per-w", raw.sink_c_per_w.unwrap_or(FAN_C_PER_W), SINK)?,
+            sink_c_per_w: check.within(
+                "sink-c-per-w",
+                raw.sink_c_per_w.unwrap_or(FAN_C_PER_W),
+                SINK,
+            )?,
             background: check.within("background-gpu", raw.background_gpu.unwrap_or(0.0), SHARE)?,
             mode: check.whole("power-mode", raw.power_mode.unwrap_or(0.0), MODE)?,
             dwell_s: check.within("scene-s", raw.scene_s, DWELL)?,
@@ -189,10 +201,15 @@ impl Scenario {
             events.push(event.resolve(&check, &format!("events[{place}]"), duration_s)?);
         }
         events.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
-        let name_is_fine =
-            !raw.name.is_empty() && raw.name.len() <= 64 && raw.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let name_is_fine = !raw.name.is_empty()
+            && raw.name.len() <= 64
+            && raw.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         if !name_is_fine {
-            return Err(check.refuse("name", format!("{:?}", raw.name), "1 to 64 letters, digits and hyphens".into()));
+            return Err(check.refuse(
+                "name",
+                format!("{:?}", raw.name),
+                "1 to 64 letters, digits and hyphens".into(),
+            ));
         }
         Ok(Self {
             name: raw.name,
@@ -207,14 +224,21 @@ impl Scenario {
 
     /// The scenarios that are built in.
     pub fn shipped() -> Result<Vec<Self>, ScenarioError> {
-        SHIPPED.iter().map(|(name, text)| Self::parse(text, &format!("(built in) {name}.toml"))).collect()
+        SHIPPED
+            .iter()
+            .map(|(name, text)| Self::parse(text, &format!("(built in) {name}.toml")))
+            .collect()
     }
 
     /// The surroundings at `at_s`.
     pub fn surroundings(&self, at_s: f64) -> Surroundings {
         let mut around = self.begin;
         for event in self.events.iter().take_while(|event| event.at_s <= at_s) {
-            let share = if event.over_s > 0.0 { ((at_s - event.at_s) / event.over_s).min(1.0) } else { 1.0 };
+            let share = if event.over_s > 0.0 {
+                ((at_s - event.at_s) / event.over_s).min(1.0)
+            } else {
+                1.0
+            };
             let slide = |value: &mut f64, to: f64| *value += (to - *value) * share;
             match event.what {
                 What::Ambient(to) => slide(&mut around.ambient_c, to),
@@ -231,19 +255,28 @@ impl Scenario {
 
     /// The scenario as it is at `at_s`, for `duration_s`: no events, cool air, the same limits.
     pub fn still(&self, at_s: f64, duration_s: f64) -> Self {
-        let begin = Surroundings { ambient_c: 20.0, sink_c_per_w: FAN_C_PER_W, ..self.surroundings(at_s) };
+        let begin =
+            Surroundings { ambient_c: 20.0, sink_c_per_w: FAN_C_PER_W, ..self.surroundings(at_s) };
         Self { begin, events: Vec::new(), duration_s, ..self.clone() }
     }
 
     /// True if nothing has changed for `calm_s` seconds at `at_s`.
     pub fn is_steady(&self, at_s: f64, calm_s: f64) -> bool {
-        at_s >= calm_s && !self.events.iter().any(|event| at_s >= event.at_s && at_s < event.at_s + event.over_s + calm_s)
+        at_s >= calm_s
+            && !self
+                .events
+                .iter()
+                .any(|event| at_s >= event.at_s && at_s < event.at_s + event.over_s + calm_s)
     }
 }
 
 impl RawLimits {
     fn resolve(&self, check: &Check) -> Result<Limits, ScenarioError> {
-        let window_s = check.within("limits.power-window-s", self.power_window_s.unwrap_or(60.0), (1.0, 3600.0))?;
+        let window_s = check.within(
+            "limits.power-window-s",
+            self.power_window_s.unwrap_or(60.0),
+            (1.0, 3600.0),
+        )?;
         let power = match self.power_mw {
             Some(mw) => Some(PowerCap {
                 rail: None,
@@ -252,13 +285,20 @@ impl RawLimits {
             }),
             None => None,
         };
-        let latency = self.latency_ms.map(|ms| check.within("limits.latency-ms", ms, (1.0, 60_000.0))).transpose()?;
-        let ceiling = self.temperature_c.map(|c| check.within("limits.temperature-c", c, (20.0, 110.0))).transpose()?;
+        let latency = self
+            .latency_ms
+            .map(|ms| check.within("limits.latency-ms", ms, (1.0, 60_000.0)))
+            .transpose()?;
+        let ceiling = self
+            .temperature_c
+            .map(|c| check.within("limits.temperature-c", c, (20.0, 110.0)))
+            .transpose()?;
         Ok(Limits {
             latency: latency.map(|ms| Duration::from_secs_f64(ms / 1000.0)),
             power,
             ceiling: ceiling.map(|c| Celsius(c as f32)),
-            min_fps: check.within("limits.min-fps", self.min_fps.unwrap_or(0.0), (0.0, 60.0))? as f32,
+            min_fps: check.within("limits.min-fps", self.min_fps.unwrap_or(0.0), (0.0, 60.0))?
+                as f32,
             ..Limits::default()
         })
     }
@@ -267,10 +307,15 @@ impl RawLimits {
 impl RawEvent {
     fn resolve(&self, check: &Check, key: &str, duration_s: f64) -> Result<Event, ScenarioError> {
         let at_s = check.within(&format!("{key}.at-s"), self.at_s, (0.0, duration_s))?;
-        let over_s = check.within(&format!("{key}.over-s"), self.over_s.unwrap_or(0.0), (0.0, 86_400.0))?;
+        let over_s =
+            check.within(&format!("{key}.over-s"), self.over_s.unwrap_or(0.0), (0.0, 86_400.0))?;
         let to = |range: (f64, f64)| match self.to {
             Some(value) => check.within(&format!("{key}.to"), value, range),
-            None => Err(check.refuse(&format!("{key}.to"), "nothing", format!("{} to {}", range.0, range.1))),
+            None => Err(check.refuse(
+                &format!("{key}.to"),
+                "nothing",
+                format!("{} to {}", range.0, range.1),
+            )),
         };
         let what = match self.kind.as_str() {
             "ambient-c" => What::Ambient(to(AMBIENT)?),
@@ -288,13 +333,21 @@ impl RawEvent {
                 };
                 let word = self.fault.as_deref().unwrap_or_default();
                 let Some((_, fault)) = Fault::ALL.iter().find(|(known, _)| *known == word) else {
-                    return Err(check.refuse(&format!("{key}.fault"), format!("{word:?}"), "off, gone, frozen".into()));
+                    return Err(check.refuse(
+                        &format!("{key}.fault"),
+                        format!("{word:?}"),
+                        "off, gone, frozen".into(),
+                    ));
                 };
                 What::Sensor(place, *fault)
             }
             other => {
                 let known = "ambient-c, sink-c-per-w, background-gpu, power-mode, over-current, sensor, scene-s, motion";
-                return Err(check.refuse(&format!("{key}.kind"), format!("{other:?}"), known.into()));
+                return Err(check.refuse(
+                    &format!("{key}.kind"),
+                    format!("{other:?}"),
+                    known.into(),
+                ));
             }
         };
         Ok(Event { at_s, over_s, what })
@@ -308,17 +361,30 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn refuse(&self, key: &str, value: impl std::fmt::Display, allowed: String) -> ScenarioError {
-        ScenarioError::Value { file: self.file.into(), key: key.into(), value: value.to_string(), allowed }
+        ScenarioError::Value {
+            file: self.file.into(),
+            key: key.into(),
+            value: value.to_string(),
+            allowed,
+        }
     }
 
     fn within(&self, key: &str, value: f64, range: (f64, f64)) -> Result<f64, ScenarioError> {
         let fine = value >= range.0 && value <= range.1;
-        if fine { Ok(value) } else { Err(self.refuse(key, value, format!("{} to {}", range.0, range.1))) }
+        if fine {
+            Ok(value)
+        } else {
+            Err(self.refuse(key, value, format!("{} to {}", range.0, range.1)))
+        }
     }
 
     fn whole(&self, key: &str, value: f64, range: (f64, f64)) -> Result<usize, ScenarioError> {
         let value = self.within(key, value, range)?;
-        if value.fract() == 0.0 { Ok(value as usize) } else { Err(self.refuse(key, value, "a whole number".into())) }
+        if value.fract() == 0.0 {
+            Ok(value as usize)
+        } else {
+            Err(self.refuse(key, value, "a whole number".into()))
+        }
     }
 }
 
@@ -326,8 +392,7 @@ impl Check<'_> {
 mod tests {
     use super::*;
 
-    const SMALL: &str =
-        "name = \"small\"\ndescription = \"d\"\nduration-s = 600\nfps = 10\nambient-c = 25\nscene-s = 2\nmotion = 0.1\n";
+    const SMALL: &str = "name = \"small\"\ndescription = \"d\"\nduration-s = 600\nfps = 10\nambient-c = 25\nscene-s = 2\nmotion = 0.1\n";
 
     #[test]
     fn the_shipped_scenarios_parse_and_bear_the_names_of_their_files() {
@@ -344,29 +409,52 @@ mod tests {
             ("fps = 10", "fps = 900", ["fps", "900", "0.5 to 60"]),
             ("fps = 10", "fps = nan", ["fps", "NaN", "0.5 to 60"]),
             ("fps = 10", "fps = 10\nspeed = 3", ["speed", "", "fps"]),
-            ("motion = 0.1", "motion = 0.1\n[[events]]\nat-s = 3\nkind = \"flood\"", ["events[0].kind", "flood", "ambient-c"]),
+            (
+                "motion = 0.1",
+                "motion = 0.1\n[[events]]\nat-s = 3\nkind = \"flood\"",
+                ["events[0].kind", "flood", "ambient-c"],
+            ),
             (
                 "motion = 0.1",
                 "motion = 0.1\n[[events]]\nat-s = 3\nkind = \"power-mode\"\nto = 2.5",
                 ["events[0].to", "2.5", "whole"],
             ),
-            ("motion = 0.1", "motion = 0.1\n[[events]]\nat-s = 3\nkind = \"sensor\"\nsensor = \"X\"", ["sensor", "X", "VDD_IN"]),
-            ("motion = 0.1", "motion = 0.1\n[limits]\npower-mw = -1", ["limits.power-mw", "-1", "500 to 100000"]),
+            (
+                "motion = 0.1",
+                "motion = 0.1\n[[events]]\nat-s = 3\nkind = \"sensor\"\nsensor = \"X\"",
+                ["sensor", "X", "VDD_IN"],
+            ),
+            (
+                "motion = 0.1",
+                "motion = 0.1\n[limits]\npower-mw = -1",
+                ["limits.power-mw", "-1", "500 to 100000"],
+            ),
         ];
         for (from, to, words) in cases {
-            let error = Scenario::parse(&SMALL.replace(from, to), "x.toml").unwrap_err().to_string();
-            assert!(error.contains("x.toml") && words.iter().all(|word| error.contains(word)), "{error}");
+            let error =
+                Scenario::parse(&SMALL.replace(from, to), "x.toml").unwrap_err().to_string();
+            assert!(
+                error.contains("x.toml") && words.iter().all(|word| error.contains(word)),
+                "{error}"
+            );
         }
         assert!(Scenario::parse(&"#".repeat(MAX_BYTES + 1), "x.toml").is_err());
     }
 
     #[test]
     fn surroundings_slide_to_where_events_take_them() {
-        let text = format!("{SMALL}[[events]]\nat-s = 100\nover-s = 100\nkind = \"ambient-c\"\nto = 45\n");
+        let text =
+            format!("{SMALL}[[events]]\nat-s = 100\nover-s = 100\nkind = \"ambient-c\"\nto = 45\n");
         let scenario = Scenario::parse(&text, "x.toml").unwrap();
-        for (at, ambient) in [(0.0, 25.0), (100.0, 25.0), (150.0, 35.0), (200.0, 45.0), (599.0, 45.0)] {
+        for (at, ambient) in
+            [(0.0, 25.0), (100.0, 25.0), (150.0, 35.0), (200.0, 45.0), (599.0, 45.0)]
+        {
             assert!((scenario.surroundings(at).ambient_c - ambient).abs() < 1e-9, "{at}");
         }
-        assert!(!scenario.is_steady(250.0, 60.0) && scenario.is_steady(261.0, 60.0) && !scenario.is_steady(10.0, 60.0));
+        assert!(
+            !scenario.is_steady(250.0, 60.0)
+                && scenario.is_steady(261.0, 60.0)
+                && !scenario.is_steady(10.0, 60.0)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What a course is worth: held against the limits, and against the oracle's course over the same frames. Pure.
+//! What a course is worth: held against the limits, and against the oracle's course over the same
+//! frames. Pure.
 
 use serde::Serialize;
 
@@ -24,17 +25,18 @@ pub struct Score {
     pub throttled_s: f64,
     /// Most that the mean power over the window was above the cap, per cent; 0 if it never was.
     pub power_over_cap_pct: Option<f64>,
-    /// Most that it was below the cap while power alone kept engines from frames for the whole window, per cent; only of controllers that say
-    /// what holds them down.
+    /// Most that it was below the cap while power alone kept engines from frames for the whole
+    /// window, per cent; only of controllers that say what holds them down.
     pub power_under_cap_pct: Option<f64>,
-    /// Share of the one-minute windows, of those in which some controller met the limit, in which 95 % of the frames were answered in
-    /// time, per cent.
+    /// Share of the one-minute windows, of those in which some controller met the limit, in which
+    /// 95 % of the frames were answered in time, per cent.
     pub deadline_hit_pct: Option<f64>,
     /// Energy of the board beyond the oracle's, per cent of it.
     pub energy_vs_oracle_pct: f64,
     /// Wrong answers beyond the oracle's, per cent of them.
     pub error_vs_oracle_pct: f64,
-    /// Changes of any of the three sets in steady conditions, an hour; `None` without steady conditions.
+    /// Changes of any of the three sets in steady conditions, an hour; `None` without steady
+    /// conditions.
     pub changes_per_hour: Option<f64>,
     /// Energy of the board, J.
     pub energy_j: f64,
@@ -42,7 +44,8 @@ pub struct Score {
     pub error_pct: f64,
 }
 
-/// True for each one-minute window in which `course` met the latency limit; `None` for windows without frames that were to be looked at.
+/// True for each one-minute window in which `course` met the latency limit; `None` for windows
+/// without frames that were to be looked at.
 pub fn met(course: &Course, scenario: &Scenario) -> Vec<Option<bool>> {
     let Some(limit) = scenario.limits.latency else { return Vec::new() };
     let windows = (scenario.duration_s / WINDOW_S) as usize;
@@ -59,22 +62,34 @@ pub fn met(course: &Course, scenario: &Scenario) -> Vec<Option<bool>> {
     by_window.into_iter().map(fine).collect()
 }
 
-/// Judges `course`. `oracle`: the oracle's over the same frames; `possible`: windows in which some controller met the latency limit.
+/// Judges `course`. `oracle`: the oracle's over the same frames; `possible`: windows in which some
+/// controller met the latency limit.
 pub fn score(course: &Course, oracle: &Course, scenario: &Scenario, possible: &[bool]) -> Score {
     let ceiling = ceiling_c(&scenario.limits);
     let above = course.moments.iter().map(|moment| moment.hottest - ceiling).fold(0.0, f64::max);
-    let hits: Vec<bool> =
-        met(course, scenario).iter().zip(possible).filter(|(_, possible)| **possible).map(|(met, _)| met.unwrap_or(true)).collect();
+    let hits: Vec<bool> = met(course, scenario)
+        .iter()
+        .zip(possible)
+        .filter(|(_, possible)| **possible)
+        .map(|(met, _)| met.unwrap_or(true))
+        .collect();
     let share = |part: usize, of: usize| (of > 0).then(|| part as f64 * 100.0 / of as f64);
     let wrong = |course: &Course| (course.frames - course.right) as f64;
-    let beyond = |value: f64, base: f64| if base > 0.0 { (value / base - 1.0) * 100.0 } else { 0.0 };
-    let cap = scenario.limits.power.as_ref().map(|power| (f64::from(power.cap.0), power.window.as_secs_f64()));
+    let beyond =
+        |value: f64, base: f64| if base > 0.0 { (value / base - 1.0) * 100.0 } else { 0.0 };
+    let cap = scenario
+        .limits
+        .power
+        .as_ref()
+        .map(|power| (f64::from(power.cap.0), power.window.as_secs_f64()));
     Score {
         name: course.steer.clone(),
         over_ceiling_c: above,
         throttled_s: course.throttled_s,
         power_over_cap_pct: cap.map(|(cap, _)| over_cap(&course.moments, cap)),
-        power_under_cap_pct: cap.filter(|_| course.explains).map(|(cap, window)| under_cap(&course.moments, cap, window)),
+        power_under_cap_pct: cap
+            .filter(|_| course.explains)
+            .map(|(cap, window)| under_cap(&course.moments, cap, window)),
         deadline_hit_pct: share(hits.iter().filter(|hit| **hit).count(), hits.len()),
         energy_vs_oracle_pct: beyond(course.total.board_mj, oracle.total.board_mj),
         error_vs_oracle_pct: beyond(wrong(course), wrong(oracle)),
@@ -85,7 +100,11 @@ pub fn score(course: &Course, oracle: &Course, scenario: &Scenario, possible: &[
 }
 
 fn over_cap(moments: &[Moment], cap: f64) -> f64 {
-    moments.iter().filter_map(|moment| moment.window_mw).map(|mw| (mw / cap - 1.0) * 100.0).fold(0.0, f64::max)
+    moments
+        .iter()
+        .filter_map(|moment| moment.window_mw)
+        .map(|mw| (mw / cap - 1.0) * 100.0)
+        .fold(0.0, f64::max)
 }
 
 fn under_cap(moments: &[Moment], cap: f64, window_s: f64) -> f64 {
@@ -124,8 +143,12 @@ pub enum Over {
 
 /// One score of several; figures that none has stay `None`.
 pub fn together(name: &str, scores: &[Score], over: Over) -> Score {
-    let all = |of: &dyn Fn(&Score) -> f64| mean(&scores.iter().map(of).collect::<Vec<_>>()).unwrap_or(0.0);
-    let some = |of: &dyn Fn(&Score) -> Option<f64>| mean(&scores.iter().filter_map(of).collect::<Vec<_>>());
+    let all = |of: &dyn Fn(&Score) -> f64| {
+        mean(&scores.iter().map(of).collect::<Vec<_>>()).unwrap_or(0.0)
+    };
+    let some = |of: &dyn Fn(&Score) -> Option<f64>| {
+        mean(&scores.iter().filter_map(of).collect::<Vec<_>>())
+    };
     let worst = |of: &dyn Fn(&Score) -> Option<f64>| match over {
         Over::Seeds => some(of),
         Over::Scenarios => scores.iter().filter_map(of).reduce(f64::max),
@@ -162,7 +185,8 @@ mod tests {
 
     fn moment(at: f64, mw: f64, why: Why, admissible: u32) -> Moment {
         let because = Because { why, ..Because::default() };
-        let grants = Grants { admissible, lower: admissible, upper: admissible, because, ..Grants::FREE };
+        let grants =
+            Grants { admissible, lower: admissible, upper: admissible, because, ..Grants::FREE };
         Moment { at, window_mw: Some(mw), hottest: 65.0, grants, ..Moment::default() }
     }
 
@@ -170,14 +194,17 @@ mod tests {
     fn power_counts_above_the_cap_always_and_below_it_only_while_power_holds_down() {
         let moments = vec![
             moment(1.0, 5100.0, Why::Power, 1),
-            moment(5.0, 4000.0, Why::Power, 1),  // not for a whole window yet
+            moment(5.0, 4000.0, Why::Power, 1), // not for a whole window yet
             moment(20.0, 4800.0, Why::Power, 1), // 4 % below
             moment(21.0, 3000.0, Why::Free, u32::MAX),
         ];
         let scored = score(&course(moments), &course(Vec::new()), &scenario(), &[]);
         assert!((scored.power_over_cap_pct.unwrap() - 2.0).abs() < 1e-9, "{scored:?}");
         assert!((scored.power_under_cap_pct.unwrap() - 4.0).abs() < 1e-9, "{scored:?}");
-        assert_eq!((scored.over_ceiling_c, scored.energy_vs_oracle_pct, scored.error_vs_oracle_pct), (0.0, 0.0, 0.0));
+        assert_eq!(
+            (scored.over_ceiling_c, scored.energy_vs_oracle_pct, scored.error_vs_oracle_pct),
+            (0.0, 0.0, 0.0)
+        );
     }
 
     #[test]
@@ -186,15 +213,21 @@ mod tests {
         late.latencies = (0..600).map(|at| (f64::from(at), (at >= 60).then_some(0.05))).collect();
         let met = met(&late, &scenario());
         assert_eq!((met[0], met[1], met.len()), (Some(false), Some(true), 10));
-        let hit = |possible: &[bool]| score(&late, &late, &scenario(), possible).deadline_hit_pct.unwrap();
+        let hit = |possible: &[bool]| {
+            score(&late, &late, &scenario(), possible).deadline_hit_pct.unwrap()
+        };
         assert!((hit(&[true; 10]) - 90.0).abs() < 1e-9);
-        assert!((hit(&[false, true, true, true, true, true, true, true, true, true]) - 100.0).abs() < 1e-9);
+        assert!(
+            (hit(&[false, true, true, true, true, true, true, true, true, true]) - 100.0).abs()
+                < 1e-9
+        );
     }
 
     #[test]
     fn heat_is_the_worst_moment_and_changes_count_only_when_steady() {
-        let mut moments: Vec<Moment> =
-            (0..1200).map(|at| moment(f64::from(at) * 0.5, 5000.0, Why::Power, 1 + (at / 100) as u32)).collect();
+        let mut moments: Vec<Moment> = (0..1200)
+            .map(|at| moment(f64::from(at) * 0.5, 5000.0, Why::Power, 1 + (at / 100) as u32))
+            .collect();
         moments[700].hottest = 71.5;
         let scored = score(&course(moments), &course(Vec::new()), &scenario(), &[]);
         assert!((scored.over_ceiling_c - 1.5).abs() < 1e-9);
@@ -203,9 +236,14 @@ mod tests {
 
     #[test]
     fn scenarios_are_joined_by_their_worst_and_seeds_by_their_mean() {
-        let of = |over_ceiling_c, error_vs_oracle_pct| Score { over_ceiling_c, error_vs_oracle_pct, ..Score::default() };
+        let of = |over_ceiling_c, error_vs_oracle_pct| Score {
+            over_ceiling_c,
+            error_vs_oracle_pct,
+            ..Score::default()
+        };
         let two = [of(0.0, 1.0), of(2.0, 3.0)];
-        let (seeds, scenarios) = (together("x", &two, Over::Seeds), together("x", &two, Over::Scenarios));
+        let (seeds, scenarios) =
+            (together("x", &two, Over::Seeds), together("x", &two, Over::Scenarios));
         assert_eq!((seeds.over_ceiling_c, scenarios.over_ceiling_c), (1.0, 2.0));
         assert_eq!((seeds.error_vs_oracle_pct, scenarios.error_vs_oracle_pct), (2.0, 2.0));
     }

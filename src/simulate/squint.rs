@@ -1,4 +1,5 @@
-//! Squint itself: the real cost models and the real governor, shown nothing but readings and what was done. Pure.
+//! Squint itself: the real cost models and the real governor, shown nothing but readings and what
+//! was done. Pure.
 
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ pub struct Squint {
 }
 
 impl Squint {
-    /// Begins as the daemon does: with what the lab's profile says of each engine at full clock, and the scenario's limits, on a board that
-    /// has what [`inventory`] says.
+    /// Begins as the daemon does: with what the lab's profile says of each engine at full clock,
+    /// and the scenario's limits, on a board that has what [`inventory`] says.
     pub fn new(scenario: &Scenario, pool: &[Spec]) -> Self {
         Self::on(&inventory(), scenario, pool)
     }
@@ -34,8 +35,13 @@ impl Squint {
     pub fn on(inventory: &Inventory, scenario: &Scenario, pool: &[Spec]) -> Self {
         let priors: Vec<Option<Prior>> = pool.iter().map(|spec| Some(prior(spec))).collect();
         let costs = Costs::new(&priors);
-        let crew: Vec<Ability> =
-            (0u8..).zip(pool).map(|(place, spec)| Ability { engine: EngineIdx(place), accuracy: Some(spec.top1 as f32) }).collect();
+        let crew: Vec<Ability> = (0u8..)
+            .zip(pool)
+            .map(|(place, spec)| Ability {
+                engine: EngineIdx(place),
+                accuracy: Some(spec.top1 as f32),
+            })
+            .collect();
         let governor = Governor::new(scenario.limits.clone(), inventory, &crew, 1, &costs);
         Self { costs, governor }
     }

@@ -9,7 +9,8 @@ use crate::telemetry::Sample;
 use super::plant::Plant;
 use super::scenario::Scenario;
 
-/// What a controller is shown twice a second. Those that would not know it on a real board leave `plant` and `scenario` alone.
+/// What a controller is shown twice a second. Those that would not know it on a real board leave
+/// `plant` and `scenario` alone.
 pub struct View<'a> {
     /// Time since start.
     pub now: Duration,
@@ -25,7 +26,8 @@ pub struct View<'a> {
     pub plant: &'a Plant,
     /// The truth, for the oracle.
     pub scenario: &'a Scenario,
-    /// Mean power of the board over the window of the power limit so far, mW; the truth, for the oracle.
+    /// Mean power of the board over the window of the power limit so far, mW; the truth, for the
+    /// oracle.
     pub window_mw: Option<f64>,
 }
 

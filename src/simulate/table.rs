@@ -21,7 +21,8 @@ const COLUMNS: [Column; 9] = [
     ("changes/h", |score| score.changes_per_hour, 1),
 ];
 
-/// A block for each scenario, a line for each controller. A dash is a figure that the scenario does not have.
+/// A block for each scenario, a line for each controller. A dash is a figure that the scenario does
+/// not have.
 pub fn table(summaries: &[Summary]) -> String {
     let mut text = String::new();
     for summary in summaries {
@@ -53,12 +54,21 @@ mod tests {
 
     #[test]
     fn every_controller_has_a_line_and_absent_figures_a_dash() {
-        let score = |name: &str| Score { name: name.into(), over_ceiling_c: 1.25, ..Score::default() };
+        let score =
+            |name: &str| Score { name: name.into(), over_ceiling_c: 1.25, ..Score::default() };
         let rivals = vec![score("a rival")];
-        let text = table(&[Summary { scenario: "box".into(), squint: score("squint"), oracle: score("oracle"), rivals }]);
+        let text = table(&[Summary {
+            scenario: "box".into(),
+            squint: score("squint"),
+            oracle: score("oracle"),
+            rivals,
+        }]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!((lines[0], lines.len()), ("box", 6));
-        assert!(lines[2].contains("squint") && lines[2].contains("1.2") && lines[2].contains('–'), "{text}");
+        assert!(
+            lines[2].contains("squint") && lines[2].contains("1.2") && lines[2].contains('–'),
+            "{text}"
+        );
         assert!(lines[1].chars().count() == lines[4].chars().count(), "{text}");
     }
 }

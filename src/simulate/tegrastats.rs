@@ -5,11 +5,20 @@ use std::fmt::Write;
 use super::plant::meter::{RAILS, Raw, Readings, ZONES};
 
 /// The zones under their names in tegrastats, in the order of R32: place in [`ZONES`], name.
-const NAMES: [(usize, &str); 8] =
-    [(3, "PLL"), (1, "MCPU"), (6, "PMIC"), (4, "Tboard"), (2, "GPU"), (0, "BCPU"), (7, "thermal"), (5, "Tdiode")];
+const NAMES: [(usize, &str); 8] = [
+    (3, "PLL"),
+    (1, "MCPU"),
+    (6, "PMIC"),
+    (4, "Tboard"),
+    (2, "GPU"),
+    (0, "BCPU"),
+    (7, "thermal"),
+    (5, "Tdiode"),
+];
 
-/// The line, without its end. Means are those of a tegrastats that has just been started: the readings themselves. A zone that is off reads
-/// -256, one that is gone is left out; a rail that is off reads 0.
+/// The line, without its end. Means are those of a tegrastats that has just been started: the
+/// readings themselves. A zone that is off reads -256, one that is gone is left out; a rail that is
+/// off reads 0.
 pub fn line(readings: &Readings) -> String {
     let (mhz, load) = (readings.cpu_clock, (readings.gpu_load * 100.0).round());
     let cores = (0..6).map(|core| format!("{}%@{mhz:.0}", 5 + core)).collect::<Vec<_>>().join(",");

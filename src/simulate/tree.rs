@@ -1,7 +1,9 @@
-//! A board's readings as files, laid out as sysfs has them on a TX2 with L4T R32, so that the real telemetry code reads them. Decides nothing.
+//! A board's readings as files, laid out as sysfs has them on a TX2 with L4T R32, so that the real
+//! telemetry code reads them. Decides nothing.
 //!
-//! Layout: INA3221 over iio (`/sys/bus/i2c/devices/0-0040` and `0-0041`), thermal zones, devfreq and load of the GPU, cpufreq, throttle alerts
-//! as cooling devices. What is not simulated (memory, other processors) is not there.
+//! Layout: INA3221 over iio (`/sys/bus/i2c/devices/0-0040` and `0-0041`), thermal zones, devfreq
+//! and load of the GPU, cpufreq, throttle alerts as cooling devices. What is not simulated (memory,
+//! other processors) is not there.
 
 use std::fs;
 use std::io;
@@ -11,8 +13,10 @@ use super::plant::clock::{MODES, STEPS_MHZ};
 use super::plant::meter::{RAILS, Raw, Readings, ZONES};
 
 /// Rails of one INA3221: its folder below the root, and their places in [`RAILS`].
-const MONITORS: [(&str, [usize; 3]); 2] =
-    [("sys/bus/i2c/devices/0-0040/iio:device0", [0, 1, 2]), ("sys/bus/i2c/devices/0-0041/iio:device1", [3, 4, 5])];
+const MONITORS: [(&str, [usize; 3]); 2] = [
+    ("sys/bus/i2c/devices/0-0040/iio:device0", [0, 1, 2]),
+    ("sys/bus/i2c/devices/0-0041/iio:device1", [3, 4, 5]),
+];
 /// The supply, mV.
 const SUPPLY_MV: f64 = 19_000.0;
 /// Zones.
@@ -64,7 +68,10 @@ impl Tree {
         tree.write(&format!("{GPU_AT}/governor"), "nvhost_podgov")?;
         tree.write(&format!("{ALERT_AT}/type"), "gpu-throttle-alert")?;
         tree.write(&format!("{ALERT_AT}/max_state"), "1")?;
-        tree.write("etc/nv_tegra_release", "# R32 (release), REVISION: 7.1, GCID: 0, BOARD: t186ref, EABI: aarch64")?;
+        tree.write(
+            "etc/nv_tegra_release",
+            "# R32 (release), REVISION: 7.1, GCID: 0, BOARD: t186ref, EABI: aarch64",
+        )?;
         tree.write("proc/device-tree/model", "quill\0")?;
         tree.update(readings)?;
         Ok(tree)
@@ -74,7 +81,8 @@ impl Tree {
     pub fn update(&self, readings: &Readings) -> io::Result<()> {
         for (folder, rails) in MONITORS {
             for (channel, rail) in rails.into_iter().enumerate() {
-                let files = ["voltage", "current", "power"].map(|kind| format!("{folder}/in_{kind}{channel}_input"));
+                let files = ["voltage", "current", "power"]
+                    .map(|kind| format!("{folder}/in_{kind}{channel}_input"));
                 match readings.rails[rail] {
                     Raw::Gone => files.iter().try_for_each(|file| self.remove(file))?,
                     raw => {
@@ -98,7 +106,10 @@ impl Tree {
         self.write(&format!("{GPU_AT}/cur_freq"), &format!("{:.0}", readings.gpu_clock * 1e6))?;
         self.write(&format!("{GPU_AT}/max_freq"), &format!("{:.0}", readings.gpu_clock_cap * 1e6))?;
         self.write(LOAD_AT, &format!("{:.0}", readings.gpu_load * 1000.0))?;
-        self.write(&format!("{CPU_AT}/scaling_cur_freq"), &format!("{:.0}", readings.cpu_clock * 1000.0))?;
+        self.write(
+            &format!("{CPU_AT}/scaling_cur_freq"),
+            &format!("{:.0}", readings.cpu_clock * 1000.0),
+        )?;
         self.write(&format!("{ALERT_AT}/cur_state"), if readings.throttling { "1" } else { "0" })?;
         let mode = readings.mode.min(MODES.len() - 1);
         self.write("var/lib/nvpmodel/status", &format!("pmode:{mode:04}"))
@@ -112,7 +123,8 @@ impl Tree {
         fs::write(path, format!("{text}\n"))
     }
 
-    /// Takes a file away; who holds it open finds it empty, as a node of a device that is gone cannot be read.
+    /// Takes a file away; who holds it open finds it empty, as a node of a device that is gone
+    /// cannot be read.
     fn remove(&self, file: &str) -> io::Result<()> {
         let path = self.root.join(file);
         if path.exists() {

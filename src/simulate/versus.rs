@@ -1,4 +1,5 @@
-//! One scenario, everybody: the oracle, the controller in question and the rivals over the same frames. Pure.
+//! One scenario, everybody: the oracle, the controller in question and the rivals over the same
+//! frames. Pure.
 
 use serde::Serialize;
 
@@ -15,7 +16,8 @@ use super::steer::Steer;
 
 /// Names of the rivals in tables, in order.
 pub const RIVALS: [&str; 3] = ["best fixed engine", "temperature ladder", "latency only"];
-/// What still counts as held when a fixed engine is chosen: °C above the ceiling, and per cent above the cap.
+/// What still counts as held when a fixed engine is chosen: °C above the ceiling, and per cent
+/// above the cap.
 const HELD: (f64, f64) = (0.1, 3.0);
 /// Least share of the minutes in time that still counts as held, per cent.
 const IN_TIME: f64 = 99.0;
@@ -32,7 +34,14 @@ pub struct Match {
 }
 
 /// Lets everybody run.
-pub fn play(scenario: &Scenario, seed: u64, policy: &Policy, pool: &[Spec], own: &mut dyn Steer, trials: &Trials) -> Match {
+pub fn play(
+    scenario: &Scenario,
+    seed: u64,
+    policy: &Policy,
+    pool: &[Spec],
+    own: &mut dyn Steer,
+    trials: &Trials,
+) -> Match {
     let drive = |steer: &mut dyn Steer| run(scenario, seed, policy, pool, steer);
     let own = drive(own);
     let oracle = drive(&mut Oracle::new(policy, pool, trials.clone()));
@@ -47,7 +56,10 @@ pub fn play(scenario: &Scenario, seed: u64, policy: &Policy, pool: &[Spec], own:
         possible.iter_mut().zip(met).for_each(|(possible, met)| *possible |= met == Some(true));
     }
     let judge = |course: Course| (score(&course, &oracle, scenario, &possible), course);
-    let best = fixed.into_iter().map(judge).reduce(|held, next| if better(&next.0, &held.0) { next } else { held });
+    let best = fixed
+        .into_iter()
+        .map(judge)
+        .reduce(|held, next| if better(&next.0, &held.0) { next } else { held });
     let adaptive = adaptive.into_iter().map(judge);
     let rivals = best.into_iter().chain(adaptive).collect();
     let own = judge(own);
@@ -63,7 +75,8 @@ fn broken(score: &Score) -> f64 {
     heat + power + time
 }
 
-/// True if fixed engine `a` is to be preferred to `b`: it breaks the limits less, or holds them and errs less.
+/// True if fixed engine `a` is to be preferred to `b`: it breaks the limits less, or holds them and
+/// errs less.
 fn better(a: &Score, b: &Score) -> bool {
     (broken(a), a.error_pct) < (broken(b), b.error_pct)
 }
@@ -86,7 +99,11 @@ pub fn of_seeds(scenario: &str, matches: &[Match]) -> Summary {
     let own: Vec<Score> = matches.iter().map(|one| one.own.0.clone()).collect();
     let oracle: Vec<Score> = matches.iter().map(|one| one.oracle.0.clone()).collect();
     let rival = |(place, name): (usize, &&str)| {
-        let scores: Vec<Score> = matches.iter().filter_map(|one| one.rivals.get(place)).map(|rival| rival.0.clone()).collect();
+        let scores: Vec<Score> = matches
+            .iter()
+            .filter_map(|one| one.rivals.get(place))
+            .map(|rival| rival.0.clone())
+            .collect();
         together(name, &scores, Over::Seeds)
     };
     Summary {
@@ -100,13 +117,18 @@ pub fn of_seeds(scenario: &str, matches: &[Match]) -> Summary {
 /// All scenarios.
 pub fn total(summaries: &[Summary]) -> Summary {
     let of = |pick: &dyn Fn(&Summary) -> Option<&Score>, name: &str| {
-        let scores: Vec<Score> = summaries.iter().filter_map(|summary| pick(summary).cloned()).collect();
+        let scores: Vec<Score> =
+            summaries.iter().filter_map(|summary| pick(summary).cloned()).collect();
         together(name, &scores, Over::Scenarios)
     };
     Summary {
         scenario: "total".into(),
         squint: of(&|summary| Some(&summary.squint), "squint"),
         oracle: of(&|summary| Some(&summary.oracle), "oracle"),
-        rivals: RIVALS.iter().enumerate().map(|(place, name)| of(&|summary| summary.rivals.get(place), name)).collect(),
+        rivals: RIVALS
+            .iter()
+            .enumerate()
+            .map(|(place, name)| of(&|summary| summary.rivals.get(place), name))
+            .collect(),
     }
 }

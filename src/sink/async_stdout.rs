@@ -1,8 +1,10 @@
-//! Standard output of a live run, on a thread of its own: a pipe whose reader stalls must not keep records from the other sinks.
+//! Standard output of a live run, on a thread of its own: a pipe whose reader stalls must not keep
+//! records from the other sinks.
 //!
-//! A write to a full pipe waits for ever and cannot be told not to, so lines go through a bounded store between two threads. A line
-//! that finds no room is an error, as with any other sink; lines come out whole and in order. Runs that must lose nothing do without
-//! this: there the reader sets the pace.
+//! A write to a full pipe waits for ever and cannot be told not to, so lines go through a bounded
+//! store between two threads. A line that finds no room is an error, as with any other sink; lines
+//! come out whole and in order. Runs that must lose nothing do without this: there the reader sets
+//! the pace.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -44,7 +46,8 @@ struct State {
     waiting: Vec<u8>,
     /// Bytes and whole lines that the thread has taken and not yet written.
     underway: (usize, u64),
-    /// There was no room; nothing is taken before half of it is free again, or a slow reader would get every other line.
+    /// There was no room; nothing is taken before half of it is free again, or a slow reader would
+    /// get every other line.
     choked: bool,
     error: Option<i32>,
     /// The reader is gone.
@@ -67,16 +70,33 @@ impl State {
 
 impl AsyncStdout {
     /// Starts the thread that writes to `out`; `inner` makes the sink that fills it.
-    pub fn new<W: Write + Send + 'static>(out: W, inner: impl FnOnce(QueueWriter) -> Box<dyn Sink>) -> Result<Self, SinkError> {
-        let state =
-            State { waiting: Vec::with_capacity(ROOM), underway: (0, 0), choked: false, error: None, closed: false, ended: false };
-        let shared = Arc::new(Shared { state: Mutex::new(state), news: Condvar::new(), progress: Condvar::new() });
+    pub fn new<W: Write + Send + 'static>(
+        out: W,
+        inner: impl FnOnce(QueueWriter) -> Box<dyn Sink>,
+    ) -> Result<Self, SinkError> {
+        let state = State {
+            waiting: Vec::with_capacity(ROOM),
+            underway: (0, 0),
+            choked: false,
+            error: None,
+            closed: false,
+            ended: false,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            news: Condvar::new(),
+            progress: Condvar::new(),
+        });
         let theirs = Arc::clone(&shared);
-        thread::Builder::new().name("stdout".into()).spawn(move || carry(&theirs, out)).map_err(SinkError::stdout)?;
+        thread::Builder::new()
+            .name("stdout".into())
+            .spawn(move || carry(&theirs, out))
+            .map_err(SinkError::stdout)?;
         Ok(Self { inner: inner(QueueWriter(Arc::clone(&shared))), shared, lost: 0 })
     }
 
-    /// Waits until all is written, but no longer than [`FAREWELL`]; then nothing more is taken. Gives the lines left over.
+    /// Waits until all is written, but no longer than [`FAREWELL`]; then nothing more is taken.
+    /// Gives the lines left over.
     fn drain(&self) -> u64 {
         let until = Instant::now() + FAREWELL;
         let mut state = self.shared.lock();
@@ -87,7 +107,12 @@ impl AsyncStdout {
             if left.is_zero() {
                 break;
             }
-            state = self.shared.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .shared
+                .progress
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         let left_over = state.underway.1 + lines(&state.waiting);
         state.waiting.clear();
@@ -115,7 +140,9 @@ impl Write for QueueWriter {
         };
         state.choked = full || state.error.is_some();
         if state.choked {
-            return Err(state.error.map_or(ErrorKind::WouldBlock.into(), io::Error::from_raw_os_error));
+            return Err(state
+                .error
+                .map_or(ErrorKind::WouldBlock.into(), io::Error::from_raw_os_error));
         }
         state.waiting.extend_from_slice(line);
         drop(state);
@@ -147,8 +174,9 @@ fn carry(shared: &Shared, mut out: impl Write) {
 
         let mut rest = chunk.as_slice();
         while !rest.is_empty() {
-            let outcome =
-                out.write(piece(rest)).and_then(|count| if count == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(count) });
+            let outcome = out.write(piece(rest)).and_then(|count| {
+                if count == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(count) }
+            });
             let mut state = shared.lock();
             match outcome {
                 Ok(count) => {
@@ -163,7 +191,8 @@ fn carry(shared: &Shared, mut out: impl Write) {
                 }
                 // The same bytes again, so that no line is torn.
                 Err(error) => {
-                    state.error = error.raw_os_error().filter(|_| error.kind() != ErrorKind::WouldBlock);
+                    state.error =
+                        error.raw_os_error().filter(|_| error.kind() != ErrorKind::WouldBlock);
                     if state.ended && state.waiting.is_empty() {
                         return;
                     }
@@ -178,7 +207,8 @@ fn carry(shared: &Shared, mut out: impl Write) {
     }
 }
 
-/// The lines to write next: as many as a pipe takes at once or not at all, so that one who gives up knows what was taken.
+/// The lines to write next: as many as a pipe takes at once or not at all, so that one who gives up
+/// knows what was taken.
 fn piece(rest: &[u8]) -> &[u8] {
     let first = &rest[..rest.len().min(ATOMIC)];
     let end = match first.iter().rposition(|byte| *byte == b'\n') {

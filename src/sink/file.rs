@@ -1,9 +1,11 @@
-//! Records as JSON Lines in a file, rotated by size: `path` is the newest, `path.1` the one before, up to `path.<keep>`.
+//! Records as JSON Lines in a file, rotated by size: `path` is the newest, `path.1` the one before,
+//! up to `path.<keep>`.
 //!
-//! A record is never split across two files and never left half-written: what a full disk cut off is taken back, and what a power
-//! cut left at the end of the file is removed when the file is continued. A file has one writer: it is locked (`flock`), and one that
-//! somebody else writes to is refused. A missing folder is never created: it is usually a disk that is not mounted, and the records
-//! would fill the one below.
+//! A record is never split across two files and never left half-written: what a full disk cut off
+//! is taken back, and what a power cut left at the end of the file is removed when the file is
+//! continued. A file has one writer: it is locked (`flock`), and one that somebody else writes to
+//! is refused. A missing folder is never created: it is usually a disk that is not mounted, and the
+//! records would fill the one below.
 
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -46,7 +48,13 @@ impl File {
     /// Opens or continues the file.
     pub fn open(config: &OutputFile) -> Result<Self, SinkError> {
         let opened = Opened::open(&config.path)?;
-        Ok(Self { config: config.clone(), open: Some(opened), pause: FIRST_PAUSE, retry_at: None, lost: 0 })
+        Ok(Self {
+            config: config.clone(),
+            open: Some(opened),
+            pause: FIRST_PAUSE,
+            retry_at: None,
+            lost: 0,
+        })
     }
 
     /// Records that could not be written.
@@ -54,8 +62,8 @@ impl File {
         self.lost
     }
 
-    /// Writes one line at the moment `now`. After an error the file is opened anew, with growing pauses between the tries; lines
-    /// that come meanwhile are lost.
+    /// Writes one line at the moment `now`. After an error the file is opened anew, with growing
+    /// pauses between the tries; lines that come meanwhile are lost.
     pub fn write(&mut self, line: &[u8], now: Instant) -> Result<(), SinkError> {
         if self.retry_at.is_some_and(|at| now < at) {
             self.lost += 1;
@@ -79,7 +87,8 @@ impl File {
 
     fn try_write(&mut self, line: &[u8]) -> Result<(), SinkError> {
         let path = &self.config.path;
-        let write_error = |source| SinkError::Write { what: path.display().to_string().into(), source };
+        let write_error =
+            |source| SinkError::Write { what: path.display().to_string().into(), source };
         let mut opened = match self.open.take().and_then(|opened| opened.found_at(path)) {
             Some(opened) => opened,
             None => Opened::open(path)?,
@@ -122,13 +131,19 @@ impl Opened {
                 return Err(SinkError::InUse { path: path.into() });
             }
         }
-        let bytes = if found.is_file() { cut_torn_record(&mut file, found.len()).map_err(failed)? } else { 0 };
+        let bytes = if found.is_file() {
+            cut_torn_record(&mut file, found.len()).map_err(failed)?
+        } else {
+            0
+        };
         Ok(Self { file, identity: (found.dev(), found.ino()), regular: found.is_file(), bytes })
     }
 
-    /// Itself, if it is still what `path` names. Whoever else empties the file (logrotate with `copytruncate`) changes its length.
+    /// Itself, if it is still what `path` names. Whoever else empties the file (logrotate with
+    /// `copytruncate`) changes its length.
     fn found_at(self, path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok().filter(|found| (found.dev(), found.ino()) == self.identity)?;
+        let found =
+            fs::metadata(path).ok().filter(|found| (found.dev(), found.ino()) == self.identity)?;
         let bytes = if self.regular { found.len() } else { 0 };
         Some(Self { bytes, ..self })
     }
@@ -141,8 +156,8 @@ impl Opened {
     }
 }
 
-/// Removes what follows the last line feed and returns the length. Only [`TAIL`] bytes are searched: a file without line feeds is
-/// none of ours, and nothing of it is removed.
+/// Removes what follows the last line feed and returns the length. Only [`TAIL`] bytes are
+/// searched: a file without line feeds is none of ours, and nothing of it is removed.
 fn cut_torn_record(file: &mut fs::File, length: u64) -> io::Result<u64> {
     let from = length.saturating_sub(TAIL);
     let mut tail = Vec::new();

@@ -1,6 +1,8 @@
-//! What became of the records, sink by sink: the sink thread writes it, anybody may read it while it runs.
+//! What became of the records, sink by sink: the sink thread writes it, anybody may read it while
+//! it runs.
 //!
-//! Numbers are stored once a record, without a lock; the words of a trouble only when it begins and when it is over.
+//! Numbers are stored once a record, without a lock; the words of a trouble only when it begins and
+//! when it is over.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +35,12 @@ pub struct Entry {
 impl Ledger {
     /// A blank one for sinks of these names.
     pub(super) fn new(names: impl Iterator<Item = &'static str>) -> Arc<Self> {
-        let page = |name| Page { name, delivered: AtomicU64::new(0), lost: AtomicU64::new(0), trouble: Mutex::default() };
+        let page = |name| Page {
+            name,
+            delivered: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            trouble: Mutex::default(),
+        };
         Arc::new(Self(names.map(page).collect()))
     }
 
@@ -55,7 +62,10 @@ impl Ledger {
     pub fn read(&self) -> Vec<Entry> {
         let entry = |page: &Page| Entry {
             name: page.name,
-            published: Published { delivered: page.delivered.load(Ordering::Relaxed), lost: page.lost.load(Ordering::Relaxed) },
+            published: Published {
+                delivered: page.delivered.load(Ordering::Relaxed),
+                lost: page.lost.load(Ordering::Relaxed),
+            },
             trouble: page.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         };
         self.0.iter().map(entry).collect()

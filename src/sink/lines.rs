@@ -1,8 +1,9 @@
 //! Writes whole lines to a file: what a full disk cut off is taken back, where it can be.
 //!
-//! An edge, below the sinks. [`put`] is for a file of our own, [`Lines`] for standard output, whatever that is: a file, a pipe, a
-//! terminal. It can be cut back only if it is a file and nobody has written to it or emptied it meanwhile; otherwise the rest of the
-//! torn line is what is written next.
+//! An edge, below the sinks. [`put`] is for a file of our own, [`Lines`] for standard output,
+//! whatever that is: a file, a pipe, a terminal. It can be cut back only if it is a file and nobody
+//! has written to it or emptied it meanwhile; otherwise the rest of the torn line is what is
+//! written next.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
@@ -21,7 +22,8 @@ pub(super) struct Put {
     pub(super) error: Option<io::Error>,
 }
 
-/// Writes `lines`, up to the first failure. Of a regular file what is there of the line that failed is cut off, see [`cut_back`].
+/// Writes `lines`, up to the first failure. Of a regular file what is there of the line that failed
+/// is cut off, see [`cut_back`].
 pub(super) fn put(file: &mut File, lines: &[u8], regular: bool) -> Put {
     let mut done = 0;
     let error = loop {
@@ -41,8 +43,9 @@ pub(super) fn put(file: &mut File, lines: &[u8], regular: bool) -> Put {
     Put { whole, torn: if cut { 0 } else { torn }, error: Some(error) }
 }
 
-/// Takes back the `bytes` that were written last, unless they are no longer the end of the file: somebody else has written to it, or
-/// has emptied it (logrotate with `copytruncate`), and then its end is not ours to cut. True if they are gone.
+/// Takes back the `bytes` that were written last, unless they are no longer the end of the file:
+/// somebody else has written to it, or has emptied it (logrotate with `copytruncate`), and then its
+/// end is not ours to cut. True if they are gone.
 fn cut_back(file: &mut File, bytes: u64) -> io::Result<bool> {
     let (at, length) = (file.stream_position()?, file.metadata()?.len());
     if at != length || at < bytes {
@@ -53,7 +56,8 @@ fn cut_back(file: &mut File, bytes: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Standard output. Each write takes whole lines, from the first on, or fails; so whoever is refused knows what was taken.
+/// Standard output. Each write takes whole lines, from the first on, or fails; so whoever is
+/// refused knows what was taken.
 pub struct Lines {
     file: File,
     regular: bool,
@@ -69,17 +73,23 @@ impl Lines {
     pub fn on(file: File, patient: bool) -> Self {
         let kind = file.metadata().map(|found| found.file_type());
         let regular = kind.as_ref().is_ok_and(|kind| kind.is_file());
-        let terminal = kind.is_ok_and(|kind| kind.is_char_device()) && io::IsTerminal::is_terminal(&file);
+        let terminal =
+            kind.is_ok_and(|kind| kind.is_char_device()) && io::IsTerminal::is_terminal(&file);
         Self { file, regular, terminal, patient, rest: Vec::new() }
     }
 
     /// A terminal that has gone away is a reader that has.
     fn told(&self, error: io::Error) -> io::Error {
-        if self.terminal && error.raw_os_error() == Some(Errno::IO.raw_os_error()) { ErrorKind::BrokenPipe.into() } else { error }
+        if self.terminal && error.raw_os_error() == Some(Errno::IO.raw_os_error()) {
+            ErrorKind::BrokenPipe.into()
+        } else {
+            error
+        }
     }
 
     fn put(&mut self, lines: &[u8]) -> Put {
-        // Emptied by somebody else while it is not open for appending: the next byte would stand behind a hole.
+        // Emptied by somebody else while it is not open for appending: the next byte would stand
+        // behind a hole.
         if self.regular
             && let (Ok(at), Ok(found)) = (self.file.stream_position(), self.file.metadata())
             && at > found.len()
@@ -87,7 +97,9 @@ impl Lines {
             let _ = self.file.seek(SeekFrom::End(0));
         }
         let mut put = put(&mut self.file, lines, self.regular);
-        while self.patient && put.error.as_ref().is_some_and(|error| error.kind() == ErrorKind::WouldBlock) {
+        while self.patient
+            && put.error.as_ref().is_some_and(|error| error.kind() == ErrorKind::WouldBlock)
+        {
             let _ = poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], None);
             let done = put.whole + put.torn;
             let more = self::put(&mut self.file, &lines[done..], self.regular);
@@ -120,7 +132,10 @@ impl Write for Lines {
         match error {
             Some(error) if whole == 0 && torn == 0 => Err(self.told(error)),
             _ if torn > 0 => {
-                let end = lines[whole..].iter().position(|byte| *byte == b'\n').map_or(lines.len(), |at| whole + at + 1);
+                let end = lines[whole..]
+                    .iter()
+                    .position(|byte| *byte == b'\n')
+                    .map_or(lines.len(), |at| whole + at + 1);
                 self.rest.extend_from_slice(&lines[whole + torn..end]);
                 Ok(end)
             }

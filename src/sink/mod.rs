@@ -1,9 +1,10 @@
-//! Where reports go: standard output for programs ([`StdoutJson`]) or people ([`Text`]), a rotated file ([`File`]), a unix socket
-//! ([`Socket`]). The [`Publisher`] owns those the configuration asks for and renders each report at most once.
+//! Where reports go: standard output for programs ([`StdoutJson`]) or people ([`Text`]), a rotated
+//! file ([`File`]), a unix socket ([`Socket`]). The [`Publisher`] owns those the configuration asks
+//! for and renders each report at most once.
 //!
-//! A sink never holds up the others for long and never loses a record silently: what could not be written is an error, counted by
-//! the publisher. The queue in front of the publisher is the pipeline's; the only thread here is that of standard output in a live
-//! run ([`AsyncStdout`]).
+//! A sink never holds up the others for long and never loses a record silently: what could not be
+//! written is an error, counted by the publisher. The queue in front of the publisher is the
+//! pipeline's; the only thread here is that of standard output in a live run ([`AsyncStdout`]).
 
 mod async_stdout;
 mod file;
@@ -47,8 +48,9 @@ pub trait Sink: Send {
         true
     }
 
-    /// Delivers one report; `json` is its record, line feed included. An error means that this record was not delivered, or not
-    /// to everybody; the next call tries again, after a pause of the sink's own. [`SinkError::Closed`] is final.
+    /// Delivers one report; `json` is its record, line feed included. An error means that this
+    /// record was not delivered, or not to everybody; the next call tries again, after a pause of
+    /// the sink's own. [`SinkError::Closed`] is final.
     fn publish(&mut self, report: &Report, json: &[u8]) -> Result<(), SinkError>;
 
     /// Hands on whatever the sink holds back.
@@ -59,7 +61,8 @@ pub trait Sink: Send {
         self.flush()
     }
 
-    /// How many records some of several readers missed by their own fault, since this was asked last; the others have them.
+    /// How many records some of several readers missed by their own fault, since this was asked
+    /// last; the others have them.
     fn missed(&mut self) -> u64 {
         0
     }

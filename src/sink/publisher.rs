@@ -1,7 +1,8 @@
-//! All configured sinks as one: renders a report at most once, hands it to each, counts and logs what went wrong.
+//! All configured sinks as one: renders a report at most once, hands it to each, counts and logs
+//! what went wrong.
 //!
-//! A failing sink never keeps a report from the others. Its trouble is logged when it starts and when it is over, with the number
-//! of records it cost; in between it is only counted.
+//! A failing sink never keeps a report from the others. Its trouble is logged when it starts and
+//! when it is over, with the number of records it cost; in between it is only counted.
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -32,8 +33,8 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// As this process finds standard output: a terminal has colours unless `NO_COLOR` is set or `TERM` is `dumb`
-    /// (<https://no-color.org>).
+    /// As this process finds standard output: a terminal has colours unless `NO_COLOR` is set or
+    /// `TERM` is `dumb` (<https://no-color.org>).
     pub fn here(live: bool, total: Option<u64>) -> Self {
         let terminal = io::stdout().is_terminal() && smart();
         Self { terminal, colour: terminal && colourful(), live, total, features: false }
@@ -53,8 +54,8 @@ pub fn stderr_style() -> Style {
     Style { colour: io::stderr().is_terminal() && smart() && colourful(), ..Style::default() }
 }
 
-/// Standard output by itself. Not io::stdout(): a thread that hangs in a write would keep everybody from its lock, and what it holds
-/// back could not be cut into lines.
+/// Standard output by itself. Not io::stdout(): a thread that hangs in a write would keep everybody
+/// from its lock, and what it holds back could not be cut into lines.
 fn stdout(patient: bool) -> Result<Lines, SinkError> {
     let out = io::stdout().as_fd().try_clone_to_owned().map_err(SinkError::stdout)?;
     Ok(Lines::on(fs::File::from(out), patient))
@@ -91,7 +92,8 @@ impl Publisher {
     /// Opens every sink that `output` names; the first that cannot be opened is the error.
     pub fn open(output: &Output, opening: &Opening) -> Result<Self, SinkError> {
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-        // The socket and the file come first: they fail with a message, and then nothing has been printed yet.
+        // The socket and the file come first: they fail with a message, and then nothing has been
+        // printed yet.
         if let Some(path) = &output.socket {
             sinks.push(Box::new(Socket::open(path)?));
         }
@@ -99,7 +101,8 @@ impl Publisher {
             sinks.push(Box::new(File::open(file)?));
         }
         let style = Style::of(opening);
-        let json = output.stdout == Stdout::Json || (output.stdout == Stdout::Auto && !opening.terminal);
+        let json =
+            output.stdout == Stdout::Json || (output.stdout == Stdout::Auto && !opening.terminal);
         match output.stdout {
             Stdout::None => (),
             _ if opening.live => {
@@ -116,13 +119,20 @@ impl Publisher {
 
     /// These sinks. `features`: records carry the feature values.
     pub fn with(sinks: Vec<Box<dyn Sink>>, features: bool) -> Self {
-        let slot = |sink| Slot { sink, published: Published::default(), trouble: None, missed: 0, closed: false };
+        let slot = |sink| Slot {
+            sink,
+            published: Published::default(),
+            trouble: None,
+            missed: 0,
+            closed: false,
+        };
         let slots: Vec<_> = sinks.into_iter().map(slot).collect();
         let ledger = Ledger::new(slots.iter().map(|slot| slot.sink.name()));
         Self { slots, ledger, features, json: Vec::with_capacity(4096) }
     }
 
-    /// Hands `report` to every sink. The only error is [`SinkError::Closed`]: the others have the report, and it is time to stop.
+    /// Hands `report` to every sink. The only error is [`SinkError::Closed`]: the others have the
+    /// report, and it is time to stop.
     pub fn publish(&mut self, report: &Report) -> Result<(), SinkError> {
         self.json.clear();
         if self.slots.iter().any(|slot| !slot.closed && slot.sink.wants_json()) {
@@ -139,7 +149,8 @@ impl Publisher {
         each(&mut self.slots, &self.ledger, 0, |sink| sink.flush())
     }
 
-    /// The last call: everybody gets what was held back. What a sink lost since its trouble began is told now, if it is not over.
+    /// The last call: everybody gets what was held back. What a sink lost since its trouble began
+    /// is told now, if it is not over.
     pub fn finish(&mut self) -> Result<(), SinkError> {
         let outcome = each(&mut self.slots, &self.ledger, 0, |sink| sink.finish());
         // A reader that went away has lost nothing.
@@ -157,10 +168,14 @@ impl Publisher {
         Arc::clone(&self.ledger)
     }
 
-    /// Records that were lost at no fault of their reader: those of a reader of standard output that went away are not among them, nor
-    /// those that a reader of the socket missed.
+    /// Records that were lost at no fault of their reader: those of a reader of standard output
+    /// that went away are not among them, nor those that a reader of the socket missed.
     pub fn lost(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let lost = self.slots.iter().filter(|slot| !slot.closed).map(|slot| (slot.sink.name(), slot.published.lost - slot.missed));
+        let lost = self
+            .slots
+            .iter()
+            .filter(|slot| !slot.closed)
+            .map(|slot| (slot.sink.name(), slot.published.lost - slot.missed));
         lost.filter(|(_, lost)| *lost > 0)
     }
 
@@ -201,7 +216,12 @@ impl Slot {
     }
 
     /// `tell`: what the trouble is, when it begins, and nothing when it is over.
-    fn note(&mut self, outcome: Result<(), SinkError>, records: u64, tell: impl Fn(Option<String>)) {
+    fn note(
+        &mut self,
+        outcome: Result<(), SinkError>,
+        records: u64,
+        tell: impl Fn(Option<String>),
+    ) {
         let sink = self.sink.name();
         match outcome {
             Ok(()) => {

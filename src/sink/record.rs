@@ -1,7 +1,8 @@
 //! One [`Report`] as one line of JSON, the schema of docs/reference/records.md.
 //!
-//! Pure, and without allocation once the buffer is warm: everything is borrowed from the report and written straight into the
-//! buffer. A number that is not finite is left out, so that every line parses everywhere.
+//! Pure, and without allocation once the buffer is warm: everything is borrowed from the report and
+//! written straight into the buffer. A number that is not finite is left out, so that every line
+//! parses everywhere.
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ pub fn write_record(report: &Report, buffer: &mut Vec<u8>) {
     write(report, false, buffer);
 }
 
-/// As [`write_record`], with the feature values, so that the decision can be made again from the record.
+/// As [`write_record`], with the feature values, so that the decision can be made again from the
+/// record.
 pub fn write_record_with_features(report: &Report, buffer: &mut Vec<u8>) {
     write(report, true, buffer);
 }
@@ -35,7 +37,8 @@ fn write(report: &Report, with_features: bool, buffer: &mut Vec<u8>) {
         captured_at: Stamp::of(report.captured_at),
         age_us: micros(report.times.age),
         features: features::schema(),
-        features_values: (with_features && values.iter().all(|value| value.is_finite())).then_some(values),
+        features_values: (with_features && values.iter().all(|value| value.is_finite()))
+            .then_some(values),
         outcome: report.outcome.name(),
         late: report.late,
         top: Tops(report),
@@ -50,7 +53,8 @@ fn write(report: &Report, with_features: bool, buffer: &mut Vec<u8>) {
         },
         drops: Dropped(&report.drops),
     };
-    serde_json::to_writer(&mut *buffer, &record).expect("a Vec takes every byte and every key is a string");
+    serde_json::to_writer(&mut *buffer, &record)
+        .expect("a Vec takes every byte and every key is a string");
     buffer.push(b'\n');
 }
 
@@ -96,7 +100,11 @@ struct Why {
 
 impl From<Reason> for Why {
     fn from(reason: Reason) -> Self {
-        Self { code: reason.code.name(), value: reason.value.and_then(finite), limit: reason.limit.and_then(finite) }
+        Self {
+            code: reason.code.name(),
+            value: reason.value.and_then(finite),
+            limit: reason.limit.and_then(finite),
+        }
     }
 }
 

@@ -1,9 +1,12 @@
-//! Records as JSON Lines to any number of readers of a unix stream socket, `socat - UNIX-CONNECT:path` for one.
+//! Records as JSON Lines to any number of readers of a unix stream socket,
+//! `socat - UNIX-CONNECT:path` for one.
 //!
-//! A reader gets the records published after it connected, whole lines only. One that reads slowly misses records (its own buffer
-//! is bounded), one that stops reading is sent away; neither holds up anybody else. At most [`READERS`] are connected at a time, and only
-//! while enough descriptors are left for the cameras. One that has left is noticed within a second, also while no record flows. Everything
-//! happens inside `publish` and `flush`, which never wait: no thread, no blocking call.
+//! A reader gets the records published after it connected, whole lines only. One that reads slowly
+//! misses records (its own buffer is bounded), one that stops reading is sent away; neither holds
+//! up anybody else. At most [`READERS`] are connected at a time, and only while enough descriptors
+//! are left for the cameras. One that has left is noticed within a second, also while no record
+//! flows. Everything happens inside `publish` and `flush`, which never wait: no thread, no blocking
+//! call.
 
 use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -24,7 +27,8 @@ const READER_BYTES: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Time for readers that lag to take what waits when Squint ends.
 const FAREWELL: Duration = Duration::from_millis(300);
-/// Readers let in or turned away per report, so that a crowd at the door does not hold up the report.
+/// Readers let in or turned away per report, so that a crowd at the door does not hold up the
+/// report.
 const ADMITTED: usize = 64;
 /// Most readers at a time; each costs a descriptor and a buffer. One more is turned away.
 pub const READERS: usize = 32;
@@ -42,7 +46,8 @@ pub struct SocketCounts {
     pub stalled: u64,
     /// Turned away, since there were [`READERS`] already.
     pub refused: u64,
-    /// How often the door was left shut for want of file descriptors; who waits there goes on waiting.
+    /// How often the door was left shut for want of file descriptors; who waits there goes on
+    /// waiting.
     pub shut: u64,
     /// Records not delivered to a reader because it read too slowly.
     pub skipped: u64,
@@ -75,7 +80,8 @@ enum Parted {
 }
 
 impl Socket {
-    /// Listens at `path`, for the owner and the group. A socket that a dead process left behind is replaced; anything else is not.
+    /// Listens at `path`, for the owner and the group. A socket that a dead process left behind is
+    /// replaced; anything else is not.
     pub fn open(path: &Path) -> Result<Self, SinkError> {
         Ok(Self {
             door: Listening::open(path)?,
@@ -135,7 +141,10 @@ impl Socket {
                 return;
             }
             if !limits::reader_fits() {
-                return self.shut(now, "too few descriptors are left for the cameras; they wait at the door");
+                return self.shut(
+                    now,
+                    "too few descriptors are left for the cameras; they wait at the door",
+                );
             }
             match self.door.listener().accept() {
                 Ok((stream, _)) if self.readers.len() >= READERS && self.forget_the_gone() == 0 => {
@@ -150,7 +159,8 @@ impl Socket {
                     self.full = false;
                     self.readers.push(Reader { stream, waiting: Vec::new(), took_at: now });
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => (),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Ok(_) => return,
                 Err(error) => return self.shut(now, &error.to_string()),
             }
@@ -166,7 +176,8 @@ impl Socket {
         }
     }
 
-    /// Readers that have closed their end are told apart without sending them anything. How many there were.
+    /// Readers that have closed their end are told apart without sending them anything. How many
+    /// there were.
     fn forget_the_gone(&mut self) -> usize {
         let before = self.readers.len();
         self.readers.retain(|reader| !reader.has_left());
@@ -180,10 +191,12 @@ impl Reader {
     /// True if its end is closed. One that has only said that it sends nothing still reads.
     fn has_left(&self) -> bool {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut [PollFd::new(&self.stream, PollFlags::empty())], Some(&at_once)).is_ok_and(|closed| closed > 0)
+        poll(&mut [PollFd::new(&self.stream, PollFlags::empty())], Some(&at_once))
+            .is_ok_and(|closed| closed > 0)
     }
 
-    /// Sends what waits, then `line`. `Ok(false)`: there was no room for `line`, which this reader will miss.
+    /// Sends what waits, then `line`. `Ok(false)`: there was no room for `line`, which this reader
+    /// will miss.
     fn offer(&mut self, line: &[u8], now: Instant) -> Result<bool, Parted> {
         self.send_waiting(now)?;
         if self.waiting.is_empty() {
@@ -214,8 +227,9 @@ impl Reader {
     }
 }
 
-/// Sends as much of `lines` as the system takes without waiting, one line at a time: Linux takes a short write to a unix socket whole
-/// or not at all, so a reader that is sent away is not left with half a line.
+/// Sends as much of `lines` as the system takes without waiting, one line at a time: Linux takes a
+/// short write to a unix socket whole or not at all, so a reader that is sent away is not left with
+/// half a line.
 fn send(stream: &mut UnixStream, lines: &[u8]) -> Result<usize, Parted> {
     let mut sent = 0;
     while sent < lines.len() {
@@ -247,7 +261,8 @@ impl Sink for Socket {
         std::mem::take(&mut self.missed)
     }
 
-    /// Sends what waits, as far as the readers take it at once, and forgets those who have left. Called every second while no record comes.
+    /// Sends what waits, as far as the readers take it at once, and forgets those who have left.
+    /// Called every second while no record comes.
     fn flush(&mut self) -> Result<(), SinkError> {
         let now = Instant::now();
         self.forget_the_gone();
@@ -268,7 +283,8 @@ impl Sink for Socket {
                 break;
             }
             let stream = &mut reader.stream;
-            let patient = stream.set_write_timeout(Some(left)).and_then(|()| stream.set_nonblocking(false));
+            let patient =
+                stream.set_write_timeout(Some(left)).and_then(|()| stream.set_nonblocking(false));
             // One that does not take it has been slow for long and has missed records before.
             drop(patient.and_then(|()| stream.write_all(&reader.waiting)));
         }

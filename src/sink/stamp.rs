@@ -1,10 +1,12 @@
-//! RFC 3339 in UTC with milliseconds, written into a fixed buffer: `2026-03-01T12:00:00.250Z`. Pure; never allocates.
+//! RFC 3339 in UTC with milliseconds, written into a fixed buffer: `2026-03-01T12:00:00.250Z`.
+//! Pure; never allocates.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-/// 9999-12-31T23:59:59.999Z and 0000-01-01T00:00:00.000Z, milliseconds since 1970: all that four digits of year can say.
+/// 9999-12-31T23:59:59.999Z and 0000-01-01T00:00:00.000Z, milliseconds since 1970: all that four
+/// digits of year can say.
 const NEWEST_MS: i64 = 253_402_300_799_999;
 const OLDEST_MS: i64 = -62_167_219_200_000;
 const DAY_MS: i64 = 86_400_000;
@@ -14,7 +16,8 @@ const DAY_MS: i64 = 86_400_000;
 pub struct Stamp([u8; 24]);
 
 impl Stamp {
-    /// The moment, cut (not rounded) to milliseconds; a clock beyond the years 0 to 9999 is held at the nearest end.
+    /// The moment, cut (not rounded) to milliseconds; a clock beyond the years 0 to 9999 is held at
+    /// the nearest end.
     pub fn of(moment: SystemTime) -> Self {
         let millis = match moment.duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_millis()).unwrap_or(NEWEST_MS),
@@ -56,7 +59,8 @@ fn digits(into: &mut [u8], mut number: i64) {
     }
 }
 
-/// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
+/// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant, "chrono-Compatible
+/// Low-Level Date Algorithms", civil_from_days).
 fn civil(day: i64) -> (i64, i64, i64) {
     let shifted = day + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -65,7 +69,11 @@ fn civil(day: i64) -> (i64, i64, i64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, of_year - (153 * shifted_month + 2) / 5 + 1)
+    (
+        year_of_era + era * 400 + i64::from(month <= 2),
+        month,
+        of_year - (153 * shifted_month + 2) / 5 + 1,
+    )
 }
 
 #[cfg(test)]
@@ -92,7 +100,13 @@ mod tests {
     fn clocks_far_off_are_held_at_the_nearest_end() {
         let far = UNIX_EPOCH.checked_add(Duration::from_secs(1 << 50)).unwrap();
         assert_eq!(Stamp::of(far).as_str(), "9999-12-31T23:59:59.999Z");
-        assert_eq!(Stamp::of(UNIX_EPOCH - Duration::from_nanos(1)).as_str(), "1969-12-31T23:59:59.999Z");
-        assert_eq!(Stamp::of(UNIX_EPOCH - Duration::from_secs(1 << 40)).as_str(), "0000-01-01T00:00:00.000Z");
+        assert_eq!(
+            Stamp::of(UNIX_EPOCH - Duration::from_nanos(1)).as_str(),
+            "1969-12-31T23:59:59.999Z"
+        );
+        assert_eq!(
+            Stamp::of(UNIX_EPOCH - Duration::from_secs(1 << 40)).as_str(),
+            "0000-01-01T00:00:00.000Z"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The status line under the frames on a terminal: how far, how fast, how much was dropped.
 //!
-//! It ends at the left edge, so that whatever is printed next (a log line, a shell's prompt) starts there.
+//! It ends at the left edge, so that whatever is printed next (a log line, a shell's prompt) starts
+//! there.
 
 use std::fmt::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -43,13 +44,22 @@ impl Status {
         match style.total.filter(|total| *total > 0) {
             Some(total) => {
                 let share = (self.done as f64 / total as f64).min(1.0);
-                write!(line, "  {} {:>3.0} %  {} of {total}", style.paint("36", bar(share, 24)), share * 100.0, self.done)?;
+                write!(
+                    line,
+                    "  {} {:>3.0} %  {} of {total}",
+                    style.paint("36", bar(share, 24)),
+                    share * 100.0,
+                    self.done
+                )?;
             }
             None => write!(line, "  {} frames", self.done)?,
         }
         if let Some(rate) = self.rate {
             write!(line, "  {rate:.1} fps")?;
-            let left = style.total.map(|total| total.saturating_sub(self.done) as f64 / rate).filter(|left| left.is_finite());
+            let left = style
+                .total
+                .map(|total| total.saturating_sub(self.done) as f64 / rate)
+                .filter(|left| left.is_finite());
             if let Some(left) = left.filter(|left| *left >= 1.0) {
                 write!(line, "  {}:{:02} left", left as u64 / 60, left as u64 % 60)?;
             }

@@ -1,7 +1,8 @@
 //! Records as JSON Lines on standard output, for programs that read a pipe.
 //!
-//! Live cameras: each record is handed on at once, through [`super::aside`]. Files and photos: records gather for at most a tenth of a
-//! second between two writes, which is what makes a fast run fast. A reader that goes away ends the run ([`SinkError::Closed`]).
+//! Live cameras: each record is handed on at once, through [`super::aside`]. Files and photos:
+//! records gather for at most a tenth of a second between two writes, which is what makes a fast
+//! run fast. A reader that goes away ends the run ([`SinkError::Closed`]).
 
 use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
@@ -38,11 +39,17 @@ impl<W: Write + Send> StdoutJson<W> {
     /// Writes one line at the moment `now`.
     pub fn write(&mut self, line: &[u8], now: Instant) -> Result<(), SinkError> {
         if self.live {
-            return self.out.write_all(line).and_then(|()| self.out.flush()).map_err(SinkError::stdout);
+            return self
+                .out
+                .write_all(line)
+                .and_then(|()| self.out.flush())
+                .map_err(SinkError::stdout);
         }
         self.gathered.extend_from_slice(line);
         let full = self.gathered.len() >= GATHERED - line.len().min(GATHERED);
-        let due = full || self.failing || self.flushed.is_none_or(|at| now.saturating_duration_since(at) >= GATHERING);
+        let due = full
+            || self.failing
+            || self.flushed.is_none_or(|at| now.saturating_duration_since(at) >= GATHERING);
         if due {
             self.flushed = Some(now);
             self.hand_on().map_err(|(error, lost)| {
@@ -54,7 +61,8 @@ impl<W: Write + Send> StdoutJson<W> {
         Ok(())
     }
 
-    /// Writes what was gathered. What cannot be written is lost: the error comes with the number of records.
+    /// Writes what was gathered. What cannot be written is lost: the error comes with the number of
+    /// records.
     fn hand_on(&mut self) -> Result<(), (io::Error, u64)> {
         let mut rest = self.gathered.as_slice();
         let outcome = loop {
@@ -94,7 +102,8 @@ impl<W: Write + Send> Sink for StdoutJson<W> {
 
     fn finish(&mut self) -> Result<(), SinkError> {
         let outcome = self.flush();
-        // Everything was taken or given up, and still something is held back: a line whose end could not be written.
+        // Everything was taken or given up, and still something is held back: a line whose end
+        // could not be written.
         let torn = self.out.flush().map_err(SinkError::stdout);
         self.lost += u64::from(torn.as_ref().is_err_and(|error| !error.is_closed()));
         outcome.and(torn)

@@ -20,14 +20,22 @@ pub fn table(summary: &Summary, style: Style) -> String {
 
 fn compose(out: &mut String, summary: &Summary, style: Style) -> fmt::Result {
     let all = &summary.all;
-    write!(out, "{}", style.paint("1", format_args!("{} frames in {:.1} s", all.frames, summary.duration_s)))?;
+    write!(
+        out,
+        "{}",
+        style.paint("1", format_args!("{} frames in {:.1} s", all.frames, summary.duration_s))
+    )?;
     if let Some(fps) = all.fps {
         write!(out, ", {fps:.1} fps")?;
     }
     if let Some(mb) = summary.rss_mb {
         write!(out, ", {mb:.0} MB")?;
     }
-    let about = format_args!("   policy {}, squint {}", Escaped(&summary.policy), Escaped(&summary.version));
+    let about = format_args!(
+        "   policy {}, squint {}",
+        Escaped(&summary.policy),
+        Escaped(&summary.version)
+    );
     writeln!(out, "{}", style.paint("2", about))?;
     if all.frames == 0 {
         return Ok(());
@@ -41,8 +49,19 @@ fn compose(out: &mut String, summary: &Summary, style: Style) -> fmt::Result {
     }
     if let Some(accuracy) = summary.accuracy {
         let percent = |share: f64| share * 100.0;
-        write!(out, "\n  accuracy {:.1} % (95 %: {:.1} to ", percent(accuracy.top1), percent(accuracy.top1_ci95[0]))?;
-        write!(out, "{:.1}), top five {:.1} %, {} labels", percent(accuracy.top1_ci95[1]), percent(accuracy.top5), accuracy.n)?;
+        write!(
+            out,
+            "\n  accuracy {:.1} % (95 %: {:.1} to ",
+            percent(accuracy.top1),
+            percent(accuracy.top1_ci95[0])
+        )?;
+        write!(
+            out,
+            "{:.1}), top five {:.1} %, {} labels",
+            percent(accuracy.top1_ci95[1]),
+            percent(accuracy.top5),
+            accuracy.n
+        )?;
         if accuracy.unanswered > 0 {
             let note = format_args!(", {} not answered", accuracy.unanswered);
             write!(out, "{}", style.paint("33", note))?;
@@ -50,7 +69,12 @@ fn compose(out: &mut String, summary: &Summary, style: Style) -> fmt::Result {
         out.push('\n');
     }
     for (name, sink) in summary.sinks.0.iter().filter(|(_, sink)| sink.lost > 0) {
-        let note = format_args!("records lost: {} of {} ({})", sink.lost, sink.sent + sink.lost, Escaped(name));
+        let note = format_args!(
+            "records lost: {} of {} ({})",
+            sink.lost,
+            sink.sent + sink.lost,
+            Escaped(name)
+        );
         writeln!(out, "\n  {}", style.paint("31", note))?;
     }
     if let Some(sentence) = missing(all) {
@@ -67,13 +91,27 @@ pub fn missing(all: &Part) -> Option<String> {
     let late = all.late + all.dropped.get(DropReason::Late);
     let abstained = all.abstained.saturating_sub(all.declined);
     let unreadable = all.dropped.get(DropReason::Unreadable);
-    let reasons = [("abstained", abstained), ("failed", all.failed), ("unreadable", unreadable), ("late", late)];
-    let reasons: Vec<_> = reasons.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{what} {count}")).collect();
+    let reasons = [
+        ("abstained", abstained),
+        ("failed", all.failed),
+        ("unreadable", unreadable),
+        ("late", late),
+    ];
+    let reasons: Vec<_> = reasons
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(what, count)| format!("{what} {count}"))
+        .collect();
     let advice = match abstained + late {
         0 => "",
         _ => "; a longer deadline-ms gives the engines more time",
     };
-    Some(format!("only {} of {} frames were answered in time ({}){advice}", all.in_time, all.expected(), reasons.join(", ")))
+    Some(format!(
+        "only {} of {} frames were answered in time ({}){advice}",
+        all.in_time,
+        all.expected(),
+        reasons.join(", ")
+    ))
 }
 
 fn outcomes(out: &mut String, all: &Part, style: Style) -> fmt::Result {
@@ -85,9 +123,16 @@ fn outcomes(out: &mut String, all: &Part, style: Style) -> fmt::Result {
         ("failed", all.failed, "31"),
         ("dropped", dropped, "33"),
     ];
-    for (word, count, colour) in rows.into_iter().filter(|(word, count, _)| *count > 0 || *word == "answered") {
+    for (word, count, colour) in
+        rows.into_iter().filter(|(word, count, _)| *count > 0 || *word == "answered")
+    {
         let share = count as f64 / all.frames.max(1) as f64;
-        write!(out, "  {word:<9} {count:>8}  {}  {}", percent(Some(share)), style.paint(colour, bar(share, BAR)))?;
+        write!(
+            out,
+            "  {word:<9} {count:>8}  {}  {}",
+            percent(Some(share)),
+            style.paint(colour, bar(share, BAR))
+        )?;
         if word == "dropped" {
             let mut sign = "  ";
             for why in DropReason::ALL.into_iter().filter(|why| all.dropped.get(*why) > 0) {
@@ -100,7 +145,14 @@ fn outcomes(out: &mut String, all: &Part, style: Style) -> fmt::Result {
     if all.late > 0 {
         let settled = all.settled().max(1) as f64;
         let note = format_args!("  of those with an outcome, settled after the deadline");
-        writeln!(out, "  {:<9} {:>8}  {}{}", "late", all.late, percent(Some(all.late as f64 / settled)), style.paint("2", note))?;
+        writeln!(
+            out,
+            "  {:<9} {:>8}  {}{}",
+            "late",
+            all.late,
+            percent(Some(all.late as f64 / settled)),
+            style.paint("2", note)
+        )?;
     }
     Ok(())
 }
@@ -108,7 +160,10 @@ fn outcomes(out: &mut String, all: &Part, style: Style) -> fmt::Result {
 fn engines(out: &mut String, all: &Part, style: Style) -> fmt::Result {
     let ids = all.engines.0.iter().map(|(id, _)| id.chars().count());
     let wide = ids.max().unwrap_or(0).clamp(9, 32);
-    let head = format_args!("\n  {:<wide$} {:>8}  {:<28} {:>9} {:>9}", "engine", "frames", "share", "run p50", "p95");
+    let head = format_args!(
+        "\n  {:<wide$} {:>8}  {:<28} {:>9} {:>9}",
+        "engine", "frames", "share", "run p50", "p95"
+    );
     writeln!(out, "{}", style.paint("2", head))?;
     for (id, engine) in &all.engines.0 {
         let id = Escaped(id).to_string();
@@ -130,11 +185,20 @@ fn engines(out: &mut String, all: &Part, style: Style) -> fmt::Result {
 }
 
 fn stages(out: &mut String, all: &Part, style: Style) -> fmt::Result {
-    let head = format_args!("\n  {:<11} {:>9} {:>9} {:>9} {:>9}", "time", "p50", "p95", "p99", "max");
+    let head =
+        format_args!("\n  {:<11} {:>9} {:>9} {:>9} {:>9}", "time", "p50", "p95", "p99", "max");
     writeln!(out, "{}", style.paint("2", head))?;
     for stage in Stage::ALL {
         if let Some(Quantiles { p50, p95, p99, max }) = all.latency_us.get(stage.name()) {
-            writeln!(out, "  {:<11} {} {} {} {}", stage.name(), Time(*p50), Time(*p95), Time(*p99), Time(*max))?;
+            writeln!(
+                out,
+                "  {:<11} {} {} {} {}",
+                stage.name(),
+                Time(*p50),
+                Time(*p95),
+                Time(*p99),
+                Time(*max)
+            )?;
         }
     }
     Ok(())
@@ -148,7 +212,13 @@ fn cameras(out: &mut String, summary: &Summary, style: Style) -> fmt::Result {
     writeln!(out, "{}", style.paint("2", head))?;
     for (name, part) in &summary.cameras.0 {
         let name = Escaped(name).to_string();
-        write!(out, "  {name:<16} {:>8} {:>9} {:>8}", part.frames, part.answered + part.reused, part.dropped.total())?;
+        write!(
+            out,
+            "  {name:<16} {:>8} {:>9} {:>8}",
+            part.frames,
+            part.answered + part.reused,
+            part.dropped.total()
+        )?;
         write!(out, " {:>7.1}", part.fps.unwrap_or(0.0))?;
         if let Some(age) = part.latency_us.get(Stage::Age.name()) {
             write!(out, " {} {}", Time(age.p50), Time(age.p95))?;
@@ -158,7 +228,8 @@ fn cameras(out: &mut String, summary: &Summary, style: Style) -> fmt::Result {
     Ok(())
 }
 
-/// `share` (0..=1) of `columns`, in eighths of a column; filled up with spaces. Anything above nothing shows.
+/// `share` (0..=1) of `columns`, in eighths of a column; filled up with spaces. Anything above
+/// nothing shows.
 pub(super) fn bar(share: f64, columns: usize) -> String {
     let eighths = (share.clamp(0.0, 1.0) * columns as f64 * 8.0).round() as usize;
     let eighths = if share > 0.0 { eighths.max(1) } else { 0 };

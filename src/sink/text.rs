@@ -1,6 +1,8 @@
-//! One line a frame for people, and on a terminal a status line below them that renews itself, see [`super::status`].
+//! One line a frame for people, and on a terminal a status line below them that renews itself, see
+//! [`super::status`].
 //!
-//! Names come from files and cameras, so nothing in them may steer the terminal: control and direction characters are replaced.
+//! Names come from files and cameras, so nothing in them may steer the terminal: control and
+//! direction characters are replaced.
 
 use std::fmt::{self, Display, Write as _};
 use std::io::Write;
@@ -15,7 +17,8 @@ use crate::report::{DropReason, Outcome, Report};
 
 /// Columns of the class name, probability included; longer names are cut.
 const CLASS_WIDTH: usize = 28;
-/// Widest camera and file columns; longer names are cut. Widest column of engines; longer ones push the rest to the right.
+/// Widest camera and file columns; longer names are cut. Widest column of engines; longer ones push
+/// the rest to the right.
 const WIDEST: [usize; 3] = [16, 28, 46];
 
 /// How lines may look.
@@ -34,7 +37,8 @@ impl Style {
         Self { colour: opening.colour, terminal: opening.terminal, total: opening.total }
     }
 
-    /// `text` in a colour: an SGR parameter such as `2` (dim), `31` (red), `32` (green) or `33` (yellow).
+    /// `text` in a colour: an SGR parameter such as `2` (dim), `31` (red), `32` (green) or `33`
+    /// (yellow).
     pub(super) fn paint<T: Display>(self, colour: &'static str, text: T) -> Painted<T> {
         Painted { colour: if self.colour { colour } else { "" }, text }
     }
@@ -85,7 +89,9 @@ impl<W: Write + Send> Text<W> {
         self.line.truncate(self.line.trim_end_matches(' ').len());
         self.line.push('\n');
         if self.style.terminal {
-            self.status.compose(&mut self.line, self.style).expect("a String takes every character");
+            self.status
+                .compose(&mut self.line, self.style)
+                .expect("a String takes every character");
         }
         self.send()
     }
@@ -152,7 +158,12 @@ impl<W: Write + Send> Text<W> {
         self.cell.push_str(note);
         let mut figure = String::new();
         if let (Outcome::Answered | Outcome::Reused, Some(top)) = (report.outcome, best) {
-            match report.labels.classes.get(top.class as usize).filter(|label| !label.name.is_empty()) {
+            match report
+                .labels
+                .classes
+                .get(top.class as usize)
+                .filter(|label| !label.name.is_empty())
+            {
                 Some(label) => write!(self.cell, "{}", Escaped(first_of(&label.name)))?,
                 None => write!(self.cell, "class {}", top.class)?,
             }
@@ -168,7 +179,10 @@ impl<W: Write + Send> Text<W> {
     }
 
     fn send(&mut self) -> Result<(), SinkError> {
-        self.out.write_all(self.line.as_bytes()).and_then(|()| self.out.flush()).map_err(SinkError::stdout)
+        self.out
+            .write_all(self.line.as_bytes())
+            .and_then(|()| self.out.flush())
+            .map_err(SinkError::stdout)
     }
 }
 
@@ -196,8 +210,11 @@ impl<W: Write + Send> Sink for Text<W> {
             self.line.push_str(ERASE);
         }
         let outcome = self.send();
-        // Every line was taken, and still something is held back: one whose end could not be written.
-        self.lost += u64::from(outcome.as_ref().is_err_and(|error| !self.style.terminal && !error.is_closed()));
+        // Every line was taken, and still something is held back: one whose end could not be
+        // written.
+        self.lost += u64::from(
+            outcome.as_ref().is_err_and(|error| !self.style.terminal && !error.is_closed()),
+        );
         outcome
     }
 
@@ -213,7 +230,8 @@ fn expected_width(report: &Report) -> usize {
     width.min(WIDEST[2])
 }
 
-/// What a person takes for the time an answer took: its age, but for pictures out of files without the time they stood in line.
+/// What a person takes for the time an answer took: its age, but for pictures out of files without
+/// the time they stood in line.
 fn taken(report: &Report) -> Duration {
     let times = &report.times;
     let in_line = if report.file.is_some() { times.dispatch } else { Duration::ZERO };
@@ -230,11 +248,12 @@ fn engines(cell: &mut String, report: &Report) -> fmt::Result {
     Ok(())
 }
 
-/// `(unsure 0.41<0.62 → sure 0.83≥0.62)`: why each engine was asked, then why the outcome. That a chain was entered, or that the
-/// only engine was asked, goes without saying.
+/// `(unsure 0.41<0.62 → sure 0.83≥0.62)`: why each engine was asked, then why the outcome. That a
+/// chain was entered, or that the only engine was asked, goes without saying.
 fn reasons(cell: &mut String, report: &Report) -> fmt::Result {
     let steps = report.attempts.steps.iter().map(|step| step.why);
-    let told = steps.filter(|why| !matches!(why.code, Code::Entry | Code::Fixed)).chain([report.verdict]);
+    let told =
+        steps.filter(|why| !matches!(why.code, Code::Entry | Code::Fixed)).chain([report.verdict]);
     for (at, why) in told.enumerate() {
         cell.push_str(if at > 0 { " → " } else { "(" });
         reason(cell, why)?;
@@ -272,7 +291,8 @@ fn first_of(name: &str) -> &str {
 /// Cuts `text` to `columns` characters, the last of them an ellipsis.
 fn cut(text: &mut String, columns: usize) {
     if text.chars().count() > columns {
-        let end = text.char_indices().nth(columns.saturating_sub(1)).map_or(text.len(), |(at, _)| at);
+        let end =
+            text.char_indices().nth(columns.saturating_sub(1)).map_or(text.len(), |(at, _)| at);
         text.truncate(end);
         text.push('…');
     }

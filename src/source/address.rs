@@ -1,7 +1,9 @@
-//! The address of a network source, `scheme://user:password@host:port/path`, taken apart as its author meant it.
+//! The address of a network source, `scheme://user:password@host:port/path`, taken apart as its
+//! author meant it.
 //!
-//! Pure. A password may hold any character: where the login ends is found by what follows it, and an address that can be
-//! read in two ways is refused together with the escape to write. Outside the program only scheme, host and port are shown.
+//! Pure. A password may hold any character: where the login ends is found by what follows it, and
+//! an address that can be read in two ways is refused together with the escape to write. Outside
+//! the program only scheme, host and port are shown.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,19 +24,24 @@ pub struct Address {
 }
 
 impl Address {
-    /// Takes apart `typed`, what follows `scheme://`. The error is a sentence without any part of the login.
+    /// Takes apart `typed`, what follows `scheme://`. The error is a sentence without any part of
+    /// the login.
     pub(super) fn parse(scheme: &'static str, typed: &str) -> Result<Self, String> {
         let (login, host, rest) = split(typed)?;
         if let Some(login) = login.filter(|login| login.chars().any(char::is_control)) {
-            return Err(format!("the login holds a control character at place {}", place_of_control(login)));
+            return Err(format!(
+                "the login holds a control character at place {}",
+                place_of_control(login)
+            ));
         }
         if rest.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err("behind the host of an address, a blank is written %20".into());
         }
-        let login = login.filter(|login| !login.is_empty()).map(|login| match login.split_once(':') {
-            Some((user, password)) => (decode(user), Some(decode(password))),
-            None => (decode(login), None),
-        });
+        let login =
+            login.filter(|login| !login.is_empty()).map(|login| match login.split_once(':') {
+                Some((user, password)) => (decode(user), Some(decode(password))),
+                None => (decode(login), None),
+            });
         Ok(Self { scheme, login, host: host.to_owned(), rest: rest.to_owned() })
     }
 
@@ -83,7 +90,8 @@ impl Address {
         Self { login: None, ..self.clone() }
     }
 
-    /// The whole address with its login percent-encoded; reading it gives the same address. For GStreamer and for files.
+    /// The whole address with its login percent-encoded; reading it gives the same address. For
+    /// GStreamer and for files.
     pub(crate) fn reveal(&self) -> String {
         self.reveal_as(self.scheme)
     }
@@ -142,9 +150,11 @@ fn split(typed: &str) -> Result<(Option<&str>, &str, &str), String> {
         (Some((sure, at, start, end)), None) if *sure == Host::Certain || readings.len() == 1 => {
             Ok((at.map(|at| &typed[..at]), &typed[*start..*end], &typed[*end..]))
         }
-        (Some(_), _) => Err("it can be read in two ways: in a password write / as %2F, ? as %3F and # as %23, \
+        (Some(_), _) => {
+            Err("it can be read in two ways: in a password write / as %2F, ? as %3F and # as %23, \
                              and behind the host write @ as %40"
-            .into()),
+                .into())
+        }
         (None, _) => Err(no_host(typed).into()),
     }
 }
@@ -152,7 +162,9 @@ fn split(typed: &str) -> Result<(Option<&str>, &str, &str), String> {
 /// Why no reading has a host.
 fn no_host(typed: &str) -> &'static str {
     let authority = typed.split(AFTER_HOST).next().unwrap_or_default();
-    let host = typed.rsplit_once('@').map_or(authority, |(_, host)| host.split(AFTER_HOST).next().unwrap_or_default());
+    let host = typed
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host.split(AFTER_HOST).next().unwrap_or_default());
     if host.is_empty() || host.starts_with(':') {
         "the address has no host"
     } else if host.contains(':') && !host.contains('[') {
@@ -164,7 +176,9 @@ fn no_host(typed: &str) -> &'static str {
 
 /// Whether `host`, which may have a port, is one.
 fn judged(host: &str) -> Option<Host> {
-    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_port = |port: &str| {
+        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
     if let Some(rest) = host.strip_prefix('[') {
         let (inner, port) = rest.split_once(']')?;
         let plain = inner.split('%').next().unwrap_or_default();
@@ -190,15 +204,17 @@ pub(super) fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte))
+            }
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
     out
 }
 
-/// Undoes percent-encoding. A `%` stays one unless two hex digits follow it and the run of escapes it belongs to stands for
-/// printable UTF-8: `50%abc` is what it looks like, `50%41` is `50A`.
+/// Undoes percent-encoding. A `%` stays one unless two hex digits follow it and the run of escapes
+/// it belongs to stands for printable UTF-8: `50%abc` is what it looks like, `50%41` is `50A`.
 pub(super) fn decode(text: &str) -> String {
     let (mut out, mut left) = (String::with_capacity(text.len()), text);
     while let Some(at) = left.find('%') {
@@ -209,7 +225,10 @@ pub(super) fn decode(text: &str) -> String {
             bytes.push(byte);
         }
         let length = bytes.len() * 3;
-        match String::from_utf8(bytes).ok().filter(|plain| !plain.is_empty() && !plain.chars().any(char::is_control)) {
+        match String::from_utf8(bytes)
+            .ok()
+            .filter(|plain| !plain.is_empty() && !plain.chars().any(char::is_control))
+        {
             Some(plain) => {
                 out.push_str(&plain);
                 left = &left[length..];
@@ -225,7 +244,10 @@ pub(super) fn decode(text: &str) -> String {
 
 /// The byte of an escape at the start of `text`.
 fn escaped(text: &str) -> Option<u8> {
-    let hex = text.strip_prefix('%')?.get(..2).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))?;
+    let hex = text
+        .strip_prefix('%')?
+        .get(..2)
+        .filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))?;
     u8::from_str_radix(hex, 16).ok()
 }
 
@@ -255,14 +277,24 @@ mod tests {
             (":secret@cam", "", "secret", "cam", ""),
         ] {
             let address = parsed(typed).unwrap_or_else(|why| panic!("{typed}: {why}"));
-            assert_eq!((address.user(), address.password()), (Some(user), Some(password)), "{typed}");
+            assert_eq!(
+                (address.user(), address.password()),
+                (Some(user), Some(password)),
+                "{typed}"
+            );
             assert_eq!((address.host(), address.rest()), (host, rest), "{typed}");
             let sent = address.reveal();
             let after = sent.strip_prefix("rtsp://").unwrap();
             assert_eq!(parsed(after).as_ref(), Ok(&address), "{sent} is read as the same");
             let login = after.rsplit_once(&format!("@{host}")).unwrap().0;
-            assert!(!login.contains(['/', '?', '#', '@', ' ']) && login.matches(':').count() == 1, "{sent}");
-            assert_eq!((address.to_string(), format!("{address:?}")), (format!("rtsp://{host}"), format!("rtsp://{host}")));
+            assert!(
+                !login.contains(['/', '?', '#', '@', ' ']) && login.matches(':').count() == 1,
+                "{sent}"
+            );
+            assert_eq!(
+                (address.to_string(), format!("{address:?}")),
+                (format!("rtsp://{host}"), format!("rtsp://{host}"))
+            );
         }
     }
 
@@ -276,19 +308,34 @@ mod tests {
             ("[fe80::1%eth0]/x", "[fe80::1%eth0]", "/x"),
         ] {
             match parsed(typed) {
-                Ok(address) => assert_eq!((address.host(), address.rest(), address.user()), (host, rest, None), "{typed}"),
+                Ok(address) => assert_eq!(
+                    (address.host(), address.rest(), address.user()),
+                    (host, rest, None),
+                    "{typed}"
+                ),
                 Err(why) => assert!(host.is_empty() && why.contains("%40"), "{typed}: {why}"),
             }
         }
         let token = parsed("TOKEN@cam/1").unwrap();
-        assert_eq!((token.user(), token.has_password(), token.reveal().as_str()), (Some("TOKEN"), false, "rtsp://TOKEN@cam/1"));
+        assert_eq!(
+            (token.user(), token.has_password(), token.reveal().as_str()),
+            (Some("TOKEN"), false, "rtsp://TOKEN@cam/1")
+        );
     }
 
     #[test]
     fn what_can_be_read_in_two_ways_is_refused_with_the_escape_to_write() {
-        for typed in ["admin:1234/5@door/live", "admin:pw@cam/x@y", "admin:p@ss.word/x@cam/1", "admin:p@1.2.3.4/x@5.6.7.8/1"] {
+        for typed in [
+            "admin:1234/5@door/live",
+            "admin:pw@cam/x@y",
+            "admin:p@ss.word/x@cam/1",
+            "admin:p@1.2.3.4/x@5.6.7.8/1",
+        ] {
             let why = parsed(typed).unwrap_err();
-            assert!(why.contains("/ as %2F") && why.contains("? as %3F") && why.contains("# as %23"), "{typed}: {why}");
+            assert!(
+                why.contains("/ as %2F") && why.contains("? as %3F") && why.contains("# as %23"),
+                "{typed}: {why}"
+            );
         }
         for (typed, says) in [
             ("", "no host"),

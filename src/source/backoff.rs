@@ -1,8 +1,9 @@
-//! How long to wait before opening a lost source again: doubling pauses up to a cap, back to the first after a frame. A camera
-//! that refuses the login is asked again after minutes, so that its account is not locked: many lock it after five tries.
+//! How long to wait before opening a lost source again: doubling pauses up to a cap, back to the
+//! first after a frame. A camera that refuses the login is asked again after minutes, so that its
+//! account is not locked: many lock it after five tries.
 //!
-//! Pure: it says how long, somebody else waits. No jitter: the cameras of one board do not share a server that a
-//! simultaneous knock would hurt, and equal pauses make logs and tests readable.
+//! Pure: it says how long, somebody else waits. No jitter: the cameras of one board do not share a
+//! server that a simultaneous knock would hurt, and equal pauses make logs and tests readable.
 
 use std::time::Duration;
 
@@ -59,7 +60,11 @@ mod tests {
     fn pauses_double_up_to_the_cap_and_stay_there() {
         let (mut backoff, cap) = (Backoff::default(), Duration::from_secs(3));
         assert_eq!(millis(&mut backoff, 6, cap), [250, 500, 1000, 2000, 3000, 3000]);
-        assert_eq!(millis(&mut backoff, 3, cap * 3), [6000, 9000, 9000], "the cap may change in between");
+        assert_eq!(
+            millis(&mut backoff, 3, cap * 3),
+            [6000, 9000, 9000],
+            "the cap may change in between"
+        );
     }
 
     #[test]
@@ -78,7 +83,8 @@ mod tests {
     #[test]
     fn a_refused_login_is_tried_again_after_minutes_and_at_most_once_an_hour() {
         let mut refused = Backoff::from(FIRST_REFUSAL);
-        let minutes: Vec<_> = millis(&mut refused, 7, LONGEST_REFUSAL).into_iter().map(|ms| ms / 60_000).collect();
+        let minutes: Vec<_> =
+            millis(&mut refused, 7, LONGEST_REFUSAL).into_iter().map(|ms| ms / 60_000).collect();
         assert_eq!(minutes, [2, 4, 8, 16, 32, 60, 60]);
         refused.reset();
         assert_eq!(refused.pause(LONGEST_REFUSAL), FIRST_REFUSAL);
@@ -86,6 +92,9 @@ mod tests {
 
     #[test]
     fn a_thousand_failures_do_not_overflow() {
-        assert_eq!(millis(&mut Backoff::default(), 1000, Duration::MAX).last(), Some(&Duration::MAX.as_millis()));
+        assert_eq!(
+            millis(&mut Backoff::default(), 1000, Duration::MAX).last(),
+            Some(&Duration::MAX.as_millis())
+        );
     }
 }

@@ -1,18 +1,26 @@
 //! `${NAME}` in a source: a value of the environment, so that no password need stand in the file.
 //!
-//! Pure: the environment is handed in. A value is taken as it is, whatever characters it holds: in the login of an address it
-//! is percent-encoded, in a `pipeline:` every sign of it is escaped. `$$` stands for `$`; any other `$` for itself.
+//! Pure: the environment is handed in. A value is taken as it is, whatever characters it holds: in
+//! the login of an address it is percent-encoded, in a `pipeline:` every sign of it is escaped.
+//! `$$` stands for `$`; any other `$` for itself.
 
 use super::address::encode;
 
-/// `typed` with every `${NAME}` replaced by what `lookup` says. The error is a sentence that names the variable.
-pub(crate) fn expand(typed: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+/// `typed` with every `${NAME}` replaced by what `lookup` says. The error is a sentence that names
+/// the variable.
+pub(crate) fn expand(
+    typed: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, String> {
     if !typed.contains('$') {
         return Ok(typed.to_owned());
     }
     let is_pipeline = typed.trim_start().starts_with("pipeline:");
     // Of an address, from where to where the login reaches.
-    let login = typed.find("://").map(|at| at + 3).and_then(|start| Some((start, typed.rfind('@').filter(|end| *end > start)?)));
+    let login = typed
+        .find("://")
+        .map(|at| at + 3)
+        .and_then(|start| Some((start, typed.rfind('@').filter(|end| *end > start)?)));
     let login = login.filter(|_| !is_pipeline);
     let (mut out, mut at) = (String::with_capacity(typed.len()), 0);
     while let Some(dollar) = typed[at..].find('$').map(|found| at + found) {
@@ -36,7 +44,8 @@ pub(crate) fn expand(typed: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Re
             );
         };
         let end = dollar + 3 + name.len();
-        let value = lookup(name).ok_or_else(|| format!("names the environment variable {name}, which is not set"))?;
+        let value = lookup(name)
+            .ok_or_else(|| format!("names the environment variable {name}, which is not set"))?;
         if value.is_empty() {
             return Err(format!("names the environment variable {name}, which is empty"));
         }
@@ -57,7 +66,11 @@ pub(crate) fn expand(typed: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Re
 
 /// The text that [`expand`] turns into `plain` in any environment.
 pub(crate) fn unexpanded(plain: &str) -> String {
-    if plain.contains("$$") || plain.contains("${") { plain.replace('$', "$$") } else { plain.to_owned() }
+    if plain.contains("$$") || plain.contains("${") {
+        plain.replace('$', "$$")
+    } else {
+        plain.to_owned()
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -127,7 +140,9 @@ mod tests {
     #[test]
     fn in_a_login_a_value_is_taken_as_it_is() {
         for typed in ["rtsp://me:${ODD}@cam/1", "rtsp://${LOGIN}@cam/1"] {
-            let Ok(SourceSpec::Rtsp { url, .. }) = told(typed).unwrap().parse() else { panic!("{typed}") };
+            let Ok(SourceSpec::Rtsp { url, .. }) = told(typed).unwrap().parse() else {
+                panic!("{typed}")
+            };
             assert_eq!((url.user(), url.password(), url.rest()), (Some("me"), Some(ODD), "/1"));
         }
     }
@@ -140,9 +155,15 @@ mod tests {
         if gst::ElementFactory::find("rtspsrc").is_none() {
             return eprintln!("SKIPPED: no element rtspsrc here");
         }
-        for typed in ["pipeline:rtspsrc user-pw=${ODD} ! fakesink", "pipeline:rtspsrc user-pw=\"${ODD}\" name=x ! fakesink"] {
+        for typed in [
+            "pipeline:rtspsrc user-pw=${ODD} ! fakesink",
+            "pipeline:rtspsrc user-pw=\"${ODD}\" name=x ! fakesink",
+        ] {
             let text = told(typed).unwrap();
-            let pipeline = gst::parse::launch(text.strip_prefix("pipeline:").unwrap()).unwrap().downcast::<gst::Bin>().unwrap();
+            let pipeline = gst::parse::launch(text.strip_prefix("pipeline:").unwrap())
+                .unwrap()
+                .downcast::<gst::Bin>()
+                .unwrap();
             let source = pipeline.iterate_sources().next().unwrap().unwrap();
             assert_eq!(source.property::<String>("user-pw"), ODD, "{text}");
         }

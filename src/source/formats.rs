@@ -11,8 +11,15 @@ const KINDS: usize = 8;
 const SIZES: usize = 4;
 
 /// Media types that are asked for, in this order, behind raw video and JPEG. decodebin takes them.
-pub(super) const COMPRESSED: [&str; 7] =
-    ["video/x-h264", "video/x-h265", "video/mpegts", "video/x-vp8", "video/x-vp9", "video/mpeg", "video/x-dv"];
+pub(super) const COMPRESSED: [&str; 7] = [
+    "video/x-h264",
+    "video/x-h265",
+    "video/mpegts",
+    "video/x-vp8",
+    "video/x-vp9",
+    "video/mpeg",
+    "video/x-dv",
+];
 
 /// What a camera offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,15 +55,23 @@ fn told(caps: &gst::CapsRef) -> Offered {
         let sizes: Vec<_> = sizes.iter().take(SIZES).map(String::as_str).collect();
         format!("{kind} {}{dots}", sizes.join(", ")).trim_end().to_owned()
     };
-    Offered { words: kinds.iter().take(KINDS).map(word).collect::<Vec<_>>().join("; ") + more, only_bayer }
+    Offered {
+        words: kinds.iter().take(KINDS).map(word).collect::<Vec<_>>().join("; ") + more,
+        only_bayer,
+    }
 }
 
 /// The formats of one structure as people call them.
 fn kinds_of(structure: &gst::StructureRef) -> Vec<String> {
     let formats = || {
         let one = structure.get::<String>("format").map(|one| vec![one]);
-        let many = || structure.get::<gst::List>("format").map(|many| many.iter().filter_map(|one| one.get().ok()).collect());
-        one.or_else(|_| many()).unwrap_or_else(|_: gst::structure::GetError<_>| vec!["of any format".to_owned()])
+        let many = || {
+            structure
+                .get::<gst::List>("format")
+                .map(|many| many.iter().filter_map(|one| one.get().ok()).collect())
+        };
+        one.or_else(|_| many())
+            .unwrap_or_else(|_: gst::structure::GetError<_>| vec!["of any format".to_owned()])
     };
     match structure.name().as_str() {
         "video/x-raw" => formats(),
@@ -72,7 +87,10 @@ fn kinds_of(structure: &gst::StructureRef) -> Vec<String> {
 fn size_of(structure: &gst::StructureRef) -> Option<String> {
     let side = |name| match structure.get::<i32>(name) {
         Ok(side) => Some(side.to_string()),
-        Err(_) => structure.get::<gst::IntRange<i32>>(name).ok().map(|range| format!("{}-{}", range.min(), range.max())),
+        Err(_) => structure
+            .get::<gst::IntRange<i32>>(name)
+            .ok()
+            .map(|range| format!("{}-{}", range.min(), range.max())),
     };
     Some(format!("{}x{}", side("width")?, side("height")?))
 }
@@ -101,13 +119,20 @@ mod tests {
                 "Bayer rggb; Bayer bggr; GRAY16_LE 16-160x120",
                 false,
             ),
-            ("image/jpeg;video/mpegts;video/x-raw;video/x-sonix", "MJPEG; MPEG-TS; of any format; video/x-sonix", false),
+            (
+                "image/jpeg;video/mpegts;video/x-raw;video/x-sonix",
+                "MJPEG; MPEG-TS; of any format; video/x-sonix",
+                false,
+            ),
             ("EMPTY", "", false),
             ("ANY", "", false),
         ] {
             assert_eq!(words(caps), Offered { words: words_.into(), only_bayer }, "{caps}");
         }
-        let sizes = (1..20).map(|n| format!("image/jpeg,width={n},height={n}")).collect::<Vec<_>>().join(";");
+        let sizes = (1..20)
+            .map(|n| format!("image/jpeg,width={n},height={n}"))
+            .collect::<Vec<_>>()
+            .join(";");
         assert_eq!(words(&sizes).words, "MJPEG 1x1, 2x2, 3x3, 4x4, ...");
         let kinds = (1..20).map(|n| format!("video/x-{n}")).collect::<Vec<_>>().join(";");
         assert!(words(&kinds).words.ends_with("video/x-8; and more"));

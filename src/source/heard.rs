@@ -1,4 +1,5 @@
-//! What the elements of one pipeline have told beside frames: how far its camera has come, whether its stream ends, what it offers.
+//! What the elements of one pipeline have told beside frames: how far its camera has come, whether
+//! its stream ends, what it offers.
 //!
 //! Written by GStreamer's threads, read by the owner of the source.
 
@@ -27,7 +28,8 @@ impl Heard {
     pub(super) fn hear(&self, message: &gst::Message) -> Option<&'static str> {
         self.progress.hear(message);
         let gst::MessageView::Element(element) = message.view() else { return None };
-        let verdict = element.structure().filter(|_| http::is_from(message)).and_then(http::answer)?;
+        let verdict =
+            element.structure().filter(|_| http::is_from(message)).and_then(http::answer)?;
         *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
         match verdict {
             Verdict::NoVideo(why) => Some(why),
@@ -77,6 +79,10 @@ impl Heard {
 
     /// Whether it offers Bayer and nothing else.
     pub(super) fn offers_only_bayer(&self) -> bool {
-        self.offered.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|offered| offered.only_bayer)
+        self.offered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .is_some_and(|offered| offered.only_bayer)
     }
 }

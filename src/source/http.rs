@@ -1,7 +1,9 @@
-//! Sources over HTTP: what a server's answer says of the stream, and what its pipeline needs beside decodebin.
+//! Sources over HTTP: what a server's answer says of the stream, and what its pipeline needs beside
+//! decodebin.
 //!
-//! Whether a stream comes to an end is known only once the server has answered: `multipart/...` (MJPEG) goes on for ever, an
-//! answer of a known length or duration is a film, all else is a camera. [`judge`] is pure; the rest listens to elements.
+//! Whether a stream comes to an end is known only once the server has answered: `multipart/...`
+//! (MJPEG) goes on for ever, an answer of a known length or duration is a film, all else is a
+//! camera. [`judge`] is pure; the rest listens to elements.
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -18,7 +20,8 @@ pub(super) enum Verdict {
     Live,
     /// Comes to an end.
     Film,
-    /// A playlist, whose segments come in bursts and are shown at their own pace; its duration says whether it ends.
+    /// A playlist, whose segments come in bursts and are shown at their own pace; its duration says
+    /// whether it ends.
     Playlist,
     /// Its duration will say.
     Open,
@@ -67,22 +70,31 @@ pub(super) fn answer(structure: &gst::StructureRef) -> Option<Verdict> {
 }
 
 /// Sets up what only a running pipeline can tell; before it is started.
-pub(super) fn attend(pipeline: &gst::Pipeline, sink: &app::AppSink, request: &OpenRequest, heard: &std::sync::Arc<Heard>) {
+pub(super) fn attend(
+    pipeline: &gst::Pipeline,
+    sink: &app::AppSink,
+    request: &OpenRequest,
+    heard: &std::sync::Arc<Heard>,
+) {
     let login = match &request.source {
-        SourceSpec::Http { url, .. } => {
-            url.user().map(|user| (url.host().to_owned(), user.to_owned(), url.password().unwrap_or_default().to_owned()))
-        }
+        SourceSpec::Http { url, .. } => url.user().map(|user| {
+            (url.host().to_owned(), user.to_owned(), url.password().unwrap_or_default().to_owned())
+        }),
         _ => None,
     };
     pipeline.connect_deep_element_added(move |_, _, element| {
         match element.factory().map(|factory| factory.name()).as_deref() {
             // Without it, decodebin waits for further streams for ever.
-            Some("multipartdemux") if element.has_property("single-stream") => element.set_property("single-stream", true),
+            Some("multipartdemux") if element.has_property("single-stream") => {
+                element.set_property("single-stream", true)
+            }
             // The segments of a playlist; the login is for the server of the playlist only.
             Some("souphttpsrc") => {
                 let Some((host, user, password)) = &login else { return };
                 let location = element.property::<Option<String>>("location").unwrap_or_default();
-                let there = location.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+                let there = location
+                    .split_once("://")
+                    .and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
                 if there == Some(host.as_str()) {
                     element.set_property("user-id", user);
                     element.set_property("user-pw", password);
@@ -155,9 +167,13 @@ mod tests {
     fn only_a_successful_answer_is_judged() {
         gst::init().unwrap();
         let told = |status: u32, name: &str| {
-            let headers = gst::Structure::builder("response-headers").field("content-TYPE", "text/html").build();
-            let structure =
-                gst::Structure::builder(name).field("http-status-code", status).field("response-headers", headers).build();
+            let headers = gst::Structure::builder("response-headers")
+                .field("content-TYPE", "text/html")
+                .build();
+            let structure = gst::Structure::builder(name)
+                .field("http-status-code", status)
+                .field("response-headers", headers)
+                .build();
             answer(&structure)
         };
         assert!(matches!(told(200, "http-headers"), Some(Verdict::NoVideo(_))));

@@ -1,8 +1,9 @@
 //! A folder, a pattern or a single file of photos, one frame each, in the order of their names.
 //!
-//! Decoded in the calling thread, upright by their EXIF note, to packed RGB (`decode`). A photo that cannot be read is reported and left
-//! out, whatever it is: damaged, a link to nowhere, a folder with a photo's name. `gather` lists. Newest-wins has no meaning here: a
-//! paced folder whose reader is late simply goes on later.
+//! Decoded in the calling thread, upright by their EXIF note, to packed RGB (`decode`). A photo
+//! that cannot be read is reported and left out, whatever it is: damaged, a link to nowhere, a
+//! folder with a photo's name. `gather` lists. Newest-wins has no meaning here: a paced folder
+//! whose reader is late simply goes on later.
 
 mod bmp;
 mod decode;
@@ -58,7 +59,8 @@ impl Images {
     /// Lists the files. `Failed` if there is none.
     pub(super) fn open(request: &OpenRequest, pattern: &str) -> Result<Self, SourceError> {
         let origin = request.source.to_string();
-        let listing = list(pattern).map_err(|reason| SourceError::Failed { origin: origin.clone(), reason })?;
+        let listing = list(pattern)
+            .map_err(|reason| SourceError::Failed { origin: origin.clone(), reason })?;
         let rate = f64::from(request.rate_hz.unwrap_or(DEFAULT_IMAGE_RATE_HZ));
         let period = match request.pace {
             Pace::Fast => None,
@@ -70,10 +72,26 @@ impl Images {
     }
 
     /// These files, as fast as asked, none of them looked at yet.
-    pub(super) fn of(camera: CameraId, origin: String, folder: PathBuf, files: Vec<PathBuf>) -> Self {
+    pub(super) fn of(
+        camera: CameraId,
+        origin: String,
+        folder: PathBuf,
+        files: Vec<PathBuf>,
+    ) -> Self {
         let files = files.into_iter();
         let (left_out, foreign) = (Default::default(), Foreign::default());
-        Self { origin, camera, files, folder, sequence: 0, period: None, due: None, bell: Arc::default(), left_out, foreign }
+        Self {
+            origin,
+            camera,
+            files,
+            folder,
+            sequence: 0,
+            period: None,
+            due: None,
+            bell: Arc::default(),
+            left_out,
+            foreign,
+        }
     }
 
     /// What was left out so far, in words.
@@ -81,8 +99,16 @@ impl Images {
         let (names, count) = &self.left_out;
         let more = count.saturating_sub(names.len() as u64);
         let files = (*count > 0).then(|| {
-            let what = if *count == 1 { "1 picture was left out".into() } else { format!("{count} pictures were left out") };
-            format!("{what}: {}{}", names.join(", "), if more > 0 { format!(" and {more} more") } else { String::new() })
+            let what = if *count == 1 {
+                "1 picture was left out".into()
+            } else {
+                format!("{count} pictures were left out")
+            };
+            format!(
+                "{what}: {}{}",
+                names.join(", "),
+                if more > 0 { format!(" and {more} more") } else { String::new() }
+            )
         });
         let told: Vec<String> = files.into_iter().chain(self.foreign.sentence()).collect();
         (!told.is_empty()).then(|| told.join("; "))
@@ -100,24 +126,30 @@ impl Drop for Images {
 
 impl FrameSource for Images {
     fn next(&mut self, _: Duration) -> Result<Option<Frame>, SourceError> {
-        let left = self.due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
+        let left =
+            self.due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
         if matches!(self.bell.take(left), Taken::Closed) {
             return Ok(None);
         }
         let Some(file) = self.files.next() else { return Ok(None) };
         // From when it was due; from now if that is past, so that a late reader is not chased.
         let now = Instant::now();
-        self.due = self.period.and_then(|period| self.due.unwrap_or(now).max(now).checked_add(period));
-        let name: Arc<str> = file.strip_prefix(&self.folder).unwrap_or(&file).to_string_lossy().into();
+        self.due =
+            self.period.and_then(|period| self.due.unwrap_or(now).max(now).checked_add(period));
+        let name: Arc<str> =
+            file.strip_prefix(&self.folder).unwrap_or(&file).to_string_lossy().into();
         let sequence = self.sequence;
         self.sequence += 1;
-        decode(&file).and_then(|picture| frame(picture, self.camera, sequence, name.clone())).map(Some).map_err(|reason| {
-            self.left_out.1 += 1;
-            if self.left_out.0.len() < MOST_NAMES {
-                self.left_out.0.push(name.clone());
-            }
-            SourceError::Unreadable { origin: self.origin.clone(), file: name, reason }
-        })
+        decode(&file)
+            .and_then(|picture| frame(picture, self.camera, sequence, name.clone()))
+            .map(Some)
+            .map_err(|reason| {
+                self.left_out.1 += 1;
+                if self.left_out.0.len() < MOST_NAMES {
+                    self.left_out.0.push(name.clone());
+                }
+                SourceError::Unreadable { origin: self.origin.clone(), file: name, reason }
+            })
     }
 
     fn longest_silence(&self, patience: Duration) -> Duration {
@@ -134,23 +166,32 @@ impl FrameSource for Images {
     }
 }
 
-/// One photo as a frame: upright, packed RGB, transparency laid over white, named after its file. At most 16384 pixels a side, 256 MiB
-/// of file, and 512 MiB of memory for decoding, which all threads share: one may wait for another. [`SourceError::Unreadable`] says
-/// what is wrong with it.
+/// One photo as a frame: upright, packed RGB, transparency laid over white, named after its file.
+/// At most 16384 pixels a side, 256 MiB of file, and 512 MiB of memory for decoding, which all
+/// threads share: one may wait for another. [`SourceError::Unreadable`] says what is wrong with it.
 pub fn decode_image(path: &Path) -> Result<Frame, SourceError> {
     let name: Arc<str> = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into();
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    decode(path).and_then(|picture| frame(picture, CameraId(0), 0, name.clone())).map_err(|reason| SourceError::Unreadable {
-        origin: folder.display().to_string(),
-        file: name,
-        reason,
-    })
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    decode(path).and_then(|picture| frame(picture, CameraId(0), 0, name.clone())).map_err(
+        |reason| SourceError::Unreadable {
+            origin: folder.display().to_string(),
+            file: name,
+            reason,
+        },
+    )
 }
 
-fn frame(picture: Picture, camera: CameraId, sequence: u64, name: Arc<str>) -> Result<Frame, String> {
+fn frame(
+    picture: Picture,
+    camera: CameraId,
+    sequence: u64,
+    name: Arc<str>,
+) -> Result<Frame, String> {
     let layout = Layout::packed(PixelFormat::Rgb, picture.width, picture.height, Colorimetry::FULL);
     let memory = Memory::Owned(picture.rgb);
-    Frame::new(memory, layout, camera, sequence, Instant::now(), SystemTime::now(), Some(name)).map_err(|e| e.to_string())
+    Frame::new(memory, layout, camera, sequence, Instant::now(), SystemTime::now(), Some(name))
+        .map_err(|e| e.to_string())
 }
 
 /// How many files `pattern` names; `None` if there are none.
@@ -165,7 +206,9 @@ pub(super) fn names(pattern: &str) -> Option<Vec<String>> {
         listing
             .files
             .iter()
-            .map(|file| file.strip_prefix(&listing.folder).unwrap_or(file).to_string_lossy().into_owned())
+            .map(|file| {
+                file.strip_prefix(&listing.folder).unwrap_or(file).to_string_lossy().into_owned()
+            })
             .collect(),
     )
 }

@@ -1,20 +1,23 @@
 //! Which coded pictures may go into a decoder, and which decoded ones are frames.
 //!
-//! Pure: moments are handed in. A decoder that begins between two key frames, or has lost data, makes pictures that the camera never sent, and
-//! few decoders say so. So a [`Gate`] before the decoder lets nothing pass until a key frame comes, and [`Shown`] behind it leaves out what
-//! the decoder marks as corrupt. Both let go after a limit: some streams never send a key frame (intra refresh), and must not be starved.
+//! Pure: moments are handed in. A decoder that begins between two key frames, or has lost data,
+//! makes pictures that the camera never sent, and few decoders say so. So a [`Gate`] before the
+//! decoder lets nothing pass until a key frame comes, and [`Shown`] behind it leaves out what the
+//! decoder marks as corrupt. Both let go after a limit: some streams never send a key frame (intra
+//! refresh), and must not be starved.
 //!
 //! Every picture left out is counted by the caller; each episode is told once, as a [`Notice`].
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// A picture that waits this long for its decoder is behind, if that lasts for [`BEHIND_FOR`]: a burst after a hole in the network is decoded
-/// in less.
+/// A picture that waits this long for its decoder is behind, if that lasts for [`BEHIND_FOR`]: a
+/// burst after a hole in the network is decoded in less.
 pub(super) const BEHIND: Duration = Duration::from_secs(2);
 /// See [`BEHIND`].
 pub(super) const BEHIND_FOR: Duration = Duration::from_secs(3);
-/// Pictures without a key frame after which a film's are taken as they are; a film has no clock of its own.
+/// Pictures without a key frame after which a film's are taken as they are; a film has no clock of
+/// its own.
 pub(super) const MOST_PICTURES: u64 = 1000;
 
 /// A coded picture, or what comes in its place.
@@ -86,7 +89,8 @@ pub struct Episode {
 }
 
 impl Notice {
-    /// False for what belongs to the usual course of things: a camera is nearly always joined between two key frames.
+    /// False for what belongs to the usual course of things: a camera is nearly always joined
+    /// between two key frames.
     pub fn is_fault(&self) -> bool {
         !matches!(self, Self::LeftOut(Episode { why: Why::Joined, given_up: false, .. }))
     }
@@ -114,14 +118,22 @@ impl fmt::Display for Notice {
 impl fmt::Display for Episode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { why, pictures, lasted, given_up } = self;
-        let pictures = if *pictures == 1 { "1 picture".to_owned() } else { format!("{pictures} pictures") };
+        let pictures =
+            if *pictures == 1 { "1 picture".to_owned() } else { format!("{pictures} pictures") };
         let seconds = lasted.as_secs_f64();
         match (why, given_up) {
-            (Why::Joined, false) => write!(f, "{pictures} before the first key frame left out ({seconds:.1} s)"),
-            (Why::Lost, false) => {
-                write!(f, "data were lost on the way: {pictures} left out up to a whole key frame ({seconds:.1} s)")
+            (Why::Joined, false) => {
+                write!(f, "{pictures} before the first key frame left out ({seconds:.1} s)")
             }
-            (Why::Marked, false) => write!(f, "{pictures} left out that the decoder calls corrupt ({seconds:.1} s)"),
+            (Why::Lost, false) => {
+                write!(
+                    f,
+                    "data were lost on the way: {pictures} left out up to a whole key frame ({seconds:.1} s)"
+                )
+            }
+            (Why::Marked, false) => {
+                write!(f, "{pictures} left out that the decoder calls corrupt ({seconds:.1} s)")
+            }
             (Why::Behind, false) => write!(
                 f,
                 "decoding is slower than the camera: {pictures} skipped up to a key frame ({seconds:.1} s); ask the camera for a smaller \
@@ -223,7 +235,9 @@ impl Gate {
             return (Pass::On, run.told(now, false));
         }
         let waited = now.saturating_duration_since(run.since);
-        if !unit.damaged && if self.live { waited >= self.patience } else { run.pictures >= MOST_PICTURES } {
+        if !unit.damaged
+            && if self.live { waited >= self.patience } else { run.pictures >= MOST_PICTURES }
+        {
             self.state = State::GivenUp;
             return (Pass::On, run.told(now, true));
         }
@@ -239,8 +253,8 @@ impl Gate {
         }
     }
 
-    /// Of a live stream, a gap may lie inside the very picture that it is marked at: large pictures, that is key frames, above all. A film's
-    /// pictures are either there or not.
+    /// Of a live stream, a gap may lie inside the very picture that it is marked at: large
+    /// pictures, that is key frames, above all. A film's pictures are either there or not.
     fn is_whole(&self, unit: Unit) -> bool {
         unit.key && !(unit.gap && self.live && self.inter)
     }
@@ -270,9 +284,16 @@ impl Shown {
         Self { patience, run: None, given_up: false }
     }
 
-    /// What becomes of a picture, `marked` as corrupt or not. `coded`: it comes from a stream whose pictures need others, so that marks may go
-    /// on for ever; `let_go`: no key frame has come for too long anyway.
-    pub(super) fn picture(&mut self, now: Instant, marked: bool, coded: bool, let_go: bool) -> (Pass, Option<Notice>) {
+    /// What becomes of a picture, `marked` as corrupt or not. `coded`: it comes from a stream whose
+    /// pictures need others, so that marks may go on for ever; `let_go`: no key frame has come for
+    /// too long anyway.
+    pub(super) fn picture(
+        &mut self,
+        now: Instant,
+        marked: bool,
+        coded: bool,
+        let_go: bool,
+    ) -> (Pass, Option<Notice>) {
         if !marked {
             self.given_up = false;
             return (Pass::On, self.run.take().and_then(|run| run.told(now, false)));
@@ -300,7 +321,8 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(15);
-    const NEEDS_OTHERS: Unit = Unit { key: false, gap: false, damaged: false, header: false, lag: None };
+    const NEEDS_OTHERS: Unit =
+        Unit { key: false, gap: false, damaged: false, header: false, lag: None };
     const KEY: Unit = Unit { key: true, ..NEEDS_OTHERS };
     const AFTER_A_GAP: Unit = Unit { gap: true, ..NEEDS_OTHERS };
     const KEY_AFTER_A_GAP: Unit = Unit { gap: true, ..KEY };
@@ -326,30 +348,54 @@ mod tests {
 
     #[test]
     fn nothing_passes_before_the_first_key_frame_and_all_from_there_on() {
-        let (passes, told) = live(&[AFTER_A_GAP, NEEDS_OTHERS, NEEDS_OTHERS, KEY, NEEDS_OTHERS, NEEDS_OTHERS]);
+        let (passes, told) =
+            live(&[AFTER_A_GAP, NEEDS_OTHERS, NEEDS_OTHERS, KEY, NEEDS_OTHERS, NEEDS_OTHERS]);
         assert_eq!(passes, "...###");
         assert_eq!(told, ["3 pictures before the first key frame left out (0.1 s)"]);
-        assert_eq!(live(&[KEY_AFTER_A_GAP, NEEDS_OTHERS]), ("##".into(), vec![]), "the first one is always marked as a gap");
+        assert_eq!(
+            live(&[KEY_AFTER_A_GAP, NEEDS_OTHERS]),
+            ("##".into(), vec![]),
+            "the first one is always marked as a gap"
+        );
     }
 
     #[test]
     fn after_a_loss_nothing_passes_until_a_key_frame_that_the_loss_did_not_touch() {
-        let (passes, told) =
-            live(&[KEY, NEEDS_OTHERS, AFTER_A_GAP, NEEDS_OTHERS, KEY_AFTER_A_GAP, NEEDS_OTHERS, KEY, NEEDS_OTHERS]);
+        let (passes, told) = live(&[
+            KEY,
+            NEEDS_OTHERS,
+            AFTER_A_GAP,
+            NEEDS_OTHERS,
+            KEY_AFTER_A_GAP,
+            NEEDS_OTHERS,
+            KEY,
+            NEEDS_OTHERS,
+        ]);
         assert_eq!(passes, "##....##");
-        assert_eq!(told, ["data were lost on the way: 4 pictures left out up to a whole key frame (0.2 s)"]);
+        assert_eq!(
+            told,
+            ["data were lost on the way: 4 pictures left out up to a whole key frame (0.2 s)"]
+        );
         let (passes, _) = live(&[KEY, NEEDS_OTHERS, KEY_AFTER_A_GAP, NEEDS_OTHERS, KEY]);
         assert_eq!(passes, "##..#", "the gap may lie in the key frame itself");
         let film = [KEY, NEEDS_OTHERS, KEY_AFTER_A_GAP, NEEDS_OTHERS, AFTER_A_GAP, KEY];
-        assert_eq!(through(&mut Gate::new(false, PATIENCE), &film).0, "####.#", "a film's picture is there or not");
+        assert_eq!(
+            through(&mut Gate::new(false, PATIENCE), &film).0,
+            "####.#",
+            "a film's picture is there or not"
+        );
     }
 
     #[test]
     fn pictures_that_need_no_others_pass_after_a_gap_and_only_damaged_ones_are_left_out() {
         assert_eq!(live(&[KEY_AFTER_A_GAP, KEY, KEY_AFTER_A_GAP, KEY]).0, "####");
-        let (passes, told) = live(&[KEY, Unit { damaged: true, ..KEY }, KEY, Unit { damaged: true, ..KEY }]);
+        let (passes, told) =
+            live(&[KEY, Unit { damaged: true, ..KEY }, KEY, Unit { damaged: true, ..KEY }]);
         assert_eq!(passes, "#.#.");
-        assert_eq!(told, ["data were lost on the way: 1 picture left out up to a whole key frame (0.0 s)"]);
+        assert_eq!(
+            told,
+            ["data were lost on the way: 1 picture left out up to a whole key frame (0.0 s)"]
+        );
     }
 
     #[test]
@@ -357,13 +403,22 @@ mod tests {
         let units = [NEEDS_OTHERS; 600];
         let (passes, told) = live(&units);
         assert_eq!(passes, ".".repeat(375) + &"#".repeat(225));
-        assert!(told.len() == 1 && told[0].starts_with("no whole key frame in 375 pictures of 15.0 s"), "{told:?}");
+        assert!(
+            told.len() == 1 && told[0].starts_with("no whole key frame in 375 pictures of 15.0 s"),
+            "{told:?}"
+        );
         assert!(told[0].contains("open-timeout-ms"), "{told:?}");
-        // Losses do not close it again: what passes is not whole anyway. A key frame makes all well.
+        // Losses do not close it again: what passes is not whole anyway. A key frame makes all
+        // well.
         let mut gate = Gate::new(true, Duration::ZERO);
         let (passes, _) = through(&mut gate, &[NEEDS_OTHERS, AFTER_A_GAP, KEY, AFTER_A_GAP]);
-        assert_eq!((&passes[..3], gate.has_given_up()), ("###", true), "the limit of nothing is over at once");
-        let film = through(&mut Gate::new(false, PATIENCE), &[NEEDS_OTHERS; MOST_PICTURES as usize + 5]).0;
+        assert_eq!(
+            (&passes[..3], gate.has_given_up()),
+            ("###", true),
+            "the limit of nothing is over at once"
+        );
+        let film =
+            through(&mut Gate::new(false, PATIENCE), &[NEEDS_OTHERS; MOST_PICTURES as usize + 5]).0;
         assert_eq!(film.matches('#').count(), 5, "of a film, pictures count");
     }
 
@@ -371,14 +426,27 @@ mod tests {
     fn a_decoder_that_stays_behind_begins_anew_at_a_fresh_key_frame_but_a_burst_is_decoded() {
         let late = |unit: Unit| Unit { lag: Some(BEHIND), ..unit };
         let fresh = |unit: Unit| Unit { lag: Some(Duration::ZERO), ..unit };
-        let burst: Vec<_> = [fresh(KEY)].into_iter().chain([late(NEEDS_OTHERS); 70]).chain([fresh(NEEDS_OTHERS)]).collect();
+        let burst: Vec<_> = [fresh(KEY)]
+            .into_iter()
+            .chain([late(NEEDS_OTHERS); 70])
+            .chain([fresh(NEEDS_OTHERS)])
+            .collect();
         assert_eq!(live(&burst), ("#".repeat(72), vec![]));
         let mut slow = vec![fresh(KEY)];
         slow.extend([late(NEEDS_OTHERS); 80]);
-        slow.extend([late(KEY), late(NEEDS_OTHERS), fresh(NEEDS_OTHERS), fresh(KEY), fresh(NEEDS_OTHERS)]);
+        slow.extend([
+            late(KEY),
+            late(NEEDS_OTHERS),
+            fresh(NEEDS_OTHERS),
+            fresh(KEY),
+            fresh(NEEDS_OTHERS),
+        ]);
         let (passes, told) = live(&slow);
         assert_eq!(passes, "#".repeat(76) + "--------##");
-        assert!(told[0].starts_with("decoding is slower than the camera: 8 pictures skipped"), "{told:?}");
+        assert!(
+            told[0].starts_with("decoding is slower than the camera: 8 pictures skipped"),
+            "{told:?}"
+        );
     }
 
     #[test]
@@ -397,7 +465,8 @@ mod tests {
 
     #[test]
     fn pictures_marked_as_corrupt_are_left_out_for_as_long_as_a_first_picture_may_take() {
-        let (mut shown, start, second) = (Shown::new(PATIENCE), Instant::now(), Duration::from_secs(1));
+        let (mut shown, start, second) =
+            (Shown::new(PATIENCE), Instant::now(), Duration::from_secs(1));
         let mut at = |seconds, marked| shown.picture(start + second * seconds, marked, true, false);
         assert_eq!(at(0, true), (Pass::Unreadable, None));
         assert_eq!(at(1, true).0, Pass::Unreadable);
@@ -412,12 +481,21 @@ mod tests {
         assert_eq!((at(20, false).0, at(21, true).0), (Pass::On, Pass::Unreadable));
         let mut raw = Shown::new(PATIENCE);
         assert_eq!(raw.picture(start, true, false, false).0, Pass::Unreadable);
-        assert_eq!(raw.picture(start + 60 * second, true, false, false).0, Pass::Unreadable, "a driver's mark is final");
-        assert_eq!(Shown::new(PATIENCE).picture(start, true, true, true).0, Pass::On, "nothing better will come");
+        assert_eq!(
+            raw.picture(start + 60 * second, true, false, false).0,
+            Pass::Unreadable,
+            "a driver's mark is final"
+        );
+        assert_eq!(
+            Shown::new(PATIENCE).picture(start, true, true, true).0,
+            Pass::On,
+            "nothing better will come"
+        );
     }
 
     proptest::proptest! {
-        /// For any stream: what passes from a gate that has not let go is a key frame, or follows one without a gap or damage between them.
+        /// For any stream: what passes from a gate that has not let go is a key frame, or follows
+        /// one without a gap or damage between them.
         #[test]
         fn what_passes_follows_a_whole_key_frame(kinds in proptest::collection::vec((proptest::bool::ANY, 0..6_u8), 1..200)) {
             let mut gate = Gate::new(true, PATIENCE);

@@ -1,7 +1,7 @@
 //! How the bytes of a GStreamer sample are laid out, in this house's words.
 //!
-//! Caps are read once and kept until a sample comes with others; strides and offsets are each buffer's own, since drivers
-//! and decoders pad as they like. No clock, no thread.
+//! Caps are read once and kept until a sample comes with others; strides and offsets are each
+//! buffer's own, since drivers and decoders pad as they like. No clock, no thread.
 
 use gstreamer as gst;
 use gstreamer_video as video;
@@ -16,11 +16,13 @@ pub(super) struct Layouts {
 }
 
 impl Layouts {
-    /// The layout of `sample`, whose memory is not looked at. Says why if its caps are none of ours; then that stays so for
-    /// every sample with these caps. Allocates nothing while the caps stay the same.
+    /// The layout of `sample`, whose memory is not looked at. Says why if its caps are none of
+    /// ours; then that stays so for every sample with these caps. Allocates nothing while the caps
+    /// stay the same.
     pub(super) fn of(&mut self, sample: &gst::Sample) -> Result<Layout, String> {
         let caps = sample.caps().ok_or("a sample without caps came")?;
-        // Ours holds a reference, so the same address means the same caps: nobody may change shared ones.
+        // Ours holds a reference, so the same address means the same caps: nobody may change shared
+        // ones.
         let same = |known: &gst::Caps| std::ptr::eq(known.as_ref(), caps);
         let mut layout = match &self.known {
             Some((known, layout)) if same(known) => *layout,
@@ -38,11 +40,18 @@ impl Layouts {
 }
 
 fn from_caps(caps: &gst::CapsRef) -> Result<Layout, String> {
-    let info = video::VideoInfo::from_caps(caps).map_err(|_| format!("these caps are not video: {caps}"))?;
-    let format =
-        pixel_format(info.format()).ok_or_else(|| format!("pixel format {} is not read; add videoconvert", info.name()))?;
+    let info = video::VideoInfo::from_caps(caps)
+        .map_err(|_| format!("these caps are not video: {caps}"))?;
+    let format = pixel_format(info.format())
+        .ok_or_else(|| format!("pixel format {} is not read; add videoconvert", info.name()))?;
     let color = colorimetry(format, info.height(), &info.colorimetry());
-    Ok(Layout { format, width: info.width(), height: info.height(), planes: planes(format, info.offset(), info.stride())?, color })
+    Ok(Layout {
+        format,
+        width: info.width(),
+        height: info.height(),
+        planes: planes(format, info.offset(), info.stride())?,
+        color,
+    })
 }
 
 fn planes(format: PixelFormat, offsets: &[usize], strides: &[i32]) -> Result<[Plane; 3], String> {
@@ -71,7 +80,8 @@ fn pixel_format(format: VideoFormat) -> Option<PixelFormat> {
     })
 }
 
-/// Where the caps do not say: YUV is limited range, and BT.709 above 576 lines, which is GStreamer's own guess too.
+/// Where the caps do not say: YUV is limited range, and BT.709 above 576 lines, which is
+/// GStreamer's own guess too.
 fn colorimetry(format: PixelFormat, height: u32, told: &video::VideoColorimetry) -> Colorimetry {
     let limited_range = match told.range() {
         VideoColorRange::Range16_235 => true,

@@ -1,13 +1,15 @@
 //! Cameras, clips and photos: whatever hands over frames. The only room that speaks GStreamer.
 //!
-//! A source never retries; the feature thread of its camera does, with [`Backoff`] in between. GStreamer's own thread only
-//! offers to a one-slot mailbox.
+//! A source never retries; the feature thread of its camera does, with [`Backoff`] in between.
+//! GStreamer's own thread only offers to a one-slot mailbox.
 //!
-//! `spec` reads what the user typed (`address`: a network source, `expand`: variables in it), `login` finds the password,
-//! `secret` and `names` keep it out of every text, `launch` turns a source into a pipeline's text and knows the packages,
-//! `opener` opens it and remembers which way its packets came (`transport`), `stream` runs it, `probes` sees what flows through it
-//! and `keyframes` says which of that are frames, `stuck` counts what hangs, `layout` and `fault` translate what it hands over and
-//! what it complains about, `heard`, `http` and `formats` what it tells beside. `images` reads photos and needs no GStreamer at all.
+//! `spec` reads what the user typed (`address`: a network source, `expand`: variables in it),
+//! `login` finds the password, `secret` and `names` keep it out of every text, `launch` turns a
+//! source into a pipeline's text and knows the packages, `opener` opens it and remembers which way
+//! its packets came (`transport`), `stream` runs it, `probes` sees what flows through it and
+//! `keyframes` says which of that are frames, `stuck` counts what hangs, `layout` and `fault`
+//! translate what it hands over and what it complains about, `heard`, `http` and `formats` what it
+//! tells beside. `images` reads photos and needs no GStreamer at all.
 
 mod address;
 mod backoff;
@@ -53,17 +55,18 @@ pub use spec::{Pace, SourceSpec};
 pub use stuck::{MOST_STUCK, stuck};
 pub use transport::Transport;
 
-/// How long the first picture of a live source may take, if nobody says otherwise: cameras that sleep answer after seconds, and key frames may
-/// be ten seconds apart.
+/// How long the first picture of a live source may take, if nobody says otherwise: cameras that
+/// sleep answer after seconds, and key frames may be ten seconds apart.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Hands over frames, newest first. One per camera, owned by that camera's feature thread.
 pub trait FrameSource: Send {
-    /// The newest frame, or [`SourceError::Stalled`] after `patience`. `Ok(None)` only from a finite source that has ended,
-    /// or after [`Stopper::stop`]; a live camera that ends is an error. Never retries. After [`SourceError::Unreadable`]
-    /// the next call goes on with the next picture; after the other errors, except `Stalled`, `NoPicture` and `LeftOut`, every call says the
-    /// same. Films and folders of images at their own pace wait for the next picture's turn even beyond `patience`: that silence is
-    /// their own wish.
+    /// The newest frame, or [`SourceError::Stalled`] after `patience`. `Ok(None)` only from a
+    /// finite source that has ended, or after [`Stopper::stop`]; a live camera that ends is an
+    /// error. Never retries. After [`SourceError::Unreadable`] the next call goes on with the next
+    /// picture; after the other errors, except `Stalled`, `NoPicture` and `LeftOut`, every call
+    /// says the same. Films and folders of images at their own pace wait for the next picture's
+    /// turn even beyond `patience`: that silence is their own wish.
     fn next(&mut self, patience: Duration) -> Result<Option<Frame>, SourceError>;
 
     /// How long the first picture may take, given the patience with the others.
@@ -71,7 +74,8 @@ pub trait FrameSource: Send {
         patience
     }
 
-    /// How long [`FrameSource::next`] may keep silent by its own wish, for whoever watches over the thread that calls it.
+    /// How long [`FrameSource::next`] may keep silent by its own wish, for whoever watches over the
+    /// thread that calls it.
     fn longest_silence(&self, patience: Duration) -> Duration {
         patience
     }
@@ -79,8 +83,8 @@ pub trait FrameSource: Send {
     /// Frames that a newer one replaced before anyone took them, since the source was opened.
     fn superseded(&self) -> u64;
 
-    /// Pictures that came since the source was opened and are no frames: damaged on the way, or without the key frame that they need. Each has
-    /// a number of its own among the frames.
+    /// Pictures that came since the source was opened and are no frames: damaged on the way, or
+    /// without the key frame that they need. Each has a number of its own among the frames.
     fn unreadable(&self) -> u64 {
         0
     }
@@ -129,7 +133,8 @@ pub enum SourceError {
         /// How long it was waited.
         waited: Duration,
     },
-    /// Pictures came that are no frames, see [`FrameSource::unreadable`] and [`FrameSource::superseded`]. The source is well: ask for the next.
+    /// Pictures came that are no frames, see [`FrameSource::unreadable`] and
+    /// [`FrameSource::superseded`]. The source is well: ask for the next.
     #[error("{origin}: {pictures} pictures were left out")]
     LeftOut {
         /// The source, without secrets.
@@ -159,7 +164,8 @@ pub enum SourceError {
         /// Of what, how much, and how the limit is raised.
         shortage: Shortage,
     },
-    /// The camera does not let this user in. The next try may cost the account, so it should come late.
+    /// The camera does not let this user in. The next try may cost the account, so it should come
+    /// late.
     #[error("{origin}: {reason}")]
     Refused {
         /// The source, without secrets.
@@ -167,7 +173,8 @@ pub enum SourceError {
         /// What it said, without secrets, and what to do about it.
         reason: String,
     },
-    /// It has to be opened in another way, which the next opening does: no loss, and no pause is due.
+    /// It has to be opened in another way, which the next opening does: no loss, and no pause is
+    /// due.
     #[error("{origin}: {reason}")]
     OtherWay {
         /// The source, without secrets.
@@ -188,8 +195,8 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed`, `refused`, `other-way`, `out-of-resources` or
-    /// `unreadable`.
+    /// One word for what kind of loss it is, for the journal: `stalled`, `ended`, `failed`,
+    /// `refused`, `other-way`, `out-of-resources` or `unreadable`.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Stalled { .. } | Self::NoPicture { .. } => "stalled",
@@ -211,7 +218,8 @@ pub fn count(source: &SourceSpec) -> Option<u64> {
     }
 }
 
-/// What the opening of `source` may take of the system; nothing for photos, which need no GStreamer.
+/// What the opening of `source` may take of the system; nothing for photos, which need no
+/// GStreamer.
 pub fn need(source: &SourceSpec) -> Need {
     match source {
         SourceSpec::Images { .. } => Need::default(),
@@ -219,7 +227,8 @@ pub fn need(source: &SourceSpec) -> Need {
     }
 }
 
-/// The names that the frames of `source` will have; `None` if it is none of photos, or none are there.
+/// The names that the frames of `source` will have; `None` if it is none of photos, or none are
+/// there.
 pub fn names(source: &SourceSpec) -> Option<Vec<String>> {
     match source {
         SourceSpec::Images { pattern } => images::names(pattern),
@@ -234,10 +243,11 @@ pub struct OpenRequest {
     pub camera: CameraId,
     /// Where frames come from.
     pub source: SourceSpec,
-    /// [`Pace::Fast`] makes a finite source hand over every frame, as fast as it is asked; live sources know no `Fast`.
+    /// [`Pace::Fast`] makes a finite source hand over every frame, as fast as it is asked; live
+    /// sources know no `Fast`.
     pub pace: Pace,
-    /// Frames a second: asked of `csi`, `v4l2` and `test`; the pace of images ([`DEFAULT_IMAGE_RATE_HZ`] if `None`). RTSP
-    /// cameras, clips and `pipeline:` come as they are.
+    /// Frames a second: asked of `csi`, `v4l2` and `test`; the pace of images
+    /// ([`DEFAULT_IMAGE_RATE_HZ`] if `None`). RTSP cameras, clips and `pipeline:` come as they are.
     pub rate_hz: Option<f32>,
     /// Width and height in pixels, asked of `csi`, `v4l2` and `test`.
     pub size: Option<(u32, u32)>,
@@ -247,16 +257,27 @@ pub struct OpenRequest {
     pub transport: Transport,
     /// True for a V4L2 camera that is known to give Bayer pictures only.
     pub bayer: bool,
-    /// How long the first picture of a live source may take, how long such a source may be without a key frame, and for how long nothing may
-    /// move in a film.
+    /// How long the first picture of a live source may take, how long such a source may be without
+    /// a key frame, and for how long nothing may move in a film.
     pub open_timeout: Duration,
 }
 
 impl OpenRequest {
-    /// `source` as it comes: [`Pace::Realtime`], no rate or size asked for, the default time for its first picture.
+    /// `source` as it comes: [`Pace::Realtime`], no rate or size asked for, the default time for
+    /// its first picture.
     pub fn new(camera: CameraId, source: SourceSpec) -> Self {
         let (login, transport, open_timeout) = (Login::default(), Transport::Auto, OPEN_TIMEOUT);
-        Self { camera, source, pace: Pace::Realtime, rate_hz: None, size: None, login, transport, bayer: false, open_timeout }
+        Self {
+            camera,
+            source,
+            pace: Pace::Realtime,
+            rate_hz: None,
+            size: None,
+            login,
+            transport,
+            bayer: false,
+            open_timeout,
+        }
     }
 }
 
@@ -266,7 +287,11 @@ pub fn open_images(camera: CameraId, files: Vec<PathBuf>) -> Box<dyn FrameSource
 }
 
 /// As [`open_images`]; each frame is named after its path inside `folder`.
-pub fn open_images_of(camera: CameraId, folder: PathBuf, files: Vec<PathBuf>) -> Box<dyn FrameSource> {
+pub fn open_images_of(
+    camera: CameraId,
+    folder: PathBuf,
+    files: Vec<PathBuf>,
+) -> Box<dyn FrameSource> {
     Box::new(images::Images::of(camera, folder.display().to_string(), folder, files))
 }
 

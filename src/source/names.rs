@@ -1,7 +1,9 @@
-//! The elements of a gst-launch text by name: all of a `pipeline:` source that is shown outside the program.
+//! The elements of a gst-launch text by name: all of a `pipeline:` source that is shown outside the
+//! program.
 //!
-//! Pure. A property's value may hold a password and GStreamer's quoting has corners, so only what stands where an element
-//! must stand and looks like the name of one is told; from the first doubtful quote on, nothing is.
+//! Pure. A property's value may hold a password and GStreamer's quoting has corners, so only what
+//! stands where an element must stand and looks like the name of one is told; from the first
+//! doubtful quote on, nothing is.
 
 /// Longest name of an element.
 const LONGEST: usize = 48;
@@ -23,7 +25,8 @@ pub(super) struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Takes `text` apart.
     pub(super) fn of(text: &'a str) -> Self {
-        let mut parts = Self { names: Vec::new(), plain: Vec::new(), values: Vec::new(), whole: true };
+        let mut parts =
+            Self { names: Vec::new(), plain: Vec::new(), values: Vec::new(), whole: true };
         let (mut left, mut element_is_due) = (text, true);
         loop {
             left = left.trim_start();
@@ -44,7 +47,12 @@ impl<'a> Parts<'a> {
                     element_is_due = false;
                 }
                 // Caps: `video/x-raw,width=640`.
-                _ if element_is_due && token.split(',').next().is_some_and(|kind| kind.contains('/') && !kind.contains('=')) => {
+                _ if element_is_due
+                    && token
+                        .split(',')
+                        .next()
+                        .is_some_and(|kind| kind.contains('/') && !kind.contains('=')) =>
+                {
                     parts.plain.push(token);
                     element_is_due = false;
                 }
@@ -68,11 +76,14 @@ impl<'a> Parts<'a> {
 
 fn is_name(token: &str) -> bool {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-    token.len() <= LONGEST && token.starts_with(|c: char| c.is_ascii_lowercase()) && token.chars().all(good)
+    token.len() <= LONGEST
+        && token.starts_with(|c: char| c.is_ascii_lowercase())
+        && token.chars().all(good)
 }
 
-/// Length of the token at the start of `text`, which begins with no blank. A quote opens only at its start or behind its first
-/// `=`; anywhere else GStreamer may read it otherwise than its author: `None`, as for a quote without an end.
+/// Length of the token at the start of `text`, which begins with no blank. A quote opens only at
+/// its start or behind its first `=`; anywhere else GStreamer may read it otherwise than its
+/// author: `None`, as for a quote without an end.
 fn token(text: &str) -> Option<usize> {
     if text.starts_with('!') {
         return Some(1);
@@ -97,7 +108,8 @@ fn token(text: &str) -> Option<usize> {
             '"' | '\'' => return None,
             _ => {}
         }
-        // GStreamer allows blanks around `=`: `user-pw = x`. What comes next is a value, whatever it looks like.
+        // GStreamer allows blanks around `=`: `user-pw = x`. What comes next is a value, whatever
+        // it looks like.
         may_quote = c == '=' && !has_equals;
         has_equals |= c == '=';
         at += c.len_utf8();
@@ -125,7 +137,10 @@ mod tests {
     fn the_elements_are_told_and_no_value_is() {
         for (text, told) in [
             ("rtspsrc location=rtsp://c user-pw=hunter2 ! decodebin", "rtspsrc ! decodebin"),
-            ("rtspsrc user-pw=abc&hunter2 protocols=tcp!rtph264depay ! avdec_h264", "rtspsrc ! avdec_h264"),
+            (
+                "rtspsrc user-pw=abc&hunter2 protocols=tcp!rtph264depay ! avdec_h264",
+                "rtspsrc ! avdec_h264",
+            ),
             ("v4l2src ! video/x-raw,width=640 ! videoconvert", "v4l2src ! videoconvert"),
             ("fakesrc!x", "fakesrc ! x"),
             ("a user-pw=\"b ! hunter2 ! c\" ! d", "a ! d"),

@@ -1,6 +1,8 @@
-//! Opens one camera, again and again, and remembers what matters for the next time: who logs in, and which way its packets came.
+//! Opens one camera, again and again, and remembers what matters for the next time: who logs in,
+//! and which way its packets came.
 //!
-//! Never retries by itself: where another way is to be tried, [`SourceError::OtherWay`] says so to whoever opens.
+//! Never retries by itself: where another way is to be tried, [`SourceError::OtherWay`] says so to
+//! whoever opens.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,7 +39,9 @@ impl Opener {
             SourceSpec::Rtsp { transport, .. } => transport,
             _ => None,
         };
-        let ways = Ways::new(named.filter(|_| request.transport == Transport::Auto).unwrap_or(request.transport));
+        let ways = Ways::new(
+            named.filter(|_| request.transport == Transport::Auto).unwrap_or(request.transport),
+        );
         Self(Arc::new(Inner {
             access: Mutex::new((request.source.clone(), request.login.clone())),
             ways: Mutex::new(ways),
@@ -46,27 +50,45 @@ impl Opener {
         }))
     }
 
-    /// From the next opening on this login is used; `source` is the same place, perhaps with another login in its address.
+    /// From the next opening on this login is used; `source` is the same place, perhaps with
+    /// another login in its address.
     pub fn log_in(&self, source: &SourceSpec, login: &Login) {
         *lock(&self.0.access) = (source.clone(), login.clone());
     }
 
-    /// Opens the source and starts it. Takes up to ten seconds where a driver hangs, usually a few milliseconds; what a camera
-    /// has to complain about later (wrong password, no such host) comes with the first [`FrameSource::next`].
+    /// Opens the source and starts it. Takes up to ten seconds where a driver hangs, usually a few
+    /// milliseconds; what a camera has to complain about later (wrong password, no such host) comes
+    /// with the first [`FrameSource::next`].
     ///
-    /// [`SourceError::Failed`] names what is missing: an element and its package, a file, a device, a password.
+    /// [`SourceError::Failed`] names what is missing: an element and its package, a file, a device,
+    /// a password.
     pub fn open(&self) -> Result<Box<dyn FrameSource>, SourceError> {
         let (source, login) = lock(&self.0.access).clone();
         let origin = source.to_string();
-        let source = login.fill(&source).map_err(|reason| SourceError::Failed { origin, reason })?;
+        let source =
+            login.fill(&source).map_err(|reason| SourceError::Failed { origin, reason })?;
         let way = lock(&self.0.ways).now();
         let bayer = self.0.bayer.load(Ordering::Relaxed);
-        let request = OpenRequest { source, login: Login::default(), transport: way, bayer, ..self.0.request.clone() };
+        let request = OpenRequest {
+            source,
+            login: Login::default(),
+            transport: way,
+            bayer,
+            ..self.0.request.clone()
+        };
         match &request.source {
-            SourceSpec::Images { pattern } => Ok(Box::new(images::Images::open(&request, pattern)?)),
+            SourceSpec::Images { pattern } => {
+                Ok(Box::new(images::Images::open(&request, pattern)?))
+            }
             SourceSpec::Rtsp { .. } | SourceSpec::V4l2 { .. } => {
                 let stream = Stream::open(&request)?;
-                Ok(Box::new(Choosy { stream, opener: self.clone(), way, delivered: false, failed: None }))
+                Ok(Box::new(Choosy {
+                    stream,
+                    opener: self.clone(),
+                    way,
+                    delivered: false,
+                    failed: None,
+                }))
             }
             _ => Ok(Box::new(Stream::open(&request)?)),
         }
@@ -90,13 +112,18 @@ impl Choosy {
         let other = |origin: String, reason: String| SourceError::OtherWay { origin, reason };
         let (origin, reason) = match &error {
             SourceError::Failed { origin, reason } => (origin.clone(), reason.clone()),
-            SourceError::Stalled { origin, .. } | SourceError::NoPicture { origin, .. } | SourceError::Ended { origin } => {
+            SourceError::Stalled { origin, .. }
+            | SourceError::NoPicture { origin, .. }
+            | SourceError::Ended { origin } => {
                 (origin.clone(), format!("nothing came over {}", self.way))
             }
             _ => return error,
         };
         if heard.offers_only_bayer() && !self.opener.0.bayer.swap(true, Ordering::Relaxed) {
-            return other(origin, "the camera gives Bayer pictures only; bayer2rgb converts them".into());
+            return other(
+                origin,
+                "the camera gives Bayer pictures only; bayer2rgb converts them".into(),
+            );
         }
         if !heard.blames_transport() {
             return error;
@@ -104,14 +131,20 @@ impl Choosy {
         let mut ways = lock(&self.opener.0.ways);
         let asked = ways.asked();
         match ways.fails(self.way) {
-            Some(next) => other(origin, format!("the camera sends nothing over {}; {next} is tried", self.way)),
-            None if asked == Transport::Auto => {
-                SourceError::Failed { origin, reason: format!("the camera sends over none of TCP, UDP and multicast: {reason}") }
-            }
+            Some(next) => other(
+                origin,
+                format!("the camera sends nothing over {}; {next} is tried", self.way),
+            ),
+            None if asked == Transport::Auto => SourceError::Failed {
+                origin,
+                reason: format!("the camera sends over none of TCP, UDP and multicast: {reason}"),
+            },
             None => match error {
                 SourceError::Failed { .. } => SourceError::Failed {
                     origin,
-                    reason: format!("the camera does not send over {asked}, which `transport` asks for: leave it out ({reason})"),
+                    reason: format!(
+                        "the camera does not send over {asked}, which `transport` asks for: leave it out ({reason})"
+                    ),
                 },
                 other => other,
             },
@@ -133,10 +166,14 @@ impl FrameSource for Choosy {
                 Ok(Some(frame))
             }
             // The source is well, and goes on.
-            Err(error @ (SourceError::LeftOut { .. } | SourceError::Unreadable { .. })) => Err(error),
+            Err(error @ (SourceError::LeftOut { .. } | SourceError::Unreadable { .. })) => {
+                Err(error)
+            }
             Err(error) if !self.delivered => {
                 let judged = self.judged(error);
-                let silent = |error: &SourceError| matches!(error, SourceError::Stalled { .. } | SourceError::NoPicture { .. });
+                let silent = |error: &SourceError| {
+                    matches!(error, SourceError::Stalled { .. } | SourceError::NoPicture { .. })
+                };
                 self.failed = Some(judged.clone()).filter(|judged| !silent(judged));
                 Err(judged)
             }

@@ -1,8 +1,9 @@
-//! What flows through a running pipeline, seen by pad probes: which pictures are frames, whether anything moves, how the stream wants to be
-//! turned.
+//! What flows through a running pipeline, seen by pad probes: which pictures are frames, whether
+//! anything moves, how the stream wants to be turned.
 //!
-//! [`super::keyframes`] decides; here it is asked, in GStreamer's threads, and what it says is counted for the owner of the source.
-//! Nothing here holds the pipeline, which holds this. No picture costs an allocation.
+//! [`super::keyframes`] decides; here it is asked, in GStreamer's threads, and what it says is
+//! counted for the owner of the source. Nothing here holds the pipeline, which holds this. No
+//! picture costs an allocation.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,7 +25,8 @@ const MOST_TRAILER: usize = 4096;
 /// What the probes have seen. Shared by GStreamer's threads and the owner of the source.
 pub(super) struct Account {
     zero: Instant,
-    /// How long a live source may be without a key frame, and without a picture after it was opened.
+    /// How long a live source may be without a key frame, and without a picture after it was
+    /// opened.
     pub(super) patience: Duration,
     unreadable: AtomicU64,
     skipped: AtomicU64,
@@ -36,7 +38,8 @@ pub(super) struct Account {
     moved: AtomicU64,
     /// True while a picture waits at the sink for its time.
     held: AtomicBool,
-    /// Where the last picture ends in its stream, and the longest time from one to the next, nanoseconds.
+    /// Where the last picture ends in its stream, and the longest time from one to the next,
+    /// nanoseconds.
     reached: AtomicU64,
     widest: AtomicU64,
     notices: Mutex<Vec<Notice>>,
@@ -139,7 +142,8 @@ impl Account {
         self.moved.store(now, Ordering::Release);
     }
 
-    /// For how long nothing at all has moved. Zero while a picture waits for its time: that silence is the stream's own wish.
+    /// For how long nothing at all has moved. Zero while a picture waits for its time: that silence
+    /// is the stream's own wish.
     pub(super) fn quiet(&self) -> Duration {
         if self.held.load(Ordering::Acquire) {
             return Duration::ZERO;
@@ -148,11 +152,17 @@ impl Account {
     }
 }
 
-/// Puts a [`Gate`] before every video decoder of the pipeline, those included that are plugged later. `stamped`: the stamps of pictures are
-/// times of arrival.
-pub(super) fn guard_decoders(pipeline: &gst::Pipeline, account: &Arc<Account>, live: bool, stamped: bool) {
+/// Puts a [`Gate`] before every video decoder of the pipeline, those included that are plugged
+/// later. `stamped`: the stamps of pictures are times of arrival.
+pub(super) fn guard_decoders(
+    pipeline: &gst::Pipeline,
+    account: &Arc<Account>,
+    live: bool,
+    stamped: bool,
+) {
     let of_later = Arc::clone(account);
-    pipeline.connect_deep_element_added(move |_, _, element| guard(element, &of_later, live, stamped));
+    pipeline
+        .connect_deep_element_added(move |_, _, element| guard(element, &of_later, live, stamped));
     for element in pipeline.iterate_recurse().into_iter().flatten() {
         guard(&element, account, live, stamped);
     }
@@ -160,39 +170,53 @@ pub(super) fn guard_decoders(pipeline: &gst::Pipeline, account: &Arc<Account>, l
 
 fn guard(element: &gst::Element, account: &Arc<Account>, live: bool, stamped: bool) {
     // A decoder inside of a decoder sees what that one was given.
-    let inside = element.parent().and_downcast::<gst::Element>().is_some_and(|parent| is_decoder(&parent));
+    let inside =
+        element.parent().and_downcast::<gst::Element>().is_some_and(|parent| is_decoder(&parent));
     if !is_decoder(element) || inside {
         return;
     }
     let Some(pad) = element.static_pad("sink") else { return };
     let account = Arc::clone(account);
-    let watch = Mutex::new(Watch { gate: Gate::new(live, account.patience), codec: Codec::Other, ends_seen: false });
-    let decoder = element.downgrade();
-    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
-        let now = Instant::now();
-        match info.event().map(|event| event.view()) {
-            Some(gst::EventView::Caps(caps)) => lock(&watch).codec = Codec::of(caps.caps()),
-            Some(gst::EventView::Eos(_)) => lock(&watch).gate.end(now).into_iter().for_each(|notice| account.note(notice)),
-            _ => {}
-        }
-        let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
-        account.moves();
-        let lag = decoder.upgrade().filter(|_| stamped).and_then(|decoder| lag(&decoder, pad, buffer));
-        let (pass, notice) = {
-            let mut watch = lock(&watch);
-            let unit = watch.unit(buffer, lag);
-            if !unit.key && !unit.header {
-                account.inter.store(true, Ordering::Release);
-            }
-            let told = watch.gate.unit(now, unit);
-            account.given_up.store(watch.gate.has_given_up(), Ordering::Release);
-            told
-        };
-        account.count(pass);
-        notice.into_iter().for_each(|notice| account.note(notice));
-        // Not `Drop`: for that, these bindings leave GStreamer nothing to drop, and it complains each time.
-        if pass == Pass::On { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Handled }
+    let watch = Mutex::new(Watch {
+        gate: Gate::new(live, account.patience),
+        codec: Codec::Other,
+        ends_seen: false,
     });
+    let decoder = element.downgrade();
+    pad.add_probe(
+        gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
+        move |pad, info| {
+            let now = Instant::now();
+            match info.event().map(|event| event.view()) {
+                Some(gst::EventView::Caps(caps)) => lock(&watch).codec = Codec::of(caps.caps()),
+                Some(gst::EventView::Eos(_)) => {
+                    lock(&watch).gate.end(now).into_iter().for_each(|notice| account.note(notice))
+                }
+                _ => {}
+            }
+            let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
+            account.moves();
+            let lag = decoder
+                .upgrade()
+                .filter(|_| stamped)
+                .and_then(|decoder| lag(&decoder, pad, buffer));
+            let (pass, notice) = {
+                let mut watch = lock(&watch);
+                let unit = watch.unit(buffer, lag);
+                if !unit.key && !unit.header {
+                    account.inter.store(true, Ordering::Release);
+                }
+                let told = watch.gate.unit(now, unit);
+                account.given_up.store(watch.gate.has_given_up(), Ordering::Release);
+                told
+            };
+            account.count(pass);
+            notice.into_iter().for_each(|notice| account.note(notice));
+            // Not `Drop`: for that, these bindings leave GStreamer nothing to drop, and it
+            // complains each time.
+            if pass == Pass::On { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Handled }
+        },
+    );
 }
 
 /// What has to be known of a codec beside the flags of its pictures.
@@ -223,11 +247,13 @@ struct Watch {
 }
 
 impl Watch {
-    /// What the flags say: parsers, depayloaders and demuxers mark what needs other pictures, of every codec. A JPEG that breaks off is not
-    /// marked by anybody, and its decoder fills it up with grey.
+    /// What the flags say: parsers, depayloaders and demuxers mark what needs other pictures, of
+    /// every codec. A JPEG that breaks off is not marked by anybody, and its decoder fills it up
+    /// with grey.
     fn unit(&mut self, buffer: &gst::BufferRef, lag: Option<Duration>) -> Unit {
         let flags = buffer.flags();
-        let ends = self.codec != Codec::Jpeg || buffer.map_readable().is_ok_and(|bytes| has_end(&bytes));
+        let ends =
+            self.codec != Codec::Jpeg || buffer.map_readable().is_ok_and(|bytes| has_end(&bytes));
         self.ends_seen |= ends;
         let key = !flags.contains(gst::BufferFlags::DELTA_UNIT);
         Unit {
@@ -241,13 +267,15 @@ impl Watch {
     }
 }
 
-/// True if these bytes of a JPEG end with its mark of the end (ISO/IEC 10918-1, B.1.1.3), as far as what stands there is not padding.
+/// True if these bytes of a JPEG end with its mark of the end (ISO/IEC 10918-1, B.1.1.3), as far as
+/// what stands there is not padding.
 fn has_end(bytes: &[u8]) -> bool {
     let bytes = &bytes[..bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)];
     bytes[bytes.len().saturating_sub(MOST_TRAILER)..].windows(2).any(|pair| pair == [0xff, 0xd9])
 }
 
-/// True for what makes raw pictures of coded ones. decodebin, which plugs them, is a `Generic/Bin/Decoder`.
+/// True for what makes raw pictures of coded ones. decodebin, which plugs them, is a
+/// `Generic/Bin/Decoder`.
 fn is_decoder(element: &gst::Element) -> bool {
     let class = element.metadata(gst::ELEMENT_METADATA_KLASS).unwrap_or_default();
     class.contains("Decoder") && (class.contains("Video") || class.contains("Image"))
@@ -262,7 +290,8 @@ fn lag(decoder: &gst::Element, pad: &gst::Pad, buffer: &gst::BufferRef) -> Optio
     Some(Duration::from(now.saturating_sub(stamp)))
 }
 
-/// Sees whether a film moves: what is read of it, and pictures that wait at the sink for their time.
+/// Sees whether a film moves: what is read of it, and pictures that wait at the sink for their
+/// time.
 pub(super) fn watch_film(pipeline: &gst::Pipeline, sink: &gst::Element, account: &Arc<Account>) {
     let any = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
     if let Some(pad) = pipeline.by_name(launch::FROM).and_then(|from| from.static_pad("src")) {
@@ -282,8 +311,14 @@ pub(super) fn watch_film(pipeline: &gst::Pipeline, sink: &gst::Element, account:
 }
 
 /// Notes how the stream asks to be turned, in a pipeline where nothing does that.
-pub(super) fn watch_orientation(pipeline: &gst::Pipeline, sink: &gst::Element, account: &Arc<Account>) {
-    let turns = |element: &gst::Element| element.factory().is_some_and(|factory| factory.name().contains("flip"));
+pub(super) fn watch_orientation(
+    pipeline: &gst::Pipeline,
+    sink: &gst::Element,
+    account: &Arc<Account>,
+) {
+    let turns = |element: &gst::Element| {
+        element.factory().is_some_and(|factory| factory.name().contains("flip"))
+    };
     if pipeline.iterate_recurse().into_iter().flatten().any(|element| turns(&element)) {
         return;
     }
@@ -324,18 +359,28 @@ mod tests {
         assert!(of(Codec::Other, Is::HEADER | Is::DELTA_UNIT).header, "a header of its own");
         assert!(!of(Codec::H26x, Is::HEADER | Is::DELTA_UNIT).header, "a picture with its headers");
         assert!(of(Codec::H26x, Is::CORRUPTED).damaged && !of(Codec::H26x, Is::DELTA_UNIT).key);
-        for (caps, codec) in [("image/jpeg", Codec::Jpeg), ("video/x-h265,width=8", Codec::H26x), ("video/x-vp8", Codec::Other)] {
+        for (caps, codec) in [
+            ("image/jpeg", Codec::Jpeg),
+            ("video/x-h265,width=8", Codec::H26x),
+            ("video/x-vp8", Codec::Other),
+        ] {
             assert_eq!(Codec::of(&caps.parse::<gst::Caps>().unwrap()), codec);
         }
     }
 
     #[test]
     fn a_jpeg_that_breaks_off_is_damaged_unless_the_camera_never_marks_the_end() {
-        let (whole, padded) = (vec![0xff, 0xd8, 1, 2, 3, 0xff, 0xd9], vec![0xff, 0xd8, 1, 0xff, 0xd9, b'\r', b'\n', 0, 0, 0, 0]);
+        let (whole, padded) = (
+            vec![0xff, 0xd8, 1, 2, 3, 0xff, 0xd9],
+            vec![0xff, 0xd8, 1, 0xff, 0xd9, b'\r', b'\n', 0, 0, 0, 0],
+        );
         let (cut, zeros) = (whole[..5].to_vec(), [&whole[..4], &[0; 99]].concat());
         let damaged = |codec, pictures: &[&Vec<u8>]| -> Vec<bool> {
             let mut watch = watch(codec);
-            pictures.iter().map(|bytes| watch.unit(&gst::Buffer::from_slice((*bytes).clone()), None).damaged).collect()
+            pictures
+                .iter()
+                .map(|bytes| watch.unit(&gst::Buffer::from_slice((*bytes).clone()), None).damaged)
+                .collect()
         };
         assert_eq!(
             damaged(Codec::Jpeg, &[&cut, &whole, &cut, &padded, &zeros, &Vec::new()]),

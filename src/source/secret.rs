@@ -1,8 +1,9 @@
 //! Keeps what cameras are told in confidence out of logs, records, metrics and error texts.
 //!
-//! Pure. Outside the program a source is shown by [`super::SourceSpec`]'s `Display`: scheme, host and port of an address, the
-//! elements of a `pipeline:`. Which part of the rest is a password nobody can know, so [`Scrub`] takes all of it out of what
-//! GStreamer says. There is no list of words that mark a password.
+//! Pure. Outside the program a source is shown by [`super::SourceSpec`]'s `Display`: scheme, host
+//! and port of an address, the elements of a `pipeline:`. Which part of the rest is a password
+//! nobody can know, so [`Scrub`] takes all of it out of what GStreamer says. There is no list of
+//! words that mark a password.
 
 use std::fmt;
 
@@ -44,7 +45,8 @@ const ORDINARY: [&str; 24] = [
     "width",
 ];
 
-/// A text that may hold a password. `Display` and `Debug` print `***`; [`Secret::reveal`] is for whoever has to use it.
+/// A text that may hold a password. `Display` and `Debug` print `***`; [`Secret::reveal`] is for
+/// whoever has to use it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -130,7 +132,8 @@ impl Scrub {
         self.words.retain(|word| !parts.names.contains(&word.as_str()));
     }
 
-    /// A secret text: as a whole and its words, as typed, decoded and encoded. `public`: ordinary words in it may be told.
+    /// A secret text: as a whole and its words, as typed, decoded and encoded. `public`: ordinary
+    /// words in it may be told.
     fn text(&mut self, text: &str, public: bool) {
         let plain = decode(text);
         let encoded = encode(&plain);
@@ -139,10 +142,13 @@ impl Scrub {
             if form.chars().count() >= TELLING && form.contains(|c: char| !c.is_alphanumeric()) {
                 self.texts.push((form.to_owned(), HIDDEN.to_owned()));
             }
-            let words = form.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() >= SHORTEST);
+            let words = form
+                .split(|c: char| !c.is_alphanumeric())
+                .filter(|word| word.chars().count() >= SHORTEST);
             let told = |word: &str| {
                 let number = word.len() < TELLING && word.bytes().all(|b| b.is_ascii_digit());
-                public && (number || ORDINARY.contains(&word.to_ascii_lowercase().as_str())) || ["true", "false"].contains(&word)
+                public && (number || ORDINARY.contains(&word.to_ascii_lowercase().as_str()))
+                    || ["true", "false"].contains(&word)
             };
             self.words.extend(words.filter(|word| !told(word)).map(str::to_owned));
         }
@@ -163,13 +169,15 @@ impl Scrub {
     }
 }
 
-/// `text` with `word` hidden: where it stands alone, and anywhere if it is long enough to tell something.
+/// `text` with `word` hidden: where it stands alone, and anywhere if it is long enough to tell
+/// something.
 fn without(text: &str, word: &str) -> String {
     let anywhere = word.chars().count() >= TELLING;
     let (mut out, mut left) = (String::with_capacity(text.len()), text);
     while let Some(at) = left.find(word) {
         let (before, after) = (&left[..at], &left[at + word.len()..]);
-        let glued = before.ends_with(char::is_alphanumeric) || after.starts_with(char::is_alphanumeric);
+        let glued =
+            before.ends_with(char::is_alphanumeric) || after.starts_with(char::is_alphanumeric);
         out.push_str(before);
         out.push_str(if anywhere || !glued { HIDDEN } else { word });
         left = after;
@@ -177,8 +185,8 @@ fn without(text: &str, word: &str) -> String {
     out + left
 }
 
-/// `typed`, which may be a source with a mistake in it, as it may be shown: nothing of a login, of what follows a host, or of a
-/// property.
+/// `typed`, which may be a source with a mistake in it, as it may be shown: nothing of a login, of
+/// what follows a host, or of a property.
 pub(crate) fn shown(typed: &str) -> String {
     let typed = typed.trim();
     if let Some(text) = typed.strip_prefix("pipeline:") {
@@ -187,14 +195,19 @@ pub(crate) fn shown(typed: &str) -> String {
     if let Some((scheme, rest)) = typed.split_once("://") {
         let good = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
         let scheme = if scheme.len() <= 16 && scheme.chars().all(good) { scheme } else { HIDDEN };
-        let host = Address::parse("rtsp", rest).map_or_else(|_| HIDDEN.to_owned(), |address| address.host().to_owned());
+        let host = Address::parse("rtsp", rest)
+            .map_or_else(|_| HIDDEN.to_owned(), |address| address.host().to_owned());
         return format!("{scheme}://{host}");
     }
     // A mistyped address: `rtsp:/admin:password@host`.
     let lower = typed.to_ascii_lowercase();
     let alike = ["rtsp", "rtps", "http", "htp"].iter().any(|scheme| lower.starts_with(scheme));
     if alike || looks_like_login(typed) {
-        let kind = typed.split(|c: char| !c.is_ascii_alphabetic()).next().filter(|_| alike).unwrap_or_default();
+        let kind = typed
+            .split(|c: char| !c.is_ascii_alphabetic())
+            .next()
+            .filter(|_| alike)
+            .unwrap_or_default();
         return format!("{kind}{HIDDEN}");
     }
     typed.to_owned()
@@ -216,42 +229,77 @@ mod tests {
     #[test]
     fn a_secret_prints_as_nothing() {
         let secret = Secret::new("hunter2");
-        assert_eq!((secret.to_string(), format!("{secret:?}"), secret.reveal()), ("***".into(), "***".into(), "hunter2"));
+        assert_eq!(
+            (secret.to_string(), format!("{secret:?}"), secret.reveal()),
+            ("***".into(), "***".into(), "hunter2")
+        );
     }
 
     #[test]
     fn what_gstreamer_repeats_of_an_address_is_scrubbed_in_every_spelling() {
         let url = scrub("rtsp://admin:p@ss:w%rd@cam.lan:554/live/KEY7?token=Zq9");
         for (told, clean) in [
-            ("Could not open rtsp://admin:p%40ss%3Aw%25rd@cam.lan:554/live/KEY7?token=Zq9.", "Could not open rtsp://cam.lan:554."),
-            ("URL: rtsp://cam.lan:554/live/KEY7?token=Zq9, Redirect", "URL: rtsp://cam.lan:554, Redirect"),
+            (
+                "Could not open rtsp://admin:p%40ss%3Aw%25rd@cam.lan:554/live/KEY7?token=Zq9.",
+                "Could not open rtsp://cam.lan:554.",
+            ),
+            (
+                "URL: rtsp://cam.lan:554/live/KEY7?token=Zq9, Redirect",
+                "URL: rtsp://cam.lan:554, Redirect",
+            ),
             ("login p%40ss%3aw%25rd refused", "login *** refused"),
             ("password p@ss:w%rd refused", "password *** refused"),
-            ("Could not resolve server name ss:w%rd@cam.lan", "Could not resolve server name ***:w%***@cam.lan"),
+            (
+                "Could not resolve server name ss:w%rd@cam.lan",
+                "Could not resolve server name ***:w%***@cam.lan",
+            ),
             ("GET /live/KEY7?token=Zq9", "GET ******"),
             ("Could not open the stream (KEY7, Zq9)", "Could not open the stream (***, ***)"),
             ("administrator", "***istrator"),
         ] {
             assert_eq!(url.clean(told), clean);
         }
-        assert_eq!(scrub("rtsp://cam/stream").clean("Could not open the stream of cam"), "Could not open the stream of cam");
+        assert_eq!(
+            scrub("rtsp://cam/stream").clean("Could not open the stream of cam"),
+            "Could not open the stream of cam"
+        );
         assert_eq!(scrub("rtsp://a:Zq@cam").clean("Zq (Zqx) aZq Zq@"), "*** (Zqx) aZq ***@");
     }
 
     #[test]
     fn no_value_of_a_pipeline_is_told_again() {
         for (source, told) in [
-            ("pipeline:rtspsrc user-id=adm user-pw=abc&hunter2 ! decodebin", "no hunter2 in abc&hunter2, abc, adm"),
-            ("pipeline:souphttpsrc extra-headers=\"h,X-Api-Key=hunter2\" ! decodebin", "h,X-Api-Key=hunter2; Key: hunter2"),
-            ("pipeline:rtspsrc user-pw=(string)\"abc hunter2\" ! decodebin", "no element \"hunter2\""),
-            ("pipeline:srtsrc uri=srt://c?passphrase=hunter%202 ! decodebin", "bad passphrase hunter 2, hunter%202"),
-            ("pipeline:appsrc caps=\"application/x-srtp,srtp-key=(buffer)hunter2\" ! fakesink", "caps hunter2"),
-            ("pipeline:appsrc ! application/x-srtp,srtp-key=(buffer)hunter2 ! fakesink", "caps hunter2"),
+            (
+                "pipeline:rtspsrc user-id=adm user-pw=abc&hunter2 ! decodebin",
+                "no hunter2 in abc&hunter2, abc, adm",
+            ),
+            (
+                "pipeline:souphttpsrc extra-headers=\"h,X-Api-Key=hunter2\" ! decodebin",
+                "h,X-Api-Key=hunter2; Key: hunter2",
+            ),
+            (
+                "pipeline:rtspsrc user-pw=(string)\"abc hunter2\" ! decodebin",
+                "no element \"hunter2\"",
+            ),
+            (
+                "pipeline:srtsrc uri=srt://c?passphrase=hunter%202 ! decodebin",
+                "bad passphrase hunter 2, hunter%202",
+            ),
+            (
+                "pipeline:appsrc caps=\"application/x-srtp,srtp-key=(buffer)hunter2\" ! fakesink",
+                "caps hunter2",
+            ),
+            (
+                "pipeline:appsrc ! application/x-srtp,srtp-key=(buffer)hunter2 ! fakesink",
+                "caps hunter2",
+            ),
         ] {
             let clean = scrub(source).clean(told);
             assert!(!clean.contains("hunter") && clean.contains("***"), "{source}: {clean}");
         }
-        let clean = scrub("pipeline:videotestsrc is-live=true ! video/x-raw,width=64 ! identity error-after=15");
+        let clean = scrub(
+            "pipeline:videotestsrc is-live=true ! video/x-raw,width=64 ! identity error-after=15",
+        );
         assert_eq!(
             clean.clean("Failed after iterations as requested: true, video 64"),
             "Failed after iterations as requested: true, video 64"

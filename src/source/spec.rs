@@ -1,7 +1,8 @@
 //! What a user may write after `source =`: the eight kinds of source, parsed.
 //!
-//! Nothing is opened here. The file system is asked one thing only, what a path is ([`Kind`]), and only for texts that are
-//! neither a scheme nor decided by their ending; that question is handed in, so the rest is pure.
+//! Nothing is opened here. The file system is asked one thing only, what a path is ([`Kind`]), and
+//! only for texts that are neither a scheme nor decided by their ending; that question is handed
+//! in, so the rest is pure.
 
 use std::fmt;
 use std::os::unix::fs::FileTypeExt;
@@ -36,11 +37,14 @@ impl Pace {
 pub(super) const IMAGE_ENDINGS: [&str; 7] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp"];
 
 /// Endings of paths that are taken for films in an address, lower case.
-const FILM_ENDINGS: [&str; 14] =
-    ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "ogv", "ogg", "3gp", "mxf"];
+const FILM_ENDINGS: [&str; 14] = [
+    "mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "ogv", "ogg", "3gp",
+    "mxf",
+];
 
 /// Folders below /dev whose files are no devices.
-const NO_DEVICES: [&str; 5] = ["/dev/shm/", "/dev/fd/", "/dev/mqueue/", "/dev/hugepages/", "/dev/std"];
+const NO_DEVICES: [&str; 5] =
+    ["/dev/shm/", "/dev/fd/", "/dev/mqueue/", "/dev/hugepages/", "/dev/std"];
 
 /// What may be written, for error texts.
 const ALLOWED: &str = "allowed are `csi:0`, `v4l2:/dev/video0`, `rtsp://...`, `rtsps://...`, `http://...`, `https://...`, \
@@ -93,8 +97,8 @@ pub enum SourceSpec {
 }
 
 impl SourceSpec {
-    /// True if the source goes on for ever, so that its end is a failure. What else comes over HTTP is known only once the
-    /// server has answered.
+    /// True if the source goes on for ever, so that its end is a failure. What else comes over HTTP
+    /// is known only once the server has answered.
     pub fn is_live(&self) -> bool {
         !matches!(self, Self::File { .. } | Self::Images { .. } | Self::Http { film: true, .. })
     }
@@ -110,25 +114,39 @@ impl SourceSpec {
     /// The same without user and password in its address: what it shows, whoever logs in.
     pub(crate) fn place(&self) -> Self {
         match self {
-            Self::Rtsp { url, transport } => Self::Rtsp { url: url.without_login(), transport: *transport },
+            Self::Rtsp { url, transport } => {
+                Self::Rtsp { url: url.without_login(), transport: *transport }
+            }
             Self::Http { url, film } => Self::Http { url: url.without_login(), film: *film },
             other => other.clone(),
         }
     }
 
-    /// True if what may hang there is a camera or server in the network, and not a driver of this machine.
+    /// True if what may hang there is a camera or server in the network, and not a driver of this
+    /// machine.
     pub(super) fn is_network(&self) -> bool {
-        const ELEMENTS: [&str; 7] = ["rtspsrc", "souphttpsrc", "curlhttpsrc", "uridecodebin", "tcpclientsrc", "rtmpsrc", "srtsrc"];
+        const ELEMENTS: [&str; 7] = [
+            "rtspsrc",
+            "souphttpsrc",
+            "curlhttpsrc",
+            "uridecodebin",
+            "tcpclientsrc",
+            "rtmpsrc",
+            "srtsrc",
+        ];
         match self {
             Self::Rtsp { .. } | Self::Http { .. } => true,
-            Self::Pipeline { text } => ELEMENTS.iter().any(|element| text.reveal().contains(element)),
+            Self::Pipeline { text } => {
+                ELEMENTS.iter().any(|element| text.reveal().contains(element))
+            }
             _ => false,
         }
     }
 }
 
 impl fmt::Display for SourceSpec {
-    /// As it is shown outside the program: of an address scheme, host and port, of a `pipeline:` the elements.
+    /// As it is shown outside the program: of an address scheme, host and port, of a `pipeline:`
+    /// the elements.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Csi { sensor } => write!(f, "csi:{sensor}"),
@@ -154,8 +172,9 @@ enum Kind {
 impl FromStr for SourceSpec {
     type Err = String;
 
-    /// Parses what the user typed; blanks around it do not count. The error names it, without passwords, and says what is
-    /// allowed. An existing folder is told from an existing file by asking the file system; a file need not exist yet.
+    /// Parses what the user typed; blanks around it do not count. The error names it, without
+    /// passwords, and says what is allowed. An existing folder is told from an existing file by
+    /// asking the file system; a file need not exist yet.
     fn from_str(text: &str) -> Result<Self, String> {
         parse(text.trim(), &|path| match path {
             _ if path.is_dir() => Kind::Folder,
@@ -195,12 +214,16 @@ fn parse(text: &str, look: &dyn Fn(&Path) -> Kind) -> Result<SourceSpec, String>
         // Squint links its appsink behind the text, so an end that waits for one is fine.
         let launch = launch.trim().trim_end_matches('!').trim_end();
         return match launch.is_empty() {
-            true => refuse("after `pipeline:` comes what gst-launch-1.0 would take, without a sink"),
+            true => {
+                refuse("after `pipeline:` comes what gst-launch-1.0 would take, without a sink")
+            }
             false => Ok(SourceSpec::Pipeline { text: Secret::new(launch) }),
         };
     }
     if let Some((scheme, rest)) = text.split_once("://") {
-        let rtsp = |scheme, transport| Ok(SourceSpec::Rtsp { url: Address::parse(scheme, rest)?, transport });
+        let rtsp = |scheme, transport| {
+            Ok(SourceSpec::Rtsp { url: Address::parse(scheme, rest)?, transport })
+        };
         let http = |scheme| {
             let url = Address::parse(scheme, rest)?;
             Ok(SourceSpec::Http { film: is_film(Path::new(url.path())), url })
@@ -217,17 +240,26 @@ fn parse(text: &str, look: &dyn Fn(&Path) -> Kind) -> Result<SourceSpec, String>
             "http" => http("http"),
             "https" => http("https"),
             "file" => Err("write the path without `file://`".into()),
-            "onvif" => Err("write the camera's RTSP address, which its manual or its ONVIF tool tells".into()),
-            _ => Err("only RTSP and HTTP addresses are read directly, others through `pipeline:`".into()),
+            "onvif" => {
+                Err("write the camera's RTSP address, which its manual or its ONVIF tool tells"
+                    .into())
+            }
+            _ => {
+                Err("only RTSP and HTTP addresses are read directly, others through `pipeline:`"
+                    .into())
+            }
         };
         return parsed.or_else(|why| refuse(&why));
     }
     let kind = look(Path::new(text));
     // A mistyped address would pass for a file, and its password for a part of the name.
     if kind == Kind::Nothing && !text.starts_with(['/', '.']) && secret::looks_like_login(text) {
-        return refuse("it looks like an address: that starts with rtsp:// or http://; a path of such a name starts with ./");
+        return refuse(
+            "it looks like an address: that starts with rtsp:// or http://; a path of such a name starts with ./",
+        );
     }
-    parse_path(text, kind).map_or_else(|| refuse("this is no source, and no file of that name exists"), Ok)
+    parse_path(text, kind)
+        .map_or_else(|| refuse("this is no source, and no file of that name exists"), Ok)
 }
 
 /// A path or pattern. `None` for a bare word that is no file, which is rather a typing error.
@@ -237,7 +269,9 @@ fn parse_path(text: &str, kind: Kind) -> Option<SourceSpec> {
     match kind {
         Kind::Folder => images(),
         Kind::Device => Some(SourceSpec::V4l2 { device: path.to_owned() }),
-        Kind::Nothing if would_be_device(text) => Some(SourceSpec::V4l2 { device: path.to_owned() }),
+        Kind::Nothing if would_be_device(text) => {
+            Some(SourceSpec::V4l2 { device: path.to_owned() })
+        }
         _ if is_image(path) => images(),
         Kind::Nothing if is_pattern(text) || text.ends_with('/') => images(),
         Kind::Nothing if path.extension().is_none() && !text.contains('/') => None,
@@ -245,9 +279,12 @@ fn parse_path(text: &str, kind: Kind) -> Option<SourceSpec> {
     }
 }
 
-/// True for a path that nothing but a device can be at once it is there: udev makes links anywhere below /dev.
+/// True for a path that nothing but a device can be at once it is there: udev makes links anywhere
+/// below /dev.
 fn would_be_device(text: &str) -> bool {
-    let below_dev = text.starts_with("/dev/") && !text.ends_with('/') && !text.split('/').any(|part| part == "..");
+    let below_dev = text.starts_with("/dev/")
+        && !text.ends_with('/')
+        && !text.split('/').any(|part| part == "..");
     below_dev && !is_pattern(text) && !NO_DEVICES.iter().any(|folder| text.starts_with(folder))
 }
 
@@ -352,9 +389,16 @@ mod tests {
 
     #[test]
     fn what_is_printed_can_be_read_back() {
-        for text in
-            ["csi:3", "v4l2:/dev/video0", "rtsp://cam:554", "https://cam", "/srv/x.avi", "photos/*.png", "test", "pipeline:fakesrc"]
-        {
+        for text in [
+            "csi:3",
+            "v4l2:/dev/video0",
+            "rtsp://cam:554",
+            "https://cam",
+            "/srv/x.avi",
+            "photos/*.png",
+            "test",
+            "pipeline:fakesrc",
+        ] {
             assert_eq!(parsed(text).map(|spec| spec.to_string()).as_deref(), Ok(text));
         }
     }
@@ -383,7 +427,12 @@ mod tests {
             ("a\0.jpg", "NUL"),
         ] {
             let refusal = parsed(text).unwrap_err();
-            assert!(refusal.contains(says) && refusal.contains("`csi:0`") && refusal.contains("pipeline:"), "{text}: {refusal}");
+            assert!(
+                refusal.contains(says)
+                    && refusal.contains("`csi:0`")
+                    && refusal.contains("pipeline:"),
+                "{text}: {refusal}"
+            );
         }
     }
 
@@ -398,7 +447,10 @@ mod tests {
             ("rtsps://hunter2@cam:322/1", "rtsps://cam:322"),
             ("rtsps://cam:7441/hunter2?enableSrtp", "rtsps://cam:7441"),
             ("https://cam/video.mjpg?user=a&pwd=hunter2", "https://cam"),
-            ("pipeline:rtspsrc location=rtsp://c user-id=me user-pw=hunter2 ! decodebin", "pipeline:rtspsrc ! decodebin"),
+            (
+                "pipeline:rtspsrc location=rtsp://c user-id=me user-pw=hunter2 ! decodebin",
+                "pipeline:rtspsrc ! decodebin",
+            ),
         ] {
             let spec = parsed(text).unwrap();
             assert_eq!(spec.to_string(), shown);

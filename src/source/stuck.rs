@@ -1,8 +1,10 @@
-//! Pipelines that hang where no thread can be ended from outside: in the driver of a camera, or in an answer of a network camera that does not
-//! end. They are left to themselves and counted, so that they stay few.
+//! Pipelines that hang where no thread can be ended from outside: in the driver of a camera, or in
+//! an answer of a network camera that does not end. They are left to themselves and counted, so
+//! that they stay few.
 //!
-//! Two counts, since two things hang. A driver is one for the whole process: from [`MOST_STUCK`] pipelines on nothing is opened that may need
-//! it. A network camera hangs alone: from [`MOST_AT_ONE`] on that camera waits, and no other one notices.
+//! Two counts, since two things hang. A driver is one for the whole process: from [`MOST_STUCK`]
+//! pipelines on nothing is opened that may need it. A network camera hangs alone: from
+//! [`MOST_AT_ONE`] on that camera waits, and no other one notices.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -31,8 +33,9 @@ pub(super) struct Owner {
 /// One entry for each pipeline that was left to itself and has not come back.
 static STUCK: Mutex<Vec<Owner>> = Mutex::new(Vec::new());
 
-/// How many pipelines of this process hang in their driver. From [`MOST_STUCK`] on no source that needs GStreamer is opened, those of network
-/// cameras aside, until some of them come back, which they do only if the driver does.
+/// How many pipelines of this process hang in their driver. From [`MOST_STUCK`] on no source that
+/// needs GStreamer is opened, those of network cameras aside, until some of them come back, which
+/// they do only if the driver does.
 pub fn stuck() -> usize {
     lock(&STUCK).iter().filter(|owner| !owner.network).count()
 }
@@ -62,9 +65,13 @@ impl Owner {
     pub(super) fn silent(self, limit: Duration) -> String {
         let seconds = limit.as_secs();
         match self.network {
-            true => format!("nothing has come of opening it for {seconds} s; is the camera on, and is its address right?"),
+            true => format!(
+                "nothing has come of opening it for {seconds} s; is the camera on, and is its address right?"
+            ),
             false => {
-                format!("the driver has not answered for {seconds} s; CSI cameras recover by: systemctl restart nvargus-daemon")
+                format!(
+                    "the driver has not answered for {seconds} s; CSI cameras recover by: systemctl restart nvargus-daemon"
+                )
             }
         }
     }
@@ -76,12 +83,14 @@ impl Owner {
                 "the camera does not end its answer, so that its connection cannot be closed within {limit:?}; it is left to itself until the \
                  camera ends it"
             ),
-            false => format!("the driver does not let go within {limit:?}; its pipeline is left to itself"),
+            false => format!(
+                "the driver does not let go within {limit:?}; its pipeline is left to itself"
+            ),
         }
     }
 
-    /// Runs `act` on a thread of GStreamer's pool and waits for it. `None` if it takes longer; then the pipeline is counted as stuck until
-    /// that thread comes back and has stopped it.
+    /// Runs `act` on a thread of GStreamer's pool and waits for it. `None` if it takes longer; then
+    /// the pipeline is counted as stuck until that thread comes back and has stopped it.
     pub(super) fn within<T: Send + 'static>(
         self,
         limit: Duration,
@@ -130,7 +139,10 @@ mod tests {
 
     fn hang(owner: Owner, pipeline: &gst::Pipeline) -> SyncSender<()> {
         let (release, held) = sync_channel::<()>(0);
-        assert_eq!(owner.within(Duration::from_millis(20), pipeline, move |_| held.recv().is_ok()), None);
+        assert_eq!(
+            owner.within(Duration::from_millis(20), pipeline, move |_| held.recv().is_ok()),
+            None
+        );
         release
     }
 
@@ -157,13 +169,20 @@ mod tests {
     #[test]
     fn a_network_camera_whose_connections_hang_waits_alone() {
         gst::init().unwrap();
-        let (pipeline, evil) = (gst::Pipeline::new(), Owner { camera: CameraId(901), network: true });
-        let (other, csi) = (Owner { camera: CameraId(902), network: true }, Owner { camera: CameraId(903), network: false });
+        let (pipeline, evil) =
+            (gst::Pipeline::new(), Owner { camera: CameraId(901), network: true });
+        let (other, csi) = (
+            Owner { camera: CameraId(902), network: true },
+            Owner { camera: CameraId(903), network: false },
+        );
         let mut held: Vec<_> = (1..MOST_AT_ONE).map(|_| hang(evil, &pipeline)).collect();
         assert_eq!(evil.refusal(), None);
         held.push(hang(evil, &pipeline));
         let refusal = evil.refusal().unwrap();
-        assert!(refusal.contains("connections to this camera hang") && !refusal.contains("nvargus"), "{refusal}");
+        assert!(
+            refusal.contains("connections to this camera hang") && !refusal.contains("nvargus"),
+            "{refusal}"
+        );
         assert_eq!((other.refusal(), csi.refusal()), (None, None));
         held.pop().unwrap().send(()).unwrap();
         eventually(|| evil.refusal().is_none());
@@ -172,12 +191,17 @@ mod tests {
 
     #[test]
     fn only_network_cameras_have_a_count_of_their_own() {
-        let of = |source: &str| Owner::of(&OpenRequest::new(CameraId(1), source.parse::<SourceSpec>().unwrap()));
-        for (source, network) in [("rtsp://cam/1", true), ("csi:0", false), ("/dev/video0", false), ("clip.mp4", false)] {
+        let of = |source: &str| {
+            Owner::of(&OpenRequest::new(CameraId(1), source.parse::<SourceSpec>().unwrap()))
+        };
+        for (source, network) in
+            [("rtsp://cam/1", true), ("csi:0", false), ("/dev/video0", false), ("clip.mp4", false)]
+        {
             assert_eq!(of(source).network, network, "{source}");
         }
         assert!(
-            of("rtsp://cam/1").silent(LONG).contains("is the camera on") && of("csi:0").silent(LONG).contains("nvargus-daemon")
+            of("rtsp://cam/1").silent(LONG).contains("is the camera on")
+                && of("csi:0").silent(LONG).contains("nvargus-daemon")
         );
     }
 }

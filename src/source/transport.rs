@@ -1,7 +1,9 @@
-//! How the packets of an RTSP camera travel: over TCP, UDP, multicast or HTTP, and which way is tried next.
+//! How the packets of an RTSP camera travel: over TCP, UDP, multicast or HTTP, and which way is
+//! tried next.
 //!
-//! Pure. `auto` tries TCP first, because nothing is lost there; a camera that refuses it, or accepts a way and sends nothing,
-//! is asked for the next one. What has worked is tried first when the camera is opened again.
+//! Pure. `auto` tries TCP first, because nothing is lost there; a camera that refuses it, or
+//! accepts a way and sends nothing, is asked for the next one. What has worked is tried first when
+//! the camera is opened again.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -38,7 +40,9 @@ impl Transport {
 
     /// What the word stands for.
     pub fn named(word: &str) -> Option<Self> {
-        [Self::Auto, Self::Tcp, Self::Udp, Self::Multicast, Self::Http].into_iter().find(|known| known.as_str() == word)
+        [Self::Auto, Self::Tcp, Self::Udp, Self::Multicast, Self::Http]
+            .into_iter()
+            .find(|known| known.as_str() == word)
     }
 
     /// The value of rtspsrc's `protocols`. The first way of `auto` is TCP.
@@ -102,7 +106,8 @@ impl Ways {
         self.failed.clear();
     }
 
-    /// The camera refused this way, or sent nothing. The next one; `None` if all have failed: the round begins again.
+    /// The camera refused this way, or sent nothing. The next one; `None` if all have failed: the
+    /// round begins again.
     pub(super) fn fails(&mut self, way: Transport) -> Option<Transport> {
         self.failed.push(way);
         if self.asked == Transport::Auto && AUTO.iter().any(|way| !self.failed.contains(way)) {
@@ -148,12 +153,16 @@ impl Progress {
         self.0.fetch_max(stage as u8, Ordering::AcqRel);
     }
 
-    /// A message of the bus. rtspsrc tells of a SETUP as progress with `request` before it has told that `open` is complete.
+    /// A message of the bus. rtspsrc tells of a SETUP as progress with `request` before it has told
+    /// that `open` is complete.
     pub(super) fn hear(&self, message: &gst::Message) {
         let progress = match message.view() {
             gst::MessageView::Progress(progress) => progress,
-            // What the camera describes leaves none of the protocols that were allowed: it sends to a group only.
-            gst::MessageView::Error(error) if error.debug().is_some_and(|debug| debug.contains("no protocols left")) => {
+            // What the camera describes leaves none of the protocols that were allowed: it sends to
+            // a group only.
+            gst::MessageView::Error(error)
+                if error.debug().is_some_and(|debug| debug.contains("no protocols left")) =>
+            {
                 return self.reach(Stage::Choosing);
             }
             _ => return,
@@ -200,8 +209,12 @@ mod tests {
     fn only_between_setup_and_the_first_packet_is_the_transport_to_blame() {
         let progress = Progress::default();
         assert!(!progress.blames_transport(), "a camera that is off");
-        for (stage, blamed) in [(Stage::Choosing, true), (Stage::Awaiting, true), (Stage::Receiving, false), (Stage::Asking, false)]
-        {
+        for (stage, blamed) in [
+            (Stage::Choosing, true),
+            (Stage::Awaiting, true),
+            (Stage::Receiving, false),
+            (Stage::Asking, false),
+        ] {
             progress.reach(stage);
             assert_eq!(progress.blames_transport(), blamed, "{stage:?}");
         }

@@ -2,8 +2,9 @@
 
 use super::{normal_cdf, splitmix64, unit};
 
-/// The point below which the share `p` of the standard normal distribution lies, within 1e-6 where `p` is between 1e-6 and 1 - 1e-6; held
-/// at -8 and 8. By halving: for tables that are made once, not for every frame.
+/// The point below which the share `p` of the standard normal distribution lies, within 1e-6 where
+/// `p` is between 1e-6 and 1 - 1e-6; held at -8 and 8. By halving: for tables that are made once,
+/// not for every frame.
 pub fn normal_quantile(p: f64) -> f64 {
     let (mut low, mut high) = (-8.0, 8.0);
     for _ in 0..60 {
@@ -27,8 +28,18 @@ mod tests {
 
     #[test]
     fn the_point_of_a_share_agrees_with_the_tables() {
-        for (x, share) in [(0.0, 0.5), (1.0, 0.841_344_75), (-1.0, 0.158_655_25), (1.959_964, 0.975), (-3.0, 0.001_349_9)] {
-            assert!((normal_quantile(share) - x).abs() < 2e-5, "{share}: {}", normal_quantile(share));
+        for (x, share) in [
+            (0.0, 0.5),
+            (1.0, 0.841_344_75),
+            (-1.0, 0.158_655_25),
+            (1.959_964, 0.975),
+            (-3.0, 0.001_349_9),
+        ] {
+            assert!(
+                (normal_quantile(share) - x).abs() < 2e-5,
+                "{share}: {}",
+                normal_quantile(share)
+            );
         }
         assert!(normal_quantile(0.0) < -5.0 && normal_quantile(1.0) > 5.0);
     }

@@ -1,4 +1,5 @@
-//! Latencies by the million in fixed memory: 64 steps to a doubling, so a quantile is within 0.8 % of the truth. Maximum and mean exact.
+//! Latencies by the million in fixed memory: 64 steps to a doubling, so a quantile is within 0.8 %
+//! of the truth. Maximum and mean exact.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -63,7 +64,13 @@ impl Clone for Histogram {
 impl Histogram {
     /// Empty; the only place that allocates, but for `clone`.
     pub fn new() -> Self {
-        Self { buckets: vec![0; BUCKETS].into_boxed_slice(), used: 0..0, count: 0, sum: Duration::ZERO, max: Duration::ZERO }
+        Self {
+            buckets: vec![0; BUCKETS].into_boxed_slice(),
+            used: 0..0,
+            count: 0,
+            sum: Duration::ZERO,
+            max: Duration::ZERO,
+        }
     }
 
     /// Counts a latency.
@@ -115,8 +122,8 @@ impl Histogram {
         self.sum
     }
 
-    /// How many latencies did not exceed each of `limits`, which must ascend. To the resolution: one that exceeds a limit by less than 1.6 %
-    /// may be counted as not exceeding it.
+    /// How many latencies did not exceed each of `limits`, which must ascend. To the resolution:
+    /// one that exceeds a limit by less than 1.6 % may be counted as not exceeding it.
     pub fn at_most<const N: usize>(&self, limits: &[Duration; N]) -> [u64; N] {
         let (mut seen, mut from) = (0u64, self.used.start);
         limits.map(|limit| {
@@ -129,14 +136,17 @@ impl Histogram {
         })
     }
 
-    /// The latency that a share `q` (0..=1) of all did not exceed, to the resolution; `None` without any.
+    /// The latency that a share `q` (0..=1) of all did not exceed, to the resolution; `None`
+    /// without any.
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         if self.count == 0 {
             return None;
         }
         let rank = ((q.clamp(0.0, 1.0) * self.count as f64).ceil() as u64).max(1);
         let mut seen = 0u64;
-        for (index, held) in self.buckets.iter().enumerate().take(self.used.end).skip(self.used.start) {
+        for (index, held) in
+            self.buckets.iter().enumerate().take(self.used.end).skip(self.used.start)
+        {
             seen = seen.saturating_add(*held);
             if seen >= rank {
                 return Some(Duration::from_nanos(middle_of(index)).min(self.max));
@@ -148,13 +158,24 @@ impl Histogram {
     /// All that a report needs.
     pub fn summary(&self) -> Summary {
         let at = |q| self.quantile(q).unwrap_or_default();
-        let mean =
-            if self.count == 0 { Duration::ZERO } else { Duration::from_secs_f64(self.sum.as_secs_f64() / self.count as f64) };
-        Summary { count: self.count, mean, p50: at(0.5), p95: at(0.95), p99: at(0.99), max: self.max }
+        let mean = if self.count == 0 {
+            Duration::ZERO
+        } else {
+            Duration::from_secs_f64(self.sum.as_secs_f64() / self.count as f64)
+        };
+        Summary {
+            count: self.count,
+            mean,
+            p50: at(0.5),
+            p95: at(0.95),
+            p99: at(0.99),
+            max: self.max,
+        }
     }
 }
 
-/// Below [`STEPS`] one bucket a nanosecond; above, the leading bit picks the doubling and the next bits the step.
+/// Below [`STEPS`] one bucket a nanosecond; above, the leading bit picks the doubling and the next
+/// bits the step.
 fn bucket_of(nanos: u64) -> usize {
     let nanos = nanos.min((1 << VALUE_BITS) - 1);
     let lead = nanos.checked_ilog2().unwrap_or(0);
@@ -193,7 +214,9 @@ mod tests {
             histogram.record(Duration::from_micros(micros));
         }
         let summary = histogram.summary();
-        for (got, expected) in [(summary.p50, 0.05), (summary.p95, 0.095), (summary.p99, 0.099), (summary.max, 0.1)] {
+        for (got, expected) in
+            [(summary.p50, 0.05), (summary.p95, 0.095), (summary.p99, 0.099), (summary.max, 0.1)]
+        {
             assert!((got.as_secs_f64() / expected - 1.0).abs() < 0.01, "{got:?} {expected}");
         }
         assert!((summary.mean.as_secs_f64() - 0.0500005).abs() < 1e-9);
@@ -224,10 +247,19 @@ mod tests {
             micros.iter().for_each(|micros| histogram.record(Duration::from_micros(*micros)));
             histogram
         };
-        for (was, becomes) in [(vec![5, 90_000], vec![70]), (vec![70], vec![5, 90_000]), (vec![1, 2], vec![]), (vec![], vec![3])] {
+        for (was, becomes) in [
+            (vec![5, 90_000], vec![70]),
+            (vec![70], vec![5, 90_000]),
+            (vec![1, 2], vec![]),
+            (vec![], vec![3]),
+        ] {
             let (mut copy, original) = (of(&was), of(&becomes));
             copy.clone_from(&original);
-            assert_eq!((copy.summary(), &copy.buckets), (original.summary(), &original.buckets), "{was:?} {becomes:?}");
+            assert_eq!(
+                (copy.summary(), &copy.buckets),
+                (original.summary(), &original.buckets),
+                "{was:?} {becomes:?}"
+            );
             copy.record(Duration::from_millis(1));
             copy.clear();
             assert_eq!(copy.buckets, Histogram::new().buckets);
@@ -245,7 +277,10 @@ mod tests {
         let [one, ten, hundred, half, all] = histogram.at_most(&limits);
         assert_eq!((one, ten, all), (1, 10, 1000));
         assert!((100..=101).contains(&hundred) && (500..=508).contains(&half), "{hundred} {half}");
-        assert_eq!(histogram.at_most(&[Duration::ZERO, Duration::from_nanos(1), Duration::MAX]), [0, 0, 1000]);
+        assert_eq!(
+            histogram.at_most(&[Duration::ZERO, Duration::from_nanos(1), Duration::MAX]),
+            [0, 0, 1000]
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The last few latencies of one engine: what it costs right now. Not a record of the past, see [`super::Histogram`].
+//! The last few latencies of one engine: what it costs right now. Not a record of the past, see
+//! [`super::Histogram`].
 
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ pub const WINDOW: usize = 64;
 /// How many of them stand for what was known before the first look.
 const SEEDED: usize = 8;
 
-/// Median and 95th percentile of the last [`WINDOW`] latencies, without allocation. Begins with eight stand-ins made of a prior, so
-/// that it has an answer at once; after eight real looks the median is theirs, and the stand-ins are the first to leave.
+/// Median and 95th percentile of the last [`WINDOW`] latencies, without allocation. Begins with
+/// eight stand-ins made of a prior, so that it has an answer at once; after eight real looks the
+/// median is theirs, and the stand-ins are the first to leave.
 #[derive(Clone, Debug)]
 pub struct LatencyWindow {
     prior: Duration,
@@ -22,7 +24,12 @@ pub struct LatencyWindow {
 impl LatencyWindow {
     /// Starts from a known or guessed median and 95th percentile.
     pub fn new(p50: Duration, p95: Duration) -> Self {
-        let mut window = Self { prior: p50, arrived: [Duration::ZERO; WINDOW], next: 0, ascending: ArrayVec::new() };
+        let mut window = Self {
+            prior: p50,
+            arrived: [Duration::ZERO; WINDOW],
+            next: 0,
+            ascending: ArrayVec::new(),
+        };
         for place in 0..SEEDED {
             window.add(if place == 0 { p95.max(p50) } else { p50 });
         }
@@ -42,8 +49,9 @@ impl LatencyWindow {
         self.next = (self.next + 1) % WINDOW;
     }
 
-    /// Forgets a little: the prior median takes the oldest latency's place. For a caller that turned the engine down for being too
-    /// slow: without looks nothing would ever show that it has recovered.
+    /// Forgets a little: the prior median takes the oldest latency's place. For a caller that
+    /// turned the engine down for being too slow: without looks nothing would ever show that it has
+    /// recovered.
     pub fn ease(&mut self) {
         self.add(self.prior);
     }
@@ -62,7 +70,9 @@ impl LatencyWindow {
     fn quantile(&self, q: f64) -> Duration {
         let at = q * self.ascending.len().saturating_sub(1) as f64;
         let low = at.floor() as usize;
-        let (Some(&a), Some(&b)) = (self.ascending.get(low), self.ascending.get(low + 1).or(self.ascending.last())) else {
+        let (Some(&a), Some(&b)) =
+            (self.ascending.get(low), self.ascending.get(low + 1).or(self.ascending.last()))
+        else {
             return self.prior;
         };
         a + b.saturating_sub(a).mul_f64(at - low as f64)

@@ -1,9 +1,11 @@
-//! Several sources of readings as one. It reads nothing itself and knows no clock but that of its own cost.
+//! Several sources of readings as one. It reads nothing itself and knows no clock but that of its
+//! own cost.
 //!
-//! Sources are merged capability by capability: a rail or zone is the one of the first source that has it, and while that one does not answer
-//! the next source that knows it by the same name fills in; other values come from the first source that knows them. Names are compared
-//! as boards write them (`GPU-therm` of sysfs is `GPU` of tegrastats). The readings of all are then judged together, so that what one source
-//! says can be held against another.
+//! Sources are merged capability by capability: a rail or zone is the one of the first source that
+//! has it, and while that one does not answer the next source that knows it by the same name fills
+//! in; other values come from the first source that knows them. Names are compared as boards write
+//! them (`GPU-therm` of sysfs is `GPU` of tegrastats). The readings of all are then judged
+//! together, so that what one source says can be held against another.
 
 use std::time::Duration;
 
@@ -33,14 +35,19 @@ impl Merged {
     /// The more trusted sources first.
     pub fn new(sources: Vec<Box<dyn Telemetry>>) -> Self {
         let mut inventory = Inventory::default();
-        let sources: Vec<Source> = sources.into_iter().map(|telemetry| Source::join(telemetry, &mut inventory)).collect();
+        let sources: Vec<Source> =
+            sources.into_iter().map(|telemetry| Source::join(telemetry, &mut inventory)).collect();
         let missing = std::mem::take(&mut inventory.missing);
         for lacking in missing {
-            if !made_up_for(&lacking, &inventory) && !inventory.missing.iter().any(|other| other.what == lacking.what) {
+            if !made_up_for(&lacking, &inventory)
+                && !inventory.missing.iter().any(|other| other.what == lacking.what)
+            {
                 inventory.missing.push(lacking);
             }
         }
-        let counting = |source: &Source| source.telemetry.inventory().others.iter().any(|(key, _)| key == "over-current");
+        let counting = |source: &Source| {
+            source.telemetry.inventory().others.iter().any(|(key, _)| key == "over-current")
+        };
         let trust = Trust::new(&inventory);
         Self { counts: sources.iter().position(counting), sources, inventory, trust }
     }
@@ -53,10 +60,12 @@ impl Source {
         let mut rails = Vec::with_capacity(own.rails.len());
         for rail in &own.rails {
             // Of two sums for the board the first is enough, and names of one source may repeat.
-            let known =
-                (0..all.rails.len()).find(|index| !rails.contains(&Some(*index)) && same(&all.rails[*index].name, &rail.name));
+            let known = (0..all.rails.len()).find(|index| {
+                !rails.contains(&Some(*index)) && same(&all.rails[*index].name, &rail.name)
+            });
             let redundant = rail.sum && all.total.is_some();
-            let place = known.or_else(|| (!redundant && all.rails.len() < MAX_RAILS).then_some(all.rails.len()));
+            let place = known
+                .or_else(|| (!redundant && all.rails.len() < MAX_RAILS).then_some(all.rails.len()));
             if place == Some(all.rails.len()) {
                 all.rails.push(rail.clone());
             }
@@ -64,15 +73,17 @@ impl Source {
         }
         let mut zones = Vec::with_capacity(own.zones.len());
         for zone in &own.zones {
-            let known =
-                (0..all.zones.len()).find(|index| !zones.contains(&Some(*index)) && same(&all.zones[*index].name, &zone.name));
+            let known = (0..all.zones.len()).find(|index| {
+                !zones.contains(&Some(*index)) && same(&all.zones[*index].name, &zone.name)
+            });
             let place = known.or_else(|| (all.zones.len() < MAX_ZONES).then_some(all.zones.len()));
             if place == Some(all.zones.len()) {
                 all.zones.push(zone.clone());
             }
             zones.push(place);
         }
-        all.total = all.total.or_else(|| own.total.and_then(|total| rails.get(total).copied().flatten()));
+        all.total =
+            all.total.or_else(|| own.total.and_then(|total| rails.get(total).copied().flatten()));
         all.board = all.board.take().or_else(|| own.board.clone());
         all.release = all.release.take().or_else(|| own.release.clone());
         if all.power_modes.is_empty() {
@@ -141,7 +152,8 @@ impl Telemetry for Merged {
         sample.cost = begun.spent() + elsewhere;
     }
 
-    /// Those of the sources, unless another one made up for them, and what only all readings together show.
+    /// Those of the sources, unless another one made up for them, and what only all readings
+    /// together show.
     fn doubts(&self) -> Vec<Doubt> {
         let mut all = self.trust.doubts();
         for doubt in self.sources.iter().flat_map(|source| source.telemetry.doubts()) {
@@ -159,8 +171,12 @@ impl Telemetry for Merged {
 impl Merged {
     /// True if the inventory has a rail or zone of this name, which is thus judged here.
     fn has(&self, sensor: &str) -> bool {
-        let mut names =
-            self.inventory.rails.iter().map(|rail| &rail.name).chain(self.inventory.zones.iter().map(|zone| &zone.name));
+        let mut names = self
+            .inventory
+            .rails
+            .iter()
+            .map(|rail| &rail.name)
+            .chain(self.inventory.zones.iter().map(|zone| &zone.name));
         names.any(|name| same(name, sensor))
     }
 }
@@ -184,7 +200,8 @@ fn plain(name: &str) -> String {
             break;
         }
     }
-    // Rails of the TX2: `VDD_SYS_GPU` and `VDD_4V0_WIFI` of L4T 32 are `VDD_GPU` and `VDD_WIFI` of L4T 28.
+    // Rails of the TX2: `VDD_SYS_GPU` and `VDD_4V0_WIFI` of L4T 32 are `VDD_GPU` and `VDD_WIFI` of
+    // L4T 28.
     name.replacen("vdd_sys_", "vdd_", 1).replacen("vdd_4v0_", "vdd_", 1)
 }
 

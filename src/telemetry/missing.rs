@@ -1,5 +1,5 @@
-//! The words for what a machine does not have, and what that disables. Pure; shared by the sources, so that several of them can make up for
-//! one another.
+//! The words for what a machine does not have, and what that disables. Pure; shared by the sources,
+//! so that several of them can make up for one another.
 
 use super::{Inventory, Missing};
 
@@ -46,7 +46,8 @@ pub fn too_many(name: &str, most: usize) -> Missing {
     missing(name, format!("no more than {most} of its kind are read"), "nothing but its own line")
 }
 
-/// The word under which a source lists a value in [`Inventory::others`], for each of the words above that is such a value.
+/// The word under which a source lists a value in [`Inventory::others`], for each of the words
+/// above that is such a value.
 pub const OTHERS: [(&str, &str); 9] = [
     (GPU_CLOCK, "gpu-clock"),
     (GPU_LOAD, "gpu-load"),
@@ -64,6 +65,8 @@ pub fn made_up_for(missing: &Missing, inventory: &Inventory) -> bool {
     match missing.what.as_str() {
         RAILS => !inventory.rails.is_empty(),
         ZONES => inventory.zones.iter().any(|zone| zone.governs),
-        what => OTHERS.iter().any(|(word, key)| *word == what && inventory.others.iter().any(|(other, _)| other == key)),
+        what => OTHERS.iter().any(|(word, key)| {
+            *word == what && inventory.others.iter().any(|(other, _)| other == key)
+        }),
     }
 }

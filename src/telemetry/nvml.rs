@@ -1,13 +1,19 @@
-//! Readings of NVIDIA GPUs through NVML, NVIDIA's management library, as found on x86 with a discrete GPU and in part on newer Jetsons.
+//! Readings of NVIDIA GPUs through NVML, NVIDIA's management library, as found on x86 with a
+//! discrete GPU and in part on newer Jetsons.
 //!
-//! An edge room. The library is loaded while Squint runs, so its absence is a normal state, and it is never unloaded. Every call is tried
-//! once when it is opened; what a GPU does not support is listed in [`Inventory::missing`] and not asked for again (an Orin of JetPack 6
-//! supports its name and nothing else). What it says then and there is decided behind a private trait, `Driver`, with a made-up GPU in
-//! the tests; the adapter to the real library (`Library`) needs a GPU and is tried by `tests/telemetry/nvml.rs` where there is one.
+//! An edge room. The library is loaded while Squint runs, so its absence is a normal state, and it
+//! is never unloaded. Every call is tried once when it is opened; what a GPU does not support is
+//! listed in [`Inventory::missing`] and not asked for again (an Orin of JetPack 6 supports its name
+//! and nothing else). What it says then and there is decided behind a private trait, `Driver`, with
+//! a made-up GPU in the tests; the adapter to the real library (`Library`) needs a GPU and is tried
+//! by `tests/telemetry/nvml.rs` where there is one.
 
 use std::time::Duration;
 
-use super::{Cost, Doubt, Inventory, MAX_RAILS, MAX_ZONES, Missing, Rail, Sample, Telemetry, Trip, TripKind, Zone, missing};
+use super::{
+    Cost, Doubt, Inventory, MAX_RAILS, MAX_ZONES, Missing, Rail, Sample, Telemetry, Trip, TripKind,
+    Zone, missing,
+};
 use crate::units::{Celsius, Megahertz, Milliwatts};
 
 mod driver;
@@ -38,8 +44,8 @@ pub struct Nvml<D: Driver = Library> {
 /// As it is called where it is missing.
 pub const NAME: &str = "NVML";
 
-/// Loads the library and finds out what the GPUs can tell. `worker` is the number of the GPU that engines run on, whose load and clock are
-/// read.
+/// Loads the library and finds out what the GPUs can tell. `worker` is the number of the GPU that
+/// engines run on, whose load and clock are read.
 pub fn open(worker: u32) -> Result<Nvml, Missing> {
     Nvml::probe(Library::load().map_err(|why| nothing(&why))?, worker)
 }
@@ -53,10 +59,19 @@ impl<D: Driver> Nvml<D> {
     fn probe(driver: D, worker: u32) -> Result<Self, Missing> {
         let count = driver.count().map_err(|refusal| nothing(&refusal.to_string()))?;
         if worker >= count {
-            return Err(nothing(&format!("there are {count} GPUs, numbered from 0, and GPU {worker} is asked for")));
+            return Err(nothing(&format!(
+                "there are {count} GPUs, numbered from 0, and GPU {worker} is asked for"
+            )));
         }
-        let mut found =
-            Self { driver, inventory: Inventory::default(), rails: vec![], zones: vec![], others: vec![], worker, refused: [0; 2] };
+        let mut found = Self {
+            driver,
+            inventory: Inventory::default(),
+            rails: vec![],
+            zones: vec![],
+            others: vec![],
+            worker,
+            refused: [0; 2],
+        };
         for gpu in 0..count.min(MOST_GPUS as u32) {
             found.add(gpu);
         }
@@ -85,13 +100,29 @@ impl<D: Driver> Nvml<D> {
         };
         if self.has(gpu, Quantity::Power, &format!("power of GPU{gpu}"), missing::POWER_LIMITS) {
             self.rails.push(gpu);
-            self.inventory.rails.push(Rail { name: format!("GPU{gpu}"), origin: origin.clone(), sum: false });
+            self.inventory.rails.push(Rail {
+                name: format!("GPU{gpu}"),
+                origin: origin.clone(),
+                sum: false,
+            });
         }
-        if self.has(gpu, Quantity::Temperature, &format!("temperature of GPU{gpu}"), missing::HEAT_LIMIT) {
+        if self.has(
+            gpu,
+            Quantity::Temperature,
+            &format!("temperature of GPU{gpu}"),
+            missing::HEAT_LIMIT,
+        ) {
             self.zones.push(gpu);
             let trips = self.trips(gpu);
-            let throttle_at = trips.iter().find(|trip| trip.kind == TripKind::Passive).map(|trip| trip.at);
-            self.inventory.zones.push(Zone { name: format!("GPU{gpu}"), origin, trips, throttle_at, governs: true });
+            let throttle_at =
+                trips.iter().find(|trip| trip.kind == TripKind::Passive).map(|trip| trip.at);
+            self.inventory.zones.push(Zone {
+                name: format!("GPU{gpu}"),
+                origin,
+                trips,
+                throttle_at,
+                governs: true,
+            });
         }
     }
 
@@ -102,9 +133,14 @@ impl<D: Driver> Nvml<D> {
             (Quantity::HardSlowdown, TripKind::Passive),
             (Quantity::Shutdown, TripKind::Critical),
         ];
-        let binds = |kind| if kind == TripKind::Passive { vec!["GPU clock".to_owned()] } else { vec![] };
+        let binds =
+            |kind| if kind == TripKind::Passive { vec!["GPU clock".to_owned()] } else { vec![] };
         let told = all.into_iter().filter_map(|(quantity, kind)| {
-            let degrees = self.driver.read(gpu, quantity).ok().filter(|degrees| (1..1000).contains(degrees))?;
+            let degrees = self
+                .driver
+                .read(gpu, quantity)
+                .ok()
+                .filter(|degrees| (1..1000).contains(degrees))?;
             Some(Trip { kind, at: Celsius(degrees as f32), binds: binds(kind) })
         });
         let mut trips: Vec<Trip> = told.collect();
@@ -116,7 +152,11 @@ impl<D: Driver> Nvml<D> {
     fn has(&mut self, gpu: u32, quantity: Quantity, what: &str, disables: &str) -> bool {
         match self.driver.read(gpu, quantity) {
             Err(refusal) if D::is_final(&refusal) => {
-                self.inventory.missing.push(missing::missing(what, format!("NVML says of GPU{gpu}: {refusal}"), disables));
+                self.inventory.missing.push(missing::missing(
+                    what,
+                    format!("NVML says of GPU{gpu}: {refusal}"),
+                    disables,
+                ));
                 false
             }
             _ => true,
@@ -150,7 +190,10 @@ impl<D: Driver> Telemetry for Nvml<D> {
         for quantity in &self.others {
             let value = self.read(self.worker, *quantity);
             match quantity {
-                Quantity::Load => sample.gpu_load = value.map(|per_cent| per_cent / 100.0).filter(|share| *share <= 1.0),
+                Quantity::Load => {
+                    sample.gpu_load =
+                        value.map(|per_cent| per_cent / 100.0).filter(|share| *share <= 1.0)
+                }
                 Quantity::Clock => sample.gpu_clock = value.map(Megahertz),
                 Quantity::ClockCap => sample.gpu_clock_cap = value.map(Megahertz),
                 Quantity::Throttling => sample.throttling = value.map(|bit| bit > 0.0),
@@ -164,9 +207,14 @@ impl<D: Driver> Telemetry for Nvml<D> {
         let [power, temperature] = self.refused;
         let silent = |what: &str, bits: u32, gpus: &[u32]| {
             let gpus = gpus.iter().filter(move |gpu| bits >> **gpu & 1 == 1);
-            gpus.map(|gpu| Doubt { sensor: format!("GPU{gpu}"), why: format!("NVML did not give its {what}") }).collect::<Vec<_>>()
+            gpus.map(|gpu| Doubt {
+                sensor: format!("GPU{gpu}"),
+                why: format!("NVML did not give its {what}"),
+            })
+            .collect::<Vec<_>>()
         };
-        [silent("power", power, &self.rails), silent("temperature", temperature, &self.zones)].concat()
+        [silent("power", power, &self.rails), silent("temperature", temperature, &self.zones)]
+            .concat()
     }
 }
 

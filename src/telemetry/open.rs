@@ -29,8 +29,9 @@ impl Sources {
     }
 }
 
-/// Finds out what there is and takes a first sample at `at`, time since start: load and energy counters need two to say anything. Never
-/// fails: a machine that says nothing has an inventory of what is missing.
+/// Finds out what there is and takes a first sample at `at`, time since start: load and energy
+/// counters need two to say anything. Never fails: a machine that says nothing has an inventory of
+/// what is missing.
 pub fn open(sources: Sources, at: Duration) -> Merged {
     let mut all: Vec<Box<dyn Telemetry>> = vec![
         Box::new(Patient::of_files("sysfs", &sources.root, |root| Box::new(Sysfs::open(root)))),

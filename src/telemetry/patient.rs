@@ -1,8 +1,11 @@
-//! A source of readings on a thread of its own, which is waited for with a limit: a driver that hangs costs its own sensor and nothing else.
+//! A source of readings on a thread of its own, which is waited for with a limit: a driver that
+//! hangs costs its own sensor and nothing else.
 //!
-//! Reading a file of sysfs or asking a vendor's library may hang for ever. [`Patient`] has that done by a thread and gives it up after
-//! [`LIMIT`]: the file is named, a new thread reads all others, and when the old thread comes back the file is read again. A source that is not
-//! made of files is waited for without readings until it answers. An edge room; it decides nothing about readings.
+//! Reading a file of sysfs or asking a vendor's library may hang for ever. [`Patient`] has that
+//! done by a thread and gives it up after [`LIMIT`]: the file is named, a new thread reads all
+//! others, and when the old thread comes back the file is read again. A source that is not made of
+//! files is waited for without readings until it answers. An edge room; it decides nothing about
+//! readings.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,9 +19,11 @@ use super::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Sample, Telemetry};
 
 /// How long a file, or a source that has none, may take.
 pub const LIMIT: Duration = Duration::from_secs(2);
-/// How long a source may take to be opened for the first time, as long as it goes on from file to file.
+/// How long a source may take to be opened for the first time, as long as it goes on from file to
+/// file.
 const OPENING: Duration = Duration::from_secs(15);
-/// Files that may hang at a time, each with a thread; beyond that the source is left alone until one comes back.
+/// Files that may hang at a time, each with a thread; beyond that the source is left alone until
+/// one comes back.
 const MOST_HUNG: usize = 4;
 /// Between two looks at where a thread is.
 const TICK: Duration = Duration::from_millis(20);
@@ -29,7 +34,10 @@ const NAME: &str = "sensors";
 type Open = Arc<dyn Fn() -> Box<dyn Telemetry> + Send + Sync>;
 
 /// What the thread says.
-#[expect(clippy::large_enum_variant, reason = "samples are what it says all the time, and a box would be made for each")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "samples are what it says all the time, and a box would be made for each"
+)]
 enum Said {
     Opened(Inventory),
     Read(Sample),
@@ -45,7 +53,10 @@ struct Helper {
 }
 
 impl Helper {
-    fn start(hung: &Arc<Hung>, open: impl FnOnce() -> Box<dyn Telemetry> + Send + 'static) -> Option<Self> {
+    fn start(
+        hung: &Arc<Hung>,
+        open: impl FnOnce() -> Box<dyn Telemetry> + Send + 'static,
+    ) -> Option<Self> {
         let place = Place::new(hung);
         let (ask, asked) = bounded::<Duration>(1);
         let (say, said) = bounded(1);
@@ -62,7 +73,8 @@ impl Helper {
             }
             let mut sample = Sample::default();
             for at in asked {
-                if let Some(telemetry) = &mut *shared.lock().unwrap_or_else(PoisonError::into_inner) {
+                if let Some(telemetry) = &mut *shared.lock().unwrap_or_else(PoisonError::into_inner)
+                {
                     telemetry.sample(at, &mut sample);
                 }
                 if say.send(Said::Read(sample.clone())).is_err() {
@@ -104,8 +116,13 @@ pub struct Patient {
 }
 
 impl Patient {
-    /// A source made of files, which is opened anew without those that hang. Waits until it is open, for [`LIMIT`] at each file that hangs.
-    pub fn of_files(name: &'static str, root: &Path, open: fn(&Path) -> Box<dyn Telemetry>) -> Self {
+    /// A source made of files, which is opened anew without those that hang. Waits until it is
+    /// open, for [`LIMIT`] at each file that hangs.
+    pub fn of_files(
+        name: &'static str,
+        root: &Path,
+        open: fn(&Path) -> Box<dyn Telemetry>,
+    ) -> Self {
         let root: PathBuf = root.into();
         Self::start(name, Arc::new(move || open(&root)))
     }
@@ -155,20 +172,32 @@ impl Patient {
 
     /// A new thread, unless too much hangs.
     fn restart(&mut self) {
-        let helper =
-            self.open.clone().filter(|_| self.hung.count() < MOST_HUNG).and_then(|open| Helper::start(&self.hung, move || open()));
+        let helper = self
+            .open
+            .clone()
+            .filter(|_| self.hung.count() < MOST_HUNG)
+            .and_then(|open| Helper::start(&self.hung, move || open()));
         self.state = helper.map_or(State::Gone, State::Opening);
     }
 
     /// The first inventory stays; what later ones have is looked up in it.
     fn take_on(&mut self, found: Inventory) {
-        if self.rails.is_empty() && self.zones.is_empty() && self.inventory == Inventory::default() {
+        if self.rails.is_empty() && self.zones.is_empty() && self.inventory == Inventory::default()
+        {
             self.inventory = found.clone();
         }
-        self.rails =
-            self.inventory.rails.iter().map(|rail| found.rails.iter().position(|other| other.origin == rail.origin)).collect();
-        self.zones =
-            self.inventory.zones.iter().map(|zone| found.zones.iter().position(|other| other.origin == zone.origin)).collect();
+        self.rails = self
+            .inventory
+            .rails
+            .iter()
+            .map(|rail| found.rails.iter().position(|other| other.origin == rail.origin))
+            .collect();
+        self.zones = self
+            .inventory
+            .zones
+            .iter()
+            .map(|zone| found.zones.iter().position(|other| other.origin == zone.origin))
+            .collect();
     }
 
     /// Takes in what the thread says now, without waiting, and gives it up where it hangs.
@@ -194,7 +223,8 @@ impl Patient {
                 self.state = State::Ready(helper);
                 return Some(sample);
             }
-            // It panicked, or a file of its own hangs that is not noted: nothing is known, and it is tried anew where that is possible.
+            // It panicked, or a file of its own hangs that is not noted: nothing is known, and it
+            // is tried anew where that is possible.
             Err(error) if error.is_disconnected() => self.restart(),
             Err(_) if helper.place.give_up(LIMIT).is_some() => self.restart(),
             Err(_) => {
@@ -263,19 +293,25 @@ impl Telemetry for Patient {
             return;
         };
         let rails: ArrayVec<_, MAX_RAILS> = placed(&self.rails, &read.rails).collect();
-        let temperatures: ArrayVec<_, MAX_ZONES> = placed(&self.zones, &read.temperatures).collect();
+        let temperatures: ArrayVec<_, MAX_ZONES> =
+            placed(&self.zones, &read.temperatures).collect();
         *sample = Sample { rails, temperatures, ..read };
     }
 
     fn doubts(&self) -> Vec<Doubt> {
-        let why = format!("has not answered for more than {} s; everything else goes on without it", LIMIT.as_secs());
+        let why = format!(
+            "has not answered for more than {} s; everything else goes on without it",
+            LIMIT.as_secs()
+        );
         let doubt = |sensor: String| Doubt { sensor, why: why.clone() };
         let hung = self.hung.all();
-        let mut doubts: Vec<_> = hung.iter().map(|path| doubt(path.display().to_string())).collect();
+        let mut doubts: Vec<_> =
+            hung.iter().map(|path| doubt(path.display().to_string())).collect();
         match &self.state {
             State::Late(..) => doubts.push(doubt(self.name.into())),
             State::Gone if hung.len() >= MOST_HUNG => {
-                let why = format!("{} of its files hang, so none is read until one answers", hung.len());
+                let why =
+                    format!("{} of its files hang, so none is read until one answers", hung.len());
                 doubts.push(Doubt { sensor: self.name.into(), why });
             }
             _ => (),
@@ -297,19 +333,28 @@ impl Telemetry for Patient {
 impl Drop for Patient {
     /// Lets the thread come to its end, a child of its own with it, unless it hangs.
     fn drop(&mut self) {
-        if let State::Ready(Helper { ask, said, .. }) = std::mem::replace(&mut self.state, State::Gone) {
+        if let State::Ready(Helper { ask, said, .. }) =
+            std::mem::replace(&mut self.state, State::Gone)
+        {
             drop(ask);
             while said.recv_timeout(LIMIT / 2).is_ok() {}
         }
     }
 }
 
-fn placed<T: Copy>(places: &[Option<usize>], read: &[Option<T>]) -> impl Iterator<Item = Option<T>> {
+fn placed<T: Copy>(
+    places: &[Option<usize>],
+    read: &[Option<T>],
+) -> impl Iterator<Item = Option<T>> {
     places.iter().map(|place| place.and_then(|place| read.get(place).copied().flatten()))
 }
 
-/// Does something that may hang on a thread of its own: `None` if it takes longer than `limit`. The thread is left behind then.
-pub fn within<T: Send + 'static>(limit: Duration, act: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// Does something that may hang on a thread of its own: `None` if it takes longer than `limit`. The
+/// thread is left behind then.
+pub fn within<T: Send + 'static>(
+    limit: Duration,
+    act: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     let (say, said) = bounded(1);
     std::thread::Builder::new().name(NAME.into()).spawn(move || drop(say.send(act()))).ok()?;
     said.recv_timeout(limit).ok()

@@ -1,8 +1,10 @@
-//! Where the thread that reads sensors is at this moment, and which files it stays away from. An edge room of two thread-local variables.
+//! Where the thread that reads sensors is at this moment, and which files it stays away from. An
+//! edge room of two thread-local variables.
 //!
-//! A driver may hang over a file of sysfs for ever, and a thread that hangs there cannot be ended. So whoever waits for such a thread has to
-//! know which file it is at, and the thread that takes its place has to leave that file alone until the first one comes back from it. Threads
-//! that nobody waits for note nothing down.
+//! A driver may hang over a file of sysfs for ever, and a thread that hangs there cannot be ended.
+//! So whoever waits for such a thread has to know which file it is at, and the thread that takes
+//! its place has to leave that file alone until the first one comes back from it. Threads that
+//! nobody waits for note nothing down.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -59,7 +61,8 @@ impl Place {
         HERE.with(|here| *here.borrow_mut() = Some(Arc::clone(self)));
     }
 
-    /// Gives the thread up if it has been at one file for `limit`: which one. It is left alone until the thread comes back from it.
+    /// Gives the thread up if it has been at one file for `limit`: which one. It is left alone
+    /// until the thread comes back from it.
     pub(super) fn give_up(&self, limit: Duration) -> Option<Arc<Path>> {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, _) = at.file.clone().filter(|(_, since)| since.elapsed() >= limit)?;

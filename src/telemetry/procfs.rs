@@ -1,7 +1,7 @@
 //! Load, memory and pressure of the machine from `/proc`. An edge room.
 //!
-//! The load is the share of all processors' time that was used between two samples, by everybody. Kernels before 4.20, so those of L4T 32,
-//! know no pressure.
+//! The load is the share of all processors' time that was used between two samples, by everybody.
+//! Kernels before 4.20, so those of L4T 32, know no pressure.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,8 @@ pub struct Procfs {
     stat: Option<Node>,
     memory: Option<Node>,
     pressure: Option<Node>,
-    /// Time of all processors since they were started, used and in all, in ticks, at the sample before.
+    /// Time of all processors since they were started, used and in all, in ticks, at the sample
+    /// before.
     before: Option<(u64, u64)>,
     trust: Trust,
 }
@@ -32,8 +33,20 @@ impl Procfs {
         let (stat, memory, pressure) = (node("stat"), node("meminfo"), node("pressure/cpu"));
         let mut inventory = Inventory::default();
         for (node, key, what, why, disables) in [
-            (&stat, "cpu-load", missing::CPU_LOAD, "no /proc/stat", "telling others' load from Squint's"),
-            (&memory, "memory-available", missing::MEMORY, "no /proc/meminfo", "nothing but its own line"),
+            (
+                &stat,
+                "cpu-load",
+                missing::CPU_LOAD,
+                "no /proc/stat",
+                "telling others' load from Squint's",
+            ),
+            (
+                &memory,
+                "memory-available",
+                missing::MEMORY,
+                "no /proc/meminfo",
+                "nothing but its own line",
+            ),
             (
                 &pressure,
                 "cpu-pressure",
@@ -43,7 +56,9 @@ impl Procfs {
             ),
         ] {
             match node {
-                Some(node) => inventory.others.push((key.into(), node.path().display().to_string())),
+                Some(node) => {
+                    inventory.others.push((key.into(), node.path().display().to_string()))
+                }
                 None => inventory.missing.push(missing(what, why, disables)),
             }
         }
@@ -65,8 +80,10 @@ impl Telemetry for Procfs {
         let ticks = self.stat.as_mut().and_then(|node| ticks(node.read(&mut buffer)?));
         sample.cpu_load = self.before.zip(ticks).and_then(|(was, is)| load(was, is));
         self.before = ticks;
-        sample.memory_available_mib = self.memory.as_mut().and_then(|node| available_mib(node.read(&mut buffer)?));
-        sample.cpu_pressure = self.pressure.as_mut().and_then(|node| pressure(node.read(&mut buffer)?));
+        sample.memory_available_mib =
+            self.memory.as_mut().and_then(|node| available_mib(node.read(&mut buffer)?));
+        sample.cpu_pressure =
+            self.pressure.as_mut().and_then(|node| pressure(node.read(&mut buffer)?));
         self.trust.judge(sample);
         sample.cost = begun.spent();
     }
@@ -80,11 +97,13 @@ impl Telemetry for Procfs {
 fn text(bytes: &[u8]) -> &str {
     match std::str::from_utf8(bytes) {
         Ok(text) => text,
-        Err(error) => std::str::from_utf8(bytes.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default(),
+        Err(error) => std::str::from_utf8(bytes.get(..error.valid_up_to()).unwrap_or_default())
+            .unwrap_or_default(),
     }
 }
 
-/// Used and all ticks of `/proc/stat`: `cpu user nice system idle iowait irq softirq steal`; guests are in user already.
+/// Used and all ticks of `/proc/stat`: `cpu user nice system idle iowait irq softirq steal`; guests
+/// are in user already.
 fn ticks(stat: &[u8]) -> Option<(u64, u64)> {
     let line = text(stat).lines().next()?.strip_prefix("cpu ")?;
     let (mut used, mut all) = (0_u64, 0_u64);
@@ -116,7 +135,8 @@ fn available_mib(meminfo: &[u8]) -> Option<f32> {
 /// `avg10` of the `some` line of `/proc/pressure/cpu`, which is in per cent.
 fn pressure(file: &[u8]) -> Option<f32> {
     let line = text(file).lines().find_map(|line| line.strip_prefix("some "))?;
-    let percent: f32 = line.split_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()?;
+    let percent: f32 =
+        line.split_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()?;
     Some(percent / 100.0)
 }
 
@@ -138,9 +158,15 @@ mod tests {
 
     #[test]
     fn memory_and_pressure_are_read_in_their_units() {
-        assert_eq!(available_mib(b"MemTotal: 8000 kB\nMemAvailable:    2097152 kB\n"), Some(2048.0));
+        assert_eq!(
+            available_mib(b"MemTotal: 8000 kB\nMemAvailable:    2097152 kB\n"),
+            Some(2048.0)
+        );
         assert_eq!(available_mib(b"MemAvailable: lots kB\n"), None);
-        assert_eq!(pressure(b"some avg10=12.50 avg60=1.00 avg300=0.00 total=1\nfull avg10=0.00\n"), Some(0.125));
+        assert_eq!(
+            pressure(b"some avg10=12.50 avg60=1.00 avg300=0.00 total=1\nfull avg10=0.00\n"),
+            Some(0.125)
+        );
         assert_eq!(pressure(b"full avg10=1.00\n"), None);
     }
 

@@ -1,8 +1,9 @@
 //! Readings kept in a file: written while a board works, read again at a desk.
 //!
-//! JSON, a line each: first `{"v":1,"inventory":{…}}`, then one [`Sample`] a line, none earlier than the one before. What was written is
-//! read again to the last bit. The file comes from anywhere, so all of it is read and held against its inventory before the first reading
-//! is given; an error names file, line and what was expected.
+//! JSON, a line each: first `{"v":1,"inventory":{…}}`, then one [`Sample`] a line, none earlier
+//! than the one before. What was written is read again to the last bit. The file comes from
+//! anywhere, so all of it is read and held against its inventory before the first reading is given;
+//! an error names file, line and what was expected.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -17,7 +18,8 @@ use super::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Sample, Telemetry};
 pub const VERSION: u32 = 1;
 /// Longest line, bytes. A sample has some 600.
 pub const LINE_LIMIT: usize = 256 * 1024;
-/// Most samples of a file: a day and a half at two a second. They are held in memory, some 600 bytes each.
+/// Most samples of a file: a day and a half at two a second. They are held in memory, some 600
+/// bytes each.
 pub const MOST_SAMPLES: usize = 262_144;
 /// Most entries of each list of the inventory, and of the trips of a zone.
 const MOST_ENTRIES: usize = 256;
@@ -83,7 +85,12 @@ impl Recorded {
             line.clear();
             number += 1;
             let expected = if inventory.is_none() { EXPECTED_HEAD } else { EXPECTED_SAMPLE };
-            let wrong = |why: String| RecordedError::Line { file: file.into(), line: number, why, expected };
+            let wrong = |why: String| RecordedError::Line {
+                file: file.into(),
+                line: number,
+                why,
+                expected,
+            };
             let got = input.by_ref().take(LINE_LIMIT as u64 + 1).read_until(b'\n', &mut line);
             got.map_err(|reason| RecordedError::Unreadable { file: file.into(), reason })?;
             if line.is_empty() {
@@ -99,14 +106,25 @@ impl Recorded {
             if samples.len() == MOST_SAMPLES {
                 return Err(wrong(format!("more than {MOST_SAMPLES} samples")));
             }
-            let sample: Sample = serde_json::from_slice(&line).map_err(|error| wrong(words(&error)))?;
+            let sample: Sample =
+                serde_json::from_slice(&line).map_err(|error| wrong(words(&error)))?;
             fits(&sample, found, samples.last()).map_err(wrong)?;
             samples.push(sample);
         }
         match inventory {
             Some(inventory) if !samples.is_empty() => Ok(Self { inventory, samples }),
-            Some(_) => Err(RecordedError::Line { file: file.into(), line: 2, why: "ends here".into(), expected: EXPECTED_SAMPLE }),
-            None => Err(RecordedError::Line { file: file.into(), line: 1, why: "ends here".into(), expected: EXPECTED_HEAD }),
+            Some(_) => Err(RecordedError::Line {
+                file: file.into(),
+                line: 2,
+                why: "ends here".into(),
+                expected: EXPECTED_SAMPLE,
+            }),
+            None => Err(RecordedError::Line {
+                file: file.into(),
+                line: 1,
+                why: "ends here".into(),
+                expected: EXPECTED_HEAD,
+            }),
         }
     }
 
@@ -147,7 +165,10 @@ pub(crate) fn sound(inventory: &Inventory) -> Result<(), String> {
     if inventory.total.is_some_and(|total| total >= inventory.rails.len()) {
         return Err("`total` is not the place of a rail".into());
     }
-    let bounds = inventory.zones.iter().flat_map(|zone| zone.trips.iter().map(|trip| trip.at).chain(zone.throttle_at));
+    let bounds = inventory
+        .zones
+        .iter()
+        .flat_map(|zone| zone.trips.iter().map(|trip| trip.at).chain(zone.throttle_at));
     if bounds.into_iter().any(|bound| !bound.0.is_finite()) {
         return Err("a trip point is not a finite number".into());
     }
@@ -155,25 +176,44 @@ pub(crate) fn sound(inventory: &Inventory) -> Result<(), String> {
 }
 
 /// A sample as `inventory` has it, after `before`.
-pub(crate) fn fits(sample: &Sample, inventory: &Inventory, before: Option<&Sample>) -> Result<(), String> {
-    let counts =
-        [("rails", sample.rails.len(), inventory.rails.len()), ("temperatures", sample.temperatures.len(), inventory.zones.len())];
+pub(crate) fn fits(
+    sample: &Sample,
+    inventory: &Inventory,
+    before: Option<&Sample>,
+) -> Result<(), String> {
+    let counts = [
+        ("rails", sample.rails.len(), inventory.rails.len()),
+        ("temperatures", sample.temperatures.len(), inventory.zones.len()),
+    ];
     if let Some((what, got, wanted)) = counts.into_iter().find(|(_, got, wanted)| got != wanted) {
         return Err(format!("{got} {what} where the inventory has {wanted}"));
     }
     if before.is_some_and(|before| sample.at < before.at) {
         return Err(format!("`at` is {:?}, earlier than the line before", sample.at));
     }
-    let shares = [("gpu_load", sample.gpu_load), ("cpu_load", sample.cpu_load), ("cpu_pressure", sample.cpu_pressure)];
-    if let Some((what, Some(share))) =
-        shares.into_iter().find(|(_, share)| share.is_some_and(|share| !(0.0..=1.0).contains(&share)))
+    let shares = [
+        ("gpu_load", sample.gpu_load),
+        ("cpu_load", sample.cpu_load),
+        ("cpu_pressure", sample.cpu_pressure),
+    ];
+    if let Some((what, Some(share))) = shares
+        .into_iter()
+        .find(|(_, share)| share.is_some_and(|share| !(0.0..=1.0).contains(&share)))
     {
         return Err(format!("`{what}` is {share}, outside 0..=1"));
     }
-    let clocks = [sample.gpu_clock, sample.gpu_clock_cap, sample.cpu_clock].into_iter().flatten().map(|clock| clock.0);
+    let clocks = [sample.gpu_clock, sample.gpu_clock_cap, sample.cpu_clock]
+        .into_iter()
+        .flatten()
+        .map(|clock| clock.0);
     let rails = sample.rails.iter().flatten().map(|power| power.0);
     let zones = sample.temperatures.iter().flatten().map(|temperature| temperature.0);
-    match clocks.chain(rails).chain(zones).chain(sample.memory_available_mib).find(|value| !value.is_finite()) {
+    match clocks
+        .chain(rails)
+        .chain(zones)
+        .chain(sample.memory_available_mib)
+        .find(|value| !value.is_finite())
+    {
         Some(value) => Err(format!("{value} is not a finite number")),
         None => Ok(()),
     }
@@ -184,8 +224,8 @@ impl Telemetry for Recorded {
         &self.inventory
     }
 
-    /// The newest recorded sample that is not later than `at`, as it was recorded; before the first one everything is unknown. After the
-    /// last one it stays: its `at` says how old it is.
+    /// The newest recorded sample that is not later than `at`, as it was recorded; before the first
+    /// one everything is unknown. After the last one it stays: its `at` says how old it is.
     fn sample(&mut self, at: Duration, sample: &mut Sample) {
         match self.samples.partition_point(|recorded| recorded.at <= at).checked_sub(1) {
             Some(newest) => sample.clone_from(&self.samples[newest]),
@@ -216,7 +256,8 @@ impl<W: Write> RecordedWriter<W> {
         Ok(writer)
     }
 
-    /// Writes a sample. It must have as many rails and zones as the inventory, and come in the order of time.
+    /// Writes a sample. It must have as many rails and zones as the inventory, and come in the
+    /// order of time.
     pub fn write(&mut self, sample: &Sample) -> io::Result<()> {
         self.put(sample)
     }

@@ -1,4 +1,5 @@
-//! What was found on a board and what it reads at one moment. Pure data, shared by every source, the governor, traces and the simulator.
+//! What was found on a board and what it reads at one moment. Pure data, shared by every source,
+//! the governor, traces and the simulator.
 
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ pub struct Inventory {
     pub zones: Vec<Zone>,
     /// Names of the power modes, by number; empty where there are none.
     pub power_modes: Vec<(u32, String)>,
-    /// Where each of the other values comes from: (`gpu-clock`, `/sys/class/devfreq/17000000.gp10b/cur_freq`). Only those that are there.
+    /// Where each of the other values comes from: (`gpu-clock`,
+    /// `/sys/class/devfreq/17000000.gp10b/cur_freq`). Only those that are there.
     pub others: Vec<(String, String)>,
     /// What was looked for and is not there.
     pub missing: Vec<Missing>,
@@ -54,9 +56,11 @@ pub struct Zone {
     pub origin: String,
     /// Its trip points, coolest first.
     pub trips: Vec<Trip>,
-    /// From here on the board slows itself down: the lowest passive trip that binds a clock or a throttle, or the critical one less 5.5 °C.
+    /// From here on the board slows itself down: the lowest passive trip that binds a clock or a
+    /// throttle, or the critical one less 5.5 °C.
     pub throttle_at: Option<Celsius>,
-    /// False for placeholders and for zones of parts that Squint cannot cool (`PMIC`, wireless cards).
+    /// False for placeholders and for zones of parts that Squint cannot cool (`PMIC`, wireless
+    /// cards).
     pub governs: bool,
 }
 
@@ -125,7 +129,8 @@ pub struct Sample {
     pub cpu_clock: Option<Megahertz>,
     /// Share of the processors' time that is used, 0..=1, by everybody.
     pub cpu_load: Option<f32>,
-    /// Share of the last ten seconds in which something waited for a processor, 0..=1 (`/proc/pressure/cpu`).
+    /// Share of the last ten seconds in which something waited for a processor, 0..=1
+    /// (`/proc/pressure/cpu`).
     pub cpu_pressure: Option<f32>,
     /// Memory that can be had without swapping, MiB.
     pub memory_available_mib: Option<f32>,
@@ -140,8 +145,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// One bit for each reading, set where there is one: rails, zones, then the other quantities. A sensor that
-    /// is left out, or comes back, changes it.
+    /// One bit for each reading, set where there is one: rails, zones, then the other quantities. A
+    /// sensor that is left out, or comes back, changes it.
     pub fn present(&self) -> u64 {
         const { assert!(MAX_RAILS + MAX_ZONES + 10 <= u64::BITS as usize) };
         let others = [
@@ -156,7 +161,9 @@ impl Sample {
             self.over_current.is_some(),
             self.power_mode.is_some(),
         ];
-        let bits = |present: &mut dyn Iterator<Item = bool>| present.fold(0, |bits, one| bits << 1 | u64::from(one));
+        let bits = |present: &mut dyn Iterator<Item = bool>| {
+            present.fold(0, |bits, one| bits << 1 | u64::from(one))
+        };
         let rails = bits(&mut self.rails.iter().map(Option::is_some));
         let zones = bits(&mut self.temperatures.iter().map(Option::is_some));
         rails << (MAX_ZONES + others.len()) | zones << others.len() | bits(&mut others.into_iter())

@@ -1,7 +1,9 @@
-//! The lines of a trace. Pure data; [`convert`] is how what the daemon knows becomes a line, and a line that again.
+//! The lines of a trace. Pure data; [`convert`] is how what the daemon knows becomes a line, and a
+//! line that again.
 //!
-//! What the scheduler hands over while it decides is of a fixed size and made without allocating; times are whole nanoseconds,
-//! figures are written in the shortest form that reads back to the same bits.
+//! What the scheduler hands over while it decides is of a fixed size and made without allocating;
+//! times are whole nanoseconds, figures are written in the shortest form that reads back to the
+//! same bits.
 
 mod convert;
 
@@ -15,7 +17,8 @@ use crate::budget::{Because, CPU, ChosenBy, Grant, Grants, Look, Mode, Usage};
 use crate::engine::{Answer, EngineIdx, KEPT, LookTimes, MAX_ENGINES, Top};
 use crate::features::{COUNT, Features, Glimpse};
 use crate::policy::{
-    Allowance, Attempts, Bound, Choice, Code, LastAnswer, MAX_STEPS, Past, Reason, Reuse, Step as Look1, Terms, Verdict,
+    Allowance, Attempts, Bound, Choice, Code, LastAnswer, MAX_STEPS, Past, Reason, Reuse,
+    Step as Look1, Terms, Verdict,
 };
 use crate::report::{DropReason, Outcome};
 use crate::telemetry::{Inventory, Sample};
@@ -76,7 +79,8 @@ pub struct Session {
     pub learned: Option<String>,
 }
 
-/// A line after the first. Of a fixed size, up to three kilobytes, so that it stands in a slot that was made before.
+/// A line after the first. Of a fixed size, up to three kilobytes, so that it stands in a slot that
+/// was made before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
@@ -108,7 +112,8 @@ pub struct GenerationStart {
     /// Its number.
     #[serde(rename = "shift")]
     pub generation: u32,
-    /// By engine: median and 95th percentile of a look when it came, ns; `null` for one that could not be loaded.
+    /// By engine: median and 95th percentile of a look when it came, ns; `null` for one that could
+    /// not be loaded.
     pub priors: Vec<Option<[u64; 2]>>,
     /// What it works by.
     #[serde(rename = "papers")]
@@ -278,7 +283,10 @@ pub struct Likely(
 /// One engine that was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "as in policy::Step; `took` is the time of the look without waiting, ns")]
+#[allow(
+    missing_docs,
+    reason = "as in policy::Step; `took` is the time of the look without waiting, ns"
+)]
 pub struct Asked {
     pub engine: EngineIdx,
     pub answered: bool,
@@ -308,7 +316,8 @@ pub struct Told {
 pub struct Allowed {
     /// Time left, ns.
     pub left: Option<u64>,
-    /// By engine: wait, median, 95th percentile, ns; `null` for one that must not be asked. Further ones must not either.
+    /// By engine: wait, median, 95th percentile, ns; `null` for one that must not be asked. Further
+    /// ones must not either.
     pub engines: ArrayVec<Option<[u64; 3]>, MAX_ENGINES>,
     /// Largest change, and longest age in ns.
     pub reuse: Option<(f32, u64)>,
@@ -359,7 +368,8 @@ impl PartialEq for Decision {
     /// To the last bit.
     fn eq(&self, other: &Self) -> bool {
         let bits = |it: &Self| (it.value.map(f32::to_bits), it.limit.map(f32::to_bits));
-        (self.act, self.engine, self.code, self.withheld) == (other.act, other.engine, other.code, other.withheld)
+        (self.act, self.engine, self.code, self.withheld)
+            == (other.act, other.engine, other.code, other.withheld)
             && bits(self) == bits(other)
     }
 }

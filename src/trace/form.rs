@@ -1,4 +1,5 @@
-//! How single values stand in a trace: words for closed sets, base64 for glimpses, `null` for what is no number. Pure.
+//! How single values stand in a trace: words for closed sets, base64 for glimpses, `null` for what
+//! is no number. Pure.
 
 use serde::{Deserialize, Deserializer, Serializer, de};
 
@@ -37,7 +38,11 @@ pub(super) mod word {
         W::EVERY.iter().copied().find(|known| known.word() == word).ok_or_else(|| {
             let allowed: Vec<_> = W::EVERY.iter().map(|known| known.word()).collect();
             let shown: String = word.chars().take(40).collect();
-            de::Error::custom(format!("`{}` is none of {}", shown.escape_debug(), allowed.join(", ")))
+            de::Error::custom(format!(
+                "`{}` is none of {}",
+                shown.escape_debug(),
+                allowed.join(", ")
+            ))
         })
     }
 }
@@ -76,10 +81,18 @@ pub(super) mod glimpse {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Glimpse, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-        let refused = || de::Error::custom(format!("a glimpse must be {BYTES} bytes in base64, {CHARACTERS} characters"));
+        let refused = || {
+            de::Error::custom(format!(
+                "a glimpse must be {BYTES} bytes in base64, {CHARACTERS} characters"
+            ))
+        };
         if text.len() != CHARACTERS {
             return Err(refused());
         }
-        STANDARD.decode(&*text).ok().and_then(|bytes| Glimpse::try_from(bytes).ok()).ok_or_else(refused)
+        STANDARD
+            .decode(&*text)
+            .ok()
+            .and_then(|bytes| Glimpse::try_from(bytes).ok())
+            .ok_or_else(refused)
     }
 }

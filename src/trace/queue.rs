@@ -1,8 +1,8 @@
 //! The scheduler's end of a recording: hands events to a queue of prepared slots and never waits.
 //!
-//! What finds no slot is counted, and the count goes into the trace as soon as there is one. Once the writer is gone (the disk
-//! is full)
-//! nothing more is handed over. Nothing here allocates, apart from an engine set that comes in force.
+//! What finds no slot is counted, and the count goes into the trace as soon as there is one. Once
+//! the writer is gone (the disk is full) nothing more is handed over. Nothing here allocates, apart
+//! from an engine set that comes in force.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::event::{End, Event, Gap, GenerationStart, Session};
 
-/// Events that may wait for the disk: some seconds of two cameras. A slot has at most three kilobytes.
+/// Events that may wait for the disk: some seconds of two cameras. A slot has at most three
+/// kilobytes.
 const SLOTS: usize = 512;
 /// How long the last line may wait for a slot.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -40,7 +41,12 @@ impl TraceQueue {
     /// The same with so many slots, 1 or more.
     pub fn with_slots(slots: usize) -> (Self, Receiver<Event>) {
         let (to, from) = bounded(slots.max(1));
-        let inner = Inner { slots: to, missing: AtomicU64::new(0), all: AtomicU64::new(0), session: Mutex::new(None) };
+        let inner = Inner {
+            slots: to,
+            missing: AtomicU64::new(0),
+            all: AtomicU64::new(0),
+            session: Mutex::new(None),
+        };
         (Self(Arc::new(inner)), from)
     }
 
@@ -49,7 +55,8 @@ impl TraceQueue {
         *self.0.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
     }
 
-    /// Engine set number `generation` is in force; nothing is written of one that was not announced.
+    /// Engine set number `generation` is in force; nothing is written of one that was not
+    /// announced.
     pub fn generation_starts(&self, generation: u32, priors: Vec<Option<[u64; 2]>>) {
         let session = self.0.session.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(session) = session {
@@ -83,8 +90,13 @@ impl TraceQueue {
     /// Writes the last line; false if there was no slot for it in time, or nobody writes any more.
     pub fn end(&self) -> bool {
         let untold = self.0.missing.swap(0, Ordering::Relaxed);
-        let told = untold == 0 || self.0.slots.send_timeout(Event::Gap(Gap { missing: untold }), PATIENCE).is_ok();
-        told && self.0.slots.send_timeout(Event::End(End { missing: self.missing() }), PATIENCE).is_ok()
+        let told = untold == 0
+            || self.0.slots.send_timeout(Event::Gap(Gap { missing: untold }), PATIENCE).is_ok();
+        told && self
+            .0
+            .slots
+            .send_timeout(Event::End(End { missing: self.missing() }), PATIENCE)
+            .is_ok()
     }
 }
 

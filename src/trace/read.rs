@@ -1,4 +1,5 @@
-//! Reads a trace from wherever it comes: line by line, each within its limits, so that no more than one is held in memory.
+//! Reads a trace from wherever it comes: line by line, each within its limits, so that no more than
+//! one is held in memory.
 //!
 //! An error names file, line, key, value and what is allowed.
 
@@ -32,7 +33,8 @@ const MOST_CAMERAS: usize = 1024;
 const MOST_NAME: usize = 256;
 /// Longest time that can be meant, ns: ten years.
 const MOST_NS: u64 = 10 * 366 * 86_400 * 1_000_000_000;
-/// Longest time between two steps that an engine can be busy, and longest interval between two looks.
+/// Longest time between two steps that an engine can be busy, and longest interval between two
+/// looks.
 const MOST_BUSY: Duration = Duration::from_secs(86_400);
 
 /// A trace that cannot be replayed.
@@ -61,9 +63,9 @@ pub enum TraceError {
 }
 
 /// What must be at a line's place.
-const EXPECTED_HEAD: &str = r#"the head of a trace, {"v":1,"squint":…,"schema":…,"inventory":{…},"cameras":[…]}"#;
-const EXPECTED_EVENT: &str =
-    "an event of a trace: crew, step, first, after, look, done, lost, gap or end, with the keys that docs/guide/replay.md tells";
+const EXPECTED_HEAD: &str =
+    r#"the head of a trace, {"v":1,"squint":…,"schema":…,"inventory":{…},"cameras":[…]}"#;
+const EXPECTED_EVENT: &str = "an event of a trace: crew, step, first, after, look, done, lost, gap or end, with the keys that docs/guide/replay.md tells";
 
 /// A trace that is read.
 pub struct Reader<R> {
@@ -94,18 +96,36 @@ impl<R: BufRead> Reader<R> {
         struct Versioned {
             v: u32,
         }
-        let head =
-            Head { v: VERSION, squint: String::new(), schema: String::new(), inventory: Default::default(), cameras: vec![] };
-        let mut reader = Self { file: file.into(), input, line: Vec::new(), number: 0, head, engine_sets: 0, ended: false };
+        let head = Head {
+            v: VERSION,
+            squint: String::new(),
+            schema: String::new(),
+            inventory: Default::default(),
+            cameras: vec![],
+        };
+        let mut reader = Self {
+            file: file.into(),
+            input,
+            line: Vec::new(),
+            number: 0,
+            head,
+            engine_sets: 0,
+            ended: false,
+        };
         if !reader.next_line()? {
             return Err(reader.wrong("ends here".into(), EXPECTED_HEAD));
         }
-        let parsed =
-            serde_json::from_slice::<Versioned>(&reader.line).map_err(|error| words(&error)).and_then(|found| match found.v {
-                VERSION => serde_json::from_slice::<Head>(&reader.line).map_err(|error| words(&error)),
+        let parsed = serde_json::from_slice::<Versioned>(&reader.line)
+            .map_err(|error| words(&error))
+            .and_then(|found| match found.v {
+                VERSION => {
+                    serde_json::from_slice::<Head>(&reader.line).map_err(|error| words(&error))
+                }
                 v => Err(format!("v = {v}, and this Squint reads {VERSION}")),
             });
-        reader.head = parsed.and_then(|head| check_head(&head).map(|()| head)).map_err(|why| reader.wrong(why, EXPECTED_HEAD))?;
+        reader.head = parsed
+            .and_then(|head| check_head(&head).map(|()| head))
+            .map_err(|why| reader.wrong(why, EXPECTED_HEAD))?;
         Ok(reader)
     }
 
@@ -129,8 +149,8 @@ impl<R: BufRead> Reader<R> {
         self.ended
     }
 
-    /// The next event; `None` at the end. A last line that was cut off counts as the end, since a recording may be cut off
-    /// anywhere.
+    /// The next event; `None` at the end. A last line that was cut off counts as the end, since a
+    /// recording may be cut off anywhere.
     pub fn next_event(&mut self) -> Result<Option<Event>, TraceError> {
         if !self.next_line()? {
             return Ok(None);
@@ -144,7 +164,8 @@ impl<R: BufRead> Reader<R> {
         Ok(Some(event))
     }
 
-    /// The event of the line that was read last, if it is one; `None` if the trace breaks off in it.
+    /// The event of the line that was read last, if it is one; `None` if the trace breaks off in
+    /// it.
     fn parsed(&mut self) -> Result<Option<Event>, String> {
         if self.ended {
             return Err("goes on after its end".into());
@@ -191,7 +212,11 @@ impl<R: BufRead> Reader<R> {
 }
 
 /// `key` is `value`, where `allowed` is.
-fn refused<T>(key: &str, value: impl std::fmt::Display, allowed: impl std::fmt::Display) -> Result<T, String> {
+fn refused<T>(
+    key: &str,
+    value: impl std::fmt::Display,
+    allowed: impl std::fmt::Display,
+) -> Result<T, String> {
     Err(format!("`{key}` is {value}, allowed is {allowed}"))
 }
 
@@ -202,9 +227,11 @@ fn check_head(head: &Head) -> Result<(), String> {
         return refused("cameras", format!("a list of {cameras}"), format!("1 to {MOST_CAMERAS}"));
     }
     match [&head.squint, &head.schema].into_iter().chain(&head.cameras).map(String::len).max() {
-        Some(longest) if longest > MOST_NAME => {
-            refused("squint, schema or cameras", format!("of {longest} bytes"), format!("{MOST_NAME}"))
-        }
+        Some(longest) if longest > MOST_NAME => refused(
+            "squint, schema or cameras",
+            format!("of {longest} bytes"),
+            format!("{MOST_NAME}"),
+        ),
         _ => Ok(()),
     }
 }
@@ -235,17 +262,20 @@ fn check(event: &Event, head: &Head) -> Result<(), String> {
             first.frame
         }
         Event::After(after) => {
-            after
-                .steps
-                .iter()
-                .try_for_each(|step| engine("steps.engine", step.engine).and_then(|()| time("steps.took", step.took)))?;
+            after.steps.iter().try_for_each(|step| {
+                engine("steps.engine", step.engine).and_then(|()| time("steps.took", step.took))
+            })?;
             check_decision(&after.allowance, &after.decision)?;
             after.frame
         }
         Event::Look(looked) => {
             engine("look.engine", looked.look.engine)?;
             let took = looked.look.time;
-            return if took > MOST_BUSY { refused("look.time", format!("{took:?}"), "up to a day") } else { Ok(()) };
+            return if took > MOST_BUSY {
+                refused("look.time", format!("{took:?}"), "up to a day")
+            } else {
+                Ok(())
+            };
         }
         Event::Done(done) => {
             time("age", done.age)?;
@@ -255,7 +285,9 @@ fn check(event: &Event, head: &Head) -> Result<(), String> {
         Event::Gap(_) | Event::End(_) => return Ok(()),
     };
     match usize::from(frame.0) {
-        camera if camera >= head.cameras.len() => refused("frame", camera, format!("a camera below {}", head.cameras.len())),
+        camera if camera >= head.cameras.len() => {
+            refused("frame", camera, format!("a camera below {}", head.cameras.len()))
+        }
         _ => Ok(()),
     }
 }
@@ -263,7 +295,11 @@ fn check(event: &Event, head: &Head) -> Result<(), String> {
 fn check_engine_set(engine_set: &GenerationStart) -> Result<(), String> {
     let Session { policy, engines, budget, learned } = &engine_set.session;
     if !(1..=MAX_ENGINES).contains(&engines.len()) {
-        return refused("papers.engines", format!("a list of {}", engines.len()), format!("1 to {MAX_ENGINES}"));
+        return refused(
+            "papers.engines",
+            format!("a list of {}", engines.len()),
+            format!("1 to {MAX_ENGINES}"),
+        );
     }
     if engine_set.priors.len() != engines.len() {
         return refused(
@@ -273,18 +309,22 @@ fn check_engine_set(engine_set: &GenerationStart) -> Result<(), String> {
         );
     }
     engine_set.priors.iter().flatten().flatten().try_for_each(|prior| time("priors", *prior))?;
-    let names = engines.iter().flat_map(|engine| [&engine.id, &engine.sha256, &engine.labels_sha256]);
+    let names =
+        engines.iter().flat_map(|engine| [&engine.id, &engine.sha256, &engine.labels_sha256]);
     if let Some(long) = names.map(String::len).max().filter(|long| *long > MOST_NAME) {
         return refused("papers.engines", format!("a name of {long} bytes"), MOST_NAME);
     }
     let accuracies = engines.iter().filter_map(|engine| engine.accuracy);
-    if let Some(accuracy) = accuracies.into_iter().find(|accuracy| !(0.0..=1.0).contains(accuracy)) {
+    if let Some(accuracy) = accuracies.into_iter().find(|accuracy| !(0.0..=1.0).contains(accuracy))
+    {
         return refused("papers.engines.accuracy", accuracy, "0 to 1");
     }
     let lengths = [("policy", policy.len(), MAX_BYTES), ("budget", budget.len(), EVENT_LIMIT)];
     let learned = [("kept", learned.as_ref().map_or(0, String::len), crate::budget::MAX_TEXT)];
     match lengths.into_iter().chain(learned).find(|(_, length, most)| length > most) {
-        Some((key, length, most)) => refused(&format!("papers.{key}"), format!("of {length} bytes"), format!("up to {most}")),
+        Some((key, length, most)) => {
+            refused(&format!("papers.{key}"), format!("of {length} bytes"), format!("up to {most}"))
+        }
         None => Ok(()),
     }
 }
@@ -294,17 +334,36 @@ fn time(key: &str, ns: u64) -> Result<(), String> {
 }
 
 fn engine(key: &str, engine: EngineIdx) -> Result<(), String> {
-    if usize::from(engine.0) < MAX_ENGINES { Ok(()) } else { refused(key, engine.0, format!("0 to {}", MAX_ENGINES - 1)) }
+    if usize::from(engine.0) < MAX_ENGINES {
+        Ok(())
+    } else {
+        refused(key, engine.0, format!("0 to {}", MAX_ENGINES - 1))
+    }
 }
 
 fn check_decision(allowed: &Allowed, decision: &Decision) -> Result<(), String> {
-    decision.engine.into_iter().chain(decision.withheld).try_for_each(|asked| engine("decision.engine", asked))?;
-    decision.value.into_iter().chain(decision.limit).try_for_each(|figure| finite("decision", figure))?;
+    decision
+        .engine
+        .into_iter()
+        .chain(decision.withheld)
+        .try_for_each(|asked| engine("decision.engine", asked))?;
+    decision
+        .value
+        .into_iter()
+        .chain(decision.limit)
+        .try_for_each(|figure| finite("decision", figure))?;
     check_because("allowance.because", &allowed.because)?;
     allowed.left.into_iter().try_for_each(|left| time("allowance.left", left))?;
-    allowed.engines.iter().flatten().flatten().try_for_each(|terms| time("allowance.engines", *terms))?;
+    allowed
+        .engines
+        .iter()
+        .flatten()
+        .flatten()
+        .try_for_each(|terms| time("allowance.engines", *terms))?;
     match allowed.reuse {
-        Some((change, _)) if !(0.0..=1.0).contains(&change) => refused("allowance.reuse", change, "a change of 0 to 1"),
+        Some((change, _)) if !(0.0..=1.0).contains(&change) => {
+            refused("allowance.reuse", change, "a change of 0 to 1")
+        }
         _ => Ok(()),
     }
 }
@@ -325,7 +384,9 @@ fn check_usage(usage: &Usage) -> Result<(), String> {
 }
 
 fn check_grants(grants: &Grants) -> Result<(), String> {
-    for (key, share) in [("standing.stretch", grants.upper_share), ("standing.shrink", grants.lower_share)] {
+    for (key, share) in
+        [("standing.stretch", grants.upper_share), ("standing.shrink", grants.lower_share)]
+    {
         if !(0.0..=1.0).contains(&share) {
             return refused(key, share, "0 to 1");
         }

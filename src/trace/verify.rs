@@ -1,5 +1,5 @@
-//! Makes every decision of a trace again, and every step of the budget, with the very code that made them, and compares to the
-//! last bit. Pure.
+//! Makes every decision of a trace again, and every step of the budget, with the very code that
+//! made them, and compares to the last bit. Pure.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -96,11 +96,17 @@ pub(super) struct TraceGeneration {
 }
 
 /// Expected where an engine set stands.
-const EXPECTED_ENGINE_SET: &str = "a crew whose policy, budget and engines fit together, as `squint run --record` writes them";
+const EXPECTED_ENGINE_SET: &str =
+    "a crew whose policy, budget and engines fit together, as `squint run --record` writes them";
 
 impl TraceGeneration {
     /// The engine set of `on`, or with another policy or budget. Errors are words.
-    pub(super) fn rebuild(on: &GenerationStart, head: &Head, origin: &str, change: Option<&Change>) -> Result<Self, Refused> {
+    pub(super) fn rebuild(
+        on: &GenerationStart,
+        head: &Head,
+        origin: &str,
+        change: Option<&Change>,
+    ) -> Result<Self, Refused> {
         let session = &on.session;
         let info = |engine: &TraceEngine| EngineInfo {
             id: engine.id.clone(),
@@ -112,7 +118,11 @@ impl TraceGeneration {
         let policy = match change.and_then(|change| change.policy.as_ref()) {
             Some(file) => file.bind(&infos, features::schema()).map_err(Refused::Policy)?,
             None => {
-                let file = PolicyFile::parse(&session.policy, Path::new(&format!("{origin}: papers.policy"))).map_err(words)?;
+                let file = PolicyFile::parse(
+                    &session.policy,
+                    Path::new(&format!("{origin}: papers.policy")),
+                )
+                .map_err(words)?;
                 file.bind(&infos, features::schema()).map_err(words)?
             }
         };
@@ -120,8 +130,10 @@ impl TraceGeneration {
             Some(budget) => budget,
             None => budget_of(&session.budget, origin).map_err(Refused::Trace)?,
         };
-        let trace = |error: &dyn std::fmt::Display| Refused::Trace(format!("`papers.budget`: {error}"));
-        let schedule = Schedule::new(config.mode, config.times, config.power_modes).map_err(|error| trace(&error))?;
+        let trace =
+            |error: &dyn std::fmt::Display| Refused::Trace(format!("`papers.budget`: {error}"));
+        let schedule = Schedule::new(config.mode, config.times, config.power_modes)
+            .map_err(|error| trace(&error))?;
         let learned = session
             .learned
             .as_ref()
@@ -136,11 +148,20 @@ impl TraceGeneration {
             learned,
         };
         let prior = |prior: &Option<[u64; 2]>| {
-            prior.map(|[p50, p95]| Prior { p50: Duration::from_nanos(p50), p95: Duration::from_nanos(p95), energy: None })
+            prior.map(|[p50, p95]| Prior {
+                p50: Duration::from_nanos(p50),
+                p95: Duration::from_nanos(p95),
+                energy: None,
+            })
         };
         let priors: Vec<_> = on.priors.iter().map(prior).collect();
         let ids = session.engines.iter().map(|engine| Arc::from(engine.id.as_str())).collect();
-        Ok(Self { number: on.generation, policy, account: Account::new(&priors, Some(budget), head.cameras.len()), ids })
+        Ok(Self {
+            number: on.generation,
+            policy,
+            account: Account::new(&priors, Some(budget), head.cameras.len()),
+            ids,
+        })
     }
 }
 
@@ -164,22 +185,33 @@ fn budget_of(text: &str, origin: &str) -> Result<config::Budget, String> {
     let flags = Overrides { source: Some(Secret::new("test")), ..Overrides::default() };
     let folders = Folders { engines: "engines".into(), calibration: "calibration".into() };
     let name = format!("{origin}: papers.budget");
-    config::resolve(Some((&name, text)), [], &flags, &folders).map(|config| config.budget).map_err(|error| error.to_string())
+    config::resolve(Some((&name, text)), [], &flags, &folders)
+        .map(|config| config.budget)
+        .map_err(|error| error.to_string())
 }
 
-/// Replays everything that `reader` holds; with a `change`, what would have been is reckoned beside it. `zero` stands for the
-/// start.
-pub fn replay<R: std::io::BufRead>(reader: &mut Reader<R>, change: Option<Change>, zero: Instant) -> Result<Replayed, ReplayError> {
-    let mut again = Again { generations: Vec::new(), grants: None, sure: true, replayed: Replayed::default() };
+/// Replays everything that `reader` holds; with a `change`, what would have been is reckoned beside
+/// it. `zero` stands for the start.
+pub fn replay<R: std::io::BufRead>(
+    reader: &mut Reader<R>,
+    change: Option<Change>,
+    zero: Instant,
+) -> Result<Replayed, ReplayError> {
+    let mut again =
+        Again { generations: Vec::new(), grants: None, sure: true, replayed: Replayed::default() };
     let mut what_if = change.map(|change| WhatIf::new(change, zero));
     while let Some(event) = reader.next_event()? {
         again.replayed.events += 1;
         if let (Event::Generation(on), Some(what_if)) = (&event, &mut what_if) {
             let origin = format!("{}, line {}", reader.file(), reader.line());
             match TraceGeneration::rebuild(on, reader.head(), &origin, Some(what_if.change())) {
-                Ok(generation) => what_if.generation_starts(generation, reader.head().inventory.total),
+                Ok(generation) => {
+                    what_if.generation_starts(generation, reader.head().inventory.total)
+                }
                 Err(Refused::Policy(error)) => return Err(error.into()),
-                Err(Refused::Trace(why)) => return Err(reader.wrong(why, EXPECTED_ENGINE_SET).into()),
+                Err(Refused::Trace(why)) => {
+                    return Err(reader.wrong(why, EXPECTED_ENGINE_SET).into());
+                }
             }
         }
         again.take(&event, reader)?;
@@ -204,15 +236,22 @@ struct Again {
 }
 
 impl Again {
-    fn take<R: std::io::BufRead>(&mut self, event: &Event, reader: &Reader<R>) -> Result<(), TraceError> {
+    fn take<R: std::io::BufRead>(
+        &mut self,
+        event: &Event,
+        reader: &Reader<R>,
+    ) -> Result<(), TraceError> {
         let line = reader.line();
         match event {
             Event::Generation(on) => {
                 let origin = format!("{}, line {line}", reader.file());
-                let generation = TraceGeneration::rebuild(on, reader.head(), &origin, None).map_err(|refused| match refused {
-                    Refused::Trace(why) => reader.wrong(why, EXPECTED_ENGINE_SET),
-                    Refused::Policy(error) => reader.wrong(error.to_string(), EXPECTED_ENGINE_SET),
-                })?;
+                let generation = TraceGeneration::rebuild(on, reader.head(), &origin, None)
+                    .map_err(|refused| match refused {
+                        Refused::Trace(why) => reader.wrong(why, EXPECTED_ENGINE_SET),
+                        Refused::Policy(error) => {
+                            reader.wrong(error.to_string(), EXPECTED_ENGINE_SET)
+                        }
+                    })?;
                 if self.generations.len() == ENGINE_SETS {
                     self.generations.remove(0);
                 }
@@ -220,8 +259,16 @@ impl Again {
                 self.generations.push(generation);
             }
             Event::Look(looked) => {
-                if let Some(generation) = self.generations.iter_mut().find(|generation| generation.number == looked.generation) {
-                    generation.account.looked(looked.look.engine, looked.look.time, looked.look.crowded);
+                if let Some(generation) = self
+                    .generations
+                    .iter_mut()
+                    .find(|generation| generation.number == looked.generation)
+                {
+                    generation.account.looked(
+                        looked.look.engine,
+                        looked.look.time,
+                        looked.look.crowded,
+                    );
                 }
             }
             Event::Step(step) => self.step(line, step),
@@ -241,8 +288,14 @@ impl Again {
     fn step(&mut self, line: u64, step: &Step) {
         let Some(generation) = self.generations.last_mut() else { return };
         let seen = (&step.sample, &step.usage);
-        let stepped =
-            generation.account.step_if(Duration::from_nanos(step.at), seen, seen, step.command, step.minute, &generation.ids);
+        let stepped = generation.account.step_if(
+            Duration::from_nanos(step.at),
+            seen,
+            seen,
+            step.command,
+            step.minute,
+            &generation.ids,
+        );
         self.grants = Some(step.grants);
         if !self.sure {
             self.replayed.steps_unchecked += 1;
@@ -257,17 +310,35 @@ impl Again {
     }
 
     fn first(&mut self, line: u64, first: &First) {
-        let Some(generation) = self.generations.iter().find(|generation| generation.number == first.generation) else { return };
+        let Some(generation) =
+            self.generations.iter().find(|generation| generation.number == first.generation)
+        else {
+            return;
+        };
         let (features, past) = (first.measured(), first.past());
         let situation = situation(first, &features, &past);
-        let made = policy::first_within(&generation.policy, &situation, &Allowance::from(&first.allowance)).into();
+        let made = policy::first_within(
+            &generation.policy,
+            &situation,
+            &Allowance::from(&first.allowance),
+        )
+        .into();
         self.judge(line, first.decision, made);
         self.grant(line, first.generation, first.frame.1, first.allowance.granted());
     }
 
     fn after(&mut self, line: u64, after: &After) {
-        let Some(generation) = self.generations.iter().find(|generation| generation.number == after.generation) else { return };
-        let made = policy::after_within(&generation.policy, &after.attempts(), &Allowance::from(&after.allowance)).into();
+        let Some(generation) =
+            self.generations.iter().find(|generation| generation.number == after.generation)
+        else {
+            return;
+        };
+        let made = policy::after_within(
+            &generation.policy,
+            &after.attempts(),
+            &Allowance::from(&after.allowance),
+        )
+        .into();
         self.judge(line, after.decision, made);
         self.grant(line, after.generation, after.frame.1, after.allowance.granted());
     }
@@ -282,7 +353,9 @@ impl Again {
     /// Was granted what the budget allowed? Whether it was the camera's turn is taken as recorded.
     fn grant(&mut self, line: u64, number: u32, sequence: u64, granted: Grant) {
         let grants = match self.generations.split_last() {
-            Some((generation, _)) if generation.number == number && self.sure => Some(generation.account.grants()),
+            Some((generation, _)) if generation.number == number && self.sure => {
+                Some(generation.account.grants())
+            }
             Some((generation, _)) if generation.number == number => self.grants,
             Some((_, before)) => before
                 .iter()
@@ -315,7 +388,11 @@ impl Count {
 }
 
 /// What the first decision knew.
-pub(super) fn situation<'a>(first: &'a First, features: &'a features::Features, past: &'a policy::Past) -> Situation<'a> {
+pub(super) fn situation<'a>(
+    first: &'a First,
+    features: &'a features::Features,
+    past: &'a policy::Past,
+) -> Situation<'a> {
     Situation {
         sequence: first.frame.1,
         camera: first.frame.0,

@@ -1,10 +1,10 @@
 //! What would have been with another policy or other limits, reckoned from a trace. Pure.
 //!
-//! First decisions are made with what the frame knew, later ones with the answers that were given. An answer that was never made
-//! is not
-//! invented: the frame counts as unknown from there on, and what the look would have cost as expected then. The readings of the
-//! board are those of the
-//! recording; only the rail that stands for the board is corrected by what the looks draw more or less. Temperatures are not.
+//! First decisions are made with what the frame knew, later ones with the answers that were given.
+//! An answer that was never made is not invented: the frame counts as unknown from there on, and
+//! what the look would have cost as expected then. The readings of the board are those of the
+//! recording; only the rail that stands for the board is corrected by what the looks draw more or
+//! less. Temperatures are not.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -87,7 +87,8 @@ pub(super) struct WhatIf {
     /// By camera: when it may be looked at again.
     turns: BTreeMap<u16, Instant>,
     pending: BTreeMap<FrameNumber, Pending>,
-    /// Looks of settled frames since the latest step: number and time, by engine, recorded and supposed.
+    /// Looks of settled frames since the latest step: number and time, by engine, recorded and
+    /// supposed.
     since: [[(u32, Duration); MAX_ENGINES]; 2],
     last: Duration,
     supposed: WhatIfReport,
@@ -119,7 +120,13 @@ impl WhatIf {
         // The numbers of engines may mean others now: frames under way are left out.
         self.supposed.not_followed += std::mem::take(&mut self.pending).len() as u64;
         self.since = [[(0, Duration::ZERO); MAX_ENGINES]; 2];
-        if self.supposed.engines.iter().map(String::as_str).ne(generation.ids.iter().map(|id| &**id)) {
+        if self
+            .supposed
+            .engines
+            .iter()
+            .map(String::as_str)
+            .ne(generation.ids.iter().map(|id| &**id))
+        {
             self.rename(&generation);
         }
         self.generation = Some(generation);
@@ -142,13 +149,24 @@ impl WhatIf {
         match event {
             Event::Step(step) => self.step(step),
             Event::Look(looked) => {
-                if let Some(generation) = self.generation.as_mut().filter(|generation| generation.number == looked.generation) {
-                    generation.account.looked(looked.look.engine, looked.look.time, looked.look.crowded);
+                if let Some(generation) = self
+                    .generation
+                    .as_mut()
+                    .filter(|generation| generation.number == looked.generation)
+                {
+                    generation.account.looked(
+                        looked.look.engine,
+                        looked.look.time,
+                        looked.look.crowded,
+                    );
                 }
             }
             Event::First(first) => self.first(first, generations),
             Event::After(after) => {
-                let grant = self.generation.as_ref().map(|generation| generation.account.grant(after.frame.1, None, self.zero));
+                let grant = self
+                    .generation
+                    .as_ref()
+                    .map(|generation| generation.account.grant(after.frame.1, None, self.zero));
                 if let (Some(pending), Some(grant)) = (self.pending.get_mut(&after.frame), grant)
                     && pending.afters.len() < MAX_STEPS
                 {
@@ -159,7 +177,9 @@ impl WhatIf {
                 Some(pending) => self.settle(&pending, done, generations),
                 None => self.supposed.not_followed += 1,
             },
-            Event::Lost(lost) => self.supposed.not_followed += u64::from(self.pending.remove(&lost.frame).is_some()),
+            Event::Lost(lost) => {
+                self.supposed.not_followed += u64::from(self.pending.remove(&lost.frame).is_some())
+            }
             Event::Generation(_) | Event::Gap(_) | Event::End(_) => (),
         }
     }
@@ -174,14 +194,19 @@ impl WhatIf {
         let Some(generation) = &mut self.generation else { return };
         let now = Duration::from_nanos(step.at);
         let dt_s = now.saturating_sub(std::mem::replace(&mut self.last, now)).as_secs_f64();
-        let [was, would] = std::mem::replace(&mut self.since, [[(0, Duration::ZERO); MAX_ENGINES]; 2]);
+        let [was, would] =
+            std::mem::replace(&mut self.since, [[(0, Duration::ZERO); MAX_ENGINES]; 2]);
         let mut usage: Usage = step.usage;
         let mut more_mw = 0.0;
         for (at, index) in (0..MAX_ENGINES).zip(0..) {
             let (was, would) = (was[at], would[at]);
             usage.looks[at] = usage.looks[at].saturating_add(would.0).saturating_sub(was.0);
             usage.busy[at] = usage.busy[at].saturating_add(would.1).saturating_sub(was.1);
-            let watts = generation.account.costs().watts(EngineIdx(index)).map_or(0.0, |power| f64::from(power.0));
+            let watts = generation
+                .account
+                .costs()
+                .watts(EngineIdx(index))
+                .map_or(0.0, |power| f64::from(power.0));
             if dt_s > 0.0 && was != would {
                 more_mw += watts * (would.1.as_secs_f64() - was.1.as_secs_f64()) / dt_s;
             }
@@ -192,14 +217,22 @@ impl WhatIf {
         {
             *reading = Milliwatts((f64::from(reading.0) + more_mw).max(0.0) as f32);
         }
-        generation.account.step_if(now, (&step.sample, &step.usage), (&sample, &usage), step.command, step.minute, &generation.ids);
+        generation.account.step_if(
+            now,
+            (&step.sample, &step.usage),
+            (&sample, &usage),
+            step.command,
+            step.minute,
+            &generation.ids,
+        );
     }
 
     fn first(&mut self, first: &First, generations: &[TraceGeneration]) {
         let Some(generation) = &self.generation else { return };
         let captured = self.zero + Duration::from_nanos(first.captured);
         let turn = self.turns.get(&first.frame.0).copied();
-        let grant = generation.account.grant(first.frame.1, turn.filter(|_| !first.lossless), captured);
+        let grant =
+            generation.account.grant(first.frame.1, turn.filter(|_| !first.lossless), captured);
         let mut allowance = Allowance { grant, ..Allowance::from(&first.allowance) };
         // A camera that says nothing of reuse goes by the policy.
         let by_policy = generations.last().is_some_and(|was| was.policy.reuse() == allowance.reuse);
@@ -207,11 +240,17 @@ impl WhatIf {
             allowance.reuse = generation.policy.reuse();
         }
         let (features, past) = (first.measured(), first.past());
-        let decision: Decision = policy::first_within(&generation.policy, &situation(first, &features, &past), &allowance).into();
+        let decision: Decision = policy::first_within(
+            &generation.policy,
+            &situation(first, &features, &past),
+            &allowance,
+        )
+        .into();
         if decision.act == Act::Ask {
             self.turns.insert(first.frame.0, generation.account.next_turn(turn, captured));
         }
-        let pending = Pending { first: Box::new(first.clone()), decision, grant, afters: Vec::new() };
+        let pending =
+            Pending { first: Box::new(first.clone()), decision, grant, afters: Vec::new() };
         if self.pending.insert(first.frame, pending).is_some() {
             self.supposed.not_followed += 1;
         }
@@ -227,8 +266,14 @@ impl WhatIf {
         let averaged = generations.last().is_some_and(|was| was.policy.averages());
         let steps: &[Asked] = pending.afters.last().map_or(&[], |(after, _)| &after.steps);
         let was = Way {
-            asked: steps.iter().map(|step| (step.engine, Duration::from_nanos(step.took))).collect(),
-            last: pending.afters.last().map_or(pending.first.decision.act, |(after, _)| after.decision.act),
+            asked: steps
+                .iter()
+                .map(|step| (step.engine, Duration::from_nanos(step.took)))
+                .collect(),
+            last: pending
+                .afters
+                .last()
+                .map_or(pending.first.decision.act, |(after, _)| after.decision.act),
             withheld: pending.first.decision.withheld.is_some()
                 || pending.afters.iter().any(|(after, _)| after.decision.withheld.is_some()),
             unknown: false,
@@ -241,8 +286,12 @@ impl WhatIf {
         let would = would_be(generation, pending, averaged);
         debug_assert!(done.frame == pending.first.frame);
         self.supposed.frames += 1;
-        let same =
-            was.asked.iter().map(|(engine, _)| engine).eq(would.asked.iter().map(|(engine, _)| engine)) && was.last == would.last;
+        let same = was
+            .asked
+            .iter()
+            .map(|(engine, _)| engine)
+            .eq(would.asked.iter().map(|(engine, _)| engine))
+            && was.last == would.last;
         self.supposed.same += u64::from(same && !would.unknown);
         self.supposed.unknown += u64::from(would.unknown);
         for (since, way) in self.since.iter_mut().zip([&was, &would]) {
@@ -252,7 +301,9 @@ impl WhatIf {
                 }
             }
         }
-        for (side, way) in [(&mut self.supposed.recorded, &was), (&mut self.supposed.supposed, &would)] {
+        for (side, way) in
+            [(&mut self.supposed.recorded, &was), (&mut self.supposed.supposed, &would)]
+        {
             side.add(way, generation, &self.supposed.engines);
         }
     }
@@ -291,18 +342,24 @@ impl Side {
 
 /// How the frame would have gone. `averaged`: whether the recorded answers are averages.
 fn would_be(generation: &TraceGeneration, pending: &Pending, averaged: bool) -> Way {
-    let mut way =
-        Way { asked: ArrayVec::new(), last: pending.decision.act, withheld: pending.decision.withheld.is_some(), unknown: false };
+    let mut way = Way {
+        asked: ArrayVec::new(),
+        last: pending.decision.act,
+        withheld: pending.decision.withheld.is_some(),
+        unknown: false,
+    };
     let mut attempts = Attempts::default();
     let mut decision = pending.decision;
     while let (Act::Ask, Some(engine)) = (decision.act, decision.engine) {
         let known = known(engine, &attempts, pending, averaged, generation.policy.averages());
         let expected = || {
-            let terms = pending.first.allowance.engines.get(usize::from(engine.0)).copied().flatten();
+            let terms =
+                pending.first.allowance.engines.get(usize::from(engine.0)).copied().flatten();
             let now = || generation.account.cost(engine).map_or(Duration::ZERO, |(p50, ..)| p50);
             terms.map_or_else(now, |[_, p50, _]| Duration::from_nanos(p50))
         };
-        let took = known.as_ref().map_or_else(expected, |(asked, _)| Duration::from_nanos(asked.took));
+        let took =
+            known.as_ref().map_or_else(expected, |(asked, _)| Duration::from_nanos(asked.took));
         if way.asked.try_push((engine, took)).is_err() || attempts.steps.is_full() {
             break; // not reached: policies end within MAX_STEPS
         }
@@ -316,8 +373,15 @@ fn would_be(generation: &TraceGeneration, pending: &Pending, averaged: bool) -> 
         attempts.steps.push((&asked).into());
         let taken = attempts.steps.len();
         // What the moment allowed after as many looks, or after the last one that there was.
-        let at = pending.afters.iter().find(|(after, _)| after.steps.len() == taken).or(pending.afters.last());
-        let (allowed, grant) = at.map_or((&pending.first.allowance, pending.grant), |(after, grant)| (&after.allowance, *grant));
+        let at = pending
+            .afters
+            .iter()
+            .find(|(after, _)| after.steps.len() == taken)
+            .or(pending.afters.last());
+        let (allowed, grant) = at
+            .map_or((&pending.first.allowance, pending.grant), |(after, grant)| {
+                (&after.allowance, *grant)
+            });
         let allowance = Allowance { grant, ..Allowance::from(allowed) };
         decision = policy::after_within(&generation.policy, &attempts, &allowance).into();
         way.withheld |= decision.withheld.is_some();
@@ -326,9 +390,9 @@ fn would_be(generation: &TraceGeneration, pending: &Pending, averaged: bool) -> 
     way
 }
 
-/// What came of showing the frame to `engine`, and the answer so far then; `None` if it was not shown to it, or if the answer is
-/// not to be had
-/// from what was recorded. No answer is that of an engine that failed.
+/// What came of showing the frame to `engine`, and the answer so far then; `None` if it was not
+/// shown to it, or if the answer is not to be had from what was recorded. No answer is that of an
+/// engine that failed.
 fn known(
     engine: EngineIdx,
     attempts: &Attempts,
@@ -342,8 +406,11 @@ fn known(
     if !asked.answered {
         return Some((asked, None));
     }
-    let told =
-        pending.afters.iter().find(|(after, _)| after.steps.len() == place + 1).map(|(after, _)| Answer::from(&after.answer));
+    let told = pending
+        .afters
+        .iter()
+        .find(|(after, _)| after.steps.len() == place + 1)
+        .map(|(after, _)| Answer::from(&after.answer));
     let alone = !averaged || last.steps[..place].iter().all(|step| !step.answered);
     let earlier = if averages { attempts.answers() as u32 } else { 0 };
     if let Some(own) = told.as_ref().filter(|_| alone) {
@@ -351,13 +418,19 @@ fn known(
         score::absorb(&mut answer, own, earlier + 1);
         return Some((asked, Some(answer)));
     }
-    let same = attempts.steps.iter().map(|step| step.engine).eq(last.steps[..place].iter().map(|step| step.engine));
+    let same = attempts
+        .steps
+        .iter()
+        .map(|step| step.engine)
+        .eq(last.steps[..place].iter().map(|step| step.engine));
     if averaged && averages && same {
         return told.map(|told| (asked, Some(told)));
     }
     if earlier == 0 {
-        // Of its own answer the best class and two figures are known, which is all that a policy without averages looks at.
-        let mut own = Answer { ranked: 1, margin: asked.margin, entropy: asked.entropy, ..Answer::default() };
+        // Of its own answer the best class and two figures are known, which is all that a policy
+        // without averages looks at.
+        let mut own =
+            Answer { ranked: 1, margin: asked.margin, entropy: asked.entropy, ..Answer::default() };
         own.top[0] = asked.top.into();
         return (!averages).then_some((asked, Some(own)));
     }

@@ -1,7 +1,8 @@
 //! The thread that writes a trace. An edge room; it decides nothing.
 //!
-//! A disk that fails or is full ends the recording with one warning, never the run. A trace that is there already is never written over:
-//! it may be that of a run that crashed, and is kept under a number.
+//! A disk that fails or is full ends the recording with one warning, never the run. A trace that is
+//! there already is never written over: it may be that of a run that crashed, and is kept under a
+//! number.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -36,8 +37,9 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins a trace in `path`. One that is there is kept as `path.1`, the one before as `path.2`, up to [`KEPT`]. Errors if nothing can be
-    /// written there, if another process records into it, or if there can be no thread.
+    /// Begins a trace in `path`. One that is there is kept as `path.1`, the one before as `path.2`,
+    /// up to [`KEPT`]. Errors if nothing can be written there, if another process records into it,
+    /// or if there can be no thread.
     pub fn start(path: &Path, head: &Head) -> io::Result<Self> {
         let mut out = BufWriter::with_capacity(1 << 16, open(path)?);
         let mut line = Vec::with_capacity(1 << 14);
@@ -45,7 +47,9 @@ impl Recorder {
         out.flush()?;
         let (trace_queue, from) = TraceQueue::new();
         let shown = path.to_owned();
-        let thread = std::thread::Builder::new().name(NAME.into()).spawn(move || write(out, line, &from, &shown))?;
+        let thread = std::thread::Builder::new()
+            .name(NAME.into())
+            .spawn(move || write(out, line, &from, &shown))?;
         Ok(Self { trace_queue, path: path.to_owned(), thread })
     }
 
@@ -73,7 +77,8 @@ impl Recorder {
     }
 }
 
-/// A file of our own at `path`, locked as long as it is open; what is there already is moved out of the way. A device is written to as it is.
+/// A file of our own at `path`, locked as long as it is open; what is there already is moved out of
+/// the way. A device is written to as it is.
 fn open(path: &Path) -> io::Result<File> {
     let flags = files::links_of_ours(path)?.bits().cast_signed();
     let found = match fs::metadata(path) {
@@ -81,20 +86,34 @@ fn open(path: &Path) -> io::Result<File> {
         found => Some(found?),
     };
     match found {
-        Some(found) if found.file_type().is_char_device() => return OpenOptions::new().write(true).open(path),
+        Some(found) if found.file_type().is_char_device() => {
+            return OpenOptions::new().write(true).open(path);
+        }
         Some(found) if !found.is_file() => {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "is no regular file; name another path for the trace"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "is no regular file; name another path for the trace",
+            ));
         }
         Some(found) => {
             lock(&File::open(path)?)?;
             if found.len() > 0 {
                 numbered::shift(path, KEPT)?;
-                info!("{}: the trace that was there is kept as {}", path.display(), numbered::numbered(path, 1).display());
+                info!(
+                    "{}: the trace that was there is kept as {}",
+                    path.display(),
+                    numbered::numbered(path, 1).display()
+                );
             }
         }
         None => (),
     }
-    let file = OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(path)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(flags)
+        .open(path)?;
     lock(&file)?;
     file.set_len(0)?;
     Ok(file)
@@ -111,15 +130,23 @@ fn lock(file: &File) -> io::Result<()> {
     }
 }
 
-/// Until the last line, an error, or nobody can hand over any more. The number of events; `None` after an error.
-fn write(mut out: BufWriter<File>, mut line: Vec<u8>, from: &Receiver<Event>, path: &Path) -> Option<u64> {
+/// Until the last line, an error, or nobody can hand over any more. The number of events; `None`
+/// after an error.
+fn write(
+    mut out: BufWriter<File>,
+    mut line: Vec<u8>,
+    from: &Receiver<Event>,
+    path: &Path,
+) -> Option<u64> {
     let mut lines = 0;
     loop {
         let done = match from.recv_timeout(FLUSH_AFTER) {
             Ok(event) => {
                 lines += 1;
                 let last = matches!(event, Event::End(_));
-                put(&mut out, &mut line, &event).and_then(|()| if last { out.flush() } else { Ok(()) }).map(|()| last)
+                put(&mut out, &mut line, &event)
+                    .and_then(|()| if last { out.flush() } else { Ok(()) })
+                    .map(|()| last)
             }
             Err(RecvTimeoutError::Timeout) => out.flush().map(|()| false),
             Err(RecvTimeoutError::Disconnected) => out.flush().map(|()| true),
@@ -151,15 +178,21 @@ mod tests {
 
     #[test]
     fn a_disk_that_fills_up_ends_the_recording_and_nobody_is_waited_for() {
-        let Ok(full) = File::create("/dev/full") else { return eprintln!("skipped: there is no /dev/full") };
+        let Ok(full) = File::create("/dev/full") else {
+            return eprintln!("skipped: there is no /dev/full");
+        };
         let (trace_queue, from) = TraceQueue::with_slots(4);
         let lost = Event::Lost(Lost { frame: FrameNumber(0, 1), why: DropReason::Busy });
         trace_queue.put(lost.clone());
-        let writer =
-            std::thread::spawn(move || write(BufWriter::with_capacity(16, full), Vec::new(), &from, Path::new("/dev/full")));
+        let writer = std::thread::spawn(move || {
+            write(BufWriter::with_capacity(16, full), Vec::new(), &from, Path::new("/dev/full"))
+        });
         assert_eq!(writer.join().unwrap(), None);
         (0..9).for_each(|_| trace_queue.put(lost.clone()));
-        assert!(!trace_queue.end() && trace_queue.missing() == 0, "what nobody would write is not counted as missing");
+        assert!(
+            !trace_queue.end() && trace_queue.missing() == 0,
+            "what nobody would write is not counted as missing"
+        );
     }
 
     #[test]
@@ -176,10 +209,14 @@ mod tests {
         let run = |name: &str| Recorder::start(&path, &head(name)).unwrap();
         let first = run("first");
         let busy = Recorder::start(&path, &head("second")).unwrap_err();
-        assert!(busy.kind() == ErrorKind::ResourceBusy && busy.to_string().contains("another process"), "{busy}");
+        assert!(
+            busy.kind() == ErrorKind::ResourceBusy && busy.to_string().contains("another process"),
+            "{busy}"
+        );
         first.finish();
         (2..13).for_each(|number| run(&format!("run {number}")).finish());
-        let recorded = |path: &Path| crate::trace::Reader::open(path).unwrap().head().squint.clone();
+        let recorded =
+            |path: &Path| crate::trace::Reader::open(path).unwrap().head().squint.clone();
         assert_eq!(recorded(&path), "run 12");
         assert_eq!(recorded(&numbered::numbered(&path, 1)), "run 11");
         assert_eq!(recorded(&numbered::numbered(&path, KEPT)), "run 3");

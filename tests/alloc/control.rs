@@ -1,4 +1,5 @@
-//! Publishing counters to those who watch allocates nothing once warm; an allocator that counts holds us to it.
+//! Publishing counters to those who watch allocates nothing once warm; an allocator that counts
+//! holds us to it.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,8 @@ fn publishing_allocates_nothing_even_while_the_counters_grow() {
     assert!(allocations(|| drop(watch.read(now))) > 0, "the allocator counts");
 }
 
-/// Not a check but a measurement: `cargo test --release --test alloc control:: -- --ignored --nocapture`.
+/// Not a check but a measurement:
+/// `cargo test --release --test alloc control:: -- --ignored --nocapture`.
 #[test]
 #[ignore = "prints what a publication, a reading and a page of metrics cost"]
 fn costs() {
@@ -70,7 +72,9 @@ fn costs() {
         let at = Instant::now();
         let read = micros(Box::new(|| drop(std::hint::black_box(watch.read(at).counted()))));
         let state = State { counted: watch.read(at).counted(), ..State::default() };
-        let render = micros(Box::new(|| drop(std::hint::black_box(metrics::render(&state, &Process::default())))));
+        let render = micros(Box::new(|| {
+            drop(std::hint::black_box(metrics::render(&state, &Process::default())))
+        }));
         let bytes = metrics::render(&state, &Process::default()).len();
         println!(
             "{cameras} cameras, 3 engines: publish {publish:?}, read {read:?}, render {render:?} of {bytes} bytes (median, p99)"

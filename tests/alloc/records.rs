@@ -1,4 +1,5 @@
-//! Rendering a record and counting a report allocate nothing once warm; an allocator that counts holds us to it.
+//! Rendering a record and counting a report allocate nothing once warm; an allocator that counts
+//! holds us to it.
 
 use crate::allocations::allocations;
 use crate::common::reports;
@@ -41,9 +42,11 @@ fn counting_allocates_nothing_for_known_cameras_and_engines() {
 #[test]
 fn standard_output_of_a_live_run_allocates_nothing_per_record() {
     let reports = reports::every_kind();
-    let json = AsyncStdout::new(std::io::sink(), |writer| Box::new(StdoutJson::new(writer, true))).expect("a thread");
+    let json = AsyncStdout::new(std::io::sink(), |writer| Box::new(StdoutJson::new(writer, true)))
+        .expect("a thread");
     let mut publisher = Publisher::with(vec![Box::new(json)], false);
-    let mut publish = || reports.iter().for_each(|report| publisher.publish(report).expect("somebody reads"));
+    let mut publish =
+        || reports.iter().for_each(|report| publisher.publish(report).expect("somebody reads"));
     publish();
     assert_eq!(allocations(|| (0..50).for_each(|_| publish())), 0);
 }

@@ -19,7 +19,8 @@ fn boards() -> Vec<PathBuf> {
     boards
 }
 
-/// Waiting at a channel for the first time makes what a thread waits with; whether a sampling thread ever waits is chance.
+/// Waiting at a channel for the first time makes what a thread waits with; whether a sampling
+/// thread ever waits is chance.
 fn wait_once() {
     let (_held, never) = crossbeam_channel::bounded::<()>(1);
     never.recv_timeout(Duration::from_millis(1)).expect_err("nothing comes");
@@ -63,7 +64,8 @@ fn sensors_that_are_lost_and_sought_again_cost_no_memory_either() {
     assert_eq!(telemetry.doubts()[0].why, "has not answered for 49 s");
 }
 
-/// Not a check but a measurement: `cargo test --release --test alloc telemetry:: -- --ignored --nocapture`.
+/// Not a check but a measurement:
+/// `cargo test --release --test alloc telemetry:: -- --ignored --nocapture`.
 #[test]
 #[ignore = "prints what a sample costs in processor time"]
 fn costs() {

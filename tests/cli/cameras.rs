@@ -1,4 +1,5 @@
-//! Cameras that are not there, die, stall, come back and change, through the whole daemon; and where its records go.
+//! Cameras that are not there, die, stall, come back and change, through the whole daemon; and
+//! where its records go.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
@@ -36,11 +37,24 @@ fn a_camera_that_is_not_there_is_tried_again_and_again_until_told_to_stop() {
         ("http://127.0.0.1:1/x", "is the server on"),
     ] {
         let engines = shelf.path().to_str().unwrap();
-        let mut squint = Daemon::start(squint(["run", "--source", source, "--policy", &policy, "--engines", engines, "--json"]));
+        let mut squint = Daemon::start(squint([
+            "run",
+            "--source",
+            source,
+            "--policy",
+            &policy,
+            "--engines",
+            engines,
+            "--json",
+        ]));
         squint.until_logged("next try in 500 ms");
         squint.signal("TERM");
         let told = squint.ends().ends(0);
-        assert!(told.err.contains("next try in 250 ms") && told.err.contains(advice), "{}", told.err);
+        assert!(
+            told.err.contains("next try in 250 ms") && told.err.contains(advice),
+            "{}",
+            told.err
+        );
         assert!(told.out.is_empty() && told.err.contains("0 frames in "), "{}", told.err);
     }
 }
@@ -48,17 +62,36 @@ fn a_camera_that_is_not_there_is_tried_again_and_again_until_told_to_stop() {
 #[test]
 fn a_camera_may_change_its_picture_in_mid_stream() {
     let (shelf, policy) = small();
-    let picture =
-        |w, h, n, f| format!("videotestsrc num-buffers={n} ! video/x-raw,format={f},width={w},height={h},framerate=30/1 ! c.");
+    let picture = |w, h, n, f| {
+        format!(
+            "videotestsrc num-buffers={n} ! video/x-raw,format={f},width={w},height={h},framerate=30/1 ! c."
+        )
+    };
     let changing = format!(
         "pipeline:{} {} concat name=c ! identity sleep-time=20000",
         picture(64, 48, 20, "RGB"),
         picture(227, 31, 900, "I420")
     );
     let engines = shelf.path().to_str().unwrap();
-    let told = ask(["run", "--source", &changing, "--policy", &policy, "--engines", engines, "--json", "--frames", "40"]).ends(0);
+    let told = ask([
+        "run",
+        "--source",
+        &changing,
+        "--policy",
+        &policy,
+        "--engines",
+        engines,
+        "--json",
+        "--frames",
+        "40",
+    ])
+    .ends(0);
     let records = told.records();
-    assert!(records.len() > 20 && records.iter().all(|record| record["outcome"] == "answered"), "{}", told.err);
+    assert!(
+        records.len() > 20 && records.iter().all(|record| record["outcome"] == "answered"),
+        "{}",
+        told.err
+    );
     assert!(!told.err.contains("WARN"), "{}", told.err);
 }
 
@@ -76,8 +109,12 @@ fn a_network_camera_dies_comes_back_stalls_and_heals_and_its_password_stays_unkn
     );
     let config = config(&shelf, &policy, &rest);
     let printed = ask(["check", "--config", &config, "--print"]).ends(0).out;
-    assert!(printed.contains(&format!("source = \"rtsp://127.0.0.1:{}\"\n", camera.port)), "{printed}");
-    let mut squint = Daemon::start(squint(["run", "--config", &config, "--json", "--log", "trace"]));
+    assert!(
+        printed.contains(&format!("source = \"rtsp://127.0.0.1:{}\"\n", camera.port)),
+        "{printed}"
+    );
+    let mut squint =
+        Daemon::start(squint(["run", "--config", &config, "--json", "--log", "trace"]));
     let more = |squint: &mut Daemon| {
         let now = squint.out().lines().count();
         squint.until_records(now + 10);
@@ -107,8 +144,12 @@ fn a_network_camera_dies_comes_back_stalls_and_heals_and_its_password_stays_unkn
 
     squint.signal("TERM");
     let told = squint.ends().ends(0);
-    let frames: Vec<_> = told.records().iter().map(|record| record["frame"].as_u64().unwrap()).collect();
-    assert!(frames.is_sorted() && frames.windows(2).all(|pair| pair[0] < pair[1]), "numbers go on: {frames:?}");
+    let frames: Vec<_> =
+        told.records().iter().map(|record| record["frame"].as_u64().unwrap()).collect();
+    assert!(
+        frames.is_sorted() && frames.windows(2).all(|pair| pair[0] < pair[1]),
+        "numbers go on: {frames:?}"
+    );
     let stored = std::fs::read_to_string(shelf.path().join("records.jsonl")).unwrap();
     assert_eq!(stored, told.out, "the file holds the same records");
     for text in [&told.out, &told.err, &stored, &printed] {
@@ -125,7 +166,17 @@ fn a_wrong_password_is_told_without_telling_it() {
     let (shelf, policy) = small();
     let url = camera.url("operator:hunter2@");
     let engines = shelf.path().to_str().unwrap();
-    let mut squint = Daemon::start(squint(["run", "--source", &url, "--policy", &policy, "--engines", engines, "--log", "trace"]));
+    let mut squint = Daemon::start(squint([
+        "run",
+        "--source",
+        &url,
+        "--policy",
+        &policy,
+        "--engines",
+        engines,
+        "--log",
+        "trace",
+    ]));
     squint.until_logged("refuses user name and password");
     squint.signal("INT");
     let told = squint.ends().ends(0);
@@ -174,7 +225,9 @@ fn no_secret_of_a_source_leaves_the_program_in_a_line_a_record_or_an_answer() {
         shelf.path().display()
     );
     for (number, source) in SECRETIVE.iter().enumerate() {
-        text += &format!("[[camera]]\nname = \"c{number}\"\nretry-cap-ms = 300\nsource = \"{source}\"\n");
+        text += &format!(
+            "[[camera]]\nname = \"c{number}\"\nretry-cap-ms = 300\nsource = \"{source}\"\n"
+        );
     }
     let config = config(&shelf, &policy, &text);
     let spoken = |args: &[&str]| {
@@ -184,7 +237,9 @@ fn no_secret_of_a_source_leaves_the_program_in_a_line_a_record_or_an_answer() {
     };
     let printed = tell(spoken(&["check", "--config", &config, "--print"])).ends(0);
     let trace = shelf.path().join("day.trace").display().to_string();
-    let mut daemon = Daemon::start(spoken(&["run", "--config", &config, "--json", "--log", "trace", "--record", &trace]));
+    let mut daemon = Daemon::start(spoken(&[
+        "run", "--config", &config, "--json", "--log", "trace", "--record", &trace,
+    ]));
     let socket = shelf.path().join("c.sock").display().to_string();
     // Each has been lost, and has said why.
     let mut seen = String::new();
@@ -246,7 +301,11 @@ fn a_source_may_come_from_a_file_or_from_standard_input_and_be_in_no_list_of_pro
     let at = format!("@{file}");
     assert_eq!(ask(["run", "--source", &at].iter().chain(&rest)).ends(0).records().len(), 3);
     let mut typed = squint(["run", "--source", "@-"].iter().chain(&rest));
-    let mut child = typed.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = typed
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"test\n").unwrap();
     let told = child.wait_with_output().unwrap();
     assert!(told.status.success() && records(&String::from_utf8(told.stdout).unwrap()).len() == 3);
@@ -262,18 +321,35 @@ fn a_password_may_lie_in_a_file_a_credential_or_the_environment_and_check_says_w
     let check = |rest: &str, environment: &[(&str, &str)]| {
         let config = config(&shelf, &policy, &format!("[[camera]]\nname = \"door\"\n{rest}\n"));
         let mut command = squint(["check", "--config", &config]);
-        command.env_remove("CAM_PASSWORD").env_remove("CREDENTIALS_DIRECTORY").envs(environment.iter().copied());
+        command
+            .env_remove("CAM_PASSWORD")
+            .env_remove("CREDENTIALS_DIRECTORY")
+            .envs(environment.iter().copied());
         let told = tell(command);
-        assert!(!told.out.contains("KEY7") && !told.err.contains("KEY7"), "{}{}", told.out, told.err);
+        assert!(
+            !told.out.contains("KEY7") && !told.err.contains("KEY7"),
+            "{}{}",
+            told.out,
+            told.err
+        );
         (told.code, format!("{}{}", told.out, told.err))
     };
     let address = "source = \"rtsp://127.0.0.1:1/cam\"\nuser = \"operator\"";
     let folder = shelf.path().display().to_string();
     for (rest, environment) in [
         (format!("{address}\npassword-file = \"{file}\""), vec![]),
-        ("source = \"http://operator:${CAM_PASSWORD}@127.0.0.1:1/cam\"".to_owned(), vec![("CAM_PASSWORD", "KEY7xyz")]),
-        ("source = \"pipeline:rtspsrc user-pw=${CAM_PASSWORD} ! decodebin\"".to_owned(), vec![("CAM_PASSWORD", "KEY7xyz")]),
-        (format!("{address}\ncredential = \"door.password\""), vec![("CREDENTIALS_DIRECTORY", folder.as_str())]),
+        (
+            "source = \"http://operator:${CAM_PASSWORD}@127.0.0.1:1/cam\"".to_owned(),
+            vec![("CAM_PASSWORD", "KEY7xyz")],
+        ),
+        (
+            "source = \"pipeline:rtspsrc user-pw=${CAM_PASSWORD} ! decodebin\"".to_owned(),
+            vec![("CAM_PASSWORD", "KEY7xyz")],
+        ),
+        (
+            format!("{address}\ncredential = \"door.password\""),
+            vec![("CREDENTIALS_DIRECTORY", folder.as_str())],
+        ),
         // Outside the service nobody can look at it.
         (format!("{address}\ncredential = \"door\""), vec![]),
     ] {
@@ -286,15 +362,26 @@ fn a_password_may_lie_in_a_file_a_credential_or_the_environment_and_check_says_w
             vec![],
             "variable CAM_PASSWORD, which is not set",
         ),
-        (format!("{address}\npassword-file = \"{folder}/none\""), vec![], "camera[door]: the password cannot be read from"),
-        (format!("{address}\ncredential = \"none\""), vec![("CREDENTIALS_DIRECTORY", folder.as_str())], "cannot be read from"),
+        (
+            format!("{address}\npassword-file = \"{folder}/none\""),
+            vec![],
+            "camera[door]: the password cannot be read from",
+        ),
+        (
+            format!("{address}\ncredential = \"none\""),
+            vec![("CREDENTIALS_DIRECTORY", folder.as_str())],
+            "cannot be read from",
+        ),
     ] {
         let (code, told) = check(&rest, &environment);
         assert!(code == Some(78) && told.contains(says), "{rest}: {code:?} {told}");
     }
     std::process::Command::new("chmod").args(["644", &file]).status().unwrap();
     let (code, told) = check(&format!("{address}\npassword-file = \"{file}\""), &[]);
-    assert!(code == Some(0) && told.contains("warning: camera[door]") && told.contains("everybody"), "{told}");
+    assert!(
+        code == Some(0) && told.contains("warning: camera[door]") && told.contains("everybody"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -309,15 +396,24 @@ fn records_go_to_a_rotated_file_and_none_is_lost() {
     (0..count).for_each(|number| std::fs::hard_link(&first, photos.join(name(number))).unwrap());
     std::fs::remove_file(&first).unwrap();
     let (file, photos) = (shelf.path().join("records.jsonl"), photos.display());
-    let rest = format!("[output]\nstdout = \"none\"\nfile = {{ path = \"{}\", max-mb = 1, keep = 3 }}\n", file.display());
+    let rest = format!(
+        "[output]\nstdout = \"none\"\nfile = {{ path = \"{}\", max-mb = 1, keep = 3 }}\n",
+        file.display()
+    );
     let config = config(&shelf, &policy, &format!("{rest}[[camera]]\nsource = \"{photos}\"\n"));
     assert!(ask(["run", "--config", &config]).ends(0).out.is_empty());
     let rotated = |number: usize| file.with_extension(format!("jsonl.{number}"));
     assert!(rotated(1).exists(), "more than a megabyte was written");
-    let texts: Vec<_> =
-        [rotated(3), rotated(2), rotated(1), file].iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+    let texts: Vec<_> = [rotated(3), rotated(2), rotated(1), file]
+        .iter()
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .collect();
     assert!(texts.iter().all(|text| text.len() <= 1_000_000 && text.ends_with('\n')));
-    let numbers: Vec<_> = texts.iter().flat_map(|text| records(text)).map(|record| record["frame"].as_u64().unwrap()).collect();
+    let numbers: Vec<_> = texts
+        .iter()
+        .flat_map(|text| records(text))
+        .map(|record| record["frame"].as_u64().unwrap())
+        .collect();
     assert_eq!(numbers, (0..count as u64).collect::<Vec<_>>());
 }
 
@@ -326,13 +422,27 @@ fn any_number_of_programs_may_read_the_socket() {
     let (shelf, policy) = small();
     let (engines, socket) = (shelf.path().to_str().unwrap(), shelf.path().join("reports.sock"));
     let path = socket.to_str().unwrap();
-    let started = || squint(["run", "--source", "test", "--policy", &policy, "--engines", engines, "--quiet", "--socket", path]);
+    let started = || {
+        squint([
+            "run",
+            "--source",
+            "test",
+            "--policy",
+            &policy,
+            "--engines",
+            engines,
+            "--quiet",
+            "--socket",
+            path,
+        ])
+    };
     let mut daemon = Daemon::start(started());
     daemon.until("the socket", |_| Path::new(path).exists());
     let reader = || BufReader::new(UnixStream::connect(path).unwrap()).lines().take(5);
     let (one, two) = (reader(), reader());
     for lines in [one, two] {
-        let frames: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+        let frames: Vec<Value> =
+            lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
         assert!(frames.len() == 5 && frames.iter().all(|record| record["camera"] == "camera"));
     }
     let second = tell(started()).ends(74);

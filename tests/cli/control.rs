@@ -1,4 +1,5 @@
-//! `squint status`, `reload` and `set` as typed, against a daemon made of cardboard in this process.
+//! `squint status`, `reload` and `set` as typed, against a daemon made of cardboard in this
+//! process.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
@@ -28,7 +29,8 @@ struct House {
 impl House {
     fn open() -> Self {
         let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::new());
-        let places = Control { socket: Some(folder.path().join("control.sock")), ..Control::default() };
+        let places =
+            Control { socket: Some(folder.path().join("control.sock")), ..Control::default() };
         let server = Some(Server::start(&places, fake.clone(), &Stop::new()).unwrap());
         Self { folder, fake, server }
     }
@@ -78,7 +80,10 @@ fn a_person_sees_everything_on_one_narrow_page_without_colours_in_a_pipe() {
     }
     assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
     assert!(!page.contains('\x1b'));
-    assert!(!page.contains("VDD_SYS_SOC") && !page.contains("slows itself down"), "what is unknown is not told");
+    assert!(
+        !page.contains("VDD_SYS_SOC") && !page.contains("slows itself down"),
+        "what is unknown is not told"
+    );
 }
 
 #[test]
@@ -96,11 +101,16 @@ fn a_board_without_sensors_and_a_free_budget_are_told_in_a_line_each() {
             chosen_by: "config".into(),
             ..steering::budget()
         });
-        state.engines.iter_mut().for_each(|engine| (engine.p50_ms, engine.p95_ms, engine.energy_mj) = (None, None, None));
+        state.engines.iter_mut().for_each(|engine| {
+            (engine.p50_ms, engine.p95_ms, engine.energy_mj) = (None, None, None)
+        });
     }
     let page = house.ask(&["status"]).ends(0).out;
     assert!(page.contains("\nbudget performance (by config): nothing holds it down\nboard: no sensor reads anything;"), "{page}");
-    assert!(!page.contains("allowed:") && !page.contains("a look now") && !page.contains(" W,"), "{page}");
+    assert!(
+        !page.contains("allowed:") && !page.contains("a look now") && !page.contains(" W,"),
+        "{page}"
+    );
     {
         let mut state = house.fake.state.lock().unwrap();
         (state.board, state.budget) = (None, None);
@@ -120,11 +130,20 @@ fn what_hangs_or_ails_is_the_first_thing_wrong_and_cannot_steer_the_terminal() {
         state.threads[0].overdue = true;
     }
     let told = house.ask(&["status"]).ends(69);
-    assert!(told.err.starts_with("squint: not healthy: engine lite4-300 is stuck: ") && !told.err.contains('\x1b'), "{}", told.err);
+    assert!(
+        told.err.starts_with("squint: not healthy: engine lite4-300 is stuck: ")
+            && !told.err.contains('\x1b'),
+        "{}",
+        told.err
+    );
     house.ask(&["status", "--json"]).ends(69).json();
     let page = told.out;
     let wrong: Vec<_> = page.lines().skip_while(|line| *line != "wrong now").collect();
-    assert!(wrong[1].starts_with("- engine lite4-300 is stuck: \\u{1b}[2J a long story") && wrong[2].starts_with("  "), "{page}");
+    assert!(
+        wrong[1].starts_with("- engine lite4-300 is stuck: \\u{1b}[2J a long story")
+            && wrong[2].starts_with("  "),
+        "{page}"
+    );
     assert!(wrong[3].starts_with("- thread sink hangs: waiting for a report"), "{page}");
     assert!(page.contains("unhealthy") && !page.contains('\x1b'));
 }
@@ -148,10 +167,20 @@ fn watching_goes_on_until_the_daemon_stops_and_says_that_it_has() {
     plain.until_records(2);
     drop(house.server.take());
     let told = json.ends().ends(69);
-    assert!(told.records().iter().all(|state| state["phase"] == "running") && told.err.contains("has stopped"), "{}", told.err);
+    assert!(
+        told.records().iter().all(|state| state["phase"] == "running")
+            && told.err.contains("has stopped"),
+        "{}",
+        told.err
+    );
     let told = plain.ends().ends(69);
     let line = told.out.lines().next().unwrap();
-    assert!(line.starts_with("running 1d 2h, ready, mode auto, policy default, 1 of 2 cameras deliver, 20.0 fps"), "{line}");
+    assert!(
+        line.starts_with(
+            "running 1d 2h, ready, mode auto, policy default, 1 of 2 cameras deliver, 20.0 fps"
+        ),
+        "{line}"
+    );
     assert!(line.contains(" dropped, budget saver held by power, 6.48 W, 64.5 °C; "), "{line}");
 }
 
@@ -159,7 +188,11 @@ fn watching_goes_on_until_the_daemon_stops_and_says_that_it_has() {
 fn on_a_terminal_the_page_has_colours_and_is_drawn_anew_every_second() {
     let mut house = House::open();
     // a terminal of its own, from util-linux
-    let command = format!("{} status --watch --socket {}", env!("CARGO_BIN_EXE_squint"), house.socket().display());
+    let command = format!(
+        "{} status --watch --socket {}",
+        env!("CARGO_BIN_EXE_squint"),
+        house.socket().display()
+    );
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
     if Command::new("script").arg("--version").output().is_err() {
@@ -170,7 +203,11 @@ fn on_a_terminal_the_page_has_colours_and_is_drawn_anew_every_second() {
     watching.until("two pages", |watching| watching.out().matches("\x1b[H\x1b[J").count() >= 2);
     drop(house.server.take());
     let told = watching.ends().ends(69);
-    assert!(told.out.contains("\x1b[32mready\x1b[0m") && told.out.contains("has stopped"), "{}", told.out);
+    assert!(
+        told.out.contains("\x1b[32mready\x1b[0m") && told.out.contains("has stopped"),
+        "{}",
+        told.out
+    );
 }
 
 #[test]
@@ -219,16 +256,24 @@ fn settings_reach_the_daemon_and_wrong_ones_are_usage() {
     assert_eq!(house.ask(&["set", "log-level", "debug"]).ends(0).out, "log-level debug: done\n");
     house.ask(&["set", "mode", "eco"]).ends(0);
     house.ask(&["set", "policy", "/etc/squint/night.policy.toml"]).ends(0);
-    assert_eq!(house.fake.told(), ["log-level debug", "mode eco", "policy /etc/squint/night.policy.toml"]);
+    assert_eq!(
+        house.fake.told(),
+        ["log-level debug", "mode eco", "policy /etc/squint/night.policy.toml"]
+    );
     let told = house.ask(&["set", "mode", "sleepy"]).ends(64);
-    assert!(told.err.contains("allowed: auto, eco, paused, saver, balanced, performance, unlimited"), "{}", told.err);
+    assert!(
+        told.err.contains("allowed: auto, eco, paused, saver, balanced, performance, unlimited"),
+        "{}",
+        told.err
+    );
     assert!(house.ask(&["set", "colour", "red"]).ends(64).err.contains("log-level, policy, mode"));
 }
 
 #[test]
 fn the_socket_is_found_through_the_configuration_even_a_broken_one() {
     let house = House::open();
-    let text = format!("polcy = \"default\"\n[control]\nsocket = \"{}\"\n", house.socket().display());
+    let text =
+        format!("polcy = \"default\"\n[control]\nsocket = \"{}\"\n", house.socket().display());
     let config = write(house.folder.path().join("squint.toml"), text);
     ask(["status", "--config", config.to_str().unwrap()]).ends(0);
     let mut command = squint(["status"]);
@@ -269,7 +314,12 @@ fn another_program_at_the_socket_is_told_apart() {
     for _ in 0..2 {
         let told = ask(["status", "--socket", path.to_str().unwrap()]);
         assert!(told.code == Some(69) || told.code == Some(74), "{:?} {}", told.code, told.err);
-        assert!(told.err.contains("does not speak squint's control protocol") || told.err.contains("went away"), "{}", told.err);
+        assert!(
+            told.err.contains("does not speak squint's control protocol")
+                || told.err.contains("went away"),
+            "{}",
+            told.err
+        );
     }
     other.join().unwrap();
 }
@@ -280,14 +330,22 @@ fn whoever_is_not_in_the_group_is_told_which_one_to_join() {
     fs::set_permissions(house.folder.path(), Permissions::from_mode(0o755)).unwrap();
     let program = env!("CARGO_BIN_EXE_squint");
     let mut nobody = Command::new("setpriv");
-    nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]).env_remove("SQUINT_CONFIG").current_dir("/");
+    nobody
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", program])
+        .env_remove("SQUINT_CONFIG")
+        .current_dir("/");
     let runs = nobody.arg("--version").output();
     if !runs.is_ok_and(|said| said.status.success()) {
-        skip_without("other-users", "only root can try as somebody else, with setpriv, and where others may run the program");
+        skip_without(
+            "other-users",
+            "only root can try as somebody else, with setpriv, and where others may run the program",
+        );
         return;
     }
     let mut nobody = Command::new("setpriv");
-    nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", program, "status", "--socket"]).arg(house.socket());
+    nobody
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", program, "status", "--socket"])
+        .arg(house.socket());
     let told = tell(nobody).ends(74);
     assert!(told.err.contains("for members of the group root: join it"), "{}", told.err);
 }

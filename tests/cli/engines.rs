@@ -1,4 +1,5 @@
-//! `squint engines build`, `calibrate`, `prune`, and how `list` and `verify` show what was built, on a machine without TensorRT.
+//! `squint engines build`, `calibrate`, `prune`, and how `list` and `verify` show what was built,
+//! on a machine without TensorRT.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,7 +27,12 @@ impl Desk {
     }
 
     fn ask(&self, args: &[&str]) -> Told {
-        let folders = ["--engines", self.shelf.path().to_str().unwrap(), "--plans", self.plans.path().to_str().unwrap()];
+        let folders = [
+            "--engines",
+            self.shelf.path().to_str().unwrap(),
+            "--plans",
+            self.plans.path().to_str().unwrap(),
+        ];
         ask(["engines"].iter().chain(args).chain(&folders))
     }
 
@@ -46,7 +52,10 @@ impl Desk {
             tensors: Vec::new(),
             built_at_s,
             build: Duration::from_secs(83),
-            measured: Some(Measured { p50: Duration::from_micros(4560), p95: Duration::from_micros(4800) }),
+            measured: Some(Measured {
+                p50: Duration::from_micros(4560),
+                p95: Duration::from_micros(4800),
+            }),
         };
         self.cache().writer().unwrap().keep(&sidecar, &plan).unwrap().path
     }
@@ -89,12 +98,22 @@ fn verify_counts_all_engines_and_names_each_that_cannot_be_used_with_what_to_wri
     desk.shelf.edit("told-wrong", "logits", "probabilities");
     desk.shelf.network("dead", &Model { weights: vec![0.0; 9], ..plain });
     let told = desk.ask(&["verify"]).ends(78);
-    let line =
-        |start: &str| told.out.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start} in\n{}", told.out));
-    assert!(line("ok   mine").contains("loads and runs") && line("ok   dead").contains("loads and runs"));
+    let line = |start: &str| {
+        told.out
+            .lines()
+            .find(|line| line.starts_with(start))
+            .unwrap_or_else(|| panic!("{start} in\n{}", told.out))
+    };
+    assert!(
+        line("ok   mine").contains("loads and runs")
+            && line("ok   dead").contains("loads and runs")
+    );
     assert!(line("odd  dead").contains("the same scores to 4 test pictures"));
     assert!(line("BAD  empty").contains("`id` is missing"));
-    assert!(line("BAD  two-inputs").contains("the model has 2 inputs (`input`, `bias`) and cannot be used"));
+    assert!(
+        line("BAD  two-inputs")
+            .contains("the model has 2 inputs (`input`, `bias`) and cannot be used")
+    );
     assert!(line("BAD  told-wrong").contains("write kind = \"logits\" under [output]"));
     assert!(told.err.contains("3 of 5 engines cannot be used"), "{}", told.err);
 }
@@ -102,7 +121,8 @@ fn verify_counts_all_engines_and_names_each_that_cannot_be_used_with_what_to_wri
 #[test]
 fn a_manifest_that_lies_is_refused_when_a_command_loads_its_engine() {
     let desk = Desk::new();
-    desk.shelf.network("soft", &Model { finish: onnx_model::Finish::Softmax, ..Model::brightest(8, 8) });
+    desk.shelf
+        .network("soft", &Model { finish: onnx_model::Finish::Softmax, ..Model::brightest(8, 8) });
     desk.shelf.edit("soft", "kind = \"probabilities\"", "kind = \"logits\"");
     let photo = desk.shelf.path().join("photos/red/a.png");
     std::fs::create_dir_all(photo.parent().unwrap()).unwrap();
@@ -112,11 +132,25 @@ fn a_manifest_that_lies_is_refused_when_a_command_loads_its_engine() {
     let out = desk.shelf.path().join("a.parquet");
     for args in [
         &["classify", "--engines", engines, "--engine", "soft", photo][..],
-        &["profile", "--engines", engines, "--pool", "soft", "--images", photos.to_str().unwrap(), "--out", out.to_str().unwrap()],
+        &[
+            "profile",
+            "--engines",
+            engines,
+            "--pool",
+            "soft",
+            "--images",
+            photos.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+        ],
     ] {
         let told = ask(args);
         assert_ne!(told.code, Some(0), "{args:?}");
-        assert!(told.err.contains("soft/engine.toml: `output.kind` is \"logits\", but"), "{}", told.err);
+        assert!(
+            told.err.contains("soft/engine.toml: `output.kind` is \"logits\", but"),
+            "{}",
+            told.err
+        );
         assert!(told.err.contains("write kind = \"probabilities\" under [output]"), "{}", told.err);
     }
 }
@@ -126,7 +160,12 @@ fn without_tensorrt_a_build_says_in_one_line_what_is_missing() {
     let desk = Desk::new();
     for args in [&["build"][..], &["build", "mine", "--precision", "fp16"]] {
         let told = desk.ask(args).ends(69);
-        assert!(told.err.starts_with("squint: TensorRT cannot be used: ") && told.err.lines().count() == 1, "{}", told.err);
+        assert!(
+            told.err.starts_with("squint: TensorRT cannot be used: ")
+                && told.err.lines().count() == 1,
+            "{}",
+            told.err
+        );
     }
     assert!(is_empty(desk.plans.path()), "nothing was made");
 }
@@ -135,10 +174,17 @@ fn without_tensorrt_a_build_says_in_one_line_what_is_missing() {
 fn what_cannot_be_built_is_refused_before_tensorrt_is_looked_for() {
     let desk = Desk::new();
     assert!(desk.ask(&["build", "mime"]).ends(64).err.contains("did you mean `mine`?"));
-    assert!(desk.ask(&["build", "--precision", "bf16"]).ends(64).err.contains("allowed is fp32, fp16 or int8"));
+    assert!(
+        desk.ask(&["build", "--precision", "bf16"])
+            .ends(64)
+            .err
+            .contains("allowed is fp32, fp16 or int8")
+    );
     assert!(desk.ask(&["build", "--device", "npu"]).ends(64).err.contains("allowed is gpu, dla0"));
-    let scales = desk.shelf.write("x.calibration", "TRT-8201-EntropyCalibration2\ninput: 7f800000\n");
-    let told = desk.ask(&["build", "mine", "--calibration-cache", scales.to_str().unwrap()]).ends(78);
+    let scales =
+        desk.shelf.write("x.calibration", "TRT-8201-EntropyCalibration2\ninput: 7f800000\n");
+    let told =
+        desk.ask(&["build", "mine", "--calibration-cache", scales.to_str().unwrap()]).ends(78);
     assert!(told.err.contains("line 2: the scale is 7f800000, that is inf"), "{}", told.err);
 }
 
@@ -147,14 +193,25 @@ fn pictures_are_counted_before_tensorrt_is_looked_for() {
     let desk = Desk::new();
     let pictures = tempfile::tempdir().unwrap();
     let photo = image::RgbImage::from_pixel(9, 9, image::Rgb([50, 60, 70]));
-    let calibrate = || desk.ask(&["calibrate", "mine", "--pictures", pictures.path().to_str().unwrap()]);
+    let calibrate =
+        || desk.ask(&["calibrate", "mine", "--pictures", pictures.path().to_str().unwrap()]);
     for at in 0..99 {
         photo.save(pictures.path().join(format!("{at}.png"))).unwrap();
     }
-    assert!(calibrate().ends(64).err.contains("99 pictures, calibration needs at least 100 and better 500"));
+    assert!(
+        calibrate()
+            .ends(64)
+            .err
+            .contains("99 pictures, calibration needs at least 100 and better 500")
+    );
     photo.save(pictures.path().join("99.png")).unwrap();
     let told = calibrate().ends(69);
-    assert!(told.err.contains("100 pictures are few: 500 to 1000") && told.err.contains("TensorRT cannot be used"), "{}", told.err);
+    assert!(
+        told.err.contains("100 pictures are few: 500 to 1000")
+            && told.err.contains("TensorRT cannot be used"),
+        "{}",
+        told.err
+    );
     desk.shelf.edit("mine", "float32", "int8");
     assert!(calibrate().ends(64).err.contains("is int8 already"));
 }
@@ -165,10 +222,15 @@ fn the_list_shows_what_was_built_and_what_failed_beside_each_engine() {
     assert!(!desk.ask(&["list"]).ends(0).out.contains("TensorRT"), "nothing was built");
     let path = desk.keep("mine", &desk.model(), 1, 10);
     desk.keep("gone", b"x", 1, 10);
-    let failure = Failure::after(None, "mine", &target(&desk.model(), 4), "no kernel for node 7", 20);
+    let failure =
+        Failure::after(None, "mine", &target(&desk.model(), 4), "no kernel for node 7", 20);
     desk.cache().writer().unwrap().fail(&failure).unwrap();
     let text = desk.ask(&["list"]).ends(0).out;
-    let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start} in\n{text}"));
+    let line = |start: &str| {
+        text.lines()
+            .find(|line| line.starts_with(start))
+            .unwrap_or_else(|| panic!("{start} in\n{text}"))
+    };
     assert!(text.contains("built by TensorRT, in "));
     assert!(line("gone").ends_with("no such engine is installed"));
     assert!(text.contains("8.2.1-sm62-fp16-b1-gpu") && text.contains("4.56"), "{text}");
@@ -178,7 +240,10 @@ fn the_list_shows_what_was_built_and_what_failed_beside_each_engine() {
     let built = &engines[0]["built"];
     let plan = &built["plans"][0];
     assert_eq!(plan["file"], path.to_str().unwrap());
-    assert_eq!((&plan["tensorrt"], &plan["capability"], &plan["batch"]), (&"8.2.1".into(), &"6.2".into(), &1.into()));
+    assert_eq!(
+        (&plan["tensorrt"], &plan["capability"], &plan["batch"]),
+        (&"8.2.1".into(), &"6.2".into(), &1.into())
+    );
     assert_eq!((&plan["p50_ms"], &plan["build_s"]), (&4.56.into(), &83.0.into()));
     assert_eq!(built["failed"][0]["cause"], "no kernel for node 7");
 }
@@ -187,23 +252,44 @@ fn the_list_shows_what_was_built_and_what_failed_beside_each_engine() {
 fn a_folder_that_is_not_trusted_is_named_and_hides_no_engine() {
     let desk = Desk::new();
     desk.keep("mine", &desk.model(), 1, 10);
-    std::fs::set_permissions(desk.plans.path().join("mine"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    std::fs::set_permissions(
+        desk.plans.path().join("mine"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o777),
+    )
+    .unwrap();
     let text = desk.ask(&["list"]).ends(0).out;
-    assert!(text.contains("made for a test") && text.contains("what TensorRT built is not shown: "), "{text}");
+    assert!(
+        text.contains("made for a test") && text.contains("what TensorRT built is not shown: "),
+        "{text}"
+    );
     let built = desk.ask(&["list", "--json"]).ends(0).json()[0]["built"].clone();
-    assert!(built["broken"][0].as_str().unwrap().contains("can be written by others (mode 777)"), "{built}");
+    assert!(
+        built["broken"][0].as_str().unwrap().contains("can be written by others (mode 777)"),
+        "{built}"
+    );
     desk.ask(&["verify"]).ends(78);
 }
 
 #[test]
 fn a_plan_that_is_not_what_was_built_fails_the_verification_and_is_pruned() {
     let desk = Desk::new();
-    let (good, bad) = (desk.keep("mine", &desk.model(), 1, 10), desk.keep("mine", &desk.model(), 2, 20));
-    assert!(desk.ask(&["verify"]).ends(0).out.contains("plan 8.2.1-sm62-fp16-b1-gpu is what was built"));
+    let (good, bad) =
+        (desk.keep("mine", &desk.model(), 1, 10), desk.keep("mine", &desk.model(), 2, 20));
+    assert!(
+        desk.ask(&["verify"]).ends(0).out.contains("plan 8.2.1-sm62-fp16-b1-gpu is what was built")
+    );
     std::fs::write(&bad, "Plan 2").unwrap();
     let told = desk.ask(&["verify"]).ends(78);
-    assert!(told.out.contains("BAD  mine") && told.out.contains("is not the plan that was built"), "{}", told.out);
-    assert!(told.err.contains("1 of 2 plans do not count; `squint engines prune` removes them"), "{}", told.err);
+    assert!(
+        told.out.contains("BAD  mine") && told.out.contains("is not the plan that was built"),
+        "{}",
+        told.out
+    );
+    assert!(
+        told.err.contains("1 of 2 plans do not count; `squint engines prune` removes them"),
+        "{}",
+        told.err
+    );
     assert!(desk.ask(&["prune"]).ends(0).out.contains("1 gone"));
     assert!(good.exists() && !bad.exists() && !bad.with_extension("json").exists());
     desk.ask(&["verify"]).ends(0);
@@ -222,7 +308,8 @@ fn pruning_removes_what_no_engine_wants_and_first_says_so() {
     assert!(gone.iter().all(|path| path.exists()));
     let told = desk.ask(&["prune"]).ends(0);
     assert!(
-        told.out.contains("the engine has another model now") && told.out.contains("no such engine is installed"),
+        told.out.contains("the engine has another model now")
+            && told.out.contains("no such engine is installed"),
         "{}",
         told.out
     );

@@ -1,4 +1,5 @@
-//! `squint train` on small made-up profiles: the policy file, the report, and what cannot be learned from. No engine runs.
+//! `squint train` on small made-up profiles: the policy file, the report, and what cannot be
+//! learned from. No engine runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use squint::policy::file::PolicyFile;
 fn train(profile: &Path, more: &[&str]) -> Told {
     let out = policy_path(profile);
     let text = |path: &Path| path.to_str().unwrap().to_owned();
-    let mut args = vec!["train".to_owned(), "--profile".into(), text(profile), "--out".into(), text(&out)];
+    let mut args =
+        vec!["train".to_owned(), "--profile".into(), text(profile), "--out".into(), text(&out)];
     args.extend(more.iter().map(|text| (*text).to_owned()));
     ask(args)
 }
@@ -48,9 +50,22 @@ fn a_policy_is_written_though_nobody_can_take_what_is_told_of_it() {
     for kind in [None, Some("chain")] {
         for (out, code) in [(full(), 74), (unread(), 0)] {
             let mut train = squint(["train", "--profile", profile.to_str().unwrap(), "--out"]);
-            train.arg(policy_path(&profile)).args(kind.into_iter().flat_map(|kind| ["--kind", kind])).stdout(out);
-            let output = train.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
-            assert_eq!(output.status.code(), Some(code), "{kind:?}: {}", String::from_utf8_lossy(&output.stderr));
+            train
+                .arg(policy_path(&profile))
+                .args(kind.into_iter().flat_map(|kind| ["--kind", kind]))
+                .stdout(out);
+            let output = train
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+                .wait_with_output()
+                .unwrap();
+            assert_eq!(
+                output.status.code(),
+                Some(code),
+                "{kind:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             policy(&profile);
             fs::remove_file(policy_path(&profile)).unwrap();
         }
@@ -87,12 +102,26 @@ fn the_published_chain_is_written_with_cross_validated_figures_and_every_step_is
     }
     let file = policy(&profile);
     let made = file.made();
-    for key in ["n", "folds", "seed", "top1", "top5", "coverage", "mean-ms", "p95-ms", "in-sample-top1", "reference-top1"] {
+    for key in [
+        "n",
+        "folds",
+        "seed",
+        "top1",
+        "top5",
+        "coverage",
+        "mean-ms",
+        "p95-ms",
+        "in-sample-top1",
+        "reference-top1",
+    ] {
         assert!(made.number(key).is_some(), "{key}");
     }
     let (low, high) = made.interval("top1-ci95").unwrap();
     assert!((low..=high).contains(&made.number("top1").unwrap()));
-    assert_eq!((made.number("n"), made.number("folds"), made.text("reference")), (Some(300.0), Some(10.0), Some("large")));
+    assert_eq!(
+        (made.number("n"), made.number("folds"), made.text("reference")),
+        (Some(300.0), Some(10.0), Some("large"))
+    );
     assert_eq!(made.text("profile-sha256"), Some(read(&profile).unwrap().origin.sha256.as_str()));
     assert!(made.text("objective").unwrap().contains("method accuracy, theta 0.5, top-1"));
 }
@@ -112,7 +141,11 @@ fn every_flag_of_the_chain_is_heeded_and_a_seed_makes_the_same_file() {
     let learned = |text: &str| text.split_once("[engines]").unwrap().1.to_owned();
     assert_eq!(learned(&plain), learned(&chain(&[]).1), "the same seed, the same policy");
     let (out, one) = chain(&["--theta", "100"]);
-    assert!(one.contains("[chain]\nengines = [\"small\"]") && out.contains("refused: no more than theta"), "{out}");
+    assert!(
+        one.contains("[chain]\nengines = [\"small\"]")
+            && out.contains("refused: no more than theta"),
+        "{out}"
+    );
     let (_, fallback) = chain(&["--on-none", "most-capable"]);
     assert!(fallback.contains("on-none = \"large\"") && fallback.contains("coverage = 1.0"));
     assert!(chain(&["--k", "9"]).1.contains("k = 9"));
@@ -126,13 +159,22 @@ fn every_flag_of_the_chain_is_heeded_and_a_seed_makes_the_same_file() {
 fn labels_that_look_wrong_are_refused_with_the_likely_reason_unless_they_are_to_be_trusted() {
     type Wrong = (&'static str, fn(u32) -> u32, &'static str);
     let wrong: [Wrong; 3] = [
-        ("counted from 1", |label| (label + 1).min(profiles::CLASSES - 1), "answers are the label minus 1"),
+        (
+            "counted from 1",
+            |label| (label + 1).min(profiles::CLASSES - 1),
+            "answers are the label minus 1",
+        ),
         ("from -1", |label| label.saturating_sub(1), "answers are the label plus 1"),
-        ("in another order", |label| profiles::CLASSES - 1 - label, "answers are another class that is the same for each label"),
+        (
+            "in another order",
+            |label| profiles::CLASSES - 1 - label,
+            "answers are another class that is the same for each label",
+        ),
     ];
     for (what, change, said) in wrong {
         let folder = tempfile::tempdir().unwrap();
-        let profile = profiles::changed(folder.path(), 200, |row| row.case.label = change(row.case.label));
+        let profile =
+            profiles::changed(folder.path(), 200, |row| row.case.label = change(row.case.label));
         for kind in ["best", "chain"] {
             let words = ["the labels look wrong: the best of 3 engines", said, "--trust-labels"];
             refused(train(&profile, &["--kind", kind]), 78, &words, &profile);
@@ -142,7 +184,8 @@ fn labels_that_look_wrong_are_refused_with_the_likely_reason_unless_they_are_to_
     }
     let folder = tempfile::tempdir().unwrap();
     let drawn = |row: &mut squint::lab::profile::file::Row| {
-        row.case.label = (profiles::draw(u64::from(row.case.group), 77) * f64::from(profiles::CLASSES)) as u32;
+        row.case.label =
+            (profiles::draw(u64::from(row.case.group), 77) * f64::from(profiles::CLASSES)) as u32;
     };
     let profile = profiles::changed(folder.path(), 200, drawn);
     refused(train(&profile, &[]), 78, &["do the labels belong to these photos"], &profile);
@@ -165,11 +208,19 @@ fn every_kind_is_written_judged_and_the_same_for_a_seed() {
     let folder = tempfile::tempdir().unwrap();
     let profile = profiles::small(folder.path(), 200);
     for (kind, made) in [("confidence", "kind = \"confidence\""), ("hybrid", "kind = \"hybrid\"")] {
-        let flags = ["--kind", kind, "--folds", "3", "--objective", "most-accurate", "--within-ms", "3.5"];
+        let flags =
+            ["--kind", kind, "--folds", "3", "--objective", "most-accurate", "--within-ms", "3.5"];
         let told = train(&profile, &flags).ends(0);
-        for step in
-            ["1. profile", "2. objective", "3. candidates", "4. policy", "5. judged", "chosen", "against large", "answers averaged"]
-        {
+        for step in [
+            "1. profile",
+            "2. objective",
+            "3. candidates",
+            "4. policy",
+            "5. judged",
+            "chosen",
+            "against large",
+            "answers averaged",
+        ] {
             assert!(told.out.contains(step), "{step:?} is missing in:\n{}", told.out);
         }
         let text = fs::read_to_string(policy_path(&profile)).unwrap();
@@ -189,12 +240,26 @@ fn least_energy_needs_energies_and_keeps_to_its_bound_on_time() {
     let profile = profiles::small(folder.path(), 200);
     let flags = ["--objective", "least-energy", "--p95-ms", "12", "--folds", "3", "--margin=-5"];
     refused(train(&profile, &flags), 64, &["energy", "small"], &profile);
-    refused(train(&profile, &["--p95-ms", "12"]), 64, &["--p95-ms belongs to --objective least-energy"], &profile);
-    refused(train(&profile, &["--within-ms", "3"]), 64, &["--within-ms", "most-accurate"], &profile);
+    refused(
+        train(&profile, &["--p95-ms", "12"]),
+        64,
+        &["--p95-ms belongs to --objective least-energy"],
+        &profile,
+    );
+    refused(
+        train(&profile, &["--within-ms", "3"]),
+        64,
+        &["--within-ms", "most-accurate"],
+        &profile,
+    );
 
     // The middle engine is a glutton.
-    let (mut head, mut rows, energies) = (profiles::head(profiles::ENGINES), profiles::rows(200), [3.0, 60.0, 25.0]);
-    head.engines.iter_mut().zip(energies).for_each(|(engine, energy)| engine.energy_mj = Some(energy));
+    let (mut head, mut rows, energies) =
+        (profiles::head(profiles::ENGINES), profiles::rows(200), [3.0, 60.0, 25.0]);
+    head.engines
+        .iter_mut()
+        .zip(energies)
+        .for_each(|(engine, energy)| engine.energy_mj = Some(energy));
     for row in &mut rows {
         let looks = row.looks.iter_mut().zip(energies);
         looks.for_each(|(look, energy)| look.as_mut().unwrap().energy_mj = Some(energy as f32));
@@ -204,7 +269,10 @@ fn least_energy_needs_energies_and_keeps_to_its_bound_on_time() {
     let text = fs::read_to_string(policy_path(&profile)).unwrap();
     assert!(!text.contains("\"middle\" ="), "{text}");
     let made = policy(&profile);
-    assert!(made.made().number("p95-ms").unwrap() <= 12.0 && made.made().text("objective").unwrap().contains("least energy"));
+    assert!(
+        made.made().number("p95-ms").unwrap() <= 12.0
+            && made.made().text("objective").unwrap().contains("least energy")
+    );
 }
 
 #[test]
@@ -226,7 +294,12 @@ fn a_single_class_is_learned_like_any_other() {
 fn constant_features_stop_the_chain_and_nothing_that_needs_none() {
     let folder = tempfile::tempdir().unwrap();
     let profile = profiles::changed(folder.path(), 120, |row| row.case.features.values.fill(3.0));
-    refused(train(&profile, &["--kind", "chain"]), 78, &["all 29 constant", "120 frames", "other photos"], &profile);
+    refused(
+        train(&profile, &["--kind", "chain"]),
+        78,
+        &["all 29 constant", "120 frames", "other photos"],
+        &profile,
+    );
     train(&profile, &[]).ends(0);
 }
 
@@ -242,7 +315,11 @@ fn a_failed_look_is_a_wrong_answer_and_an_engine_that_always_fails_is_never_chos
     for kind in ["best", "chain"] {
         train(&profile, &["--kind", kind]).ends(0);
         let file = policy(&profile);
-        assert!(!file.engine_ids().iter().any(|id| id == "small"), "{kind}: {:?}", file.engine_ids());
+        assert!(
+            !file.engine_ids().iter().any(|id| id == "small"),
+            "{kind}: {:?}",
+            file.engine_ids()
+        );
     }
 }
 
@@ -251,7 +328,10 @@ fn nobody_ever_right_still_ends_with_a_policy_that_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let profile = profiles::changed(folder.path(), 60, |row| {
         let label = row.case.label;
-        row.looks.iter_mut().flatten().for_each(|seen| seen.top[0].class = (label + 1) % profiles::CLASSES);
+        row.looks
+            .iter_mut()
+            .flatten()
+            .for_each(|seen| seen.top[0].class = (label + 1) % profiles::CLASSES);
     });
     for kind in ["best", "chain"] {
         train(&profile, &["--kind", kind, "--trust-labels"]).ends(0);
@@ -264,7 +344,12 @@ fn fewer_photos_than_folds_are_refused_with_both_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let profile = profiles::small(folder.path(), 7);
     for kind in ["best", "chain"] {
-        refused(train(&profile, &["--kind", kind]), 78, &["folds", "2 to the number of photos, 7"], &profile);
+        refused(
+            train(&profile, &["--kind", kind]),
+            78,
+            &["folds", "2 to the number of photos, 7"],
+            &profile,
+        );
     }
     refused(train(&profile, &["--kind", "chain", "--folds", "1"]), 78, &["folds: 1"], &profile);
     train(&profile, &["--kind", "chain", "--folds", "7"]).ends(0);
@@ -310,7 +395,12 @@ fn files_that_are_no_whole_profile_are_refused_by_name_with_what_to_do() {
             refused(told, 78, &["bad.parquet", "squint profile"], &bad);
         }
     }
-    refused(train(&folder.path().join("absent.parquet"), &[]), 78, &["absent.parquet", "cannot be read"], &bad);
+    refused(
+        train(&folder.path().join("absent.parquet"), &[]),
+        78,
+        &["absent.parquet", "cannot be read"],
+        &bad,
+    );
     refused(train(folder.path(), &[]), 78, &["cannot be read"], &bad);
 }
 
@@ -335,11 +425,21 @@ fn flags_out_of_range_are_refused_with_what_is_allowed() {
         let flags: Vec<&str> = ["--kind", "chain"].iter().chain(flags).copied().collect();
         refused(train(&profile, &flags), 64, &[words], &profile);
     }
-    refused(train(&profile, &["--kind", "magic"]), 64, &["best, confidence, chain, hybrid"], &profile);
+    refused(
+        train(&profile, &["--kind", "magic"]),
+        64,
+        &["best, confidence, chain, hybrid"],
+        &profile,
+    );
     let words = ["huge", "small, middle, large"];
     refused(train(&profile, &["--kind", "chain", "--pool", "small,huge"]), 78, &words, &profile);
     refused(train(&profile, &["--reference", "huge"]), 78, &words, &profile);
-    refused(train(&profile, &["--kind", "chain", "--pool", "small,small"]), 78, &["twice"], &profile);
+    refused(
+        train(&profile, &["--kind", "chain", "--pool", "small,small"]),
+        78,
+        &["twice"],
+        &profile,
+    );
 }
 
 #[test]
@@ -347,7 +447,15 @@ fn a_policy_that_cannot_be_written_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let profile = profiles::small(folder.path(), 40);
     let out = folder.path().join("no-such-folder/x.policy.toml");
-    let args = ["train", "--kind", "chain", "--profile", profile.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let args = [
+        "train",
+        "--kind",
+        "chain",
+        "--profile",
+        profile.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
     let told = ask(args).ends(74);
     assert!(told.err.contains("no-such-folder"), "{}", told.err);
 }

@@ -1,5 +1,6 @@
-//! An allocator that counts what the calling thread allocates by way of Rust. Other threads, such as those of the test harness, do not
-//! count. Whoever includes this file has it as the allocator of its whole program.
+//! An allocator that counts what the calling thread allocates by way of Rust. Other threads, such
+//! as those of the test harness, do not count. Whoever includes this file has it as the allocator
+//! of its whole program.
 #![allow(unsafe_code)] // GlobalAlloc is an unsafe trait; there is no other way to see allocations
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -15,8 +16,9 @@ fn count() {
     COUNTED.set(COUNTED.get() + 1);
 }
 
-// SAFETY: every call is handed on unchanged to the system's allocator, whose contract is the same; counting touches only a thread-local
-// without a destructor, which neither allocates nor ends before its thread.
+// SAFETY: every call is handed on unchanged to the system's allocator, whose contract is the same;
+// counting touches only a thread-local without a destructor, which neither allocates nor ends
+// before its thread.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();

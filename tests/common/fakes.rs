@@ -1,4 +1,5 @@
-//! Engines and cameras that behave as badly as the real ones, behind the same seams. For tests of the pipeline.
+//! Engines and cameras that behave as badly as the real ones, behind the same seams. For tests of
+//! the pipeline.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,18 +44,37 @@ pub struct FakeLook {
 
 impl FakeLook {
     /// Takes `takes` and follows `rule` from the first look on.
-    pub fn new(takes: Duration, looks: &Arc<AtomicU64>, rule: impl FnMut(u64) -> Act + Send + 'static) -> Self {
-        Self { takes, rule: Box::new(rule), looks: Arc::clone(looks), warm_up: 0, scores: [0.0; CLASSES] }
+    pub fn new(
+        takes: Duration,
+        looks: &Arc<AtomicU64>,
+        rule: impl FnMut(u64) -> Act + Send + 'static,
+    ) -> Self {
+        Self {
+            takes,
+            rule: Box::new(rule),
+            looks: Arc::clone(looks),
+            warm_up: 0,
+            scores: [0.0; CLASSES],
+        }
     }
 
     /// The same for the pipeline, whose warm-up looks do not count.
-    pub fn boxed(takes: Duration, looks: &Arc<AtomicU64>, rule: impl FnMut(u64) -> Act + Send + 'static) -> Box<dyn Look> {
+    pub fn boxed(
+        takes: Duration,
+        looks: &Arc<AtomicU64>,
+        rule: impl FnMut(u64) -> Act + Send + 'static,
+    ) -> Box<dyn Look> {
         Box::new(Self { warm_up: 4, ..Self::new(takes, looks, rule) })
     }
 }
 
 impl Look for FakeLook {
-    fn look(&mut self, _frame: &Frame, _framing: &Framing, answer: &mut Answer) -> Result<LookTimes, EngineError> {
+    fn look(
+        &mut self,
+        _frame: &Frame,
+        _framing: &Framing,
+        answer: &mut Answer,
+    ) -> Result<LookTimes, EngineError> {
         let until = Instant::now() + self.takes;
         let act = if self.warm_up > 0 {
             self.warm_up -= 1;
@@ -66,7 +86,9 @@ impl Look for FakeLook {
             std::thread::sleep(until.saturating_duration_since(Instant::now()));
         }
         self.scores = match act {
-            Act::Fail => return Err(EngineError::Run { id: "fake".into(), reason: "told to fail".into() }),
+            Act::Fail => {
+                return Err(EngineError::Run { id: "fake".into(), reason: "told to fail".into() });
+            }
             Act::NotFinite => return Err(EngineError::NotFinite { id: "fake".into(), class: 0 }),
             Act::Panic => panic!("told to panic"),
             Act::Unsure => [1.0; CLASSES],
@@ -112,14 +134,22 @@ impl FakeSource {
     }
 
     /// The same; `handed` tells the test how many frames were handed over.
-    pub fn counted(script: impl IntoIterator<Item = Shot>, handed: &Arc<AtomicU64>) -> Box<dyn FrameSource> {
+    pub fn counted(
+        script: impl IntoIterator<Item = Shot>,
+        handed: &Arc<AtomicU64>,
+    ) -> Box<dyn FrameSource> {
         let (script, handed) = (script.into_iter().collect(), Arc::clone(handed));
         Box::new(Self { script, sequence: 0, handed, stopped: Arc::default() })
     }
 
     fn wait(&self, pause: Duration) -> bool {
         let stopped = self.stopped.0.lock().expect("not poisoned");
-        *self.stopped.1.wait_timeout_while(stopped, pause, |stopped| !*stopped).expect("not poisoned").0
+        *self
+            .stopped
+            .1
+            .wait_timeout_while(stopped, pause, |stopped| !*stopped)
+            .expect("not poisoned")
+            .0
     }
 }
 
@@ -139,12 +169,24 @@ impl FrameSource for FakeSource {
                 self.sequence += 1;
                 self.handed.fetch_add(1, Ordering::SeqCst);
                 let memory = Memory::Heap(vec![grey; 64 * 48].into());
-                let frame = Frame::new(memory, layout, CameraId(0), sequence, Instant::now(), SystemTime::now(), None);
+                let frame = Frame::new(
+                    memory,
+                    layout,
+                    CameraId(0),
+                    sequence,
+                    Instant::now(),
+                    SystemTime::now(),
+                    None,
+                );
                 Ok(Some(frame.expect("64x48 grey fits")))
             }
             Shot::Unreadable => {
                 self.sequence += 1;
-                Err(SourceError::Unreadable { origin: origin(), file: "broken.jpg".into(), reason: "told to be broken".into() })
+                Err(SourceError::Unreadable {
+                    origin: origin(),
+                    file: "broken.jpg".into(),
+                    reason: "told to be broken".into(),
+                })
             }
             Shot::Stall => {
                 if self.wait(patience) {
@@ -152,7 +194,9 @@ impl FrameSource for FakeSource {
                 }
                 Err(SourceError::Stalled { origin: origin(), waited: patience })
             }
-            Shot::Fail => Err(SourceError::Failed { origin: origin(), reason: "told to fail".into() }),
+            Shot::Fail => {
+                Err(SourceError::Failed { origin: origin(), reason: "told to fail".into() })
+            }
             Shot::Panic => panic!("told to panic"),
             Shot::End => Ok(None),
         }

@@ -1,4 +1,5 @@
-//! What the tests of the sinks' faults share: sinks, a log that is kept by thread, reports by number.
+//! What the tests of the sinks' faults share: sinks, a log that is kept by thread, reports by
+//! number.
 
 use std::cell::RefCell;
 use std::io::{PipeReader, Read, Write};
@@ -66,7 +67,11 @@ pub fn publish(publisher: &mut Publisher, numbers: std::ops::Range<u64>) -> bool
 }
 
 /// Publishes until `done`, from number `first` on; gives the number after the last.
-pub fn publish_until(publisher: &mut Publisher, first: u64, mut done: impl FnMut(&Publisher) -> bool) -> u64 {
+pub fn publish_until(
+    publisher: &mut Publisher,
+    first: u64,
+    mut done: impl FnMut(&Publisher) -> bool,
+) -> u64 {
     let (deadline, mut next) = (Instant::now() + SOON, first);
     while !done(publisher) {
         assert!(Instant::now() < deadline, "{:?}", publisher.published().collect::<Vec<_>>());
@@ -84,7 +89,9 @@ pub fn of(publisher: &Publisher, name: &str) -> Published {
 /// The frame numbers in JSON Lines, every one of which must be whole.
 pub fn numbers(text: &str) -> Vec<u64> {
     assert!(text.is_empty() || text.ends_with('\n'), "the last record is whole");
-    let number = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("whole")["frame"].as_u64().unwrap();
+    let number = |line: &str| {
+        serde_json::from_str::<serde_json::Value>(line).expect("whole")["frame"].as_u64().unwrap()
+    };
     text.lines().map(number).collect()
 }
 

@@ -1,7 +1,9 @@
-//! The built program on a machine with the fake driver and a fake TensorRT of tests/vendor and the real shim, under the names that the
-//! system's loader looks for. Needs common/{onnx_model,shelf,squint,vendor}.rs beside it.
+//! The built program on a machine with the fake driver and a fake TensorRT of tests/vendor and the
+//! real shim, under the names that the system's loader looks for. Needs
+//! common/{onnx_model,shelf,squint,vendor}.rs beside it.
 //!
-//! Engines are of the one shape that the fake parser makes of any ONNX model: 224 by 224 in, a thousand classes out.
+//! Engines are of the one shape that the fake parser makes of any ONNX model: 224 by 224 in, a
+//! thousand classes out.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +23,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// With these engines and TensorRT 11; `None` where the fakes cannot be built, which has been said.
+    /// With these engines and TensorRT 11; `None` where the fakes cannot be built, which has been
+    /// said.
     pub(crate) fn with(engines: &[&str]) -> Option<Self> {
         Self::of(11, engines)
     }
@@ -38,8 +41,17 @@ impl Machine {
         let labels: String = (0..1000).map(|class| format!("k{class}\tclass {class}\n")).collect();
         shelf.write("labels/thousand.txt", labels);
         for (at, id) in engines.iter().enumerate() {
-            let weights = (0..3000).map(|weight| (weight % 1000) as f32 / (1000 * (at + 1)) as f32).collect();
-            shelf.network(id, &Model { size: [3, 224, 224], weights, classes: 1000, ..Model::brightest(224, 224) });
+            let weights =
+                (0..3000).map(|weight| (weight % 1000) as f32 / (1000 * (at + 1)) as f32).collect();
+            shelf.network(
+                id,
+                &Model {
+                    size: [3, 224, 224],
+                    weights,
+                    classes: 1000,
+                    ..Model::brightest(224, 224)
+                },
+            );
             shelf.edit(id, "three.txt", "thousand.txt");
         }
         let folder_of = |path: &Path| path.parent().unwrap().display().to_string();
@@ -57,7 +69,9 @@ impl Machine {
         let mut command = squint(args);
         command.arg("--engines").arg(self.shelf.path());
         command.env("LD_LIBRARY_PATH", &self.libraries).env("FAKE_TRT_FAIL", fails);
-        command.env("SQUINT_ENGINES__TENSORRT_SHIM", &self.shim).env("SQUINT_ENGINES__PLANS", self.plans());
+        command
+            .env("SQUINT_ENGINES__TENSORRT_SHIM", &self.shim)
+            .env("SQUINT_ENGINES__PLANS", self.plans());
         command
     }
 

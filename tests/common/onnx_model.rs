@@ -1,7 +1,8 @@
-//! Writes small real ONNX classifiers byte by byte, so that tests need no shipped weights and no Python.
+//! Writes small real ONNX classifiers byte by byte, so that tests need no shipped weights and no
+//! Python.
 //!
-//! All of them average each channel over the picture and multiply: with the identity as weights they answer "which channel is
-//! brightest".
+//! All of them average each channel over the picture and multiply: with the identity as weights
+//! they answer "which channel is brightest".
 
 /// What happens after the multiplication.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,8 @@ pub(crate) enum Finish {
     Root,
 }
 
-/// What a whole number of a score stands for, and which of them is 0 (uint8; of int8 it is 0 itself).
+/// What a whole number of a score stands for, and which of them is 0 (uint8; of int8 it is 0
+/// itself).
 pub(crate) const STEP: f32 = 0.0625;
 pub(crate) const ZERO: u8 = 100;
 /// Bytes before the weights in a data file.
@@ -45,15 +47,17 @@ pub(crate) struct Model {
     pub(crate) second_input: bool,
     /// Keep the weights in a file of this name, in the middle of which they are ([`Model::data`]).
     pub(crate) external: Option<&'static str>,
-    /// Element types that the picture comes in and the scores go out in, where the network itself computes in float32: 1 is float32,
-    /// 2 uint8, 3 int8, 10 float16. Whole numbers of scores are in steps of [`STEP`] around [`ZERO`].
+    /// Element types that the picture comes in and the scores go out in, where the network itself
+    /// computes in float32: 1 is float32, 2 uint8, 3 int8, 10 float16. Whole numbers of scores are
+    /// in steps of [`STEP`] around [`ZERO`].
     pub(crate) ends: [i64; 2],
     /// An output before `scores`, of the channels' means.
     pub(crate) second_output: bool,
     /// The number of scores is left open.
     pub(crate) open_scores: bool,
-    /// Where the brightest channel's mean is above the first, go round so many times before answering; a time round takes about a
-    /// microsecond. An engine that is slow, or hangs, by what it is shown.
+    /// Where the brightest channel's mean is above the first, go round so many times before
+    /// answering; a time round takes about a microsecond. An engine that is slow, or hangs, by what
+    /// it is shown.
     pub(crate) lingers: Option<(f32, i64)>,
 }
 
@@ -79,7 +83,12 @@ impl Model {
 
     /// One channel, two classes: dark (0) or bright (1), told apart at `mean`.
     pub(crate) fn bright_or_dark(width: i64, height: i64) -> Self {
-        Self { size: [1, height, width], weights: vec![-1.0, 1.0], classes: 2, ..Self::brightest(width, height) }
+        Self {
+            size: [1, height, width],
+            weights: vec![-1.0, 1.0],
+            classes: 2,
+            ..Self::brightest(width, height)
+        }
     }
 
     /// The model file.
@@ -88,10 +97,19 @@ impl Model {
         let [takes, gives] = self.ends;
         let shown = if takes == 1 { "input" } else { "shown" };
         let reduce = match self.nhwc {
-            true => [node("ReduceMean", &[shown], "pooled", &[ints("axes", &[1, 2]), int("keepdims", 0)]), Vec::new()],
-            false => {
-                [node("GlobalAveragePool", &[shown], "average", &[]), node("Flatten", &["average"], "pooled", &[int("axis", 1)])]
-            }
+            true => [
+                node(
+                    "ReduceMean",
+                    &[shown],
+                    "pooled",
+                    &[ints("axes", &[1, 2]), int("keepdims", 0)],
+                ),
+                Vec::new(),
+            ],
+            false => [
+                node("GlobalAveragePool", &[shown], "average", &[]),
+                node("Flatten", &["average"], "pooled", &[int("axis", 1)]),
+            ],
         };
         let mut nodes: Vec<Vec<u8>> = reduce.into_iter().filter(|node| !node.is_empty()).collect();
         if takes != 1 {
@@ -101,15 +119,24 @@ impl Model {
         let (scored, last) = match (self.second_input, self.finish) {
             (false, Finish::None) => (given, None),
             (true, _) => ("sum", Some(node("Add", &["sum", "bias"], given, &[]))),
-            (false, Finish::Softmax) => ("sum", Some(node("Softmax", &["sum"], given, &[int("axis", 1)]))),
+            (false, Finish::Softmax) => {
+                ("sum", Some(node("Softmax", &["sum"], given, &[int("axis", 1)])))
+            }
             (false, Finish::Sigmoid) => ("sum", Some(node("Sigmoid", &["sum"], given, &[]))),
-            (false, Finish::LogSoftmax) => ("sum", Some(node("LogSoftmax", &["sum"], given, &[int("axis", 1)]))),
+            (false, Finish::LogSoftmax) => {
+                ("sum", Some(node("LogSoftmax", &["sum"], given, &[int("axis", 1)])))
+            }
             (false, Finish::Root) => ("sum", Some(node("Sqrt", &["sum"], given, &[]))),
         };
         let scored = if self.lingers.is_some() { "before" } else { scored };
         nodes.push(node("MatMul", &["pooled", "weights"], scored, &[]));
         if self.lingers.is_some() {
-            nodes.push(node("ReduceMax", &["pooled"], "brightest", &[ints("axes", &[0, 1]), int("keepdims", 0)]));
+            nodes.push(node(
+                "ReduceMax",
+                &["pooled"],
+                "brightest",
+                &[ints("axes", &[0, 1]), int("keepdims", 0)],
+            ));
             nodes.push(node("Greater", &["brightest", "bright"], "is_bright", &[]));
             nodes.push(node("Cast", &["is_bright"], "once", &[int("to", 7)]));
             nodes.push(node("Mul", &["once", "rounds"], "times", &[]));
@@ -121,8 +148,11 @@ impl Model {
             10 => nodes.push(node("Cast", &["made"], "scores", &[int("to", 10)])),
             _ => nodes.push(node("QuantizeLinear", &["made", "step", "zero"], "scores", &[])),
         }
-        let open = |size: i64, name: &'static str| if self.symbolic { Side::Open(name) } else { Side::Fixed(size) };
-        let (batch, height, width) = (open(1, "batch"), open(height, "height"), open(width, "width"));
+        let open = |size: i64, name: &'static str| {
+            if self.symbolic { Side::Open(name) } else { Side::Fixed(size) }
+        };
+        let (batch, height, width) =
+            (open(1, "batch"), open(height, "height"), open(width, "width"));
         let sides = match self.nhwc {
             true => [batch, height, width, Side::Fixed(channels)],
             false => [batch, Side::Fixed(channels), height, width],
@@ -146,7 +176,11 @@ impl Model {
             message(&mut graph, 11, &value("bias", self.element, &[Side::Fixed(1), classes]));
         }
         if self.second_output {
-            message(&mut graph, 12, &value("pooled", self.element, &[batch, Side::Fixed(channels)]));
+            message(
+                &mut graph,
+                12,
+                &value("pooled", self.element, &[batch, Side::Fixed(channels)]),
+            );
         }
         let classes = if self.open_scores { Side::Open("classes") } else { classes };
         message(&mut graph, 12, &value("scores", end(gives), &[batch, classes]));
@@ -164,7 +198,9 @@ impl Model {
             None => message(&mut tensor, 9, &raw),
             Some(location) => {
                 let (offset, length) = (BEFORE.to_string(), raw.len().to_string());
-                for (key, value) in [("location", location), ("offset", &offset), ("length", &length)] {
+                for (key, value) in
+                    [("location", location), ("offset", &offset), ("length", &length)]
+                {
                     let mut entry = Vec::new();
                     message(&mut entry, 1, key.as_bytes());
                     message(&mut entry, 2, value.as_bytes());
@@ -194,7 +230,11 @@ impl Model {
 fn half(value: f32) -> u16 {
     let bits = value.to_bits();
     let exponent = (bits >> 23 & 0xff) as i32 - 127 + 15;
-    if value == 0.0 { 0 } else { (bits >> 16 & 0x8000) as u16 | (exponent as u16) << 10 | (bits >> 13 & 0x3ff) as u16 }
+    if value == 0.0 {
+        0
+    } else {
+        (bits >> 16 & 0x8000) as u16 | (exponent as u16) << 10 | (bits >> 13 & 0x3ff) as u16
+    }
 }
 
 /// What a loop does each time: nothing, to a row of `classes` numbers.

@@ -1,4 +1,5 @@
-//! Profile files of made-up photos and engines, written by the library's own writer: no engine runs, no picture is read.
+//! Profile files of made-up photos and engines, written by the library's own writer: no engine
+//! runs, no picture is read.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,10 @@ use squint::stats::{splitmix64, unit};
 
 /// Classes of the made-up photos.
 pub const CLASSES: u32 = 20;
-/// Engines of the small profile: mean time in ms and chance of being right, called `small`, `middle`, `large`.
-pub const ENGINES: [(&str, f64, f64); 3] = [("small", 1.0, 0.6), ("middle", 2.0, 0.75), ("large", 8.0, 0.85)];
+/// Engines of the small profile: mean time in ms and chance of being right, called `small`,
+/// `middle`, `large`.
+pub const ENGINES: [(&str, f64, f64); 3] =
+    [("small", 1.0, 0.6), ("middle", 2.0, 0.75), ("large", 8.0, 0.85)];
 
 /// A number of 0..1 for each photo and purpose.
 pub fn draw(photo: u64, what: u64) -> f64 {
@@ -45,8 +48,9 @@ pub fn head<'a>(engines: impl IntoIterator<Item = (&'a str, f64, f64)>) -> Head 
     }
 }
 
-/// Photo number `photo` and the answers of engines that are right with these chances. Some photos are harder for all, the first feature
-/// says so with some noise, and a right answer tends to be surer; of a wrong one, half have the label among the best five. Every photo is timed.
+/// Photo number `photo` and the answers of engines that are right with these chances. Some photos
+/// are harder for all, the first feature says so with some noise, and a right answer tends to be
+/// surer; of a wrong one, half have the label among the best five. Every photo is timed.
 pub fn row(photo: u64, engines: &[(f64, f64)]) -> Row {
     let hardness = draw(photo, 1);
     let mut values = [0.0; COUNT];
@@ -56,7 +60,11 @@ pub fn row(photo: u64, engines: &[(f64, f64)]) -> Row {
     let look = |(place, (ms, chance)): (usize, &(f64, f64))| {
         let what = 1000 * (place as u64 + 1);
         let right = 0.6 * hardness + 0.4 * draw(photo, what) < *chance;
-        let class = if right { label } else { (label + CLASSES - 1 - (draw(photo, what + 1) * 8.0) as u32) % CLASSES };
+        let class = if right {
+            label
+        } else {
+            (label + CLASSES - 1 - (draw(photo, what + 1) * 8.0) as u32) % CLASSES
+        };
         let sure = 0.25 + 0.35 * draw(photo, what + 2) + if right { 0.3 } else { 0.0 };
         let mut top = [Top::default(); KEPT];
         for (rank, slot) in top.iter_mut().enumerate() {
@@ -65,7 +73,14 @@ pub fn row(photo: u64, engines: &[(f64, f64)]) -> Row {
         }
         let margin = (sure - (1.0 - sure) / KEPT as f64) as f32;
         let latency_ms = Some((ms * (0.9 + 0.2 * draw(photo, what + 3))) as f32);
-        Some(Seen { top, ranked: KEPT as u8, margin, entropy: (1.0 - sure) as f32, latency_ms, energy_mj: None })
+        Some(Seen {
+            top,
+            ranked: KEPT as u8,
+            margin,
+            entropy: (1.0 - sure) as f32,
+            latency_ms,
+            energy_mj: None,
+        })
     };
     Row {
         case: Case {
@@ -111,9 +126,14 @@ pub fn changed(folder: &Path, n: u64, change: impl Fn(&mut Row)) -> PathBuf {
 pub fn untimed(mut profile: Profile) -> Profile {
     profile.origin.sha256.clear();
     profile.cases.iter_mut().for_each(|case| case.features_ms = 0.0);
+    profile.origin.glimpse_ms = None;
     for engine in &mut profile.engines {
         (engine.mean_ms, engine.energy_mj) = (1.0, None);
-        engine.looks.iter_mut().flatten().for_each(|seen| (seen.latency_ms, seen.energy_mj) = (None, None));
+        engine
+            .looks
+            .iter_mut()
+            .flatten()
+            .for_each(|seen| (seen.latency_ms, seen.energy_mj) = (None, None));
     }
     profile
 }

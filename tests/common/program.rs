@@ -29,7 +29,8 @@ pub fn squint<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     command
 }
 
-/// Gives `outer`, which starts `inner` in some other way, the surroundings of `inner`: its variables, and none that it lacks, and the checkout.
+/// Gives `outer`, which starts `inner` in some other way, the surroundings of `inner`: its
+/// variables, and none that it lacks, and the checkout.
 pub fn surround(outer: &mut Command, inner: &Command) {
     for (name, value) in inner.get_envs() {
         match value {
@@ -82,14 +83,21 @@ impl Told {
 
 /// JSON Lines.
 pub fn records(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}")))
+        .collect()
 }
 
 /// Runs to the end.
 pub fn tell(mut command: Command) -> Told {
     let output = command.stdin(Stdio::null()).output().expect("squint starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Told { code: output.status.code(), signal: output.status.signal(), out: text(output.stdout), err: text(output.stderr) }
+    Told {
+        code: output.status.code(),
+        signal: output.status.signal(),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
 }
 
 /// Asks and hears the answer.
@@ -97,7 +105,8 @@ pub fn ask<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Told {
     tell(squint(args))
 }
 
-/// A folder with a policy over two shipped engines: the second is asked where the first is not sure.
+/// A folder with a policy over two shipped engines: the second is asked where the first is not
+/// sure.
 pub fn confidence_policy(folder: &Path, accept_above: f64) -> PathBuf {
     let [small, large] = ENGINES;
     let text = format!(
@@ -133,7 +142,12 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it.
     pub fn start(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("squint starts");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("squint starts");
         let (out, err) = (Arc::default(), Arc::default());
         let readers = vec![
             gather(child.stdout.take().expect("a pipe"), Arc::clone(&out)),
@@ -157,7 +171,12 @@ impl Daemon {
         let begun = Instant::now();
         while !done(self) {
             let ended = self.child.try_wait().expect("its state");
-            assert!(ended.is_none() && begun.elapsed() < SOON, "{what}: {ended:?}\n{}\n{}", tail(&self.out()), self.err());
+            assert!(
+                ended.is_none() && begun.elapsed() < SOON,
+                "{what}: {ended:?}\n{}\n{}",
+                tail(&self.out()),
+                self.err()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -179,7 +198,10 @@ impl Daemon {
 
     /// Sends a signal, as `kill` names them.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().expect("kill runs");
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
         assert!(sent.success());
     }
 

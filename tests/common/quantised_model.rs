@@ -1,7 +1,8 @@
-//! A small quantised classifier, as ONNX Runtime's quantiser writes them: activations in uint8 with a zero point, weights in int8 with a
-//! scale for each class, biases in int32.
+//! A small quantised classifier, as ONNX Runtime's quantiser writes them: activations in uint8 with
+//! a zero point, weights in int8 with a scale for each class, biases in int32.
 //!
-//! The mean of each channel, cut off below zero by nothing but its range, times weights, plus biases.
+//! The mean of each channel, cut off below zero by nothing but its range, times weights, plus
+//! biases.
 
 use super::onnx_model::{Side, file_of, int, message, node, number, scalar, value};
 
@@ -23,7 +24,8 @@ const MEAN_SCALE: f32 = 0.01;
 pub(crate) fn answer(means: [f32; 3]) -> [f32; 3] {
     std::array::from_fn(|class| {
         let weight = |channel: usize| f32::from(WEIGHTS[channel * 3 + class]) * SCALES[class];
-        let sum: f32 = (0..3).map(|channel| means[channel].clamp(0.0, 2.55) * weight(channel)).sum();
+        let sum: f32 =
+            (0..3).map(|channel| means[channel].clamp(0.0, 2.55) * weight(channel)).sum();
         sum + BIASES[class] as f32 * SCALES[class] * MEAN_SCALE
     })
 }
@@ -50,7 +52,12 @@ pub(crate) fn model(width: i64, height: i64) -> Vec<u8> {
         node("Flatten", &["average"], "mean", &[int("axis", 1)]),
         node("QuantizeLinear", &["mean", "mean_scale", "mean_zero"], "mean_stored", &[]),
         node("DequantizeLinear", &["mean_stored", "mean_scale", "mean_zero"], "mean_real", &[]),
-        node("DequantizeLinear", &["weights_stored", "weights_scale", "weights_zero"], "weights", &[int("axis", 1)]),
+        node(
+            "DequantizeLinear",
+            &["weights_stored", "weights_scale", "weights_zero"],
+            "weights",
+            &[int("axis", 1)],
+        ),
         node("DequantizeLinear", &["bias_stored", "bias_scale"], "bias", &[int("axis", 0)]),
         node("MatMul", &["mean_real", "weights"], "sum", &[]),
         node("Add", &["sum", "bias"], "scores", &[]),

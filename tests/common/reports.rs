@@ -19,20 +19,43 @@ pub fn why(code: Code, value: Option<f32>, limit: Option<f32>) -> Reason {
 
 /// An engine that answered class 1 (`mountain bike`) with probability `p`.
 pub fn step(engine: u8, why: Reason, run_us: u64, p: f32) -> Step {
-    let times = LookTimes { preprocess: micros(850), run: micros(run_us), rank: micros(12), device: None };
+    let times =
+        LookTimes { preprocess: micros(850), run: micros(run_us), rank: micros(12), device: None };
     let (top, queued) = (Top { class: 1, probability: p }, micros(31));
-    Step { engine: EngineIdx(engine), why, answered: true, queued, times, top, margin: 0.125, entropy: 0.25 }
+    Step {
+        engine: EngineIdx(engine),
+        why,
+        answered: true,
+        queued,
+        times,
+        top,
+        margin: 0.125,
+        entropy: 0.25,
+    }
 }
 
 /// An engine that was asked and failed.
 pub fn failed_step(engine: u8, why: Reason) -> Step {
     let (times, top) = (LookTimes::default(), Top::default());
-    Step { engine: EngineIdx(engine), why, answered: false, queued: Duration::ZERO, times, top, margin: 0.0, entropy: 0.0 }
+    Step {
+        engine: EngineIdx(engine),
+        why,
+        answered: false,
+        queued: Duration::ZERO,
+        times,
+        top,
+        margin: 0.0,
+        entropy: 0.0,
+    }
 }
 
 pub fn labels(names: &[&str]) -> Arc<Labels> {
-    let label = |(at, name): (usize, &&str)| Label { key: format!("n{at:08}"), name: (*name).into() };
-    Arc::new(Labels { classes: names.iter().enumerate().map(label).collect(), sha256: String::new() })
+    let label =
+        |(at, name): (usize, &&str)| Label { key: format!("n{at:08}"), name: (*name).into() };
+    Arc::new(Labels {
+        classes: names.iter().enumerate().map(label).collect(),
+        sha256: String::new(),
+    })
 }
 
 pub fn engines() -> Arc<[Arc<str>]> {
@@ -45,7 +68,11 @@ pub fn answered() -> Report {
     values.iter_mut().zip(1u8..).for_each(|(value, number)| *value = f32::from(number) / 8.0);
     let mut answer = Answer { ranked: 5, margin: 0.75, entropy: 0.125, ..Answer::default() };
     let best = [(1, 0.83), (0, 0.08), (3, 0.04), (4, 0.02), (2, 0.01)];
-    answer.top.iter_mut().zip(best).for_each(|(top, (class, probability))| *top = Top { class, probability });
+    answer
+        .top
+        .iter_mut()
+        .zip(best)
+        .for_each(|(top, (class, probability))| *top = Top { class, probability });
     let mut attempts = Attempts { answer, ..Attempts::default() };
     attempts.steps.push(step(0, why(Code::Entry, None, None), 2300, 0.41));
     attempts.steps.push(step(1, why(Code::Unsure, Some(0.41), Some(0.62)), 7100, 0.83));
@@ -66,7 +93,13 @@ pub fn answered() -> Report {
         withheld: None,
         labels: labels(&["tandem", "mountain bike", "unicycle", "moped", "crash helmet"]),
         engines: engines(),
-        times: Times { wait: micros(410), features: micros(620), dispatch: micros(25), age: micros(12_400), overhead: micros(680) },
+        times: Times {
+            wait: micros(410),
+            features: micros(620),
+            dispatch: micros(25),
+            age: micros(12_400),
+            overhead: micros(680),
+        },
         late: false,
         drops,
     }

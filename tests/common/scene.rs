@@ -1,4 +1,5 @@
-//! The built program among cameras that misbehave, with somebody who listens to what it tells systemd and asks how its cameras are.
+//! The built program among cameras that misbehave, with somebody who listens to what it tells
+//! systemd and asks how its cameras are.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,8 +12,10 @@ use super::shelf::Shelf;
 use super::systemd::{Systemd, status};
 
 /// A healthy camera; small, so that a busy machine keeps up with it.
-pub const HEALTHY: &str = "pipeline:videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,height=48,framerate=20/1";
-/// How patient systemd is. The daemon takes a thread for hung, and too many stuck drivers for a trouble, after half of it.
+pub const HEALTHY: &str =
+    "pipeline:videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,height=48,framerate=20/1";
+/// How patient systemd is. The daemon takes a thread for hung, and too many stuck drivers for a
+/// trouble, after half of it.
 pub const WATCHDOG: Duration = Duration::from_secs(6);
 
 /// A daemon among its cameras.
@@ -37,10 +40,19 @@ impl Scene {
             systemd.control().display()
         );
         for (name, source, more) in cameras {
-            text.push_str(&format!("[[camera]]\nname = \"{name}\"\nsource = \"{source}\"\n{more}\n"));
+            text.push_str(&format!(
+                "[[camera]]\nname = \"{name}\"\nsource = \"{source}\"\n{more}\n"
+            ));
         }
         let (config, summary) = (systemd.config(&text), systemd.folder.path().join("summary.json"));
-        let mut command = squint(["run", "--json", "--config", config.to_str().unwrap(), "--summary", summary.to_str().unwrap()]);
+        let mut command = squint([
+            "run",
+            "--json",
+            "--config",
+            config.to_str().unwrap(),
+            "--summary",
+            summary.to_str().unwrap(),
+        ]);
         command.envs(environment.iter().copied());
         let daemon = systemd.watches(command, WATCHDOG);
         Self { systemd, shelf, daemon }
@@ -69,7 +81,9 @@ impl Scene {
 
     /// Waits until the camera has been lost so often.
     pub fn lost(&mut self, camera: &str, times: u64) {
-        self.until(camera, &format!("lost {times} times"), |camera| number(&camera["losses"]) >= times);
+        self.until(camera, &format!("lost {times} times"), |camera| {
+            number(&camera["losses"]) >= times
+        });
     }
 
     /// How often the camera has been lost.
@@ -87,13 +101,18 @@ impl Scene {
         begun.elapsed()
     }
 
-    /// Waits until the camera, which has just come back, is found again: by the first try that is made after its return, and the pause
-    /// before a try is never longer than retry-cap-ms. How long that took.
+    /// Waits until the camera, which has just come back, is found again: by the first try that is
+    /// made after its return, and the pause before a try is never longer than retry-cap-ms. How
+    /// long that took.
     pub fn found_again(&mut self, camera: &str) -> Duration {
         let before = self.losses(camera);
         let took = self.more(camera, 1);
         // One try may have been under way when it came back.
-        assert!(self.losses(camera) <= before + 1, "found by the first try after its return\n{}", self.daemon.err());
+        assert!(
+            self.losses(camera) <= before + 1,
+            "found by the first try after its return\n{}",
+            self.daemon.err()
+        );
         took
     }
 
@@ -101,7 +120,11 @@ impl Scene {
     pub fn assert_fed(&mut self) {
         self.systemd.listen();
         let heard = |what| self.systemd.said(what);
-        assert!(heard("READY=1") && heard("WATCHDOG=1") && !heard("no progress"), "{:?}", self.systemd.heard);
+        assert!(
+            heard("READY=1") && heard("WATCHDOG=1") && !heard("no progress"),
+            "{:?}",
+            self.systemd.heard
+        );
     }
 
     /// Told to stop, it ends, and the law holds for every camera. What it said.
@@ -109,10 +132,16 @@ impl Scene {
         self.daemon.signal("TERM");
         let told = self.daemon.ends();
         let summary = std::fs::read_to_string(self.systemd.folder.path().join("summary.json"));
-        let summary: Value = serde_json::from_str(&summary.unwrap_or_else(|error| panic!("{error}\n{}", told.err))).unwrap();
+        let summary: Value =
+            serde_json::from_str(&summary.unwrap_or_else(|error| panic!("{error}\n{}", told.err)))
+                .unwrap();
         let records = told.records();
         for (name, part) in summary["cameras"].as_object().unwrap() {
-            law(name, part, &records.iter().filter(|record| record["camera"] == **name).collect::<Vec<_>>());
+            law(
+                name,
+                part,
+                &records.iter().filter(|record| record["camera"] == **name).collect::<Vec<_>>(),
+            );
         }
         drop(self.shelf);
         told
@@ -124,22 +153,36 @@ pub fn number(value: &Value) -> u64 {
     value.as_u64().unwrap()
 }
 
-/// The law of frames: each has an outcome, of which there is one record, or is in one counter of drops.
+/// The law of frames: each has an outcome, of which there is one record, or is in one counter of
+/// drops.
 fn law(name: &str, part: &Value, records: &[&Value]) {
-    let told: u64 = ["answered", "reused", "abstained", "failed"].iter().map(|outcome| number(&part[outcome])).sum();
+    let told: u64 = ["answered", "reused", "abstained", "failed"]
+        .iter()
+        .map(|outcome| number(&part[outcome]))
+        .sum();
     let dropped: u64 = part["dropped"].as_object().unwrap().values().map(number).sum();
     assert_eq!(number(&part["frames"]), told + dropped, "{name}: {part:#}");
     assert_eq!(told, records.len() as u64, "{name}: a record for each outcome, {part:#}");
     let mut numbers: Vec<_> = records.iter().map(|record| number(&record["frame"])).collect();
     // A frame that nobody has time for is told of before the one that is being looked at.
     numbers.sort_unstable();
-    assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{name}: no number twice: {numbers:?}");
-    // Whoever gives the numbers is not who counts: no frame between two records is missing in the count.
+    assert!(
+        numbers.windows(2).all(|pair| pair[0] < pair[1]),
+        "{name}: no number twice: {numbers:?}"
+    );
+    // Whoever gives the numbers is not who counts: no frame between two records is missing in the
+    // count.
     let given = numbers.last().map_or(0, |last| last + 1);
     assert!(given <= number(&part["frames"]), "{name}: {given} numbers given, {part:#}");
 }
 
 fn of(control: &Path, camera: &str) -> Value {
     let cameras = &status(control)["cameras"];
-    cameras.as_array().unwrap().iter().find(|one| one["name"] == camera).unwrap_or_else(|| panic!("{cameras}")).clone()
+    cameras
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["name"] == camera)
+        .unwrap_or_else(|| panic!("{cameras}"))
+        .clone()
 }

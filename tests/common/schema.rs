@@ -22,7 +22,8 @@ pub struct Schema {
 /// The cells of the first table below `heading`, header and rule left out; backticks removed.
 pub fn cells(doc: &str, heading: &str) -> Vec<Vec<String>> {
     let section = doc.lines().skip_while(|line| *line != heading).skip(1);
-    let table = section.skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let table =
+        section.skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
     let cell = |text: &str| text.trim().replace('`', "");
     table.skip(2).map(|line| line.trim_matches('|').split('|').map(cell).collect()).collect()
 }
@@ -35,7 +36,11 @@ pub fn words(doc: &str, heading: &str) -> Vec<String> {
 /// The fenced block opened by "```json `name`".
 pub fn example(doc: &str, name: &str) -> Value {
     let opening = format!("```json {name}\n");
-    let text = doc.split_once(&opening).and_then(|(_, rest)| rest.split_once("```")).map(|(text, _)| text).unwrap();
+    let text = doc
+        .split_once(&opening)
+        .and_then(|(_, rest)| rest.split_once("```"))
+        .map(|(text, _)| text)
+        .unwrap();
     serde_json::from_str(text).unwrap()
 }
 
@@ -53,11 +58,14 @@ impl Schema {
             }
         };
         let lists = ["## Outcomes", "## Codes", "## Drops", "### Stages", "## Limits"];
-        let words = lists.map(|heading| (heading.trim_start_matches(['#', ' ']).to_lowercase(), words(doc, heading)));
+        let words = lists.map(|heading| {
+            (heading.trim_start_matches(['#', ' ']).to_lowercase(), words(doc, heading))
+        });
         Self { rows: cells(doc, heading).into_iter().map(row).collect(), words: words.into() }
     }
 
-    /// Panics where `value` differs from the tables; adds the rows met to `seen`, those of a camera with `camera:` before them.
+    /// Panics where `value` differs from the tables; adds the rows met to `seen`, those of a camera
+    /// with `camera:` before them.
     pub fn check(&self, value: &Value, seen: &mut BTreeSet<String>) {
         self.visit(value, "", seen);
     }
@@ -65,7 +73,9 @@ impl Schema {
     fn visit(&self, value: &Value, path: &str, seen: &mut BTreeSet<String>) {
         let within = camera_field(path);
         if !path.is_empty() && within != Some("") {
-            let row = self.row(within.unwrap_or(path)).unwrap_or_else(|| panic!("{path} is not documented"));
+            let row = self
+                .row(within.unwrap_or(path))
+                .unwrap_or_else(|| panic!("{path} is not documented"));
             if within.is_some() {
                 assert!(row.per_camera, "{path} is not documented as a field of a camera");
             }
@@ -83,14 +93,20 @@ impl Schema {
                         None => same(parent, path),
                     };
                     let entry = name.ends_with("[]");
-                    assert!(!expected || entry || fields.contains_key(name), "{path}: {name} is missing");
+                    assert!(
+                        !expected || entry || fields.contains_key(name),
+                        "{path}: {name} is missing"
+                    );
                 }
                 for (name, field) in fields {
-                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    let path =
+                        if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                     self.visit(field, &path, seen);
                 }
             }
-            Value::Array(entries) => entries.iter().for_each(|entry| self.visit(entry, &format!("{path}[]"), seen)),
+            Value::Array(entries) => {
+                entries.iter().for_each(|entry| self.visit(entry, &format!("{path}[]"), seen))
+            }
             _ => (),
         }
     }
@@ -109,16 +125,36 @@ impl Schema {
             Value::Array(_) => "list",
             Value::Object(_) => "object",
         };
-        assert!(kind == row.kind || (kind == "integer" && row.kind == "number"), "{path} is {kind}, documented as {}", row.kind);
-        if let Some((_, allowed)) = self.words.iter().find(|(name, _)| row.range == format!("[{name}](#{name})")) {
-            let word = if value.is_string() { value.as_str().unwrap() } else { path.rsplit('.').next().unwrap() };
-            assert!(allowed.iter().any(|known| known == word), "{path}: `{word}` is not documented");
+        assert!(
+            kind == row.kind || (kind == "integer" && row.kind == "number"),
+            "{path} is {kind}, documented as {}",
+            row.kind
+        );
+        if let Some((_, allowed)) =
+            self.words.iter().find(|(name, _)| row.range == format!("[{name}](#{name})"))
+        {
+            let word = if value.is_string() {
+                value.as_str().unwrap()
+            } else {
+                path.rsplit('.').next().unwrap()
+            };
+            assert!(
+                allowed.iter().any(|known| known == word),
+                "{path}: `{word}` is not documented"
+            );
         } else if !row.range.is_empty() {
             let (number, (low, high)) = (value.as_f64().unwrap(), range(&row.range));
-            assert!((low..=high).contains(&number), "{path} is {number}, documented as {}", row.range);
+            assert!(
+                (low..=high).contains(&number),
+                "{path} is {number}, documented as {}",
+                row.range
+            );
         }
         if let Some(reason) = path.strip_prefix("drops.").or(path.strip_prefix("dropped.")) {
-            assert!(self.words[2].1.iter().any(|known| known == reason), "{path} is not documented");
+            assert!(
+                self.words[2].1.iter().any(|known| known == reason),
+                "{path} is not documented"
+            );
         }
     }
 }
@@ -154,6 +190,7 @@ fn camera_field(path: &str) -> Option<&str> {
 /// The rows that `seen` lacks.
 pub fn unseen(schema: &Schema, seen: &BTreeSet<String>) -> Vec<String> {
     let everywhere = schema.rows.iter().map(|row| row.path.clone());
-    let by_camera = schema.rows.iter().filter(|row| row.per_camera).map(|row| format!("camera:{}", row.path));
+    let by_camera =
+        schema.rows.iter().filter(|row| row.per_camera).map(|row| format!("camera:{}", row.path));
     everywhere.chain(by_camera).filter(|path| !seen.contains(path)).collect()
 }

@@ -1,4 +1,5 @@
-//! A catalogue folder for tests: temporary, with small models and correct manifests, each of which a test may then spoil.
+//! A catalogue folder for tests: temporary, with small models and correct manifests, each of which
+//! a test may then spoil.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,8 @@ impl Shelf {
         for shared in ["labels", "weights", "build"] {
             fs::create_dir(folder.path().join(shared)).unwrap();
         }
-        fs::write(folder.path().join("labels/three.txt"), "k1\tred\nk2\tgreen\nk3\tblue\n").unwrap();
+        fs::write(folder.path().join("labels/three.txt"), "k1\tred\nk2\tgreen\nk3\tblue\n")
+            .unwrap();
         fs::write(folder.path().join("labels/two.txt"), "dark\nbright\n").unwrap();
         Self { folder }
     }
@@ -43,10 +45,12 @@ impl Shelf {
         self.network_from_bytes(id, model, &model.bytes());
     }
 
-    /// Adds a network whose manifest is right for `model` and whose file holds `bytes`; the hash is that of `bytes`.
+    /// Adds a network whose manifest is right for `model` and whose file holds `bytes`; the hash is
+    /// that of `bytes`.
     pub(crate) fn network_from_bytes(&self, id: &str, model: &Model, bytes: &[u8]) {
         self.write(&format!("{id}/model.onnx"), bytes);
-        if let Some(location) = model.external.filter(|location| !location.starts_with(['/', '.'])) {
+        if let Some(location) = model.external.filter(|location| !location.starts_with(['/', '.']))
+        {
             self.write(&format!("{id}/{location}"), model.data());
         }
         self.write(&format!("{id}/engine.toml"), manifest(id, model, bytes));
@@ -54,7 +58,9 @@ impl Shelf {
 
     /// Adds an ensemble.
     pub(crate) fn ensemble(&self, id: &str, members: &[&str]) {
-        let text = format!("format = 1\nid = \"{id}\"\nruntime = \"ensemble\"\n[ensemble]\nmembers = {members:?}\n");
+        let text = format!(
+            "format = 1\nid = \"{id}\"\nruntime = \"ensemble\"\n[ensemble]\nmembers = {members:?}\n"
+        );
         self.write(&format!("{id}/engine.toml"), text);
     }
 
@@ -70,14 +76,17 @@ impl Shelf {
 /// A manifest that fits `model`: raw samples 0..=255 minus 100, divided by 50.
 pub(crate) fn manifest(id: &str, model: &Model, bytes: &[u8]) -> String {
     let [channels, height, width] = model.size;
-    let hash = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hash = |bytes: &[u8]| {
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
     let sha256 = hash(bytes);
     let list = |value: &str| vec![value; channels as usize].join(", ");
-    let (layout, colours) = (if model.nhwc { "nhwc" } else { "nchw" }, if channels == 1 { "gray" } else { "rgb" });
+    let (layout, colours) =
+        (if model.nhwc { "nhwc" } else { "nchw" }, if channels == 1 { "gray" } else { "rgb" });
     let kind = if model.finish == Finish::Softmax { "probabilities" } else { "logits" };
-    let data = model
-        .external
-        .map_or(String::new(), |location| format!("[[model.data]]\nfile = \"{location}\"\nsha256 = \"{}\"\n", hash(&model.data())));
+    let data = model.external.map_or(String::new(), |location| {
+        format!("[[model.data]]\nfile = \"{location}\"\nsha256 = \"{}\"\n", hash(&model.data()))
+    });
     let name = if model.second_output { "name = \"scores\"\n" } else { "" };
     let steps = match model.ends[1] {
         2 => format!("scale = {STEP}\nzero_point = {ZERO}\n"),
@@ -103,9 +112,13 @@ pub(crate) fn manifest(id: &str, model: &Model, bytes: &[u8]) -> String {
     )
 }
 
-/// The backend, with the library that `make deps` fetches. Fails, rather than skips, where that is missing.
+/// The backend, with the library that `make deps` fetches. Fails, rather than skips, where that is
+/// missing.
 pub(crate) fn runtime() -> OnnxRuntime {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/onnxruntime/libonnxruntime.so");
-    assert!(library.is_file(), "ONNX Runtime is not there; run `make deps` first, it puts the library into .deps/onnxruntime/");
+    assert!(
+        library.is_file(),
+        "ONNX Runtime is not there; run `make deps` first, it puts the library into .deps/onnxruntime/"
+    );
     OnnxRuntime::new(Some(&library), 1)
 }

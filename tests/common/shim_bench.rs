@@ -1,6 +1,7 @@
-//! What the tests of the C++ shim share: a fake TensorRT and driver for each major whose headers are here, and the program that calls the
-//! shim (tests/vendor/exercise.c), so that a crash is a finding. The fakes are built with the same headers as the shim: they prove the
-//! shim's logic, and never NVIDIA's layout; for that see tests/tensorrt/rtx.rs and docs/background/tensorrt-shim.md.
+//! What the tests of the C++ shim share: a fake TensorRT and driver for each major whose headers
+//! are here, and the program that calls the shim (tests/vendor/exercise.c), so that a crash is a
+//! finding. The fakes are built with the same headers as the shim: they prove the shim's logic, and
+//! never NVIDIA's layout; for that see tests/tensorrt/rtx.rs and docs/background/tensorrt-shim.md.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -10,7 +11,8 @@ use tempfile::TempDir;
 
 use super::vendor::{self, TensorRt};
 
-pub const NETWORK: &str = "FAKEONNX\ntensor images in float -1 3 4 4\ntensor scores out float 1 5\n";
+pub const NETWORK: &str =
+    "FAKEONNX\ntensor images in float -1 3 4 4\ntensor scores out float 1 5\n";
 
 /// What there is to test with: the fakes and the shim of one major, a folder, the program.
 pub struct Bench {
@@ -42,7 +44,11 @@ impl Told {
 
     #[track_caller]
     pub fn assert_says(&self, words: &str) {
-        assert!(self.log().iter().any(|line| line.contains(words)), "wanted {words:?} in {:?}", self.log());
+        assert!(
+            self.log().iter().any(|line| line.contains(words)),
+            "wanted {words:?} in {:?}",
+            self.log()
+        );
     }
 
     /// The lines of the log that are errors.
@@ -53,8 +59,15 @@ impl Told {
 
 /// A bench for each major that can be built here.
 pub fn benches() -> Vec<Bench> {
-    let (Some(cuda), Some(exercise)) = (vendor::fake_cuda(), vendor::program("exercise")) else { return Vec::new() };
-    let bench = |trt| Bench { trt, cuda: cuda.clone(), exercise: exercise.clone(), home: tempfile::tempdir().unwrap() };
+    let (Some(cuda), Some(exercise)) = (vendor::fake_cuda(), vendor::program("exercise")) else {
+        return Vec::new();
+    };
+    let bench = |trt| Bench {
+        trt,
+        cuda: cuda.clone(),
+        exercise: exercise.clone(),
+        home: tempfile::tempdir().unwrap(),
+    };
     vendor::MAJORS.into_iter().filter_map(vendor::tensorrt).map(bench).collect()
 }
 
@@ -81,11 +94,27 @@ impl Bench {
     #[track_caller]
     pub fn told(&self, fails: &str, args: &[&str]) -> Told {
         let output = self.output(fails, args);
-        let (told, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "TensorRT {}, {fails:?} {args:?}: {} {errors}\n{told}", self.trt.major, output.status);
-        let told =
-            Told(told.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"))).collect());
-        assert_eq!(told.number("live"), 0, "TensorRT {}, {fails:?} {args:?}: something was not given back", self.trt.major);
+        let (told, errors) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "TensorRT {}, {fails:?} {args:?}: {} {errors}\n{told}",
+            self.trt.major,
+            output.status
+        );
+        let told = Told(
+            told.lines()
+                .map(|line| {
+                    serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"))
+                })
+                .collect(),
+        );
+        assert_eq!(
+            told.number("live"),
+            0,
+            "TensorRT {}, {fails:?} {args:?}: something was not given back",
+            self.trt.major
+        );
         told
     }
 
@@ -105,7 +134,8 @@ impl Bench {
             std::fs::remove_dir_all(&built).unwrap();
         }
         std::fs::create_dir(&built).unwrap();
-        let mut args = vec!["build", self.trt.parser.to_str().unwrap(), &onnx, built.to_str().unwrap()];
+        let mut args =
+            vec!["build", self.trt.parser.to_str().unwrap(), &onnx, built.to_str().unwrap()];
         args.extend(words);
         self.told(fails, &args)
     }

@@ -24,7 +24,8 @@ pub fn opened(source: &str) -> Box<dyn FrameSource> {
 
 /// Opened with no frame left out, as fast as it goes.
 pub fn opened_fast(source: &str) -> Box<dyn FrameSource> {
-    open(&OpenRequest { pace: Pace::Fast, ..request(source) }).unwrap_or_else(|error| panic!("{error}"))
+    open(&OpenRequest { pace: Pace::Fast, ..request(source) })
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The next frame, which must come; pictures that are none may come before it.
@@ -32,13 +33,18 @@ pub fn frame(source: &mut dyn FrameSource) -> Frame {
     loop {
         match source.next(SOON) {
             Err(SourceError::LeftOut { .. }) => {}
-            other => return other.unwrap_or_else(|error| panic!("{error}")).expect("a frame, not the end"),
+            other => {
+                return other
+                    .unwrap_or_else(|error| panic!("{error}"))
+                    .expect("a frame, not the end");
+            }
         }
     }
 }
 
-/// Leaves frames lying until five of them have given way, as a slow engine does: the next one taken came after those, and each that is
-/// missing before it was counted. A queue would hand over the one that follows the last.
+/// Leaves frames lying until five of them have given way, as a slow engine does: the next one taken
+/// came after those, and each that is missing before it was counted. A queue would hand over the
+/// one that follows the last.
 pub fn newest_comes_first(source: &mut dyn FrameSource) {
     let before = source.superseded();
     let last = frame(source).sequence;
@@ -47,7 +53,11 @@ pub fn newest_comes_first(source: &mut dyn FrameSource) {
     let next = frame(source).sequence;
     let gap = next - last - 1;
     assert!(gap >= 5, "{gap} frames were passed over");
-    assert!(source.superseded() - before >= gap, "{} superseded, {gap} missing", source.superseded() - before);
+    assert!(
+        source.superseded() - before >= gap,
+        "{} superseded, {gap} missing",
+        source.superseded() - before
+    );
 }
 
 /// All frames up to the end or the first error.
@@ -74,18 +84,24 @@ pub fn refusal(source: &str) -> String {
 /// True if GStreamer has all of `elements`; says what the test is left out for.
 pub fn have(test: &str, elements: &[&str]) -> bool {
     gst::init().expect("GStreamer");
-    let lacking: Vec<_> = elements.iter().filter(|name| gst::ElementFactory::find(name).is_none()).collect();
+    let lacking: Vec<_> =
+        elements.iter().filter(|name| gst::ElementFactory::find(name).is_none()).collect();
     if !lacking.is_empty() {
-        skip(format_args!("{test}: no element {lacking:?} here; `make deps` installs GStreamer's plugins"));
+        skip(format_args!(
+            "{test}: no element {lacking:?} here; `make deps` installs GStreamer's plugins"
+        ));
     }
     lacking.is_empty()
 }
 
-/// Writes an H.264 clip of `frames` frames at 30 a second. False, with a word on standard error, if no encoder is installed.
+/// Writes an H.264 clip of `frames` frames at 30 a second. False, with a word on standard error, if
+/// no encoder is installed.
 pub fn make_clip(path: &Path, frames: u32, size: (u32, u32)) -> bool {
     gst::init().expect("GStreamer");
     let encoders = ["x264enc speed-preset=ultrafast", "openh264enc"];
-    let found = |text: &&&str| gst::ElementFactory::find(text.split(' ').next().unwrap_or_default()).is_some();
+    let found = |text: &&&str| {
+        gst::ElementFactory::find(text.split(' ').next().unwrap_or_default()).is_some()
+    };
     let Some(encoder) = encoders.iter().find(found) else {
         skip(format_args!("needs an H.264 encoder, one of {encoders:?}"));
         return false;
@@ -95,7 +111,12 @@ pub fn make_clip(path: &Path, frames: u32, size: (u32, u32)) -> bool {
     }
     let (width, height) = size;
     let raw = format!("video/x-raw,format=I420,width={width},height={height},framerate=30/1");
-    record(&format!("videotestsrc num-buffers={frames} pattern=ball ! {raw} ! {encoder} ! h264parse ! mp4mux"), path);
+    record(
+        &format!(
+            "videotestsrc num-buffers={frames} pattern=ball ! {raw} ! {encoder} ! h264parse ! mp4mux"
+        ),
+        path,
+    );
     true
 }
 
@@ -103,13 +124,25 @@ pub fn make_clip(path: &Path, frames: u32, size: (u32, u32)) -> bool {
 pub fn record(text: &str, path: &Path) {
     gst::init().expect("GStreamer");
     let text = format!("{text} ! filesink name=to");
-    let pipeline = gst::parse::launch(&text).expect("a pipeline").downcast::<gst::Pipeline>().expect("a pipeline");
-    pipeline.by_name("to").expect("the sink").set_property("location", path.to_str().expect("UTF-8"));
+    let pipeline = gst::parse::launch(&text)
+        .expect("a pipeline")
+        .downcast::<gst::Pipeline>()
+        .expect("a pipeline");
+    pipeline
+        .by_name("to")
+        .expect("the sink")
+        .set_property("location", path.to_str().expect("UTF-8"));
     pipeline.set_state(gst::State::Playing).expect("it runs");
     let bus = pipeline.bus().expect("a bus");
-    let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &[gst::MessageType::Eos, gst::MessageType::Error]);
+    let end = bus.timed_pop_filtered(
+        gst::ClockTime::from_seconds(60),
+        &[gst::MessageType::Eos, gst::MessageType::Error],
+    );
     pipeline.set_state(gst::State::Null).expect("it stops");
-    assert!(end.is_some_and(|message| message.type_() == gst::MessageType::Eos), "{text}: the file is written");
+    assert!(
+        end.is_some_and(|message| message.type_() == gst::MessageType::Eos),
+        "{text}: the file is written"
+    );
 }
 
 /// The luma of a frame, or its only plane, without what pads its rows.
@@ -118,10 +151,12 @@ pub fn luma(frame: &Frame) -> Vec<u8> {
     frame.plane(0).chunks(layout.planes[0].stride).flat_map(|row| &row[..width]).copied().collect()
 }
 
-/// Writes another note of rotation into an mp4: the matrix of ISO/IEC 14496-12, 8.3.2, in every track.
+/// Writes another note of rotation into an mp4: the matrix of ISO/IEC 14496-12, 8.3.2, in every
+/// track.
 pub fn with_matrix(film: &[u8], matrix: [i32; 4]) -> Vec<u8> {
     let (mut film, [a, b, c, d]) = (film.to_vec(), matrix.map(|number| number << 16));
-    let headers: Vec<_> = film.windows(4).enumerate().filter(|(_, four)| four == b"tkhd").map(|(at, _)| at).collect();
+    let headers: Vec<_> =
+        film.windows(4).enumerate().filter(|(_, four)| four == b"tkhd").map(|(at, _)| at).collect();
     for at in headers {
         let matrix = at + 4 + if film[at + 4] == 0 { 40 } else { 52 };
         let numbers = [a, b, 0, c, d, 0, 0, 0, 1 << 30];
@@ -138,8 +173,8 @@ pub struct Camera {
 }
 
 impl Camera {
-    /// At `port`, "0" for a free one; `login` is empty or user and password. `None`, with a word on standard error, where
-    /// something is missing.
+    /// At `port`, "0" for a free one; `login` is empty or user and password. `None`, with a word on
+    /// standard error, where something is missing.
     pub fn start(port: &str, login: &[&str]) -> Option<Self> {
         Self::of("", port, login)
     }
@@ -153,7 +188,8 @@ impl Camera {
         Self::run("rtsp_camera.py", ways, &args)
     }
 
-    /// One of `warm_camera.py` that has been watched for so many seconds; `what` it shows is a word of that script.
+    /// One of `warm_camera.py` that has been watched for so many seconds; `what` it shows is a word
+    /// of that script.
     pub fn warm(what: &str, seconds: &str) -> Option<Self> {
         have("RTSP", &["rtspsrc", "rtph264depay", "h264parse", "avdec_h264"])
             .then(|| Self::run("warm_camera.py", "", &[what, seconds]))?
@@ -162,7 +198,12 @@ impl Camera {
     fn run(script: &str, ways: &str, args: &[&str]) -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common").join(script);
         let mut python = Command::new("/usr/bin/python3");
-        python.env("RTSP_CAMERA", ways).arg(script).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        python
+            .env("RTSP_CAMERA", ways)
+            .arg(script)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let Ok(mut child) = python.spawn() else {
             skip_without("rtsp-server", "no /usr/bin/python3 here");
             return None;
@@ -186,7 +227,10 @@ impl Camera {
 
     /// Sends it a signal, as `kill` names them.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().expect("kill runs");
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
         assert!(sent.success());
     }
 }

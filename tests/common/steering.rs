@@ -1,4 +1,5 @@
-//! A daemon made of cardboard, for the tests of the control socket: it tells a state and remembers what it was told.
+//! A daemon made of cardboard, for the tests of the control socket: it tells a state and remembers
+//! what it was told.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use squint::control::{Setting, Steering};
 use squint::observe::{
-    BoardState, BudgetState, CameraState, Counters, EngineState, PolicyState, RailState, Reload, Reloads, STATE_VERSION, SinkState,
-    State, ThreadState, Watch, ZoneState,
+    BoardState, BudgetState, CameraState, Counters, EngineState, PolicyState, RailState, Reload,
+    Reloads, STATE_VERSION, SinkState, State, ThreadState, Watch, ZoneState,
 };
 use squint::report::DropReason;
 use squint::telemetry::Doubt;
@@ -33,7 +34,13 @@ impl Fake {
     /// Two cameras, two engines, some trouble.
     pub fn new() -> Arc<Self> {
         let (told, state) = (Mutex::default(), Mutex::new(state()));
-        Arc::new(Self { state, told, stubborn: false.into(), fragile: false.into(), asked: 0.into() })
+        Arc::new(Self {
+            state,
+            told,
+            stubborn: false.into(),
+            fragile: false.into(),
+            asked: 0.into(),
+        })
     }
 
     /// What it was told to do.
@@ -43,7 +50,11 @@ impl Fake {
 
     fn on_report(&self, what: String) -> Result<String, String> {
         self.told.lock().unwrap().push(what.clone());
-        if self.stubborn.load(Ordering::SeqCst) { Err(format!("{what}: not today")) } else { Ok(format!("{what}: done")) }
+        if self.stubborn.load(Ordering::SeqCst) {
+            Err(format!("{what}: not today"))
+        } else {
+            Ok(format!("{what}: done"))
+        }
     }
 }
 
@@ -121,7 +132,11 @@ pub fn state() -> State {
         reload: Reloads {
             count: 3,
             failed: 1,
-            last: Some(Reload { at: "2026-03-01T12:00:00.250Z".into(), ok: false, message: "no policy `nigth`".into() }),
+            last: Some(Reload {
+                at: "2026-03-01T12:00:00.250Z".into(),
+                ok: false,
+                message: "no policy `nigth`".into(),
+            }),
         },
         engines: reports::engines().iter().zip(health).map(engine).collect(),
         cameras: vec![bikes, door],
@@ -129,7 +144,12 @@ pub fn state() -> State {
             SinkState { name: "stdout".into(), sent: 90, lost: 0, trouble: None },
             SinkState { name: "file".into(), sent: 71, lost: 19, trouble: None },
         ],
-        threads: vec![ThreadState { name: "sink".into(), doing: "waiting for a report".into(), since_s: 0.1, overdue: false }],
+        threads: vec![ThreadState {
+            name: "sink".into(),
+            doing: "waiting for a report".into(),
+            since_s: 0.1,
+            overdue: false,
+        }],
         board: Some(board()),
         budget: Some(budget()),
         counted: watch.read(start + Duration::from_secs(5)).counted(),
@@ -148,14 +168,25 @@ pub fn board() -> BoardState {
     };
     BoardState {
         name: Some("Jetson TX2".into()),
-        rails: vec![rail("VDD_SYS_GPU", Some(1250.0), false), rail("VDD_SYS_SOC", None, false), rail("VDD_IN", Some(6480.0), true)],
-        zones: vec![zone("BCPU-therm", Some(61.0), true), zone("GPU-therm", Some(64.5), true), zone("Tdiode_tegra", None, false)],
+        rails: vec![
+            rail("VDD_SYS_GPU", Some(1250.0), false),
+            rail("VDD_SYS_SOC", None, false),
+            rail("VDD_IN", Some(6480.0), true),
+        ],
+        zones: vec![
+            zone("BCPU-therm", Some(61.0), true),
+            zone("GPU-therm", Some(64.5), true),
+            zone("Tdiode_tegra", None, false),
+        ],
         gpu_clock_mhz: Some(854.25),
         gpu_load: Some(0.625),
         throttling: Some(false),
         over_current: Some(2),
         power_mode: Some("MAXQ".into()),
-        doubts: vec![Doubt { sensor: "Tdiode_tegra".into(), why: "has stood still for 60 s".into() }],
+        doubts: vec![Doubt {
+            sensor: "Tdiode_tegra".into(),
+            why: "has stood still for 60 s".into(),
+        }],
         samples: 1200,
         sampling_cpu_s: 0.75,
         ..BoardState::default()

@@ -56,7 +56,9 @@ impl Systemd {
         let mut message = [0; 4096];
         loop {
             match self.socket.recv(&mut message) {
-                Ok(length) => self.heard.push((Instant::now(), String::from_utf8(message[..length].to_vec()).unwrap())),
+                Ok(length) => self
+                    .heard
+                    .push((Instant::now(), String::from_utf8(message[..length].to_vec()).unwrap())),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => panic!("{error}"),
             }

@@ -1,7 +1,9 @@
-//! The metrics: docs/reference/metrics.md against the list in code, the text against promtool, and a real scrape by a real Prometheus.
+//! The metrics: docs/reference/metrics.md against the list in code, the text against promtool, and
+//! a real scrape by a real Prometheus.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test control metrics` rewrites the table of docs/reference/metrics.md. The last two need Debian's package prometheus
-//! and are skipped without it.
+//! `UPDATE_GOLDEN=1 cargo test --test control metrics` rewrites the table of
+//! docs/reference/metrics.md. The last two need Debian's package prometheus and are skipped without
+//! it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -21,7 +23,12 @@ use squint::observe::LIMITS;
 use squint::observe::metrics::{self, FAMILIES, Kind, Process};
 use squint::pipeline::clock::Stop;
 
-const PROCESS: Process = Process { resident_bytes: Some(50_000_000), open_fds: Some(31), threads: Some(14), cpu_s: Some(12.5) };
+const PROCESS: Process = Process {
+    resident_bytes: Some(50_000_000),
+    open_fds: Some(31),
+    threads: Some(14),
+    cpu_s: Some(12.5),
+};
 
 fn text() -> String {
     metrics::render(&steering::state(), &PROCESS)
@@ -31,7 +38,8 @@ fn table() -> String {
     let mut table = "\n| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for family in FAMILIES {
         let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
-        let (name, kind, labels, help) = (family.name, family.kind.name(), labels.join(", "), family.help);
+        let (name, kind, labels, help) =
+            (family.name, family.kind.name(), labels.join(", "), family.help);
         writeln!(table, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
     }
     table.push('\n');
@@ -47,13 +55,24 @@ fn the_page_tells_every_metric_and_no_other() {
         std::fs::write(&path, format!("{before}{}{after}", table())).unwrap();
         return;
     }
-    assert_eq!(told, table(), "docs/reference/metrics.md is behind; UPDATE_GOLDEN=1 rewrites the table");
+    assert_eq!(
+        told,
+        table(),
+        "docs/reference/metrics.md is behind; UPDATE_GOLDEN=1 rewrites the table"
+    );
     // what the prose names is there, too
-    let known = |word: &str| FAMILIES.iter().any(|family| word.strip_prefix(family.name).is_some_and(is_end));
+    let known = |word: &str| {
+        FAMILIES.iter().any(|family| word.strip_prefix(family.name).is_some_and(is_end))
+    };
     let prose = format!("{before}{after}");
-    let words = prose.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("squint_"));
+    let words = prose
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("squint_"));
     let unknown: Vec<_> = words.filter(|word| !known(word)).collect();
-    assert!(unknown.is_empty(), "docs/reference/metrics.md tells of {unknown:?}, which no code knows");
+    assert!(
+        unknown.is_empty(),
+        "docs/reference/metrics.md tells of {unknown:?}, which no code knows"
+    );
 }
 
 fn is_end(rest: &str) -> bool {
@@ -66,19 +85,28 @@ fn every_metric_of_the_list_is_told_with_its_labels_and_no_other() {
     let mut told = BTreeSet::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
-        let family = FAMILIES.iter().find(|family| name.strip_prefix(family.name).is_some_and(is_end));
+        let family =
+            FAMILIES.iter().find(|family| name.strip_prefix(family.name).is_some_and(is_end));
         let family = family.unwrap_or_else(|| panic!("{line} is not on the list"));
         let mut labels = family.labels.to_vec();
         if family.kind == Kind::Histogram && name.ends_with("_bucket") {
             labels.push("le");
         }
-        let found: Vec<_> = line.match_indices("=\"").map(|(at, _)| line[..at].rsplit(['{', ',']).next().unwrap()).collect();
+        let found: Vec<_> = line
+            .match_indices("=\"")
+            .map(|(at, _)| line[..at].rsplit(['{', ',']).next().unwrap())
+            .collect();
         assert_eq!(found, labels, "{line}");
         told.insert(family.name);
     }
     for family in FAMILIES {
         assert!(told.contains(family.name), "{} is on the list and not told", family.name);
-        assert!(text.contains(&format!("# HELP {} {}\n# TYPE {0} {}\n", family.name, family.help, family.kind.name())));
+        assert!(text.contains(&format!(
+            "# HELP {} {}\n# TYPE {0} {}\n",
+            family.name,
+            family.help,
+            family.kind.name()
+        )));
     }
 }
 
@@ -135,8 +163,13 @@ fn figures_are_those_of_the_state() {
     ] {
         assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
     }
-    for unknown in ["VDD_SYS_SOC", "zone=\"Tdiode_tegra", "squint_engine_energy_joules{engine=\"lite2-260"] {
-        assert!(!text.contains(unknown), "{unknown} reads nothing, so there is no line of it\n{text}");
+    for unknown in
+        ["VDD_SYS_SOC", "zone=\"Tdiode_tegra", "squint_engine_energy_joules{engine=\"lite2-260"]
+    {
+        assert!(
+            !text.contains(unknown),
+            "{unknown} reads nothing, so there is no line of it\n{text}"
+        );
     }
     assert_eq!(text.matches("le=\"0.0001\"").count(), text.matches("le=\"+Inf\"").count());
     assert_eq!(LIMITS.map(|limit| limit.as_secs_f64()).last(), Some(&5.0));
@@ -147,7 +180,13 @@ fn installed(command: &mut Command) -> Option<Child> {
     match command.spawn() {
         Ok(child) => Some(child),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            skip_without("prometheus", format_args!("{:?} is not installed; `apt-get install prometheus`", command.get_program()));
+            skip_without(
+                "prometheus",
+                format_args!(
+                    "{:?} is not installed; `apt-get install prometheus`",
+                    command.get_program()
+                ),
+            );
             None
         }
         Err(error) => panic!("{error}"),
@@ -157,20 +196,32 @@ fn installed(command: &mut Command) -> Option<Child> {
 #[test]
 fn promtool_finds_nothing_to_complain_about() {
     let mut command = Command::new("promtool");
-    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let Some(mut promtool) = installed(&mut command) else { return };
     promtool.stdin.take().unwrap().write_all(text().as_bytes()).unwrap();
     let said = promtool.wait_with_output().unwrap();
-    let words = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    let words =
+        String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
     assert!(said.status.success() && words.trim().is_empty(), "{words}");
 }
 
 #[test]
 fn the_queries_that_the_page_suggests_can_be_asked() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics.md")).unwrap();
+    let page = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics.md"),
+    )
+    .unwrap();
     let (_, table) = page.split_once("| question | query |").unwrap();
-    let queries: Vec<_> =
-        table.lines().skip(2).filter_map(|line| line.rsplit('`').nth(1)).take_while(|query| query.contains("squint_")).collect();
+    let queries: Vec<_> = table
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.rsplit('`').nth(1))
+        .take_while(|query| query.contains("squint_"))
+        .collect();
     assert!(queries.len() >= 7, "{queries:?}");
     let mut rules = "groups:\n  - name: squint\n    rules:\n".to_owned();
     for (number, query) in queries.iter().enumerate() {
@@ -183,7 +234,12 @@ fn the_queries_that_the_page_suggests_can_be_asked() {
     command.args(["check", "rules"]).arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Some(promtool) = installed(&mut command) else { return };
     let said = promtool.wait_with_output().unwrap();
-    assert!(said.status.success(), "{rules}{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(
+        said.status.success(),
+        "{rules}{}{}",
+        String::from_utf8_lossy(&said.stdout),
+        String::from_utf8_lossy(&said.stderr)
+    );
 }
 
 /// Killed with its owner.
@@ -207,7 +263,9 @@ fn query(port: u16, query: &str) -> String {
 #[test]
 fn a_real_prometheus_scrapes_the_port() {
     let (folder, stop) = (tempfile::tempdir().unwrap(), Stop::new());
-    let server = Server::start(&Control { http_port: Some(0), ..Control::default() }, Fake::new(), &stop).unwrap();
+    let server =
+        Server::start(&Control { http_port: Some(0), ..Control::default() }, Fake::new(), &stop)
+            .unwrap();
     let target = server.port().unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = format!(
@@ -229,7 +287,10 @@ fn a_real_prometheus_scrapes_the_port() {
     for (asked, expected) in [
         ("up%7Bjob%3D%22squint%22%7D", "\"1\"]"),
         ("squint_frames_total%7Bcamera%3D%22bikes%22%2Coutcome%3D%22answered%22%7D", "\"25\"]"),
-        ("histogram_quantile(0.5%2Csquint_engine_run_seconds_bucket%7Bengine%3D%22lite0-160%22%7D)", "\"0.00175\"]"),
+        (
+            "histogram_quantile(0.5%2Csquint_engine_run_seconds_bucket%7Bengine%3D%22lite0-160%22%7D)",
+            "\"0.00175\"]",
+        ),
     ] {
         while !told.contains(expected) {
             assert!(begun.elapsed() < Duration::from_secs(60), "{asked}: {told}");

@@ -1,4 +1,5 @@
-//! The control server as its clients meet it: every route, both doors, and clients that behave badly.
+//! The control server as its clients meet it: every route, both doors, and clients that behave
+//! badly.
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -33,7 +34,11 @@ struct House {
 impl House {
     fn open() -> Self {
         let (folder, fake, stop) = (tempfile::tempdir().unwrap(), Fake::new(), Stop::new());
-        let places = Control { socket: Some(folder.path().join("control.sock")), http_port: Some(0), ..Control::default() };
+        let places = Control {
+            socket: Some(folder.path().join("control.sock")),
+            http_port: Some(0),
+            ..Control::default()
+        };
         let server = Server::start(&places, fake.clone(), &stop).unwrap();
         let port = server.port().unwrap();
         Self { folder, fake, stop, server: Some(server), port }
@@ -66,9 +71,19 @@ impl House {
     }
 }
 
-fn ask(mut stream: impl Read + Write, method: &str, target: &str, body: &str, host: &str) -> (u16, String, String) {
+fn ask(
+    mut stream: impl Read + Write,
+    method: &str,
+    target: &str,
+    body: &str,
+    host: &str,
+) -> (u16, String, String) {
     let length = body.len();
-    write!(stream, "{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    write!(
+        stream,
+        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
     answer(stream)
 }
 
@@ -77,7 +92,9 @@ fn answer(mut stream: impl Read) -> (u16, String, String) {
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
     let status = head.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
-    let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+    let header = |name: &str| {
+        head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned()
+    };
     assert_eq!(header("Content-Length: "), body.len().to_string(), "{head}");
     assert_eq!(header("Connection: "), "close", "{head}");
     (status, header("Content-Type: "), body.to_owned())
@@ -94,18 +111,30 @@ fn whoever_asks_is_told_the_same_at_both_doors() {
         assert_eq!((told.0, told.1.as_str()), (200, "application/json"));
         assert_eq!(told.2.lines().count(), 1);
         let state: State = serde_json::from_str(&told.2).unwrap();
-        assert_eq!((state.cameras.len(), state.counted.all.answered, state.uptime_s), (2, 25, 93_784.5));
+        assert_eq!(
+            (state.cameras.len(), state.counted.all.answered, state.uptime_s),
+            (2, 25, 93_784.5)
+        );
     }
     for told in [house.ask("GET", "/metrics", ""), house.ask_port("GET", "/metrics", "")] {
         assert_eq!((told.0, told.1.as_str()), (200, "text/plain; version=0.0.4; charset=utf-8"));
-        assert!(told.2.contains("\nsquint_frames_total{camera=\"bikes\",outcome=\"answered\"} 25\n"), "{}", told.2);
+        assert!(
+            told.2.contains("\nsquint_frames_total{camera=\"bikes\",outcome=\"answered\"} 25\n"),
+            "{}",
+            told.2
+        );
     }
     assert_eq!(house.ask("GET", "/healthz", "").2, "ok\n");
     house.fake.state.lock().unwrap().degraded.clear();
     assert_eq!(house.ask_port("GET", "/readyz", "").2, "ok\n");
-    house.fake.state.lock().unwrap().degraded = vec!["degraded: 2 of 5 engines are being built".into(), "camera\ndoor".into()];
+    house.fake.state.lock().unwrap().degraded =
+        vec!["degraded: 2 of 5 engines are being built".into(), "camera\ndoor".into()];
     let (status, _, told) = house.ask_port("GET", "/readyz", "");
-    assert_eq!((status, told.as_str()), (200, "ok; degraded: 2 of 5 engines are being built; camera\\ndoor\n"), "it answers");
+    assert_eq!(
+        (status, told.as_str()),
+        (200, "ok; degraded: 2 of 5 engines are being built; camera\\ndoor\n"),
+        "it answers"
+    );
 }
 
 #[test]
@@ -114,23 +143,38 @@ fn a_sick_or_unready_daemon_says_why_in_one_line() {
     {
         let mut state = house.fake.state.lock().unwrap();
         (state.healthy, state.ready, state.phase) = (false, false, Phase::Starting);
-        state.complaints = vec!["thread sink hangs".into(), "engine lite0 cannot\nbe loaded".into()];
+        state.complaints =
+            vec!["thread sink hangs".into(), "engine lite0 cannot\nbe loaded".into()];
     }
     let (status, _, why) = house.ask_port("GET", "/healthz", "");
-    assert_eq!((status, why.as_str()), (503, "thread sink hangs; engine lite0 cannot\\nbe loaded\n"));
+    assert_eq!(
+        (status, why.as_str()),
+        (503, "thread sink hangs; engine lite0 cannot\\nbe loaded\n")
+    );
     let (status, _, why) = house.ask("GET", "/readyz", "");
-    assert_eq!((status, why.as_str()), (503, "starting; thread sink hangs; engine lite0 cannot\\nbe loaded\n"));
+    assert_eq!(
+        (status, why.as_str()),
+        (503, "starting; thread sink hangs; engine lite0 cannot\\nbe loaded\n")
+    );
 }
 
 #[test]
 fn what_is_told_over_the_socket_reaches_the_daemon_and_its_answer_the_client() {
     let house = House::open();
-    for (target, body) in [("/reload", ""), ("/log-level", "debug"), ("/policy", " /etc/my policy.toml\n"), ("/mode", "eco")] {
+    for (target, body) in [
+        ("/reload", ""),
+        ("/log-level", "debug"),
+        ("/policy", " /etc/my policy.toml\n"),
+        ("/mode", "eco"),
+    ] {
         let (status, kind, told) = house.ask("POST", target, body);
         assert_eq!((status, kind.as_str()), (200, "application/json"), "{told}");
         assert!(told.contains(": done"), "{told}");
     }
-    assert_eq!(house.fake.told(), ["reload", "log-level debug", "policy /etc/my policy.toml", "mode eco"]);
+    assert_eq!(
+        house.fake.told(),
+        ["reload", "log-level debug", "policy /etc/my policy.toml", "mode eco"]
+    );
     house.fake.stubborn.store(true, Ordering::SeqCst);
     let (status, _, why) = house.ask("POST", "/reload", "");
     assert_eq!((status, error(&why).as_str()), (409, "reload: not today"));
@@ -139,7 +183,11 @@ fn what_is_told_over_the_socket_reaches_the_daemon_and_its_answer_the_client() {
 #[test]
 fn a_value_that_is_not_known_does_not_reach_the_daemon() {
     let house = House::open();
-    let cases = [("/log-level", "loud", "error, warn, info"), ("/mode", "sleepy", "auto, eco, paused"), ("/policy", "", "a name")];
+    let cases = [
+        ("/log-level", "loud", "error, warn, info"),
+        ("/mode", "sleepy", "auto, eco, paused"),
+        ("/policy", "", "a name"),
+    ];
     for (target, value, helps) in cases {
         let (status, _, why) = house.ask("POST", target, value);
         assert!(status == 400 && error(&why).contains(helps), "{status} {why}");
@@ -152,7 +200,10 @@ fn nothing_can_be_changed_or_watched_through_the_port() {
     let house = House::open();
     for target in ["/reload", "/log-level", "/policy", "/mode"] {
         let (status, _, why) = house.ask_port("POST", target, "eco");
-        assert!(status == 403 && error(&why).contains("control.socket"), "{target}: {status} {why}");
+        assert!(
+            status == 403 && error(&why).contains("control.socket"),
+            "{target}: {status} {why}"
+        );
     }
     assert_eq!(house.ask_port("GET", "/status?watch", "").0, 403);
     assert!(house.fake.told().is_empty());
@@ -188,7 +239,11 @@ fn a_watcher_gets_a_state_a_second_until_it_leaves() {
     let mut stream = house.unix();
     let begun = Instant::now();
     stream.write_all(b"GET /status?watch HTTP/1.1\r\n\r\n").unwrap();
-    let mut lines = BufReader::new(stream).lines().map(Result::unwrap).skip_while(|line| !line.is_empty()).skip(1);
+    let mut lines = BufReader::new(stream)
+        .lines()
+        .map(Result::unwrap)
+        .skip_while(|line| !line.is_empty())
+        .skip(1);
     for _ in 0..3 {
         let state: State = serde_json::from_str(&lines.next().unwrap()).unwrap();
         assert_eq!(state.policy.name, "default");
@@ -197,7 +252,11 @@ fn a_watcher_gets_a_state_a_second_until_it_leaves() {
     drop(lines);
     // its seat is free again once the server has noticed: three more find one
     eventually("its seat is free", || {
-        (0..3).map(|_| watcher(&house)).collect::<Vec<_>>().into_iter().all(|(status, _)| status == 200)
+        (0..3)
+            .map(|_| watcher(&house))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .all(|(status, _)| status == 200)
     });
 }
 
@@ -266,7 +325,11 @@ fn a_client_that_does_not_take_its_answer_loses_its_seat_to_those_who_wait() {
 fn as_user(id: &str, groups: &[&str], args: &[&str]) -> Option<std::process::Output> {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", id, "--regid", id, groups[0]]).args(&groups[1..]);
-    command.arg(env!("CARGO_BIN_EXE_squint")).args(args).env("NO_COLOR", "1").env_remove("SQUINT_CONFIG");
+    command
+        .arg(env!("CARGO_BIN_EXE_squint"))
+        .args(args)
+        .env("NO_COLOR", "1")
+        .env_remove("SQUINT_CONFIG");
     command.output().ok()
 }
 
@@ -292,7 +355,12 @@ fn whoever_may_connect_reads_and_only_the_group_for_it_changes_anything() {
         return skip_without("other-users", "another user cannot reach the program of the test");
     }
     assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-    for change in [&["set", "mode", "paused"][..], &["reload"], &["set", "policy", "default"], &["set", "log-level", "debug"]] {
+    for change in [
+        &["set", "mode", "paused"][..],
+        &["reload"],
+        &["set", "policy", "default"],
+        &["set", "log-level", "debug"],
+    ] {
         let args: Vec<_> = change.iter().copied().chain(["--socket", socket]).collect();
         let told = as_user("65534", &["--clear-groups"], &args).unwrap();
         let why = String::from_utf8_lossy(&told.stderr).into_owned();
@@ -300,8 +368,13 @@ fn whoever_may_connect_reads_and_only_the_group_for_it_changes_anything() {
         assert!(why.contains("group daemon") && why.contains("usermod -aG daemon"), "{why}");
     }
     assert_eq!(fake.told(), Vec::<String>::new(), "nothing of it has reached the daemon");
-    let told = as_user("1", &["--clear-groups"], &["set", "mode", "eco", "--socket", socket]).unwrap();
-    assert!(told.status.success(), "the user daemon is a member of its group: {}", String::from_utf8_lossy(&told.stderr));
+    let told =
+        as_user("1", &["--clear-groups"], &["set", "mode", "eco", "--socket", socket]).unwrap();
+    assert!(
+        told.status.success(),
+        "the user daemon is a member of its group: {}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     assert_eq!(house_of_root(socket), 200, "root may");
     assert_eq!(fake.told(), ["mode eco", "reload"]);
     drop(server);
@@ -319,7 +392,8 @@ fn slow_and_silent_clients_are_told_so_after_two_seconds() {
     half.write_all(b"POST /mode HTTP/1.1\r\nContent-Length: 5\r\n\r\nec").unwrap();
     let (mut slow, begun) = (house.unix(), Instant::now());
     let mut drip = slow.try_clone().unwrap();
-    let dripping = std::thread::spawn(move || while drip.write_all(b"G").is_ok() && begun.elapsed() < SOON {});
+    let dripping =
+        std::thread::spawn(move || while drip.write_all(b"G").is_ok() && begun.elapsed() < SOON {});
     assert_eq!(house.ask("GET", "/healthz", "").0, 200, "others are served meanwhile");
     for (status, _, why) in [answer(silent), answer(half)] {
         assert!(status == 408 && error(&why).contains("within 2 s"), "{status} {why}");
@@ -346,8 +420,17 @@ fn garbage_and_too_much_of_anything_are_refused_with_a_reason() {
     };
     assert_eq!(send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"), 400);
     assert_eq!(send(b"squint, what do you see?\r\n\r\n"), 400);
-    assert_eq!(send(format!("GET /status HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000)).as_bytes()), 431);
-    assert_eq!(send(format!("POST /policy HTTP/1.1\r\nContent-Length: 5000\r\n\r\n{}", "x".repeat(5000)).as_bytes()), 413);
+    assert_eq!(
+        send(format!("GET /status HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000)).as_bytes()),
+        431
+    );
+    assert_eq!(
+        send(
+            format!("POST /policy HTTP/1.1\r\nContent-Length: 5000\r\n\r\n{}", "x".repeat(5000))
+                .as_bytes()
+        ),
+        413
+    );
     assert_eq!(house.ask("GET", "/healthz", "").0, 200);
 }
 
@@ -367,7 +450,9 @@ fn of_a_hundred_at_once_each_is_answered_or_turned_away_and_then_all_is_as_befor
         })
         .collect();
     let told: Vec<_> = asking.into_iter().map(|one| one.join().unwrap()).collect();
-    let count = |status: &str| told.iter().filter(|text| text.starts_with(&format!("HTTP/1.1 {status}"))).count();
+    let count = |status: &str| {
+        told.iter().filter(|text| text.starts_with(&format!("HTTP/1.1 {status}"))).count()
+    };
     assert_eq!(count("200") + count("503"), 100, "{told:?}");
     assert!(count("200") >= 1);
     eventually("a seat is free", || house.ask("GET", "/healthz", "").0 == 200);
@@ -389,9 +474,13 @@ fn a_stop_ends_watchers_and_silent_clients_and_takes_the_socket_away() {
     assert_eq!(status, 200);
     let silent = [house.unix(), house.unix()];
     house.stop.stop();
-    assert!(watching.by_ref().lines().map_while(Result::ok).take(60).count() < 60, "still told of it");
+    assert!(
+        watching.by_ref().lines().map_while(Result::ok).take(60).count() < 60,
+        "still told of it"
+    );
     for mut stream in silent {
-        // Or reset, if it was not let in before the stop. Whoever were waited for would be told so: 408.
+        // Or reset, if it was not let in before the stop. Whoever were waited for would be told
+        // so: 408.
         let mut told = Vec::new();
         let ended = stream.read_to_end(&mut told);
         assert!(
@@ -431,7 +520,10 @@ fn only_owner_and_group_may_connect_and_what_is_at_the_path_is_respected() {
         Server::start(&places, Fake::new(), &Stop::new()).map_err(|error| error.to_string())
     };
     let taken = start(house.path()).map(drop).unwrap_err();
-    assert!(taken.contains("control.socket") && taken.contains("another program listens"), "{taken}");
+    assert!(
+        taken.contains("control.socket") && taken.contains("another program listens"),
+        "{taken}"
+    );
     assert_eq!(house.ask("GET", "/healthz", "").0, 200, "the other one is not disturbed");
 
     let file = house.folder.path().join("file");
@@ -448,14 +540,22 @@ fn only_owner_and_group_may_connect_and_what_is_at_the_path_is_respected() {
 
     let places = Control { http_port: Some(house.port), ..Control::default() };
     let port = Server::start(&places, Fake::new(), &Stop::new()).map(drop).unwrap_err();
-    assert!(matches!(port, ControlError::Port { .. }) && port.to_string().contains("control.http-port"), "{port}");
+    assert!(
+        matches!(port, ControlError::Port { .. }) && port.to_string().contains("control.http-port"),
+        "{port}"
+    );
 }
 
 #[test]
 fn curl_can_ask_and_tell_as_the_page_shows() {
     let house = House::open();
     let curl = |args: &[&str]| {
-        let said = Command::new("curl").args(["-sS", "--unix-socket"]).arg(house.path()).args(args).output().ok()?;
+        let said = Command::new("curl")
+            .args(["-sS", "--unix-socket"])
+            .arg(house.path())
+            .args(args)
+            .output()
+            .ok()?;
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         Some(String::from_utf8(said.stdout).unwrap())
     };
@@ -464,14 +564,22 @@ fn curl_can_ask_and_tell_as_the_page_shows() {
         return;
     };
     assert_eq!(serde_json::from_str::<State>(&status).unwrap().policy.name, "default");
-    assert_eq!(curl(&["-d", "eco", "http://squint/mode"]).unwrap(), "{\"message\":\"mode eco: done\"}\n");
-    assert_eq!(curl(&["-X", "POST", "http://squint/reload"]).unwrap(), "{\"message\":\"reload: done\"}\n");
+    assert_eq!(
+        curl(&["-d", "eco", "http://squint/mode"]).unwrap(),
+        "{\"message\":\"mode eco: done\"}\n"
+    );
+    assert_eq!(
+        curl(&["-X", "POST", "http://squint/reload"]).unwrap(),
+        "{\"message\":\"reload: done\"}\n"
+    );
     assert_eq!(house.fake.told(), ["mode eco", "reload"]);
 }
 
 #[test]
 fn the_page_tells_every_route_and_every_field() {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/control.md")).unwrap();
+    let page =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/control.md"))
+            .unwrap();
     let told = |word: &str| page.contains(&format!("`{word}`"));
     let house = House::open();
     let routes = error(&house.ask("GET", "/", "").2);
@@ -483,13 +591,17 @@ fn the_page_tells_every_route_and_every_field() {
     }
     fn fields(value: &serde_json::Value, told: &dyn Fn(&str) -> bool) {
         match value {
-            serde_json::Value::Object(map) => map.iter().filter(|(key, _)| *key != "drops").for_each(|(key, value)| {
-                assert!(told(key), "docs/reference/control.md does not tell of `{key}`");
-                fields(value, told);
-            }),
+            serde_json::Value::Object(map) => {
+                map.iter().filter(|(key, _)| *key != "drops").for_each(|(key, value)| {
+                    assert!(told(key), "docs/reference/control.md does not tell of `{key}`");
+                    fields(value, told);
+                })
+            }
             serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, told)),
             _ => (),
         }
     }
-    fields(&serde_json::to_value(steering::state()).unwrap(), &|key| told(key) || page.contains(&format!("`counted.{key}`")));
+    fields(&serde_json::to_value(steering::state()).unwrap(), &|key| {
+        told(key) || page.contains(&format!("`counted.{key}`"))
+    });
 }

@@ -1,7 +1,9 @@
-//! What goes wrong with cameras, through the whole daemon: each fault is injected, and what is expected stands beside it. docs/reference/faults.md
-//! lists all faults and where the others are tested.
+//! What goes wrong with cameras, through the whole daemon: each fault is injected, and what is
+//! expected stands beside it. docs/reference/faults.md lists all faults and where the others are
+//! tested.
 //!
-//! The cameras are GStreamer's own test elements, datagrams, and an RTSP server. Every test ends with the law of frames.
+//! The cameras are GStreamer's own test elements, datagrams, and an RTSP server. Every test ends
+//! with the law of frames.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
@@ -95,10 +97,12 @@ impl Drop for Sender {
 }
 
 #[test]
-fn a_camera_that_falls_silent_is_lost_without_a_word_from_it_and_found_at_the_first_try_after_its_return() {
+fn a_camera_that_falls_silent_is_lost_without_a_word_from_it_and_found_at_the_first_try_after_its_return()
+ {
     let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let source =
-        format!("pipeline:udpsrc port={port} address=127.0.0.1 caps=video/x-raw,format=GRAY8,width=16,height=12,framerate=25/1");
+    let source = format!(
+        "pipeline:udpsrc port={port} address=127.0.0.1 caps=video/x-raw,format=GRAY8,width=16,height=12,framerate=25/1"
+    );
     let sender = Sender::to(port);
     let again = "stall-after-ms = 500\nopen-timeout-ms = 500\nretry-cap-ms = 1000";
     let mut scene = Scene::start(&[("gate", &source, again), ("door", HEALTHY, "")], &[]);
@@ -115,15 +119,26 @@ fn a_camera_that_falls_silent_is_lost_without_a_word_from_it_and_found_at_the_fi
     }
     assert_eq!(scene.losses("door"), 0);
     let told = scene.ends().ends(0);
-    assert!(told.err.contains("no frame for 500 ms (stall-after-ms); next try in 250 ms"), "{}", told.err);
-    assert!(told.err.contains("next try in 1000 ms") && !told.err.contains("next try in 2000 ms"), "{}", told.err);
+    assert!(
+        told.err.contains("no frame for 500 ms (stall-after-ms); next try in 250 ms"),
+        "{}",
+        told.err
+    );
+    assert!(
+        told.err.contains("next try in 1000 ms") && !told.err.contains("next try in 2000 ms"),
+        "{}",
+        told.err
+    );
 }
 
 #[test]
 fn a_network_camera_that_was_away_is_found_at_the_first_try_after_its_return() {
     let Some(mut camera) = sources::Camera::start("0", &[]) else { return };
     let (port, url) = (camera.port.clone(), camera.url(""));
-    let mut scene = Scene::start(&[("gate", &url, "stall-after-ms = 1500\nopen-timeout-ms = 1500\nretry-cap-ms = 1000")], &[]);
+    let mut scene = Scene::start(
+        &[("gate", &url, "stall-after-ms = 1500\nopen-timeout-ms = 1500\nretry-cap-ms = 1000")],
+        &[],
+    );
     scene.more("gate", 10);
 
     // Its process is killed; for a while nobody listens there, until the pauses are at their cap.
@@ -136,7 +151,9 @@ fn a_network_camera_that_was_away_is_found_at_the_first_try_after_its_return() {
     };
     camera = (0..200).find_map(from_new).expect("the camera comes back");
     let took = scene.found_again("gate");
-    eprintln!("killed and started again, pauses at their cap of 1 s: a frame {took:?} after its return");
+    eprintln!(
+        "killed and started again, pauses at their cap of 1 s: a frame {took:?} after its return"
+    );
     scene.more("gate", 10);
 
     // A hole in the network: it neither answers nor hangs up.
@@ -158,10 +175,14 @@ fn a_network_camera_that_was_away_is_found_at_the_first_try_after_its_return() {
 
 #[test]
 fn a_camera_that_refuses_the_login_is_not_tried_again_before_minutes_or_a_reload_and_said_once() {
-    let camera =
-        fake_rtsp::FakeCamera::start(|_| "401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"cam\", nonce=\"abc\"\r\n".into());
-    let mut scene = Scene::start(&[("gate", &camera.url("operator:wrong@"), ""), ("door", HEALTHY, "")], &[]);
-    scene.until("gate", "refused", |camera| camera["state"] == "refused" && camera["next_try_s"].as_f64().unwrap() > 60.0);
+    let camera = fake_rtsp::FakeCamera::start(|_| {
+        "401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"cam\", nonce=\"abc\"\r\n".into()
+    });
+    let mut scene =
+        Scene::start(&[("gate", &camera.url("operator:wrong@"), ""), ("door", HEALTHY, "")], &[]);
+    scene.until("gate", "refused", |camera| {
+        camera["state"] == "refused" && camera["next_try_s"].as_f64().unwrap() > 60.0
+    });
     assert_eq!(camera.logins(), 1);
     scene.more("door", 20);
     scene.assert_fed();
@@ -170,29 +191,45 @@ fn a_camera_that_refuses_the_login_is_not_tried_again_before_minutes_or_a_reload
     for tries in 2..4 {
         scene.daemon.signal("HUP");
         scene.lost("gate", tries);
-        scene.until("gate", "refused", |camera| camera["state"] == "refused" && camera["next_try_s"].as_f64().unwrap() > 60.0);
+        scene.until("gate", "refused", |camera| {
+            camera["state"] == "refused" && camera["next_try_s"].as_f64().unwrap() > 60.0
+        });
         assert_eq!(camera.logins() as u64, tries);
     }
     let told = scene.ends().ends(0);
-    let said: Vec<_> = told.err.lines().filter(|line| line.contains("refuses user name and password: mend")).collect();
+    let said: Vec<_> = told
+        .err
+        .lines()
+        .filter(|line| line.contains("refuses user name and password: mend"))
+        .collect();
     assert_eq!(said.len(), 3, "once, and once after each reload: {}", told.err);
-    assert!(said[0].contains("next try comes in 2 min") && said[0].contains("squint reload"), "{}", said[0]);
+    assert!(
+        said[0].contains("next try comes in 2 min") && said[0].contains("squint reload"),
+        "{}",
+        said[0]
+    );
 }
 
 #[test]
-fn a_login_that_was_mended_is_taken_up_by_a_reload_from_the_file_of_the_password_and_from_the_configuration() {
+fn a_login_that_was_mended_is_taken_up_by_a_reload_from_the_file_of_the_password_and_from_the_configuration()
+ {
     let Some(camera) = sources::Camera::start("0", &["operator", "p@ss/7%41"]) else { return };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
     std::fs::write(&file, "wrong\n").unwrap();
     let by_file = format!("user = \"operator\"\npassword-file = \"{}\"", file.display());
-    let mut scene = Scene::start(&[("file", &camera.url(""), &by_file), ("text", &camera.url("operator:wrong@"), "")], &[]);
+    let mut scene = Scene::start(
+        &[("file", &camera.url(""), &by_file), ("text", &camera.url("operator:wrong@"), "")],
+        &[],
+    );
     for name in ["file", "text"] {
         scene.until(name, "refused", |camera| camera["state"] == "refused");
     }
     std::fs::write(&file, "p@ss/7%41\n").unwrap();
     let config = scene.systemd.folder.path().join("squint.toml");
-    let text = std::fs::read_to_string(&config).unwrap().replace("operator:wrong@", "operator:p@ss/7%2541@");
+    let text = std::fs::read_to_string(&config)
+        .unwrap()
+        .replace("operator:wrong@", "operator:p@ss/7%2541@");
     std::fs::write(&config, text).unwrap();
     scene.daemon.signal("HUP");
     for name in ["file", "text"] {
@@ -205,11 +242,15 @@ fn a_login_that_was_mended_is_taken_up_by_a_reload_from_the_file_of_the_password
 #[test]
 fn a_camera_that_takes_its_time_for_the_first_picture_is_not_lost_meanwhile() {
     let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let source =
-        format!("pipeline:udpsrc port={port} address=127.0.0.1 caps=video/x-raw,format=GRAY8,width=16,height=12,framerate=25/1");
+    let source = format!(
+        "pipeline:udpsrc port={port} address=127.0.0.1 caps=video/x-raw,format=GRAY8,width=16,height=12,framerate=25/1"
+    );
     let sender = Sender::to(port);
     sender.turn(false);
-    let mut scene = Scene::start(&[("gate", &source, "stall-after-ms = 400\nretry-cap-ms = 300"), ("door", HEALTHY, "")], &[]);
+    let mut scene = Scene::start(
+        &[("gate", &source, "stall-after-ms = 400\nretry-cap-ms = 300"), ("door", HEALTHY, "")],
+        &[],
+    );
     // Several times as long as it may be silent afterwards.
     scene.more("door", 60);
     assert_eq!(scene.losses("gate"), 0, "{}", scene.daemon.err());
@@ -259,7 +300,8 @@ impl Tarpit {
 }
 
 #[test]
-fn a_network_camera_that_never_ends_its_answer_waits_alone_and_keeps_neither_the_others_nor_the_watchdog() {
+fn a_network_camera_that_never_ends_its_answer_waits_alone_and_keeps_neither_the_others_nor_the_watchdog()
+ {
     let tarpit = Tarpit::new();
     let url = format!("rtsp://127.0.0.1:{}/x", tarpit.port);
     let hasty = "stall-after-ms = 300\nopen-timeout-ms = 300\nretry-cap-ms = 300";
@@ -277,6 +319,11 @@ fn a_network_camera_that_never_ends_its_answer_waits_alone_and_keeps_neither_the
     assert_eq!(scene.losses("door"), 0);
     let told = scene.ends().ends(0);
     assert!(told.err.contains("no picture within 300 ms of opening it"), "{}", told.err);
-    assert_eq!(told.err.matches("its connection cannot be closed within 3s").count(), 2, "{}", told.err);
+    assert_eq!(
+        told.err.matches("its connection cannot be closed within 3s").count(),
+        2,
+        "{}",
+        told.err
+    );
     assert!(!told.err.contains("nvargus") && !told.err.contains("the watchdog"), "{}", told.err);
 }

@@ -1,8 +1,10 @@
-//! Files, libraries and the world outside, around the built program: paths that block, disks that are full, links, other people's files, a
-//! second daemon, and what a run asks of the network and of the home folder.
+//! Files, libraries and the world outside, around the built program: paths that block, disks that
+//! are full, links, other people's files, a second daemon, and what a run asks of the network and
+//! of the home folder.
 //!
-//! Expected of every command: a path that is no regular file is refused by what it is, and never waited for; what it writes is there whole or
-//! not at all; it runs and reads what belongs to it or is named, nothing that merely lies near; it tells nobody anything.
+//! Expected of every command: a path that is no regular file is refused by what it is, and never
+//! waited for; what it writes is there whole or not at all; it runs and reads what belongs to it or
+//! is named, nothing that merely lies near; it tells nobody anything.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,14 +13,17 @@ use std::process::{Command, Stdio};
 
 use crate::common::onnx_model::Model;
 use crate::common::profiles;
-use crate::common::program::{Daemon, Told, ask, fixed_policy, photo, root, squint, surround, tell, write};
+use crate::common::program::{
+    Daemon, Told, ask, fixed_policy, photo, root, squint, surround, tell, write,
+};
 use crate::common::shelf::Shelf;
 use crate::common::skip;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
 /// Goes on for ever; small, so that it costs nothing.
-const STEADY: &str = "pipeline:videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,height=48,framerate=25/1";
+const STEADY: &str =
+    "pipeline:videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,height=48,framerate=25/1";
 
 /// A folder with one quick engine, a policy that asks it, and whatever a test puts there.
 struct Home {
@@ -75,7 +80,8 @@ impl Home {
 
     fn daemon(&self, name: &str, more: &str) -> Daemon {
         let config = self.configuration(name, more);
-        let mut daemon = Daemon::start(squint(["run", "--log", "info", "--config", config.to_str().unwrap()]));
+        let mut daemon =
+            Daemon::start(squint(["run", "--log", "info", "--config", config.to_str().unwrap()]));
         let socket = self.at(&format!("{name}.sock"));
         daemon.until("a daemon that answers", |_| ready(&socket));
         daemon
@@ -83,7 +89,8 @@ impl Home {
 
     fn names(&self) -> Vec<String> {
         let entries = self.folder.path().read_dir().unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -115,10 +122,14 @@ fn a_fifo_in_the_place_of_a_file_is_refused_by_that_name_and_never_waited_for() 
     let home = Home::new();
     let fifo = home.fifo("fifo");
     let flags = home.flags();
-    let quick: Vec<&str> =
-        ["run", "--quiet", "--source", "test", "--frames", "1"].into_iter().chain(flags.iter().map(String::as_str)).collect();
+    let quick: Vec<&str> = ["run", "--quiet", "--source", "test", "--frames", "1"]
+        .into_iter()
+        .chain(flags.iter().map(String::as_str))
+        .collect();
     let engines = &flags[..2];
-    let and = |start: &[&str], end: &[&str]| -> Vec<String> { start.iter().chain(end).map(|text| (*text).to_owned()).collect() };
+    let and = |start: &[&str], end: &[&str]| -> Vec<String> {
+        start.iter().chain(end).map(|text| (*text).to_owned()).collect()
+    };
     let recorded = format!("[telemetry]\nrecorded = {fifo:?}");
     let recorded = home.configuration("recorded", &recorded);
     let photos = home.text("photos");
@@ -130,14 +141,23 @@ fn a_fifo_in_the_place_of_a_file_is_refused_by_that_name_and_never_waited_for() 
         and(&["run", "--config", recorded.to_str().unwrap()], &[]),
         and(&quick[..8], &["--policy", &fifo]),
         and(&quick, &["--onnxruntime", &fifo]),
-        and(&["run", "--quiet", "--source", &photos, "--labels", &fifo], &[&flags[0], &flags[1], &flags[2], &flags[3]]),
+        and(
+            &["run", "--quiet", "--source", &photos, "--labels", &fifo],
+            &[&flags[0], &flags[1], &flags[2], &flags[3]],
+        ),
         and(&["run", "--quiet", "--source", &fifo], &[&flags[0], &flags[1], &flags[2], &flags[3]]),
         and(&["replay", &fifo], &[]),
         and(&["train", "--profile", &fifo, "--out", &home.text("x")], &[]),
         and(&["evaluate", "--profile", &fifo], &[]),
         and(&["simulate", "--scenario", &fifo], &[]),
-        and(&["profile", "--images", &photos, "--stream", &fifo, "--out", &home.text("x")], &[&engines[0], &engines[1]]),
-        and(&["profile", "--images", &photos, "--labels", &fifo, "--out", &home.text("x")], &[&engines[0], &engines[1]]),
+        and(
+            &["profile", "--images", &photos, "--stream", &fifo, "--out", &home.text("x")],
+            &[&engines[0], &engines[1]],
+        ),
+        and(
+            &["profile", "--images", &photos, "--labels", &fifo, "--out", &home.text("x")],
+            &[&engines[0], &engines[1]],
+        ),
     ];
     home.picture();
     for device in ["/dev/zero", "/dev/random"] {
@@ -147,7 +167,8 @@ fn a_fifo_in_the_place_of_a_file_is_refused_by_that_name_and_never_waited_for() 
     for args in cases {
         let told = ends(&args);
         assert_ne!(told.code, Some(0), "{args:?}");
-        let what = if args.contains(&fifo) || args.contains(&recorded.to_str().unwrap().to_owned()) {
+        let what = if args.contains(&fifo) || args.contains(&recorded.to_str().unwrap().to_owned())
+        {
             "is a FIFO"
         } else {
             "is a character device"
@@ -161,7 +182,12 @@ fn a_fifo_in_the_place_of_a_file_is_refused_by_that_name_and_never_waited_for() 
         fs::remove_file(&path).unwrap();
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let told = ends(["engines", "list", "--engines", home.shelf.path().to_str().unwrap()]);
-        assert!(told.out.contains("quick") && format!("{}{}", told.out, told.err).contains(name), "{}{}", told.out, told.err);
+        assert!(
+            told.out.contains("quick") && format!("{}{}", told.out, told.err).contains(name),
+            "{}{}",
+            told.out,
+            told.err
+        );
     }
 }
 
@@ -198,7 +224,9 @@ fn a_daemon_refuses_to_reload_what_blocks_and_reloads_again_afterwards() {
     let told = asked(&["reload"]);
     assert!(told.code != Some(0) && told.err.contains("is a FIFO"), "{}", told.err);
     daemon.signal("HUP");
-    daemon.until("a refusal of the signal's reload", |daemon| daemon.err().matches("is a FIFO").count() >= 3);
+    daemon.until("a refusal of the signal's reload", |daemon| {
+        daemon.err().matches("is a FIFO").count() >= 3
+    });
     fs::remove_file(&config).unwrap();
     fs::write(&config, text).unwrap();
     asked(&["reload"]).ends(0);
@@ -214,7 +242,9 @@ fn a_command_that_cannot_write_to_the_end_leaves_the_file_that_was_there() {
     let profile = profiles::small(home.folder.path(), 60);
     let profile = profile.to_str().unwrap();
     fs::create_dir(home.at("out")).unwrap();
-    let target = |name: &str| write(home.at("out").join(name), "what was there").to_str().unwrap().to_owned();
+    let target = |name: &str| {
+        write(home.at("out").join(name), "what was there").to_str().unwrap().to_owned()
+    };
     let (policy, json, page) = (target("t.policy.toml"), target("e.json"), target("e.html"));
     let (kept, _drawing) = (target("p.parquet"), target("closed-box.svg"));
     let (photos, labels) = home.picture();
@@ -226,18 +256,34 @@ fn a_command_that_cannot_write_to_the_end_leaves_the_file_that_was_there() {
         &["evaluate", "--profile", profile, "--folds", "0", "--json", &json],
         &["evaluate", "--profile", profile, "--folds", "0", "--html", &page],
         &["simulate", "--seeds", "1", "--scenario", "closed-box", "--svg", &out],
-        &["profile", "--images", &photos, "--labels", &labels, "--engines", &engines, "--out", &kept],
+        &[
+            "profile",
+            "--images",
+            &photos,
+            "--labels",
+            &labels,
+            "--engines",
+            &engines,
+            "--out",
+            &kept,
+        ],
     ];
     for args in cases {
         let args: Vec<String> = args.iter().map(|text| (*text).to_owned()).collect();
         // As a full disk: no file may grow at all.
         let told = shell(r#"trap "" XFSZ; ulimit -f 0; exec "$0" "$@""#, &args);
         assert!(told.code.is_some_and(|code| code != 0), "{args:?}: {}{}", told.out, told.err);
-        let mut names: Vec<_> = fs::read_dir(home.at("out")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(home.at("out")).unwrap().map(|entry| entry.unwrap().path()).collect();
         names.retain(|path| path.is_file());
         assert_eq!(names.len(), 5, "{args:?} left something: {names:?}");
         for path in names {
-            assert_eq!(fs::read_to_string(&path).unwrap(), "what was there", "{args:?}: {}", path.display());
+            assert_eq!(
+                fs::read_to_string(&path).unwrap(),
+                "what was there",
+                "{args:?}: {}",
+                path.display()
+            );
         }
     }
     // And with space.
@@ -246,13 +292,16 @@ fn a_command_that_cannot_write_to_the_end_leaves_the_file_that_was_there() {
 }
 
 #[test]
-fn a_command_tells_before_its_work_that_it_could_not_write_and_writes_to_what_the_shell_hands_over() {
+fn a_command_tells_before_its_work_that_it_could_not_write_and_writes_to_what_the_shell_hands_over()
+{
     let home = Home::new();
     let profile = profiles::small(home.folder.path(), 60);
     let profile = profile.to_str().unwrap();
-    let told = ask(["train", "--profile", profile, "--out", &home.text("no/folder/t.policy.toml")]).ends(74);
+    let told = ask(["train", "--profile", profile, "--out", &home.text("no/folder/t.policy.toml")])
+        .ends(74);
     assert!(told.out.is_empty(), "before the work: {}", told.out);
-    let told = ask(["train", "--profile", profile, "--out", home.folder.path().to_str().unwrap()]).ends(74);
+    let told = ask(["train", "--profile", profile, "--out", home.folder.path().to_str().unwrap()])
+        .ends(74);
     assert!(told.err.contains("is a folder"), "{}", told.err);
     let told = ask(["train", "--profile", profile, "--out", "/dev/stdout"]).ends(0);
     assert!(told.out.contains("format = 1"), "{}", told.out);
@@ -283,11 +332,24 @@ fn nothing_below_the_current_folder_is_run_or_read() {
         };
         let told = here(&["doctor"]);
         let all = format!("{}{}", told.out, told.err);
-        assert!(all.contains("libonnxruntime.so") && !all.contains(home.folder.path().to_str().unwrap()), "{all}");
+        assert!(
+            all.contains("libonnxruntime.so")
+                && !all.contains(home.folder.path().to_str().unwrap()),
+            "{all}"
+        );
         let told = here(&["engines", "list"]).ends(0);
         assert!(told.out.contains("lite0-128-int8") && !told.out.contains("quick"), "{}", told.out);
         // A bare name is the loader's affair.
-        let told = here(&["run", "--quiet", "--source", "test", "--frames", "1", "--onnxruntime", "libonnxruntime.so"]);
+        let told = here(&[
+            "run",
+            "--quiet",
+            "--source",
+            "test",
+            "--frames",
+            "1",
+            "--onnxruntime",
+            "libonnxruntime.so",
+        ]);
         assert!(!told.err.contains("invalid ELF header"), "{}", told.err);
     }
     // What is named is obeyed.
@@ -332,23 +394,37 @@ fn two_daemons_do_not_share_what_they_learn() {
 
 // The world outside.
 
-/// What every command may ask the system for, as strace writes it down: none but these families of sockets.
+/// What every command may ask the system for, as strace writes it down: none but these families of
+/// sockets.
 const LOCAL: [&str; 2] = ["AF_UNIX", "AF_NETLINK"];
 /// Files that are opened to look up a name.
-const NAMES: [&str; 4] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf\", O_RDONLY|O_CLOEXEC) = -", "nscd/socket"];
+const NAMES: [&str; 4] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf\", O_RDONLY|O_CLOEXEC) = -",
+    "nscd/socket",
+];
 
 #[test]
 fn no_command_opens_a_socket_to_the_outside_looks_up_a_name_or_writes_into_the_home_folder() {
     let works = |program: &str, args: &[&str]| {
-        let run = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let run = Command::new(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         run.is_ok_and(|status| status.success())
     };
     if !works("unshare", &["-n", "true"]) {
         return skip("a network of its own (`unshare -n`) needs root");
     }
     // With a filter in the kernel it takes a fraction of the time; older ones have none.
-    let quick: &[&str] =
-        if works("strace", &["-f", "--seccomp-bpf", "-o", "/dev/null", "true"]) { &["--seccomp-bpf"] } else { &[] };
+    let quick: &[&str] = if works("strace", &["-f", "--seccomp-bpf", "-o", "/dev/null", "true"]) {
+        &["--seccomp-bpf"]
+    } else {
+        &[]
+    };
     if !works("strace", &["-f", "-o", "/dev/null", "true"]) {
         return skip("strace is not there (scripts/deps test), or may not trace");
     }
@@ -379,21 +455,33 @@ fn no_command_opens_a_socket_to_the_outside_looks_up_a_name_or_writes_into_the_h
         let known = if matches!(command[0], "engines" | "doctor") { 2 } else { 4 };
         traced.args(&flags[..known]);
         surround(&mut traced, &program);
-        traced.env_remove("ORT_DISABLE_TELEMETRY").env("HOME", home.at("home")).env("XDG_CACHE_HOME", home.at("cache"));
-        // GStreamer's list of its plugins, which every program with GStreamer keeps; here the test's own.
+        traced
+            .env_remove("ORT_DISABLE_TELEMETRY")
+            .env("HOME", home.at("home"))
+            .env("XDG_CACHE_HOME", home.at("cache"));
+        // GStreamer's list of its plugins, which every program with GStreamer keeps; here the
+        // test's own.
         traced.env("GST_REGISTRY", home.at("registry"));
         let told = tell(traced);
         if !matches!(command[0], "doctor") {
             assert_eq!(told.code, Some(0), "{command:?}: {}{}", told.out, told.err);
         }
         let text = String::from_utf8_lossy(&fs::read(&trace).unwrap()).into_owned();
-        assert!(text.contains("libonnxruntime.so"), "{command:?} has run no engine, so it says nothing");
+        assert!(
+            text.contains("libonnxruntime.so"),
+            "{command:?} has run no engine, so it says nothing"
+        );
         for line in text.lines() {
-            let outside = line.contains("socket(") && !LOCAL.iter().any(|family| line.contains(family));
-            assert!(!outside && !NAMES.iter().any(|name| line.contains(name)), "{command:?}: {line}");
+            let outside =
+                line.contains("socket(") && !LOCAL.iter().any(|family| line.contains(family));
+            assert!(
+                !outside && !NAMES.iter().any(|name| line.contains(name)),
+                "{command:?}: {line}"
+            );
         }
         for folder in ["home", "cache"] {
-            let left: Vec<_> = fs::read_dir(home.at(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+            let left: Vec<_> =
+                fs::read_dir(home.at(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
             assert!(left.is_empty(), "{command:?} left {left:?}");
         }
     }

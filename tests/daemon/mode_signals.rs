@@ -1,4 +1,5 @@
-//! SIGUSR1 and SIGUSR2 against the built program: the next thriftier mode, the next more generous one; and what a reload makes of it.
+//! SIGUSR1 and SIGUSR2 against the built program: the next thriftier mode, the next more generous
+//! one; and what a reload makes of it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -57,12 +58,22 @@ fn two_signals_go_from_mode_to_mode_and_a_reload_goes_back_to_the_configuration(
     assert!(ask(&socket, "POST /reload").starts_with("HTTP/1.1 200"));
     service.until("back to the configuration", |_| {
         let state = status(&socket);
-        state["mode"] == "auto" && state["budget"]["mode"] == "performance" && state["budget"]["chosen_by"] == "config"
+        state["mode"] == "auto"
+            && state["budget"]["mode"] == "performance"
+            && state["budget"]["chosen_by"] == "config"
     });
 
     // Engines that rest are woken, thriftily.
     let mut paused = std::process::Command::new(env!("CARGO_BIN_EXE_squint"));
-    assert!(paused.args(["set", "mode", "paused", "--socket"]).arg(&socket).output().unwrap().status.success());
+    assert!(
+        paused
+            .args(["set", "mode", "paused", "--socket"])
+            .arg(&socket)
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     signalled(&mut service, &socket, "USR2", "saver");
     service.signal("TERM");
     service.ends().ends(0);

@@ -29,7 +29,8 @@ fn board(folder: &Path) -> PathBuf {
     };
     let mut writer = RecordedWriter::new(Vec::new(), &inventory).unwrap();
     for half_second in 0..240 {
-        let mut sample = Sample { at: std::time::Duration::from_millis(500 * half_second), ..Sample::default() };
+        let mut sample =
+            Sample { at: std::time::Duration::from_millis(500 * half_second), ..Sample::default() };
         sample.rails.push(Some(Milliwatts(9000.0 + half_second as f32)));
         sample.temperatures.push(Some(Celsius(50.1)));
         writer.write(&sample).unwrap();
@@ -50,8 +51,18 @@ fn config(folder: &Path, name: &str, power_mw: u32) -> PathBuf {
 fn recorded(folder: &Path) -> PathBuf {
     let (trace, policy) = (folder.join("run.trace"), confidence_policy(folder, 0.99));
     let config = config(folder, "low.toml", 8000);
-    let args =
-        ["run", "--config", text(&config), "--policy", text(&policy), "--frames", FRAMES, "--quiet", "--record", text(&trace)];
+    let args = [
+        "run",
+        "--config",
+        text(&config),
+        "--policy",
+        text(&policy),
+        "--frames",
+        FRAMES,
+        "--quiet",
+        "--record",
+        text(&trace),
+    ];
     ask(args).ends(0);
     trace
 }
@@ -69,10 +80,15 @@ fn every_decision_of_a_run_under_a_cap_is_made_again_to_the_last_bit() {
     let folder = tempfile::tempdir().unwrap();
     let trace = recorded(folder.path());
     let told = ask(["replay", text(&trace), "--json"]).ends(0).json();
-    assert_eq!((&told["identical"], &told["whole"], &told["missing"]), (&true.into(), &true.into(), &0.into()), "{told}");
+    assert_eq!(
+        (&told["identical"], &told["whole"], &told["missing"]),
+        (&true.into(), &true.into(), &0.into()),
+        "{told}"
+    );
     for what in ["decisions", "grants", "steps"] {
         assert!(
-            count(&told, [what, "all"]) > 2 && count(&told, [what, "all"]) == count(&told, [what, "identical"]),
+            count(&told, [what, "all"]) > 2
+                && count(&told, [what, "all"]) == count(&told, [what, "identical"]),
             "{what}: {told}"
         );
     }
@@ -81,15 +97,29 @@ fn every_decision_of_a_run_under_a_cap_is_made_again_to_the_last_bit() {
 
     // One bit of one reading, one figure of one decision: each is found, at its line.
     for (from, line) in [(r#""value":"#, "decision"), (r#""stretch":"#, "step")] {
-        let at =
-            lines.lines().position(|it| it.contains(from) && it.contains(if line == "step" { "{\"step\"" } else { "{\"after\"" }));
+        let at = lines.lines().position(|it| {
+            it.contains(from)
+                && it.contains(if line == "step" { "{\"step\"" } else { "{\"after\"" })
+        });
         let at = at.unwrap_or_else(|| panic!("no {from}"));
-        let changed: Vec<_> =
-            lines.lines().enumerate().map(|(number, it)| if number == at { tampered(it, from) } else { it.to_owned() }).collect();
+        let changed: Vec<_> = lines
+            .lines()
+            .enumerate()
+            .map(|(number, it)| if number == at { tampered(it, from) } else { it.to_owned() })
+            .collect();
         let other = write(folder.path().join("other.trace"), changed.join("\n") + "\n");
         let told = ask(["replay", text(&other), "--json"]).ends(1).json();
-        assert_eq!((&told["differences"][0]["line"], &told["differences"][0]["what"]), (&(at + 1).into(), &line.into()), "{told}");
-        assert!(ask(["replay", text(&other)]).ends(1).out.contains(&format!("line {}: {line} differs", at + 1)));
+        assert_eq!(
+            (&told["differences"][0]["line"], &told["differences"][0]["what"]),
+            (&(at + 1).into(), &line.into()),
+            "{told}"
+        );
+        assert!(
+            ask(["replay", text(&other)])
+                .ends(1)
+                .out
+                .contains(&format!("line {}: {line} differs", at + 1))
+        );
     }
 
     // The end may be missing; the rest is as good as it was.
@@ -104,8 +134,9 @@ fn a_run_that_begins_with_what_was_kept_and_is_reloaded_midway_is_decided_again_
     let (trace, kept) = (folder.path().join("run.trace"), folder.path().join("budget.json"));
     let policy = confidence_policy(folder.path(), 0.99);
     let low = config(folder.path(), "low.toml", 8000);
-    let with_state =
-        std::fs::read_to_string(&low).unwrap().replace("[budget]\n", &format!("[budget]\nstate-file = \"{}\"\n", text(&kept)));
+    let with_state = std::fs::read_to_string(&low)
+        .unwrap()
+        .replace("[budget]\n", &format!("[budget]\nstate-file = \"{}\"\n", text(&kept)));
     write(low.clone(), with_state);
     let args = |more: &[&str]| {
         let common = ["run", "--config", text(&low), "--policy", text(&policy)];
@@ -124,12 +155,20 @@ fn a_run_that_begins_with_what_was_kept_and_is_reloaded_midway_is_decided_again_
     daemon.ends().ends(0);
 
     let lines = std::fs::read_to_string(&trace).unwrap();
-    let engine_sets: Vec<&str> = lines.lines().filter(|line| line.starts_with("{\"crew\"")).collect();
+    let engine_sets: Vec<&str> =
+        lines.lines().filter(|line| line.starts_with("{\"crew\"")).collect();
     assert_eq!(engine_sets.len(), 2, "the first crew and that of the reload");
     assert!(!engine_sets[0].contains("\"kept\":null"), "{}", engine_sets[0]);
     let told = ask(["replay", text(&trace), "--json"]).ends(0).json();
-    assert_eq!((&told["identical"], &told["whole"], &told["missing"]), (&true.into(), &true.into(), &0.into()), "{told}");
-    assert!(count(&told, ["decisions", "all"]) > 10 && count(&told, ["steps", "all"]) > 2, "{told}");
+    assert_eq!(
+        (&told["identical"], &told["whole"], &told["missing"]),
+        (&true.into(), &true.into(), &0.into()),
+        "{told}"
+    );
+    assert!(
+        count(&told, ["decisions", "all"]) > 10 && count(&told, ["steps", "all"]) > 2,
+        "{told}"
+    );
 }
 
 /// The last figure after `key`, another one.
@@ -150,14 +189,21 @@ fn other_limits_and_other_policies_decide_otherwise_and_the_unknown_is_told() {
     let same = ask(["replay", text(&trace), "--config", text(&low), "--json"]).ends(0).json();
     let what_if = &same["what_if"];
     assert!(what_if["frames"].as_u64().unwrap() > 2, "{same}");
-    assert_eq!((&what_if["same"], &what_if["unknown"]), (&what_if["frames"], &0.into()), "the same limits change nothing: {same}");
+    assert_eq!(
+        (&what_if["same"], &what_if["unknown"]),
+        (&what_if["frames"], &0.into()),
+        "the same limits change nothing: {same}"
+    );
     assert_eq!(what_if["recorded"], what_if["supposed"]);
     assert!(count(what_if, ["recorded", "withheld"]) > 0, "{same}");
 
     let other = ask(["replay", text(&trace), "--config", text(&high), "--json"]).ends(0).json();
     let what_if = &other["what_if"];
     assert_eq!(count(what_if, ["supposed", "withheld"]), 0, "{other}");
-    assert!(what_if["unknown"].as_u64().unwrap() > 0, "looks that the cap withheld have no answer: {other}");
+    assert!(
+        what_if["unknown"].as_u64().unwrap() > 0,
+        "looks that the cap withheld have no answer: {other}"
+    );
     assert!(what_if["supposed"]["looked_ms"].as_f64() > what_if["recorded"]["looked_ms"].as_f64());
 
     let told = ask(["replay", text(&trace), "--policy", text(&small)]).ends(0);
@@ -175,13 +221,26 @@ fn a_bad_trace_is_refused_with_file_line_key_value_and_range() {
         (String::new(), "line 1: ends here"),
         (head.replace("\"v\":1", "\"v\":7"), "v = 7"),
         (head.replace("[\"c\"]", "[]"), "`cameras` is a list of 0, allowed is 1 to 1024"),
-        (format!("{head}\n{{\"gap\":{{\"missing\":-1}}}}\n"), "line 2: invalid value: integer `-1`"),
-        (format!("{head}\n{{\"lost\":{{\"frame\":[0,1],\"why\":\"busy\"}}}}\n"), "line 2: an event before the first crew"),
-        (format!("{head}\n{{\"end\":{{\"missing\":0}}}}\n{{\"end\":{{\"missing\":0}}}}\n"), "line 3: goes on after its end"),
+        (
+            format!("{head}\n{{\"gap\":{{\"missing\":-1}}}}\n"),
+            "line 2: invalid value: integer `-1`",
+        ),
+        (
+            format!("{head}\n{{\"lost\":{{\"frame\":[0,1],\"why\":\"busy\"}}}}\n"),
+            "line 2: an event before the first crew",
+        ),
+        (
+            format!("{head}\n{{\"end\":{{\"missing\":0}}}}\n{{\"end\":{{\"missing\":0}}}}\n"),
+            "line 3: goes on after its end",
+        ),
     ] {
         let path = write(folder.path().join("bad.trace"), &lines);
         let told = ask(["replay", text(&path)]).ends(78);
-        assert!(told.err.contains("bad.trace") && told.err.contains(words), "{words}: {}", told.err);
+        assert!(
+            told.err.contains("bad.trace") && told.err.contains(words),
+            "{words}: {}",
+            told.err
+        );
     }
 }
 
@@ -193,7 +252,18 @@ fn a_trace_that_cannot_be_written_ends_the_recording_and_not_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let policy = fixed_policy(folder.path(), ENGINES[0]);
     // Its head is refused at once, before the run: that is told as what it is.
-    let args = ["run", "--source", "test", "--frames", "3", "--policy", text(&policy), "--quiet", "--record", "/dev/full"];
+    let args = [
+        "run",
+        "--source",
+        "test",
+        "--frames",
+        "3",
+        "--policy",
+        text(&policy),
+        "--quiet",
+        "--record",
+        "/dev/full",
+    ];
     let told = ask(args).ends(74);
     assert!(told.err.contains("/dev/full"), "{}", told.err);
 }

@@ -1,7 +1,9 @@
-//! The built program as a service: what it tells systemd, when the watchdog is fed and when not, reloads, engines that hang, stops.
+//! The built program as a service: what it tells systemd, when the watchdog is fed and when not,
+//! reloads, engines that hang, stops.
 //!
-//! systemd is a datagram socket here; scripts/test-systemd has a real one. The engines are real networks that take their time, or
-//! for ever, once the picture is bright (`lingers` in common/onnx_model.rs); the camera is dark at first.
+//! systemd is a datagram socket here; scripts/test-systemd has a real one. The engines are real
+//! networks that take their time, or for ever, once the picture is bright (`lingers` in
+//! common/onnx_model.rs); the camera is dark at first.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -35,7 +37,10 @@ fn camera(dark: u32, bright: u32) -> String {
 fn shelf(rounds: i64) -> Shelf {
     let shelf = Shelf::new();
     shelf.network("quick", &Model::bright_or_dark(32, 32));
-    shelf.network("lingers", &Model { lingers: Some((2.0, rounds)), ..Model::bright_or_dark(32, 32) });
+    shelf.network(
+        "lingers",
+        &Model { lingers: Some((2.0, rounds)), ..Model::bright_or_dark(32, 32) },
+    );
     shelf
 }
 
@@ -59,15 +64,18 @@ fn config(systemd: &Systemd, shelf: &Shelf, policy: &Path, cameras: &[(&str, &st
         control.display()
     );
     for (name, source) in cameras {
-        text.push_str(&format!("[[camera]]\nname = \"{name}\"\nsource = \"{source}\"\ndeadline-ms = 200\n"));
+        text.push_str(&format!(
+            "[[camera]]\nname = \"{name}\"\nsource = \"{source}\"\ndeadline-ms = 200\n"
+        ));
     }
     text
 }
 
 /// The engine that answered, or a dash.
 fn answering(record: &Value) -> String {
-    let last =
-        record["engines"].as_array().and_then(|engines| engines.iter().rfind(|engine| engine["answered"] == Value::Bool(true)));
+    let last = record["engines"]
+        .as_array()
+        .and_then(|engines| engines.iter().rfind(|engine| engine["answered"] == Value::Bool(true)));
     last.map_or("-", |engine| engine["id"].as_str().unwrap()).to_owned()
 }
 
@@ -79,9 +87,16 @@ fn it_says_when_it_is_ready_how_it_is_and_that_it_stops() {
     let mut service = systemd.service(&text, Duration::from_secs(4));
     systemd.until(&mut service, "READY=1", 0);
     let ready = systemd.heard.iter().position(|(_, said)| said.contains("READY=1")).unwrap();
-    assert!(systemd.heard[..ready].iter().any(|(_, said)| said.contains("STATUS=starting: ")), "{:?}", systemd.heard);
+    assert!(
+        systemd.heard[..ready].iter().any(|(_, said)| said.contains("STATUS=starting: ")),
+        "{:?}",
+        systemd.heard
+    );
     let status = &systemd.heard[ready].1;
-    assert!(status.contains("STATUS=1 of 2 cameras deliver") && status.contains("camera gone is lost"), "{status}");
+    assert!(
+        status.contains("STATUS=1 of 2 cameras deliver") && status.contains("camera gone is lost"),
+        "{status}"
+    );
     // A camera that is lost for good is announced: the watchdog is fed.
     let since = Instant::now();
     pass(Duration::from_secs(5));
@@ -89,13 +104,18 @@ fn it_says_when_it_is_ready_how_it_is_and_that_it_stops() {
     service.signal("TERM");
     let told = service.ends().ends(0);
     systemd.listen();
-    assert!(systemd.said("STOPPING=1") && told.err.contains("stopped in good order"), "{}", told.err);
+    assert!(
+        systemd.said("STOPPING=1") && told.err.contains("stopped in good order"),
+        "{}",
+        told.err
+    );
     assert!(!systemd.control().exists(), "the socket goes with it");
 }
 
 #[test]
 fn an_engine_beyond_its_deadline_is_stuck_and_when_it_returns_it_is_asked_again() {
-    // One to three seconds, by the machine; 300 ms are allowed. The looks of the warm-up are quick, they are grey.
+    // One to three seconds, by the machine; 300 ms are allowed. The looks of the warm-up are quick,
+    // they are grey.
     let (mut systemd, shelf) = (Systemd::new(), shelf(2_500_000));
     let lingers = policy(systemd.folder.path(), "lingers", Some("quick"));
     let text = config(&systemd, &shelf, &lingers, &[("door", &camera(50, 1))]);
@@ -130,14 +150,28 @@ fn an_engine_that_does_not_return_lets_the_watchdog_bite_and_the_log_says_who_hu
     assert_eq!(systemd.fed(hung + Duration::from_millis(100)), 0, "not once");
     // Until then the other engine answers.
     let state = status(&systemd.control());
-    assert_eq!((&state["healthy"], &state["ready"]), (&Value::Bool(false), &Value::Bool(true)), "{state:#}");
-    assert!(state["threads"].as_array().unwrap().iter().any(|thread| thread["overdue"] == Value::Bool(true)));
+    assert_eq!(
+        (&state["healthy"], &state["ready"]),
+        (&Value::Bool(false), &Value::Bool(true)),
+        "{state:#}"
+    );
+    assert!(
+        state["threads"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|thread| thread["overdue"] == Value::Bool(true))
+    );
     let answered = service.out().lines().count();
     service.until_records(answered + 10);
     // Told to stop, it does not wait for it.
     service.signal("TERM");
     let told = service.ends();
-    assert!(told.err.contains("left behind") || told.err.contains("did not finish"), "{}", told.err);
+    assert!(
+        told.err.contains("left behind") || told.err.contains("did not finish"),
+        "{}",
+        told.err
+    );
 }
 
 #[test]
@@ -150,18 +184,28 @@ fn a_reload_takes_up_what_can_change_and_refuses_by_name_what_cannot() {
     systemd.until(&mut service, "READY=1", 0);
 
     // Another policy, another engine, other limits: in force between two frames.
-    systemd.config(&text.replace("quick.policy", "lingers.policy").replace("deadline-ms = 200", "deadline-ms = 900"));
+    systemd.config(
+        &text
+            .replace("quick.policy", "lingers.policy")
+            .replace("deadline-ms = 200", "deadline-ms = 900"),
+    );
     let from = systemd.heard.len();
     service.signal("HUP");
     let began = systemd.until(&mut service, "RELOADING=1", from);
     let done = systemd.until(&mut service, "READY=1", from);
-    assert!(began <= done && systemd.heard[from..].iter().any(|(_, said)| said.contains("MONOTONIC_USEC=")));
+    assert!(
+        began <= done
+            && systemd.heard[from..].iter().any(|(_, said)| said.contains("MONOTONIC_USEC="))
+    );
     service.until("the other engine answers", |squint| squint.out().contains("\"id\":\"lingers\""));
 
     // What is wrong, or cannot change, changes nothing and is told.
     let refused = [
         ("log-level = \"loud\"\n".to_owned() + &text, "log-level"),
-        (text.replace("\"test\"", "\"csi:0\""), "camera[door].source cannot change while Squint runs: restart it for that"),
+        (
+            text.replace("\"test\"", "\"csi:0\""),
+            "camera[door].source cannot change while Squint runs: restart it for that",
+        ),
         (text.replace("quick.policy", "nowhere.policy"), "there is no such policy"),
         (text.replace(shelf.path().to_str().unwrap(), "/nowhere"), "/nowhere"),
     ];
@@ -172,7 +216,9 @@ fn a_reload_takes_up_what_can_change_and_refuses_by_name_what_cannot() {
         systemd.until(&mut service, "READY=1", from);
         service.until_logged(says);
         assert!(
-            systemd.heard[from..].iter().any(|(_, said)| said.contains("the last reload was refused")),
+            systemd.heard[from..]
+                .iter()
+                .any(|(_, said)| said.contains("the last reload was refused")),
             "{:?}",
             &systemd.heard[from..]
         );
@@ -190,7 +236,10 @@ fn a_reload_takes_up_what_can_change_and_refuses_by_name_what_cannot() {
     assert!(answer.starts_with("HTTP/1.1 4") && answer.contains("quick"), "{answer}");
     shelf.network("quick", &Model::bright_or_dark(32, 32));
     let answer = ask(&systemd.control(), "POST /reload");
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("policy quick over quick"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("policy quick over quick"),
+        "{answer}"
+    );
 
     // The configuration replaced by a folder.
     let file = systemd.folder.path().join("squint.toml");
@@ -203,7 +252,8 @@ fn a_reload_takes_up_what_can_change_and_refuses_by_name_what_cannot() {
     service.until_records(before + 20);
     service.signal("TERM");
     let told = service.ends().ends(0);
-    let mut frames: Vec<_> = records(&told.out).iter().map(|record| record["frame"].as_u64().unwrap()).collect();
+    let mut frames: Vec<_> =
+        records(&told.out).iter().map(|record| record["frame"].as_u64().unwrap()).collect();
     let count = frames.len();
     frames.sort_unstable();
     frames.dedup();
@@ -212,21 +262,37 @@ fn a_reload_takes_up_what_can_change_and_refuses_by_name_what_cannot() {
 }
 
 #[test]
-fn a_reload_whose_engine_does_not_come_to_the_end_of_its_loading_is_given_up_and_the_next_one_works() {
+fn a_reload_whose_engine_does_not_come_to_the_end_of_its_loading_is_given_up_and_the_next_one_works()
+ {
     let (mut systemd, shelf) = (Systemd::new(), shelf(0));
     // Whatever the picture, that of the warm-up, too.
-    shelf.network("endless", &Model { lingers: Some((-1.0e6, FOR_EVER)), ..Model::bright_or_dark(32, 32) });
-    let (quick, endless) = (policy(systemd.folder.path(), "quick", None), policy(systemd.folder.path(), "endless", None));
+    shelf.network(
+        "endless",
+        &Model { lingers: Some((-1.0e6, FOR_EVER)), ..Model::bright_or_dark(32, 32) },
+    );
+    let (quick, endless) = (
+        policy(systemd.folder.path(), "quick", None),
+        policy(systemd.folder.path(), "endless", None),
+    );
     let text = config(&systemd, &shelf, &quick, &[("door", "test")]);
     let mut service = systemd.service(&text, Duration::from_secs(4));
     systemd.until(&mut service, "READY=1", 0);
     systemd.config(&config(&systemd, &shelf, &endless, &[("door", "test")]));
     let before = Instant::now();
     let answer = ask(&systemd.control(), "POST /reload");
-    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("endless") && answer.contains("did not finish"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 409")
+            && answer.contains("endless")
+            && answer.contains("did not finish"),
+        "{answer}"
+    );
     assert!(systemd.fed(before) >= 2, "the watchdog is fed meanwhile");
     let state = status(&systemd.control());
-    assert_eq!((&state["healthy"], &state["policy"]["name"]), (&Value::Bool(true), &"quick".into()), "{state:#}");
+    assert_eq!(
+        (&state["healthy"], &state["policy"]["name"]),
+        (&Value::Bool(true), &"quick".into()),
+        "{state:#}"
+    );
     assert!(state["degraded"].to_string().contains("the last reload was refused"), "{state:#}");
     systemd.config(&text);
     let answer = ask(&systemd.control(), "POST /reload");
@@ -241,17 +307,28 @@ fn a_reload_whose_engine_does_not_come_to_the_end_of_its_loading_is_given_up_and
 fn a_camera_whose_frames_no_engine_has_looked_at_for_seconds_is_named_until_one_does() {
     let (mut systemd, shelf) = (Systemd::new(), shelf(0));
     // Some 0.1 s, whatever the picture.
-    shelf.network("slow", &Model { lingers: Some((-1.0e6, 100_000)), ..Model::bright_or_dark(32, 32) });
+    shelf.network(
+        "slow",
+        &Model { lingers: Some((-1.0e6, 100_000)), ..Model::bright_or_dark(32, 32) },
+    );
     let slow = policy(systemd.folder.path(), "slow", None);
     let rare = "pipeline:videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,height=48,framerate=4/1";
-    let text = config(&systemd, &shelf, &slow, &[("door", rare)]).replace("deadline-ms = 300", "deadline-ms = 5000");
+    let text = config(&systemd, &shelf, &slow, &[("door", rare)])
+        .replace("deadline-ms = 300", "deadline-ms = 5000");
     let hurried = text.replace("deadline-ms = 200", "deadline-ms = 3");
     let mut service = systemd.service(&hurried, Duration::from_secs(20));
     systemd.until(&mut service, "READY=1", 0);
     service.until_logged("camera door delivers, but no engine has looked at its frames for");
     let state = status(&systemd.control());
-    assert_eq!((&state["healthy"], &state["ready"]), (&Value::Bool(true), &Value::Bool(true)), "{state:#}");
-    assert!(state["degraded"].to_string().contains("camera door delivers, but no engine has looked"), "{state:#}");
+    assert_eq!(
+        (&state["healthy"], &state["ready"]),
+        (&Value::Bool(true), &Value::Bool(true)),
+        "{state:#}"
+    );
+    assert!(
+        state["degraded"].to_string().contains("camera door delivers, but no engine has looked"),
+        "{state:#}"
+    );
     assert!(state["cameras"][0]["unanswered_s"].as_f64().unwrap() >= 5.0, "{state:#}");
     assert!(ask(&systemd.control(), "GET /readyz").contains("ok; "), "said behind the ok");
     systemd.config(&text.replace("deadline-ms = 200", "deadline-ms = 20000"));
@@ -273,7 +350,16 @@ fn it_leaves_no_core_whatever_takes_them_unless_the_limit_says_otherwise() {
     let root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
     for (limit, expected) in [("0", true), ("unlimited", false)] {
         let (quick, shelf) = (quick.to_str().unwrap(), shelf.path().to_str().unwrap());
-        let inner = squint_cli::squint(["run", "--source", "test", "--quiet", "--policy", quick, "--engines", shelf]);
+        let inner = squint_cli::squint([
+            "run",
+            "--source",
+            "test",
+            "--quiet",
+            "--policy",
+            quick,
+            "--engines",
+            shelf,
+        ]);
         let mut command = std::process::Command::new("sh");
         command.args(["-c", &format!("ulimit -c {limit} && exec \"$@\""), "sh"]);
         if root {
@@ -285,14 +371,20 @@ fn it_leaves_no_core_whatever_takes_them_unless_the_limit_says_otherwise() {
         let mut service = squint_cli::Daemon::start(command);
         let begun = Instant::now();
         while !service.err().contains("delivering") {
-            if service.err().contains("ermission") || service.err().contains("not permitted") || service.err().contains("not found")
+            if service.err().contains("ermission")
+                || service.err().contains("not permitted")
+                || service.err().contains("not found")
             {
-                return skip_without("other-users", format_args!("nobody else can run the program of the test: {}", service.err()));
+                return skip_without(
+                    "other-users",
+                    format_args!("nobody else can run the program of the test: {}", service.err()),
+                );
             }
             assert!(begun.elapsed() < SOON, "{}", service.err());
             pass(Duration::from_millis(10));
         }
-        // The kernel gives the files of a process that leaves no core to root, which this one is not.
+        // The kernel gives the files of a process that leaves no core to root, which this one is
+        // not.
         let owner = std::fs::metadata(format!("/proc/{}/environ", service.id())).unwrap().uid();
         assert_eq!(owner == 0, expected, "limit {limit}: its files belong to {owner}");
         service.until_logged("delivering");
@@ -333,13 +425,19 @@ fn two_instances_on_one_socket_are_one_too_many() {
     systemd.until(&mut service, "READY=1", 0);
     let second = systemd.service(&text, Duration::from_secs(20));
     let told = second.ends();
-    assert!(told.code.is_some_and(|code| code != 0) && told.err.contains("another program listens there already"), "{}", told.err);
+    assert!(
+        told.code.is_some_and(|code| code != 0)
+            && told.err.contains("another program listens there already"),
+        "{}",
+        told.err
+    );
     assert_eq!(status(&systemd.control())["ready"], Value::Bool(true), "the first one goes on");
     service.signal("TERM");
     service.ends().ends(0);
 }
 
-/// Scripts (scripts/test-systemd, scripts/soak) need such engines, too, and have no way to write a model.
+/// Scripts (scripts/test-systemd, scripts/soak) need such engines, too, and have no way to write a
+/// model.
 #[test]
 fn the_engines_that_scripts_use_are_those_of_the_tests() {
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/lingering");
@@ -348,13 +446,23 @@ fn the_engines_that_scripts_use_are_those_of_the_tests() {
     shelf.network("quick", &dark);
     shelf.network("lingers", &Model { lingers: Some((2.0, 2_500_000)), ..dark.clone() });
     shelf.network("hangs", &Model { lingers: Some((2.0, FOR_EVER)), ..dark });
-    let files = ["labels/two.txt", "quick/model.onnx", "quick/engine.toml", "lingers/model.onnx", "lingers/engine.toml"];
+    let files = [
+        "labels/two.txt",
+        "quick/model.onnx",
+        "quick/engine.toml",
+        "lingers/model.onnx",
+        "lingers/engine.toml",
+    ];
     for file in files.into_iter().chain(["hangs/model.onnx", "hangs/engine.toml"]) {
         let (made, kept) = (shelf.path().join(file), kept.join(file));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
             std::fs::copy(&made, &kept).unwrap();
         }
-        assert_eq!(std::fs::read(&kept).ok(), std::fs::read(&made).ok(), "{file}; UPDATE_GOLDEN=1 writes it anew");
+        assert_eq!(
+            std::fs::read(&kept).ok(),
+            std::fs::read(&made).ok(),
+            "{file}; UPDATE_GOLDEN=1 writes it anew"
+        );
     }
 }

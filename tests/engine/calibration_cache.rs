@@ -1,5 +1,5 @@
-//! From a folder of photos to a verdict on int8: what is fed, what is held out, what two engines say of it, what TensorRT's file
-//! holds.
+//! From a folder of photos to a verdict on int8: what is fed, what is held out, what two engines
+//! say of it, what TensorRT's file holds.
 //!
 //! The engines are fakes: they prove the arithmetic, nothing of TensorRT's calibration.
 
@@ -51,7 +51,9 @@ fn network() -> Network {
          [output]\nkind = \"logits\"\nlabels = \"two.txt\"\n",
         "0".repeat(64)
     );
-    let Kind::Network(mut network) = manifest::parse(&text, Path::new("mine/engine.toml")).unwrap().kind else {
+    let Kind::Network(mut network) =
+        manifest::parse(&text, Path::new("mine/engine.toml")).unwrap().kind
+    else {
         panic!("a network")
     };
     network.classes = 2;
@@ -63,7 +65,9 @@ fn photos() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for at in 0..100_u16 {
         let grey = image::Rgb([(at * 5 / 2) as u8; 3]);
-        image::RgbImage::from_pixel(6, 5, grey).save(folder.path().join(format!("{at:03}.png"))).unwrap();
+        image::RgbImage::from_pixel(6, 5, grey)
+            .save(folder.path().join(format!("{at:03}.png")))
+            .unwrap();
     }
     folder
 }
@@ -74,7 +78,9 @@ fn what_is_held_out_is_shown_to_both_engines_and_never_fed() {
     let pictures = Pictures::gather(folder.path()).unwrap();
     let mut feed = Feed::new(&pictures.fed, &network.input, &network.view);
     let mut batch = vec![0.0; 32 * feed.values()];
-    let sizes: Vec<usize> = std::iter::repeat_with(|| feed.next_batch(&mut batch)).take_while(|count| *count > 0).collect();
+    let sizes: Vec<usize> = std::iter::repeat_with(|| feed.next_batch(&mut batch))
+        .take_while(|count| *count > 0)
+        .collect();
     assert_eq!((sizes, feed.fed()), (vec![32, 32, 16], 80));
     assert!(pictures.held_out.iter().all(|path| !pictures.fed.contains(path)));
 
@@ -88,9 +94,13 @@ fn what_is_held_out_is_shown_to_both_engines_and_never_fed() {
 fn an_int8_engine_that_answers_otherwise_is_refused_with_the_figures() {
     let (folder, network) = (photos(), network());
     let pictures = Pictures::gather(folder.path()).unwrap();
-    let verdict = judge(&network, &pictures.held_out, &mut Fake::new(0.0), &mut Fake::new(3.0)).unwrap();
+    let verdict =
+        judge(&network, &pictures.held_out, &mut Fake::new(0.0), &mut Fake::new(3.0)).unwrap();
     assert!(!verdict.accepted(), "{verdict}");
-    assert!(verdict.to_string().contains("on 20 held-out pictures int8 agrees with float32 in"), "{verdict}");
+    assert!(
+        verdict.to_string().contains("on 20 held-out pictures int8 agrees with float32 in"),
+        "{verdict}"
+    );
 }
 
 #[test]
@@ -103,7 +113,8 @@ fn an_engine_that_fails_and_photos_that_cannot_be_read_give_no_verdict() {
     for path in &pictures.held_out {
         std::fs::write(path, "no picture").unwrap();
     }
-    let error = judge(&network, &pictures.held_out, &mut Fake::new(0.0), &mut Fake::new(0.0)).unwrap_err();
+    let error =
+        judge(&network, &pictures.held_out, &mut Fake::new(0.0), &mut Fake::new(0.0)).unwrap_err();
     assert_eq!(error.to_string(), "none of 20 held-out pictures can be read");
 }
 
@@ -114,5 +125,8 @@ fn the_file_is_tensorrts_and_good_for_its_release_alone() {
     assert_eq!(cache.to_string(), text);
     assert!(cache.check("8.2.1".parse().unwrap()).is_ok());
     let other = cache.check("8.4.1".parse().unwrap()).unwrap_err().to_string();
-    assert_eq!(other, "made by TensorRT 8.2.1, this is 8.4.1; `squint engines calibrate` makes it anew");
+    assert_eq!(
+        other,
+        "made by TensorRT 8.2.1, this is 8.4.1; `squint engines calibrate` makes it anew"
+    );
 }

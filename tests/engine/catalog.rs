@@ -1,4 +1,5 @@
-//! What the catalogue takes in, and every reason for which it refuses an engine: by name, with words that help.
+//! What the catalogue takes in, and every reason for which it refuses an engine: by name, with
+//! words that help.
 //!
 //! No model is run here; the files only have to be there.
 
@@ -10,7 +11,9 @@ use crate::common::onnx_model::Model;
 use crate::common::shelf::{Shelf, manifest};
 use proptest::prelude::*;
 use squint::engine::catalog::{Catalog, Level};
-use squint::engine::manifest::{Area, Channels, Filter, Kind, Precision, Scores, TensorLayout, parse};
+use squint::engine::manifest::{
+    Area, Channels, Filter, Kind, Precision, Scores, TensorLayout, parse,
+};
 
 fn shelf_with_one() -> Shelf {
     let shelf = Shelf::new();
@@ -20,18 +23,24 @@ fn shelf_with_one() -> Shelf {
 
 /// All problems, one a line.
 fn problems(shelf: &Shelf) -> String {
-    let lines: Vec<String> = Catalog::open(shelf.path()).1.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> =
+        Catalog::open(shelf.path()).1.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }
 
 fn assert_refused(shelf: &Shelf, id: &str, wants: &[&str]) {
     let (catalog, found) = Catalog::open(shelf.path());
     assert!(catalog.get(id).is_none(), "{id} got in");
-    let about: Vec<_> =
-        found.iter().filter(|problem| problem.engine.as_deref() == Some(id) && problem.level == Level::Error).collect();
+    let about: Vec<_> = found
+        .iter()
+        .filter(|problem| problem.engine.as_deref() == Some(id) && problem.level == Level::Error)
+        .collect();
     assert!(!about.is_empty(), "nothing about {id} in {found:?}");
     for want in wants {
-        assert!(about.iter().any(|problem| problem.to_string().contains(want)), "wanted {want:?} in {about:?}");
+        assert!(
+            about.iter().any(|problem| problem.to_string().contains(want)),
+            "wanted {want:?} in {about:?}"
+        );
     }
 }
 
@@ -83,9 +92,15 @@ fn a_full_manifest_is_read_to_the_last_key() {
     assert_eq!(network.file, Path::new("/shelf/lite0/../weights/a.onnx"));
     assert_eq!((network.precision, network.scores), (Precision::Int8, Scores::Probabilities));
     assert_eq!((network.input.layout, network.input.channels), (TensorLayout::Nhwc, Channels::Bgr));
-    assert_eq!((network.input.filter, network.input.mean), (Filter::Bicubic, [127.0, 127.5, 128.0]));
+    assert_eq!(
+        (network.input.filter, network.input.mean),
+        (Filter::Bicubic, [127.0, 127.5, 128.0])
+    );
     assert_eq!(network.input.shape(), [1, 192, 224, 3]);
-    assert_eq!((network.view.area, network.view.share, network.view.mirror), (Area::Centre, 0.875, true));
+    assert_eq!(
+        (network.view.area, network.view.share, network.view.mirror),
+        (Area::Centre, 0.875, true)
+    );
     assert_eq!(manifest.accuracy[0].top1_ci95, Some((0.77, 0.83)));
     assert_eq!(manifest.latency[0].p95, Duration::from_millis(5));
 }
@@ -101,18 +116,30 @@ fn a_wrong_manifest_is_refused_with_all_its_problems_at_once() {
             "\"tensorflow\"",
             "`runtime` is \"tensorflow\"; it must be one of \"onnxruntime\", \"tensorrt\", \"ensemble\"",
         ),
-        ("width = 4", "widht = 4", "`input.widht` is not a key that is known here; did you mean `width`?"),
+        (
+            "width = 4",
+            "widht = 4",
+            "`input.widht` is not a key that is known here; did you mean `width`?",
+        ),
         ("width = 4", "width = 0", "`input.width` is 0; it must be a whole number, 1..=4096"),
         ("width = 4", "width = \"4\"", "`input.width` is \"4\"; it must be a whole number"),
         ("nchw", "hwc", "`input.layout` is \"hwc\"; it must be one of \"nchw\", \"nhwc\""),
-        ("mean = [100, 100, 100]", "mean = [1.0]", "`input.mean` is [1.0]; it must hold 3 number(s)"),
+        (
+            "mean = [100, 100, 100]",
+            "mean = [1.0]",
+            "`input.mean` is [1.0]; it must hold 3 number(s)",
+        ),
         ("mean = [100, 100, 100]\n", "", "`input.mean` is missing"),
         (
             "std = [50, 50, 50]",
             "std = [1, 0, 1]",
             "`input.std` is [1.0, 0.0, 1.0]; it must hold 3 number(s), one a channel, each 0.0001..=10000",
         ),
-        ("std = [50, 50, 50]", "std = [1, nan, 1]", "`input.std` is [1, nan, 1]; it must be a list of numbers"),
+        (
+            "std = [50, 50, 50]",
+            "std = [1, nan, 1]",
+            "`input.std` is [1, nan, 1]; it must be a list of numbers",
+        ),
         ("sha256 = \"", "sha256 = \"x", "`model.sha256` must be 64 hex digits"),
         (
             "file = \"model.onnx\"",
@@ -120,21 +147,46 @@ fn a_wrong_manifest_is_refused_with_all_its_problems_at_once() {
             "`model.file` is \"/etc/passwd\"; it must be a path relative to the engine's folder",
         ),
         ("file = \"model.onnx\"", "file = \"../../x.onnx\"", "stays in the catalogue"),
-        ("[output]", "[view]\nshare = 0.05\n[output]", "`view.share` is 0.05; it must be a number, 0.1..=1"),
-        ("[output]", "[veiw]\n[output]", "`veiw` is not a key that is known here; did you mean `view`?"),
+        (
+            "[output]",
+            "[view]\nshare = 0.05\n[output]",
+            "`view.share` is 0.05; it must be a number, 0.1..=1",
+        ),
+        (
+            "[output]",
+            "[veiw]\n[output]",
+            "`veiw` is not a key that is known here; did you mean `view`?",
+        ),
         ("[output]", "[ensemble]\nmembers = []\n[output]", "`ensemble` has no place beside"),
         ("p95_ms = 5.0", "p95_ms = 4.0", "`measured.latency[0].p95_ms` is below `p50_ms`"),
         ("[input]", "[input", "TOML parse error"),
     ];
     for (from, to, want) in cases {
         assert!(good.contains(from), "{from}");
-        let error = parse(&good.replace(from, to), Path::new("one/engine.toml")).unwrap_err().to_string();
-        assert!(error.starts_with("one/engine.toml: ") && error.contains(want), "wanted {want:?} in {error:?}");
+        let error =
+            parse(&good.replace(from, to), Path::new("one/engine.toml")).unwrap_err().to_string();
+        assert!(
+            error.starts_with("one/engine.toml: ") && error.contains(want),
+            "wanted {want:?} in {error:?}"
+        );
     }
-    let error = parse("id = \"x\"\nruntime = \"onnxruntime\"\nfoo = 1\n[model]\n", Path::new("engine.toml")).unwrap_err();
-    for want in ["`format` is missing", "`model.file` is missing", "section `[input]`", "section `[output]`", "`foo` is not a key"]
-    {
-        assert!(error.problems.iter().any(|problem| problem.contains(want)), "wanted {want:?} in {:?}", error.problems);
+    let error = parse(
+        "id = \"x\"\nruntime = \"onnxruntime\"\nfoo = 1\n[model]\n",
+        Path::new("engine.toml"),
+    )
+    .unwrap_err();
+    for want in [
+        "`format` is missing",
+        "`model.file` is missing",
+        "section `[input]`",
+        "section `[output]`",
+        "`foo` is not a key",
+    ] {
+        assert!(
+            error.problems.iter().any(|problem| problem.contains(want)),
+            "wanted {want:?} in {:?}",
+            error.problems
+        );
     }
 }
 
@@ -145,9 +197,15 @@ fn a_wrong_ensemble_is_refused() {
         ("", "`ensemble` is missing"),
         ("[ensemble]\nmembers = [\"a\"]", "must name 2..=8 different engines"),
         ("[ensemble]\nmembers = [\"a\", \"a\"]", "must name 2..=8 different engines"),
-        ("[ensemble]\nmembers = [\"a\", \"b\"]\nweights = [1]", "`ensemble.weights` must hold one number a member"),
+        (
+            "[ensemble]\nmembers = [\"a\", \"b\"]\nweights = [1]",
+            "`ensemble.weights` must hold one number a member",
+        ),
         ("[ensemble]\nmembers = [\"a\", \"b\"]\nweights = [1, -1]", "each 0.001..=1000"),
-        ("[ensemble]\nmembers = [\"a\", \"b\"]\n[input]\nwidth = 3", "`input` has no place in an ensemble"),
+        (
+            "[ensemble]\nmembers = [\"a\", \"b\"]\n[input]\nwidth = 3",
+            "`input` has no place in an ensemble",
+        ),
     ];
     for (rest, want) in cases {
         let error = parse(&text(rest), Path::new("e/engine.toml")).unwrap_err().to_string();
@@ -187,7 +245,11 @@ fn a_folder_that_is_no_engine_is_a_warning_and_shared_folders_are_none() {
 fn a_catalogue_that_is_not_there_is_one_clear_problem() {
     let (catalog, found) = Catalog::open(Path::new("/nowhere/engines"));
     assert_eq!(catalog.ids().count(), 0);
-    assert!(found[0].to_string().contains("/nowhere/engines") && found[0].text.contains("engines.folder"), "{found:?}");
+    assert!(
+        found[0].to_string().contains("/nowhere/engines")
+            && found[0].text.contains("engines.folder"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -229,7 +291,12 @@ fn files_must_be_there_whole_and_inside_the_catalogue() {
 fn what_is_too_large_is_refused_unread() {
     let shelf = shelf_with_one();
     let grow = |place: &str, bytes: u64| {
-        fs::OpenOptions::new().write(true).open(shelf.path().join(place)).unwrap().set_len(bytes).unwrap();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(shelf.path().join(place))
+            .unwrap()
+            .set_len(bytes)
+            .unwrap();
     };
     grow("one/model.onnx", (2 << 30) + 1);
     assert_refused(&shelf, "one", &["2147483649 bytes, allowed are 2147483648"]);
@@ -288,7 +355,11 @@ fn a_changed_model_is_found_when_files_are_verified() {
     let bad = catalog.verify_files(["pair", "two"]);
     assert_eq!(bad.len(), 1, "{bad:?}");
     assert_eq!(bad[0].engine.as_deref(), Some("two"));
-    assert!(bad[0].text.contains("two/model.onnx has sha256") && bad[0].text.contains("the manifest says"), "{bad:?}");
+    assert!(
+        bad[0].text.contains("two/model.onnx has sha256")
+            && bad[0].text.contains("the manifest says"),
+        "{bad:?}"
+    );
     assert!(catalog.verify_files(["tow"])[0].text.contains("did you mean `two`?"));
 }
 
@@ -314,7 +385,11 @@ fn ensembles_that_cannot_be_averaged_are_refused() {
     assert_refused(&shelf, "ring-a", &["lead back to it: ring-a -> ring-b -> ring-a"]);
     assert_refused(&shelf, "above", &["names `dangling`, which was refused itself"]);
     assert_eq!(catalog.members("nested"), [("good".to_owned(), 0.5), ("one".to_owned(), 0.5)]);
-    let networks: Vec<_> = catalog.networks("nested").iter().map(|(manifest, weight)| (manifest.id.as_str(), *weight)).collect();
+    let networks: Vec<_> = catalog
+        .networks("nested")
+        .iter()
+        .map(|(manifest, weight)| (manifest.id.as_str(), *weight))
+        .collect();
     assert_eq!(networks, [("one", 0.25), ("two", 0.25), ("one", 0.5)]);
 }
 
@@ -355,7 +430,11 @@ fn a_manifest_that_is_no_text_and_a_folder_with_an_odd_name_are_refused() {
     shelf.write("one/engine.toml", [0xff, 0xfe]);
     assert_refused(&shelf, "one", &["one/engine.toml: not UTF-8"]);
     shelf.write("Grand Engine/engine.toml", "");
-    assert!(problems(&shelf).contains("the folder is called \"Grand Engine\""), "{}", problems(&shelf));
+    assert!(
+        problems(&shelf).contains("the folder is called \"Grand Engine\""),
+        "{}",
+        problems(&shelf)
+    );
 }
 
 proptest! {

@@ -1,7 +1,9 @@
-//! What every engine owes the pipeline, whatever it is made of and whatever runs it: small networks of each kind, ensembles, the shipped ones.
+//! What every engine owes the pipeline, whatever it is made of and whatever runs it: small networks
+//! of each kind, ensembles, the shipped ones.
 //!
-//! Needs the ONNX Runtime library that `make deps` fetches, and nothing else: the small models are written by the test itself. TensorRT is the
-//! one of tests/standin/nvidia.c, which proves that our backend owes nothing and says nothing about NVIDIA's library.
+//! Needs the ONNX Runtime library that `make deps` fetches, and nothing else: the small models are
+//! written by the test itself. TensorRT is the one of tests/standin/nvidia.c, which proves that our
+//! backend owes nothing and says nothing about NVIDIA's library.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -55,7 +57,11 @@ impl House {
         if self.open_sides {
             (self.add)(&shelf, "open-sides", &Model { symbolic: true, ..brightest.clone() });
         }
-        (self.add)(&shelf, "probabilities", &Model { finish: Finish::Softmax, ..brightest.clone() });
+        (self.add)(
+            &shelf,
+            "probabilities",
+            &Model { finish: Finish::Softmax, ..brightest.clone() },
+        );
         (self.add)(&shelf, "gray", &Model::bright_or_dark(5, 7));
         shelf.ensemble("pair", &["nchw", "probabilities"]);
         shelf.ensemble("nested", &["pair", "nhwc"]);
@@ -70,7 +76,8 @@ fn open(folder: &Path) -> Catalog {
 }
 
 fn load(catalog: &Catalog, id: &str) -> Box<dyn Look> {
-    looker::load(catalog, id, &[&runtime(), &nvidia::backend()]).unwrap_or_else(|error| panic!("{id}: {error}"))
+    looker::load(catalog, id, &[&runtime(), &nvidia::backend()])
+        .unwrap_or_else(|error| panic!("{id}: {error}"))
 }
 
 fn look(engine: &mut dyn Look, frame: &Frame) -> Answer {
@@ -85,9 +92,14 @@ fn assert_sound(answer: &Answer, classes: usize, what: &str) {
     let sum: f32 = answer.probabilities.iter().sum();
     assert!((sum - 1.0).abs() < 1e-3, "{what}: probabilities sum to {sum}");
     assert!(answer.probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{what}");
-    let falling = answer.top[..answer.ranked].windows(2).all(|pair| pair[0].probability >= pair[1].probability);
+    let falling = answer.top[..answer.ranked]
+        .windows(2)
+        .all(|pair| pair[0].probability >= pair[1].probability);
     assert!(falling, "{what}: {:?}", answer.top);
-    assert!((0.0..=1.0).contains(&answer.margin) && (0.0..=1.0).contains(&answer.entropy), "{what}");
+    assert!(
+        (0.0..=1.0).contains(&answer.margin) && (0.0..=1.0).contains(&answer.entropy),
+        "{what}"
+    );
 }
 
 fn owes(catalog: &Catalog, id: &str) {
@@ -106,7 +118,11 @@ fn owes(catalog: &Catalog, id: &str) {
         assert_sound(answer, classes, &format!("{id} on {frame:?}"));
     }
     for (answer, frame) in first.iter().zip(&frames).rev() {
-        assert_eq!(&look(one.as_mut(), frame), answer, "{id}: the same frame, the same answer, whatever came between");
+        assert_eq!(
+            &look(one.as_mut(), frame),
+            answer,
+            "{id}: the same frame, the same answer, whatever came between"
+        );
         assert_eq!(&look(other.as_mut(), frame), answer, "{id}: two copies agree");
     }
     let turned = Framing { rotation: Rotation::Clockwise90, ..Framing::default() };
@@ -147,9 +163,15 @@ fn networks_see_what_is_there() {
         let catalog = open(shelf.path());
         for id in catalog.ids().filter(|id| *id != "gray") {
             let mut engine = load(&catalog, id);
-            for (class, pixel) in [[200, 20, 90], [20, 200, 90], [20, 90, 200]].into_iter().enumerate() {
+            for (class, pixel) in
+                [[200, 20, 90], [20, 200, 90], [20, 90, 200]].into_iter().enumerate()
+            {
                 let answer = look(engine.as_mut(), &colour(30, 20, pixel));
-                assert_eq!(answer.top[0].class as usize, class, "{}: {id} on {pixel:?}", house.name);
+                assert_eq!(
+                    answer.top[0].class as usize, class,
+                    "{}: {id} on {pixel:?}",
+                    house.name
+                );
             }
         }
         let mut gray = load(&catalog, "gray");
@@ -180,12 +202,15 @@ fn an_ensemble_may_have_members_on_cpu_and_gpu() {
     let catalog = open(shelf.path());
     owes(&catalog, "mixed");
     let frame = colour(30, 20, [180, 120, 60]);
-    let [cpu, gpu, mixed] = ["cpu", "gpu", "mixed"].map(|id| look(load(&catalog, id).as_mut(), &frame));
+    let [cpu, gpu, mixed] =
+        ["cpu", "gpu", "mixed"].map(|id| look(load(&catalog, id).as_mut(), &frame));
     for class in 0..3 {
         let want = (cpu.probabilities[class] + gpu.probabilities[class]) / 2.0;
         assert!((mixed.probabilities[class] - want).abs() < 1e-6);
     }
-    let device = |id: &str| load(&catalog, id).look(&frame, &Framing::default(), &mut Answer::default()).unwrap().device;
+    let device = |id: &str| {
+        load(&catalog, id).look(&frame, &Framing::default(), &mut Answer::default()).unwrap().device
+    };
     assert_eq!(device("cpu"), None, "a CPU has no clock of its own");
     assert!(device("gpu").is_some() && device("mixed").is_some());
 }
@@ -196,7 +221,8 @@ fn an_ensemble_is_the_mean_of_its_members() {
     shelf.edit("pair", "members", "weights = [3.0, 1.0]\nmembers");
     let catalog = open(shelf.path());
     let frame = colour(30, 20, [180, 120, 60]);
-    let [one, other, pair] = ["nchw", "probabilities", "pair"].map(|id| look(load(&catalog, id).as_mut(), &frame));
+    let [one, other, pair] =
+        ["nchw", "probabilities", "pair"].map(|id| look(load(&catalog, id).as_mut(), &frame));
     for class in 0..3 {
         let want = 0.75 * one.probabilities[class] + 0.25 * other.probabilities[class];
         assert!((pair.probabilities[class] - want).abs() < 1e-6);
@@ -213,9 +239,19 @@ fn a_score_that_is_not_finite_is_an_error_and_the_next_frame_is_answered() {
         let mut engine = load(&open(shelf.path()), "roots");
         let mut answer = Answer::default();
         for _ in 0..3 {
-            let error = engine.look(&colour(8, 8, [200, 10, 200]), &Framing::default(), &mut answer).unwrap_err();
-            assert!(matches!(&error, EngineError::NotFinite { id, class: 1 } if id == "roots"), "{}: {error}", house.name);
-            assert_sound(&look(engine.as_mut(), &colour(8, 8, [200, 210, 220])), 3, "after the error");
+            let error = engine
+                .look(&colour(8, 8, [200, 10, 200]), &Framing::default(), &mut answer)
+                .unwrap_err();
+            assert!(
+                matches!(&error, EngineError::NotFinite { id, class: 1 } if id == "roots"),
+                "{}: {error}",
+                house.name
+            );
+            assert_sound(
+                &look(engine.as_mut(), &colour(8, 8, [200, 210, 220])),
+                3,
+                "after the error",
+            );
         }
     }
 }
@@ -234,14 +270,22 @@ fn room_for_the_wrong_number_of_scores_is_refused_and_the_engine_goes_on() {
 fn bare(catalog: &Catalog, id: &str) -> Box<dyn Engine> {
     let manifest = catalog.get(id).unwrap();
     let Kind::Network(network) = &manifest.kind else { panic!("{id} is no network") };
-    if network.runtime == "tensorrt" { nvidia::backend().load(manifest) } else { runtime().load(manifest) }.unwrap()
+    if network.runtime == "tensorrt" {
+        nvidia::backend().load(manifest)
+    } else {
+        runtime().load(manifest)
+    }
+    .unwrap()
 }
 
 fn refuses_the_wrong_number(engine: &mut dyn Engine) {
     let mut scores = [0.0; 3];
     assert_eq!(engine.input().len(), 24);
     engine.input().fill(0.5);
-    assert!(matches!(engine.run(&mut scores[..2]), Err(EngineError::Shape { want: 3, got: 2, .. })));
+    assert!(matches!(
+        engine.run(&mut scores[..2]),
+        Err(EngineError::Shape { want: 3, got: 2, .. })
+    ));
     engine.run(&mut scores).unwrap();
     assert_eq!(scores, [0.5; 3]);
     assert_eq!(engine.input(), [0.5; 24], "a run leaves it as it is");
@@ -258,7 +302,9 @@ fn engines_run_side_by_side_on_their_own_threads() {
     let catalogs = shelves.each_ref().map(|shelf| open(shelf.path()));
     let frame = noise(64, 48);
     std::thread::scope(|scope| {
-        for (catalog, id) in catalogs.iter().flat_map(|catalog| ["nchw", "gray"].map(|id| (catalog, id))) {
+        for (catalog, id) in
+            catalogs.iter().flat_map(|catalog| ["nchw", "gray"].map(|id| (catalog, id)))
+        {
             let (frame, want) = (&frame, look(load(catalog, id).as_mut(), &frame));
             scope.spawn(move || {
                 let mut engine = load(catalog, id);
@@ -279,7 +325,9 @@ fn an_engine_may_go_from_thread_to_thread() {
         let want = look(engine.as_mut(), &frame);
         for _ in 0..3 {
             let (engine, frame) = (&mut engine, &frame);
-            let answer = std::thread::scope(|scope| scope.spawn(move || look(engine.as_mut(), frame)).join().unwrap());
+            let answer = std::thread::scope(|scope| {
+                scope.spawn(move || look(engine.as_mut(), frame)).join().unwrap()
+            });
             assert_eq!(answer, want, "{}", house.name);
         }
     }
@@ -327,19 +375,30 @@ fn nothing_is_allocated_once_warm() {
         View { area: Area::Centre, share: 0.875, mirror: false },
         View { area: Area::Whole, share: 1.0, mirror: true },
     ];
-    let framings = [Rotation::None, Rotation::Clockwise90].map(|rotation| Framing { rotation, ..Framing::default() });
-    for (layout, view) in [TensorLayout::Nchw, TensorLayout::Nhwc].into_iter().flat_map(|layout| views.map(|view| (layout, view))) {
-        let mut preprocessor = Preprocessor::new(&InputSpec { layout, ..network.input.clone() }, &view);
+    let framings = [Rotation::None, Rotation::Clockwise90]
+        .map(|rotation| Framing { rotation, ..Framing::default() });
+    for (layout, view) in [TensorLayout::Nchw, TensorLayout::Nhwc]
+        .into_iter()
+        .flat_map(|layout| views.map(|view| (layout, view)))
+    {
+        let mut preprocessor =
+            Preprocessor::new(&InputSpec { layout, ..network.input.clone() }, &view);
         let mut tensor = vec![0.0; preprocessor.values()];
-        // Warm after each kind once: then also filter tables for another kind of frame fit the room there is.
+        // Warm after each kind once: then also filter tables for another kind of frame fit the room
+        // there is.
         let mut all = |frames: &[Frame]| {
-            for (frame, framing) in frames.iter().flat_map(|frame| framings.iter().map(move |framing| (frame, framing))) {
+            for (frame, framing) in
+                frames.iter().flat_map(|frame| framings.iter().map(move |framing| (frame, framing)))
+            {
                 preprocessor.prepare(frame, framing, &mut tensor).unwrap();
             }
         };
         all(&frames);
         assert_eq!(allocations(|| all(&frames)), 0, "{layout:?} {view:?}");
-        assert_eq!(allocations(|| frames.iter().rev().for_each(|frame| all(std::slice::from_ref(frame)))), 0);
+        assert_eq!(
+            allocations(|| frames.iter().rev().for_each(|frame| all(std::slice::from_ref(frame)))),
+            0
+        );
     }
     let mut scores = vec![0.0; 3];
     for house in HOUSES {
@@ -350,7 +409,12 @@ fn nothing_is_allocated_once_warm() {
             engine.run(&mut scores).unwrap();
         };
         run();
-        assert_eq!(allocations(run), 0, "{}: Squint's own; the runtime's are its own affair", house.name);
+        assert_eq!(
+            allocations(run),
+            0,
+            "{}: Squint's own; the runtime's are its own affair",
+            house.name
+        );
     }
     let (mut answer, mut mean) = (Answer::default(), Answer::default());
     score::fill(&mut answer, &scores, Scores::Logits);

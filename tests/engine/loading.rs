@@ -1,7 +1,9 @@
-//! How engines are loaded and refused: models that do not fit, hashes, damage, and the runtime library itself.
+//! How engines are loaded and refused: models that do not fit, hashes, damage, and the runtime
+//! library itself.
 //!
-//! Needs the ONNX Runtime library that `make deps` fetches. What could end the process, or needs one in which no runtime is loaded
-//! yet, happens in a child: the same program, one test, a variable set.
+//! Needs the ONNX Runtime library that `make deps` fetches. What could end the process, or needs
+//! one in which no runtime is loaded yet, happens in a child: the same program, one test, a
+//! variable set.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +30,8 @@ fn refusal(model: &Model, edit: Option<(&str, &str)>) -> String {
     if let Some((from, to)) = edit {
         shelf.edit("odd", from, to);
     }
-    let error = looker::load(&open(shelf.path()), "odd", &[&runtime()]).err().expect("refused").to_string();
+    let error =
+        looker::load(&open(shelf.path()), "odd", &[&runtime()]).err().expect("refused").to_string();
     assert!(error.starts_with("engine `odd`: ") && error.contains("model.onnx: "), "{error}");
     error
 }
@@ -43,7 +46,11 @@ fn a_model_that_does_not_fit_its_manifest_is_refused_with_the_difference() {
             "input `input` is [1, 3, 8, 12] and the manifest's [input] makes [1, 3, 8, 13]",
         ),
         (good.clone(), Some(("nchw", "nhwc")), "makes [1, 8, 12, 3]"),
-        (good.clone(), Some(("[input]", "[input]\nname = \"x\"")), "`input.name` is \"x\", but the model's inputs are `input`"),
+        (
+            good.clone(),
+            Some(("[input]", "[input]\nname = \"x\"")),
+            "`input.name` is \"x\", but the model's inputs are `input`",
+        ),
         (
             good.clone(),
             Some(("[output]", "[output]\nname = \"y\"")),
@@ -54,16 +61,56 @@ fn a_model_that_does_not_fit_its_manifest_is_refused_with_the_difference() {
             Some(("three.txt", "two.txt")),
             "output `scores` is [1, 3], which is not one score for each of the 2 labels",
         ),
-        (Model { element: 11, nhwc: true, ..good.clone() }, None, "input `input` holds float64 values; supported are float32"),
-        (Model { second_input: true, ..good.clone() }, None, "the model has 2 inputs (`input`, `bias`) and cannot be used"),
-        (Model { classes: 4, weights: vec![0.0; 12], ..good.clone() }, None, "labels; has the model a background class?"),
-        (Model { classes: 2, weights: vec![0.0; 6], ..good.clone() }, Some(("two.txt", "three.txt")), "a heading, or a background"),
-        (Model { classes: 7, weights: vec![0.0; 21], ..good.clone() }, None, "`output.labels` must name a file of 7 lines"),
-        (Model { classes: 1, weights: vec![0.0; 3], ..good.clone() }, None, "a single score names no class"),
-        (Model { second_output: true, ..good.clone() }, Some(("name = \"scores\"\n", "")), "name the one that holds the scores"),
-        (Model { ends: [2, 1], ..good.clone() }, Some(("mean = [0, 0, 0]", "mean = [255, 255, 255]")), "mean = [0, 0, 0] and std"),
-        (Model { ends: [1, 2], ..good.clone() }, Some(("scale = 0.0625\nzero_point = 100\n", "")), "write `output.scale` and"),
-        (good, Some(("[output]", "[output]\nscale = 0.5")), "take `output.scale` and `output.zero_point` away"),
+        (
+            Model { element: 11, nhwc: true, ..good.clone() },
+            None,
+            "input `input` holds float64 values; supported are float32",
+        ),
+        (
+            Model { second_input: true, ..good.clone() },
+            None,
+            "the model has 2 inputs (`input`, `bias`) and cannot be used",
+        ),
+        (
+            Model { classes: 4, weights: vec![0.0; 12], ..good.clone() },
+            None,
+            "labels; has the model a background class?",
+        ),
+        (
+            Model { classes: 2, weights: vec![0.0; 6], ..good.clone() },
+            Some(("two.txt", "three.txt")),
+            "a heading, or a background",
+        ),
+        (
+            Model { classes: 7, weights: vec![0.0; 21], ..good.clone() },
+            None,
+            "`output.labels` must name a file of 7 lines",
+        ),
+        (
+            Model { classes: 1, weights: vec![0.0; 3], ..good.clone() },
+            None,
+            "a single score names no class",
+        ),
+        (
+            Model { second_output: true, ..good.clone() },
+            Some(("name = \"scores\"\n", "")),
+            "name the one that holds the scores",
+        ),
+        (
+            Model { ends: [2, 1], ..good.clone() },
+            Some(("mean = [0, 0, 0]", "mean = [255, 255, 255]")),
+            "mean = [0, 0, 0] and std",
+        ),
+        (
+            Model { ends: [1, 2], ..good.clone() },
+            Some(("scale = 0.0625\nzero_point = 100\n", "")),
+            "write `output.scale` and",
+        ),
+        (
+            good,
+            Some(("[output]", "[output]\nscale = 0.5")),
+            "take `output.scale` and `output.zero_point` away",
+        ),
     ];
     for (model, edit, want) in cases {
         let error = refusal(&model, edit);
@@ -86,15 +133,24 @@ fn the_advice_for_an_input_that_does_not_fit_is_right() {
         let shelf = Shelf::new();
         shelf.network("odd", &model);
         shelf.edit("odd", edit.0, edit.1);
-        let load = || looker::load(&open(shelf.path()), "odd", &[&runtime()]).err().map(|error| error.to_string());
+        let load = || {
+            looker::load(&open(shelf.path()), "odd", &[&runtime()])
+                .err()
+                .map(|error| error.to_string())
+        };
         let refused = load().expect("refused");
-        let advice = refused.split("; write ").nth(1).and_then(|rest| rest.split(" under [input]").next()).expect(&refused);
+        let advice = refused
+            .split("; write ")
+            .nth(1)
+            .and_then(|rest| rest.split(" under [input]").next())
+            .expect(&refused);
         // Followed to the letter.
         let path = shelf.path().join("odd/engine.toml");
         let mut text = std::fs::read_to_string(&path).unwrap();
         for line in advice.split(", ") {
             let (key, value) = line.split_once(" = ").expect(&refused);
-            let old = text.lines().find(|old| old.starts_with(&format!("{key} = "))).unwrap().to_owned();
+            let old =
+                text.lines().find(|old| old.starts_with(&format!("{key} = "))).unwrap().to_owned();
             text = text.replace(&old, &format!("{key} = {value}"));
         }
         std::fs::write(&path, text).unwrap();
@@ -105,8 +161,12 @@ fn the_advice_for_an_input_that_does_not_fit_is_right() {
 #[test]
 fn models_in_other_numbers_with_several_outputs_or_open_sides_answer_as_the_plain_one_does() {
     let plain = Model::brightest(12, 8);
-    // Where the picture comes in whole numbers the network sees samples of 0 to 255, and its weights make the same scores of them.
-    let scaled = Model { weights: plain.weights.iter().map(|weight| weight / 50.0).collect(), ..plain.clone() };
+    // Where the picture comes in whole numbers the network sees samples of 0 to 255, and its
+    // weights make the same scores of them.
+    let scaled = Model {
+        weights: plain.weights.iter().map(|weight| weight / 50.0).collect(),
+        ..plain.clone()
+    };
     let models = [
         ("plain", plain.clone(), 1e-6),
         ("float16-ends", Model { ends: [10, 10], ..plain.clone() }, 2e-3),
@@ -119,17 +179,30 @@ fn models_in_other_numbers_with_several_outputs_or_open_sides_answer_as_the_plai
         ("two-outputs", Model { second_output: true, ..plain.clone() }, 1e-6),
         ("open-scores", Model { open_scores: true, symbolic: true, ..plain.clone() }, 1e-6),
         ("external", Model { external: Some("model.onnx.data"), ..plain.clone() }, 1e-6),
-        ("external-below", Model { external: Some("weights/a.bin"), nhwc: true, ..plain.clone() }, 1e-6),
+        (
+            "external-below",
+            Model { external: Some("weights/a.bin"), nhwc: true, ..plain.clone() },
+            1e-6,
+        ),
         ("log-softmax", Model { finish: onnx_model::Finish::LogSoftmax, ..plain }, 1e-5),
     ];
     let shelf = Shelf::new();
     models.iter().for_each(|(id, model, _)| shelf.network(id, model));
     let catalog = open(shelf.path());
-    let frame = Frame::from_rgb((0..8 * 12).flat_map(|_| [180, 120, 60]).collect::<Vec<u8>>().into(), 12, 8, None).unwrap();
+    let frame = Frame::from_rgb(
+        (0..8 * 12).flat_map(|_| [180, 120, 60]).collect::<Vec<u8>>().into(),
+        12,
+        8,
+        None,
+    )
+    .unwrap();
     let look = |id: &str| {
-        let mut engine = looker::load(&catalog, id, &[&runtime()]).unwrap_or_else(|error| panic!("{error}"));
+        let mut engine =
+            looker::load(&catalog, id, &[&runtime()]).unwrap_or_else(|error| panic!("{error}"));
         let mut answer = Answer::default();
-        engine.look(&frame, &Framing::default(), &mut answer).unwrap_or_else(|error| panic!("{error}"));
+        engine
+            .look(&frame, &Framing::default(), &mut answer)
+            .unwrap_or_else(|error| panic!("{error}"));
         answer
     };
     let want = look("plain");
@@ -143,9 +216,14 @@ fn models_in_other_numbers_with_several_outputs_or_open_sides_answer_as_the_plai
 
 #[test]
 fn the_number_of_scores_that_a_model_leaves_open_is_counted_in_a_first_run() {
-    let four = Model { classes: 4, weights: vec![1.0; 12], open_scores: true, ..Model::brightest(12, 8) };
+    let four =
+        Model { classes: 4, weights: vec![1.0; 12], open_scores: true, ..Model::brightest(12, 8) };
     let error = refusal(&four, None);
-    assert!(error.contains("output `scores` is [1, 4], which is not one score for each of the 3 labels"), "{error}");
+    assert!(
+        error
+            .contains("output `scores` is [1, 4], which is not one score for each of the 3 labels"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -153,7 +231,11 @@ fn weights_in_another_file_are_read_if_the_manifest_names_it_and_it_is_what_it_s
     let model = Model { external: Some("model.onnx.data"), ..Model::brightest(12, 8) };
     let shelf = Shelf::new();
     shelf.network("apart", &model);
-    let load = || looker::load(&open(shelf.path()), "apart", &[&runtime()]).err().map(|error| error.to_string());
+    let load = || {
+        looker::load(&open(shelf.path()), "apart", &[&runtime()])
+            .err()
+            .map(|error| error.to_string())
+    };
     assert_eq!(load(), None);
     let whole = open(shelf.path()).fingerprint("apart").unwrap();
 
@@ -163,23 +245,45 @@ fn weights_in_another_file_are_read_if_the_manifest_names_it_and_it_is_what_it_s
     let error = load().unwrap();
     assert!(error.contains("apart/model.onnx.data: ") && error.contains("has sha256"), "{error}");
     let problems = open(shelf.path()).verify_files(["apart"]);
-    assert!(problems.iter().any(|problem| problem.text.contains("model.onnx.data has sha256")), "{problems:?}");
+    assert!(
+        problems.iter().any(|problem| problem.text.contains("model.onnx.data has sha256")),
+        "{problems:?}"
+    );
 
     shelf.network("apart", &Model { weights: vec![2.0; 9], ..model.clone() });
-    assert_ne!(open(shelf.path()).fingerprint("apart").unwrap(), whole, "other weights are another engine");
+    assert_ne!(
+        open(shelf.path()).fingerprint("apart").unwrap(),
+        whole,
+        "other weights are another engine"
+    );
 
     shelf.network("apart", &model);
-    shelf.edit("apart", "[[model.data]]\nfile = \"model.onnx.data\"", "[[model.data]]\nfile = \"other.data\"");
-    std::fs::copy(shelf.path().join("apart/model.onnx.data"), shelf.path().join("apart/other.data")).unwrap();
+    shelf.edit(
+        "apart",
+        "[[model.data]]\nfile = \"model.onnx.data\"",
+        "[[model.data]]\nfile = \"other.data\"",
+    );
+    std::fs::copy(
+        shelf.path().join("apart/model.onnx.data"),
+        shelf.path().join("apart/other.data"),
+    )
+    .unwrap();
     let error = load().unwrap();
-    assert!(error.contains("keeps weights in \"model.onnx.data\", which the manifest does not name"), "{error}");
+    assert!(
+        error.contains("keeps weights in \"model.onnx.data\", which the manifest does not name"),
+        "{error}"
+    );
     assert!(error.contains("[[model.data]]"), "{error}");
 
     let elsewhere = refusal(
         &Model { external: Some("/etc/passwd"), ..model.clone() },
         Some(("[[model.data]]\nfile = \"/etc/passwd\"", "[[model.data]]\nfile = \"model.onnx\"")),
     );
-    assert!(elsewhere.contains("has sha256") || elsewhere.contains("only files beside the model are read"), "{elsewhere}");
+    assert!(
+        elsewhere.contains("has sha256")
+            || elsewhere.contains("only files beside the model are read"),
+        "{elsewhere}"
+    );
 }
 
 #[test]
@@ -194,14 +298,19 @@ fn a_data_file_outside_the_engines_folder_is_refused() {
         assert!(catalog.get("apart").is_none(), "{file}");
         problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
-    assert!(problem("/etc/hostname", &|_| ()).contains("`model.data[0].file` is \"/etc/hostname\"; it must be a path relative"));
+    assert!(
+        problem("/etc/hostname", &|_| ())
+            .contains("`model.data[0].file` is \"/etc/hostname\"; it must be a path relative")
+    );
     assert!(problem("../../x.data", &|_| ()).contains("stays in the catalogue"));
     assert!(
-        problem("../weights/x.data", &|shelf| drop(shelf.write("weights/x.data", "x"))).contains("in the folder of `model.file`")
+        problem("../weights/x.data", &|shelf| drop(shelf.write("weights/x.data", "x")))
+            .contains("in the folder of `model.file`")
     );
     assert!(problem("gone.data", &|_| ()).contains("gone.data"));
-    let linked =
-        problem("link.data", &|shelf| std::os::unix::fs::symlink("/etc/hostname", shelf.path().join("apart/link.data")).unwrap());
+    let linked = problem("link.data", &|shelf| {
+        std::os::unix::fs::symlink("/etc/hostname", shelf.path().join("apart/link.data")).unwrap()
+    });
     assert!(linked.contains("outside the catalogue"), "{linked}");
 }
 
@@ -213,18 +322,34 @@ fn a_manifest_that_tells_the_wrong_kind_of_output_is_refused_with_the_right_one(
         let shelf = Shelf::new();
         shelf.network("odd", &Model { finish, ..plain.clone() });
         shelf.edit("odd", &format!("kind = \"{from}\""), &format!("kind = \"{to}\""));
-        let load = || looker::load(&open(shelf.path()), "odd", &[&runtime()]).err().map(|error| error.to_string());
+        let load = || {
+            looker::load(&open(shelf.path()), "odd", &[&runtime()])
+                .err()
+                .map(|error| error.to_string())
+        };
         let refused = load().expect("refused");
         assert!(refused.contains("odd/engine.toml: `output.kind` is"), "{refused}");
         // The advice, followed, leads to an engine that loads.
-        let right = if refused.contains("write kind = \"probabilities\"") { "probabilities" } else { "logits" };
+        let right = if refused.contains("write kind = \"probabilities\"") {
+            "probabilities"
+        } else {
+            "logits"
+        };
         shelf.edit("odd", &format!("kind = \"{to}\""), &format!("kind = \"{right}\""));
         assert_eq!(load(), None, "{refused}");
         refused
     };
-    assert!(told(Finish::Softmax, "probabilities", "logits").contains("write kind = \"probabilities\" under [output]"));
-    assert!(told(Finish::None, "logits", "probabilities").contains("write kind = \"logits\" under [output]"));
-    assert!(told(Finish::LogSoftmax, "logits", "probabilities").contains("logarithms of probabilities"));
+    assert!(
+        told(Finish::Softmax, "probabilities", "logits")
+            .contains("write kind = \"probabilities\" under [output]")
+    );
+    assert!(
+        told(Finish::None, "logits", "probabilities")
+            .contains("write kind = \"logits\" under [output]")
+    );
+    assert!(
+        told(Finish::LogSoftmax, "logits", "probabilities").contains("logarithms of probabilities")
+    );
     assert!(told(Finish::Sigmoid, "logits", "probabilities").contains("sigmoid"));
 }
 
@@ -233,8 +358,13 @@ fn an_engine_that_answers_the_same_whatever_it_is_shown_loads_with_a_remark() {
     let shelf = Shelf::new();
     shelf.network("dead", &Model { weights: vec![0.0; 9], ..Model::brightest(12, 8) });
     let (catalog, runtime) = (open(shelf.path()), runtime());
-    let loaded = looker::load_by(&catalog, "dead", &|_, _| Ok(&runtime)).unwrap_or_else(|error| panic!("{error}"));
-    assert!(loaded.remarks.iter().any(|remark| remark.contains("the same scores to 4 test pictures")), "{:?}", loaded.remarks);
+    let loaded = looker::load_by(&catalog, "dead", &|_, _| Ok(&runtime))
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert!(
+        loaded.remarks.iter().any(|remark| remark.contains("the same scores to 4 test pictures")),
+        "{:?}",
+        loaded.remarks
+    );
 }
 
 #[test]
@@ -265,15 +395,24 @@ fn a_backend_that_is_not_there_and_an_engine_that_is_not_there_are_named() {
 fn the_library_is_found_named_and_never_replaced() {
     let version = runtime().probe().unwrap();
     assert!(version.starts_with("ONNX Runtime 1."), "{version}");
-    let error = OnnxRuntime::new(Some(Path::new("/nowhere/libonnxruntime.so")), 1).probe().unwrap_err().to_string();
-    assert!(error.contains("/nowhere/libonnxruntime.so is asked for, but this process runs"), "{error}");
+    let error = OnnxRuntime::new(Some(Path::new("/nowhere/libonnxruntime.so")), 1)
+        .probe()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("/nowhere/libonnxruntime.so is asked for, but this process runs"),
+        "{error}"
+    );
     assert!(OnnxRuntime::new(None, 1).probe().is_ok(), "no wish: the one that runs");
 }
 
-/// Runs one test of this file again in a child process with `key` set, and returns whether it left by itself and what it said.
+/// Runs one test of this file again in a child process with `key` set, and returns whether it left
+/// by itself and what it said.
 fn in_child(test: &str, key: &str, value: &str) -> (bool, String) {
     let output = again(module_path!(), test).env(key, value).output().unwrap();
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let said = [output.stdout, output.stderr]
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .concat();
     (output.status.code() == Some(0), said)
 }
 
@@ -285,7 +424,10 @@ fn a_missing_library_says_what_to_do() {
         assert!(left, "{said}");
         return;
     }
-    for (path, want) in [("/nowhere/lib.so", "/nowhere/lib.so is not there; run `make deps`"), ("/etc/hostname", "/etc/hostname")] {
+    for (path, want) in [
+        ("/nowhere/lib.so", "/nowhere/lib.so is not there; run `make deps`"),
+        ("/etc/hostname", "/etc/hostname"),
+    ] {
         let error = OnnxRuntime::new(Some(Path::new(path)), 1).probe().unwrap_err();
         assert!(matches!(error, EngineError::RuntimeMissing { .. }));
         let text = error.to_string();
@@ -298,7 +440,8 @@ fn a_missing_library_says_what_to_do() {
 fn damaged_models_end_in_an_error_and_never_in_a_crash() {
     const KEY: &str = "SQUINT_TEST_DAMAGE";
     if std::env::var_os(KEY).is_none() {
-        let (left, said) = in_child("damaged_models_end_in_an_error_and_never_in_a_crash", KEY, "1");
+        let (left, said) =
+            in_child("damaged_models_end_in_an_error_and_never_in_a_crash", KEY, "1");
         assert!(left, "{said}");
         return;
     }
@@ -311,7 +454,9 @@ fn damaged_models_end_in_an_error_and_never_in_a_crash() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         flipped
     });
-    let garbage = (0..64).map(|seed: usize| (0..200).map(|index| ((index * 31 + seed * 17) ^ (index >> 3)) as u8).collect());
+    let garbage = (0..64).map(|seed: usize| {
+        (0..200).map(|index| ((index * 31 + seed * 17) ^ (index >> 3)) as u8).collect()
+    });
     let frame = Frame::from_rgb(Arc::from([90; 27]), 3, 3, None).unwrap();
     let (mut refused, mut ran) = (0, 0);
     for damaged in truncated.chain(flipped).chain(garbage) {

@@ -1,7 +1,8 @@
-//! Models rewritten for TensorRT answer as they did before: run in ONNX Runtime, the one runtime that takes them all.
+//! Models rewritten for TensorRT answer as they did before: run in ONNX Runtime, the one runtime
+//! that takes them all.
 //!
-//! A small made-up one, whose answers can be worked out, and every shipped int8 file on photos. That TensorRT takes them is another
-//! test's affair (tensorrt_real).
+//! A small made-up one, whose answers can be worked out, and every shipped int8 file on photos.
+//! That TensorRT takes them is another test's affair (tensorrt_real).
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -25,15 +26,19 @@ fn plain_half(onnx: &[u8]) -> Result<Cow<'_, [u8]>, Refused> {
     Ok(Cow::Owned(model::half(&plain)?.into_owned()))
 }
 
-const WAYS: [Way; 3] = [("plain", model::plain), ("plain in half precision", plain_half), ("symmetric", model::symmetric)];
+const WAYS: [Way; 3] = [
+    ("plain", model::plain),
+    ("plain in half precision", plain_half),
+    ("symmetric", model::symmetric),
+];
 /// An engine for each shipped int8 file.
 const SHIPPED: [&str; 4] = ["lite0-160-int8", "lite1-240-int8", "lite2-224-int8", "lite2-260-int8"];
 
 #[test]
 fn a_small_quantised_network_answers_the_same_whichever_way_it_is_rewritten() {
     let original = quantised_model::model(12, 8);
-    let ways =
-        std::iter::once(("as it is", original.clone())).chain(WAYS.map(|(name, way)| (name, way(&original).unwrap().into_owned())));
+    let ways = std::iter::once(("as it is", original.clone()))
+        .chain(WAYS.map(|(name, way)| (name, way(&original).unwrap().into_owned())));
     for (way, bytes) in ways {
         let shelf = Shelf::new();
         shelf.network_from_bytes("small", &Model::brightest(12, 8), &bytes);
@@ -46,21 +51,30 @@ fn a_small_quantised_network_answers_the_same_whichever_way_it_is_rewritten() {
             let mut scores = [0.0; 3];
             engine.run(&mut scores).unwrap();
             let expected = quantised_model::answer(means);
-            let worst = scores.iter().zip(expected).map(|(score, want)| (score - want).abs()).fold(0.0, f32::max);
+            let worst = scores
+                .iter()
+                .zip(expected)
+                .map(|(score, want)| (score - want).abs())
+                .fold(0.0, f32::max);
             assert!(worst < 0.05, "{way}, {means:?}: {scores:?}, not {expected:?}");
         }
     }
 }
 
-/// What the ways make of [`quantised_model`] and of the file of the first shipped engine, by sha256.
+/// What the ways make of [`quantised_model`] and of the file of the first shipped engine, by
+/// sha256.
 const MADE: (u32, [&str; 2]) = (1, ["b628d39be138", "386daf330089"]);
 
 #[test]
 fn another_outcome_is_another_version_of_the_rewriting() {
     let (catalog, _) = Catalog::open(&root().join("engines"));
-    let squint::engine::manifest::Kind::Network(network) = &catalog.get(SHIPPED[0]).unwrap().kind else { panic!("a network") };
+    let squint::engine::manifest::Kind::Network(network) = &catalog.get(SHIPPED[0]).unwrap().kind
+    else {
+        panic!("a network")
+    };
     let models = [quantised_model::model(12, 8), std::fs::read(&network.file).unwrap()];
-    let made = models.map(|onnx| Sha256::of(&WAYS.map(|(_, way)| way(&onnx).unwrap().into_owned()).concat()));
+    let made = models
+        .map(|onnx| Sha256::of(&WAYS.map(|(_, way)| way(&onnx).unwrap().into_owned()).concat()));
     let words = "plans that were built before would be taken for what is made now: raise REWRITING, then note both here (or only the \
                  sha256, if a shipped file is another)";
     assert_eq!((model::REWRITING, made.each_ref().map(Sha256::short)), MADE, "{words}");
@@ -73,15 +87,21 @@ fn root() -> &'static Path {
 /// The shipped engine `id`, its model as `way` makes it.
 fn shipped(id: &str, way: impl Fn(&[u8]) -> Vec<u8>) -> Box<dyn Look> {
     let (catalog, _) = Catalog::open(&root().join("engines"));
-    let squint::engine::manifest::Kind::Network(network) = &catalog.get(id).unwrap().kind else { panic!("{id} is a network") };
+    let squint::engine::manifest::Kind::Network(network) = &catalog.get(id).unwrap().kind else {
+        panic!("{id} is a network")
+    };
     let bytes = way(&std::fs::read(&network.file).unwrap());
     let shelf = Shelf::new();
     let labels = std::fs::read(root().join("engines/labels/imagenet1k.txt")).unwrap();
     shelf.write("labels/imagenet1k.txt", labels);
-    let manifest = std::fs::read_to_string(root().join("engines").join(id).join("engine.toml")).unwrap();
+    let manifest =
+        std::fs::read_to_string(root().join("engines").join(id).join("engine.toml")).unwrap();
     let file = network.file.file_name().unwrap().to_str().unwrap();
     shelf.write(&format!("weights/{file}"), &bytes);
-    shelf.write(&format!("{id}/engine.toml"), manifest.replace(&network.sha256, Sha256::of(&bytes).as_str()));
+    shelf.write(
+        &format!("{id}/engine.toml"),
+        manifest.replace(&network.sha256, Sha256::of(&bytes).as_str()),
+    );
     let (catalog, problems) = Catalog::open(shelf.path());
     assert!(problems.is_empty(), "{problems:?}");
     looker::load(&catalog, id, &[&runtime()]).unwrap()
@@ -96,10 +116,12 @@ struct Compared {
     differences: Vec<f64>,
 }
 
-/// Shows `photos`, each with its class if that is known, to the engine `id` as shipped and as each way makes it.
+/// Shows `photos`, each with its class if that is known, to the engine `id` as shipped and as each
+/// way makes it.
 fn compare(id: &str, photos: &[(PathBuf, Option<u32>)]) -> Vec<Compared> {
     let mut before = shipped(id, <[u8]>::to_vec);
-    let mut engines: Vec<_> = WAYS.iter().map(|(_, way)| shipped(id, |onnx| way(onnx).unwrap().into_owned())).collect();
+    let mut engines: Vec<_> =
+        WAYS.iter().map(|(_, way)| shipped(id, |onnx| way(onnx).unwrap().into_owned())).collect();
     let mut compared: Vec<Compared> = WAYS.iter().map(|_| Compared::default()).collect();
     let (mut one, mut other) = (Answer::default(), Answer::default());
     for (photo, class) in photos {
@@ -112,7 +134,11 @@ fn compare(id: &str, photos: &[(PathBuf, Option<u32>)]) -> Vec<Compared> {
             for (right, answer) in compared.right.iter_mut().zip([&one, &other]) {
                 *right += u64::from(Some(answer.top[0].class) == *class);
             }
-            let differences = one.probabilities.iter().zip(&other.probabilities).map(|(one, other)| (one - other).abs());
+            let differences = one
+                .probabilities
+                .iter()
+                .zip(&other.probabilities)
+                .map(|(one, other)| (one - other).abs());
             compared.differences.push(f64::from(differences.fold(0.0, f32::max)));
         }
     }
@@ -126,8 +152,8 @@ fn test_photos() -> Vec<(PathBuf, Option<u32>)> {
     photos
 }
 
-/// The labelled photos, every `step`th. They are research data and no part of the repository; they lie beside it where the project is
-/// developed.
+/// The labelled photos, every `step`th. They are research data and no part of the repository; they
+/// lie beside it where the project is developed.
 fn labelled_photos(step: usize) -> Option<Vec<(PathBuf, Option<u32>)>> {
     let folder = root().join("../shared/data/photos");
     let Ok(text) = std::fs::read_to_string(folder.join("labels.csv")) else {
@@ -160,19 +186,34 @@ fn on_labelled_photos_a_rewritten_network_is_right_as_often_as_before() {
     let Some(photos) = labelled_photos(8) else { return };
     for ((way, _), compared) in WAYS.iter().zip(compare("lite0-160-int8", &photos)) {
         let [before, after] = compared.right;
-        assert!(compared.agreed * 100 >= compared.photos * 92, "{way}: {} of {}", compared.agreed, compared.photos);
-        assert!(after + 4 >= before, "{way}: right {after} times, before {before}, of {}", compared.photos);
+        assert!(
+            compared.agreed * 100 >= compared.photos * 92,
+            "{way}: {} of {}",
+            compared.agreed,
+            compared.photos
+        );
+        assert!(
+            after + 4 >= before,
+            "{way}: right {after} times, before {before}, of {}",
+            compared.photos
+        );
     }
 }
 
-/// For the table in docs/reference/engines.md: `cargo test --release --test engine model_rewrites -- --ignored --nocapture`.
+/// For the table in docs/reference/engines.md:
+/// `cargo test --release --test engine model_rewrites -- --ignored --nocapture`.
 #[test]
 #[ignore = "takes minutes: prints the figures of docs/reference/engines.md"]
 fn figures_of_every_shipped_int8_network_on_all_labelled_photos() {
     let photos = labelled_photos(1).expect("the labelled photos");
     let share = |hits: u64, n: u64| {
         let (low, high) = wilson95(hits, n);
-        format!("{:.1} % ({:.1} to {:.1})", 100.0 * hits as f64 / n as f64, 100.0 * low, 100.0 * high)
+        format!(
+            "{:.1} % ({:.1} to {:.1})",
+            100.0 * hits as f64 / n as f64,
+            100.0 * low,
+            100.0 * high
+        )
     };
     for id in SHIPPED {
         for ((way, _), compared) in WAYS.iter().zip(compare(id, &photos)) {

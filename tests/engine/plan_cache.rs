@@ -1,6 +1,8 @@
-//! Plans on the disk: what counts, what does not, what a killed or failing build leaves; and builds in a process of their own.
+//! Plans on the disk: what counts, what does not, what a killed or failing build leaves; and builds
+//! in a process of their own.
 //!
-//! Whoever builds is a fake here, and plans are any bytes: this proves how Squint keeps them, nothing of TensorRT.
+//! Whoever builds is a fake here, and plans are any bytes: this proves how Squint keeps them,
+//! nothing of TensorRT.
 
 use std::cell::Cell;
 use std::fs::{self, Permissions};
@@ -12,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use crate::common::again;
 use squint::engine::tensorrt::calibration::pictures::Feed;
-use squint::engine::tensorrt::plan::build::{BuildError, Builder, Built, Hear, Progress, Request, make, remember};
+use squint::engine::tensorrt::plan::build::{
+    BuildError, Builder, Built, Hear, Progress, Request, make, remember,
+};
 use squint::engine::tensorrt::plan::cache::{Best, Cache, CacheError, Entry};
 use squint::engine::tensorrt::plan::child::{Build, Outcome, Program};
 use squint::engine::tensorrt::plan::name::{Key, Precision, Sha256};
@@ -92,7 +96,11 @@ impl Builder for Fake {
     fn build(&self, request: &Request, progress: &mut Hear<'_>) -> Result<Built, BuildError> {
         self.builds.set(self.builds.get() + 1);
         progress(Progress { phase: "tactics".into(), done: 1, steps: 2 });
-        let tensors = vec![Tensor { name: "input".into(), input: true, dims: request.target.input.map(i64::from).to_vec() }];
+        let tensors = vec![Tensor {
+            name: "input".into(),
+            input: true,
+            dims: request.target.input.map(i64::from).to_vec(),
+        }];
         (self.makes)().map(|plan| Built {
             plan,
             tensors,
@@ -102,17 +110,34 @@ impl Builder for Fake {
         })
     }
 
-    fn calibrate(&self, request: &Request, _: &mut Feed<'_>, progress: &mut Hear<'_>) -> Result<(Built, Vec<u8>), BuildError> {
+    fn calibrate(
+        &self,
+        request: &Request,
+        _: &mut Feed<'_>,
+        progress: &mut Hear<'_>,
+    ) -> Result<(Built, Vec<u8>), BuildError> {
         Ok((self.build(request, progress)?, Vec::new()))
     }
 }
 
 fn request(target: Target) -> Request {
-    Request { model: MODEL.into(), target, onnx: b"model".to_vec(), workspace: None, calibration: None, timing: None }
+    Request {
+        model: MODEL.into(),
+        target,
+        onnx: b"model".to_vec(),
+        workspace: None,
+        calibration: None,
+        timing: None,
+    }
 }
 
 /// Builds with `fake`; the progress that was told.
-fn build(cache: &Cache, fake: &Fake, target: Target, again: bool) -> (Result<Entry, BuildError>, usize) {
+fn build(
+    cache: &Cache,
+    fake: &Fake,
+    target: Target,
+    again: bool,
+) -> (Result<Entry, BuildError>, usize) {
     let mut told = 0;
     let built = make(fake, &cache.writer().unwrap(), &request(target), again, &mut |_| told += 1);
     (built, told)
@@ -122,7 +147,10 @@ fn build(cache: &Cache, fake: &Fake, target: Target, again: bool) -> (Result<Ent
 fn a_built_plan_is_found_again_with_all_that_is_known_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::new(&folder.path().join("plans"));
-    assert!(cache.list(MODEL).unwrap().plans.is_empty() && cache.models().unwrap().is_empty(), "no folder is no plan");
+    assert!(
+        cache.list(MODEL).unwrap().plans.is_empty() && cache.models().unwrap().is_empty(),
+        "no folder is no plan"
+    );
     let (built, told) = build(&cache, &Fake::new(|| Ok(b"plan".to_vec())), target(), false);
     let mut built = built.unwrap();
     assert_eq!(told, 1);
@@ -130,7 +158,10 @@ fn a_built_plan_is_found_again_with_all_that_is_known_of_it() {
     let Best::Fits(entry) = listing.best(&target()) else { panic!("{listing:?}") };
     assert_eq!(*entry, built);
     assert_eq!(cache.read(entry).unwrap(), b"plan");
-    assert_eq!((entry.sidecar.tensors[0].dims.as_slice(), entry.sidecar.cuda.as_deref()), (&[1, 3, 224, 224][..], Some("10.2")));
+    assert_eq!(
+        (entry.sidecar.tensors[0].dims.as_slice(), entry.sidecar.cuda.as_deref()),
+        (&[1, 3, 224, 224][..], Some("10.2"))
+    );
     let key = target().key;
     assert_eq!(cache.timing(key.tensorrt, key.capability).as_deref(), Some(&b"timings"[..]));
     assert_eq!(cache.timing("8.5.2".parse().unwrap(), key.capability), None, "of another TensorRT");
@@ -147,7 +178,10 @@ fn what_was_spoilt_never_counts_and_says_why() {
     let cases: [(Spoil, &str); 8] = [
         (|plan| fs::write(plan, "the pla").unwrap(), "has 7 bytes, its sidecar says 8"),
         (|plan| fs::remove_file(plan).unwrap(), "No such file"),
-        (|plan| fs::set_permissions(plan, Permissions::from_mode(0o664)).unwrap(), "can be written by others (mode 664)"),
+        (
+            |plan| fs::set_permissions(plan, Permissions::from_mode(0o664)).unwrap(),
+            "can be written by others (mode 664)",
+        ),
         (
             |plan| {
                 fs::rename(plan, plan.with_extension("x")).unwrap();
@@ -156,11 +190,19 @@ fn what_was_spoilt_never_counts_and_says_why() {
             "is not a regular file",
         ),
         (|plan| fs::write(plan.with_extension("json"), "{\"v\": 1").unwrap(), "EOF while parsing"),
-        (|plan| fs::write(plan.with_extension("json"), "{\"v\": 7}").unwrap(), "v = 7, only 1 is read"),
-        (|plan| fs::write(plan.with_extension("json"), vec![b' '; 70_000]).unwrap(), "larger than 65536 bytes"),
+        (
+            |plan| fs::write(plan.with_extension("json"), "{\"v\": 7}").unwrap(),
+            "v = 7, only 1 is read",
+        ),
+        (
+            |plan| fs::write(plan.with_extension("json"), vec![b' '; 70_000]).unwrap(),
+            "larger than 65536 bytes",
+        ),
         (
             |plan| {
-                let other = plan.with_file_name(plan.file_name().unwrap().to_str().unwrap().replace("fp16", "fp32"));
+                let other = plan.with_file_name(
+                    plan.file_name().unwrap().to_str().unwrap().replace("fp16", "fp32"),
+                );
                 fs::rename(plan.with_extension("json"), other.with_extension("json")).unwrap();
                 fs::rename(plan, other).unwrap();
             },
@@ -219,10 +261,18 @@ fn a_failed_build_is_remembered_until_something_changes_or_somebody_insists() {
     let failing = Fake::new(|| Err(BuildError::Failed("no kernel for node 7".into())));
     assert!(build(&cache, &failing, target(), false).0.is_err());
     let again = build(&cache, &failing, target(), false).0.unwrap_err().to_string();
-    assert!(again.starts_with("failed 1 time, and nothing has changed since: no kernel for node 7; `--again`"), "{again}");
+    assert!(
+        again.starts_with(
+            "failed 1 time, and nothing has changed since: no kernel for node 7; `--again`"
+        ),
+        "{again}"
+    );
     assert_eq!(failing.builds.get(), 1, "not tried again");
     assert!(build(&cache, &failing, target(), true).0.is_err());
-    assert_eq!((failing.builds.get(), cache.list(MODEL).unwrap().failure(&target()).unwrap().times), (2, 2));
+    assert_eq!(
+        (failing.builds.get(), cache.list(MODEL).unwrap().failure(&target()).unwrap().times),
+        (2, 2)
+    );
 
     let newer = Target { driver: Some("L4T 32.7.5".into()), ..target() };
     assert!(matches!(build(&cache, &failing, newer, false).0, Err(BuildError::Failed(_))));
@@ -244,7 +294,12 @@ fn a_crash_is_remembered_by_whoever_saw_it() {
     }
     let building = Fake::new(|| Ok(b"plan".to_vec()));
     let error = build(&cache, &building, target(), false).0.unwrap_err().to_string();
-    assert!(error.starts_with("failed 2 times, and nothing has changed since: the build was ended by signal 11"), "{error}");
+    assert!(
+        error.starts_with(
+            "failed 2 times, and nothing has changed since: the build was ended by signal 11"
+        ),
+        "{error}"
+    );
     assert_eq!(building.builds.get(), 0);
 }
 
@@ -263,7 +318,8 @@ fn what_passes_is_not_remembered_and_what_cannot_be_is_refused_before_it_begins(
     assert!(matches!(build(&cache, &missing, other, false).0, Err(BuildError::OtherModel { .. })));
     assert_eq!(missing.builds.get(), 1);
     assert!(files(folder.path()).is_empty(), "{:?}", files(folder.path()));
-    let nothing = build(&cache, &Fake::new(|| Ok(Vec::new())), target(), false).0.unwrap_err().to_string();
+    let nothing =
+        build(&cache, &Fake::new(|| Ok(Vec::new())), target(), false).0.unwrap_err().to_string();
     assert!(nothing.starts_with("a plan of 0 bytes"), "{nothing}");
 }
 
@@ -273,7 +329,10 @@ fn the_last_good_plan_serves_where_it_still_runs() {
     let listing = cache.list(MODEL).unwrap();
     let with_flags = Target { flags: vec!["workspace-64-mib".into()], ..target() };
     let Best::Serves(serving, why) = listing.best(&with_flags) else { panic!("{listing:?}") };
-    assert_eq!((serving, why[0].to_string().as_str()), (&entry, "built with no options, wanted is workspace-64-mib"));
+    assert_eq!(
+        (serving, why[0].to_string().as_str()),
+        (&entry, "built with no options, wanted is workspace-64-mib")
+    );
     let mut updated = target();
     updated.key.tensorrt = "8.5.2".parse().unwrap();
     let Best::Nothing(Some((_, why))) = listing.best(&updated) else { panic!("{listing:?}") };
@@ -287,7 +346,8 @@ fn writes_plans_until_it_is_killed() {
     let Some(folder) = std::env::var_os("SQUINT_TEST_PLANS") else { return };
     let writer = Cache::new(Path::new(&folder)).writer().unwrap();
     for round in 0_u32.. {
-        // Of one length, and never the same twice, in no process: only the sum tells two plans apart.
+        // Of one length, and never the same twice, in no process: only the sum tells two plans
+        // apart.
         let plan = format!("{:>20} {round:>19}", std::process::id()).repeat(1000).into_bytes();
         let mut target = target();
         target.key.batch = 1 + (round % 3) as u16;
@@ -312,7 +372,11 @@ fn a_kill_at_any_moment_leaves_only_plans_that_are_whole() {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         // In the middle of the first to the fifth plan.
         let plan = 1 + round as usize % 5;
-        assert_eq!(lines.filter(|line| line.ends_with("begins")).take(plan).count(), plan, "it ended by itself");
+        assert_eq!(
+            lines.filter(|line| line.ends_with("begins")).take(plan).count(),
+            plan,
+            "it ended by itself"
+        );
         // Any moment is a good one; these are spread over what one plan takes.
         std::thread::sleep(Duration::from_micros(round * 97));
         child.kill().unwrap();
@@ -337,7 +401,9 @@ const PROGRESS: &str = r#"echo '{"progress":{"phase":"tactics","done":1,"steps":
 
 #[test]
 fn a_child_tells_its_progress_and_its_plan_and_other_words_are_passed_over() {
-    let text = format!(r#"echo 'hello from a vendor'; {PROGRESS} echo '{{"other":1}}'; echo '{{"built":{{"plan":"abc"}}}}'"#);
+    let text = format!(
+        r#"echo 'hello from a vendor'; {PROGRESS} echo '{{"other":1}}'; echo '{{"built":{{"plan":"abc"}}}}'"#
+    );
     let mut build = Build::start(&script(&text)).unwrap();
     assert_eq!(build.hear(), Some(Progress { phase: "tactics".into(), done: 1, steps: 2 }));
     assert_eq!(build.hear(), None);
@@ -348,15 +414,24 @@ fn a_child_tells_its_progress_and_its_plan_and_other_words_are_passed_over() {
 fn each_way_a_child_may_end_is_told_apart() {
     let built = r#"echo '{"built":{"plan":"abc"}}';"#;
     for (text, outcome) in [
-        (r#"echo '{"failed":{"cause":"no kernel"}}'; exit 78"#.to_owned(), Outcome::Failed("no kernel".into())),
+        (
+            r#"echo '{"failed":{"cause":"no kernel"}}'; exit 78"#.to_owned(),
+            Outcome::Failed("no kernel".into()),
+        ),
         (PROGRESS.to_owned(), Outcome::Crashed("the build ended without a plan".into())),
         (
             "echo 'Cuda error 700' >&2; kill -SEGV $$".to_owned(),
             Outcome::Crashed("the build was ended by signal 11: Cuda error 700".into()),
         ),
-        (format!("{built} kill -KILL $$"), Outcome::Crashed("the build was ended by signal 9".into())),
+        (
+            format!("{built} kill -KILL $$"),
+            Outcome::Crashed("the build was ended by signal 9".into()),
+        ),
         (format!("{built} exit 70"), Outcome::Crashed("the build ended with code 70".into())),
-        ("yes x | head -c 200000 | tr -d '\\n'; exit 3".to_owned(), Outcome::Crashed("the build ended with code 3".into())),
+        (
+            "yes x | head -c 200000 | tr -d '\\n'; exit 3".to_owned(),
+            Outcome::Crashed("the build ended with code 3".into()),
+        ),
     ] {
         assert_eq!(Build::start(&script(&text)).unwrap().outcome().unwrap(), outcome, "{text}");
     }
@@ -371,5 +446,8 @@ fn a_child_runs_at_the_lowest_priority_and_is_killed_with_its_owner() {
     assert!(process.exists());
     let begun = Instant::now();
     drop(build);
-    assert!(!process.exists() && begun.elapsed() < Duration::from_secs(300), "killed, and not waited for");
+    assert!(
+        !process.exists() && begun.elapsed() < Duration::from_secs(300),
+        "killed, and not waited for"
+    );
 }

@@ -1,6 +1,8 @@
-//! The log on its way to journald: what is written, and what happens when journald is stopped, restarted or away.
+//! The log on its way to journald: what is written, and what happens when journald is stopped,
+//! restarted or away.
 //!
-//! A datagram socket in a temporary folder stands for journald; one test starts a real one, where it may.
+//! A datagram socket in a temporary folder stands for journald; one test starts a real one, where
+//! it may.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
@@ -48,7 +50,10 @@ impl Journald {
     /// True if nothing has come.
     fn is_empty(&self) -> bool {
         self.socket.set_nonblocking(true).unwrap();
-        let empty = self.socket.recv(&mut [0; 16]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        let empty = self
+            .socket
+            .recv(&mut [0; 16])
+            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         self.socket.set_nonblocking(false).unwrap();
         empty
     }
@@ -144,8 +149,18 @@ fn every_key_of_the_macros_becomes_a_field_of_its_name() {
     let (journald, logger) = (Journald::at(&path), logger(&path));
     log::info!(logger: &logger, target: "squint", engine = "lite0", sink = "file", thread = "features", count = 3; "x");
     let entry = journald.entry();
-    let told = ["SQUINT_ENGINE", "SQUINT_SINK", "SQUINT_THREAD", "SQUINT_COUNT", "MESSAGE_ID"].map(|name| value(&entry, name));
-    assert_eq!(told, [Some("lite0".into()), Some("file".into()), Some("features".into()), Some("3".into()), None]);
+    let told = ["SQUINT_ENGINE", "SQUINT_SINK", "SQUINT_THREAD", "SQUINT_COUNT", "MESSAGE_ID"]
+        .map(|name| value(&entry, name));
+    assert_eq!(
+        told,
+        [
+            Some("lite0".into()),
+            Some("file".into()),
+            Some("features".into()),
+            Some("3".into()),
+            None
+        ]
+    );
 }
 
 #[test]
@@ -155,7 +170,10 @@ fn priorities_are_those_of_syslog_so_that_debugging_is_not_taken_for_information
     let (_folder, path) = home();
     let (journald, logger) = (Journald::at(&path), logger(&path));
     levels.iter().for_each(|level| tell(&logger, *level, "x"));
-    assert_eq!(levels.map(|_| value(&journald.entry(), "PRIORITY").unwrap()), ["3", "4", "6", "7", "7"]);
+    assert_eq!(
+        levels.map(|_| value(&journald.entry(), "PRIORITY").unwrap()),
+        ["3", "4", "6", "7", "7"]
+    );
 }
 
 #[test]
@@ -166,7 +184,10 @@ fn a_line_feed_in_a_text_cannot_pose_as_a_field_or_as_a_line() {
     log::warn!(logger: &logger, target: "squint", camera = evil; "{evil}");
     let entry = journald.entry();
     let shown = r"door\nPRIORITY=0\nMESSAGE=gone";
-    assert_eq!((value(&entry, "MESSAGE").unwrap(), value(&entry, "SQUINT_CAMERA").unwrap()), (shown.into(), shown.into()));
+    assert_eq!(
+        (value(&entry, "MESSAGE").unwrap(), value(&entry, "SQUINT_CAMERA").unwrap()),
+        (shown.into(), shown.into())
+    );
     assert_eq!(entry.iter().filter(|(name, _)| name == "PRIORITY" || name == "MESSAGE").count(), 2);
 }
 
@@ -177,7 +198,8 @@ fn long_texts_and_values_are_cut_at_a_stated_length() {
     let long = "é".repeat(300_000);
     log::warn!(logger: &logger, target: "squint", reason = long.as_str(); "x{long}");
     let entry = journald.entry();
-    for (name, longest, odd) in [("MESSAGE", LONGEST_TEXT, 1), ("SQUINT_REASON", LONGEST_FIELD, 0)] {
+    for (name, longest, odd) in [("MESSAGE", LONGEST_TEXT, 1), ("SQUINT_REASON", LONGEST_FIELD, 0)]
+    {
         let told = value(&entry, name).unwrap();
         let kept = longest - odd; // two bytes a letter: one byte of room is left over after the x
         let (text, rest) = told.split_at(kept);
@@ -190,8 +212,15 @@ fn long_texts_and_values_are_cut_at_a_stated_length() {
 fn only_what_squint_says_and_warnings_of_the_runtime_are_written() {
     let (_folder, path) = home();
     let (journald, logger) = (Journald::at(&path), logger(&path));
-    for (target, level) in [("hyper", Level::Error), ("squintish", Level::Error), ("ort", Level::Info), ("ort::x", Level::Warn)] {
-        logger.log(&Record::builder().target(target).level(level).args(format_args!("{target}")).build());
+    for (target, level) in [
+        ("hyper", Level::Error),
+        ("squintish", Level::Error),
+        ("ort", Level::Info),
+        ("ort::x", Level::Warn),
+    ] {
+        logger.log(
+            &Record::builder().target(target).level(level).args(format_args!("{target}")).build(),
+        );
     }
     tell(&logger, Level::Trace, "traced");
     assert_eq!([journald.message(), journald.message()], ["ort::x", "traced"]);
@@ -221,14 +250,23 @@ fn a_stopped_journald_holds_up_nobody_and_what_is_left_out_is_counted() {
         let entry = journald.entry();
         let text = value(&entry, "MESSAGE").unwrap();
         match value(&entry, "SQUINT_EVENT").as_deref() {
-            Some("log-lost") => missing += value(&entry, "SQUINT_COUNT").unwrap().parse::<usize>().unwrap(),
+            Some("log-lost") => {
+                missing += value(&entry, "SQUINT_COUNT").unwrap().parse::<usize>().unwrap()
+            }
             _ => {
-                assert_eq!(text, format!("line {}", lines + missing), "in order, and what is missing is told where it is missing");
+                assert_eq!(
+                    text,
+                    format!("line {}", lines + missing),
+                    "in order, and what is missing is told where it is missing"
+                );
                 lines += 1;
             }
         }
     }
-    assert!(lines >= ROOM && missing > 0 && lines + missing == total, "{lines} lines, {missing} missing");
+    assert!(
+        lines >= ROOM && missing > 0 && lines + missing == total,
+        "{lines} lines, {missing} missing"
+    );
     tell(logger.as_ref(), Level::Info, "after");
     assert_eq!(journald.message(), "after");
 }
@@ -257,7 +295,10 @@ fn a_restarted_journald_gets_the_lines_that_came_meanwhile() {
     tell(&logger, Level::Info, "not there");
     let journald = Journald::at(&path);
     tell(&logger, Level::Info, "again");
-    assert_eq!([journald.message(), journald.message(), journald.message()], ["refused", "not there", "again"]);
+    assert_eq!(
+        [journald.message(), journald.message(), journald.message()],
+        ["refused", "not there", "again"]
+    );
 }
 
 #[test]
@@ -282,10 +323,14 @@ fn repeated_faults_are_cut_short_and_their_end_tells_how_many_there_were() {
 #[test]
 fn a_fault_that_stops_is_summed_up_without_another_line() {
     let (_folder, path) = home();
-    let (journald, logger) = (Journald::at(&path), start(Outlet::Journal(Journal::at(&path).unwrap()), Some(SHORT)));
+    let (journald, logger) =
+        (Journald::at(&path), start(Outlet::Journal(Journal::at(&path).unwrap()), Some(SHORT)));
     (0..10).for_each(|number| lost(&logger, "door", &format!("lost {number}")));
     let heard: Vec<_> = (0..=BURST).map(|_| journald.message()).collect();
-    assert!(heard.last().unwrap().starts_with("door: lost 9 (4 more like this in the last "), "{heard:?}");
+    assert!(
+        heard.last().unwrap().starts_with("door: lost 9 (4 more like this in the last "),
+        "{heard:?}"
+    );
 }
 
 #[test]
@@ -304,7 +349,8 @@ fn what_the_limit_holds_is_written_at_the_end() {
 fn changes_of_state_and_lines_without_an_event_are_never_left_out() {
     let (_folder, path) = home();
     let (journald, logger) = (Journald::at(&path), logger(&path));
-    let unlimited: Vec<Event> = events::ALL.iter().filter(|event| !event.is_limited()).copied().collect();
+    let unlimited: Vec<Event> =
+        events::ALL.iter().filter(|event| !event.is_limited()).copied().collect();
     for _ in 0..2 * BURST {
         tell(&logger, Level::Warn, "no event");
         assert_eq!(journald.message(), "no event");

@@ -19,11 +19,14 @@ fn a_full_standard_error_holds_up_neither_the_cameras_nor_the_end() {
     let (_reader, mut full) = io::pipe().unwrap();
     full.write_all(&[b'\n'; 65536]).unwrap(); // as much as a pipe holds
     let mut command = squint(["run", "--config", config.to_str().unwrap()]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(full).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(full).spawn().unwrap();
     drop(command);
     let (records, heard) = mpsc::channel();
     let out = BufReader::new(child.stdout.take().unwrap());
-    std::thread::spawn(move || out.lines().map_while(Result::ok).for_each(|line| drop(records.send(line))));
+    std::thread::spawn(move || {
+        out.lines().map_while(Result::ok).for_each(|line| drop(records.send(line)))
+    });
     for _ in 0..5 {
         heard.recv_timeout(SOON).expect("records come though nobody reads the log");
     }

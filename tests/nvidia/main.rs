@@ -1,6 +1,8 @@
-//! TensorRT behind our own side of the shim, with the stand-in of tests/standin/nvidia.c or with NVIDIA's own libraries.
+//! TensorRT behind our own side of the shim, with the stand-in of tests/standin/nvidia.c or with
+//! NVIDIA's own libraries.
 //!
-//! Apart from tests/tensorrt, whose fakes have the names of NVIDIA's libraries and would be taken for those here.
+//! Apart from tests/tensorrt, whose fakes have the names of NVIDIA's libraries and would be taken
+//! for those here.
 
 #![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
 

@@ -1,7 +1,9 @@
-//! What becomes of a TensorRT engine when something below it fails: every call told to fail, once or for good.
+//! What becomes of a TensorRT engine when something below it fails: every call told to fail, once
+//! or for good.
 //!
-//! Against tests/standin/nvidia.c, which ends the process if anything is given back that is no more. Each case is a process of its own:
-//! this program again, one test, told what is to fail and what is expected.
+//! Against tests/standin/nvidia.c, which ends the process if anything is given back that is no
+//! more. Each case is a process of its own: this program again, one test, told what is to fail and
+//! what is expected.
 
 use std::path::Path;
 
@@ -27,7 +29,9 @@ fn in_children(test: &str, cases: &[(&str, &str)]) {
         let mut child = again(module_path!(), test);
         child.env(FAILS, fails).env(WANTED, wanted).env(LIVE, folder.path().join("live"));
         let output = child.output().unwrap();
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        let said = [output.stdout, output.stderr]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .concat();
         assert!(output.status.success(), "{fails}: {}\n{said}", output.status);
         assert!(said.contains("1 passed"), "{fails}: {said}");
     }
@@ -73,7 +77,9 @@ fn load() -> Result<Loaded, EngineError> {
     nvidia::add_plan(&shelf, "plan", &Model::brightest(4, 2));
     let (catalog, problems) = Catalog::open(shelf.path());
     assert!(problems.is_empty(), "{problems:?}");
-    nvidia::backend().load(catalog.get("plan").unwrap()).map(|engine| Loaded { engine, _shelf: shelf })
+    nvidia::backend()
+        .load(catalog.get("plan").unwrap())
+        .map(|engine| Loaded { engine, _shelf: shelf })
 }
 
 /// Shows the engine a picture of one colour; the scores are that colour.
@@ -111,13 +117,25 @@ fn a_call_that_fails_while_loading_is_told_the_next_try_works_and_nothing_is_lef
                 ("getInferLibVersion:1=7103", "TensorRT 7.1.3 is not supported"),
                 ("getInferLibVersion:1=3", "TensorRT 3 is not supported"),
                 ("squint_trt_face:1=2", "has face 2, this Squint knows 1; build it again"),
-                ("squint_trt_headers:1=110400", "was built with the headers of 11.4.0, this is 8.2.1"),
+                (
+                    "squint_trt_headers:1=110400",
+                    "was built with the headers of 11.4.0, this is 8.2.1",
+                ),
                 ("squint_trt_logger_new:1=none", "makes no logger"),
-                ("cuDevicePrimaryCtxRetain:1=2", "cuDevicePrimaryCtxRetain failed: CUDA_ERROR_OUT_OF_MEMORY (2)"),
+                (
+                    "cuDevicePrimaryCtxRetain:1=2",
+                    "cuDevicePrimaryCtxRetain failed: CUDA_ERROR_OUT_OF_MEMORY (2)",
+                ),
                 ("cuCtxSetCurrent:1=1", "cuCtxSetCurrent failed"),
-                ("squint_trt_runtime_new:1=none", "TensorRT makes no runtime: told to fail at squint_trt_runtime_new"),
+                (
+                    "squint_trt_runtime_new:1=none",
+                    "TensorRT makes no runtime: told to fail at squint_trt_runtime_new",
+                ),
                 ("squint_trt_runtime_new:1=552", "TensorRT makes no runtime"),
-                ("squint_trt_engine_new:1=none", "TensorRT 8.2.1 refuses this plan: told to fail at squint_trt_engine_new"),
+                (
+                    "squint_trt_engine_new:1=none",
+                    "TensorRT 8.2.1 refuses this plan: told to fail at squint_trt_engine_new",
+                ),
                 ("squint_trt_engine_new:1=552", "TensorRT 8.2.1 refuses this plan"),
                 ("squint_trt_tensors:1=none", "the engine has 0 tensors"),
                 ("squint_trt_tensors:1=300", "the engine has 300 tensors"),
@@ -127,11 +145,20 @@ fn a_call_that_fails_while_loading_is_told_the_next_try_works_and_nothing_is_lef
                 ("cuMemAlloc_v2:1=2", "cuMemAlloc_v2 failed: CUDA_ERROR_OUT_OF_MEMORY (2)"),
                 ("cuMemAlloc_v2:2=2", "cuMemAlloc_v2 failed"),
                 ("cuMemHostAlloc:2=2", "cuMemHostAlloc failed: CUDA_ERROR_OUT_OF_MEMORY (2)"),
-                ("squint_trt_context_new:1=none", "no execution context could be made (told to fail at squint_trt_context_new)"),
+                (
+                    "squint_trt_context_new:1=none",
+                    "no execution context could be made (told to fail at squint_trt_context_new)",
+                ),
                 ("squint_trt_context_new:1=552", "no execution context could be made"),
                 ("squint_trt_bind:2=none", "a tensor could not be bound"),
-                ("squint_trt_enqueue:1=none", "a first run on zeros failed: TensorRT: the run could not be queued"),
-                ("cuEventSynchronize:3=1", "a first run on zeros failed: cuEventSynchronize failed"),
+                (
+                    "squint_trt_enqueue:1=none",
+                    "a first run on zeros failed: TensorRT: the run could not be queued",
+                ),
+                (
+                    "cuEventSynchronize:3=1",
+                    "a first run on zeros failed: cuEventSynchronize failed",
+                ),
             ],
         );
     };
@@ -165,12 +192,21 @@ fn a_run_that_fails_is_told_and_the_next_one_is_right() {
         return in_children(
             "a_run_that_fails_is_told_and_the_next_one_is_right",
             &[
-                ("cuMemcpyHtoDAsync_v2:4=1", "cuMemcpyHtoDAsync_v2 failed: CUDA_ERROR_INVALID_VALUE (1)"),
+                (
+                    "cuMemcpyHtoDAsync_v2:4=1",
+                    "cuMemcpyHtoDAsync_v2 failed: CUDA_ERROR_INVALID_VALUE (1)",
+                ),
                 ("cuMemcpyDtoHAsync_v2:4=1", "cuMemcpyDtoHAsync_v2 failed"),
                 ("cuEventRecord:7=400", "cuEventRecord failed: CUDA_ERROR_INVALID_HANDLE (400)"),
                 ("cuEventRecord:8=400", "cuEventRecord failed"),
-                ("cuEventSynchronize:4=2", "cuEventSynchronize failed: CUDA_ERROR_OUT_OF_MEMORY (2)"),
-                ("squint_trt_enqueue:4=none", "TensorRT: the run could not be queued (told to fail at squint_trt_enqueue)"),
+                (
+                    "cuEventSynchronize:4=2",
+                    "cuEventSynchronize failed: CUDA_ERROR_OUT_OF_MEMORY (2)",
+                ),
+                (
+                    "squint_trt_enqueue:4=none",
+                    "TensorRT: the run could not be queued (told to fail at squint_trt_enqueue)",
+                ),
                 ("squint_trt_enqueue:4=1", "answered with a score that is not finite (class 0)"),
             ],
         );
@@ -187,7 +223,10 @@ fn a_run_that_fails_is_told_and_the_next_one_is_right() {
 #[test]
 fn a_time_that_the_events_do_not_tell_is_unknown() {
     if wanted().is_none() {
-        return in_children("a_time_that_the_events_do_not_tell_is_unknown", &[("cuEventElapsedTime:4=600", "")]);
+        return in_children(
+            "a_time_that_the_events_do_not_tell_is_unknown",
+            &[("cuEventElapsedTime:4=600", "")],
+        );
     }
     let mut engine = load().unwrap();
     assert_eq!(engine.run(&mut [0.0; 3]).unwrap(), None);
@@ -219,16 +258,23 @@ fn a_lost_context_is_told_and_made_anew_before_the_next_look() {
 #[test]
 fn a_context_lost_again_soon_is_given_up_and_another_load_starts_afresh() {
     if wanted().is_none() {
-        // Three runs while loading, one that loses it, three while loading anew, one that goes well, one that loses it.
+        // Three runs while loading, one that loses it, three while loading anew, one that goes
+        // well, one that loses it.
         let fails = "cuEventSynchronize:4=700,cuEventSynchronize:9=719";
-        return in_children("a_context_lost_again_soon_is_given_up_and_another_load_starts_afresh", &[(fails, "")]);
+        return in_children(
+            "a_context_lost_again_soon_is_given_up_and_another_load_starts_afresh",
+            &[(fails, "")],
+        );
     }
     let mut engine = load().unwrap();
     assert_holds(&run(engine.engine.as_mut(), [9.0; 3]).unwrap_err(), "(700)");
     run(engine.engine.as_mut(), [1.0, 2.0, 3.0]).unwrap();
     assert_holds(&run(engine.engine.as_mut(), [9.0; 3]).unwrap_err(), "(719)");
     for _ in 0..3 {
-        assert_holds(&run(engine.engine.as_mut(), [9.0; 3]).unwrap_err(), "the GPU's context was lost again");
+        assert_holds(
+            &run(engine.engine.as_mut(), [9.0; 3]).unwrap_err(),
+            "the GPU's context was lost again",
+        );
     }
     run(load().unwrap().engine.as_mut(), [1.0, 2.0, 3.0]).unwrap();
     assert_holds(&run(engine.engine.as_mut(), [9.0; 3]).unwrap_err(), "lost again");
@@ -239,7 +285,10 @@ fn an_engine_that_loses_the_context_to_another_answers_its_next_look() {
     if wanted().is_none() {
         // Two engines loaded, and the seventh wait is the first one's.
         let fails = "cuEventSynchronize:7=700";
-        return in_children("an_engine_that_loses_the_context_to_another_answers_its_next_look", &[(fails, "")]);
+        return in_children(
+            "an_engine_that_loses_the_context_to_another_answers_its_next_look",
+            &[(fails, "")],
+        );
     }
     let (mut one, mut other) = (load().unwrap(), load().unwrap());
     assert_holds(&run(one.engine.as_mut(), [9.0; 3]).unwrap_err(), "(700)");
@@ -251,12 +300,17 @@ fn an_engine_that_loses_the_context_to_another_answers_its_next_look() {
 #[test]
 fn a_lost_context_stays_while_another_engine_is_at_work_in_it_and_no_picture_is_lost() {
     if wanted().is_none() {
-        let test = "a_lost_context_stays_while_another_engine_is_at_work_in_it_and_no_picture_is_lost";
+        let test =
+            "a_lost_context_stays_while_another_engine_is_at_work_in_it_and_no_picture_is_lost";
         return in_children(test, &[("cuEventSynchronize:7=700", "")]);
     }
     let (mut one, mut other) = (load().unwrap(), load().unwrap());
     // The other's picture is prepared; it has not run yet.
-    other.input().chunks_exact_mut(8).zip([1.0, 2.0, 3.0]).for_each(|(plane, value)| plane.fill(value));
+    other
+        .input()
+        .chunks_exact_mut(8)
+        .zip([1.0, 2.0, 3.0])
+        .for_each(|(plane, value)| plane.fill(value));
     assert_holds(&run(one.engine.as_mut(), [9.0; 3]).unwrap_err(), "(700)");
     assert_holds(&run(one.engine.as_mut(), [9.0; 3]).unwrap_err(), "cannot be made anew yet");
     let mut scores = [0.0; 3];
@@ -273,7 +327,10 @@ fn what_there_is_is_told_as_far_as_it_goes() {
         (found.cuda.as_deref(), found.version.as_deref(), found.headers.as_deref()),
         (Some("10.2"), Some("8.2.1"), Some("8.2.1"))
     );
-    assert_eq!((found.gpus[0].name.as_str(), found.gpus[0].capability.as_str()), ("Fake GPU 0", "6.2"));
+    assert_eq!(
+        (found.gpus[0].name.as_str(), found.gpus[0].capability.as_str()),
+        ("Fake GPU 0", "6.2")
+    );
 
     let told = |edit: &dyn Fn(&mut squint::engine::tensorrt::software::Options)| {
         let mut options = nvidia::options();
@@ -285,14 +342,26 @@ fn what_there_is_is_told_as_far_as_it_goes() {
     assert!(!cuda && missing.starts_with("no NVIDIA driver (/nowhere/libcuda.so.1"), "{missing}");
     let (cuda, _, missing) = told(&|options| options.cuda = "libc.so.6".into());
     assert!(!cuda && missing.contains("libc.so.6 has no function cuInit"), "{missing}");
-    let (cuda, version, missing) = told(&|options| options.library = Some("/nowhere/libnvinfer.so.8".into()));
-    assert!(cuda && !version && missing.contains("no TensorRT: /nowhere/libnvinfer.so.8"), "{missing}");
+    let (cuda, version, missing) =
+        told(&|options| options.library = Some("/nowhere/libnvinfer.so.8".into()));
+    assert!(
+        cuda && !version && missing.contains("no TensorRT: /nowhere/libnvinfer.so.8"),
+        "{missing}"
+    );
     let (_, version, missing) = told(&|options| options.shim = Some("/nowhere/shim.so".into()));
-    assert!(version && missing.contains("no TensorRT shim for") && missing.ends_with("build it with scripts/shims"), "{missing}");
+    assert!(
+        version
+            && missing.contains("no TensorRT shim for")
+            && missing.ends_with("build it with scripts/shims"),
+        "{missing}"
+    );
     let (_, _, missing) = told(&|options| options.shim = Some("libc.so.6".into()));
     assert!(missing.contains("libc.so.6 has no function squint_trt_face"), "{missing}");
     if !Path::new("/usr/lib").join("libnvinfer.so.8").exists() {
         let (_, _, missing) = told(&|options| options.library = None);
-        assert!(missing.contains("libnvinfer.so.8, libnvinfer.so.10, libnvinfer.so.11"), "{missing}");
+        assert!(
+            missing.contains("libnvinfer.so.8, libnvinfer.so.10, libnvinfer.so.11"),
+            "{missing}"
+        );
     }
 }

@@ -1,8 +1,10 @@
-//! On a machine with an NVIDIA GPU: the CUDA layer against the real driver, and whatever real TensorRT is there.
+//! On a machine with an NVIDIA GPU: the CUDA layer against the real driver, and whatever real
+//! TensorRT is there.
 //!
-//! `cargo test --test nvidia tensorrt_gpu -- --ignored --nocapture --test-threads=1`. Prints what it finds, to be written down in docs/reference/hardware.md; asserts
-//! what must hold anywhere. `SQUINT_TEST_ECHO` names tests/standin/echo.c as it was built elsewhere, for a machine without a compiler, and
-//! `SQUINT_TEST_ROOT` a checkout in another place than that of the build.
+//! `cargo test --test nvidia tensorrt_gpu -- --ignored --nocapture --test-threads=1`. Prints what
+//! it finds, to be written down in docs/reference/hardware.md; asserts what must hold anywhere.
+//! `SQUINT_TEST_ECHO` names tests/standin/echo.c as it was built elsewhere, for a machine without a
+//! compiler, and `SQUINT_TEST_ROOT` a checkout in another place than that of the build.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,12 +20,14 @@ use squint::engine::{Backend, Engine, EngineError};
 use squint::stats;
 
 fn root() -> PathBuf {
-    std::env::var_os("SQUINT_TEST_ROOT").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+    std::env::var_os("SQUINT_TEST_ROOT")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
 /// The real driver and the echo.
 fn echo() -> Options {
-    let echo = std::env::var_os("SQUINT_TEST_ECHO").map_or_else(|| nvidia::built("echo"), PathBuf::from);
+    let echo =
+        std::env::var_os("SQUINT_TEST_ECHO").map_or_else(|| nvidia::built("echo"), PathBuf::from);
     Options { library: Some(echo.clone()), shim: Some(echo), ..Options::default() }
 }
 
@@ -31,12 +35,21 @@ fn echo() -> Options {
 fn real(library: &str, shim: &str) -> Option<Options> {
     let (library, shim) = (root().join(library), root().join("target/shims").join(shim));
     let there = library.is_file() && shim.is_file();
-    println!("{}: {}", library.display(), if there { "there, with its shim" } else { "not there, or no shim for it" });
+    println!(
+        "{}: {}",
+        library.display(),
+        if there { "there, with its shim" } else { "not there, or no shim for it" }
+    );
     there.then(|| Options { library: Some(library), shim: Some(shim), ..Options::default() })
 }
 
 /// Loads `plan` for three planes of `width` x `height` and three classes.
-fn load(options: &Options, width: i64, height: i64, plan: &[u8]) -> (Result<Box<dyn Engine>, EngineError>, Shelf) {
+fn load(
+    options: &Options,
+    width: i64,
+    height: i64,
+    plan: &[u8],
+) -> (Result<Box<dyn Engine>, EngineError>, Shelf) {
     let shelf = Shelf::new();
     shelf.network_from_bytes("plan", &Model::brightest(width, height), plan);
     shelf.edit("plan", "runtime = \"onnxruntime\"", "runtime = \"tensorrt\"");
@@ -99,10 +112,22 @@ fn engines_run_at_once_go_from_thread_to_thread_and_leave_nothing_behind() {
     let mut engine = engine.unwrap();
     for seed in [5.0, 6.0] {
         let engine = &mut engine;
-        std::thread::scope(|scope| _ = scope.spawn(move || runs(engine.as_mut(), 100, seed)).join().unwrap());
+        std::thread::scope(|scope| {
+            _ = scope.spawn(move || runs(engine.as_mut(), 100, seed)).join().unwrap()
+        });
     }
-    // A leak of 600 KB pinned and on the device each time would be seen by nvidia-smi and by the process's size.
-    let resident = || std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse::<i64>().unwrap() * 4;
+    // A leak of 600 KB pinned and on the device each time would be seen by nvidia-smi and by the
+    // process's size.
+    let resident = || {
+        std::fs::read_to_string("/proc/self/statm")
+            .unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse::<i64>()
+            .unwrap()
+            * 4
+    };
     let mut sizes = Vec::new();
     for round in 0..400 {
         let (engine, _shelf) = load(&echo(), 224, 224, plan);
@@ -128,14 +153,20 @@ fn real_runtimes_are_created_and_refuse_junk() {
         let (engine, _shelf) = load(&options, 4, 2, b"no plan at all");
         let error = engine.err().expect("junk is refused").to_string();
         println!("{error}");
-        assert!(error.contains("refuses this plan: ") || error.contains("needs TensorRT: "), "{error}");
+        assert!(
+            error.contains("refuses this plan: ") || error.contains("needs TensorRT: "),
+            "{error}"
+        );
     }
 }
 
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
 fn what_real_tensorrt_rtx_does_here_is_told() {
-    let Some(options) = real(".deps/tensorrt-rtx/libtensorrt_rtx.so.1", "libsquint-trt-rtx1.so") else { return };
+    let Some(options) = real(".deps/tensorrt-rtx/libtensorrt_rtx.so.1", "libsquint-trt-rtx1.so")
+    else {
+        return;
+    };
     println!("{:?}", build::abilities(&options));
     let onnx = Model::brightest(224, 224).bytes();
     let wanted = build::Wanted {
@@ -164,12 +195,19 @@ fn what_real_tensorrt_rtx_does_here_is_told() {
     let planes = [0.25, 0.5, 0.75];
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..1_000 {
-        engine.input().chunks_exact_mut(224 * 224).zip(planes).for_each(|(plane, value)| plane.fill(value));
+        engine
+            .input()
+            .chunks_exact_mut(224 * 224)
+            .zip(planes)
+            .for_each(|(plane, value)| plane.fill(value));
         let (begun, mut scores) = (Instant::now(), [0.0; 3]);
         let device = engine.run(&mut scores).unwrap();
         times[0].push(begun.elapsed());
         times[1].extend(device);
-        assert!(scores.iter().zip(planes).all(|(score, plane)| (score - plane).abs() < 1e-3), "{scores:?}");
+        assert!(
+            scores.iter().zip(planes).all(|(score, plane)| (score - plane).abs() < 1e-3),
+            "{scores:?}"
+        );
     }
     let [whole, device] = times;
     println!("real inference: whole {}; by events {}", told(whole), told(device));

@@ -1,7 +1,8 @@
-//! NVIDIA's own libraries behind the Rust side and the real shims, as far as they go without a GPU: the driver is made up.
+//! NVIDIA's own libraries behind the Rust side and the real shims, as far as they go without a GPU:
+//! the driver is made up.
 //!
-//! Runs what is there: `scripts/deps` can fetch TensorRT-RTX and the lean runtime, `scripts/shims` builds the shims. What is not there is named
-//! and passed over.
+//! Runs what is there: `scripts/deps` can fetch TensorRT-RTX and the lean runtime, `scripts/shims`
+//! builds the shims. What is not there is named and passed over.
 
 use std::path::Path;
 use std::time::Instant;
@@ -29,7 +30,11 @@ fn options(library: &str, shim: &str) -> Option<Options> {
             return None;
         }
     }
-    Some(Options { cuda: nvidia::library().to_path_buf(), library: Some(library), shim: Some(shim) })
+    Some(Options {
+        cuda: nvidia::library().to_path_buf(),
+        library: Some(library),
+        shim: Some(shim),
+    })
 }
 
 fn rtx() -> Option<Options> {
@@ -49,13 +54,20 @@ fn the_real_rtx_runtime_is_created_and_refuses_junk_in_its_own_words() {
     for _ in 0..2 {
         let error = backend.load(catalog.get("junk").unwrap()).err().unwrap().to_string();
         println!("{error}");
-        assert!(error.contains("refuses this plan: ") && !error.contains("does not say why"), "{error}");
+        assert!(
+            error.contains("refuses this plan: ") && !error.contains("does not say why"),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn the_real_lean_runtime_refuses_to_work_without_a_driver_and_its_small_pointer_is_not_believed() {
-    let Some(options) = options(".deps/tensorrt-lean-11/libnvinfer_lean.so.11", "libsquint-trt11.so") else { return };
+    let Some(options) =
+        options(".deps/tensorrt-lean-11/libnvinfer_lean.so.11", "libsquint-trt11.so")
+    else {
+        return;
+    };
     let missing = probe::here(&options).missing.unwrap().to_string();
     println!("{missing}");
     assert!(missing.starts_with("TensorRT makes no runtime: "), "{missing}");
@@ -78,13 +90,16 @@ fn wanted(onnx: &[u8], side: usize) -> Wanted<'_> {
 }
 
 fn weights(file: &str) -> Option<Vec<u8>> {
-    let onnx = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("engines/weights").join(file));
+    let onnx =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("engines/weights").join(file));
     onnx.inspect_err(|error| skip(format_args!("{file}: {error}"))).ok()
 }
 
 #[test]
 fn the_real_rtx_builder_makes_a_plan_of_a_shipped_model_and_gives_up_when_told() {
-    let (Some(options), Some(onnx)) = (rtx(), weights("efficientnet-lite2-260-f32.onnx")) else { return };
+    let (Some(options), Some(onnx)) = (rtx(), weights("efficientnet-lite2-260-f32.onnx")) else {
+        return;
+    };
     let begun = Instant::now();
     let mut phases = Vec::new();
     let heard = &mut |phase: &str, _, _| {
@@ -92,7 +107,12 @@ fn the_real_rtx_builder_makes_a_plan_of_a_shipped_model_and_gives_up_when_told()
         true
     };
     let plan = build::build(&options, &wanted(&onnx, 260), heard).unwrap();
-    println!("a plan of {} bytes in {:.1} s, {} steps told", plan.bytes.len(), begun.elapsed().as_secs_f32(), phases.len());
+    println!(
+        "a plan of {} bytes in {:.1} s, {} steps told",
+        plan.bytes.len(),
+        begun.elapsed().as_secs_f32(),
+        phases.len()
+    );
     assert!(plan.bytes.len() > onnx.len() / 2, "{} bytes", plan.bytes.len());
     assert!(phases.len() > 4 && phases[0] == "parse", "{phases:?}");
 
@@ -109,11 +129,13 @@ fn the_real_rtx_builder_makes_a_plan_of_a_shipped_model_and_gives_up_when_told()
 fn the_real_rtx_parser_says_what_it_does_not_take() {
     let Some(options) = rtx() else { return };
     println!("{:?}", build::abilities(&options).unwrap());
-    let refused = |onnx: &[u8]| build::build(&options, &wanted(onnx, 224), &mut |_, _, _| true).unwrap_err().to_string();
+    let refused = |onnx: &[u8]| {
+        build::build(&options, &wanted(onnx, 224), &mut |_, _, _| true).unwrap_err().to_string()
+    };
     let junk = refused(b"this is no model");
     assert!(junk.contains("makes no plan of it: ") && !junk.contains("does not say why"), "{junk}");
-    // Biases of the shipped int8 models are int32 with a scale, as ONNX Runtime writes them; TensorRT wants them in float32, and gets
-    // them so (see below).
+    // Biases of the shipped int8 models are int32 with a scale, as ONNX Runtime writes them;
+    // TensorRT wants them in float32, and gets them so (see below).
     if let Some(int8) = weights("efficientnet-lite0-int8.onnx") {
         let int8 = refused(&int8);
         assert!(int8.contains("bias_DequantizeLinear") && int8.contains("Int32"), "{int8}");
@@ -136,7 +158,10 @@ fn built(options: &Options, (file, onnx): (&str, &[u8]), side: u16, precision: P
     let plan = build::build(options, &wanted(&ready, usize::from(side)), &mut |_, _, _| true)
         .unwrap_or_else(|error| panic!("{file} at {side}, {precision}: {error}"));
     let (bytes, seconds) = (plan.bytes.len(), begun.elapsed().as_secs_f32());
-    println!("{file} at {side}, {precision}: a model of {} bytes, a plan of {bytes} in {seconds:.1} s", ready.len());
+    println!(
+        "{file} at {side}, {precision}: a model of {} bytes, a plan of {bytes} in {seconds:.1} s",
+        ready.len()
+    );
     bytes
 }
 
@@ -145,8 +170,8 @@ fn the_real_rtx_builder_makes_plans_of_every_shipped_int8_model_once_it_is_prepa
     let Some(options) = rtx() else { return };
     for (file, side) in SHIPPED {
         let Some(onnx) = weights(file) else { return };
-        let sizes =
-            [Precision::Fp32, Precision::Fp16, Precision::Int8].map(|precision| built(&options, (file, &onnx), side, precision));
+        let sizes = [Precision::Fp32, Precision::Fp16, Precision::Int8]
+            .map(|precision| built(&options, (file, &onnx), side, precision));
         // The precision is in the plan, not only in the model.
         let [fp32, fp16, int8] = sizes;
         assert!(fp16 * 10 < fp32 * 6 && int8 < fp32, "{file}: {sizes:?}");
@@ -155,7 +180,9 @@ fn the_real_rtx_builder_makes_plans_of_every_shipped_int8_model_once_it_is_prepa
 
 #[test]
 fn the_real_rtx_builder_makes_a_half_precision_plan_of_the_float32_model() {
-    let (Some(options), Some(onnx)) = (rtx(), weights("efficientnet-lite2-260-f32.onnx")) else { return };
+    let (Some(options), Some(onnx)) = (rtx(), weights("efficientnet-lite2-260-f32.onnx")) else {
+        return;
+    };
     let bytes = built(&options, ("efficientnet-lite2-260-f32.onnx", &onnx), 260, Precision::Fp16);
     assert!(bytes < onnx.len() * 6 / 10, "{bytes} bytes");
 }

@@ -1,4 +1,5 @@
-//! How many frames of a camera can be under way: as many as its jobs, which a reload to a larger engine set makes more of.
+//! How many frames of a camera can be under way: as many as its jobs, which a reload to a larger
+//! engine set makes more of.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,7 +47,8 @@ impl FrameSource for OnDemand {
         self.given += 1;
         let layout = Layout::packed(PixelFormat::Gray8, 64, 48, Colorimetry::FULL);
         let (memory, now) = (Memory::Heap(vec![9; 64 * 48].into()), Instant::now());
-        let frame = Frame::new(memory, layout, CameraId(0), self.given - 1, now, SystemTime::now(), None);
+        let frame =
+            Frame::new(memory, layout, CameraId(0), self.given - 1, now, SystemTime::now(), None);
         Ok(Some(frame.expect("64x48 grey fits")))
     }
 
@@ -60,7 +62,8 @@ impl FrameSource for OnDemand {
     }
 }
 
-/// Engines that are asked one after the other; all are unsure, and from the second on they do not come back before `free`.
+/// Engines that are asked one after the other; all are unsure, and from the second on they do not
+/// come back before `free`.
 fn chain(count: u8, first: &Arc<AtomicU64>, free: &Arc<AtomicBool>) -> EngineSet {
     let engine = |index: u8| {
         let free = Arc::clone(free);
@@ -74,9 +77,19 @@ fn chain(count: u8, first: &Arc<AtomicU64>, free: &Arc<AtomicBool>) -> EngineSet
         let loader: pipeline::Loader = Box::new(move || Ok(look));
         (Arc::<str>::from(format!("engine {index}")), loader)
     };
-    let stage = |index| Stage { engine: EngineIdx(index), accept_above: (index + 1 < count).then_some(0.9), chance: None };
-    let plan = Confidence { stages: (0..count).map(stage).collect(), average: false, score: Score::MaxSoftmax };
-    let classes = (0..CLASSES).map(|class| Label { key: String::new(), name: format!("class {class}") }).collect();
+    let stage = |index| Stage {
+        engine: EngineIdx(index),
+        accept_above: (index + 1 < count).then_some(0.9),
+        chance: None,
+    };
+    let plan = Confidence {
+        stages: (0..count).map(stage).collect(),
+        average: false,
+        score: Score::MaxSoftmax,
+    };
+    let classes = (0..CLASSES)
+        .map(|class| Label { key: String::new(), name: format!("class {class}") })
+        .collect();
     EngineSet {
         policy: Policy::new("chain", Plan::Confidence(plan)),
         engines: (0..count).map(engine).collect(),
@@ -86,9 +99,11 @@ fn chain(count: u8, first: &Arc<AtomicU64>, free: &Arc<AtomicBool>) -> EngineSet
     }
 }
 
-/// Frames that a camera can have under way with four engines and a listener that takes nothing, if the first engine set has `begin` engines.
+/// Frames that a camera can have under way with four engines and a listener that takes nothing, if
+/// the first engine set has `begin` engines.
 fn under_way(begin: u8) -> u64 {
-    let (stop, looks, free) = (Stop::new(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+    let (stop, looks, free) =
+        (Stop::new(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     let surroundings = Surroundings {
         clock: Arc::new(MachineClock),
         stop: stop.clone(),
@@ -110,11 +125,19 @@ fn under_way(begin: u8) -> u64 {
         live: false,
         lossless: false,
         framing: Framing::default(),
-        tuning: Tuning { deadline: MS(60_000), stale_after: MS(60_000), stall_after: MS(60_000), retry_cap: MS(5), reuse: None },
+        tuning: Tuning {
+            deadline: MS(60_000),
+            stale_after: MS(60_000),
+            stall_after: MS(60_000),
+            retry_cap: MS(5),
+            reuse: None,
+        },
         frame_limit: None,
     };
     let begun = chain(begin, &looks, &free);
-    let (running, remote) = pipeline::start(begun, vec![camera], Mute(Arc::clone(&free)), 1, surroundings).expect("it starts");
+    let (running, remote) =
+        pipeline::start(begun, vec![camera], Mute(Arc::clone(&free)), 1, surroundings)
+            .expect("it starts");
     if begin < 4 {
         remote.swap_engines(chain(4, &looks, &free)).expect("it takes over");
     }

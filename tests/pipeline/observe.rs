@@ -51,7 +51,10 @@ fn shares_are_of_the_frames_with_an_outcome() {
     let all = counters.summary(&facts(2)).all;
     assert_eq!((all.frames, all.settled(), all.fps), (100, 4, Some(2.0)));
     let engine = |id| all.engines.get(id).unwrap();
-    assert_eq!((engine("lite0-160").runs, engine("lite0-160").share, engine("lite0-160").failed), (3, Some(0.75), 1));
+    assert_eq!(
+        (engine("lite0-160").runs, engine("lite0-160").share, engine("lite0-160").failed),
+        (3, Some(0.75), 1)
+    );
     assert_eq!((engine("lite2-260").runs, engine("lite2-260").share), (2, Some(0.5)));
     assert_eq!((engine("lite4-300").runs, engine("lite4-300").run_us), (0, None));
     assert_eq!(all.first_engine.get("lite0-160"), Some(&0.75));
@@ -66,7 +69,12 @@ fn another_engine_after_a_failure_is_no_escalation() {
     let mut both = reports::answered();
     both.attempts.steps[0] = reports::failed_step(0, reports::why(Code::Entry, None, None));
     both.attempts.steps[1].why = reports::why(Code::EngineFailed, None, None);
-    both.attempts.steps.push(reports::step(2, reports::why(Code::Unsure, Some(0.1), Some(0.2)), 9000, 0.9));
+    both.attempts.steps.push(reports::step(
+        2,
+        reports::why(Code::Unsure, Some(0.1), Some(0.2)),
+        9000,
+        0.9,
+    ));
     counters.note(&both);
     assert_eq!(counters.summary(&facts(1)).all.escalated, 2);
 }
@@ -80,7 +88,11 @@ fn frames_no_engine_answered_do_not_count_as_quick_ones() {
     assert!(latency.get("run").is_none() && latency.get("preprocess").is_none());
     counters.note(&reports::answered());
     let latency = counters.summary(&facts(1)).all.latency_us;
-    assert_eq!((latency.get("run").unwrap().max, latency.get("preprocess").unwrap().max), (9400, 1700), "both engines together");
+    assert_eq!(
+        (latency.get("run").unwrap().max, latency.get("preprocess").unwrap().max),
+        (9400, 1700),
+        "both engines together"
+    );
 }
 
 #[test]
@@ -99,7 +111,10 @@ fn cameras_and_engines_met_on_the_way_are_added() {
     counters.note_drop(1, DropReason::Stale, 1);
     counters.note(&reports::answered());
     let summary = counters.summary(&Facts::default());
-    assert_eq!(summary.cameras.0.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["camera 0", "camera 1"]);
+    assert_eq!(
+        summary.cameras.0.iter().map(|(name, _)| &**name).collect::<Vec<_>>(),
+        ["camera 0", "camera 1"]
+    );
     assert_eq!(summary.all.engines.get("lite2-260").unwrap().runs, 1);
     assert_eq!(summary.all.fps, None, "a run without a length has no rate");
 }

@@ -1,6 +1,6 @@
-//! Every thread of the pipeline, hung in turn: the board says who, at what and since when, which is what starves the watchdog. Who
-//! hangs is a fake behind the seam that the real one uses: a camera, its driver, an engine, a listener, and for threads that call
-//! nobody else the clock.
+//! Every thread of the pipeline, hung in turn: the board says who, at what and since when, which is
+//! what starves the watchdog. Who hangs is a fake behind the seam that the real one uses: a camera,
+//! its driver, an engine, a listener, and for threads that call nobody else the clock.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,9 @@ use squint::engine::{EngineIdx, Label, Labels, Look};
 use squint::frame::{Frame, Framing};
 use squint::pipeline::clock::{Clock, MachineClock, Stop};
 use squint::pipeline::heartbeat::{Activity, Beat};
-use squint::pipeline::{self, CameraSetup, EngineSet, Liveness, Opener, ReportHandler, Surroundings, Tuning};
+use squint::pipeline::{
+    self, CameraSetup, EngineSet, Liveness, Opener, ReportHandler, Surroundings, Tuning,
+};
 use squint::policy::{Plan, Policy};
 use squint::report::Report;
 use squint::source::{FrameSource, SourceError, Stopper};
@@ -83,7 +85,9 @@ impl FrameSource for Deaf {
 }
 
 fn engine_set(gate: Gate) -> EngineSet {
-    let classes = (0..CLASSES).map(|class| Label { key: String::new(), name: format!("class {class}") }).collect();
+    let classes = (0..CLASSES)
+        .map(|class| Label { key: String::new(), name: format!("class {class}") })
+        .collect();
     let look: Box<dyn Look> = FakeLook::boxed(MS(0), &Arc::default(), move |_| {
         gate.pass();
         Act::Answer(1, 0.9)
@@ -108,7 +112,8 @@ struct Gates {
     clock: (&'static str, Gate),
 }
 
-/// A pipeline that works; then `hang`; what `thread` is at once it is overdue. When it is let go all must be well again.
+/// A pipeline that works; then `hang`; what `thread` is at once it is overdue. When it is let go
+/// all must be well again.
 fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
     let (stop, heard) = (Stop::new(), Arc::new(Mutex::new(0)));
     let liveness = Arc::new(Liveness { hang_after: MS(300), ..Liveness::default() });
@@ -134,12 +139,19 @@ fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
         live: true,
         lossless: false,
         framing: Framing::default(),
-        tuning: Tuning { deadline: MS(100), stale_after: MS(1000), stall_after: MS(200), retry_cap: MS(5), reuse: None },
+        tuning: Tuning {
+            deadline: MS(100),
+            stale_after: MS(1000),
+            stall_after: MS(200),
+            retry_cap: MS(5),
+            reuse: None,
+        },
         frame_limit: None,
     };
     let ear = Ear(gates.listener.clone(), Arc::clone(&heard));
     let (running, _remote) =
-        pipeline::start(engine_set(gates.engine.clone()), vec![camera], ear, 16, surroundings).expect("it starts");
+        pipeline::start(engine_set(gates.engine.clone()), vec![camera], ear, 16, surroundings)
+            .expect("it starts");
     let late = || liveness.board.beats().into_iter().filter(Beat::is_overdue).collect::<Vec<_>>();
     let told = || *heard.lock().unwrap();
     eventually("reports", || told() > 20);
@@ -157,7 +169,11 @@ fn overdue(thread: &str, gates: Gates, hang: impl FnOnce(&Gates)) -> Beat {
     eventually("all is well again", || late().is_empty() && told() > before + 20);
     stop.stop();
     running.run_to_end().expect("it ends");
-    assert!(liveness.board.beats().is_empty(), "who has ended is on the board no more: {:?}", liveness.board.beats());
+    assert!(
+        liveness.board.beats().is_empty(),
+        "who has ended is on the board no more: {:?}",
+        liveness.board.beats()
+    );
     let found = found.expect("it was found");
     assert!(found.since > found.limit.expect("it has one"));
     found
@@ -171,19 +187,28 @@ fn an_engine_that_hangs_is_named_with_its_thread() {
 
 #[test]
 fn a_listener_that_hangs_is_the_sink_threads() {
-    assert_eq!(overdue("sink", Gates::default(), |gates| gates.listener.shut()).activity, Activity::Publishing);
+    assert_eq!(
+        overdue("sink", Gates::default(), |gates| gates.listener.shut()).activity,
+        Activity::Publishing
+    );
 }
 
 #[test]
 fn a_camera_that_does_not_heed_its_patience_hangs_its_thread() {
-    assert_eq!(overdue("squint-door", Gates::default(), |gates| gates.camera.shut()).activity, Activity::Awaiting);
+    assert_eq!(
+        overdue("squint-door", Gates::default(), |gates| gates.camera.shut()).activity,
+        Activity::Awaiting
+    );
 }
 
 #[test]
 fn a_feature_thread_that_hangs_over_a_frame_is_named() {
     // Asked for the time right after a frame has come.
     let gates = Gates { clock: ("squint-door", Gate::default()), ..Gates::default() };
-    assert_eq!(overdue("squint-door", gates, |gates| gates.clock.1.shut()).activity, Activity::Measuring);
+    assert_eq!(
+        overdue("squint-door", gates, |gates| gates.clock.1.shut()).activity,
+        Activity::Measuring
+    );
 }
 
 #[test]
@@ -201,6 +226,9 @@ fn a_dispatcher_that_hangs_is_named() {
 fn a_driver_that_hangs_while_the_camera_is_opened_again_is_given_its_time_and_no_more() {
     // The 200 frames of an opening end soon, and the next opening hangs; its limit is 15 s.
     let begun = Instant::now();
-    assert_eq!(overdue("squint-door", Gates::default(), |gates| gates.opener.shut()).activity, Activity::Opening);
+    assert_eq!(
+        overdue("squint-door", Gates::default(), |gates| gates.opener.shut()).activity,
+        Activity::Opening
+    );
     assert!(begun.elapsed() >= Duration::from_secs(15));
 }

@@ -1,6 +1,8 @@
-//! Features of committed pictures against a second implementation (`tests/reference/features_reference.py`, OpenCV and NumPy).
+//! Features of committed pictures against a second implementation
+//! (`tests/reference/features_reference.py`, OpenCV and NumPy).
 //!
-//! The reference was written from the definitions, not from this crate. `tests/data/README.md` says how to make the golden file.
+//! The reference was written from the definitions, not from this crate. `tests/data/README.md` says
+//! how to make the golden file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,8 +24,8 @@ struct Picture {
     glimpse: Vec<u8>,
 }
 
-/// Largest difference allowed, as a share of the larger value, plus the absolute floor: rounding of 32-bit results, nothing
-/// else. Counts and shares of counted pixels are equal to the last pixel.
+/// Largest difference allowed, as a share of the larger value, plus the absolute floor: rounding of
+/// 32-bit results, nothing else. Counts and shares of counted pixels are equal to the last pixel.
 const RELATIVE: f64 = 1e-6;
 const ABSOLUTE: f64 = 1e-7;
 
@@ -39,12 +41,18 @@ fn golden() -> Golden {
 }
 
 fn open(name: &str) -> image::RgbImage {
-    let path = ["features", "photos"].map(|folder| data(folder).join(name)).into_iter().find(|path| path.exists());
-    image::open(path.unwrap_or_else(|| panic!("{name} is in the golden file and not on the disk"))).unwrap().to_rgb8()
+    let path = ["features", "photos"]
+        .map(|folder| data(folder).join(name))
+        .into_iter()
+        .find(|path| path.exists());
+    image::open(path.unwrap_or_else(|| panic!("{name} is in the golden file and not on the disk")))
+        .unwrap()
+        .to_rgb8()
 }
 
 fn frame(picture: &image::RgbImage) -> Frame {
-    Frame::from_rgb(Arc::from(picture.as_raw().as_slice()), picture.width(), picture.height(), None).unwrap()
+    Frame::from_rgb(Arc::from(picture.as_raw().as_slice()), picture.width(), picture.height(), None)
+        .unwrap()
 }
 
 #[test]
@@ -54,11 +62,16 @@ fn features_equal_the_reference_on_every_picture() {
     for (name, expected) in golden().pictures {
         let picture = open(&name);
         // `change` is against the mirrored picture, everything else knows no past.
-        extract(&frame(&image::imageops::flip_horizontal(&picture)), &Framing::default(), &mut scratch);
+        extract(
+            &frame(&image::imageops::flip_horizontal(&picture)),
+            &Framing::default(),
+            &mut scratch,
+        );
         let (features, glimpse) = extract(&frame(&picture), &Framing::default(), &mut scratch);
         for (feature, &value) in NAMES.iter().zip(&features.values) {
             let (value, wanted) = (f64::from(value), expected.values[*feature]);
-            let relative = if feature.contains("perceived") { RELATIVE_PERCEIVED } else { RELATIVE };
+            let relative =
+                if feature.contains("perceived") { RELATIVE_PERCEIVED } else { RELATIVE };
             if (value - wanted).abs() > ABSOLUTE + relative * value.abs().max(wanted.abs()) {
                 wrong.push(format!("{name}: {feature} is {value}, the reference has {wanted}"));
             }
@@ -73,11 +86,19 @@ fn features_equal_the_reference_on_every_picture() {
 #[test]
 fn the_golden_file_knows_every_picture_and_every_feature() {
     let golden = golden();
-    let on_disk = ["features", "photos"].iter().flat_map(|folder| std::fs::read_dir(data(folder)).unwrap());
-    let names: Vec<_> = on_disk.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    assert!(names.len() >= 18 && names.iter().all(|name| golden.pictures.contains_key(name)), "{names:?}");
+    let on_disk =
+        ["features", "photos"].iter().flat_map(|folder| std::fs::read_dir(data(folder)).unwrap());
+    let names: Vec<_> =
+        on_disk.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(
+        names.len() >= 18 && names.iter().all(|name| golden.pictures.contains_key(name)),
+        "{names:?}"
+    );
     for (name, picture) in &golden.pictures {
         assert_eq!(picture.values.len(), COUNT, "{name}");
-        assert!(picture.area_difference <= 1, "{name}: INTER_AREA is further than rounding from the exact area average");
+        assert!(
+            picture.area_difference <= 1,
+            "{name}: INTER_AREA is further than rounding from the exact area average"
+        );
     }
 }

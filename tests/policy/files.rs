@@ -1,4 +1,5 @@
-//! Policy files from text to decision: the examples under `data/policies` work, mistakes are refused with a map to them.
+//! Policy files from text to decision: the examples under `data/policies` work, mistakes are
+//! refused with a map to them.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,11 @@ fn parse(text: &str) -> Result<PolicyFile, PolicyError> {
 
 /// Engines as if installed; `large` comes first so that no test passes by the order alone.
 fn installed() -> Vec<EngineInfo> {
-    let engine = |id: &str, digit: &str| EngineInfo { id: id.into(), sha256: digit.repeat(64), labels_sha256: "a".repeat(64) };
+    let engine = |id: &str, digit: &str| EngineInfo {
+        id: id.into(),
+        sha256: digit.repeat(64),
+        labels_sha256: "a".repeat(64),
+    };
     vec![engine("large", "3"), engine("other", "9"), engine("small", "1"), engine("medium", "2")]
 }
 
@@ -38,7 +43,11 @@ fn bind(name: &str) -> Policy {
 
 /// All engines allowed, no deadline.
 fn everything() -> Allowance {
-    let terms = Terms { wait: Duration::ZERO, p50: Duration::from_millis(1), p95: Duration::from_millis(2) };
+    let terms = Terms {
+        wait: Duration::ZERO,
+        p50: Duration::from_millis(1),
+        p95: Duration::from_millis(2),
+    };
     Allowance { engines: [Some(terms); 32], ..Allowance::default() }
 }
 
@@ -47,7 +56,14 @@ fn choose(policy: &Policy, features: &Features) -> Choice {
     let past = Past::default();
     first(
         policy,
-        &Situation { sequence: 1, camera: 0, captured: Duration::ZERO, features, glimpse: &glimpse, past: &past },
+        &Situation {
+            sequence: 1,
+            camera: 0,
+            captured: Duration::ZERO,
+            features,
+            glimpse: &glimpse,
+            past: &past,
+        },
         &everything(),
     )
 }
@@ -61,11 +77,15 @@ fn features(used: [f32; 3]) -> Features {
     Features { values }
 }
 
-/// A chain file with `n` rows in four clumps: plain scenes that the small engine masters, busier ones for medium and large, and dark
-/// ones that nobody gets right.
+/// A chain file with `n` rows in four clumps: plain scenes that the small engine masters, busier
+/// ones for medium and large, and dark ones that nobody gets right.
 fn chain_text(n: u64) -> String {
-    let clumps: [([f64; 3], i8); 4] =
-        [([40.0, 60.0, 900.0], 0), ([250.0, 45.0, 400.0], 1), ([700.0, 70.0, 1500.0], 2), ([5.0, 4.0, 20.0], -1)];
+    let clumps: [([f64; 3], i8); 4] = [
+        ([40.0, 60.0, 900.0], 0),
+        ([250.0, 45.0, 400.0], 1),
+        ([700.0, 70.0, 1500.0], 2),
+        ([5.0, 4.0, 20.0], -1),
+    ];
     let (mut rows, mut best) = (String::new(), String::new());
     for row in 0..n {
         let (centre, level) = clumps[(splitmix64(row) % 4) as usize];
@@ -125,9 +145,14 @@ fn committed_chain_file_is_the_one_this_test_makes() {
 #[test]
 fn chain_file_picks_the_level_that_the_neighbours_vote_for() {
     let policy = bind("chain.policy.toml");
-    assert_eq!((policy.kind(), policy.name(), policy.averages()), ("chain", "published-method", false));
+    assert_eq!(
+        (policy.kind(), policy.name(), policy.averages()),
+        ("chain", "published-method", false)
+    );
     assert_eq!(policy.engines(), [EngineIdx(2), EngineIdx(3), EngineIdx(0)]);
-    for (scene, engine) in [([41.0, 61.0, 880.0], 2), ([240.0, 46.0, 410.0], 3), ([690.0, 71.0, 1490.0], 0)] {
+    for (scene, engine) in
+        [([41.0, 61.0, 880.0], 2), ([240.0, 46.0, 410.0], 3), ([690.0, 71.0, 1490.0], 0)]
+    {
         match choose(&policy, &features(scene)) {
             Choice::Ask(asked, reason) => {
                 assert_eq!((asked, reason.code), (EngineIdx(engine), Code::Premodel), "{scene:?}");
@@ -143,11 +168,17 @@ fn scene_that_nobody_masters_gets_no_answer_or_the_named_engine_or_the_strongest
     let dark = features([5.0, 4.0, 20.0]);
     let file = text("chain.policy.toml");
     let go = |text: &str| choose(&parse(text).unwrap().bind(&installed(), SCHEMA).unwrap(), &dark);
-    assert!(matches!(go(&file), Choice::Abstain(reason) if reason.code == Code::Abstained && reason.limit == Some(0.6)));
+    assert!(
+        matches!(go(&file), Choice::Abstain(reason) if reason.code == Code::Abstained && reason.limit == Some(0.6))
+    );
     let named = file.replace("on-none = \"abstain\"", "on-none = \"medium\"");
-    assert!(matches!(go(&named), Choice::Ask(EngineIdx(3), reason) if reason.code == Code::Fallback));
+    assert!(
+        matches!(go(&named), Choice::Ask(EngineIdx(3), reason) if reason.code == Code::Fallback)
+    );
     let silent = file.replace("on-none = \"abstain\"\n", "");
-    assert!(matches!(go(&silent), Choice::Ask(EngineIdx(0), reason) if reason.code == Code::Fallback));
+    assert!(
+        matches!(go(&silent), Choice::Ask(EngineIdx(0), reason) if reason.code == Code::Fallback)
+    );
 }
 
 #[test]
@@ -167,8 +198,12 @@ fn hybrid_file_enters_where_it_promises_most_and_says_what_it_weighed() {
     let policy = bind("hybrid.policy.toml");
     assert_eq!((policy.kind(), policy.averages()), ("hybrid", true));
     assert_eq!(policy.engines(), [EngineIdx(2), EngineIdx(3), EngineIdx(0)]);
-    assert_eq!(policy.reuse(), Some(Reuse { max_change: 0.05, max_age: Duration::from_millis(1500) }));
-    // A plain scene: 0.88 for 0.06 by the small engine, 0.90 for 0.18 by the large one. A busy one: 0.5 for 0.1 by the small one.
+    assert_eq!(
+        policy.reuse(),
+        Some(Reuse { max_change: 0.05, max_age: Duration::from_millis(1500) })
+    );
+    // A plain scene: 0.88 for 0.06 by the small engine, 0.90 for 0.18 by the large one. A busy one:
+    // 0.5 for 0.1 by the small one.
     for (keypoints, engine, gain) in [(0.0, 2, 0.8808), (500.0, 0, 0.9002)] {
         match choose(&policy, &features([keypoints, 0.0, 0.0])) {
             Choice::Ask(EngineIdx(asked), reason) => {
@@ -186,18 +221,27 @@ fn other_features_and_other_models_are_refused_with_the_way_to_retrain() {
     assert_eq!(file.engine_ids(), ["small", "medium", "large"]);
     let schema = file.bind(&installed(), "squint-features-2:12345678").unwrap_err();
     assert!(matches!(schema, PolicyError::Schema { .. }));
-    assert!(schema.to_string().contains("squint train") && schema.to_string().contains("x.policy.toml"), "{schema}");
+    assert!(
+        schema.to_string().contains("squint train") && schema.to_string().contains("x.policy.toml"),
+        "{schema}"
+    );
 
     let mut engines = installed();
     engines[3].sha256 = "f".repeat(64);
     let changed = file.bind(&engines, SCHEMA).unwrap_err();
     assert!(matches!(&changed, PolicyError::EngineChanged { id, .. } if id == "medium"));
     assert!(changed.to_string().contains("squint train"), "{changed}");
-    assert!(parse(&text("confidence.policy.toml")).unwrap().bind(&engines, "whatever").is_ok(), "`any` takes any model");
+    assert!(
+        parse(&text("confidence.policy.toml")).unwrap().bind(&engines, "whatever").is_ok(),
+        "`any` takes any model"
+    );
 
     engines[3].id = "mediun".into();
     let missing = file.bind(&engines, SCHEMA).unwrap_err().to_string();
-    assert!(missing.contains("engine `medium` is not installed; did you mean `mediun`?"), "{missing}");
+    assert!(
+        missing.contains("engine `medium` is not installed; did you mean `mediun`?"),
+        "{missing}"
+    );
 }
 
 #[test]
@@ -216,9 +260,16 @@ fn plain_kinds_need_no_pins_but_keep_those_they_have() {
     let fixed = bind("fixed.policy.toml");
     assert_eq!((fixed.kind(), fixed.engines()), ("fixed", [EngineIdx(0), EngineIdx(2)].as_slice()));
     let random = bind("random.policy.toml");
-    assert_eq!((random.kind(), random.engines()), ("random", [EngineIdx(2), EngineIdx(0)].as_slice()));
-    let pinned = format!("{}\n[engines]\nlarge = \"{}\"\n", text("fixed.policy.toml"), "4".repeat(64));
-    assert!(matches!(parse(&pinned).unwrap().bind(&installed(), SCHEMA), Err(PolicyError::EngineChanged { .. })));
+    assert_eq!(
+        (random.kind(), random.engines()),
+        ("random", [EngineIdx(2), EngineIdx(0)].as_slice())
+    );
+    let pinned =
+        format!("{}\n[engines]\nlarge = \"{}\"\n", text("fixed.policy.toml"), "4".repeat(64));
+    assert!(matches!(
+        parse(&pinned).unwrap().bind(&installed(), SCHEMA),
+        Err(PolicyError::EngineChanged { .. })
+    ));
 }
 
 #[test]
@@ -247,14 +298,29 @@ fn mistakes_name_file_key_value_and_what_is_allowed() {
             swap(&cascade, "accept-above", "accept-abov"),
             "unknown key `confidence.stages[0].accept-abov`; did you mean `accept-above`?",
         ),
-        (swap(&cascade, "0.71", "1.71"), "`confidence.stages[0].accept-above` = 1.71; allowed: a number, 0 to 1"),
+        (
+            swap(&cascade, "0.71", "1.71"),
+            "`confidence.stages[0].accept-above` = 1.71; allowed: a number, 0 to 1",
+        ),
         (swap(&cascade, "0.71", "nan"), "`confidence.stages[0].accept-above` = nan; allowed"),
-        (swap(&cascade, "accept-above = 0.6", ""), "`confidence.stages[1].accept-above` is missing"),
+        (
+            swap(&cascade, "accept-above = 0.6", ""),
+            "`confidence.stages[1].accept-above` is missing",
+        ),
         (cascade.clone() + "accept-above = 0.1", "the last stage's answer always stands"),
         (swap(&cascade, "engine = \"medium\"", "engine = \"small\""), "allowed: each engine once"),
-        (swap(&cascade, "max-softmax", "max-softmx"), "allowed: max-softmax, margin, learned; did you mean `max-softmax`?"),
-        (swap(&cascade, "medium = \"any\"\n", ""), "`engines.medium` is missing; it is 64 hex digits"),
-        (swap(&cascade, "medium = \"any\"", "medium = \"all\""), "`engines.medium` = \"all\"; allowed: 64 hex digits"),
+        (
+            swap(&cascade, "max-softmax", "max-softmx"),
+            "allowed: max-softmax, margin, learned; did you mean `max-softmax`?",
+        ),
+        (
+            swap(&cascade, "medium = \"any\"\n", ""),
+            "`engines.medium` is missing; it is 64 hex digits",
+        ),
+        (
+            swap(&cascade, "medium = \"any\"", "medium = \"all\""),
+            "`engines.medium` = \"all\"; allowed: 64 hex digits",
+        ),
         (
             swap(&cascade, "medium = \"any\"", "medium = \"any\"\nmedum = \"any\""),
             "unknown key `engines.medum`; did you mean `medium`?",
@@ -273,7 +339,10 @@ fn mistakes_name_file_key_value_and_what_is_allowed() {
             "`confidence.stages[0].weights` = \"(4 items)\"; allowed: an array of 5 numbers",
         ),
         (swap(&hybrid, "price = 0.02", "price = 0"), "`hybrid.price` = 0; allowed: a number"),
-        (swap(&hybrid, "price = 0.02\n", ""), "`hybrid.price` is missing; it is the chance of a right answer that one ms must buy"),
+        (
+            swap(&hybrid, "price = 0.02\n", ""),
+            "`hybrid.price` is missing; it is the chance of a right answer that one ms must buy",
+        ),
         (swap(&hybrid, "n_keypoints", "keypoints"), "`hybrid.features[0]` = \"keypoints\""),
         (swap(&hybrid, "ms = 5.0\n", ""), "`hybrid.pool[1].ms` is missing"),
         (
@@ -284,13 +353,22 @@ fn mistakes_name_file_key_value_and_what_is_allowed() {
             swap(&hybrid, "asked = [\"small\"]", "asked = [\"tiny\"]"),
             "`hybrid.states[0].asked[0]` = \"tiny\"; allowed: the id of an engine",
         ),
-        (swap(&hybrid, "[\"small\", \"large\"]", "[\"small\"]"), "allowed: each set of engines once"),
+        (
+            swap(&hybrid, "[\"small\", \"large\"]", "[\"small\"]"),
+            "allowed: each set of engines once",
+        ),
         (
             swap(&hybrid, "medium = [0.5", "small = [0.5"),
             "`hybrid.states[0].then.small` = \"(weights)\"; allowed: only engines that are not",
         ),
-        (swap(&hybrid, "feature-schema = \"squint-features-1:00c0ffee\"\n", ""), "`feature-schema` is missing"),
-        (swap(&hybrid, "max-change = 0.05", "max-change = 5"), "`reuse.max-change` = 5; allowed: a number, 0 to 1"),
+        (
+            swap(&hybrid, "feature-schema = \"squint-features-1:00c0ffee\"\n", ""),
+            "`feature-schema` is missing",
+        ),
+        (
+            swap(&hybrid, "max-change = 0.05", "max-change = 5"),
+            "`reuse.max-change` = 5; allowed: a number, 0 to 1",
+        ),
         (swap(&hybrid, "max-change = 0.05\n", ""), "`reuse.max-change` is missing"),
         (swap(&fixed, "format = 1", "format = 2"), "`format` = 2; allowed: a whole number, 1 to 1"),
         (swap(&fixed, "format = 1", ""), "`format` is missing"),
@@ -299,16 +377,25 @@ fn mistakes_name_file_key_value_and_what_is_allowed() {
             "`kind` = \"fxed\"; allowed: fixed, chain, confidence, hybrid, random; did you mean `fixed`?",
         ),
         (swap(&fixed, "kind = \"fixed\"", "kind = \"random\""), "in a file with a table [fixed]"),
-        (swap(&fixed, "\"small\"", "\"large\""), "`fixed.fallback` = \"large\"; allowed: each engine once"),
+        (
+            swap(&fixed, "\"small\"", "\"large\""),
+            "`fixed.fallback` = \"large\"; allowed: each engine once",
+        ),
         (swap(&fixed, "\"always-large\"", "\"\""), "`name` = \"\"; allowed: a short name"),
         (swap(&random, "0.75", "0.7"), "shares of 0.9500 in sum"),
         (swap(&chain, "contrast", "contrats"), "`chain.features[1]` = \"contrats\""),
         (swap(&chain, "feature-schema", "feature-shema"), "did you mean `feature-schema`?"),
         (swap(&chain, "k = 5", "k = 65"), "`chain.k` = 65; allowed: a whole number, 1 to 64"),
         (swap(&chain, "max = [840, 84,", "max = [840, 3.2,"), "`chain.max[1]`"),
-        (swap(&chain, "max = [840, 84,", "max = [840,"), "`chain.max` = \"(2 items)\"; allowed: an array of 3 numbers"),
+        (
+            swap(&chain, "max = [840, 84,", "max = [840,"),
+            "`chain.max` = \"(2 items)\"; allowed: an array of 3 numbers",
+        ),
         (swap(&chain, "best = [", "best = [3, "), "`chain.best` = \"(65 items)\""),
-        (swap(&chain, "best = [-1, ", "best = [3, "), "`chain.best[0]` = 3; allowed: -1 (no engine was right) or 0 to 2"),
+        (
+            swap(&chain, "best = [-1, ", "best = [3, "),
+            "`chain.best[0]` = 3; allowed: -1 (no engine was right) or 0 to 2",
+        ),
         (
             swap(&chain, "rows = [\n    [", "rows = [\n    [inf, "),
             "`chain.rows[0]` = (an array of 4); allowed: an array of 3 finite numbers",
@@ -317,7 +404,10 @@ fn mistakes_name_file_key_value_and_what_is_allowed() {
     ];
     for (text, expected) in cases {
         let error = parse(&text).expect_err(expected).to_string();
-        assert!(error.starts_with("x.policy.toml") && error.contains(expected), "wanted: {expected}\n   got: {error}");
+        assert!(
+            error.starts_with("x.policy.toml") && error.contains(expected),
+            "wanted: {expected}\n   got: {error}"
+        );
     }
     assert!(matches!(parse(&"#".repeat(MAX_BYTES + 1)), Err(PolicyError::Size { .. })));
 }
@@ -326,7 +416,10 @@ fn mistakes_name_file_key_value_and_what_is_allowed() {
 fn five_thousand_rows_load() {
     let text = chain_text(5000);
     let policy = parse(&text).unwrap().bind(&installed(), SCHEMA).unwrap();
-    assert!(matches!(choose(&policy, &features([41.0, 61.0, 880.0])), Choice::Ask(EngineIdx(2), _)));
+    assert!(matches!(
+        choose(&policy, &features([41.0, 61.0, 880.0])),
+        Choice::Ask(EngineIdx(2), _)
+    ));
 }
 
 proptest! {

@@ -1,7 +1,9 @@
-//! Readings of a board as tables, and what the governor makes of them: `tests/traces/*.csv`, a test each.
+//! Readings of a board as tables, and what the governor makes of them: `tests/traces/*.csv`, a test
+//! each.
 //!
-//! A row holds until `until_s`; power and temperature go there in a straight line, empty is unknown. `rung` is the whole part of the level at
-//! the end of the row, -1 is reuse only. The board does not answer to what the governor does: a trace was recorded, or might have been.
+//! A row holds until `until_s`; power and temperature go there in a straight line, empty is
+//! unknown. `rung` is the whole part of the level at the end of the row, -1 is reuse only. The
+//! board does not answer to what the governor does: a trace was recorded, or might have been.
 //! `# key = value` lines give the limits.
 
 use std::path::Path;
@@ -52,8 +54,17 @@ impl Desk {
         while self.owed >= 1.0 {
             (self.owed, self.frame) = (self.owed - 1.0, self.frame + 1);
             usage.frames += 1;
-            let Some(at) = (0..TIMES_MS.len()).rev().find(|at| grants.admits(EngineIdx(*at as u8), self.frame)) else { continue };
-            self.costs.look(&Look { engine: EngineIdx(at as u8), time: ms(TIMES_MS[at]), crowded: false });
+            let Some(at) = (0..TIMES_MS.len())
+                .rev()
+                .find(|at| grants.admits(EngineIdx(*at as u8), self.frame))
+            else {
+                continue;
+            };
+            self.costs.look(&Look {
+                engine: EngineIdx(at as u8),
+                time: ms(TIMES_MS[at]),
+                crowded: false,
+            });
             usage.looks[at] += 1;
             usage.busy[at] += ms(TIMES_MS[at]);
         }
@@ -75,10 +86,15 @@ fn follow(path: &Path) {
         }],
         ..Inventory::default()
     };
-    let priors =
-        TIMES_MS.map(|time| Some(Prior { p50: ms(time), p95: ms(time + 1), energy: Some(Millijoules(8.0 * time as f64)) }));
-    let engine_set =
-        [(0, 0.5), (1, 0.7), (2, 0.8)].map(|(engine, accuracy)| Ability { engine: EngineIdx(engine), accuracy: Some(accuracy) });
+    let priors = TIMES_MS.map(|time| {
+        Some(Prior {
+            p50: ms(time),
+            p95: ms(time + 1),
+            energy: Some(Millijoules(8.0 * time as f64)),
+        })
+    });
+    let engine_set = [(0, 0.5), (1, 0.7), (2, 0.8)]
+        .map(|(engine, accuracy)| Ability { engine: EngineIdx(engine), accuracy: Some(accuracy) });
     let mut desk = Desk { costs: Costs::new(&priors), frame: 0, owed: 0.0 };
     let mut governor = Governor::new(limits(&text), &inventory, &engine_set, 1, &desk.costs);
 
@@ -87,7 +103,8 @@ fn follow(path: &Path) {
     for (row, line) in rows.records().enumerate() {
         let line = line.expect("as many columns as the head");
         let number = |column: usize| line[column].parse::<f64>().ok();
-        let (until_s, fps, goal) = (number(0).expect("until_s"), number(5).expect("fps"), [number(1), number(2)]);
+        let (until_s, fps, goal) =
+            (number(0).expect("until_s"), number(5).expect("fps"), [number(1), number(2)]);
         let throttling = match &line[3] {
             "" => None,
             word => Some(word == "yes"),
@@ -97,8 +114,10 @@ fn follow(path: &Path) {
         while at_s < until_s {
             at_s += STEP_S;
             let share = (at_s - from_s) / (until_s - from_s);
-            let [power, zone] =
-                [0, 1].map(|which| goal[which].map(|goal| was[which].map_or(goal, |was: f64| was + (goal - was) * share)));
+            let [power, zone] = [0, 1].map(|which| {
+                goal[which]
+                    .map(|goal| was[which].map_or(goal, |was: f64| was + (goal - was) * share))
+            });
             let usage = desk.work(&governor.grants(), fps);
             let mut sample = Sample { throttling, over_current, ..Sample::default() };
             sample.rails.push(power.map(|power| Milliwatts(power as f32)));
@@ -111,17 +130,26 @@ fn follow(path: &Path) {
         let grants = governor.grants();
         let got = (governor.level().floor(), grants.because.why.name());
         let wanted = (line[6].parse::<f64>().expect("rung"), &line[7]);
-        assert_eq!(got, wanted, "{}, row {}, after {at_s} s at level {}: {grants:?}", path.display(), row + 1, governor.level());
+        assert_eq!(
+            got,
+            wanted,
+            "{}, row {}, after {at_s} s at level {}: {grants:?}",
+            path.display(),
+            row + 1,
+            governor.level()
+        );
     }
 }
 
 #[test]
 fn every_trace_ends_each_row_on_its_rung_for_its_reason() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "csv"));
     paths.sort();
     assert!(paths.len() >= 5, "{paths:?}");
-    let failed: Vec<_> = paths.iter().filter(|path| std::panic::catch_unwind(|| follow(path)).is_err()).collect();
+    let failed: Vec<_> =
+        paths.iter().filter(|path| std::panic::catch_unwind(|| follow(path)).is_err()).collect();
     assert!(failed.is_empty(), "{failed:?}");
 }

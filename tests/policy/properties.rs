@@ -1,5 +1,6 @@
-//! What holds of the decisions whatever the policy, the moment and the answers: the allowance is kept, nobody is asked twice, every
-//! frame ends, every reason has finite figures, and the same question gets the same answer.
+//! What holds of the decisions whatever the policy, the moment and the answers: the allowance is
+//! kept, nobody is asked twice, every frame ends, every reason has finite figures, and the same
+//! question gets the same answer.
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use squint::policy::confidence::{Confidence, Score, Stage};
 use squint::policy::hybrid::{Hybrid, MAX_POOL, Member, State, entry_width};
 use squint::policy::random::Mix;
 use squint::policy::{
-    Allowance, Attempts, Choice, Code, LastAnswer, MAX_STEPS, Past, Plan, Policy, Reason, Reuse, Situation, Step, Terms, Verdict,
-    after, first,
+    Allowance, Attempts, Choice, Code, LastAnswer, MAX_STEPS, Past, Plan, Policy, Reason, Reuse,
+    Situation, Step, Terms, Verdict, after, first,
 };
 use squint::premodel::{Premodel, Scale};
 
@@ -27,55 +28,81 @@ fn engines(most: usize) -> impl Strategy<Value = Vec<EngineIdx>> {
 }
 
 fn fixed() -> impl Strategy<Value = Plan> {
-    engines(2).prop_map(|engines| Plan::Fixed { engine: engines[0], fallback: engines.get(1).copied() })
+    engines(2)
+        .prop_map(|engines| Plan::Fixed { engine: engines[0], fallback: engines.get(1).copied() })
 }
 
 fn confidence() -> impl Strategy<Value = Plan> {
-    (engines(MAX_STEPS), prop::collection::vec(0f32..=1.0, MAX_STEPS), any::<bool>(), any::<bool>()).prop_map(
-        |(engines, limits, average, margin)| {
+    (engines(MAX_STEPS), prop::collection::vec(0f32..=1.0, MAX_STEPS), any::<bool>(), any::<bool>())
+        .prop_map(|(engines, limits, average, margin)| {
             let last = engines.len() - 1;
-            let stage =
-                |(place, engine)| Stage { engine, accept_above: Some(limits[place]).filter(|_| place < last), chance: None };
+            let stage = |(place, engine)| Stage {
+                engine,
+                accept_above: Some(limits[place]).filter(|_| place < last),
+                chance: None,
+            };
             let score = if margin { Score::Margin } else { Score::MaxSoftmax };
-            Plan::Confidence(Confidence { stages: engines.into_iter().enumerate().map(stage).collect(), average, score })
-        },
-    )
+            Plan::Confidence(Confidence {
+                stages: engines.into_iter().enumerate().map(stage).collect(),
+                average,
+                score,
+            })
+        })
 }
 
 fn random() -> impl Strategy<Value = Plan> {
     (engines(MAX_ENGINES), any::<u64>()).prop_map(|(engines, seed)| {
-        let parts: Vec<_> = engines.into_iter().enumerate().map(|(place, engine)| (engine, 1.0 + place as f32)).collect();
+        let parts: Vec<_> = engines
+            .into_iter()
+            .enumerate()
+            .map(|(place, engine)| (engine, 1.0 + place as f32))
+            .collect();
         Plan::Random(Mix::new(seed, &parts).unwrap())
     })
 }
 
 fn chain() -> impl Strategy<Value = Plan> {
     let rows = prop::collection::vec((0f32..1.0, 0f32..1.0, prop::option::of(0u8..32)), 7..40);
-    (engines(MAX_ENGINES), rows, prop::option::of(0u8..32), prop::option::of((0.01f32..1.0, 0u8..32))).prop_map(
-        |(engines, rows, on_none, guard)| {
-            let scales = vec![Scale { feature: 0, min: 0.0, max: 1.0 }, Scale { feature: 5, min: 0.0, max: 1.0 }];
-            let best = rows.iter().map(|row| row.2.map(|level| level % engines.len() as u8)).collect();
+    (
+        engines(MAX_ENGINES),
+        rows,
+        prop::option::of(0u8..32),
+        prop::option::of((0.01f32..1.0, 0u8..32)),
+    )
+        .prop_map(|(engines, rows, on_none, guard)| {
+            let scales = vec![
+                Scale { feature: 0, min: 0.0, max: 1.0 },
+                Scale { feature: 5, min: 0.0, max: 1.0 },
+            ];
+            let best =
+                rows.iter().map(|row| row.2.map(|level| level % engines.len() as u8)).collect();
             let values = rows.iter().flat_map(|row| [row.0, row.1]).collect();
             let premodel = Premodel::new(scales, engines.len(), 5, values, best).unwrap();
-            let guard = guard.map(|(max_distance, safe)| Guard { max_distance, safe: EngineIdx(safe) });
+            let guard =
+                guard.map(|(max_distance, safe)| Guard { max_distance, safe: EngineIdx(safe) });
             Plan::Chain(Box::new(Chain {
                 engines: engines.into_iter().collect(),
                 premodel,
                 on_none: on_none.map(EngineIdx),
                 guard,
             }))
-        },
-    )
+        })
 }
 
 /// Of one state: right as it stands, right after each engine.
 type Models = (Logistic, Vec<Option<Logistic>>);
 
 fn hybrid() -> impl Strategy<Value = Plan> {
-    let weights = |n: usize| prop::collection::vec(prop_oneof![8 => -4f32..4.0, 1 => Just(f32::MAX), 1 => Just(-f32::MAX)], n);
+    let weights = |n: usize| {
+        prop::collection::vec(
+            prop_oneof![8 => -4f32..4.0, 1 => Just(f32::MAX), 1 => Just(-f32::MAX)],
+            n,
+        )
+    };
     let model = move || weights(CLUES).prop_map(|weights| Logistic(weights.try_into().unwrap()));
     let member = move || (weights(entry_width(1)), weights(entry_width(1)), 0.1f32..50.0);
-    let state = move || (model(), prop::collection::vec(prop::option::weighted(0.8, model()), MAX_POOL));
+    let state =
+        move || (model(), prop::collection::vec(prop::option::weighted(0.8, model()), MAX_POOL));
     (
         engines(MAX_POOL),
         prop::collection::vec(member(), MAX_POOL),
@@ -85,41 +112,60 @@ fn hybrid() -> impl Strategy<Value = Plan> {
         .prop_map(|(engines, members, states, price)| {
             let count = engines.len();
             let member =
-                |(engine, (right, time_ms, ms)): (EngineIdx, (Vec<f32>, Vec<f32>, f32))| Member { engine, ms, right, time_ms };
+                |(engine, (right, time_ms, ms)): (EngineIdx, (Vec<f32>, Vec<f32>, f32))| Member {
+                    engine,
+                    ms,
+                    right,
+                    time_ms,
+                };
             let state = |(asked, state): (usize, Option<Models>)| {
                 let (right, then) = state?;
                 let then = then.into_iter().take(count).enumerate();
-                let then = then.map(|(place, model)| model.filter(|_| (asked + 1) >> place & 1 == 0)).collect();
+                let then = then
+                    .map(|(place, model)| model.filter(|_| (asked + 1) >> place & 1 == 0))
+                    .collect();
                 Some(State { asked: asked as u8 + 1, right, then })
             };
             Plan::Hybrid(Box::new(Hybrid {
                 members: engines.into_iter().zip(members).map(member).collect(),
                 price,
                 scales: vec![Scale { feature: 3, min: 0.0, max: 1.0 }],
-                states: states.into_iter().enumerate().filter_map(state).filter(|state| state.asked >> count == 0).collect(),
+                states: states
+                    .into_iter()
+                    .enumerate()
+                    .filter_map(state)
+                    .filter(|state| state.asked >> count == 0)
+                    .collect(),
             }))
         })
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    prop_oneof![fixed(), confidence(), random(), chain(), hybrid()].prop_map(|plan| Policy::new("any", plan))
+    prop_oneof![fixed(), confidence(), random(), chain(), hybrid()]
+        .prop_map(|plan| Policy::new("any", plan))
 }
 
 fn allowance() -> impl Strategy<Value = Allowance> {
     let time = || prop_oneof![Just(0u64), 0u64..60_000, Just(u64::MAX)];
     let terms = prop::option::weighted(0.7, (time(), time(), time()));
     let reuse = prop::option::of((0f32..0.5, 0u64..5_000));
-    (prop::option::of(time()), prop::collection::vec(terms, MAX_ENGINES), reuse).prop_map(|(remaining, engines, reuse)| {
-        let mut allowance = Allowance { remaining: remaining.map(Duration::from_micros), ..Allowance::default() };
-        for (slot, terms) in allowance.engines.iter_mut().zip(engines) {
-            *slot = terms.map(|(wait, p50, more)| {
-                let (wait, p50) = (Duration::from_micros(wait), Duration::from_micros(p50));
-                Terms { wait, p50, p95: p50.saturating_add(Duration::from_micros(more)) }
-            });
-        }
-        allowance.reuse = reuse.map(|(max_change, age)| Reuse { max_change, max_age: Duration::from_millis(age) });
-        allowance
-    })
+    (prop::option::of(time()), prop::collection::vec(terms, MAX_ENGINES), reuse).prop_map(
+        |(remaining, engines, reuse)| {
+            let mut allowance = Allowance {
+                remaining: remaining.map(Duration::from_micros),
+                ..Allowance::default()
+            };
+            for (slot, terms) in allowance.engines.iter_mut().zip(engines) {
+                *slot = terms.map(|(wait, p50, more)| {
+                    let (wait, p50) = (Duration::from_micros(wait), Duration::from_micros(p50));
+                    Terms { wait, p50, p95: p50.saturating_add(Duration::from_micros(more)) }
+                });
+            }
+            allowance.reuse = reuse
+                .map(|(max_change, age)| Reuse { max_change, max_age: Duration::from_millis(age) });
+            allowance
+        },
+    )
 }
 
 /// What an engine will say, if asked: a probability and a margin, or nothing.
@@ -144,12 +190,19 @@ fn past() -> impl Strategy<Value = Past> {
 }
 
 fn check_reason(reason: &Reason) -> Result<(), TestCaseError> {
-    prop_assert!(reason.value.is_none_or(f32::is_finite) && reason.limit.is_none_or(f32::is_finite), "{reason:?}");
+    prop_assert!(
+        reason.value.is_none_or(f32::is_finite) && reason.limit.is_none_or(f32::is_finite),
+        "{reason:?}"
+    );
     Ok(())
 }
 
 /// Allowed, and with a fair chance: the median fits.
-fn check_asked(engine: EngineIdx, policy: &Policy, allowance: &Allowance) -> Result<(), TestCaseError> {
+fn check_asked(
+    engine: EngineIdx,
+    policy: &Policy,
+    allowance: &Allowance,
+) -> Result<(), TestCaseError> {
     prop_assert!(policy.engines().contains(&engine));
     let terms = allowance.terms(engine);
     prop_assert!(terms.is_some(), "{engine:?} is outside the allowance");
@@ -172,7 +225,10 @@ fn walk(
         check_reason(&why)?;
         check_asked(engine, policy, moment)?;
         prop_assert!(!attempts.asked(engine), "{:?} was asked before", engine);
-        prop_assert!(attempts.answers() == 0 || moment.covers(engine), "with an answer in hand the 95th percentile counts");
+        prop_assert!(
+            attempts.answers() == 0 || moment.covers(engine),
+            "with an answer in hand the 95th percentile counts"
+        );
         let answer = answers[attempts.steps.len()];
         attempts.steps.push(Step {
             engine,
@@ -186,7 +242,8 @@ fn walk(
         });
         if let Some((probability, margin)) = answer {
             let top = [Top { class: 0, probability }; squint::engine::KEPT];
-            attempts.answer = Answer { probabilities: vec![], top, ranked: 1, margin, entropy: 0.0 };
+            attempts.answer =
+                Answer { probabilities: vec![], top, ranked: 1, margin, entropy: 0.0 };
         }
         moment = &moments[attempts.steps.len()];
         let verdict = after(policy, &attempts, moment);

@@ -1,4 +1,5 @@
-//! docs/reference/config.md against the table of keys in code: a key that is missing on either side, or told differently, fails here.
+//! docs/reference/config.md against the table of keys in code: a key that is missing on either
+//! side, or told differently, fails here.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test reference config::` rewrites the reference part of the page.
 
@@ -11,7 +12,9 @@ use squint::config::{self, Folders, Overrides};
 
 fn reference() -> String {
     let mut out = String::new();
-    let sections = SECTIONS.iter().map(|section| (section.path, section.repeats, section.optional, section.doc));
+    let sections = SECTIONS
+        .iter()
+        .map(|section| (section.path, section.repeats, section.optional, section.doc));
     for (path, repeats, optional, doc) in std::iter::once(("", false, false, "")).chain(sections) {
         match (path, repeats) {
             ("", _) => out.push_str("\n### Top of the file\n"),
@@ -28,8 +31,10 @@ fn reference() -> String {
                 Kind::Number(low, high) => format!(" | range: {low} to {high}"),
                 allowed => format!(" | allowed: `{allowed}`"),
             };
-            let unit = if key.unit.is_empty() { String::new() } else { format!(" | unit: {}", key.unit) };
-            let variable = key.variable().map_or(String::new(), |name| format!(" | variable: `{name}`"));
+            let unit =
+                if key.unit.is_empty() { String::new() } else { format!(" | unit: {}", key.unit) };
+            let variable =
+                key.variable().map_or(String::new(), |name| format!(" | variable: `{name}`"));
             write!(
                 out,
                 "\n#### `{}`\n\n{}\n\ntype: {}{unit} | default: {}{range}{variable}\n\n```toml\n{} = {}\n```\n",
@@ -69,7 +74,11 @@ fn the_reference_tells_every_key_and_no_other() {
         std::fs::write(&path, format!("{before}{}{after}", reference())).unwrap();
         return;
     }
-    assert_eq!(told, reference(), "docs/reference/config.md is behind; UPDATE_GOLDEN=1 rewrites the reference");
+    assert_eq!(
+        told,
+        reference(),
+        "docs/reference/config.md is behind; UPDATE_GOLDEN=1 rewrites the reference"
+    );
 }
 
 /// Two keys of which one excludes the other.
@@ -86,20 +95,24 @@ fn all_examples_together_are_one_good_configuration() {
                 path => writeln!(text, "[{path}]").unwrap(),
             }
             // the example of the source is a camera, which cannot be fast, and none of the network
-            let fits = |path: &str| path != "camera.pace" && path != left_out && !NETWORK.contains(&path);
+            let fits =
+                |path: &str| path != "camera.pace" && path != left_out && !NETWORK.contains(&path);
             for key in KEYS.iter().filter(|key| key.section() == section && fits(key.path)) {
                 writeln!(text, "{} = {}", key.name(), key.example).unwrap();
             }
         }
         let folders = Folders { engines: "engines".into(), calibration: "calibration".into() };
-        if let Err(error) = config::resolve(Some(("examples.toml", &text)), [], &Overrides::default(), &folders) {
+        if let Err(error) =
+            config::resolve(Some(("examples.toml", &text)), [], &Overrides::default(), &folders)
+        {
             panic!("{error}\n{text}");
         }
     }
 }
 
 /// Keys of sources with an address.
-const NETWORK: [&str; 4] = ["camera.user", "camera.password-file", "camera.credential", "camera.transport"];
+const NETWORK: [&str; 4] =
+    ["camera.user", "camera.password-file", "camera.credential", "camera.transport"];
 
 #[test]
 fn the_examples_of_a_network_camera_fit_together_with_its_password_in_either_place() {
@@ -109,7 +122,9 @@ fn the_examples_of_a_network_camera_fit_together_with_its_password_in_either_pla
             writeln!(text, "{} = {}", key.name(), key.example).unwrap();
         }
         let folders = Folders { engines: "engines".into(), calibration: "calibration".into() };
-        if let Err(error) = config::resolve(Some(("examples.toml", &text)), [], &Overrides::default(), &folders) {
+        if let Err(error) =
+            config::resolve(Some(("examples.toml", &text)), [], &Overrides::default(), &folders)
+        {
             panic!("{error}\n{text}");
         }
     }
@@ -121,8 +136,14 @@ fn every_key_can_be_set_by_the_variable_that_the_reference_names() {
     let file = "[[camera]]\nsource = \"test\"\n";
     for left_out in EXCLUSIVE {
         let keys = KEYS.iter().filter(|key| key.path != left_out);
-        let environment = keys.filter_map(|key| Some((key.variable()?.into(), key.example.trim_matches('"').into())));
-        if let Err(error) = config::resolve(Some(("squint.toml", file)), environment, &Overrides::default(), &folders) {
+        let environment = keys
+            .filter_map(|key| Some((key.variable()?.into(), key.example.trim_matches('"').into())));
+        if let Err(error) = config::resolve(
+            Some(("squint.toml", file)),
+            environment,
+            &Overrides::default(),
+            &folders,
+        ) {
             panic!("{error}");
         }
     }

@@ -1,6 +1,8 @@
-//! Files as judges: each file in tests/configs/good and systemd/ resolves; each in tests/configs/bad fails with the message kept beside it.
+//! Files as judges: each file in tests/configs/good and systemd/ resolves; each in
+//! tests/configs/bad fails with the message kept beside it.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test reference config_files` rewrites the messages; read the difference before it is committed.
+//! `UPDATE_GOLDEN=1 cargo test --test reference config_files` rewrites the messages; read the
+//! difference before it is committed.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,7 +25,8 @@ fn resolve(name: &str, text: &str) -> Result<Config, ConfigError> {
 /// The TOML files of a folder, by name.
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
     files.sort();
     assert!(!files.is_empty(), "no files in {}", folder.display());
@@ -31,7 +34,10 @@ fn files(folder: &str) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> (String, String) {
-    (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(path).unwrap())
+    (
+        path.file_name().unwrap().to_string_lossy().into_owned(),
+        std::fs::read_to_string(path).unwrap(),
+    )
 }
 
 #[test]
@@ -58,16 +64,32 @@ fn bad_files_fail_with_the_message_beside_them() {
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&golden, &message).unwrap();
         }
-        assert_eq!(message, std::fs::read_to_string(&golden).unwrap_or_default(), "{}", golden.display());
+        assert_eq!(
+            message,
+            std::fs::read_to_string(&golden).unwrap_or_default(),
+            "{}",
+            golden.display()
+        );
     }
 }
 
 #[test]
 fn frames_that_nobody_waits_for_have_no_deadline_unless_one_is_given() {
     let deadlines = |pace, deadline_ms| {
-        let flags = Overrides { source: Some(Secret::new("tests/data/photos")), pace, deadline_ms, ..Overrides::default() };
+        let flags = Overrides {
+            source: Some(Secret::new("tests/data/photos")),
+            pace,
+            deadline_ms,
+            ..Overrides::default()
+        };
         let config = config::resolve(None, [], &flags, &folders()).unwrap();
-        let again = config::resolve(Some(("printed", &config.to_toml())), [], &Overrides::default(), &folders()).unwrap();
+        let again = config::resolve(
+            Some(("printed", &config.to_toml())),
+            [],
+            &Overrides::default(),
+            &folders(),
+        )
+        .unwrap();
         assert_eq!(again.cameras, config.cameras, "what is printed means the same");
         (config.cameras[0].deadline, config.engines.deadline)
     };
@@ -82,20 +104,31 @@ fn a_source_alone_makes_one_camera_with_all_defaults() {
     let flags = Overrides { source: Some(Secret::new("test")), ..Overrides::default() };
     let config = config::resolve(None, [], &flags, &folders()).unwrap();
     let [camera] = config.cameras.as_slice() else { panic!("{} cameras", config.cameras.len()) };
-    assert_eq!((&*camera.name, &camera.source, camera.pace), ("camera", &SourceSpec::Test, Pace::Realtime));
-    assert_eq!((camera.deadline, camera.stale_after), (Some(Duration::from_millis(100)), Duration::from_millis(1000)));
-    assert_eq!((camera.stall_after, camera.retry_cap), (Duration::from_secs(2), Duration::from_secs(30)));
+    assert_eq!(
+        (&*camera.name, &camera.source, camera.pace),
+        ("camera", &SourceSpec::Test, Pace::Realtime)
+    );
+    assert_eq!(
+        (camera.deadline, camera.stale_after),
+        (Some(Duration::from_millis(100)), Duration::from_millis(1000))
+    );
+    assert_eq!(
+        (camera.stall_after, camera.retry_cap),
+        (Duration::from_secs(2), Duration::from_secs(30))
+    );
     assert_eq!(camera.open_timeout, squint::source::OPEN_TIMEOUT);
     assert_eq!((config.engines.folder, config.engines.threads), (PathBuf::from(FOLDERS.0), 1));
     assert_eq!(config.policy, Path::new(FOLDERS.1).join("default.policy.toml"));
-    assert_eq!((config.output.stdout, config.output.queue, config.log_level), (Stdout::Auto, 256, log::LevelFilter::Info));
+    assert_eq!(
+        (config.output.stdout, config.output.queue, config.log_level),
+        (Stdout::Auto, 256, log::LevelFilter::Info)
+    );
 }
 
 #[test]
 fn without_a_file_and_a_source_there_is_nothing_to_look_at() {
     let error = config::resolve(None, [], &Overrides::default(), &folders()).unwrap_err();
-    let expected =
-        "configuration: camera is missing: there is nothing to look at; add a [[camera]] table with a source, or give --source";
+    let expected = "configuration: camera is missing: there is nothing to look at; add a [[camera]] table with a source, or give --source";
     assert_eq!(error.to_string(), expected);
 }
 
@@ -107,7 +140,8 @@ fn pace_follows_from_the_source() {
         ("photos/*.jpg", None, Pace::Fast),
         ("photos/*.jpg", Some(2.0), Pace::Realtime),
     ] {
-        let flags = Overrides { source: Some(Secret::new(source)), rate_hz: rate, ..Overrides::default() };
+        let flags =
+            Overrides { source: Some(Secret::new(source)), rate_hz: rate, ..Overrides::default() };
         let config = config::resolve(None, [], &flags, &folders()).unwrap();
         assert_eq!((config.cameras[0].pace, config.cameras[0].rate_hz), (pace, rate), "{source}");
     }
@@ -117,7 +151,8 @@ fn variable(name: &str, value: &str) -> (OsString, OsString) {
     (name.into(), value.into())
 }
 
-const FILE: &str = "policy = \"file\"\n[engines]\nthreads = 2\n[[camera]]\nname = \"door\"\nsource = \"csi:0\"\n";
+const FILE: &str =
+    "policy = \"file\"\n[engines]\nthreads = 2\n[[camera]]\nname = \"door\"\nsource = \"csi:0\"\n";
 
 #[test]
 fn flags_beat_variables_and_variables_beat_the_file() {
@@ -131,16 +166,27 @@ fn flags_beat_variables_and_variables_beat_the_file() {
         variable("SQUINT_CONFIG", "elsewhere.toml"),
         variable("OTHER_POLICY", "other"),
     ];
-    let flags =
-        Overrides { policy: Some("flag".into()), source: Some(Secret::new("csi:1")), rate_hz: Some(0.1), ..Overrides::default() };
+    let flags = Overrides {
+        policy: Some("flag".into()),
+        source: Some(Secret::new("csi:1")),
+        rate_hz: Some(0.1),
+        ..Overrides::default()
+    };
     let text = FILE.replace("name =", "stall-after-ms = 20000\nname =");
-    let config = config::resolve(Some(("squint.toml", &text)), environment, &flags, &folders()).unwrap();
+    let config =
+        config::resolve(Some(("squint.toml", &text)), environment, &flags, &folders()).unwrap();
     assert_eq!(config.policy, Path::new(FOLDERS.1).join("flag.policy.toml"));
     assert_eq!(config.engines.threads, 3);
-    assert_eq!((&*config.cameras[0].name, &config.cameras[0].source), ("door", &SourceSpec::Csi { sensor: 1 }));
+    assert_eq!(
+        (&*config.cameras[0].name, &config.cameras[0].source),
+        ("door", &SourceSpec::Csi { sensor: 1 })
+    );
     assert_eq!(config.cameras[0].rate_hz, Some(0.1));
     let file = config.output.file.unwrap();
-    assert_eq!((file.path, file.max_bytes, file.keep), (PathBuf::from("reports.jsonl"), 7_000_000, 5));
+    assert_eq!(
+        (file.path, file.max_bytes, file.keep),
+        (PathBuf::from("reports.jsonl"), 7_000_000, 5)
+    );
     assert!(!config.output.summary);
 }
 
@@ -153,7 +199,8 @@ fn a_mistake_outside_the_file_names_its_variable_or_flag() {
         variable("SQUINT_LOG_LEVEL", "loud"),
     ];
     let flags = Overrides { deadline_ms: Some(0), ..Overrides::default() };
-    let error = config::resolve(Some(("squint.toml", FILE)), environment, &flags, &folders()).unwrap_err();
+    let error =
+        config::resolve(Some(("squint.toml", FILE)), environment, &flags, &folders()).unwrap_err();
     let expected = [
         "environment variable SQUINT_CAMERA__NAME: is not a setting: cameras are not set by variables; use a file or --source",
         "environment variable SQUINT_ENGINES_THREADS: is not a setting; did you mean `SQUINT_ENGINES__THREADS`?",
@@ -169,12 +216,16 @@ fn a_source_flag_stands_for_one_camera_only() {
     let flags = Overrides { source: Some(Secret::new("test")), ..Overrides::default() };
     let text = format!("{FILE}[[camera]]\nname = \"gate\"\nsource = \"csi:1\"\n");
     let error = config::resolve(Some(("squint.toml", &text)), [], &flags, &folders()).unwrap_err();
-    assert_eq!(error.to_string(), "--source: stands for one camera, the file has 2; leave one of the two out");
+    assert_eq!(
+        error.to_string(),
+        "--source: stands for one camera, the file has 2; leave one of the two out"
+    );
 }
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let error = config::load(Some(Path::new("/no/such/squint.toml")), &Overrides::default()).unwrap_err();
+    let error =
+        config::load(Some(Path::new("/no/such/squint.toml")), &Overrides::default()).unwrap_err();
     assert!(error.to_string().starts_with("/no/such/squint.toml: cannot be read: "), "{error}");
 }
 
@@ -184,10 +235,14 @@ fn printing_hides_passwords() {
     let config = resolve("squint.toml", text).unwrap();
     assert!(!config.to_toml().contains("hunter2") && !format!("{config:?}").contains("hunter2"));
     assert!(
-        config.to_toml().contains("source = \"rtsp://192.0.2.7\"") && config.to_toml().contains("pipeline:rtspsrc ! decodebin")
+        config.to_toml().contains("source = \"rtsp://192.0.2.7\"")
+            && config.to_toml().contains("pipeline:rtspsrc ! decodebin")
     );
     assert_eq!(config.to_toml_with_passwords().matches("hunter2").count(), 2);
-    assert!(resolve("printed.toml", &config.to_toml()).is_ok(), "what is printed is a configuration, if not the same");
+    assert!(
+        resolve("printed.toml", &config.to_toml()).is_ok(),
+        "what is printed is a configuration, if not the same"
+    );
 }
 
 prop_compose! {

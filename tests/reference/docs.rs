@@ -1,9 +1,10 @@
 //! Documentation that names a test names one that exists.
 //!
-//! Tables of docs/ with a last column called `test` hold entries such as `sink_file (full_disk, removed); backoff.rs (thousand)`:
-//! a file of tests/ without its ending, a path below src/ (`desk/stuck` is `desk/tests/stuck.rs`), or a script; in brackets parts
-//! of the names of tests in it. Of tests/, `sink_file` or `sink/file` is `tests/sink/file.rs`, and `sink` all files of that folder.
-//! `cargo test --test NAME` in any page is held to tests/ as well.
+//! Tables of docs/ with a last column called `test` hold entries such as
+//! `sink_file (full_disk, removed); backoff.rs (thousand)`: a file of tests/ without its ending, a
+//! path below src/ (`desk/stuck` is `desk/tests/stuck.rs`), or a script; in brackets parts of the
+//! names of tests in it. Of tests/, `sink_file` or `sink/file` is `tests/sink/file.rs`, and `sink`
+//! all files of that folder. `cargo test --test NAME` in any page is held to tests/ as well.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +18,10 @@ fn root() -> &'static Path {
 fn files(folder: &str, ending: &str) -> BTreeSet<PathBuf> {
     let (mut found, mut folders) = (BTreeSet::new(), vec![root().join(folder)]);
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder of the project").map(|entry| entry.expect("an entry").path()) {
+        for entry in fs::read_dir(&folder)
+            .expect("a folder of the project")
+            .map(|entry| entry.expect("an entry").path())
+        {
             match () {
                 () if entry.is_dir() => folders.push(entry),
                 () if entry.extension().is_some_and(|own| own == ending) => {
@@ -33,38 +37,57 @@ fn files(folder: &str, ending: &str) -> BTreeSet<PathBuf> {
 /// Pages that may name tests.
 fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = files("docs", "md");
-    pages.extend(["README.md", "engines/README.md", "calibration/README.md", "packaging/README.md"].map(PathBuf::from));
-    pages.into_iter().map(|page| (page.clone(), fs::read_to_string(root().join(&page)).expect("a page"))).collect()
+    pages.extend(
+        ["README.md", "engines/README.md", "calibration/README.md", "packaging/README.md"]
+            .map(PathBuf::from),
+    );
+    pages
+        .into_iter()
+        .map(|page| (page.clone(), fs::read_to_string(root().join(&page)).expect("a page")))
+        .collect()
 }
 
-/// The files that an entry of a table may mean: with an ending those of src/ before those of tests/, without one the other way round.
+/// The files that an entry of a table may mean: with an ending those of src/ before those of
+/// tests/, without one the other way round.
 fn meant<'a>(name: &str, sources: &'a BTreeSet<PathBuf>) -> Vec<&'a Path> {
     let of_source = name.ends_with(".rs");
     let name = name.trim_end_matches(".rs");
     let inside = name.rsplit_once('/').map(|(folder, file)| format!("{folder}/tests/{file}.rs"));
     let ends = |path: &Path| {
-        path.starts_with("src") && (path.ends_with(format!("{name}.rs")) || inside.as_ref().is_some_and(|end| path.ends_with(end)))
+        path.starts_with("src")
+            && (path.ends_with(format!("{name}.rs"))
+                || inside.as_ref().is_some_and(|end| path.ends_with(end)))
     };
-    let in_source: Vec<_> = sources.iter().map(PathBuf::as_path).filter(|path| ends(path)).collect();
+    let in_source: Vec<_> =
+        sources.iter().map(PathBuf::as_path).filter(|path| ends(path)).collect();
     let in_tests = tests_meant(name, sources);
     let (first, second) = if of_source { (in_source, in_tests) } else { (in_tests, in_source) };
     if first.is_empty() { second } else { first }
 }
 
-/// Those of tests/: the file or the folder of that name, the file of that name in any folder, or `folder_file`.
+/// Those of tests/: the file or the folder of that name, the file of that name in any folder, or
+/// `folder_file`.
 fn tests_meant<'a>(name: &str, sources: &'a BTreeSet<PathBuf>) -> Vec<&'a Path> {
     let is = |path: &Path| {
         let mut parts = path.iter().skip(1).map(|part| part.to_str().expect("UTF-8"));
         let (folder, file) = match (parts.next(), parts.next(), parts.next()) {
             (Some(file), None, None) => return file.strip_suffix(".rs") == Some(name),
-            (Some(folder), Some(file), None) if !["common", "fuzz", "standin"].contains(&folder) => {
+            (Some(folder), Some(file), None)
+                if !["common", "fuzz", "standin"].contains(&folder) =>
+            {
                 (folder, file.trim_end_matches(".rs"))
             }
             _ => return false,
         };
-        name == folder || name == file || [format!("{folder}_{file}"), format!("{folder}/{file}")].contains(&name.to_owned())
+        name == folder
+            || name == file
+            || [format!("{folder}_{file}"), format!("{folder}/{file}")].contains(&name.to_owned())
     };
-    sources.iter().map(PathBuf::as_path).filter(|path| path.starts_with("tests") && is(path)).collect()
+    sources
+        .iter()
+        .map(PathBuf::as_path)
+        .filter(|path| path.starts_with("tests") && is(path))
+        .collect()
 }
 
 /// Names of the tests in a Rust file.
@@ -72,8 +95,13 @@ fn tests_of(text: &str) -> Vec<&str> {
     let mut lines = text.lines().map(str::trim);
     let mut names = Vec::new();
     while lines.by_ref().any(|line| line.starts_with("#[test]")) {
-        let function = lines.by_ref().find(|line| !line.starts_with("#[") && !line.starts_with("//"));
-        names.extend(function.and_then(|line| line.split_once("fn ")).and_then(|(_, rest)| rest.split('(').next()));
+        let function =
+            lines.by_ref().find(|line| !line.starts_with("#[") && !line.starts_with("//"));
+        names.extend(
+            function
+                .and_then(|line| line.split_once("fn "))
+                .and_then(|(_, rest)| rest.split('(').next()),
+        );
     }
     names
 }
@@ -121,7 +149,10 @@ fn every_test_that_a_table_names_exists() {
             }
             let Some((count, true)) = columns else { continue };
             let last = row.last().expect("a cell");
-            if last.starts_with("---") || row.iter().all(|cell| cell.starts_with("---")) || line.starts_with("|---") {
+            if last.starts_with("---")
+                || row.iter().all(|cell| cell.starts_with("---"))
+                || line.starts_with("|---")
+            {
                 continue;
             }
             let place = format!("{}:{}", page.display(), number + 1);
@@ -141,10 +172,18 @@ fn every_test_that_a_table_names_exists() {
                 if meant.is_empty() {
                     wrong.push(format!("{place}: no file of tests is called `{name}`"));
                 }
-                let texts: Vec<_> = meant.iter().map(|path| fs::read_to_string(root().join(path)).expect("a source")).collect();
+                let texts: Vec<_> = meant
+                    .iter()
+                    .map(|path| fs::read_to_string(root().join(path)).expect("a source"))
+                    .collect();
                 for part in parts {
-                    if !texts.iter().any(|text| tests_of(text).iter().any(|test| test.contains(&part))) {
-                        wrong.push(format!("{place}: `{name}` has no test whose name holds `{part}`"));
+                    if !texts
+                        .iter()
+                        .any(|text| tests_of(text).iter().any(|test| test.contains(&part)))
+                    {
+                        wrong.push(format!(
+                            "{place}: `{name}` has no test whose name holds `{part}`"
+                        ));
                     }
                 }
             }
@@ -163,7 +202,11 @@ fn every_cargo_test_command_in_a_page_names_a_test_file() {
             while words.by_ref().any(|word| word == "--test") {
                 let name = words.next().unwrap_or_default().trim_end_matches(['.', ':']);
                 if tests_meant(name, &sources).is_empty() {
-                    wrong.push(format!("{}:{}: there is no test called {name}", page.display(), number + 1));
+                    wrong.push(format!(
+                        "{}:{}: there is no test called {name}",
+                        page.display(),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -176,10 +219,16 @@ fn entries_are_read_as_they_are_written() {
     let parts = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
     assert_eq!(
         entries("sink_file (full, gone); backoff.rs, scripts/soak"),
-        [("sink_file".into(), parts(&["full", "gone"])), ("backoff.rs".into(), parts(&[])), ("scripts/soak".into(), parts(&[]))]
+        [
+            ("sink_file".into(), parts(&["full", "gone"])),
+            ("backoff.rs".into(), parts(&[])),
+            ("scripts/soak".into(), parts(&[]))
+        ]
     );
     assert_eq!(
-        tests_of("#[test]\n#[ignore = \"slow\"]\nfn one() {}\nfn two() {}\n    #[test]\n    fn three(x: u8) {}"),
+        tests_of(
+            "#[test]\n#[ignore = \"slow\"]\nfn one() {}\nfn two() {}\n    #[test]\n    fn three(x: u8) {}"
+        ),
         ["one", "three"]
     );
 }

@@ -1,4 +1,5 @@
-//! docs/reference/features.md names every feature with the range that the code promises, and no other.
+//! docs/reference/features.md names every feature with the range that the code promises, and no
+//! other.
 
 use squint::features::{NAMES, RANGES, schema};
 
@@ -7,7 +8,11 @@ fn documented() -> Vec<(String, (f32, f32))> {
     let page = include_str!("../../docs/reference/features.md");
     let mut rows = Vec::new();
     for line in page.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('|').trim()).collect();
+        let cells: Vec<&str> = line
+            .trim_matches('|')
+            .split(" | ")
+            .map(|cell| cell.trim().trim_matches('|').trim())
+            .collect();
         let (names, range) = (cells[0], cells[cells.len() - 1]);
         let (low, high) = range.split_once(" to ").unwrap_or_else(|| panic!("no range in {line}"));
         let range = (low.parse().expect("a number"), high.parse().expect("a number"));
@@ -26,5 +31,8 @@ fn documented() -> Vec<(String, (f32, f32))> {
 fn every_feature_is_documented_with_its_range_in_the_order_of_the_schema() {
     let wanted: Vec<_> = NAMES.iter().map(|name| (*name).to_owned()).zip(RANGES).collect();
     assert_eq!(documented(), wanted);
-    assert!(include_str!("../../docs/reference/features.md").contains(schema()), "the page names the running schema");
+    assert!(
+        include_str!("../../docs/reference/features.md").contains(schema()),
+        "the page names the running schema"
+    );
 }

@@ -1,4 +1,5 @@
-//! `make install` and `make uninstall` into a folder of their own: what lands where, and that nothing stays.
+//! `make install` and `make uninstall` into a folder of their own: what lands where, and that
+//! nothing stays.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,11 @@ fn files(root: &Path) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in folder.read_dir().unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() { folders.push(path) } else { found.push(path.strip_prefix(root).unwrap().to_owned()) }
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                found.push(path.strip_prefix(root).unwrap().to_owned())
+            }
         }
     }
     found.sort();
@@ -77,9 +82,14 @@ fn everything_lands_where_a_system_looks_for_it_and_uninstall_leaves_nothing() {
         assert!(there.contains(&PathBuf::from(expected)), "{expected} is not among {there:#?}");
     }
     let mode = |path: &str| root.path().join(path).metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("usr/bin/squint"), mode("etc/squint/squint.toml")), (0o755, 0o640), "the configuration may hold passwords");
+    assert_eq!(
+        (mode("usr/bin/squint"), mode("etc/squint/squint.toml")),
+        (0o755, 0o640),
+        "the configuration may hold passwords"
+    );
     let list = read(root.path().join("usr/share/squint/installed"));
-    let mut listed: Vec<PathBuf> = list.lines().map(|line| line.trim_start_matches('/').into()).collect();
+    let mut listed: Vec<PathBuf> =
+        list.lines().map(|line| line.trim_start_matches('/').into()).collect();
     listed.push("etc/squint/squint.toml".into());
     listed.sort();
     assert_eq!(listed, there, "the list names what was put there and nothing else");
@@ -100,11 +110,21 @@ fn the_shims_that_are_built_lie_where_squint_looks_for_them_and_go_again() {
         assert!(with_shims("install", root.path(), "/usr", shims).status.success());
         let there = files(root.path());
         let names = there.iter().filter_map(|path| path.strip_prefix("usr/lib/squint").ok());
-        names.filter(|name| *name != Path::new("libonnxruntime.so")).map(PathBuf::from).collect::<Vec<_>>()
+        names
+            .filter(|name| *name != Path::new("libonnxruntime.so"))
+            .map(PathBuf::from)
+            .collect::<Vec<_>>()
     };
-    assert_eq!(installed(shims.path()), ["libsquint-trt-rtx1.so", "libsquint-trt8.so"].map(PathBuf::from));
+    assert_eq!(
+        installed(shims.path()),
+        ["libsquint-trt-rtx1.so", "libsquint-trt8.so"].map(PathBuf::from)
+    );
     std::fs::remove_file(shims.path().join("libsquint-trt-rtx1.so")).unwrap();
-    assert_eq!(installed(shims.path()), [PathBuf::from("libsquint-trt8.so")], "one that is no longer built goes");
+    assert_eq!(
+        installed(shims.path()),
+        [PathBuf::from("libsquint-trt8.so")],
+        "one that is no longer built goes"
+    );
     done("uninstall", root.path(), "/usr");
     assert!(is_empty(root.path()), "{:?}", files(root.path()));
 }
@@ -114,7 +134,10 @@ fn the_unit_names_the_program_of_its_prefix() {
     let root = tempfile::tempdir().unwrap();
     done("install", root.path(), "/opt/squint/");
     let unit = read(root.path().join("opt/squint/lib/systemd/system/squint.service"));
-    assert!(unit.contains("\nExecStart=/opt/squint/bin/squint run --config /etc/squint/squint.toml\n"), "{unit}");
+    assert!(
+        unit.contains("\nExecStart=/opt/squint/bin/squint run --config /etc/squint/squint.toml\n"),
+        "{unit}"
+    );
     assert!(!unit.contains("/usr/bin/"), "{unit}");
     done("uninstall", root.path(), "/opt/squint");
     assert!(is_empty(root.path()));
@@ -123,7 +146,10 @@ fn the_unit_names_the_program_of_its_prefix() {
 #[test]
 fn what_a_user_changed_or_added_stays() {
     let root = tempfile::tempdir().unwrap();
-    let (config, own) = (root.path().join("etc/squint/squint.toml"), root.path().join("usr/share/squint/engines/mine/engine.toml"));
+    let (config, own) = (
+        root.path().join("etc/squint/squint.toml"),
+        root.path().join("usr/share/squint/engines/mine/engine.toml"),
+    );
     done("install", root.path(), "/usr");
     std::fs::write(&config, "[[camera]]\nname = \"mine\"\nsource = \"test\"\n").unwrap();
     std::fs::create_dir(own.parent().unwrap()).unwrap();
@@ -132,18 +158,24 @@ fn what_a_user_changed_or_added_stays() {
     assert!(said.contains("kept as it is") && read(config.clone()).contains("mine"), "{said}");
     let said = done("uninstall", root.path(), "/usr");
     assert!(said.contains("was changed"), "{said}");
-    assert_eq!(files(root.path()), ["etc/squint/squint.toml", "usr/share/squint/engines/mine/engine.toml"].map(PathBuf::from));
+    assert_eq!(
+        files(root.path()),
+        ["etc/squint/squint.toml", "usr/share/squint/engines/mine/engine.toml"].map(PathBuf::from)
+    );
 }
 
 #[test]
 fn a_file_that_a_newer_version_no_longer_has_goes_when_it_is_installed() {
     let root = tempfile::tempdir().unwrap();
     done("install", root.path(), "/usr");
-    let (list, old) =
-        (root.path().join("usr/share/squint/installed"), root.path().join("usr/share/squint/engines/old/engine.toml"));
+    let (list, old) = (
+        root.path().join("usr/share/squint/installed"),
+        root.path().join("usr/share/squint/engines/old/engine.toml"),
+    );
     std::fs::create_dir(old.parent().unwrap()).unwrap();
     std::fs::write(&old, "").unwrap();
-    std::fs::write(&list, read(list.clone()) + "/usr/share/squint/engines/old/engine.toml\n").unwrap();
+    std::fs::write(&list, read(list.clone()) + "/usr/share/squint/engines/old/engine.toml\n")
+        .unwrap();
     done("install", root.path(), "/usr");
     assert!(!old.parent().unwrap().exists() && !read(list).contains("/old/"));
 }

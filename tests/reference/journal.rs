@@ -1,4 +1,5 @@
-//! docs/reference/journal.md, src/events.rs and the log macros in src/ against each other: one list of events, told everywhere alike.
+//! docs/reference/journal.md, src/events.rs and the log macros in src/ against each other: one list
+//! of events, told everywhere alike.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test reference journal` rewrites the reference part of the page.
 
@@ -45,7 +46,8 @@ fn sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
     walk(&root.join("src"), &mut found);
     let name = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-    let mut sources: Vec<_> = found.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect();
+    let mut sources: Vec<_> =
+        found.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect();
     sources.retain(|(name, _)| name.ends_with(".rs"));
     sources.sort();
     sources
@@ -53,14 +55,14 @@ fn sources() -> Vec<(String, String)> {
 
 /// Every `error!(...)` to `trace!(...)` of `source`, comments left out.
 fn calls(name: &str, source: &str) -> Vec<Call> {
-    let code: String = source.lines().map(|line| if line.trim_start().starts_with("//") { "" } else { line }).fold(
-        String::new(),
-        |mut code, line| {
+    let code: String = source
+        .lines()
+        .map(|line| if line.trim_start().starts_with("//") { "" } else { line })
+        .fold(String::new(), |mut code, line| {
             code.push_str(line);
             code.push('\n');
             code
-        },
-    );
+        });
     let mut calls = Vec::new();
     for level in ["error", "warn", "info", "debug", "trace"] {
         let head = format!("{level}!(");
@@ -70,7 +72,11 @@ fn calls(name: &str, source: &str) -> Vec<Call> {
             }
             let text = arguments(&code[at + head.len()..]);
             let line = code[..at].matches('\n').count() + 1;
-            calls.push(Call { place: format!("{name}:{line}"), level: level.to_uppercase(), text: text.to_owned() });
+            calls.push(Call {
+                place: format!("{name}:{line}"),
+                level: level.to_uppercase(),
+                text: text.to_owned(),
+            });
         }
     }
     calls
@@ -107,23 +113,45 @@ fn lies_in(place: &str, prefixes: impl IntoIterator<Item = &'static str>) -> Opt
 
 #[test]
 fn the_scan_sees_calls_of_every_form() {
-    let source =
-        "// warn!(\"no\");\n    log::warn!(event = events::BUG, x = f(\")\"); \"a)\\\" {}\", g(1));\nnot_a_warn!(1); error!(\"b\")";
-    let found: Vec<_> = calls("x.rs", source).into_iter().map(|call| (call.place, call.level, call.text)).collect();
-    let expected = [("x.rs:3", "ERROR", "\"b\""), ("x.rs:2", "WARN", "event = events::BUG, x = f(\")\"); \"a)\\\" {}\", g(1)")];
-    assert_eq!(found, expected.map(|(place, level, text)| (place.to_owned(), level.to_owned(), text.to_owned())));
-    assert_eq!(found.iter().map(|(_, _, text)| event_of(text)).collect::<Vec<_>>(), [None, Some("BUG")]);
+    let source = "// warn!(\"no\");\n    log::warn!(event = events::BUG, x = f(\")\"); \"a)\\\" {}\", g(1));\nnot_a_warn!(1); error!(\"b\")";
+    let found: Vec<_> =
+        calls("x.rs", source).into_iter().map(|call| (call.place, call.level, call.text)).collect();
+    let expected = [
+        ("x.rs:3", "ERROR", "\"b\""),
+        ("x.rs:2", "WARN", "event = events::BUG, x = f(\")\"); \"a)\\\" {}\", g(1)"),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(place, level, text)| (place.to_owned(), level.to_owned(), text.to_owned()))
+    );
+    assert_eq!(
+        found.iter().map(|(_, _, text)| event_of(text)).collect::<Vec<_>>(),
+        [None, Some("BUG")]
+    );
 }
 
 #[test]
 fn names_and_ids_are_well_formed_and_each_stands_for_one_event() {
     let (mut names, mut ids) = (BTreeSet::new(), BTreeSet::new());
     for event in events::ALL {
-        assert!(names.insert(event.name) && ids.insert(event.id), "{event} is there twice, by name or by id");
-        assert!(event.id.len() == 32 && event.id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{event}");
-        assert!(event.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{event}");
+        assert!(
+            names.insert(event.name) && ids.insert(event.id),
+            "{event} is there twice, by name or by id"
+        );
+        assert!(
+            event.id.len() == 32
+                && event.id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+            "{event}"
+        );
+        assert!(
+            event.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+            "{event}"
+        );
         assert!(event.meaning.ends_with('.') && event.advice.ends_with('.'), "{event}: sentences");
-        assert!(!event.meaning.contains('|') && !event.advice.contains('|'), "{event} would break the table");
+        assert!(
+            !event.meaning.contains('|') && !event.advice.contains('|'),
+            "{event} would break the table"
+        );
     }
     for (end, fault) in events::ENDS {
         assert!(!end.is_limited() && fault.is_limited(), "{end} ends {fault}");
@@ -146,17 +174,22 @@ fn every_warning_and_error_of_the_daemon_names_its_event() {
     }
     assert!(without.is_empty(), "without `event = events::...`:\n{}", without.join("\n"));
     for place in EXEMPT.iter().map(|(place, _)| *place) {
-        assert!(spared.contains(place), "{place} needs no exception any more: take it off the list in this test");
+        assert!(
+            spared.contains(place),
+            "{place} needs no exception any more: take it off the list in this test"
+        );
     }
 }
 
 #[test]
 fn every_event_is_told_by_something_and_at_its_level() {
-    let sources: Vec<_> = sources().into_iter().filter(|(name, _)| name != "src/events.rs").collect();
+    let sources: Vec<_> =
+        sources().into_iter().filter(|(name, _)| name != "src/events.rs").collect();
     let mut told = BTreeSet::new();
     for (name, source) in &sources {
         for (at, _) in source.match_indices("events::") {
-            let constant = event_of(&format!("event = {}", &source[at..])).unwrap_or_default().to_owned();
+            let constant =
+                event_of(&format!("event = {}", &source[at..])).unwrap_or_default().to_owned();
             told.insert(constant);
         }
         for call in calls(name, source) {
@@ -170,7 +203,8 @@ fn every_event_is_told_by_something_and_at_its_level() {
             );
         }
     }
-    let unused: Vec<_> = events::CONSTANTS.iter().filter(|constant| !told.contains(**constant)).collect();
+    let unused: Vec<_> =
+        events::CONSTANTS.iter().filter(|constant| !told.contains(**constant)).collect();
     assert!(unused.is_empty(), "events of which nothing in src/ tells: {unused:?}");
 }
 
@@ -181,7 +215,12 @@ fn reference() -> String {
         for event in events::ALL.iter().filter(|event| event.is_limited() == limited) {
             let (level, number) = (event.level.as_str().to_lowercase(), priority(event.level));
             let (name, id) = (event.name, event.id);
-            writeln!(out, "| `{name}` | {level} ({number}) | `{id}` | {} | {} |", event.meaning, event.advice).unwrap();
+            writeln!(
+                out,
+                "| `{name}` | {level} ({number}) | `{id}` | {} | {} |",
+                event.meaning, event.advice
+            )
+            .unwrap();
         }
     };
     table("Told each time", false);
@@ -199,12 +238,19 @@ fn the_page_tells_every_event_and_no_other() {
         std::fs::write(&path, format!("{before}{}{after}", reference())).unwrap();
         return;
     }
-    assert_eq!(told, reference(), "docs/reference/journal.md is behind; UPDATE_GOLDEN=1 rewrites the reference");
+    assert_eq!(
+        told,
+        reference(),
+        "docs/reference/journal.md is behind; UPDATE_GOLDEN=1 rewrites the reference"
+    );
 }
 
 #[test]
 fn the_page_tells_every_field_that_squint_adds() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/journal.md")).unwrap();
+    let page = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/journal.md"),
+    )
+    .unwrap();
     for (_, field) in FIELDS {
         assert_eq!(page.matches(&format!("| `{field}` |")).count(), 1, "{field}");
     }

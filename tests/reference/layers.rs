@@ -1,17 +1,41 @@
-//! The modules of the library depend downwards only: nobody may use a module that stands above it in [`LAYERS`].
+//! The modules of the library depend downwards only: nobody may use a module that stands above it
+//! in [`LAYERS`].
 //!
-//! Read from the text, code of tests left out; a module that is missing here, or named here and gone, fails as well.
+//! Read from the text, code of tests left out; a module that is missing here, or named here and
+//! gone, fails as well.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the bottom to the top. A module may use those of the lines before its own, and those before it on its own line.
+/// From the bottom to the top. A module may use those of the lines before its own, and those before
+/// it on its own line.
 const LAYERS: &[&[&str]] = &[
     // no thing of Squint's is known here
-    &["units", "escape", "stats", "files", "versioned", "numbered", "mailbox", "events", "socket", "limits"],
+    &[
+        "units",
+        "escape",
+        "stats",
+        "files",
+        "versioned",
+        "numbered",
+        "mailbox",
+        "events",
+        "socket",
+        "limits",
+    ],
     // the frame path up to a decision
-    &["frame", "features", "source", "telemetry", "engine", "premodel", "budget", "policy", "report"],
+    &[
+        "frame",
+        "features",
+        "source",
+        "telemetry",
+        "engine",
+        "premodel",
+        "budget",
+        "policy",
+        "report",
+    ],
     // runtime services
     &["vocabulary", "config", "trace", "pipeline", "observe", "sink", "control", "service"],
     // offline tools
@@ -21,10 +45,19 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Modules that decide and compute: no file, socket, thread, environment or clock of the machine.
-const PURE: &[&str] = &["units", "stats", "features", "premodel", "budget", "policy", "report", "vocabulary"];
+const PURE: &[&str] =
+    &["units", "stats", "features", "premodel", "budget", "policy", "report", "vocabulary"];
 /// None of this stands in their code.
-const IMPURE: &[&str] =
-    &["std::fs", "std::net", "std::os", "std::env", "std::process", "std::thread", "Instant::now", "SystemTime::now"];
+const IMPURE: &[&str] = &[
+    "std::fs",
+    "std::net",
+    "std::os",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "Instant::now",
+    "SystemTime::now",
+];
 
 fn order() -> Vec<&'static str> {
     LAYERS.concat()
@@ -55,7 +88,9 @@ fn collect(path: &Path, into: &mut Vec<(PathBuf, String)>) {
 
 /// The modules of the library that this code names: `crate::x`, or an item of `crate::{x, y::z}`.
 fn named(code: &str) -> BTreeSet<String> {
-    let word = |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+    let word = |text: &str| -> String {
+        text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
     let mut names = BTreeSet::new();
     for (at, found) in code.match_indices("crate::") {
         let rest = &code[at + found.len()..];
@@ -90,11 +125,17 @@ fn no_module_uses_one_above_it() {
     let mut wrong = Vec::new();
     for (at, module) in order.iter().enumerate() {
         let files = code(module);
-        assert!(!files.is_empty(), "no file of module `{module}`; is it gone? take it out of LAYERS");
+        assert!(
+            !files.is_empty(),
+            "no file of module `{module}`; is it gone? take it out of LAYERS"
+        );
         for (path, code) in files {
             for name in named(&code) {
                 if place(&name).is_some_and(|above| above > at) {
-                    wrong.push(format!("{}: `{module}` uses `{name}`, which stands above it", path.display()));
+                    wrong.push(format!(
+                        "{}: `{module}` uses `{name}`, which stands above it",
+                        path.display()
+                    ));
                 }
             }
         }
@@ -105,18 +146,29 @@ fn no_module_uses_one_above_it() {
 #[test]
 fn every_module_has_its_layer() {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
-    let declared = lib.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+    let declared = lib
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
     let declared: BTreeSet<_> = declared.collect();
     assert!(declared.len() > 20, "{declared:?}");
-    assert_eq!(declared, order().into_iter().collect(), "src/lib.rs on the left, LAYERS on the right");
+    assert_eq!(
+        declared,
+        order().into_iter().collect(),
+        "src/lib.rs on the left, LAYERS on the right"
+    );
 }
 
 #[test]
 fn what_decides_does_not_touch_the_machine() {
     let mut wrong = Vec::new();
-    for (module, (path, code)) in PURE.iter().flat_map(|module| code(module).into_iter().map(move |file| (module, file))) {
+    for (module, (path, code)) in
+        PURE.iter().flat_map(|module| code(module).into_iter().map(move |file| (module, file)))
+    {
         wrong.extend(
-            IMPURE.iter().filter(|word| code.contains(**word)).map(|word| format!("{}: `{module}` has {word}", path.display())),
+            IMPURE
+                .iter()
+                .filter(|word| code.contains(**word))
+                .map(|word| format!("{}: `{module}` has {word}", path.display())),
         );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -125,5 +177,8 @@ fn what_decides_does_not_touch_the_machine() {
 #[test]
 fn names_are_found_in_all_forms_of_use() {
     let code = "use crate::{frame, policy::{self, file::{A, B}}, units::Celsius};\nlet x = crate::stats::mean(&y);";
-    assert_eq!(named(code).iter().map(String::as_str).collect::<Vec<_>>(), ["frame", "policy", "stats", "units"]);
+    assert_eq!(
+        named(code).iter().map(String::as_str).collect::<Vec<_>>(),
+        ["frame", "policy", "stats", "units"]
+    );
 }

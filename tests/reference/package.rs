@@ -1,5 +1,6 @@
-//! What is handed on: the program asks nothing that the oldest board lacks, and the Debian package holds what `make install`
-//! installs. Installing it on a bare system is `make test-deb`, the build for aarch64 `make cross`.
+//! What is handed on: the program asks nothing that the oldest board lacks, and the Debian package
+//! holds what `make install` installs. Installing it on a bare system is `make test-deb`, the build
+//! for aarch64 `make cross`.
 use crate::common::skip;
 
 use std::path::{Path, PathBuf};
@@ -12,12 +13,20 @@ fn here(path: &str) -> PathBuf {
 }
 
 fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// The glibc is that of this machine, so it is left out; GLib's descriptions are seldom there.
 fn floor(arguments: &[&str]) -> Output {
-    Command::new(here("scripts/abi-floor")).args(["--glibc", "any", "--no-glib"]).args(arguments).output().unwrap()
+    Command::new(here("scripts/abi-floor"))
+        .args(["--glibc", "any", "--no-glib"])
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 fn package(arch: &str, out: &Path, program: &str) -> Output {
@@ -58,8 +67,15 @@ fn a_program_above_the_floor_is_refused_with_the_symbol_and_its_version() {
     let output = floor(&["--gst", "1.0", PROGRAM]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains(" came with 1."), "{}", said(&output));
-    let newer = Command::new(here("scripts/abi-floor")).args(["--no-glib", "--glibc", "2.2", PROGRAM]).output().unwrap();
-    assert!(newer.status.code() == Some(1) && said(&newer).contains("the floor is 2.2"), "{}", said(&newer));
+    let newer = Command::new(here("scripts/abi-floor"))
+        .args(["--no-glib", "--glibc", "2.2", PROGRAM])
+        .output()
+        .unwrap();
+    assert!(
+        newer.status.code() == Some(1) && said(&newer).contains("the floor is 2.2"),
+        "{}",
+        said(&newer)
+    );
 }
 
 #[test]
@@ -70,7 +86,11 @@ fn a_program_that_is_linked_to_something_else_is_refused_with_the_library() {
         return;
     }
     let output = floor(&[library.to_str().unwrap()]);
-    assert!(output.status.code() == Some(1) && said(&output).contains("is linked to libstdc++.so.6"), "{}", said(&output));
+    assert!(
+        output.status.code() == Some(1) && said(&output).contains("is linked to libstdc++.so.6"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]
@@ -93,32 +113,65 @@ fn the_package_holds_what_is_installed_and_says_what_it_needs() {
     let contents = deb(&["-c"], &file);
     let there: Vec<&str> = contents.lines().filter_map(|line| line.split(" ./").nth(1)).collect();
     let list = std::fs::read_to_string(root.path().join("usr/share/squint/installed")).unwrap();
-    for path in list.lines().map(|line| line.trim_start_matches('/')).chain(["etc/squint/squint.toml"]) {
+    for path in
+        list.lines().map(|line| line.trim_start_matches('/')).chain(["etc/squint/squint.toml"])
+    {
         let path = match path {
             "usr/share/squint/installed" => continue, // dpkg keeps the list
-            "usr/share/doc/squint/LICENSE-APACHE" | "usr/share/doc/squint/LICENSE-MIT" => "usr/share/doc/squint/copyright",
+            "usr/share/doc/squint/LICENSE-APACHE" | "usr/share/doc/squint/LICENSE-MIT" => {
+                "usr/share/doc/squint/copyright"
+            }
             "usr/share/doc/squint/CHANGELOG.md" => "usr/share/doc/squint/changelog.gz",
             "usr/share/zsh/site-functions/_squint" => "usr/share/zsh/vendor-completions/_squint",
             other => other,
         };
-        assert!(there.contains(&path) || there.contains(&format!("{path}.gz").as_str()), "{path} is not among {there:#?}");
+        assert!(
+            there.contains(&path) || there.contains(&format!("{path}.gz").as_str()),
+            "{path} is not among {there:#?}"
+        );
     }
-    for added in ["changelog.Debian.gz", "copyright", "crates.txt.gz", "onnxruntime/ThirdPartyNotices.txt.gz"] {
-        assert!(there.contains(&format!("usr/share/doc/squint/{added}").as_str()), "{added} is not among {there:#?}");
+    for added in [
+        "changelog.Debian.gz",
+        "copyright",
+        "crates.txt.gz",
+        "onnxruntime/ThirdPartyNotices.txt.gz",
+    ] {
+        assert!(
+            there.contains(&format!("usr/share/doc/squint/{added}").as_str()),
+            "{added} is not among {there:#?}"
+        );
     }
-    let configuration = contents.lines().find(|line| line.ends_with("./etc/squint/squint.toml")).unwrap();
-    assert!(configuration.starts_with("-rw-r----- root/root"), "it may hold passwords: {configuration}");
+    let configuration =
+        contents.lines().find(|line| line.ends_with("./etc/squint/squint.toml")).unwrap();
+    assert!(
+        configuration.starts_with("-rw-r----- root/root"),
+        "it may hold passwords: {configuration}"
+    );
 
-    let field = |name: &str| deb(&["-f"], &file).lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(String::from));
-    assert_eq!((field("Version"), field("Architecture")), (Some(format!("{version}-1")), Some(arch)));
+    let field = |name: &str| {
+        deb(&["-f"], &file)
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name}: ")).map(String::from))
+    };
+    assert_eq!(
+        (field("Version"), field("Architecture")),
+        (Some(format!("{version}-1")), Some(arch))
+    );
     let needs = field("Depends").unwrap();
-    for need in
-        ["libc6 (>= 2.", "libgstreamer1.0-0 (>= 1.14)", "libglib2.0-0 (>= 2.56)", "gstreamer1.0-plugins-good", "systemd (>= 237)"]
-    {
+    for need in [
+        "libc6 (>= 2.",
+        "libgstreamer1.0-0 (>= 1.14)",
+        "libglib2.0-0 (>= 2.56)",
+        "gstreamer1.0-plugins-good",
+        "systemd (>= 237)",
+    ] {
         assert!(needs.contains(need), "{need} is not among {needs}");
     }
     assert_eq!(deb(&["-I"], &file).matches("#!/bin/sh").count(), 3, "postinst, prerm, postrm");
-    assert!(!deb(&["-I"], &file).contains('@') || deb(&["-f"], &file).matches('@').count() == 1, "a place was left open");
+    assert!(
+        !deb(&["-I"], &file).contains('@') || deb(&["-f"], &file).matches('@').count() == 1,
+        "a place was left open"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! docs/reference/records.md against real records and summaries, in both directions; one golden record; and what must never reach a record.
+//! docs/reference/records.md against real records and summaries, in both directions; one golden
+//! record; and what must never reach a record.
 //!
 //! `UPDATE_GOLDEN=1` rewrites tests/golden/record.jsonl.
 
@@ -29,7 +30,8 @@ fn parsed(report: &Report) -> Value {
 }
 
 fn facts() -> Facts {
-    let accuracy = Accuracy { n: 4, unanswered: 1, top1: 0.75, top1_ci95: [0.3006, 0.9544], top5: 1.0 };
+    let accuracy =
+        Accuracy { n: 4, unanswered: 1, top1: 0.75, top1_ci95: [0.3006, 0.9544], top5: 1.0 };
     let (version, policy) = ("0.1.0".into(), "accurate".into());
     Facts {
         version,
@@ -54,7 +56,8 @@ fn summary() -> Summary {
 fn every_field_of_a_record_is_documented_and_every_documented_field_occurs() {
     let schema = Schema::read(DOC, "## Record");
     let mut seen = BTreeSet::new();
-    for report in reports::every_kind().into_iter().chain([reports::held(), reports::on_a_device()]) {
+    for report in reports::every_kind().into_iter().chain([reports::held(), reports::on_a_device()])
+    {
         schema.check(&parsed(&report), &mut seen);
         let mut buffer = Vec::new();
         write_record_with_features(&report, &mut buffer);
@@ -85,7 +88,8 @@ fn the_words_of_the_code_are_those_of_the_page() {
 #[test]
 fn the_examples_of_the_page_are_what_squint_writes() {
     assert_eq!(example(DOC, "record"), parsed(&reports::answered()));
-    let (mut page, mut written) = (example(DOC, "summary"), serde_json::from_str(&summary().to_json()).unwrap());
+    let (mut page, mut written) =
+        (example(DOC, "summary"), serde_json::from_str(&summary().to_json()).unwrap());
     Schema::read(DOC, "## Summary").check(&page, &mut BTreeSet::new());
     drop_times(&mut page);
     drop_times(&mut written);
@@ -125,23 +129,34 @@ fn numbers_that_are_not_finite_are_left_out_of_a_record() {
         report.verdict = reports::why(Code::Sure, Some(bad), Some(bad));
         report.attempts.answer.top[1].probability = bad;
         let step = &mut report.attempts.steps[0];
-        (step.margin, step.entropy, step.top.probability, step.why.value) = (bad, bad, bad, Some(bad));
+        (step.margin, step.entropy, step.top.probability, step.why.value) =
+            (bad, bad, bad, Some(bad));
         let mut buffer = Vec::new();
         write_record_with_features(&report, &mut buffer);
         let text = String::from_utf8(buffer).unwrap();
         assert!(!text.contains("null") && !text.contains("NaN") && !text.contains("inf"), "{text}");
         let record: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(record["top"].as_array().unwrap().len(), 4, "the class without a probability is left out");
-        assert!(record.get("features_values").is_none() && record["engines"][0].get("margin").is_none());
+        assert_eq!(
+            record["top"].as_array().unwrap().len(),
+            4,
+            "the class without a probability is left out"
+        );
+        assert!(
+            record.get("features_values").is_none() && record["engines"][0].get("margin").is_none()
+        );
     }
 }
 
 #[test]
 fn facts_that_are_not_finite_are_left_out_of_a_summary() {
-    let broken = Accuracy { n: 0, unanswered: 0, top1: f64::NAN, top1_ci95: [f64::NAN; 2], top5: 0.0 };
+    let broken =
+        Accuracy { n: 0, unanswered: 0, top1: f64::NAN, top1_ci95: [f64::NAN; 2], top5: 0.0 };
     let facts = Facts { rss_mb: Some(f64::INFINITY), accuracy: Some(broken), ..facts() };
     let text = Counters::new(&[], &[]).summary(&facts).to_json();
-    assert!(!text.contains("null") && !text.contains("rss_mb") && !text.contains("accuracy"), "{text}");
+    assert!(
+        !text.contains("null") && !text.contains("rss_mb") && !text.contains("accuracy"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -150,15 +165,25 @@ fn hostile_names_are_escaped_and_read_back_unchanged() {
     let mut report = reports::answered();
     report.camera = hostile.into();
     report.file = Some(hostile.into());
-    report.labels =
-        Arc::new(Labels { classes: vec![Label { key: hostile.into(), name: hostile.into() }; 5], sha256: String::new() });
+    report.labels = Arc::new(Labels {
+        classes: vec![Label { key: hostile.into(), name: hostile.into() }; 5],
+        sha256: String::new(),
+    });
     report.engines = [Arc::from(hostile), Arc::from(hostile)].into();
     let text = line(&report);
-    assert_eq!(text.bytes().filter(|byte| *byte < b' ').count(), 1, "only the line feed at the end: {text}");
+    assert_eq!(
+        text.bytes().filter(|byte| *byte < b' ').count(),
+        1,
+        "only the line feed at the end: {text}"
+    );
     let record: Value = serde_json::from_str(&text).unwrap();
-    for value in
-        [&record["camera"], &record["file"], &record["top"][0]["key"], &record["top"][0]["name"], &record["engines"][1]["id"]]
-    {
+    for value in [
+        &record["camera"],
+        &record["file"],
+        &record["top"][0]["key"],
+        &record["top"][0]["name"],
+        &record["engines"][1]["id"],
+    ] {
         assert_eq!(value, hostile);
     }
 }
@@ -181,7 +206,10 @@ fn a_record_names_the_limit_and_the_engine_it_withheld_and_only_then() {
     assert_eq!(free["budget"], serde_json::json!({"because": "free"}));
     let mut report = reports::held();
     let held = parsed(&report);
-    assert_eq!(held["budget"], serde_json::json!({"because": "power", "value": 6480.0, "limit": 6000.0, "withheld": "lite2-260"}));
+    assert_eq!(
+        held["budget"],
+        serde_json::json!({"because": "power", "value": 6480.0, "limit": 6000.0, "withheld": "lite2-260"})
+    );
     assert_eq!(held["engines"][0]["why"]["code"], "budget");
     report.withheld = None;
     report.grant.because.value = Some(f32::NAN);

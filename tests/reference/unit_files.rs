@@ -1,4 +1,5 @@
-//! systemd/: the unit is what systemd takes without a word, locked down as far as promised, and honest about old versions.
+//! systemd/: the unit is what systemd takes without a word, locked down as far as promised, and
+//! honest about old versions.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -10,7 +11,8 @@ use squint::config::keys::KEYS;
 use squint::config::{self, Folders, Overrides};
 use squint::error::Kind;
 
-/// Directives in use that systemd 237 (Ubuntu 18.04, JetPack 4) does not know, and the version that brought each.
+/// Directives in use that systemd 237 (Ubuntu 18.04, JetPack 4) does not know, and the version that
+/// brought each.
 const NEWER_THAN_237: &[(&str, u32)] = &[
     ("OOMPolicy", 243),
     ("ProtectClock", 245),
@@ -74,7 +76,8 @@ const KNOWN_TO_237: &[&str] = &[
     "WatchdogSec",
 ];
 
-/// Groups of system calls that 237 knows. An allow-list of a group it does not know would forbid nearly everything.
+/// Groups of system calls that 237 knows. An allow-list of a group it does not know would forbid
+/// nearly everything.
 const GROUPS_OF_237: &[&str] = &[
     "@clock",
     "@cpu-emulation",
@@ -109,14 +112,22 @@ fn unit() -> String {
 
 /// `Name=value` of every line that is one.
 fn directives(unit: &str) -> Vec<(&str, &str)> {
-    unit.lines().filter(|line| !line.starts_with(['#', '['])).filter_map(|line| line.split_once('=')).collect()
+    unit.lines()
+        .filter(|line| !line.starts_with(['#', '[']))
+        .filter_map(|line| line.split_once('='))
+        .collect()
 }
 
 fn value<'u>(unit: &'u str, name: &str) -> &'u str {
-    directives(unit).iter().find(|(found, _)| *found == name).unwrap_or_else(|| panic!("no {name}=")).1
+    directives(unit)
+        .iter()
+        .find(|(found, _)| *found == name)
+        .unwrap_or_else(|| panic!("no {name}="))
+        .1
 }
 
-/// Runs `systemd-analyze` on the unit, started with the program under test; `None` where it is not installed.
+/// Runs `systemd-analyze` on the unit, started with the program under test; `None` where it is not
+/// installed.
 fn analyze(unit: &str, arguments: &[&str]) -> Option<Output> {
     let folder = tempfile::tempdir().unwrap();
     let file: PathBuf = folder.path().join("squint.service");
@@ -124,14 +135,20 @@ fn analyze(unit: &str, arguments: &[&str]) -> Option<Output> {
     match Command::new("systemd-analyze").args(arguments).arg(&file).output() {
         Ok(output) => Some(output),
         Err(error) => {
-            skip(format_args!("systemd-analyze cannot be run ({error}); `make deps` installs it with Debian's package systemd"));
+            skip(format_args!(
+                "systemd-analyze cannot be run ({error}); `make deps` installs it with Debian's package systemd"
+            ));
             None
         }
     }
 }
 
 fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 #[test]
@@ -141,7 +158,11 @@ fn systemd_takes_the_unit_without_a_word() {
     assert!(output.status.success() && said(&output).trim().is_empty(), "{}", said(&output));
     let wrong = unit().replace("\nProtectHome=", "\nProtectHouse=");
     let output = analyze(&wrong, &verify).unwrap();
-    assert!(said(&output).contains("ProtectHouse"), "a wrong key would not be noticed: {}", said(&output));
+    assert!(
+        said(&output).contains("ProtectHouse"),
+        "a wrong key would not be noticed: {}",
+        said(&output)
+    );
 }
 
 #[test]
@@ -149,8 +170,14 @@ fn the_unit_is_locked_down_to_an_exposure_of_at_most_two() {
     let security = ["security", "--no-pager", "--offline=true", "--threshold=20"];
     let Some(output) = analyze(&unit(), &security) else { return };
     assert!(output.status.success(), "{}", said(&output));
-    let open = unit().replace("\nProtectSystem=strict", "").replace("\nCapabilityBoundingSet=", "").replace("\nUser=squint", "");
-    assert!(!analyze(&open, &security).unwrap().status.success(), "an open unit would not be noticed");
+    let open = unit()
+        .replace("\nProtectSystem=strict", "")
+        .replace("\nCapabilityBoundingSet=", "")
+        .replace("\nUser=squint", "");
+    assert!(
+        !analyze(&open, &security).unwrap().status.success(),
+        "an open unit would not be noticed"
+    );
 }
 
 #[test]
@@ -158,7 +185,10 @@ fn what_systemd_237_ignores_is_known_and_documented() {
     let (unit, docs) = (unit(), source("docs/guide/service.md"));
     for (name, _) in directives(&unit) {
         let newer = NEWER_THAN_237.iter().find(|(newer, _)| *newer == name);
-        assert!(newer.is_some() || KNOWN_TO_237.contains(&name), "{name}=: since when? Add it to one of the tables of this test");
+        assert!(
+            newer.is_some() || KNOWN_TO_237.contains(&name),
+            "{name}=: since when? Add it to one of the tables of this test"
+        );
         if let Some((name, version)) = newer {
             let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}=`")));
             assert!(
@@ -168,7 +198,10 @@ fn what_systemd_237_ignores_is_known_and_documented() {
         }
     }
     for (name, _) in NEWER_THAN_237 {
-        assert!(directives(&unit).iter().any(|(used, _)| used == name), "{name}= is not in use any more");
+        assert!(
+            directives(&unit).iter().any(|(used, _)| used == name),
+            "{name}= is not in use any more"
+        );
     }
 }
 
@@ -177,13 +210,19 @@ fn system_calls_are_forbidden_by_groups_that_systemd_237_knows() {
     let unit = unit();
     for (_, list) in directives(&unit).iter().filter(|(name, _)| *name == "SystemCallFilter") {
         match list.strip_prefix('~') {
-            Some(groups) => assert!(groups.split(' ').all(|group| GROUPS_OF_237.contains(&group)), "{groups}"),
-            // Exceptions, behind the list that makes it one of what is forbidden: builds lower their own priority.
+            Some(groups) => {
+                assert!(groups.split(' ').all(|group| GROUPS_OF_237.contains(&group)), "{groups}")
+            }
+            // Exceptions, behind the list that makes it one of what is forbidden: builds lower
+            // their own priority.
             None => assert_eq!(*list, "setpriority ioprio_set"),
         }
     }
     let first = directives(&unit).into_iter().find(|(name, _)| *name == "SystemCallFilter");
-    assert!(first.is_some_and(|(_, list)| list.starts_with('~')), "the first one decides what kind of list it is");
+    assert!(
+        first.is_some_and(|(_, list)| list.starts_with('~')),
+        "the first one decides what kind of list it is"
+    );
 }
 
 #[test]
@@ -206,9 +245,19 @@ fn the_unit_says_what_the_program_understands_and_means() {
     let words: Vec<&str> = value(&unit, "ExecStart").split(' ').collect();
     let Sub::Run(run) = Cli::try_parse_from(&words).unwrap().command else { panic!("{words:?}") };
     assert_eq!(run.common.config, Some("/etc/squint/squint.toml".into()));
-    let words: Vec<String> = value(&unit, "ExecReload").replace("$MAINPID", "4711").split(' ').map(str::to_owned).collect();
-    let Sub::Reload(reload) = Cli::try_parse_from(&words).unwrap().command else { panic!("{words:?}") };
-    assert_eq!((reload.at.config, reload.main_pid), (run.common.config, Some(4711)), "the same file, so the same socket");
+    let words: Vec<String> = value(&unit, "ExecReload")
+        .replace("$MAINPID", "4711")
+        .split(' ')
+        .map(str::to_owned)
+        .collect();
+    let Sub::Reload(reload) = Cli::try_parse_from(&words).unwrap().command else {
+        panic!("{words:?}")
+    };
+    assert_eq!(
+        (reload.at.config, reload.main_pid),
+        (run.common.config, Some(4711)),
+        "the same file, so the same socket"
+    );
     let hopeless = [Kind::Usage, Kind::Configuration].map(|kind| kind.code().to_string()).join(" ");
     assert_eq!(value(&unit, "RestartPreventExitStatus"), hopeless);
     assert_eq!((value(&unit, "Type"), value(&unit, "NotifyAccess")), ("notify", "main"));
@@ -219,9 +268,13 @@ fn the_unit_says_what_the_program_understands_and_means() {
 }
 
 #[test]
-fn the_budget_of_the_shipped_configuration_holds_with_all_its_examples_and_keeps_what_it_learns_where_the_unit_allows_it() {
+fn the_budget_of_the_shipped_configuration_holds_with_all_its_examples_and_keeps_what_it_learns_where_the_unit_allows_it()
+ {
     let (unit, shipped) = (unit(), source("systemd/squint.toml"));
-    let state = shipped.parse::<toml::Table>().unwrap()["budget"]["state-file"].as_str().unwrap().to_owned();
+    let state = shipped.parse::<toml::Table>().unwrap()["budget"]["state-file"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(state.starts_with(&format!("/var/lib/{}/", value(&unit, "StateDirectory"))), "{state}");
     // With every example of the two sections taken in.
     let (before, rest) = shipped.split_once("[budget]").unwrap();
@@ -235,7 +288,12 @@ fn the_budget_of_the_shipped_configuration_holds_with_all_its_examples_and_keeps
     // Every key of the section is shown, so that nobody has to look for one.
     for key in KEYS.iter().filter(|key| key.section() == "budget") {
         let name = key.path.split('.').next_back().unwrap();
-        assert!(sections.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{name} = "))), "{name}");
+        assert!(
+            sections
+                .lines()
+                .any(|line| line.trim_start_matches('#').starts_with(&format!("{name} = "))),
+            "{name}"
+        );
     }
 }
 
@@ -243,45 +301,90 @@ fn the_budget_of_the_shipped_configuration_holds_with_all_its_examples_and_keeps
 fn what_telemetry_reads_stays_within_reach() {
     let unit = unit();
     // /proc/stat, /proc/meminfo, /proc/pressure; the kernel's files of sensors; discrete GPUs.
-    for hides in ["ProcSubset", "InaccessiblePaths", "TemporaryFileSystem", "RootDirectory", "RootImage", "MountAPIVFS"] {
-        assert!(!directives(&unit).iter().any(|(name, _)| *name == hides), "{hides}= hides readings of the board");
+    for hides in [
+        "ProcSubset",
+        "InaccessiblePaths",
+        "TemporaryFileSystem",
+        "RootDirectory",
+        "RootImage",
+        "MountAPIVFS",
+    ] {
+        assert!(
+            !directives(&unit).iter().any(|(name, _)| *name == hides),
+            "{hides}= hides readings of the board"
+        );
     }
-    assert!(unit.contains("\nDeviceAllow=char-nvidia* rw\n") && value(&unit, "ProtectKernelTunables") == "yes");
+    assert!(
+        unit.contains("\nDeviceAllow=char-nvidia* rw\n")
+            && value(&unit, "ProtectKernelTunables") == "yes"
+    );
 }
 
 #[test]
 fn account_and_rights_are_those_that_the_unit_asks_for() {
-    let (unit, users, rights) = (unit(), source("systemd/squint.sysusers"), source("systemd/squint.tmpfiles"));
+    let (unit, users, rights) =
+        (unit(), source("systemd/squint.sysusers"), source("systemd/squint.tmpfiles"));
     let user = value(&unit, "User");
     assert!(users.lines().any(|line| line.starts_with(&format!("u {user} "))), "{users}");
     assert!(users.contains(&format!("m {user} video")), "{users}");
     let mode = value(&unit, "ConfigurationDirectoryMode");
-    // Passwords: a group of the service's own, in which nobody is who may read or change something over the sockets.
+    // Passwords: a group of the service's own, in which nobody is who may read or change something
+    // over the sockets.
     let config = format!("{user}-config");
-    assert!(users.contains(&format!("g {config} ")) && users.contains(&format!("m {user} {config}\n")), "{users}");
+    assert!(
+        users.contains(&format!("g {config} ")) && users.contains(&format!("m {user} {config}\n")),
+        "{users}"
+    );
     let folder = format!("z /etc/{} {mode} root {config} ", value(&unit, "ConfigurationDirectory"));
     assert!(rights.lines().any(|line| line.starts_with(&folder)), "{rights}");
     assert!(rights.lines().any(|line| line.starts_with(&format!("z /etc/{user}/squint.toml 0640 root {config} "))), "{rights}");
-    // Those who may change something, by the name that the daemon has unless told otherwise; the service itself need not be one of them.
-    let group = KEYS.iter().find(|key| key.path == "control.group").map(|key| format!("{:?}", key.unset)).unwrap();
-    assert!(group.contains(&format!("{user}-control")) && users.contains(&format!("g {user}-control ")), "{group}, {users}");
+    // Those who may change something, by the name that the daemon has unless told otherwise; the
+    // service itself need not be one of them.
+    let group = KEYS
+        .iter()
+        .find(|key| key.path == "control.group")
+        .map(|key| format!("{:?}", key.unset))
+        .unwrap();
+    assert!(
+        group.contains(&format!("{user}-control")) && users.contains(&format!("g {user}-control ")),
+        "{group}, {users}"
+    );
 }
 
 #[test]
 fn cameras_and_gpu_stay_within_reach() {
     let unit = unit();
-    for hides in ["PrivateTmp", "PrivateDevices", "MemoryDenyWriteExecute", "PrivateNetwork", "ProcSubset", "PrivateUsers"] {
+    for hides in [
+        "PrivateTmp",
+        "PrivateDevices",
+        "MemoryDenyWriteExecute",
+        "PrivateNetwork",
+        "ProcSubset",
+        "PrivateUsers",
+    ] {
         assert!(
             !directives(&unit).iter().any(|(name, _)| *name == hides),
             "{hides}= hides the camera, the GPU, code or the network"
         );
     }
-    let devices: Vec<&str> =
-        directives(&unit).iter().filter(|(name, _)| *name == "DeviceAllow").map(|(_, device)| *device).collect();
-    for needed in ["char-video4linux rw", "char-nvidia* rw", "char-nvhost* rw", "/dev/nvmap rw", "char-drm rw"] {
+    let devices: Vec<&str> = directives(&unit)
+        .iter()
+        .filter(|(name, _)| *name == "DeviceAllow")
+        .map(|(_, device)| *device)
+        .collect();
+    for needed in [
+        "char-video4linux rw",
+        "char-nvidia* rw",
+        "char-nvhost* rw",
+        "/dev/nvmap rw",
+        "char-drm rw",
+    ] {
         assert!(devices.contains(&needed), "{needed} is not among {devices:?}");
     }
     for family in ["AF_UNIX", "AF_INET", "AF_INET6"] {
-        assert!(value(&unit, "RestrictAddressFamilies").split(' ').any(|allowed| allowed == family), "{family}");
+        assert!(
+            value(&unit, "RestrictAddressFamilies").split(' ').any(|allowed| allowed == family),
+            "{family}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The rotated file: what lands where, and what happens when the disk is full, the folder goes, or the power went.
+//! The rotated file: what lands where, and what happens when the disk is full, the folder goes, or
+//! the power went.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,10 @@ fn a_record_larger_than_a_file_gets_one_of_its_own() {
     write(&mut file, [1]);
     file.write(long.as_bytes(), Instant::now()).unwrap();
     write(&mut file, [2]);
-    assert_eq!([text(&numbered(&path, 2)), text(&numbered(&path, 1)), text(&path)], [joined([1]), long, joined([2])]);
+    assert_eq!(
+        [text(&numbered(&path, 2)), text(&numbered(&path, 1)), text(&path)],
+        [joined([1]), long, joined([2])]
+    );
 }
 
 #[test]
@@ -121,10 +125,16 @@ fn a_folder_that_goes_costs_records_until_it_is_back() {
     let mut file = File::open(&config(&path, 1000, 1)).unwrap();
     file.write(&line(1), start).unwrap();
     fs::remove_dir_all(&home).unwrap();
-    assert!(matches!(file.write(&line(2), after(0)), Err(SinkError::OpenFile { .. })), "the folder is not made anew");
+    assert!(
+        matches!(file.write(&line(2), after(0)), Err(SinkError::OpenFile { .. })),
+        "the folder is not made anew"
+    );
     assert!(matches!(file.write(&line(3), after(249)), Err(SinkError::Pausing { .. })));
     assert!(matches!(file.write(&line(4), after(250)), Err(SinkError::OpenFile { .. })));
-    assert!(matches!(file.write(&line(5), after(700)), Err(SinkError::Pausing { .. })), "the pause doubles");
+    assert!(
+        matches!(file.write(&line(5), after(700)), Err(SinkError::Pausing { .. })),
+        "the pause doubles"
+    );
     fs::create_dir(&home).unwrap();
     file.write(&line(6), after(750)).unwrap();
     assert_eq!((text(&path), file.lost()), (joined([6]), 4));
@@ -138,7 +148,9 @@ fn pauses_grow_to_half_a_minute_and_no_further() {
     let mut file = File::open(&config(&path, 1000, 1)).unwrap();
     fs::remove_dir_all(&home).unwrap();
     let start = Instant::now();
-    let tries = (0..600_000).step_by(50).map(|millis| file.write(&line(0), start + Duration::from_millis(millis)));
+    let tries = (0..600_000)
+        .step_by(50)
+        .map(|millis| file.write(&line(0), start + Duration::from_millis(millis)));
     let tried = tries.filter(|outcome| matches!(outcome, Err(SinkError::OpenFile { .. }))).count();
     assert_eq!(tried, 7 + 19, "0.25 s, doubled seven times, then every 30 s for ten minutes");
     assert_eq!(file.lost(), 12_000);
@@ -165,7 +177,10 @@ fn a_full_disk_is_an_error_that_names_the_file_and_counts_what_is_lost() {
     let error = file.write(&line(1), start).unwrap_err();
     assert!(error.to_string().starts_with("/dev/full: No space left on device"), "{error}");
     assert!(matches!(file.write(&line(2), start), Err(SinkError::Pausing { .. })));
-    assert!(matches!(file.write(&line(3), start + Duration::from_secs(1)), Err(SinkError::Write { .. })));
+    assert!(matches!(
+        file.write(&line(3), start + Duration::from_secs(1)),
+        Err(SinkError::Write { .. })
+    ));
     assert_eq!(file.lost(), 3);
 }
 
@@ -178,10 +193,15 @@ fn a_file_that_another_process_writes_to_is_refused_until_that_has_ended() {
     let refused = File::open(&config(&path, 1000, 1)).map(drop).unwrap_err();
     assert!(matches!(refused, SinkError::InUse { .. }), "{refused}");
     assert!(
-        refused.to_string().contains("another process writes to it") && refused.to_string().contains("--output-file"),
+        refused.to_string().contains("another process writes to it")
+            && refused.to_string().contains("--output-file"),
         "{refused}"
     );
-    assert_eq!((text(&numbered(&path, 1)), text(&path)), (joined(0..10), joined(10..15)), "nothing of it is lost");
+    assert_eq!(
+        (text(&numbered(&path, 1)), text(&path)),
+        (joined(0..10), joined(10..15)),
+        "nothing of it is lost"
+    );
     drop(first);
     write(&mut File::open(&config(&path, 1000, 1)).unwrap(), [15]);
     for device in ["/dev/null", "/dev/null"] {
@@ -204,9 +224,12 @@ fn a_file_emptied_by_others_is_continued_at_its_start_and_counts_anew() {
 #[test]
 fn a_file_that_cannot_be_is_refused_with_advice() {
     let (folder, path) = home();
-    let refused = |path: &Path| File::open(&config(path, 1000, 1)).map(drop).unwrap_err().to_string();
+    let refused =
+        |path: &Path| File::open(&config(path, 1000, 1)).map(drop).unwrap_err().to_string();
     assert!(refused(folder.path()).contains("is a folder, not a file"));
-    assert!(refused(&folder.path().join("missing/records.jsonl")).contains("its folder must exist"));
+    assert!(
+        refused(&folder.path().join("missing/records.jsonl")).contains("its folder must exist")
+    );
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     assert!(refused(&path).contains("is a pipe, socket or disk, not a file"));
     drop(listener);

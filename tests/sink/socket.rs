@@ -25,7 +25,8 @@ fn line(number: u64) -> Vec<u8> {
 /// The numbers of the lines, each checked to be whole.
 fn numbers(stream: impl Read) -> Vec<u64> {
     let whole = |text: String| {
-        let record: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let record: serde_json::Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         record["frame"].as_u64().unwrap()
     };
     BufReader::new(stream).lines().map(|line| whole(line.unwrap())).collect()
@@ -65,8 +66,14 @@ fn one_reader_too_many_is_turned_away_until_another_has_left() {
     socket.write(&line(0), Instant::now());
     let surplus: Vec<_> = (0..40).map(|_| UnixStream::connect(&path).unwrap()).collect();
     socket.write(&line(1), Instant::now());
-    assert_eq!((socket.readers(), socket.counts().connected, socket.counts().refused), (READERS, READERS as u64, 40));
-    assert!(surplus.into_iter().all(|reader| numbers(reader).is_empty()), "its connection is closed at once");
+    assert_eq!(
+        (socket.readers(), socket.counts().connected, socket.counts().refused),
+        (READERS, READERS as u64, 40)
+    );
+    assert!(
+        surplus.into_iter().all(|reader| numbers(reader).is_empty()),
+        "its connection is closed at once"
+    );
     drop(readers.pop());
     let next = UnixStream::connect(&path).unwrap();
     socket.flush().unwrap();
@@ -76,7 +83,8 @@ fn one_reader_too_many_is_turned_away_until_another_has_left() {
     assert_eq!(numbers(next), [2]);
 }
 
-/// As in the field: all cameras are away, so that no record is sent, and a program that asks for records comes and goes.
+/// As in the field: all cameras are away, so that no record is sent, and a program that asks for
+/// records comes and goes.
 #[test]
 fn readers_that_leave_while_no_record_flows_are_forgotten_at_the_next_second() {
     let (_folder, path) = home();
@@ -88,7 +96,8 @@ fn readers_that_leave_while_no_record_flows_are_forgotten_at_the_next_second() {
         socket.flush().unwrap();
         assert_eq!(socket.readers(), 0, "round {round}: {:?}", socket.counts());
     }
-    let (only_listens, stays) = (UnixStream::connect(&path).unwrap(), UnixStream::connect(&path).unwrap());
+    let (only_listens, stays) =
+        (UnixStream::connect(&path).unwrap(), UnixStream::connect(&path).unwrap());
     only_listens.shutdown(std::net::Shutdown::Write).unwrap();
     socket.flush().unwrap();
     socket.flush().unwrap();
@@ -102,7 +111,8 @@ fn readers_that_leave_while_no_record_flows_are_forgotten_at_the_next_second() {
 fn a_reader_that_stalls_misses_records_then_goes_and_holds_up_nobody() {
     let (_folder, path) = home();
     let mut socket = Socket::open(&path).unwrap();
-    let (stalled, mut lively) = (UnixStream::connect(&path).unwrap(), UnixStream::connect(&path).unwrap());
+    let (stalled, mut lively) =
+        (UnixStream::connect(&path).unwrap(), UnixStream::connect(&path).unwrap());
     let start = Instant::now();
     let mut got = Vec::new();
     let mut buffer = vec![0; 4096];
@@ -115,9 +125,16 @@ fn a_reader_that_stalls_misses_records_then_goes_and_holds_up_nobody() {
             wanted -= count;
         }
     }
-    assert_eq!(numbers(&got[..]), (0..2000).collect::<Vec<_>>(), "the lively reader misses nothing");
+    assert_eq!(
+        numbers(&got[..]),
+        (0..2000).collect::<Vec<_>>(),
+        "the lively reader misses nothing"
+    );
     let skipped = socket.counts().skipped;
-    assert!((500..2000).contains(&skipped), "about 300 records fit the buffers, {skipped} of 2000 were skipped");
+    assert!(
+        (500..2000).contains(&skipped),
+        "about 300 records fit the buffers, {skipped} of 2000 were skipped"
+    );
     assert_eq!((socket.readers(), socket.counts().stalled), (2, 0));
     socket.write(&line(2000), start + Duration::from_secs(12));
     assert_eq!((socket.readers(), socket.counts().stalled), (1, 1));
@@ -125,7 +142,11 @@ fn a_reader_that_stalls_misses_records_then_goes_and_holds_up_nobody() {
     let mut late = Vec::new();
     { stalled }.read_to_end(&mut late).unwrap();
     let late = numbers(&late[..]);
-    assert_eq!(late, (0..late.len() as u64).collect::<Vec<_>>(), "what it did get is whole and in order");
+    assert_eq!(
+        late,
+        (0..late.len() as u64).collect::<Vec<_>>(),
+        "what it did get is whole and in order"
+    );
 }
 
 #[test]
@@ -164,7 +185,8 @@ fn a_reader_that_lags_at_the_end_gets_what_waits_for_it() {
         socket.write(&line(written), Instant::now());
         written += 1;
     }
-    // Room for what waits is made here, so that the test does not depend on how soon another thread gets its turn.
+    // Room for what waits is made here, so that the test does not depend on how soon another thread
+    // gets its turn.
     let mut first = vec![0; line(0).len() * 64];
     reader.read_exact(&mut first).unwrap();
     socket.finish().unwrap();

@@ -10,7 +10,9 @@ use squint::config::{Output, OutputFile, Stdout};
 use squint::observe::{Counters, Facts, Summary};
 use squint::policy::Code;
 use squint::report::{DropReason, Report};
-use squint::sink::{Opening, Published, Publisher, Sink, SinkError, StdoutJson, Style, Text, table};
+use squint::sink::{
+    Opening, Published, Publisher, Sink, SinkError, StdoutJson, Style, Text, table,
+};
 
 /// Keeps what is written, or fails as told.
 #[derive(Clone, Default)]
@@ -47,7 +49,13 @@ fn summary() -> Summary {
     reports::every_kind().iter().for_each(|report| counters.note(report));
     counters.note_drop(0, DropReason::Superseded, 2);
     let (version, policy) = ("0.1.0".into(), "accurate".into());
-    counters.summary(&Facts { version, policy, duration: Duration::from_millis(2500), rss_mb: Some(182.0), ..Facts::default() })
+    counters.summary(&Facts {
+        version,
+        policy,
+        duration: Duration::from_millis(2500),
+        rss_mb: Some(182.0),
+        ..Facts::default()
+    })
 }
 
 fn lines(style: Style, reports: &[Report]) -> String {
@@ -67,8 +75,11 @@ fn live_records_are_handed_on_at_once_and_others_ten_times_a_second() {
 
     let pipe = Pipe::default();
     let mut fast = StdoutJson::new(pipe.clone(), false);
-    for (millis, seen) in [(0, "0\n"), (1, "0\n"), (99, "0\n"), (100, "0\n1\n99\n100\n"), (150, "0\n1\n99\n100\n")] {
-        fast.write(format!("{millis}\n").as_bytes(), start + Duration::from_millis(millis)).unwrap();
+    for (millis, seen) in
+        [(0, "0\n"), (1, "0\n"), (99, "0\n"), (100, "0\n1\n99\n100\n"), (150, "0\n1\n99\n100\n")]
+    {
+        fast.write(format!("{millis}\n").as_bytes(), start + Duration::from_millis(millis))
+            .unwrap();
         assert_eq!(pipe.text(), seen, "after {millis} ms");
     }
     fast.flush().unwrap();
@@ -79,7 +90,9 @@ fn live_records_are_handed_on_at_once_and_others_ten_times_a_second() {
 fn a_reader_of_standard_output_that_goes_away_is_a_wish_to_stop() {
     let pipe = Pipe::default();
     pipe.fail(Some(io::ErrorKind::BrokenPipe));
-    assert!(StdoutJson::new(pipe.clone(), true).write(b"1\n", Instant::now()).unwrap_err().is_closed());
+    assert!(
+        StdoutJson::new(pipe.clone(), true).write(b"1\n", Instant::now()).unwrap_err().is_closed()
+    );
     let mut text = Text::new(pipe.clone(), Style::default());
     assert!(text.write(&reports::answered(), Instant::now()).unwrap_err().is_closed());
     pipe.fail(Some(io::ErrorKind::StorageFull));
@@ -110,7 +123,10 @@ fn names_are_cut_to_their_column_and_cannot_steer_the_terminal() {
 
 #[test]
 fn colours_come_only_when_asked_for() {
-    assert!(lines(Style { colour: true, ..Style::default() }, &reports::every_kind()).contains("\u{1b}[32m"));
+    assert!(
+        lines(Style { colour: true, ..Style::default() }, &reports::every_kind())
+            .contains("\u{1b}[32m")
+    );
     assert!(!lines(Style::default(), &reports::every_kind()).contains('\u{1b}'));
     let plain = table(&summary(), Style::default());
     assert!(!plain.contains('\u{1b}') && plain.lines().all(|line| line == line.trim_end()));
@@ -121,7 +137,10 @@ fn colours_come_only_when_asked_for() {
 #[test]
 fn a_line_names_the_engine_that_the_budget_withheld_and_why() {
     let line = lines(Style::default(), &[reports::held()]);
-    assert!(line.contains("(budget 6480.0/6000.0 → sure 0.83≥0.62)  no lite2-260: power\n"), "{line}");
+    assert!(
+        line.contains("(budget 6480.0/6000.0 → sure 0.83≥0.62)  no lite2-260: power\n"),
+        "{line}"
+    );
     assert!(!lines(Style::default(), &reports::every_kind()).contains("  no lite"));
 }
 
@@ -135,7 +154,11 @@ fn the_status_line_renews_itself_on_a_terminal_only() {
     }
     text.finish().unwrap();
     let shown = pipe.text();
-    assert_eq!(shown.matches("\r\u{1b}[2K").count(), 22, "erased before each line and before the table");
+    assert_eq!(
+        shown.matches("\r\u{1b}[2K").count(),
+        22,
+        "erased before each line and before the table"
+    );
     assert!(shown.contains(" 21 %  21 of 100  10.0 fps  0:07 left\r"), "{shown}");
     assert!(!lines(Style::default(), &reports::every_kind()).contains('\r'));
 }
@@ -188,7 +211,12 @@ impl Sink for Fake {
 }
 
 fn fake(error: Failing) -> Fake {
-    Fake { wants_json: true, error: Arc::new(Mutex::new(error)), calls: Arc::default(), seen: Arc::default() }
+    Fake {
+        wants_json: true,
+        error: Arc::new(Mutex::new(error)),
+        calls: Arc::default(),
+        seen: Arc::default(),
+    }
 }
 
 #[test]
@@ -231,7 +259,8 @@ fn a_record_is_rendered_only_for_sinks_that_want_it_and_with_features_only_if_as
 #[test]
 fn the_configured_sinks_are_opened_and_the_first_that_cannot_be_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let file = OutputFile { path: folder.path().join("records.jsonl"), max_bytes: 1 << 20, keep: 1 };
+    let file =
+        OutputFile { path: folder.path().join("records.jsonl"), max_bytes: 1 << 20, keep: 1 };
     let socket = folder.path().join("squint.sock");
     let mut output = Output {
         stdout: Stdout::None,
@@ -248,7 +277,10 @@ fn the_configured_sinks_are_opened_and_the_first_that_cannot_be_is_named() {
     assert_eq!(std::fs::read_to_string(&file.path).unwrap().lines().count(), 1);
     drop(publisher);
     output.file = Some(OutputFile { path: folder.path().into(), ..file });
-    assert!(matches!(Publisher::open(&output, &Opening::default()), Err(SinkError::NotAFile { .. })));
+    assert!(matches!(
+        Publisher::open(&output, &Opening::default()),
+        Err(SinkError::NotAFile { .. })
+    ));
     assert!(!socket.exists(), "what was opened before is closed again");
 }
 

@@ -1,4 +1,5 @@
-//! Clips: read to the last frame when asked to, paced by the clock otherwise, never converted without need.
+//! Clips: read to the last frame when asked to, paced by the clock otherwise, never converted
+//! without need.
 //!
 //! The clips are made by the test itself; without an H.264 encoder the tests say so and pass.
 
@@ -24,7 +25,10 @@ fn every_frame_of_a_clip_arrives_once_in_order_and_unconverted() {
     let mut numbers = Vec::new();
     while let Some(frame) = source.next(SOON).unwrap() {
         numbers.push(frame.sequence);
-        assert!(matches!(frame.layout().format, PixelFormat::I420 | PixelFormat::Nv12), "H.264 needs no conversion");
+        assert!(
+            matches!(frame.layout().format, PixelFormat::I420 | PixelFormat::Nv12),
+            "H.264 needs no conversion"
+        );
         assert!(frame.layout().color.limited_range && !frame.layout().color.bt709);
         assert!(frame.captured.elapsed() < SOON);
         if numbers.len() % 10 == 0 {
@@ -46,7 +50,11 @@ fn a_clip_in_real_time_takes_its_time_and_drops_what_nobody_takes() {
         taken += 1;
         std::thread::sleep(Duration::from_millis(100));
     }
-    assert!(started.elapsed() >= Duration::from_millis(900), "30 frames at 30 a second took {:?}", started.elapsed());
+    assert!(
+        started.elapsed() >= Duration::from_millis(900),
+        "30 frames at 30 a second took {:?}",
+        started.elapsed()
+    );
     assert_eq!(taken + source.superseded(), 30);
     assert!(source.superseded() > 10);
 }
@@ -61,7 +69,10 @@ fn a_size_whose_rows_decoders_pad_is_read_right() {
     assert_eq!((layout.width, layout.height), (226, 130));
     // pattern=ball: a white ball on black, so the far corner is black in limited range.
     let last_row = &frame.plane(0)[129 * layout.planes[0].stride..][..226];
-    assert!(last_row.iter().all(|&luma| luma < 40), "no padding or chroma shows up in the last row");
+    assert!(
+        last_row.iter().all(|&luma| luma < 40),
+        "no padding or chroma shows up in the last row"
+    );
 }
 
 #[test]
@@ -82,11 +93,19 @@ fn stopping_and_closing_a_clip_that_nobody_reads_do_not_hang() {
 fn what_is_no_clip_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    std::fs::write(at("text.mp4"), "this is no video, only words that go on and on\n".repeat(200)).unwrap();
+    std::fs::write(at("text.mp4"), "this is no video, only words that go on and on\n".repeat(200))
+        .unwrap();
     std::fs::write(at("short.mp4"), "words").unwrap();
     std::fs::write(at("empty.mp4"), "").unwrap();
-    record("audiotestsrc num-buffers=20 ! audio/x-raw,rate=8000,channels=1 ! wavenc", Path::new(&at("sound.mp4")));
-    let line = |at: u32| format!("{at}\n00:00:{at:02},000 --> 00:00:{at:02},900\nline {at} of a film without pictures\n\n");
+    record(
+        "audiotestsrc num-buffers=20 ! audio/x-raw,rate=8000,channels=1 ! wavenc",
+        Path::new(&at("sound.mp4")),
+    );
+    let line = |at: u32| {
+        format!(
+            "{at}\n00:00:{at:02},000 --> 00:00:{at:02},900\nline {at} of a film without pictures\n\n"
+        )
+    };
     std::fs::write(at("subtitles.mp4"), (1..30).map(line).collect::<String>()).unwrap();
     for (name, says) in [
         ("absent.mp4", "cannot be opened: No such file"),
@@ -110,7 +129,11 @@ fn a_film_has_no_limit_between_its_pictures_and_a_stop_in_between_is_heeded() {
     let mut source = open(&OpenRequest { open_timeout: short, ..request(&path) }).unwrap();
     assert_eq!(source.longest_silence(short), Duration::MAX, "for whoever watches over the thread");
     for expected in 0..4 {
-        assert_eq!(source.next(short).unwrap().unwrap().sequence, expected, "a second is its own wish");
+        assert_eq!(
+            source.next(short).unwrap().unwrap().sequence,
+            expected,
+            "a second is its own wish"
+        );
     }
     assert!(source.next(short).unwrap().is_none());
 
@@ -140,9 +163,15 @@ fn film_of(name: &str, properties: &str, rate: &str) -> Option<(tempfile::TempDi
     Some((dir, path))
 }
 
-/// An elementary stream of H.264 without the slices of its first key frame; what its decoder must know stays.
+/// An elementary stream of H.264 without the slices of its first key frame; what its decoder must
+/// know stays.
 fn without_first_key_frame(stream: &[u8]) -> Vec<u8> {
-    let mut starts: Vec<_> = stream.windows(3).enumerate().filter(|(_, three)| *three == [0, 0, 1]).map(|(at, _)| at).collect();
+    let mut starts: Vec<_> = stream
+        .windows(3)
+        .enumerate()
+        .filter(|(_, three)| *three == [0, 0, 1])
+        .map(|(at, _)| at)
+        .collect();
     starts.push(stream.len());
     let (mut rest, mut first) = (Vec::new(), true);
     for unit in starts.windows(2).map(|ends| &stream[ends[0]..ends[1]]) {
@@ -164,8 +193,15 @@ fn elementary(pictures: u32, options: &str) -> Option<(tempfile::TempDir, std::p
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("film.h264");
     let raw = "video/x-raw,format=I420,width=320,height=192,framerate=30/1";
-    let coded = format!("x264enc tune=zerolatency speed-preset=ultrafast {options} ! video/x-h264,stream-format=byte-stream");
-    record(&format!("videotestsrc num-buffers={pictures} pattern=smpte horizontal-speed=7 ! {raw} ! {coded}"), &path);
+    let coded = format!(
+        "x264enc tune=zerolatency speed-preset=ultrafast {options} ! video/x-h264,stream-format=byte-stream"
+    );
+    record(
+        &format!(
+            "videotestsrc num-buffers={pictures} pattern=smpte horizontal-speed=7 ! {raw} ! {coded}"
+        ),
+        &path,
+    );
     Some((dir, path))
 }
 
@@ -176,7 +212,8 @@ fn a_film_that_begins_between_two_key_frames_begins_with_the_key_frame_and_count
         ("key-int-max=30 intra-refresh=true", "that the decoder calls corrupt"),
     ] {
         let Some((_dir, path)) = elementary(120, options) else { return };
-        let filmed: HashSet<_> = drain(opened_fast(path.to_str().unwrap()).as_mut()).0.iter().map(luma).collect();
+        let filmed: HashSet<_> =
+            drain(opened_fast(path.to_str().unwrap()).as_mut()).0.iter().map(luma).collect();
         assert_eq!(filmed.len(), 120, "no two pictures are alike");
         std::fs::write(&path, without_first_key_frame(&std::fs::read(&path).unwrap())).unwrap();
         let mut source = opened_fast(path.to_str().unwrap());
@@ -192,8 +229,12 @@ fn a_film_that_begins_between_two_key_frames_begins_with_the_key_frame_and_count
             frames.len() > 30 && frames.iter().all(|frame| filmed.contains(&luma(frame))),
             "{options}: each is one that was filmed"
         );
-        assert!(frames[0].sequence >= 29 && frames.windows(2).all(|pair| pair[0].sequence < pair[1].sequence));
-        let notices: Vec<_> = std::iter::from_fn(|| source.notice()).map(|notice| notice.to_string()).collect();
+        assert!(
+            frames[0].sequence >= 29
+                && frames.windows(2).all(|pair| pair[0].sequence < pair[1].sequence)
+        );
+        let notices: Vec<_> =
+            std::iter::from_fn(|| source.notice()).map(|notice| notice.to_string()).collect();
         assert!(notices.iter().any(|notice| notice.contains(told)), "{options}: {notices:?}");
     }
 }
@@ -205,7 +246,10 @@ fn a_film_without_a_single_key_frame_ends_with_an_error_that_says_so() {
     let mut source = opened_fast(path.to_str().unwrap());
     let (frames, end) = drain(source.as_mut());
     let told = end.unwrap_err().to_string();
-    assert!(frames.is_empty() && told.contains("the key frame that they need is missing"), "{told}");
+    assert!(
+        frames.is_empty() && told.contains("the key frame that they need is missing"),
+        "{told}"
+    );
     assert_eq!(source.unreadable(), 59);
 }
 
@@ -216,29 +260,41 @@ fn a_motion_jpeg_picture_that_breaks_off_is_no_frame() {
     }
     let dir = tempfile::tempdir().unwrap();
     let picture = dir.path().join("picture.jpg");
-    record("videotestsrc num-buffers=1 pattern=snow ! video/x-raw,width=160,height=96 ! jpegenc", &picture);
+    record(
+        "videotestsrc num-buffers=1 pattern=snow ! video/x-raw,width=160,height=96 ! jpegenc",
+        &picture,
+    );
     let whole = std::fs::read(&picture).unwrap();
     let part = |picture: &[u8]| {
-        let head = format!("--b\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len());
+        let head =
+            format!("--b\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len());
         [head.as_bytes(), picture, b"\r\n"].concat()
     };
     let cut = &whole[..whole.len() / 2];
     let padded = [&whole, &[0; 77][..]].concat();
     let film = dir.path().join("film.mjpeg");
-    std::fs::write(&film, [part(&whole), part(cut), part(&padded), part(cut), part(&whole)].concat()).unwrap();
+    std::fs::write(
+        &film,
+        [part(&whole), part(cut), part(&padded), part(cut), part(&whole)].concat(),
+    )
+    .unwrap();
     let mut source = opened(&format!(
         "pipeline:filesrc location={} ! multipartdemux boundary=b ! identity sleep-time=50000 ! jpegdec",
         film.display()
     ));
     let (frames, _) = drain(source.as_mut());
     assert_eq!(source.unreadable(), 2);
-    assert!(!frames.is_empty() && frames.iter().all(|frame| [0, 2, 4].contains(&frame.sequence)), "{frames:?}");
+    assert!(
+        !frames.is_empty() && frames.iter().all(|frame| [0, 2, 4].contains(&frame.sequence)),
+        "{frames:?}"
+    );
 }
 
 #[test]
 fn a_film_that_says_how_it_lies_is_turned_as_photos_are() {
     let lacking = ["videoflip", "x264enc"];
-    let Some((_dir, path)) = film_of("lying.mp4", "num-buffers=2 pattern=smpte", "30/1").filter(|_| have("turning", &lacking))
+    let Some((_dir, path)) = film_of("lying.mp4", "num-buffers=2 pattern=smpte", "30/1")
+        .filter(|_| have("turning", &lacking))
     else {
         return;
     };
@@ -278,7 +334,11 @@ fn a_film_that_was_cut_off_gives_what_it_has_and_says_so() {
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap(); // its index stands at its beginning
     let mut source = opened_fast(&path);
     let (frames, end) = drain(source.as_mut());
-    assert!(end == Ok(()) && frames.len() > 20 && frames.len() < 160, "{} frames, {end:?}", frames.len());
+    assert!(
+        end == Ok(()) && frames.len() > 20 && frames.len() < 160,
+        "{} frames, {end:?}",
+        frames.len()
+    );
     let told = source.notice().expect("a notice").to_string();
     assert!(told.contains("the film at 6.0 s") && told.contains("cut off"), "{told}");
 }
@@ -292,7 +352,11 @@ fn a_clip_that_breaks_off_in_the_middle_fails_and_says_what_to_ask() {
         let mut source = opened_fast(&path);
         // GStreamer tells at once or, once in a while, never.
         let told = source.next(Duration::from_secs(1)).unwrap_err();
-        assert!(matches!(told, SourceError::Failed { .. }) && told.to_string().contains("whole video file"), "{told}");
+        assert!(
+            matches!(told, SourceError::Failed { .. })
+                && told.to_string().contains("whole video file"),
+            "{told}"
+        );
         assert_eq!(source.next(SOON).unwrap_err(), told);
     }
 }

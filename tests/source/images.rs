@@ -26,7 +26,12 @@ fn put(dir: &Path, name: &str, bytes: &[u8]) {
 /// A JPEG whose EXIF note says: turn me by `orientation` (1..=8).
 fn turned_jpeg(width: u32, height: u32, orientation: u8) -> Vec<u8> {
     let jpeg = encoded(width, height, ImageFormat::Jpeg);
-    let tiff = [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0], &[0; 4]].concat();
+    let tiff = [
+        b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(),
+        &[orientation, 0, 0, 0],
+        &[0; 4],
+    ]
+    .concat();
     let exif = [b"Exif\0\0".as_slice(), &tiff].concat();
     let length = u16::try_from(exif.len() + 2).expect("a short note").to_be_bytes();
     [&jpeg[..2], &[0xFF, 0xE1], &length, &exif, &jpeg[2..]].concat()
@@ -42,9 +47,13 @@ fn a_folder_is_read_in_the_order_of_names_and_other_files_are_left_alone() {
     put(dir.path(), "readme.txt", b"not a photo");
     std::fs::create_dir(dir.path().join("folder")).unwrap();
     let (frames, end) = drain(opened_fast(dir.path().to_str().unwrap()).as_mut());
-    let seen: Vec<_> = frames.iter().map(|f| (f.sequence, f.name.as_deref().unwrap(), f.layout().width)).collect();
+    let seen: Vec<_> =
+        frames.iter().map(|f| (f.sequence, f.name.as_deref().unwrap(), f.layout().width)).collect();
     assert_eq!(seen, [(0, "a.png", 8), (1, "b.JPEG", 9), (2, "c.bmp", 6), (3, "d.webp", 7)]);
-    assert!(end.is_ok() && frames.iter().all(|f| f.layout().format == PixelFormat::Rgb && f.camera.0 == 3));
+    assert!(
+        end.is_ok()
+            && frames.iter().all(|f| f.layout().format == PixelFormat::Rgb && f.camera.0 == 3)
+    );
     assert_eq!(frames[0].plane(0), &picture(8, 4).into_raw()[..]);
 }
 
@@ -96,7 +105,8 @@ fn broken_photos_are_reported_and_the_rest_is_read() {
         }
     }
     assert_eq!(read, ["1-good.jpg", "8-png-inside.jpg"]);
-    let broken = ["2-headless.jpg", "3-garbage.jpg", "4-empty.jpg", "5-gone.jpg", "6-zero.bmp", "7-cut.png"];
+    let broken =
+        ["2-headless.jpg", "3-garbage.jpg", "4-empty.jpg", "5-gone.jpg", "6-zero.bmp", "7-cut.png"];
     assert_eq!(left_out, [&broken[..], &["8-folder.jpg", "8-link.jpg"]].concat());
 }
 
@@ -150,7 +160,10 @@ fn nothing_to_read_is_an_error_at_the_start() {
     let at = |name: &str| format!("{}/{name}", dir.path().display());
     put(dir.path(), "notes.txt", b"x");
     for (source, says) in [
-        (at(""), "none of 1 entries is an image file; images end in jpg, jpeg, jpe, jfif, png, webp, bmp"),
+        (
+            at(""),
+            "none of 1 entries is an image file; images end in jpg, jpeg, jpe, jfif, png, webp, bmp",
+        ),
         (at("*.jpg"), "no file is there"),
         (at("absent.jpg"), "cannot be opened: No such file"),
         (at("absent/"), "cannot be opened: No such file"),
@@ -178,7 +191,11 @@ fn a_paced_folder_keeps_its_rate_and_a_late_reader_is_not_chased() {
     let late = Instant::now();
     let (rest, _) = drain(source.as_mut());
     assert_eq!((rest.len(), source.superseded()), (4, 0), "nothing is dropped");
-    assert!(late.elapsed() >= Duration::from_millis(150), "three full turns follow the late one: {:?}", late.elapsed());
+    assert!(
+        late.elapsed() >= Duration::from_millis(150),
+        "three full turns follow the late one: {:?}",
+        late.elapsed()
+    );
 }
 
 #[test]

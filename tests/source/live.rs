@@ -1,5 +1,5 @@
-//! Live sources as they are in health and in every sickness that videotestsrc can play: slow readers, errors, silence, the
-//! end, sizes that change. Nothing here needs a camera.
+//! Live sources as they are in health and in every sickness that videotestsrc can play: slow
+//! readers, errors, silence, the end, sizes that change. Nothing here needs a camera.
 
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,8 +15,15 @@ fn the_test_picture_comes_live_with_rising_numbers_and_fresh_stamps() {
     let mut last = (None, begun);
     for _ in 0..10 {
         let frame = frame(source.as_mut());
-        assert_eq!((frame.layout().format, frame.layout().width, frame.layout().height), (PixelFormat::Rgb, 640, 480));
-        assert!(Some(frame.sequence) > last.0 && frame.captured > last.1 && frame.captured <= Instant::now());
+        assert_eq!(
+            (frame.layout().format, frame.layout().width, frame.layout().height),
+            (PixelFormat::Rgb, 640, 480)
+        );
+        assert!(
+            Some(frame.sequence) > last.0
+                && frame.captured > last.1
+                && frame.captured <= Instant::now()
+        );
         assert_eq!((frame.camera.0, frame.name.is_none()), (3, true));
         assert!(frame.captured_at >= begun_at && frame.captured_at <= SystemTime::now());
         last = (Some(frame.sequence), frame.captured);
@@ -52,7 +59,9 @@ fn a_frame_stays_readable_after_its_source_is_gone() {
 
 #[test]
 fn padded_rows_are_found_by_their_stride() {
-    let mut source = opened("pipeline:videotestsrc is-live=true pattern=white ! video/x-raw,format=RGB,width=227,height=5");
+    let mut source = opened(
+        "pipeline:videotestsrc is-live=true pattern=white ! video/x-raw,format=RGB,width=227,height=5",
+    );
     let white = frame(source.as_mut());
     assert_eq!(white.layout().planes[0], Plane { offset: 0, stride: 684 });
     for row in white.plane(0).chunks(684) {
@@ -67,7 +76,8 @@ fn a_decoder_may_hand_over_padded_rows_without_copying() {
     }
     let coded = "x264enc tune=zerolatency speed-preset=ultrafast ! avdec_h264";
     let raw = "video/x-raw,format=I420,width=640,height=480,framerate=30/1";
-    let mut source = opened(&format!("pipeline:videotestsrc is-live=true pattern=white ! {raw} ! {coded}"));
+    let mut source =
+        opened(&format!("pipeline:videotestsrc is-live=true pattern=white ! {raw} ! {coded}"));
     // The first pictures are decoded before the decoder knows who listens.
     let white = loop {
         let white = frame(source.as_mut());
@@ -76,7 +86,10 @@ fn a_decoder_may_hand_over_padded_rows_without_copying() {
         }
     };
     let [luma, chroma, _] = white.layout().planes;
-    assert!(chroma.offset > 640 * 480, "the decoder's own memory, with rows to spare, not a tight copy");
+    assert!(
+        chroma.offset > 640 * 480,
+        "the decoder's own memory, with rows to spare, not a tight copy"
+    );
     let stride = luma.stride;
     for row in white.plane(0).chunks(stride) {
         assert!(row[..640].iter().all(|&luma| luma > 220));
@@ -100,18 +113,25 @@ fn every_format_that_needs_no_conversion_arrives_as_it_is() {
         ("I420", PixelFormat::I420),
         ("GRAY8", PixelFormat::Gray8),
     ] {
-        let mut source = opened(&format!("pipeline:videotestsrc is-live=true ! video/x-raw,format={name},width=33,height=17"));
+        let mut source = opened(&format!(
+            "pipeline:videotestsrc is-live=true ! video/x-raw,format={name},width=33,height=17"
+        ));
         assert_eq!(frame(source.as_mut()).layout().format, format, "{name}");
     }
-    let mut source = opened("pipeline:videotestsrc is-live=true ! video/x-raw,format=Y444,width=32,height=16");
+    let mut source =
+        opened("pipeline:videotestsrc is-live=true ! video/x-raw,format=Y444,width=32,height=16");
     frame(source.as_mut()); // what is not read is converted
 }
 
 #[test]
 fn what_usb_cameras_send_stays_luma_and_chroma() {
-    // The tail of a v4l2 source behind a stand-in for the camera: raw 4:2:2 and Motion-JPEG, both through decodebin.
+    // The tail of a v4l2 source behind a stand-in for the camera: raw 4:2:2 and Motion-JPEG, both
+    // through decodebin.
     let tail = "decodebin ! videoconvert ! video/x-raw,format=(string){NV12,I420,GRAY8}";
-    for camera in ["video/x-raw,format=YUY2,width=64,height=48", "video/x-raw,format=Y42B,width=64,height=48 ! jpegenc"] {
+    for camera in [
+        "video/x-raw,format=YUY2,width=64,height=48",
+        "video/x-raw,format=Y42B,width=64,height=48 ! jpegenc",
+    ] {
         let mut source = opened(&format!("pipeline:videotestsrc is-live=true ! {camera} ! {tail}"));
         let frame = frame(source.as_mut());
         assert_eq!((frame.layout().width, frame.layout().format.is_yuv()), (64, true), "{camera}");
@@ -120,12 +140,19 @@ fn what_usb_cameras_send_stays_luma_and_chroma() {
 
 #[test]
 fn caps_may_change_in_mid_stream() {
-    let picture =
-        |w, h, n, f| format!("videotestsrc num-buffers={n} ! video/x-raw,format={f},width={w},height={h},framerate=30/1 ! c.");
-    let text =
-        format!("pipeline:{} {} concat name=c ! identity sleep-time=20000", picture(64, 48, 8, "RGB"), picture(227, 31, 8, "I420"));
+    let picture = |w, h, n, f| {
+        format!(
+            "videotestsrc num-buffers={n} ! video/x-raw,format={f},width={w},height={h},framerate=30/1 ! c."
+        )
+    };
+    let text = format!(
+        "pipeline:{} {} concat name=c ! identity sleep-time=20000",
+        picture(64, 48, 8, "RGB"),
+        picture(227, 31, 8, "I420")
+    );
     let (frames, end) = drain(opened(&text).as_mut());
-    let mut seen: Vec<_> = frames.iter().map(|f| (f.layout().format, f.layout().width, f.layout().height)).collect();
+    let mut seen: Vec<_> =
+        frames.iter().map(|f| (f.layout().format, f.layout().width, f.layout().height)).collect();
     seen.dedup();
     assert_eq!(seen, [(PixelFormat::Rgb, 64, 48), (PixelFormat::I420, 227, 31)]);
     let last = frames.last().unwrap();
@@ -135,7 +162,11 @@ fn caps_may_change_in_mid_stream() {
 
 #[test]
 fn a_frame_as_wide_as_the_limit_is_read_and_a_wider_one_refused() {
-    let wide = |w| format!("pipeline:videotestsrc is-live=true ! video/x-raw,format=GRAY8,width={w},height=4,framerate=5/1");
+    let wide = |w| {
+        format!(
+            "pipeline:videotestsrc is-live=true ! video/x-raw,format=GRAY8,width={w},height=4,framerate=5/1"
+        )
+    };
     assert_eq!(frame(opened(&wide(16_384)).as_mut()).layout().width, 16_384);
     let told = refusal(&wide(16_400));
     assert!(told.contains("16400x4") && told.contains("1..=16384"), "{told}");
@@ -168,14 +199,25 @@ fn silence_is_noticed_by_our_own_deadline_and_does_not_end_the_source() {
     for _ in 0..2 {
         let started = Instant::now();
         let silence = source.next(patience).unwrap_err();
-        assert!(matches!(silence, SourceError::NoPicture { waited, .. } if waited == patience), "{silence:?}");
+        assert!(
+            matches!(silence, SourceError::NoPicture { waited, .. } if waited == patience),
+            "{silence:?}"
+        );
         assert!(started.elapsed() >= patience);
-        assert!(silence.to_string().contains("no picture within 150 ms of opening it (open-timeout-ms"), "{silence}");
+        assert!(
+            silence.to_string().contains("no picture within 150 ms of opening it (open-timeout-ms"),
+            "{silence}"
+        );
     }
-    let mut source = opened("pipeline:videotestsrc is-live=true ! video/x-raw,width=16,height=16,framerate=1/20");
+    let mut source = opened(
+        "pipeline:videotestsrc is-live=true ! video/x-raw,width=16,height=16,framerate=1/20",
+    );
     frame(source.as_mut());
     let silence = source.next(patience).unwrap_err();
-    assert!(matches!(silence, SourceError::Stalled { waited, .. } if waited == patience), "{silence:?}");
+    assert!(
+        matches!(silence, SourceError::Stalled { waited, .. } if waited == patience),
+        "{silence:?}"
+    );
     assert!(silence.to_string().contains("no frame for 150 ms (stall-after-ms)"), "{silence}");
 }
 
@@ -184,7 +226,11 @@ fn the_first_picture_may_take_longer_than_the_others() {
     let source = opened("test");
     let stall_after = Duration::from_secs(2);
     assert_eq!(source.first_patience(stall_after), Duration::from_secs(15), "the default");
-    assert_eq!(source.first_patience(Duration::from_secs(60)), Duration::from_secs(60), "never shorter than for the others");
+    assert_eq!(
+        source.first_patience(Duration::from_secs(60)),
+        Duration::from_secs(60),
+        "never shorter than for the others"
+    );
     let short = OpenRequest { open_timeout: Duration::from_secs(3), ..request("test") };
     assert_eq!(open(&short).unwrap().first_patience(stall_after), Duration::from_secs(3));
 }
@@ -208,19 +254,32 @@ fn pictures_made_of_lost_data_are_no_frames() {
     let film = dir.path().join("film.ts");
     let raw = "video/x-raw,format=I420,width=160,height=96,framerate=30/1";
     let coded = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=20 ! h264parse config-interval=-1 ! mpegtsmux";
-    record(&format!("videotestsrc num-buffers=200 pattern=smpte horizontal-speed=3 ! {raw} ! {coded}"), &film);
-    let whole: std::collections::HashSet<_> = drain(opened_fast(film.to_str().unwrap()).as_mut()).0.iter().map(luma).collect();
+    record(
+        &format!("videotestsrc num-buffers=200 pattern=smpte horizontal-speed=3 ! {raw} ! {coded}"),
+        &film,
+    );
+    let whole: std::collections::HashSet<_> =
+        drain(opened_fast(film.to_str().unwrap()).as_mut()).0.iter().map(luma).collect();
     // So few pictures are lost that most come between two losses, and so many that some are.
     let mut source = opened(&with_losses(&film, 0.01));
     let (frames, end) = drain(source.as_mut());
     assert!(matches!(end, Err(SourceError::Ended { .. })), "{end:?}");
     let whole_ones = frames.iter().filter(|frame| whole.contains(&luma(frame))).count();
     assert_eq!(whole_ones, frames.len(), "every frame is one that was filmed");
-    assert!(source.unreadable() > 0 && !frames.is_empty(), "{} left out, {} frames", source.unreadable(), frames.len());
-    let told: Vec<_> = std::iter::from_fn(|| source.notice()).map(|notice| notice.to_string()).collect();
+    assert!(
+        source.unreadable() > 0 && !frames.is_empty(),
+        "{} left out, {} frames",
+        source.unreadable(),
+        frames.len()
+    );
+    let told: Vec<_> =
+        std::iter::from_fn(|| source.notice()).map(|notice| notice.to_string()).collect();
     assert!(told.iter().any(|told| told.contains("data were lost on the way")), "{told:?}");
     let last = frames.last().unwrap().sequence;
-    assert!(last < frames.len() as u64 + source.unreadable() + source.superseded(), "each picture has one number");
+    assert!(
+        last < frames.len() as u64 + source.unreadable() + source.superseded(),
+        "each picture has one number"
+    );
 }
 
 #[test]
@@ -260,7 +319,12 @@ fn what_cannot_be_opened_says_what_to_do() {
         ("pipeline:videotestsrc ! ! ", "does not"),
         ("rtsp://admin:hunter2@127.0.0.1:9/1", "is the camera on"),
     ] {
-        if source == "csi:0" && elements().unwrap().iter().any(|e| e.source == "csi" && e.found == Some("nvarguscamerasrc")) {
+        if source == "csi:0"
+            && elements()
+                .unwrap()
+                .iter()
+                .any(|e| e.source == "csi" && e.found == Some("nvarguscamerasrc"))
+        {
             continue; // a Jetson
         }
         let told = refusal(source);

@@ -1,8 +1,10 @@
-//! What becomes of picture files of every form: read as people see them, or refused with the reason, within counted memory.
+//! What becomes of picture files of every form: read as people see them, or refused with the
+//! reason, within counted memory.
 //!
-//! tests/data/jpegs holds one smooth picture, drawn by a formula, in each form that libjpeg's tools write
-//! (tests/reference/draw_jpegs.sh). Whoever decodes a form wrongly is off by tens of levels; the coding costs two or three. Bombs
-//! are decoded in another process, this very program, which then says how much memory it had at most.
+//! tests/data/jpegs holds one smooth picture, drawn by a formula, in each form that libjpeg's tools
+//! write (tests/reference/draw_jpegs.sh). Whoever decodes a form wrongly is off by tens of levels;
+//! the coding costs two or three. Bombs are decoded in another process, this very program, which
+//! then says how much memory it had at most.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -19,11 +21,14 @@ const JPEGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/jpegs");
 
 /// The picture of tests/data/jpegs.
 fn drawn() -> RgbImage {
-    RgbImage::from_fn(61, 45, |x, y| image::Rgb([4 * x, 255 - 5 * y, 2 * x + 2 * y].map(|level| level as u8)))
+    RgbImage::from_fn(61, 45, |x, y| {
+        image::Rgb([4 * x, 255 - 5 * y, 2 * x + 2 * y].map(|level| level as u8))
+    })
 }
 
 fn jpegs() -> Vec<PathBuf> {
-    let mut files: Vec<_> = std::fs::read_dir(JPEGS).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(JPEGS).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }
@@ -41,21 +46,30 @@ fn decode(bytes: &[u8]) -> Result<Frame, String> {
 
 fn rgb(bytes: &[u8]) -> RgbImage {
     let frame = decode(bytes).unwrap();
-    RgbImage::from_raw(frame.layout().width, frame.layout().height, frame.plane(0).to_vec()).unwrap()
+    RgbImage::from_raw(frame.layout().width, frame.layout().height, frame.plane(0).to_vec())
+        .unwrap()
 }
 
 /// Mean and largest difference.
 fn off(one: &RgbImage, other: &RgbImage) -> (f64, u8) {
     assert_eq!(one.dimensions(), other.dimensions());
-    let all: Vec<u8> = one.as_raw().iter().zip(other.as_raw()).map(|(a, b)| a.abs_diff(*b)).collect();
-    (all.iter().map(|off| f64::from(*off)).sum::<f64>() / all.len() as f64, all.into_iter().max().unwrap_or(0))
+    let all: Vec<u8> =
+        one.as_raw().iter().zip(other.as_raw()).map(|(a, b)| a.abs_diff(*b)).collect();
+    (
+        all.iter().map(|off| f64::from(*off)).sum::<f64>() / all.len() as f64,
+        all.into_iter().max().unwrap_or(0),
+    )
 }
 
 #[test]
 fn every_form_of_jpeg_is_decoded_right_or_refused_by_name() {
     let picture = drawn();
-    let luma = |[red, green, blue]: [u8; 3]| 0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue);
-    let grey = RgbImage::from_fn(61, 45, |x, y| image::Rgb([luma(picture.get_pixel(x, y).0).round() as u8; 3]));
+    let luma = |[red, green, blue]: [u8; 3]| {
+        0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)
+    };
+    let grey = RgbImage::from_fn(61, 45, |x, y| {
+        image::Rgb([luma(picture.get_pixel(x, y).0).round() as u8; 3])
+    });
     let mut right = 0;
     for path in jpegs() {
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -64,7 +78,8 @@ fn every_form_of_jpeg_is_decoded_right_or_refused_by_name() {
             assert!(told.contains("arithmetic coding is not read; save it anew"), "{told}");
             continue;
         }
-        let (mean, most) = off(&rgb(&named(name)), if name.starts_with("grey") { &grey } else { &picture });
+        let (mean, most) =
+            off(&rgb(&named(name)), if name.starts_with("grey") { &grey } else { &picture });
         assert!(mean < 4.5 && most < 24, "{name}: off by {mean:.1}, {most} at most");
         right += 1;
     }
@@ -78,7 +93,10 @@ fn every_form_of_jpeg_is_decoded_right_or_refused_by_name() {
     };
     assert!(with(4, 12).contains("12 bits a sample is not read"));
     assert!(with(6, 0).contains("says no size"));
-    assert!(with(11, 0x32).contains("sampling (3x2,1x1,1x1) is not read") || with(11, 0x32).contains("damaged"));
+    assert!(
+        with(11, 0x32).contains("sampling (3x2,1x1,1x1) is not read")
+            || with(11, 0x32).contains("damaged")
+    );
     assert!(with(14, 0x12).contains("damaged"), "as the scan does not fit");
     assert!(with(1, 0xC3).contains("lossless"));
 }
@@ -123,7 +141,10 @@ fn a_jpeg_that_is_cut_zeroed_or_has_a_hole_is_refused_in_every_form() {
         let (_, data) = segments(&bytes);
         for at in (1..bytes.len()).step_by(61).chain(bytes.len() - 3..bytes.len()) {
             let told = decode(&bytes[..at]).err().unwrap_or_else(|| panic!("{name} cut at {at}"));
-            assert!(["cut short", "damaged", "no picture"].iter().any(|words| told.contains(words)), "{name}: {told}");
+            assert!(
+                ["cut short", "damaged", "no picture"].iter().any(|words| told.contains(words)),
+                "{name}: {told}"
+            );
         }
         for at in (data..bytes.len() - 20).step_by(97) {
             let mut zeroed = bytes.clone();
@@ -133,7 +154,8 @@ fn a_jpeg_that_is_cut_zeroed_or_has_a_hole_is_refused_in_every_form() {
             let ended = [&bytes[..at], &[0xFF, 0xD9]].concat();
             assert!(name.contains("progressive") || decode(&ended).is_err(), "{name} ends at {at}");
         }
-        let more = [&bytes[..], b"whatever a camera writes behind the picture \xFF\xD8\xFF\xE1"].concat();
+        let more =
+            [&bytes[..], b"whatever a camera writes behind the picture \xFF\xD8\xFF\xE1"].concat();
         assert_eq!(rgb(&more), rgb(&bytes), "{name}");
         let filled = [&bytes[..bytes.len() - 2], &[0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xD9]].concat();
         assert_eq!(rgb(&filled), rgb(&bytes), "{name}: filled up before its end");
@@ -144,8 +166,9 @@ fn a_jpeg_that_is_cut_zeroed_or_has_a_hole_is_refused_in_every_form() {
 fn damage_between_restart_markers_is_noticed() {
     let bytes = named("restarts-1x1,1x1,1x1.jpg");
     let (_, data) = segments(&bytes);
-    let markers: Vec<usize> =
-        (data..bytes.len() - 1).filter(|at| bytes[*at] == 0xFF && matches!(bytes[at + 1], 0xD0..=0xD7)).collect();
+    let markers: Vec<usize> = (data..bytes.len() - 1)
+        .filter(|at| bytes[*at] == 0xFF && matches!(bytes[at + 1], 0xD0..=0xD7))
+        .collect();
     assert!(markers.len() > 30);
     let refused = |bytes: &[u8]| assert!(decode(bytes).unwrap_err().contains("damaged"));
     let change = |at: usize, byte: u8| {
@@ -184,10 +207,13 @@ fn transparency_is_laid_over_white_and_hidden_colours_never_show() {
         image::Rgb(if inside { [255, 0, 0] } else { [255; 3] })
     });
     let mut webp = Vec::new();
-    WebPEncoder::new_lossless(&mut webp).write_image(clear.as_raw(), 16, 16, ExtendedColorType::Rgba8).unwrap();
+    WebPEncoder::new_lossless(&mut webp)
+        .write_image(clear.as_raw(), 16, 16, ExtendedColorType::Rgba8)
+        .unwrap();
     let mut bmp = Cursor::new(Vec::new());
     clear.write_to(&mut bmp, ImageFormat::Bmp).unwrap();
-    let deep: Vec<u8> = clear.as_raw().iter().flat_map(|level| (u16::from(*level) * 257).to_ne_bytes()).collect();
+    let deep: Vec<u8> =
+        clear.as_raw().iter().flat_map(|level| (u16::from(*level) * 257).to_ne_bytes()).collect();
     for (what, file) in [
         ("PNG", png(clear.as_raw(), 16, 16, ExtendedColorType::Rgba8)),
         ("PNG of 16 bits", png(&deep, 16, 16, ExtendedColorType::Rgba16)),
@@ -200,7 +226,8 @@ fn transparency_is_laid_over_white_and_hidden_colours_never_show() {
     assert_eq!(rgb(&grey).into_raw(), [[255; 3], [9; 3], [127; 3], [244; 3]].concat());
 }
 
-/// A PNG of a palette with one transparent colour, or of one colour that counts as transparent, made by hand.
+/// A PNG of a palette with one transparent colour, or of one colour that counts as transparent,
+/// made by hand.
 #[test]
 fn a_transparent_colour_of_a_palette_and_of_a_grey_or_rgb_picture_is_white() {
     let file = |kind: png::ColorType, palette: Option<&[u8]>, clear: &[u8], pixels: &[u8]| {
@@ -225,7 +252,12 @@ fn a_transparent_colour_of_a_palette_and_of_a_grey_or_rgb_picture_is_white() {
 fn all_eight_orientations_are_turned_upright_in_jpeg_png_and_webp() {
     let picture = drawn();
     for note in 1..=8 {
-        let exif = [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[note, 0, 0, 0], &[0; 4]].concat();
+        let exif = [
+            b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(),
+            &[note, 0, 0, 0],
+            &[0; 4],
+        ]
+        .concat();
         let mut upright = DynamicImage::from(picture.clone());
         upright.apply_orientation(image::metadata::Orientation::from_exif(note).unwrap());
         let upright = upright.into_rgb8();
@@ -239,7 +271,12 @@ fn all_eight_orientations_are_turned_upright_in_jpeg_png_and_webp() {
         assert_eq!((rgb(&png), rgb(&webp)), (upright.clone(), upright.clone()), "{note}");
         let note_of = [b"Exif\0\0".as_slice(), &exif].concat();
         let length = (note_of.len() as u16 + 2).to_be_bytes();
-        for name in ["base-1x1,1x1,1x1.jpg", "apart-2x2,1x1,1x1.jpg", "progressive-2x1,1x1,1x1.jpg", "standard-tables.jpg"] {
+        for name in [
+            "base-1x1,1x1,1x1.jpg",
+            "apart-2x2,1x1,1x1.jpg",
+            "progressive-2x1,1x1,1x1.jpg",
+            "standard-tables.jpg",
+        ] {
             let plain = named(name);
             let turned = [&plain[..2], &[0xFF, 0xE1], &length, &note_of, &plain[2..]].concat();
             let (mean, _) = off(&rgb(&turned), &upright);
@@ -303,7 +340,8 @@ fn what_only_looks_like_a_picture_is_called_what_it_is() {
     }
 }
 
-/// A grey or colour JPEG of one level and any size, with the tables of an MJPEG film: means that do not change, and nothing else.
+/// A grey or colour JPEG of one level and any size, with the tables of an MJPEG film: means that do
+/// not change, and nothing else.
 fn flat_jpeg(width: u16, height: u16, colours: u8, progressive: bool) -> Vec<u8> {
     let mut file = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
     file.extend([1; 64]);
@@ -315,9 +353,11 @@ fn flat_jpeg(width: u16, height: u16, colours: u8, progressive: bool) -> Vec<u8>
     file.extend([0xFF, 0xDA, 0, 6 + 2 * colours, colours]);
     (1..=colours).for_each(|id| file.extend([id, 0]));
     file.extend(if progressive { [0, 0, 0] } else { [0, 63, 0] });
-    let blocks = usize::from(width).div_ceil(8) * usize::from(height).div_ceil(8) * usize::from(colours);
+    let blocks =
+        usize::from(width).div_ceil(8) * usize::from(height).div_ceil(8) * usize::from(colours);
     // 00 is a mean that does not change, 1010 the end of a block.
-    let (code, bits): (&[u8], usize) = if progressive { (&[0x00], 2) } else { (&[0x28, 0xA2, 0x8A], 6) };
+    let (code, bits): (&[u8], usize) =
+        if progressive { (&[0x00], 2) } else { (&[0x28, 0xA2, 0x8A], 6) };
     let whole = blocks * bits;
     file.extend(code.iter().cycle().take(whole / 8));
     if whole % 8 > 0 {
@@ -348,7 +388,9 @@ fn flat_png(width: u32, height: u32, kind: png::ColorType, depth: png::BitDepth)
 fn chunk(kind: &[u8; 4], bytes: &[u8]) -> Vec<u8> {
     let mut crc = 0xFFFF_FFFF_u32;
     for byte in kind.iter().chain(bytes) {
-        crc = (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { 0xEDB8_8320 ^ (crc >> 1) } else { crc >> 1 });
+        crc = (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { 0xEDB8_8320 ^ (crc >> 1) } else { crc >> 1 }
+        });
     }
     [&(bytes.len() as u32).to_be_bytes()[..], kind, bytes, &(!crc).to_be_bytes()].concat()
 }
@@ -370,9 +412,21 @@ fn peak(bytes: &[u8]) -> (String, u64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bomb");
     std::fs::write(&path, bytes).unwrap();
-    let out = again(module_path!(), "measures_memory_when_asked_to").env("SQUINT_TEST_PICTURE", &path).output().unwrap();
+    let out = again(module_path!(), "measures_memory_when_asked_to")
+        .env("SQUINT_TEST_PICTURE", &path)
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let after = |key: &str| text.split_once(key).unwrap_or_else(|| panic!("{text}")).1.lines().next().unwrap().trim().to_owned();
+    let after = |key: &str| {
+        text.split_once(key)
+            .unwrap_or_else(|| panic!("{text}"))
+            .1
+            .lines()
+            .next()
+            .unwrap()
+            .trim()
+            .to_owned()
+    };
     let kib: u64 = after("PEAK ").trim_end_matches(" kB").trim().parse().unwrap();
     (after("SAID "), kib / 1024)
 }
@@ -388,7 +442,8 @@ fn a_bomb_of_each_format_is_refused_with_both_figures_before_it_costs_memory() {
     // Only the head is made: nothing behind it is looked at.
     let png = {
         let plain = flat_png(4, 4, ColorType::Rgba, BitDepth::Sixteen);
-        let head = [&16_384_u32.to_be_bytes()[..], &11_000_u32.to_be_bytes(), &plain[24..29]].concat();
+        let head =
+            [&16_384_u32.to_be_bytes()[..], &11_000_u32.to_be_bytes(), &plain[24..29]].concat();
         [&plain[..8], &chunk(b"IHDR", &head), &plain[33..]].concat()
     };
     let webp = |kind: &[u8; 4], head: &[u8]| {
@@ -405,7 +460,11 @@ fn a_bomb_of_each_format_is_refused_with_both_figures_before_it_costs_memory() {
         ("PNG of 64 bits", png, "16384x11000 pixels"),
         ("JPEG", flat_jpeg(16_384, 16_384, 3, false), "16384x16384 pixels"),
         ("grey JPEG", flat_jpeg(16_384, 16_384, 1, false), "16384x16384 pixels"),
-        ("progressive JPEG", flat_jpeg(8000, 8000, 3, true), "8000x8000 pixels of this kind take 5"),
+        (
+            "progressive JPEG",
+            flat_jpeg(8000, 8000, 3, true),
+            "8000x8000 pixels of this kind take 5",
+        ),
         ("WebP, lossless", webp(b"VP8L", b"\x2f\xfe\xbf\xff\x0f"), "16383x16383 pixels"),
         ("WebP, lossy", webp(b"VP8 ", b"\0\0\0\x9d\x01\x2a\xff\x3f\xff\x3f"), "16383x16383 pixels"),
         ("BMP", bmp, "16384x16384 pixels"),
@@ -423,15 +482,23 @@ fn what_is_allowed_stays_within_the_limit_with_all_its_copies() {
     let turned = {
         let plain = flat_jpeg(12_000, 9000, 1, false);
         let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
-        [&plain[..2], &[0xFF, 0xE1], &(exif.len() as u16 + 2).to_be_bytes(), exif, &plain[2..]].concat()
+        [&plain[..2], &[0xFF, 0xE1], &(exif.len() as u16 + 2).to_be_bytes(), exif, &plain[2..]]
+            .concat()
     };
     let mut webp = Vec::new();
     let clear = vec![7; 3000 * 3000 * 4];
-    WebPEncoder::new_lossless(&mut webp).write_image(&clear, 3000, 3000, ExtendedColorType::Rgba8).unwrap();
+    WebPEncoder::new_lossless(&mut webp)
+        .write_image(&clear, 3000, 3000, ExtendedColorType::Rgba8)
+        .unwrap();
     for (what, bytes, sides, most) in [
         ("a phone's photo of 108 million pixels, on its side", turned, "9000x12000", 350),
         ("progressive JPEG", flat_jpeg(7000, 7000, 3, true), "7000x7000", 480),
-        ("PNG of one bit", flat_png(12_800, 12_800, ColorType::Grayscale, BitDepth::One), "12800x12800", 500),
+        (
+            "PNG of one bit",
+            flat_png(12_800, 12_800, ColorType::Grayscale, BitDepth::One),
+            "12800x12800",
+            500,
+        ),
         ("WebP with transparency", webp, "3000x3000", 120),
     ] {
         let (said, mib) = peak(&bytes);
@@ -444,7 +511,8 @@ fn what_is_allowed_stays_within_the_limit_with_all_its_copies() {
 fn notes_that_unpack_to_gigabytes_or_claim_them_cost_nothing() {
     let plain = flat_png(4, 4, png::ColorType::Rgb, png::BitDepth::Eight);
     let with = |notes: &[u8]| [&plain[..33], notes, &plain[33..]].concat();
-    // 64 MB of one byte in a zlib stream that says so: stored blocks would be as long, so a claim and repetition do.
+    // 64 MB of one byte in a zlib stream that says so: stored blocks would be as long, so a claim
+    // and repetition do.
     let packed = {
         let bomb = flat_png(16_384, 4000, png::ColorType::Grayscale, png::BitDepth::Eight);
         let at = bomb.windows(4).position(|name| name == b"IDAT").unwrap();
@@ -452,7 +520,9 @@ fn notes_that_unpack_to_gigabytes_or_claim_them_cost_nothing() {
         bomb[at + 4..at + 4 + length].to_vec()
     };
     let note = [b"x\0\0", &packed[..]].concat();
-    for (what, bytes) in [("iCCP", with(&chunk(b"iCCP", &note))), ("zTXt", with(&chunk(b"zTXt", &note)))] {
+    for (what, bytes) in
+        [("iCCP", with(&chunk(b"iCCP", &note))), ("zTXt", with(&chunk(b"zTXt", &note)))]
+    {
         let (said, mib) = peak(&bytes);
         assert_eq!(said, "4x4", "{what}");
         assert!(mib < 60, "{what}: {mib} MiB");

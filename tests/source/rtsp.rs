@@ -1,7 +1,9 @@
-//! A network camera that answers, dies, falls silent, comes back, asks for a password, and knows one transport only.
+//! A network camera that answers, dies, falls silent, comes back, asks for a password, and knows
+//! one transport only.
 //!
-//! The camera is `common/rtsp_camera.py`, on the loopback. Where Python's gi or GstRtspServer are absent the tests say so and
-//! pass (Debian: python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly gstreamer1.0-libav).
+//! The camera is `common/rtsp_camera.py`, on the loopback. Where Python's gi or GstRtspServer are
+//! absent the tests say so and pass (Debian: python3-gi gir1.2-gst-rtsp-server-1.0
+//! gstreamer1.0-plugins-ugly gstreamer1.0-libav).
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -80,41 +82,56 @@ fn a_camera_that_comes_back_can_be_opened_again() {
 
 #[test]
 fn a_password_works_with_any_letters_in_it_and_is_never_told() {
-    for (ways, password) in [("", "p@ss:w/r?d#50%abc%41 \"x"), ("digest", "p@ss:w/r?d#50%abc%41 x")] {
+    for (ways, password) in [("", "p@ss:w/r?d#50%abc%41 \"x"), ("digest", "p@ss:w/r?d#50%abc%41 x")]
+    {
         let Some(camera) = Camera::of(ways, "0", &["operator", password]) else { return };
         let typed = format!("operator:{}@", password.replace("%41", "%2541"));
         watch(opened(&camera.url(&typed)).as_mut(), 3);
         let escaped = "operator:p%40ss%3Aw%2Fr%3Fd%2350%25abc%2541%20";
-        let escaped = if ways.is_empty() { format!("{escaped}%22x@") } else { format!("{escaped}x@") };
+        let escaped =
+            if ways.is_empty() { format!("{escaped}%22x@") } else { format!("{escaped}x@") };
         watch(opened(&camera.url(&escaped)).as_mut(), 3);
         for wrong in ["operator:se@cr:et%zz@", "operator:se%40cret@", ""] {
             let told = refusal(&camera.url(wrong));
             eprintln!("{told}");
-            assert!(!told.contains("cret") && !told.contains("cr:et") && !told.contains("/cam"), "{told}");
-            assert!(told.starts_with("rtsp://127.0.0.1:") && told.contains("user name and password"), "{told}");
+            assert!(
+                !told.contains("cret") && !told.contains("cr:et") && !told.contains("/cam"),
+                "{told}"
+            );
+            assert!(
+                told.starts_with("rtsp://127.0.0.1:") && told.contains("user name and password"),
+                "{told}"
+            );
         }
     }
 }
 
 #[test]
 fn a_wrong_login_is_sent_once_in_an_opening_and_is_no_lost_camera() {
-    for (status, logins) in [("401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"cam\", nonce=\"abc\"", 1), ("403 Forbidden", 0)]
-    {
+    for (status, logins) in [
+        ("401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"cam\", nonce=\"abc\"", 1),
+        ("403 Forbidden", 0),
+    ] {
         let camera = FakeCamera::start(move |_| format!("{status}\r\n"));
         let refused = opened(&camera.url("operator:wrong@")).next(SOON).unwrap_err();
         assert!(matches!(refused, SourceError::Refused { .. }), "{refused:?}");
         assert_eq!((camera.logins(), refused.word()), (logins, "refused"), "{refused}");
         let (url, before) = (camera.url(""), camera.logins());
-        let text = format!("pipeline:rtspsrc location={url} user-id=operator user-pw=wrong protocols=tcp ! decodebin");
+        let text = format!(
+            "pipeline:rtspsrc location={url} user-id=operator user-pw=wrong protocols=tcp ! decodebin"
+        );
         let refused = opened(&text).next(SOON).unwrap_err();
         assert!(matches!(refused, SourceError::Refused { .. }), "{refused:?}");
         assert_eq!(camera.logins() - before, logins, "in a pipeline, too: {refused}");
     }
 }
 
-/// Opens `request` again and again, as the thread of a camera does, until a frame comes or the camera counts as lost. How often it had
-/// to be opened in another way.
-fn opens(opener: &Opener, patience: Duration) -> (usize, Result<Box<dyn FrameSource>, SourceError>) {
+/// Opens `request` again and again, as the thread of a camera does, until a frame comes or the
+/// camera counts as lost. How often it had to be opened in another way.
+fn opens(
+    opener: &Opener,
+    patience: Duration,
+) -> (usize, Result<Box<dyn FrameSource>, SourceError>) {
     for ways in 0.. {
         let mut source = opener.open().unwrap();
         match source.next(patience) {
@@ -141,15 +158,22 @@ fn a_camera_that_knows_udp_only_is_found_and_what_worked_is_tried_first_again() 
     let (ways, source) = opens(&opener, SOON);
     assert_eq!(ways, 0, "UDP is remembered");
     watch(source.unwrap().as_mut(), 5);
-    for named in [over(&url, Transport::Udp), over(&url.replace("rtsp:", "rtspu:"), Transport::Auto)] {
+    for named in
+        [over(&url, Transport::Udp), over(&url.replace("rtsp:", "rtspu:"), Transport::Auto)]
+    {
         let (ways, source) = opens(&named, SOON);
         assert_eq!(ways, 0);
         watch(source.unwrap().as_mut(), 5);
     }
-    for named in [over(&url, Transport::Tcp), over(&url.replace("rtsp:", "rtspt:"), Transport::Auto)] {
+    for named in
+        [over(&url, Transport::Tcp), over(&url.replace("rtsp:", "rtspt:"), Transport::Auto)]
+    {
         let (ways, refused) = opens(&named, SOON);
         let refused = refused.err().expect("it knows UDP only").to_string();
-        assert!(ways == 0 && refused.contains("does not send over TCP, which `transport` asks for"), "{refused}");
+        assert!(
+            ways == 0 && refused.contains("does not send over TCP, which `transport` asks for"),
+            "{refused}"
+        );
     }
 }
 
@@ -160,7 +184,10 @@ impl Sender {
     fn to(group: &str, port: u16) -> Self {
         let raw = "videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=30/1";
         let encoded = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 ! rtph264pay config-interval=1 pt=96";
-        let pipeline = gst::parse::launch(&format!("{raw} ! {encoded} ! udpsink host={group} port={port} sync=false")).unwrap();
+        let pipeline = gst::parse::launch(&format!(
+            "{raw} ! {encoded} ! udpsink host={group} port={port} sync=false"
+        ))
+        .unwrap();
         pipeline.set_state(gst::State::Playing).unwrap();
         Self(pipeline)
     }
@@ -174,7 +201,10 @@ impl Drop for Sender {
 
 #[test]
 fn a_camera_that_sends_to_a_group_is_heard() {
-    if !have("multicast", &["rtspsrc", "x264enc", "rtph264pay", "rtph264depay", "h264parse", "avdec_h264"]) {
+    if !have(
+        "multicast",
+        &["rtspsrc", "x264enc", "rtph264pay", "rtph264depay", "h264parse", "avdec_h264"],
+    ) {
         return;
     }
     let (group, socket) = ("239.192.7.1", std::net::UdpSocket::bind("0.0.0.0:0").unwrap());
@@ -184,12 +214,15 @@ fn a_camera_that_sends_to_a_group_is_heard() {
     }
     let port = socket.local_addr().unwrap().port() & !1;
     drop(socket);
-    // A camera on this machine would hold the port that it sends to, so the packets come from elsewhere in this process.
+    // A camera on this machine would hold the port that it sends to, so the packets come from
+    // elsewhere in this process.
     let _sender = Sender::to(group, port);
     let camera = FakeCamera::start(move |request| match request.transport() {
         Some("multicast") => {
             let ports = format!("port={port}-{}", port + 1);
-            format!("200 OK\r\nSession: 1\r\nTransport: RTP/AVP;multicast;destination={group};ttl=1;{ports}\r\n")
+            format!(
+                "200 OK\r\nSession: 1\r\nTransport: RTP/AVP;multicast;destination={group};ttl=1;{ports}\r\n"
+            )
         }
         _ => silent(request, &[]),
     });
@@ -204,7 +237,9 @@ fn a_camera_that_sends_to_a_group_is_heard() {
 fn rtsp_in_http_is_read_where_it_is_asked_for() {
     let Some(camera) = Camera::start("0", &[]) else { return };
     let url = camera.url("");
-    for opener in [over(&url, Transport::Http), over(&url.replace("rtsp:", "rtsph:"), Transport::Auto)] {
+    for opener in
+        [over(&url, Transport::Http), over(&url.replace("rtsp:", "rtsph:"), Transport::Auto)]
+    {
         watch(opens(&opener, SOON).1.unwrap_or_else(|error| panic!("{error}")).as_mut(), 3);
     }
 }
@@ -218,7 +253,9 @@ fn a_camera_that_agrees_to_a_transport_and_sends_nothing_is_asked_for_the_next_o
     ] {
         let camera = FakeCamera::start(move |request| silent(request, taken));
         let opener = over(&camera.url(""), Transport::Auto);
-        let setups = |camera: &FakeCamera| camera.heard().iter().filter_map(|request| request.transport()).collect::<Vec<_>>();
+        let setups = |camera: &FakeCamera| {
+            camera.heard().iter().filter_map(|request| request.transport()).collect::<Vec<_>>()
+        };
         let (ways, lost) = opens(&opener, Duration::from_secs(2));
         let lost = lost.err().expect("it sends nothing");
         assert_eq!((ways, setups(&camera).as_slice()), (2, asked), "{lost}");
@@ -242,15 +279,26 @@ fn frames_of_a_stream_joined_between_two_key_frames_begin_with_the_key_frame_eac
         let begin = frame(first.as_mut());
         // Four seconds lie between two key frames, of which it has sent one or two.
         let left_out = first.unreadable();
-        assert!(left_out > 5 && begin.sequence >= left_out, "{what}: {left_out} left out, frame {}", begin.sequence);
+        assert!(
+            left_out > 5 && begin.sequence >= left_out,
+            "{what}: {left_out} left out, frame {}",
+            begin.sequence
+        );
         let told = first.notice().expect("a notice");
-        assert!(!told.is_fault() && told.to_string().contains("before the first key frame"), "{told}");
+        assert!(
+            !told.is_fault() && told.to_string().contains("before the first key frame"),
+            "{told}"
+        );
         watch(first.as_mut(), 20);
         assert_eq!(first.unreadable(), left_out, "{what}: none afterwards");
         // Opened again: soon after the key frame that the first one waited for.
         let mut again = opened(&url);
         let begin = frame(again.as_mut());
-        assert!(again.unreadable() > 5 && begin.sequence > 5, "{what}: {} left out", again.unreadable());
+        assert!(
+            again.unreadable() > 5 && begin.sequence > 5,
+            "{what}: {} left out",
+            again.unreadable()
+        );
     }
 }
 
@@ -261,10 +309,14 @@ fn a_stream_with_only_sound_says_that_it_has_no_video() {
     assert!(told.contains("there is no video in it, only audio (PCMU)"), "{told}");
 }
 
-/// Stands before a camera, and hands on what it says through `hand`, which reads from the camera and writes to who asks.
+/// Stands before a camera, and hands on what it says through `hand`, which reads from the camera
+/// and writes to who asks.
 fn relayed(camera: &Camera, hand: fn(TcpStream, TcpStream)) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (url, camera) = (format!("rtsp://{}/cam", listener.local_addr().unwrap()), format!("127.0.0.1:{}", camera.port));
+    let (url, camera) = (
+        format!("rtsp://{}/cam", listener.local_addr().unwrap()),
+        format!("127.0.0.1:{}", camera.port),
+    );
     std::thread::spawn(move || {
         for caller in listener.incoming().map_while(Result::ok) {
             let Ok(called) = TcpStream::connect(&camera) else { return };

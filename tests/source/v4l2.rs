@@ -1,6 +1,8 @@
-//! USB cameras that give something else than plain video, by a stand-in for `v4l2src` in this very process.
+//! USB cameras that give something else than plain video, by a stand-in for `v4l2src` in this very
+//! process.
 //!
-//! It proves that what such a camera offers is asked for, decoded or named in words; it proves nothing about drivers.
+//! It proves that what such a camera offers is asked for, decoded or named in words; it proves
+//! nothing about drivers.
 #![allow(unsafe_code, missing_docs, reason = "what GStreamer's macro for elements writes out")]
 
 use std::sync::{Mutex, Once};
@@ -33,7 +35,10 @@ impl ObjectImpl for Camera {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: std::sync::OnceLock<Vec<glib::ParamSpec>> = std::sync::OnceLock::new();
         PROPERTIES.get_or_init(|| {
-            vec![glib::ParamSpecString::builder("device").build(), glib::ParamSpecBoolean::builder("do-timestamp").build()]
+            vec![
+                glib::ParamSpecString::builder("device").build(),
+                glib::ParamSpecBoolean::builder("do-timestamp").build(),
+            ]
         })
     }
 
@@ -46,13 +51,21 @@ impl ObjectImpl for Camera {
     fn constructed(&self) {
         self.parent_constructed();
         let template = CameraElement::static_metaclass_template();
-        self.obj().add_pad(&gst::GhostPad::builder_from_template(&template).name("src").build()).unwrap();
+        self.obj()
+            .add_pad(&gst::GhostPad::builder_from_template(&template).name("src").build())
+            .unwrap();
     }
 }
 
 impl CameraElement {
     fn static_metaclass_template() -> gst::PadTemplate {
-        gst::PadTemplate::new("src", gst::PadDirection::Src, gst::PadPresence::Always, &gst::Caps::new_any()).unwrap()
+        gst::PadTemplate::new(
+            "src",
+            gst::PadDirection::Src,
+            gst::PadPresence::Always,
+            &gst::Caps::new_any(),
+        )
+        .unwrap()
     }
 }
 
@@ -60,8 +73,11 @@ impl GstObjectImpl for Camera {}
 
 impl ElementImpl for Camera {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: std::sync::OnceLock<gst::subclass::ElementMetadata> = std::sync::OnceLock::new();
-        Some(METADATA.get_or_init(|| gst::subclass::ElementMetadata::new("Stand-in", "Source/Video", "A stand-in", "Squint")))
+        static METADATA: std::sync::OnceLock<gst::subclass::ElementMetadata> =
+            std::sync::OnceLock::new();
+        Some(METADATA.get_or_init(|| {
+            gst::subclass::ElementMetadata::new("Stand-in", "Source/Video", "A stand-in", "Squint")
+        }))
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
@@ -69,12 +85,18 @@ impl ElementImpl for Camera {
         TEMPLATES.get_or_init(|| vec![CameraElement::static_metaclass_template()])
     }
 
-    fn change_state(&self, change: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+    fn change_state(
+        &self,
+        change: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         let ghost = self.obj().static_pad("src").unwrap().downcast::<gst::GhostPad>().unwrap();
         if change == gst::StateChange::NullToReady && ghost.target().is_none() {
             let offers = offered(&self.device.lock().unwrap());
-            let inner =
-                gst::parse::bin_from_description(&format!("videotestsrc is-live=true ! {offers} ! identity"), true).unwrap();
+            let inner = gst::parse::bin_from_description(
+                &format!("videotestsrc is-live=true ! {offers} ! identity"),
+                true,
+            )
+            .unwrap();
             self.obj().add(&inner).unwrap();
             ghost.set_target(inner.static_pad("src").as_ref()).unwrap();
         }
@@ -86,15 +108,23 @@ impl BinImpl for Camera {}
 
 /// What the camera at this device gives.
 fn offered(device: &str) -> String {
-    let raw = |format: &str| format!("video/x-raw,format={format},width=320,height=240,framerate=30/1");
+    let raw =
+        |format: &str| format!("video/x-raw,format={format},width=320,height=240,framerate=30/1");
     let encoded = |encoder: &str| format!("{} ! {encoder}", raw("I420"));
     match device.rsplit('/').next().unwrap_or_default() {
-        "h264" => encoded("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 ! video/x-h264,stream-format=byte-stream"),
-        "mpegts" => encoded("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 ! h264parse ! mpegtsmux"),
+        "h264" => encoded(
+            "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 ! video/x-h264,stream-format=byte-stream",
+        ),
+        "mpegts" => encoded(
+            "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 ! h264parse ! mpegtsmux",
+        ),
         "vp8" => encoded("vp8enc deadline=1 keyframe-max-dist=5"),
         "mjpeg" => encoded("jpegenc"),
         "bayer" => "video/x-bayer,format=rggb,width=320,height=240,framerate=30/1".into(),
-        "odd" => format!("{} ! capssetter join=false caps=video/x-sonix,width=320,height=240,framerate=30/1", raw("GRAY8")),
+        "odd" => format!(
+            "{} ! capssetter join=false caps=video/x-sonix,width=320,height=240,framerate=30/1",
+            raw("GRAY8")
+        ),
         format => raw(format),
     }
 }
@@ -108,12 +138,16 @@ fn stand_in() {
         if let Some(real) = registry.lookup_feature("v4l2src") {
             registry.remove_feature(&real);
         }
-        gst::Element::register(None, "v4l2src", gst::Rank::NONE, CameraElement::static_type()).unwrap();
+        gst::Element::register(None, "v4l2src", gst::Rank::NONE, CameraElement::static_type())
+            .unwrap();
     });
 }
 
 /// As the thread of a camera opens it: in another way, if it is told to.
-fn camera(device: &str, tune: impl FnOnce(&mut OpenRequest)) -> Result<Box<dyn FrameSource>, SourceError> {
+fn camera(
+    device: &str,
+    tune: impl FnOnce(&mut OpenRequest),
+) -> Result<Box<dyn FrameSource>, SourceError> {
     stand_in();
     let mut request = request(&format!("v4l2:/dev/standin/{device}"));
     tune(&mut request);
@@ -135,7 +169,17 @@ fn camera(device: &str, tune: impl FnOnce(&mut OpenRequest)) -> Result<Box<dyn F
 fn a_camera_that_gives_h264_mpeg_ts_vp8_mjpeg_or_bayer_only_is_read() {
     if !have(
         "USB cameras",
-        &["x264enc", "h264parse", "avdec_h264", "mpegtsmux", "tsdemux", "vp8enc", "vp8dec", "jpegenc", "bayer2rgb"],
+        &[
+            "x264enc",
+            "h264parse",
+            "avdec_h264",
+            "mpegtsmux",
+            "tsdemux",
+            "vp8enc",
+            "vp8dec",
+            "jpegenc",
+            "bayer2rgb",
+        ],
     ) {
         return;
     }
@@ -151,7 +195,20 @@ fn a_camera_that_gives_h264_mpeg_ts_vp8_mjpeg_or_bayer_only_is_read() {
 
 #[test]
 fn a_camera_of_any_raw_format_is_read() {
-    for format in ["YUY2", "UYVY", "NV12", "NV21", "I420", "GRAY8", "GRAY16_LE", "GRAY16_BE", "BGR", "RGB16", "BGRx", "Y42B"] {
+    for format in [
+        "YUY2",
+        "UYVY",
+        "NV12",
+        "NV21",
+        "I420",
+        "GRAY8",
+        "GRAY16_LE",
+        "GRAY16_BE",
+        "BGR",
+        "RGB16",
+        "BGRx",
+        "Y42B",
+    ] {
         let mut source = camera(format, |_| {}).unwrap_or_else(|error| panic!("{format}: {error}"));
         assert_eq!(frame(source.as_mut()).layout().width, 320, "{format}");
     }
@@ -160,8 +217,18 @@ fn a_camera_of_any_raw_format_is_read() {
 #[test]
 fn a_camera_that_has_nothing_of_use_is_told_with_what_it_has_and_what_to_do() {
     let told = camera("odd", |_| {}).err().expect("nothing reads that").to_string();
-    assert!(told.contains("the camera offers video/x-sonix 320x240") && told.contains("pipeline:v4l2src"), "{told}");
+    assert!(
+        told.contains("the camera offers video/x-sonix 320x240")
+            && told.contains("pipeline:v4l2src"),
+        "{told}"
+    );
     assert!(!told.contains("leave both out"), "nothing was asked for: {told}");
-    let told = camera("YUY2", |request| request.size = Some((640, 480))).err().expect("it has 320x240").to_string();
-    assert!(told.contains("the camera offers YUY2 320x240") && told.contains("leave both out"), "{told}");
+    let told = camera("YUY2", |request| request.size = Some((640, 480)))
+        .err()
+        .expect("it has 320x240")
+        .to_string();
+    assert!(
+        told.contains("the camera offers YUY2 320x240") && told.contains("leave both out"),
+        "{told}"
+    );
 }

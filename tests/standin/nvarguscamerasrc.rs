@@ -1,13 +1,18 @@
-//! A stand-in for NVIDIA's GStreamer plugin on machines without CSI cameras: elements of the names `nvarguscamerasrc` and `nvvidconv`.
+//! A stand-in for NVIDIA's GStreamer plugin on machines without CSI cameras: elements of the names
+//! `nvarguscamerasrc` and `nvvidconv`.
 //!
-//! It proves that the pipeline of a `csi:` source parses, negotiates its `memory:NVMM` caps and runs as it is written, and that Squint
-//! comes through a camera service that hangs, fails or falls silent, with the real GStreamer in between. It proves nothing about NVIDIA's
-//! elements or its Argus service: which of these ways to misbehave they have, where they hang and what they say is taken from reports of
-//! users, the memory is ordinary memory, and `nvvidconv` neither converts nor scales (so tests ask for no `size`).
+//! It proves that the pipeline of a `csi:` source parses, negotiates its `memory:NVMM` caps and
+//! runs as it is written, and that Squint comes through a camera service that hangs, fails or falls
+//! silent, with the real GStreamer in between. It proves nothing about NVIDIA's elements or its
+//! Argus service: which of these ways to misbehave they have, where they hang and what they say is
+//! taken from reports of users, the memory is ordinary memory, and `nvvidconv` neither converts nor
+//! scales (so tests ask for no `size`).
 //!
-//! `cargo test` builds it as an example; a test puts it where GStreamer finds it. How the sensors misbehave is in the environment:
-//! `STANDIN_ARGUS` is a list of `SENSOR:WHAT@FRAMES`, with the words of [`What`], each after so many frames (0 without `@`). A hang ends
-//! once the file named by `STANDIN_ARGUS_RELEASE` exists, as if somebody had restarted the camera service; without it, never.
+//! `cargo test` builds it as an example; a test puts it where GStreamer finds it. How the sensors
+//! misbehave is in the environment: `STANDIN_ARGUS` is a list of `SENSOR:WHAT@FRAMES`, with the
+//! words of [`What`], each after so many frames (0 without `@`). A hang ends once the file named by
+//! `STANDIN_ARGUS_RELEASE` exists, as if somebody had restarted the camera service; without it,
+//! never.
 #![allow(unsafe_code, missing_docs, reason = "what GStreamer's macro for plugins writes out")]
 
 use std::path::Path;
@@ -63,7 +68,9 @@ fn misdeeds(sensor: u32) -> Vec<(What, u64)> {
         let what = What::ALL.iter().find(|(name, _)| *name == what)?.1;
         Some((number.parse::<u32>().ok()?, what, after.parse().ok()?))
     };
-    let all = told.split_whitespace().map(|word| of(word).unwrap_or_else(|| panic!("STANDIN_ARGUS: {word}?")));
+    let all = told
+        .split_whitespace()
+        .map(|word| of(word).unwrap_or_else(|| panic!("STANDIN_ARGUS: {word}?")));
     all.filter(|(number, ..)| *number == sensor).map(|(_, what, after)| (what, after)).collect()
 }
 
@@ -90,7 +97,15 @@ struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { sensor: 0, timeout: 0, size: (1280, 720), every: Duration::from_millis(33), next: None, frames: 0, flushing: false }
+        Self {
+            sensor: 0,
+            timeout: 0,
+            size: (1280, 720),
+            every: Duration::from_millis(33),
+            next: None,
+            frames: 0,
+            flushing: false,
+        }
     }
 }
 
@@ -126,7 +141,10 @@ impl ObjectImpl for Camera {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: OnceLock<Vec<glib::ParamSpec>> = OnceLock::new();
         PROPERTIES.get_or_init(|| {
-            vec![glib::ParamSpecUInt::builder("sensor-id").build(), glib::ParamSpecUInt::builder("timeout").build()]
+            vec![
+                glib::ParamSpecUInt::builder("sensor-id").build(),
+                glib::ParamSpecUInt::builder("timeout").build(),
+            ]
         })
     }
 
@@ -201,12 +219,16 @@ impl BaseSrcImpl for Camera {
     }
 
     fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        let told = caps.structure(0).ok_or_else(|| gst::loggable_error!(gst::CAT_RUST, "no caps"))?;
-        let number = |name| told.get::<i32>(name).ok().and_then(|number| usize::try_from(number).ok()).unwrap_or(2);
+        let told =
+            caps.structure(0).ok_or_else(|| gst::loggable_error!(gst::CAT_RUST, "no caps"))?;
+        let number = |name| {
+            told.get::<i32>(name).ok().and_then(|number| usize::try_from(number).ok()).unwrap_or(2)
+        };
         let rate = told.get::<gst::Fraction>("framerate").unwrap_or(gst::Fraction::new(30, 1));
         let mut state = self.state();
         state.size = (number("width"), number("height"));
-        state.every = Duration::from_secs_f64(f64::from(rate.denom()) / f64::from(rate.numer().max(1)));
+        state.every =
+            Duration::from_secs_f64(f64::from(rate.denom()) / f64::from(rate.numer().max(1)));
         Ok(())
     }
 
@@ -225,7 +247,12 @@ impl BaseSrcImpl for Camera {
 impl PushSrcImpl for Camera {
     fn create(&self, _: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
         if self.is_due(What::Error) {
-            gst::element_imp_error!(self, gst::ResourceError::Failed, ("TIMEOUT"), ["Argus Error Status"]);
+            gst::element_imp_error!(
+                self,
+                gst::ResourceError::Failed,
+                ("TIMEOUT"),
+                ["Argus Error Status"]
+            );
             return Err(gst::FlowError::Error);
         }
         if self.is_due(What::Create) {
@@ -236,7 +263,11 @@ impl PushSrcImpl for Camera {
         let now = Instant::now();
         let due = state.next.unwrap_or(now).max(now);
         while !state.flushing && (silent || Instant::now() < due) {
-            let pause = if silent { Duration::from_secs(60) } else { due.saturating_duration_since(Instant::now()) };
+            let pause = if silent {
+                Duration::from_secs(60)
+            } else {
+                due.saturating_duration_since(Instant::now())
+            };
             state = self.woken.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
         }
         if state.flushing {
@@ -273,7 +304,11 @@ impl GstObjectImpl for Converter {}
 impl ElementImpl for Converter {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: OnceLock<gst::subclass::ElementMetadata> = OnceLock::new();
-        Some(METADATA.get_or_init(|| described("Stand-in for NVIDIA's converter", "Filter/Converter/Video")))
+        Some(
+            METADATA.get_or_init(|| {
+                described("Stand-in for NVIDIA's converter", "Filter/Converter/Video")
+            }),
+        )
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
@@ -281,23 +316,36 @@ impl ElementImpl for Converter {
         PADS.get_or_init(|| {
             let mut both = caps(true);
             both.merge(caps(false));
-            vec![pad(gst::PadDirection::Sink, "sink", &both), pad(gst::PadDirection::Src, "src", &both)]
+            vec![
+                pad(gst::PadDirection::Sink, "sink", &both),
+                pad(gst::PadDirection::Src, "src", &both),
+            ]
         })
     }
 }
 
 impl BaseTransformImpl for Converter {
-    const MODE: gst_base::subclass::BaseTransformMode = gst_base::subclass::BaseTransformMode::AlwaysInPlace;
+    const MODE: gst_base::subclass::BaseTransformMode =
+        gst_base::subclass::BaseTransformMode::AlwaysInPlace;
     const PASSTHROUGH_ON_SAME_CAPS: bool = false;
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
-    fn transform_caps(&self, _: gst::PadDirection, caps: &gst::Caps, filter: Option<&gst::Caps>) -> Option<gst::Caps> {
+    fn transform_caps(
+        &self,
+        _: gst::PadDirection,
+        caps: &gst::Caps,
+        filter: Option<&gst::Caps>,
+    ) -> Option<gst::Caps> {
         let with = |features: &str| {
-            caps.iter().map(|structure| (structure.to_owned(), gst::CapsFeatures::new([features]))).collect::<gst::Caps>()
+            caps.iter()
+                .map(|structure| (structure.to_owned(), gst::CapsFeatures::new([features])))
+                .collect::<gst::Caps>()
         };
         let mut either = with(gst::CAPS_FEATURE_MEMORY_SYSTEM_MEMORY.as_str());
         either.merge(with(NVMM));
-        Some(filter.map_or(either.clone(), |filter| filter.intersect_with_mode(&either, gst::CapsIntersectMode::First)))
+        Some(filter.map_or(either.clone(), |filter| {
+            filter.intersect_with_mode(&either, gst::CapsIntersectMode::First)
+        }))
     }
 
     fn transform_ip(&self, _: &mut gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -317,7 +365,10 @@ fn caps(nvmm: bool) -> gst::Caps {
         .field("format", "NV12")
         .field("width", gst::IntRange::new(2, 8192))
         .field("height", gst::IntRange::new(2, 8192))
-        .field("framerate", gst::FractionRange::new(gst::Fraction::new(0, 1), gst::Fraction::new(240, 1)));
+        .field(
+            "framerate",
+            gst::FractionRange::new(gst::Fraction::new(0, 1), gst::Fraction::new(240, 1)),
+        );
     if nvmm { caps.features([NVMM]).build() } else { caps.build() }
 }
 
@@ -326,12 +377,27 @@ fn pad(direction: gst::PadDirection, name: &str, caps: &gst::Caps) -> gst::PadTe
 }
 
 fn described(name: &str, class: &str) -> gst::subclass::ElementMetadata {
-    gst::subclass::ElementMetadata::new(name, class, "Behaves, or misbehaves as told, in tests", "Squint's tests")
+    gst::subclass::ElementMetadata::new(
+        name,
+        class,
+        "Behaves, or misbehaves as told, in tests",
+        "Squint's tests",
+    )
 }
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(Some(plugin), "nvarguscamerasrc", gst::Rank::NONE, CameraElement::static_type())?;
-    gst::Element::register(Some(plugin), "nvvidconv", gst::Rank::NONE, ConverterElement::static_type())
+    gst::Element::register(
+        Some(plugin),
+        "nvarguscamerasrc",
+        gst::Rank::NONE,
+        CameraElement::static_type(),
+    )?;
+    gst::Element::register(
+        Some(plugin),
+        "nvvidconv",
+        gst::Rank::NONE,
+        ConverterElement::static_type(),
+    )
 }
 
 gst::plugin_define!(

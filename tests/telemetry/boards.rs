@@ -1,7 +1,9 @@
-//! Boards as folders: what is found in each tree of `tests/boards`, what is not, what it reads, and what the doctor prints of it.
+//! Boards as folders: what is found in each tree of `tests/boards`, what is not, what it reads, and
+//! what the doctor prints of it.
 //!
-//! Drop in a folder, gain a test. `UPDATE_GOLDEN=1 cargo test --test telemetry boards` writes `expected.json` and `doctor.txt` anew; the table in
-//! [`what_matters_on_each_board`] is written by hand and says what must be in them.
+//! Drop in a folder, gain a test. `UPDATE_GOLDEN=1 cargo test --test telemetry boards` writes
+//! `expected.json` and `doctor.txt` anew; the table in [`what_matters_on_each_board`] is written by
+//! hand and says what must be in them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,8 +20,11 @@ fn folder() -> PathBuf {
 }
 
 fn boards() -> Vec<PathBuf> {
-    let mut boards: Vec<PathBuf> =
-        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    let mut boards: Vec<PathBuf> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
     boards.sort();
     assert!(boards.len() >= 9, "{boards:?}");
     boards
@@ -39,8 +44,8 @@ fn agrees(board: &Path, file: &str, told: &str) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, told).unwrap();
     }
-    let expected =
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}; UPDATE_GOLDEN=1 writes it", path.display()));
+    let expected = fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; UPDATE_GOLDEN=1 writes it", path.display()));
     assert_eq!(told, expected, "{}", path.display());
 }
 
@@ -50,7 +55,11 @@ fn each_board_has_and_reads_what_is_written_beside_it() {
         let (inventory, sample, doubts) = read(&board);
         let told = json!({"inventory": inventory, "sample": sample, "doubts": doubts});
         agrees(&board, "expected.json", &format!("{told:#}\n"));
-        assert!(board.join("README.md").is_file(), "{} does not say where it is from", board.display());
+        assert!(
+            board.join("README.md").is_file(),
+            "{} does not say where it is from",
+            board.display()
+        );
     }
 }
 
@@ -69,10 +78,23 @@ fn the_doctor_tells_of_each_board_what_is_written_beside_it() {
         let told: Value = serde_json::from_str(&doctor(Some("--json"))).unwrap();
         let (inventory, sample, doubts) = read(&board);
         let readings = told["readings"].as_array().unwrap();
-        assert_eq!(readings.len(), inventory.rails.len() + inventory.zones.len() + inventory.others.len(), "{}", board.display());
-        let doubted: BTreeSet<_> =
-            readings.iter().filter(|row| row["trusted"] == false).map(|row| row["sensor"].as_str().unwrap()).collect();
-        assert_eq!(doubted, doubts.iter().map(|doubt| doubt.sensor.as_str()).collect(), "{}", board.display());
+        assert_eq!(
+            readings.len(),
+            inventory.rails.len() + inventory.zones.len() + inventory.others.len(),
+            "{}",
+            board.display()
+        );
+        let doubted: BTreeSet<_> = readings
+            .iter()
+            .filter(|row| row["trusted"] == false)
+            .map(|row| row["sensor"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            doubted,
+            doubts.iter().map(|doubt| doubt.sensor.as_str()).collect(),
+            "{}",
+            board.display()
+        );
         for (zone, reading) in inventory.zones.iter().zip(&sample.temperatures) {
             let row = readings.iter().find(|row| row["sensor"] == zone.name.as_str()).unwrap();
             assert_eq!(
@@ -89,19 +111,31 @@ fn the_doctor_tells_of_each_board_what_is_written_beside_it() {
 
 #[test]
 fn a_root_that_is_not_there_is_a_usage_error() {
-    let output = Command::new(env!("CARGO_BIN_EXE_squint")).args(["doctor", "--root", "/nowhere/at/all"]).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_squint"))
+        .args(["doctor", "--root", "/nowhere/at/all"])
+        .output()
+        .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), told.contains("/nowhere/at/all is not a folder")), (Some(64), true), "{told}");
+    assert_eq!(
+        (output.status.code(), told.contains("/nowhere/at/all is not a folder")),
+        (Some(64), true),
+        "{told}"
+    );
 }
 
 /// Calls `act` with every file below `folder`.
 fn each_file(folder: &Path, act: &mut dyn FnMut(&Path)) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_dir() { each_file(&entry.path(), act) } else { act(&entry.path()) }
+        if entry.file_type().unwrap().is_dir() {
+            each_file(&entry.path(), act)
+        } else {
+            act(&entry.path())
+        }
     }
 }
 
-/// Overwrites a file in place, or makes it. Not by way of an empty file, which some file systems flush to the disk.
+/// Overwrites a file in place, or makes it. Not by way of an empty file, which some file systems
+/// flush to the disk.
 fn put(path: &Path, content: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
@@ -130,7 +164,9 @@ fn nonsense_in_any_file_is_unknown_before_and_after_opening() {
     for board in ["tx2-r32.7", "agx-orin-r36.4", "laptop-x86"].map(|board| folder().join(board)) {
         let root = tempfile::tempdir().unwrap();
         for content in nonsense {
-            each_file(&board, &mut |path| put(&root.path().join(path.strip_prefix(&board).unwrap()), &fs::read(path).unwrap()));
+            each_file(&board, &mut |path| {
+                put(&root.path().join(path.strip_prefix(&board).unwrap()), &fs::read(path).unwrap())
+            });
             let mut telemetry = telemetry::open(Sources::below(root.path()), Duration::ZERO);
             let mut sample = Sample::default();
             each_file(root.path(), &mut |path| put(path, content));
@@ -138,15 +174,27 @@ fn nonsense_in_any_file_is_unknown_before_and_after_opening() {
                 telemetry.sample(Duration::from_millis(500) * step, &mut sample);
             }
             let shown = String::from_utf8_lossy(&content[..content.len().min(40)]).into_owned();
-            let known = sample.rails.iter().flatten().count() + sample.temperatures.iter().flatten().count();
+            let known = sample.rails.iter().flatten().count()
+                + sample.temperatures.iter().flatten().count();
             let rest = (sample.gpu_load, sample.cpu_load, sample.cpu_pressure, sample.power_mode);
-            assert_eq!((known, rest), (0, (None, None, None, None)), "{} with {shown:?}: {sample:?}", board.display());
-            let sensors = telemetry.inventory().rails.iter().filter(|rail| !rail.sum).count() + telemetry.inventory().zones.len();
-            assert!(telemetry.doubts().len() >= sensors, "{} with {shown:?}: each is named", board.display());
+            assert_eq!(
+                (known, rest),
+                (0, (None, None, None, None)),
+                "{} with {shown:?}: {sample:?}",
+                board.display()
+            );
+            let sensors = telemetry.inventory().rails.iter().filter(|rail| !rail.sum).count()
+                + telemetry.inventory().zones.len();
+            assert!(
+                telemetry.doubts().len() >= sensors,
+                "{} with {shown:?}: each is named",
+                board.display()
+            );
             // And with nonsense from the beginning.
             let mut telemetry = telemetry::open(Sources::below(root.path()), Duration::ZERO);
             telemetry.sample(Duration::from_millis(500), &mut sample);
-            let known = sample.rails.iter().flatten().count() + sample.temperatures.iter().flatten().count();
+            let known = sample.rails.iter().flatten().count()
+                + sample.temperatures.iter().flatten().count();
             assert_eq!(known, 0, "{} opened with {shown:?}: {sample:?}", board.display());
         }
     }
@@ -175,7 +223,9 @@ fn what_matters_on_each_board() {
         let board = matters.board;
         let (inventory, sample, doubts) = read(&folder().join(board));
         assert_eq!(inventory.release.as_deref(), matters.release, "{board}");
-        let total = inventory.total.map(|index| (inventory.rails[index].name.as_str(), sample.rails[index].map(|power| power.0)));
+        let total = inventory.total.map(|index| {
+            (inventory.rails[index].name.as_str(), sample.rails[index].map(|power| power.0))
+        });
         assert_eq!((total, inventory.rails.len()), (matters.total, matters.rails), "{board}");
         let governing: Vec<_> = inventory
             .zones
@@ -184,12 +234,25 @@ fn what_matters_on_each_board() {
             .map(|zone| (zone.name.as_str(), zone.throttle_at.map(|at| at.0)))
             .collect();
         assert_eq!(governing, matters.governing, "{board}");
-        assert_eq!(sample.gpu_clock.map(|clock| clock.0).zip(sample.gpu_load), matters.gpu, "{board}");
+        assert_eq!(
+            sample.gpu_clock.map(|clock| clock.0).zip(sample.gpu_load),
+            matters.gpu,
+            "{board}"
+        );
         assert_eq!(sample.power_mode, matters.power_mode, "{board}");
-        assert_eq!((sample.throttling, sample.over_current), (matters.throttling, matters.over_current), "{board}");
-        let missing: Vec<_> = inventory.missing.iter().map(|missing| missing.what.as_str()).collect();
+        assert_eq!(
+            (sample.throttling, sample.over_current),
+            (matters.throttling, matters.over_current),
+            "{board}"
+        );
+        let missing: Vec<_> =
+            inventory.missing.iter().map(|missing| missing.what.as_str()).collect();
         assert_eq!(missing, matters.missing, "{board}");
-        assert_eq!(doubts.iter().map(|doubt| doubt.sensor.as_str()).collect::<Vec<_>>(), matters.doubts, "{board}");
+        assert_eq!(
+            doubts.iter().map(|doubt| doubt.sensor.as_str()).collect::<Vec<_>>(),
+            matters.doubts,
+            "{board}"
+        );
     }
     assert_eq!(MATTERS.len(), boards().len(), "a board without a line in the table");
 }
@@ -241,7 +304,11 @@ const MATTERS: &[Matters] = &[
         release: Some("R32.7.1"),
         total: None,
         rails: 0,
-        governing: &[("BCPU-therm", Some(91.0)), ("GPU-therm", Some(93.5)), ("AUX-therm", Some(84.5))],
+        governing: &[
+            ("BCPU-therm", Some(91.0)),
+            ("GPU-therm", Some(93.5)),
+            ("AUX-therm", Some(84.5)),
+        ],
         gpu: Some((318.75, 0.412)),
         power_mode: Some(1),
         throttling: None,
@@ -254,7 +321,12 @@ const MATTERS: &[Matters] = &[
         release: Some("R32.7.1"),
         total: Some(("POM_5V_IN", Some(2340.0))),
         rails: 3,
-        governing: &[("AO-therm", None), ("CPU-therm", Some(97.0)), ("GPU-therm", Some(98.0)), ("PLL-therm", None)],
+        governing: &[
+            ("AO-therm", None),
+            ("CPU-therm", Some(97.0)),
+            ("GPU-therm", Some(98.0)),
+            ("PLL-therm", None),
+        ],
         gpu: Some((76.8, 0.0)),
         power_mode: Some(0),
         throttling: Some(false),
@@ -327,7 +399,11 @@ const MATTERS: &[Matters] = &[
         release: None,
         total: Some(("psys", None)),
         rails: 3,
-        governing: &[("acpitz", Some(122.5)), ("x86_pkg_temp", None), ("coretemp Package id 0", Some(94.5))],
+        governing: &[
+            ("acpitz", Some(122.5)),
+            ("x86_pkg_temp", None),
+            ("coretemp Package id 0", Some(94.5)),
+        ],
         gpu: None,
         power_mode: None,
         throttling: Some(false),

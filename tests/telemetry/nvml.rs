@@ -1,4 +1,5 @@
-//! NVML of this machine: absent on most, which is fine; where there is a GPU, what it says is held against what is possible.
+//! NVML of this machine: absent on most, which is fine; where there is a GPU, what it says is held
+//! against what is possible.
 
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use squint::telemetry::{Sample, Telemetry, nvml};
 fn a_machine_without_nvml_says_so_and_one_with_it_is_read() {
     match nvml::open(0) {
         Err(missing) => assert!(missing.why.contains("libnvidia-ml.so.1"), "{missing:?}"),
-        Ok(nvml) => assert!(!nvml.inventory().rails.is_empty() || !nvml.inventory().missing.is_empty()),
+        Ok(nvml) => {
+            assert!(!nvml.inventory().rails.is_empty() || !nvml.inventory().missing.is_empty())
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! A TX2 whose sensors fail one by one, each in its own way, and come back: the tree of `tests/boards` is copied and its files change twice a
-//! second, as a board's would; the real telemetry reads them.
+//! A TX2 whose sensors fail one by one, each in its own way, and come back: the tree of
+//! `tests/boards` is copied and its files change twice a second, as a board's would; the real
+//! telemetry reads them.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -35,7 +36,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-const ZONES: [&str; 6] = ["BCPU-therm", "MCPU-therm", "GPU-therm", "PLL-therm", "Tboard_tegra", "Tdiode_tegra"];
+const ZONES: [&str; 6] =
+    ["BCPU-therm", "MCPU-therm", "GPU-therm", "PLL-therm", "Tboard_tegra", "Tdiode_tegra"];
 const TOTAL: &str = "sys/bus/i2c/devices/0-0041/iio:device3/in_power0_input";
 const CPU: &str = "sys/bus/i2c/devices/0-0041/iio:device3/in_power1_input";
 
@@ -66,9 +68,15 @@ impl Board {
     fn write(&self, file: &Path, text: &str) {
         if !self.stuck.iter().any(|stuck| stuck == file) {
             // In place: by way of an empty file some file systems would flush each to the disk.
-            let open = fs::OpenOptions::new().write(true).create(true).truncate(false).open(self.root.path().join(file));
+            let open = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(self.root.path().join(file));
             let file = open.expect("opened");
-            file.write_all_at(text.as_bytes(), 0).and_then(|()| file.set_len(text.len() as u64)).expect("written");
+            file.write_all_at(text.as_bytes(), 0)
+                .and_then(|()| file.set_len(text.len() as u64))
+                .expect("written");
         }
     }
 
@@ -76,7 +84,8 @@ impl Board {
     fn run(&mut self, seconds: u32) {
         for _ in 0..seconds * 2 {
             self.half_seconds += 1;
-            // All zones follow the die in steps of half a degree; the power wobbles with every reading.
+            // All zones follow the die in steps of half a degree; the power wobbles with every
+            // reading.
             for (index, name) in ZONES.iter().enumerate() {
                 let celsius = ((self.heat - index as f64) * 2.0).round() / 2.0;
                 self.write(&zone(name), &format!("{}\n", (celsius * 1000.0) as i64));
@@ -85,20 +94,35 @@ impl Board {
             self.write(Path::new(TOTAL), &format!("{}\n", power as i64));
             self.write(Path::new(CPU), &format!("{}\n", (power / 4.0) as i64));
             self.ticks = (self.ticks.0 + (300.0 * self.load) as u64, self.ticks.1 + 300);
-            self.write(Path::new("proc/stat"), &format!("cpu  {} 0 0 {}\n", self.ticks.0, self.ticks.1 - self.ticks.0));
+            self.write(
+                Path::new("proc/stat"),
+                &format!("cpu  {} 0 0 {}\n", self.ticks.0, self.ticks.1 - self.ticks.0),
+            );
             self.telemetry.sample(Duration::from_millis(500) * self.half_seconds, &mut self.sample);
         }
     }
 
     fn doubts(&self) -> Vec<String> {
-        self.telemetry.doubts().into_iter().map(|doubt| format!("{} {}", doubt.sensor, doubt.why)).collect()
+        self.telemetry
+            .doubts()
+            .into_iter()
+            .map(|doubt| format!("{} {}", doubt.sensor, doubt.why))
+            .collect()
     }
 
     fn reads(&self, name: &str) -> Option<f32> {
         let all = self.telemetry.inventory();
-        let zone =
-            all.zones.iter().position(|zone| zone.name == name).map(|index| self.sample.temperatures[index].map(|heat| heat.0));
-        let rail = || all.rails.iter().position(|rail| rail.name == name).and_then(|index| self.sample.rails[index]);
+        let zone = all
+            .zones
+            .iter()
+            .position(|zone| zone.name == name)
+            .map(|index| self.sample.temperatures[index].map(|heat| heat.0));
+        let rail = || {
+            all.rails
+                .iter()
+                .position(|rail| rail.name == name)
+                .and_then(|index| self.sample.rails[index])
+        };
         zone.unwrap_or_else(|| rail().map(|power| power.0))
     }
 }
@@ -127,7 +151,8 @@ fn sensors_that_fail_one_by_one_are_named_left_out_and_taken_back() {
     ];
     assert_eq!(board.doubts(), faults);
 
-    // One stands still, and so does the power of the board; nothing shows it as long as nothing else moves.
+    // One stands still, and so does the power of the board; nothing shows it as long as nothing
+    // else moves.
     board.stuck.push(zone("GPU-therm"));
     board.stuck.push(TOTAL.into());
     board.run(300);
@@ -135,13 +160,25 @@ fn sensors_that_fail_one_by_one_are_named_left_out_and_taken_back() {
     assert_eq!(board.reads("GPU-therm"), Some(38.0));
     (board.load, board.heat) = (0.9, 55.0);
     board.run(30);
-    let frozen: Vec<_> = board.doubts().into_iter().filter(|doubt| doubt.contains(" while ")).collect();
+    let frozen: Vec<_> =
+        board.doubts().into_iter().filter(|doubt| doubt.contains(" while ")).collect();
     assert_eq!(
         frozen,
-        ["VDD_IN has read 3676 mW for 330 s while the load moved", "GPU-therm has read 38 °C for 351 s while the others moved"]
+        [
+            "VDD_IN has read 3676 mW for 330 s while the load moved",
+            "GPU-therm has read 38 °C for 351 s while the others moved"
+        ]
     );
-    assert_eq!((board.reads("GPU-therm"), board.reads("VDD_IN")), (None, None), "a cold reading that is stuck hides the heat");
-    assert_eq!((board.reads("BCPU-therm"), board.reads("MCPU-therm")), (Some(55.0), Some(54.0)), "the others go on");
+    assert_eq!(
+        (board.reads("GPU-therm"), board.reads("VDD_IN")),
+        (None, None),
+        "a cold reading that is stuck hides the heat"
+    );
+    assert_eq!(
+        (board.reads("BCPU-therm"), board.reads("MCPU-therm")),
+        (Some(55.0), Some(54.0)),
+        "the others go on"
+    );
 
     // All come back.
     board.stuck.clear();

@@ -1,4 +1,5 @@
-//! The simulated board from outside: the real telemetry reads its files and its lines, the real governor drives it, the program prints it.
+//! The simulated board from outside: the real telemetry reads its files and its lines, the real
+//! governor drives it, the program prints it.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -55,7 +56,11 @@ fn the_telemetry_of_sysfs_reads_the_simulated_board_under_its_own_names() {
     telemetry.sample(Duration::from_secs(1), &mut sample);
     for (place, rail) in inventory.rails.iter().enumerate() {
         let own = RAILS.iter().position(|name| *name == rail.name).unwrap();
-        assert!((sample.rails[place].unwrap().0 - expected.rails[own].unwrap().0).abs() < 1.0, "{}", rail.name);
+        assert!(
+            (sample.rails[place].unwrap().0 - expected.rails[own].unwrap().0).abs() < 1.0,
+            "{}",
+            rail.name
+        );
     }
     for (place, zone) in inventory.zones.iter().enumerate().filter(|(_, zone)| zone.governs) {
         let own = ZONES.iter().position(|name| *name == zone.name).unwrap();
@@ -104,7 +109,9 @@ fn the_scanner_of_tegrastats_reads_the_simulated_boards_lines() {
 #[test]
 fn the_governor_steers_through_files_as_it_does_without_them() {
     // Long enough that the first minutes, in which the costs are learned, weigh little.
-    let scenario = Scenario::parse(&SMALL.replace("duration-s = 300", "duration-s = 1500"), "small.toml").unwrap();
+    let scenario =
+        Scenario::parse(&SMALL.replace("duration-s = 300", "duration-s = 1500"), "small.toml")
+            .unwrap();
     let (policy, pool) = (engines::policy(), engines::pool());
     let direct = run(&scenario, 2, &policy, &pool, &mut Squint::new(&scenario, &pool));
 
@@ -113,12 +120,18 @@ fn the_governor_steers_through_files_as_it_does_without_them() {
     let tree = Tree::create(root.path(), &Meter::new(2).read(&mut plant)).unwrap();
     let mut telemetry = Sysfs::open(root.path());
     let mut steer = Squint::on(telemetry.inventory(), &scenario, &pool);
-    let through = run_with(&scenario, 2, &policy, &pool, &mut steer, &mut |readings, at, sample| {
-        tree.update(readings).unwrap();
-        telemetry.sample(at, sample);
-    });
+    let through =
+        run_with(&scenario, 2, &policy, &pool, &mut steer, &mut |readings, at, sample| {
+            tree.update(readings).unwrap();
+            telemetry.sample(at, sample);
+        });
     let mean = |course: &Course| course.total.board_mj / course.total.seconds;
-    assert!((mean(&through) / mean(&direct) - 1.0).abs() < 0.02, "{} {}", mean(&through), mean(&direct));
+    assert!(
+        (mean(&through) / mean(&direct) - 1.0).abs() < 0.02,
+        "{} {}",
+        mean(&through),
+        mean(&direct)
+    );
     assert!(mean(&through) < 4500.0 * 1.03);
     assert_eq!(through.frames, direct.frames);
 }
@@ -126,15 +139,31 @@ fn the_governor_steers_through_files_as_it_does_without_them() {
 #[test]
 fn the_oracle_neither_throttles_nor_leaves_the_limits_where_they_can_be_held() {
     let (policy, pool, trials) = (engines::policy(), engines::pool(), Trials::default());
-    for scenario in Scenario::shipped().unwrap().iter().filter(|scenario| matches!(scenario.name.as_str(), "closed-box" | "parade"))
+    for scenario in Scenario::shipped()
+        .unwrap()
+        .iter()
+        .filter(|scenario| matches!(scenario.name.as_str(), "closed-box" | "parade"))
     {
-        let course = run(scenario, 7, &policy, &pool, &mut Oracle::new(&policy, &pool, trials.clone()));
+        let course =
+            run(scenario, 7, &policy, &pool, &mut Oracle::new(&policy, &pool, trials.clone()));
         let ceiling = squint::simulate::plant::meter::ceiling_c(&scenario.limits);
         let hottest = course.moments.iter().map(|moment| moment.hottest).fold(0.0, f64::max);
-        assert!(hottest < ceiling + 1.0 && course.throttled_s == 0.0, "{}: {hottest} °C", scenario.name);
+        assert!(
+            hottest < ceiling + 1.0 && course.throttled_s == 0.0,
+            "{}: {hottest} °C",
+            scenario.name
+        );
         if let Some(power) = &scenario.limits.power {
             let cap = f64::from(power.cap.0);
-            assert!(course.moments.iter().filter_map(|moment| moment.window_mw).all(|mw| mw < cap * 1.05), "{}", scenario.name);
+            assert!(
+                course
+                    .moments
+                    .iter()
+                    .filter_map(|moment| moment.window_mw)
+                    .all(|mw| mw < cap * 1.05),
+                "{}",
+                scenario.name
+            );
         }
     }
 }
@@ -154,7 +183,8 @@ fn json_has_every_figure_of_squint_the_oracle_and_each_rival() {
     let folder = tempfile::tempdir().unwrap();
     let file = small(folder.path());
     let svg = folder.path().join("plots");
-    let output = simulate(&["--scenario", &file, "--seeds", "2", "--json", "--svg", svg.to_str().unwrap()]);
+    let output =
+        simulate(&["--scenario", &file, "--seeds", "2", "--json", "--svg", svg.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     let summary = &told["scenarios"][0];
@@ -195,10 +225,19 @@ fn a_scenario_that_is_not_there_or_wrong_is_named_with_what_could_be() {
     let folder = tempfile::tempdir().unwrap();
     let absent = simulate(&["--scenario", "midday"]);
     let text = String::from_utf8_lossy(&absent.stderr).into_owned();
-    assert!(!absent.status.success() && text.contains("midday") && text.contains("closed-box"), "{text}");
+    assert!(
+        !absent.status.success() && text.contains("midday") && text.contains("closed-box"),
+        "{text}"
+    );
     let file = folder.path().join("wrong.toml");
     std::fs::write(&file, SMALL.replace("fps = 10", "fps = 0")).unwrap();
     let wrong = simulate(&["--scenario", file.to_str().unwrap()]);
     let text = String::from_utf8_lossy(&wrong.stderr).into_owned();
-    assert!(!wrong.status.success() && text.contains("wrong.toml") && text.contains("fps") && text.contains("0.5 to 60"), "{text}");
+    assert!(
+        !wrong.status.success()
+            && text.contains("wrong.toml")
+            && text.contains("fps")
+            && text.contains("0.5 to 60"),
+        "{text}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Readings from a shell script that poses as tegrastats and behaves as badly as a child can, and from files that somebody else writes.
+//! Readings from a shell script that poses as tegrastats and behaves as badly as a child can, and
+//! from files that somebody else writes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -24,7 +25,11 @@ impl Script {
     fn new(body: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tegrastats");
-        fs::write(&path, format!("#!/bin/sh\ncd \"$(dirname \"$0\")\"\necho $$ >> starts\n{body}\n")).unwrap();
+        fs::write(
+            &path,
+            format!("#!/bin/sh\ncd \"$(dirname \"$0\")\"\necho $$ >> starts\n{body}\n"),
+        )
+        .unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         Self(folder)
     }
@@ -54,7 +59,12 @@ fn is_there(process: u32) -> bool {
 
 /// As in earnest, but with little patience for silence.
 fn impatient() -> Patience {
-    Patience { first: LIMIT, fresh: LIMIT, silence: Duration::from_millis(400), longest_pause: Duration::from_millis(20) }
+    Patience {
+        first: LIMIT,
+        fresh: LIMIT,
+        silence: Duration::from_millis(400),
+        longest_pause: Duration::from_millis(20),
+    }
 }
 
 fn patient() -> Patience {
@@ -79,7 +89,12 @@ const ONE_LIFE: &str = "[ $(wc -l < starts) -gt 1 ] && exec sleep 1000";
 fn a_child_is_heard_and_dies_with_all_it_started_when_nobody_listens_any_more() {
     let script = Script::new(&format!("{TWO_LINES}; sleep 1000 & echo $! >> starts; wait"));
     let mut telemetry = script.open(patient()).unwrap();
-    let names: Vec<_> = telemetry.inventory().rails.iter().map(|rail| (rail.name.as_str(), rail.origin.as_str())).collect();
+    let names: Vec<_> = telemetry
+        .inventory()
+        .rails
+        .iter()
+        .map(|rail| (rail.name.as_str(), rail.origin.as_str()))
+        .collect();
     assert_eq!((names, telemetry.inventory().total), (vec![("VDD_IN", "tegrastats")], Some(0)));
     let sample = taken(&mut telemetry);
     assert_eq!((sample.at, sample.rails[0]), (Duration::from_secs(1), Some(Milliwatts(2.0))));
@@ -94,7 +109,9 @@ fn a_child_is_heard_and_dies_with_all_it_started_when_nobody_listens_any_more() 
 
 #[test]
 fn a_child_that_dies_is_started_again_and_leaves_no_zombie() {
-    let script = Script::new(&format!("{TWO_LINES}; [ $(wc -l < starts) -lt 3 ] && exit 3; echo 'VDD_IN 77/1'; sleep 1000"));
+    let script = Script::new(&format!(
+        "{TWO_LINES}; [ $(wc -l < starts) -lt 3 ] && exit 3; echo 'VDD_IN 77/1'; sleep 1000"
+    ));
     let mut telemetry = script.open(patient()).unwrap();
     eventually("the third life", || total(&mut telemetry) == Some(77.0));
     assert_eq!((telemetry.losses(), script.starts().len()), (2, 3));
@@ -108,7 +125,10 @@ fn why_a_child_ended_is_told() {
     let telemetry = script.open(patient()).unwrap();
     eventually("lost", || telemetry.losses() > 0);
     let [doubt] = &telemetry.doubts()[..] else { panic!("{:?}", telemetry.doubts()) };
-    assert_eq!((doubt.sensor.as_str(), doubt.why.as_str()), ("tegrastats", "ended: exit status: 3; lost 1 times so far"));
+    assert_eq!(
+        (doubt.sensor.as_str(), doubt.why.as_str()),
+        ("tegrastats", "ended: exit status: 3; lost 1 times so far")
+    );
 }
 
 #[test]
@@ -127,7 +147,9 @@ fn a_child_that_falls_silent_is_killed_and_started_again_and_its_readings_become
 
 #[test]
 fn a_child_that_prints_only_garbage_is_as_good_as_silent() {
-    let script = Script::new(&format!("{TWO_LINES}; while :; do head -c 50000 /dev/urandom | tr '0-9@' x; done"));
+    let script = Script::new(&format!(
+        "{TWO_LINES}; while :; do head -c 50000 /dev/urandom | tr '0-9@' x; done"
+    ));
     let telemetry = script.open(impatient()).unwrap();
     eventually("a second life", || script.starts().len() >= 2 && telemetry.losses() >= 1);
     drop(telemetry);
@@ -159,8 +181,12 @@ fn a_board_without_tegrastats_is_told_where_it_was_looked_for() {
     };
     let missing = open(&["no-such-tegrastats", "--interval", "500"], patient());
     assert_eq!(missing.what, "tegrastats");
-    assert!(missing.why.contains("`no-such-tegrastats`") && missing.why.contains("/home/nvidia"), "{missing:?}");
-    let missing = open(&["sleep", "1000"], Patience { first: Duration::from_millis(50), ..patient() });
+    assert!(
+        missing.why.contains("`no-such-tegrastats`") && missing.why.contains("/home/nvidia"),
+        "{missing:?}"
+    );
+    let missing =
+        open(&["sleep", "1000"], Patience { first: Duration::from_millis(50), ..patient() });
     assert_eq!(missing.why, "printed nothing readable within 50ms");
     assert!(open(&["false"], patient()).why.contains("exit status: 1"));
     assert!(open(&[], patient()).why.contains("no command"));
@@ -179,7 +205,8 @@ fn a_child_that_knows_only_one_line_is_taken_at_its_word() {
 #[ignore = "a part that another test plays"]
 fn the_part_of_a_daemon_that_is_killed() {
     let Some(script) = std::env::var_os("SQUINT_TEST_SCRIPT") else { return };
-    let telemetry = Tegrastats::open(Feed::Command(vec![script.into_string().unwrap()]), patient()).unwrap();
+    let telemetry =
+        Tegrastats::open(Feed::Command(vec![script.into_string().unwrap()]), patient()).unwrap();
     println!("child={}", telemetry.child().unwrap());
     loop {
         std::thread::park();
@@ -197,7 +224,10 @@ fn a_child_ends_at_its_next_line_when_we_are_killed() {
         .unwrap();
     let lines = BufReader::new(daemon.stdout.take().unwrap()).lines().map(Result::unwrap);
     // The test runner writes the name of the test in front.
-    let child = lines.filter_map(|line| line.split_once("child=").map(|(_, id)| id.parse().unwrap())).next().unwrap();
+    let child = lines
+        .filter_map(|line| line.split_once("child=").map(|(_, id)| id.parse().unwrap()))
+        .next()
+        .unwrap();
     assert!(is_there(child));
     daemon.kill().unwrap();
     daemon.wait().unwrap();
@@ -210,7 +240,8 @@ fn a_file_is_followed_from_its_newest_line_on_and_when_it_is_replaced() {
     let path = folder.path().join("log");
     let mut log = fs::File::create(&path).unwrap();
     for line in 0..2000 {
-        // Seventeen bytes: the newest that are read at first begin with `IN 1…`, which is no rail of this board.
+        // Seventeen bytes: the newest that are read at first begin with `IN 1…`, which is no rail
+        // of this board.
         writeln!(log, "VDD_IN 1{line:06}/1").unwrap();
     }
     let mut telemetry = Tegrastats::open(Feed::Follow(path.clone()), patient()).unwrap();
@@ -289,14 +320,17 @@ fn sampling_and_hearing_allocate_nothing_once_warm() {
     assert!(allocations(|| drop(board.inventory().clone())) > 0, "the allocator counts");
 }
 
-/// Not a check but a measurement: `cargo test --release --test telemetry tegrastats:: -- --ignored --nocapture costs`.
+/// Not a check but a measurement:
+/// `cargo test --release --test telemetry tegrastats:: -- --ignored --nocapture costs`.
 #[test]
 #[ignore = "prints what hearing a line and taking a sample cost"]
 fn costs() {
-    let rails =
-        "VDD_SYS_GPU 152/152 VDD_SYS_SOC 837/609 VDD_4V0_WIFI 0/0 VDD_IN 4954/2607 VDD_SYS_CPU 1523/480 VDD_SYS_DDR 1305/515";
-    let zones = "PLL@39.5C MCPU@39.5C PMIC@50C Tboard@35C GPU@38C BCPU@39.5C thermal@39.1C Tdiode@37C";
-    let line = format!("RAM 831/7850MB CPU [9%@2034,0%@2035,0%@2034,53%@2035] EMC_FREQ 1%@1866 GR3D_FREQ 13%@114 {zones} {rails}");
+    let rails = "VDD_SYS_GPU 152/152 VDD_SYS_SOC 837/609 VDD_4V0_WIFI 0/0 VDD_IN 4954/2607 VDD_SYS_CPU 1523/480 VDD_SYS_DDR 1305/515";
+    let zones =
+        "PLL@39.5C MCPU@39.5C PMIC@50C Tboard@35C GPU@38C BCPU@39.5C thermal@39.1C Tdiode@37C";
+    let line = format!(
+        "RAM 831/7850MB CPU [9%@2034,0%@2035,0%@2034,53%@2035] EMC_FREQ 1%@1866 GR3D_FREQ 13%@114 {zones} {rails}"
+    );
     let script = Script::new(&format!("while :; do echo '{line}'; sleep 0.005; done"));
     let mut telemetry = script.open(patient()).unwrap();
     taken(&mut telemetry); // accounts for the first lines

@@ -1,8 +1,10 @@
-//! The whole way from an engine through the real shim to a fake TensorRT and a fake driver, for every major whose headers are here.
+//! The whole way from an engine through the real shim to a fake TensorRT and a fake driver, for
+//! every major whose headers are here.
 //!
-//! The fakes (tests/vendor) are built with the same headers as the shim. This proves that Rust and shim fit together, and never NVIDIA's layout.
-//! Without headers of TensorRT it says so and passes; tests/nvidia/tensorrt_engine.rs needs none. What is to fail is told to a child process:
-//! this program again, one test.
+//! The fakes (tests/vendor) are built with the same headers as the shim. This proves that Rust and
+//! shim fit together, and never NVIDIA's layout. Without headers of TensorRT it says so and passes;
+//! tests/nvidia/tensorrt_engine.rs needs none. What is to fail is told to a child process: this
+//! program again, one test.
 
 use std::sync::Arc;
 
@@ -44,7 +46,11 @@ fn load(options: &Options, plan: &str) -> Result<(Box<dyn Engine>, Shelf), Engin
 
 /// Shows the engine a picture; every score is the mean times its place.
 fn run(engine: &mut dyn Engine, mean: f32) -> Result<(), EngineError> {
-    engine.input().iter_mut().enumerate().for_each(|(at, value)| *value = mean + if at % 2 == 0 { 0.5 } else { -0.5 });
+    engine
+        .input()
+        .iter_mut()
+        .enumerate()
+        .for_each(|(at, value)| *value = mean + if at % 2 == 0 { 0.5 } else { -0.5 });
     let mut scores = [0.0; 3];
     engine.run(&mut scores)?;
     assert_eq!(scores, [mean, 2.0 * mean, 3.0 * mean]);
@@ -53,8 +59,9 @@ fn run(engine: &mut dyn Engine, mean: f32) -> Result<(), EngineError> {
 
 #[test]
 fn an_engine_gives_the_known_answer_through_the_real_shim_with_drivers_old_and_new() {
-    for (major, cuda) in
-        vendor::MAJORS.into_iter().flat_map(|major| [vendor::fake_cuda(), vendor::fake_cuda_10()].map(|cuda| (major, cuda)))
+    for (major, cuda) in vendor::MAJORS
+        .into_iter()
+        .flat_map(|major| [vendor::fake_cuda(), vendor::fake_cuda_10()].map(|cuda| (major, cuda)))
     {
         let Some(options) = options(major, cuda) else { continue };
         let found = probe::here(&options);
@@ -79,9 +86,13 @@ fn a_plan_of_another_major_for_another_gpu_or_cut_off_is_refused_in_tensorrts_wo
     for major in vendor::MAJORS {
         let Some(options) = options(major, vendor::fake_cuda()) else { continue };
         let good = plan(major, 86);
-        for bad in [plan(major + 1, 86), plan(major, 53), good.replace("end\n", ""), "junk".into()] {
+        for bad in [plan(major + 1, 86), plan(major, 53), good.replace("end\n", ""), "junk".into()]
+        {
             let error = load(&options, &bad).err().expect("refused").to_string();
-            assert!(error.contains("refuses this plan: ") && !error.contains("does not say why"), "{error}");
+            assert!(
+                error.contains("refuses this plan: ") && !error.contains("does not say why"),
+                "{error}"
+            );
         }
     }
 }
@@ -109,14 +120,24 @@ fn a_plan_is_built_through_the_real_shim_and_runs() {
             true
         };
         let built = build::build(&options, &wanted, heard).unwrap();
-        assert!(phases.iter().any(|phase| phase == "parse") && phases.iter().any(|phase| phase == "build"), "{phases:?}");
-        let tensors: Vec<_> =
-            built.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.is_input, tensor.dims.as_slice())).collect();
+        assert!(
+            phases.iter().any(|phase| phase == "parse")
+                && phases.iter().any(|phase| phase == "build"),
+            "{phases:?}"
+        );
+        let tensors: Vec<_> = built
+            .tensors
+            .iter()
+            .map(|tensor| (tensor.name.as_str(), tensor.is_input, tensor.dims.as_slice()))
+            .collect();
         assert_eq!(tensors, [("images", true, &[1, 3, 2, 4][..]), ("scores", false, &[1, 3][..])]);
         assert_eq!(built.calibration, None);
-        let (mut engine, _shelf) = load(&options, std::str::from_utf8(&built.bytes).unwrap()).unwrap();
+        let (mut engine, _shelf) =
+            load(&options, std::str::from_utf8(&built.bytes).unwrap()).unwrap();
         run(engine.as_mut(), 2.0).unwrap();
-        let panicked = build::build(&options, &wanted, &mut |_, _, _| panic!("told to panic")).unwrap_err().to_string();
+        let panicked = build::build(&options, &wanted, &mut |_, _, _| panic!("told to panic"))
+            .unwrap_err()
+            .to_string();
         assert!(panicked.contains("makes no plan of it"), "a panic gives up: {panicked}");
     }
 }
@@ -153,12 +174,15 @@ fn scales_are_learned_from_pictures_where_tensorrt_has_that_and_refused_where_no
         }
         assert!(made.unwrap().calibration.unwrap().starts_with(b"TRT-"), "TensorRT {major}");
         assert_eq!(fed, 6, "five pictures and the end");
-        let without = build::calibrate(&options, &wanted, &mut |_| false, &mut |_, _, _| true).unwrap_err().to_string();
+        let without = build::calibrate(&options, &wanted, &mut |_| false, &mut |_, _, _| true)
+            .unwrap_err()
+            .to_string();
         assert!(without.contains("without a picture"), "{without}");
     }
 }
 
-/// Runs `test` again in a child for each case and major: what is to fail in the driver, in TensorRT, and what is to be said.
+/// Runs `test` again in a child for each case and major: what is to fail in the driver, in
+/// TensorRT, and what is to be said.
 fn in_children(test: &str, cases: &[(&str, &str, &str)]) {
     for major in vendor::MAJORS {
         if options(major, vendor::fake_cuda()).is_none() {
@@ -167,9 +191,16 @@ fn in_children(test: &str, cases: &[(&str, &str, &str)]) {
         for (cuda, tensorrt, wanted) in cases {
             let mut child = again(module_path!(), test);
             child.env(WANTED, wanted).env(MAJOR, major.to_string());
-            let output = child.env("FAKE_CUDA_FAIL", cuda).env("FAKE_TRT_FAIL", tensorrt).output().unwrap();
-            let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-            assert!(output.status.success() && said.contains("1 passed"), "{major}: {cuda} {tensorrt}: {}\n{said}", output.status);
+            let output =
+                child.env("FAKE_CUDA_FAIL", cuda).env("FAKE_TRT_FAIL", tensorrt).output().unwrap();
+            let said = [output.stdout, output.stderr]
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                .concat();
+            assert!(
+                output.status.success() && said.contains("1 passed"),
+                "{major}: {cuda} {tensorrt}: {}\n{said}",
+                output.status
+            );
         }
     }
 }
@@ -212,10 +243,22 @@ fn what_fails_in_a_run_is_told_through_the_real_shim_and_the_next_run_is_right()
             "what_fails_in_a_run_is_told_through_the_real_shim_and_the_next_run_is_right",
             &[
                 ("", "enqueue:4=1", "the run could not be queued (fake: enqueue failed, as told"),
-                ("", "enqueue:4=700", "CUDA_ERROR_ILLEGAL_ADDRESS (700); the GPU's context is lost"),
+                (
+                    "",
+                    "enqueue:4=700",
+                    "CUDA_ERROR_ILLEGAL_ADDRESS (700); the GPU's context is lost",
+                ),
                 ("cuMemcpyHtoDAsync_v2:4=1", "", "cuMemcpyHtoDAsync_v2 failed"),
-                ("cuMemcpyDtoHAsync_v2:4=719", "", "CUDA_ERROR_LAUNCH_FAILED (719); the GPU's context is lost"),
-                ("cuEventSynchronize:4=702", "", "CUDA_ERROR_LAUNCH_TIMEOUT (702); the GPU's context is lost"),
+                (
+                    "cuMemcpyDtoHAsync_v2:4=719",
+                    "",
+                    "CUDA_ERROR_LAUNCH_FAILED (719); the GPU's context is lost",
+                ),
+                (
+                    "cuEventSynchronize:4=702",
+                    "",
+                    "CUDA_ERROR_LAUNCH_TIMEOUT (702); the GPU's context is lost",
+                ),
             ],
         );
     };

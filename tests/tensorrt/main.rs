@@ -1,4 +1,5 @@
-//! The C++ shim for TensorRT, for every major whose headers are here, with the fakes of tests/vendor; and with NVIDIA's own builder.
+//! The C++ shim for TensorRT, for every major whose headers are here, with the fakes of
+//! tests/vendor; and with NVIDIA's own builder.
 
 #![allow(clippy::unwrap_used)] // also in helpers, which clippy does not take for tests
 

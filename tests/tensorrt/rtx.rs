@@ -1,6 +1,8 @@
-//! NVIDIA's own code, driven through our shim without a GPU: TensorRT-RTX's parser, builder and runtime, and the lean runtimes. It shows that
-//! the shim's calls land where the headers say, for TensorRT 11 and RTX; nothing here says that TensorRT 8 or 10 works, or that anything
-//! runs on a GPU (docs/background/tensorrt-shim.md). `make test-tensorrt` fetches the libraries; where they are not, these tests say so and pass.
+//! NVIDIA's own code, driven through our shim without a GPU: TensorRT-RTX's parser, builder and
+//! runtime, and the lean runtimes. It shows that the shim's calls land where the headers say, for
+//! TensorRT 11 and RTX; nothing here says that TensorRT 8 or 10 works, or that anything runs on a
+//! GPU (docs/background/tensorrt-shim.md). `make test-tensorrt` fetches the libraries; where they
+//! are not, these tests say so and pass.
 //!
 //! A program of its own calls the shim (tests/vendor/drive.c): a vendor's library may crash.
 
@@ -22,7 +24,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The driving program and the folder of the shims for RTX 1.7 and TensorRT 11; `None`, with a line, where something is not there.
+/// The driving program and the folder of the shims for RTX 1.7 and TensorRT 11; `None`, with a
+/// line, where something is not there.
 fn tools() -> Option<&'static (PathBuf, PathBuf)> {
     static TOOLS: OnceLock<Option<(PathBuf, PathBuf)>> = OnceLock::new();
     TOOLS
@@ -33,11 +36,17 @@ fn tools() -> Option<&'static (PathBuf, PathBuf)> {
                 skip("there is no C++ compiler");
                 return None;
             }
-            if let Some(missing) = [RTX, PARSER].iter().chain(&headers).find(|path| !root().join(path).exists()) {
-                skip_without("nvidia-libraries", format_args!("{missing} is not there; `make test-tensorrt` fetches it"));
+            if let Some(missing) =
+                [RTX, PARSER].iter().chain(&headers).find(|path| !root().join(path).exists())
+            {
+                skip_without(
+                    "nvidia-libraries",
+                    format_args!("{missing} is not there; `make test-tensorrt` fetches it"),
+                );
                 return None;
             }
-            let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tensorrt-rtx-{}", std::process::id()));
+            let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"))
+                .join(format!("tensorrt-rtx-{}", std::process::id()));
             std::fs::create_dir_all(&scratch).unwrap();
             let mut shims = Command::new(root().join("scripts/shims"));
             for folder in headers {
@@ -46,9 +55,27 @@ fn tools() -> Option<&'static (PathBuf, PathBuf)> {
             let built = shims.arg("--out").arg(&scratch).output().unwrap();
             assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
             let drive = scratch.join("drive");
-            let flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "tests/vendor/drive.c", "-ldl", "-lpthread", "-o"];
+            let flags = [
+                "-std=gnu11",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-O1",
+                "tests/vendor/drive.c",
+                "-ldl",
+                "-lpthread",
+                "-o",
+            ];
             let cc = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-            assert!(Command::new(cc).current_dir(root()).args(flags).arg(&drive).status().unwrap().success());
+            assert!(
+                Command::new(cc)
+                    .current_dir(root())
+                    .args(flags)
+                    .arg(&drive)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
             Some((drive, scratch))
         })
         .as_ref()
@@ -86,11 +113,22 @@ impl Told {
 /// Runs the driving program with `shim` and `library`; it must end by itself.
 fn drive(shim: &str, library: &str, rest: &[&str]) -> Told {
     let (drive, shims) = tools().unwrap();
-    let run = Command::new(drive).current_dir(root()).arg(shims.join(shim)).arg(library).args(rest).output().unwrap();
+    let run = Command::new(drive)
+        .current_dir(root())
+        .arg(shims.join(shim))
+        .arg(library)
+        .args(rest)
+        .output()
+        .unwrap();
     let errors = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{library} {rest:?}: {:?} {errors}", run.status);
     let text = String::from_utf8(run.stdout).unwrap();
-    Told { lines: text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"))).collect() }
+    Told {
+        lines: text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}")))
+            .collect(),
+    }
 }
 
 fn rtx(rest: &[&str]) -> Told {
@@ -109,7 +147,10 @@ fn the_real_builder_makes_a_plan_of_the_float32_network_and_tells_its_progress()
     let plan = scratch("float32.plan");
     let told = rtx(&["build", PARSER, FLOAT32, CAPABILITY, &plan]);
     assert!(told.worked(), "{:?}", told.log(1));
-    let (bytes, weights) = (std::fs::metadata(&plan).unwrap().len(), std::fs::metadata(root().join(FLOAT32)).unwrap().len());
+    let (bytes, weights) = (
+        std::fs::metadata(&plan).unwrap().len(),
+        std::fs::metadata(root().join(FLOAT32)).unwrap().len(),
+    );
     assert!(bytes > weights / 2, "{bytes} bytes hold the weights of {weights}");
     assert_eq!(told.log(1), Vec::<&str>::new());
     assert!(!told.log(3).is_empty(), "the library logs");
@@ -130,8 +171,8 @@ fn the_real_builder_makes_a_plan_of_the_float32_network_and_tells_its_progress()
     );
 }
 
-/// Activations of uint8 with a zero point, biases as int32: ONNX Runtime's way, which TensorRT does not take. Whoever makes files that it
-/// takes will change this test.
+/// Activations of uint8 with a zero point, biases as int32: ONNX Runtime's way, which TensorRT does
+/// not take. Whoever makes files that it takes will change this test.
 #[test]
 fn the_real_parser_refuses_the_shipped_int8_networks_and_names_the_node() {
     if tools().is_none() {
@@ -145,7 +186,11 @@ fn the_real_parser_refuses_the_shipped_int8_networks_and_names_the_node() {
         let file = format!("engines/weights/{name}");
         let told = rtx(&["build", PARSER, &file, CAPABILITY, &scratch("int8.plan")]);
         assert!(!told.worked(), "{name} is taken now: say so in docs/background/tensorrt-shim.md");
-        assert!(told.says("DequantizeLinear") && told.says("the ONNX file was not parsed"), "{name}: {:?}", told.log(1));
+        assert!(
+            told.says("DequantizeLinear") && told.says("the ONNX file was not parsed"),
+            "{name}: {:?}",
+            told.log(1)
+        );
     }
 }
 
@@ -155,7 +200,9 @@ fn the_real_parser_refuses_what_is_no_network_and_what_is_half_of_one() {
         return;
     }
     let whole = std::fs::read(root().join(FLOAT32)).unwrap();
-    for (name, bytes) in [("noise.onnx", vec![0xa5; 4096]), ("half.onnx", whole[..whole.len() / 2].to_vec())] {
+    for (name, bytes) in
+        [("noise.onnx", vec![0xa5; 4096]), ("half.onnx", whole[..whole.len() / 2].to_vec())]
+    {
         let (file, plan) = (scratch(name), scratch("none.plan"));
         std::fs::write(&file, bytes).unwrap();
         let told = rtx(&["build", PARSER, &file, CAPABILITY, &plan]);
@@ -178,7 +225,8 @@ fn the_real_builder_stops_when_told_and_hands_out_no_plan() {
     assert!(!Path::new(&plan).exists());
 }
 
-/// The exercise program says what a build hands out. Without a GPU nothing is timed, so the cache is an empty one, in TensorRT's own format.
+/// The exercise program says what a build hands out. Without a GPU nothing is timed, so the cache
+/// is an empty one, in TensorRT's own format.
 #[test]
 fn the_real_builder_hands_out_a_timing_cache_and_goes_on_without_one_that_is_none() {
     let (Some((_, shims)), Some(exercise)) = (tools(), vendor::program("exercise")) else { return };
@@ -188,12 +236,20 @@ fn the_real_builder_hands_out_a_timing_cache_and_goes_on_without_one_that_is_non
         let folder = scratch(folder);
         std::fs::create_dir_all(&folder).unwrap();
         let mut command = Command::new(&exercise);
-        command.current_dir(root()).arg(shims.join("libsquint-trt-rtx1.so")).args([RTX, "build", PARSER, FLOAT32, &folder]);
-        let output = command.arg(format!("capability={CAPABILITY}")).args(earlier).output().unwrap();
+        command
+            .current_dir(root())
+            .arg(shims.join("libsquint-trt-rtx1.so"))
+            .args([RTX, "build", PARSER, FLOAT32, &folder]);
+        let output =
+            command.arg(format!("capability={CAPABILITY}")).args(earlier).output().unwrap();
         let told = String::from_utf8(output.stdout).unwrap();
         assert!(told.ends_with("{\"result\":1}\n"), "{told}");
         assert!(!std::fs::read(Path::new(&folder).join("timing")).unwrap().is_empty());
-        assert_eq!(told.contains("Failed to deserialize timing cache"), folder.ends_with("anew"), "{told}");
+        assert_eq!(
+            told.contains("Failed to deserialize timing cache"),
+            folder.ends_with("anew"),
+            "{told}"
+        );
     }
 }
 
@@ -215,7 +271,11 @@ fn the_real_runtime_is_made_and_refuses_plans_that_are_none() {
     let told = rtx(&["runtime"]);
     assert!(told.worked(), "{:?}", told.log(1));
     assert!(rtx(&["platform"]).worked());
-    for (name, bytes) in [("noise.plan", vec![0xa5_u8; 4096]), ("short.plan", vec![0]), ("text.plan", b"FAKEPLAN 1\n".to_vec())] {
+    for (name, bytes) in [
+        ("noise.plan", vec![0xa5_u8; 4096]),
+        ("short.plan", vec![0]),
+        ("text.plan", b"FAKEPLAN 1\n".to_vec()),
+    ] {
         let file = scratch(name);
         std::fs::write(&file, bytes).unwrap();
         let told = rtx(&["engine", &file]);
@@ -225,7 +285,8 @@ fn the_real_runtime_is_made_and_refuses_plans_that_are_none() {
     }
 }
 
-/// Without a driver, 0x228 comes in place of a runtime. Both are called through the shim for 11: the call that makes a runtime is the same.
+/// Without a driver, 0x228 comes in place of a runtime. Both are called through the shim for 11:
+/// the call that makes a runtime is the same.
 #[test]
 fn a_lean_runtime_without_a_driver_gives_a_pointer_that_is_none_and_the_shim_does_not_touch_it() {
     if tools().is_none() {
@@ -235,13 +296,23 @@ fn a_lean_runtime_without_a_driver_gives_a_pointer_that_is_none_and_the_shim_doe
         skip_without("no-driver", "this machine has a driver");
         return;
     }
-    for library in [".deps/tensorrt-lean-11/libnvinfer_lean.so.11", ".deps/tensorrt-lean-10/libnvinfer_lean.so.10"] {
+    for library in [
+        ".deps/tensorrt-lean-11/libnvinfer_lean.so.11",
+        ".deps/tensorrt-lean-10/libnvinfer_lean.so.10",
+    ] {
         if !root().join(library).exists() {
-            skip_without("nvidia-libraries", format_args!("{library} is not there; `make test-tensorrt` fetches it"));
+            skip_without(
+                "nvidia-libraries",
+                format_args!("{library} is not there; `make test-tensorrt` fetches it"),
+            );
             continue;
         }
         let told = drive("libsquint-trt11.so", library, &["runtime"]);
         assert!(!told.worked(), "{library}");
-        assert!(told.says("createInferRuntime gave no object (0x228)"), "{library}: {:?}", told.log(1));
+        assert!(
+            told.says("createInferRuntime gave no object (0x228)"),
+            "{library}: {:?}",
+            told.log(1)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! How the C++ shim runs engines, against a fake TensorRT and a fake driver: what it promises in squint_trt.h, for every major whose headers
-//! are here. Building engines is in shim_builds.rs.
+//! How the C++ shim runs engines, against a fake TensorRT and a fake driver: what it promises in
+//! squint_trt.h, for every major whose headers are here. Building engines is in shim_builds.rs.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,10 +18,13 @@ fn the_shim_shows_its_functions_and_needs_the_c_library_only() {
             skip("`nm` does not start (package binutils)");
             return;
         };
-        let mut shown: Vec<&str> = shown.lines().filter_map(|line| line.split(' ').nth(2)).collect();
+        let mut shown: Vec<&str> =
+            shown.lines().filter_map(|line| line.split(' ').nth(2)).collect();
         shown.sort_unstable();
         let header = include_str!("../../src/engine/tensorrt/shim/squint_trt.h");
-        let declared = header.lines().filter(|line| line.contains("(") && !line.starts_with("//") && !line.starts_with("typedef"));
+        let declared = header.lines().filter(|line| {
+            line.contains("(") && !line.starts_with("//") && !line.starts_with("typedef")
+        });
         let mut declared: Vec<&str> = declared
             .filter_map(|line| line.split('(').next())
             .filter_map(|front| front.rsplit([' ', '*']).next())
@@ -30,7 +33,8 @@ fn the_shim_shows_its_functions_and_needs_the_c_library_only() {
         declared.sort_unstable();
         assert_eq!(shown, declared);
         let needed = nm(&bench.trt.shim, &["--undefined-only"]).unwrap();
-        let foreign = |line: &&str| !line.contains("@GLIBC_") && !line.trim_start().starts_with("w ");
+        let foreign =
+            |line: &&str| !line.contains("@GLIBC_") && !line.trim_start().starts_with("w ");
         assert_eq!(needed.lines().filter(foreign).collect::<Vec<_>>(), Vec::<&str>::new());
     }
 }
@@ -40,7 +44,12 @@ fn an_engine_tells_its_tensors_and_computes_frame_after_frame() {
     for bench in benches() {
         let told = bench.run("", &bench.plan(), 3);
         assert!(told.worked(), "{:?}", told.log());
-        let tensors: Vec<String> = told.0.iter().filter(|line| line["tensor"].is_string()).map(ToString::to_string).collect();
+        let tensors: Vec<String> = told
+            .0
+            .iter()
+            .filter(|line| line["tensor"].is_string())
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(
             tensors,
             [
@@ -130,7 +139,8 @@ fn whatever_call_fails_gives_nothing_and_at_least_one_line_of_log() {
             assert!(told.errors() > 0, "{call}: {:?}", told.log());
         }
         let told = bench.run("enqueue:2=1", &bench.plan(), 3);
-        let enqueued: Vec<i64> = told.values("enqueued").map(|done| done.as_i64().unwrap()).collect();
+        let enqueued: Vec<i64> =
+            told.values("enqueued").map(|done| done.as_i64().unwrap()).collect();
         assert_eq!(enqueued, [1, 0, 1], "a frame that fails does not spoil the next one");
     }
 }
@@ -168,7 +178,11 @@ fn a_small_number_in_place_of_an_object_is_not_touched() {
 fn lines_from_another_thread_reach_the_log() {
     for bench in benches() {
         let told = bench.run("", &bench.plan(), 1);
-        assert!(told.0.iter().any(|line| line["elsewhere"] == true && line["log"] == 3), "{:?}", told.log());
+        assert!(
+            told.0.iter().any(|line| line["elsewhere"] == true && line["log"] == 3),
+            "{:?}",
+            told.log()
+        );
     }
 }
 
@@ -177,7 +191,8 @@ fn a_library_that_crashes_ends_the_program_and_does_not_pass_for_success() {
     use std::os::unix::process::ExitStatusExt;
     for bench in benches() {
         let plan = bench.write("plan", bench.plan());
-        let output = bench.output("deserialize=crash", &["run", bench.cuda.to_str().unwrap(), &plan, "1"]);
+        let output =
+            bench.output("deserialize=crash", &["run", bench.cuda.to_str().unwrap(), &plan, "1"]);
         assert_eq!(output.status.signal(), Some(11));
     }
 }

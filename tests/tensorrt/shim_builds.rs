@@ -1,5 +1,5 @@
-//! How the C++ shim builds engines, against a fake TensorRT: what it promises in squint_trt.h, for every major whose headers are here.
-//! Running them is in shim.rs.
+//! How the C++ shim builds engines, against a fake TensorRT: what it promises in squint_trt.h, for
+//! every major whose headers are here. Running them is in shim.rs.
 
 use crate::common::shim_bench::{NETWORK, benches};
 
@@ -9,10 +9,16 @@ fn a_build_hands_out_a_plan_that_runs_and_tells_its_progress() {
         let told = bench.build("", NETWORK, &["workspace=1048576"]);
         assert!(told.worked(), "{:?}", told.log());
         let plan = bench.built("plan").unwrap();
-        assert!(plan.contains("tensor images in float 1 3 4 4"), "an open batch is one picture: {plan}");
+        assert!(
+            plan.contains("tensor images in float 1 3 4 4"),
+            "an open batch is one picture: {plan}"
+        );
         assert!(bench.run("", &plan, 1).worked());
-        let phases: Vec<&str> = told.values("progress").map(|phase| phase.as_str().unwrap()).collect();
-        for phase in ["parse", "build"].into_iter().chain((bench.trt.major > 8).then_some("Building Engine")) {
+        let phases: Vec<&str> =
+            told.values("progress").map(|phase| phase.as_str().unwrap()).collect();
+        for phase in
+            ["parse", "build"].into_iter().chain((bench.trt.major > 8).then_some("Building Engine"))
+        {
             assert!(phases.contains(&phase), "{phase} is not among {phases:?}");
         }
         assert!(bench.built("timing").unwrap().starts_with("FAKETIMING"));
@@ -56,13 +62,17 @@ fn calibration_shows_whole_batches_and_hands_out_a_cache_that_serves_the_next_bu
 #[test]
 fn a_timing_cache_from_elsewhere_is_told_of_and_the_build_goes_on() {
     for bench in benches() {
-        for (words, earlier) in [("made elsewhere", "FAKETIMING 7\n"), ("not a timing cache", "noise")] {
+        for (words, earlier) in
+            [("made elsewhere", "FAKETIMING 7\n"), ("not a timing cache", "noise")]
+        {
             let file = bench.write("timing", earlier);
             let told = bench.build("", NETWORK, &[&format!("timing={file}")]);
             assert!(told.worked(), "{:?}", told.log());
             told.assert_says(words);
             assert!(
-                bench.built("timing").is_some_and(|own| own == format!("FAKETIMING {}\n", bench.trt.major)),
+                bench
+                    .built("timing")
+                    .is_some_and(|own| own == format!("FAKETIMING {}\n", bench.trt.major)),
                 "a fresh one comes out"
             );
         }
@@ -72,7 +82,15 @@ fn a_timing_cache_from_elsewhere_is_told_of_and_the_build_goes_on() {
 #[test]
 fn whatever_call_of_a_build_fails_gives_no_plan_and_at_least_one_line_of_log() {
     for bench in benches() {
-        for call in ["createBuilder", "createNetwork", "createConfig", "createParser", "parse", "step:3", "build"] {
+        for call in [
+            "createBuilder",
+            "createNetwork",
+            "createConfig",
+            "createParser",
+            "parse",
+            "step:3",
+            "build",
+        ] {
             let told = bench.build(&format!("{call}=1"), NETWORK, &[]);
             assert!(!told.worked(), "{call}");
             assert!(told.errors() > 0, "{call}: {:?}", told.log());
@@ -83,7 +101,11 @@ fn whatever_call_of_a_build_fails_gives_no_plan_and_at_least_one_line_of_log() {
         assert!(!told.worked());
         for call in ["timing=1", "serialize=1"] {
             let told = bench.build(call, NETWORK, &[]);
-            assert!(told.worked(), "a timing cache that cannot be had costs time only: {call} {:?}", told.log());
+            assert!(
+                told.worked(),
+                "a timing cache that cannot be had costs time only: {call} {:?}",
+                told.log()
+            );
         }
     }
 }
@@ -92,7 +114,10 @@ fn whatever_call_of_a_build_fails_gives_no_plan_and_at_least_one_line_of_log() {
 fn a_build_ends_when_a_caller_refuses() {
     for bench in benches() {
         assert!(!bench.build("", NETWORK, &["refuse=plan"]).worked());
-        assert!(bench.build("", NETWORK, &["refuse=timing"]).worked(), "only a plan is worth failing for");
+        assert!(
+            bench.build("", NETWORK, &["refuse=timing"]).worked(),
+            "only a plan is worth failing for"
+        );
         let reports = bench.build("", NETWORK, &[]).number("reports");
         for nth in 1..=reports {
             let told = bench.build("", NETWORK, &[&format!("give-up={nth}")]);

@@ -55,7 +55,8 @@ fn a_slow_down_seen_with_one_engine_is_expected_of_the_other() {
 
 #[test]
 fn an_engine_that_is_not_slow_when_others_are_is_expected_to_look_as_it_did() {
-    // A clock that follows the load: short looks are slow on an idle board, a long one brings the clock up on its way.
+    // A clock that follows the load: short looks are slow on an idle board, a long one brings the
+    // clock up on its way.
     let mut costs = costs();
     for round in 0..60 {
         look(&mut costs, CHEAP, if round % 3 == 0 { 10.0 } else { 60.0 }, 3);
@@ -146,7 +147,12 @@ fn an_engine_that_is_not_asked_returns_to_its_profile() {
 fn sampled(gpu_mhz: f32, power_mw: Option<f32>) -> Sample {
     let mut rails = ArrayVec::new();
     rails.push(power_mw.map(Milliwatts));
-    Sample { rails, gpu_clock: Some(Megahertz(gpu_mhz)), gpu_clock_cap: Some(Megahertz(gpu_mhz)), ..Sample::default() }
+    Sample {
+        rails,
+        gpu_clock: Some(Megahertz(gpu_mhz)),
+        gpu_clock_cap: Some(Megahertz(gpu_mhz)),
+        ..Sample::default()
+    }
 }
 
 #[test]
@@ -157,7 +163,12 @@ fn the_clock_tells_the_time_before_a_look_does() {
     let clocks = [1300.0, 854.0, 522.0, 1122.0, 420.0, 1300.0, 624.0];
     for at in 0..1400 {
         let mhz = clocks[at / 100 % clocks.len()];
-        costs.step(Duration::from_millis(500 * at as u64), &sampled(mhz, None), None, &Usage::default());
+        costs.step(
+            Duration::from_millis(500 * at as u64),
+            &sampled(mhz, None),
+            None,
+            &Usage::default(),
+        );
         look(&mut costs, CHEAP, time(f64::from(mhz)), 1);
     }
     costs.step(Duration::from_secs(701), &sampled(522.0, None), None, &Usage::default());
@@ -182,8 +193,12 @@ fn the_readings_tell_idle_from_the_engines() {
         }
         costs.step(now, &sampled(1300.0, Some((power * 1000.0) as f32)), Some(0), &usage);
     }
-    let close =
-        |got: f32, wanted: f64| assert!((f64::from(got) / 1000.0 / wanted - 1.0).abs() < 0.15, "{got} mW, wanted {wanted} W");
+    let close = |got: f32, wanted: f64| {
+        assert!(
+            (f64::from(got) / 1000.0 / wanted - 1.0).abs() < 0.15,
+            "{got} mW, wanted {wanted} W"
+        )
+    };
     close(costs.idle().unwrap().0, idle);
     close(costs.watts(CHEAP).unwrap().0, watts[0]);
     close(costs.watts(DEAR).unwrap().0, watts[1]);
@@ -192,8 +207,15 @@ fn the_readings_tell_idle_from_the_engines() {
 #[test]
 fn silent_and_mad_rails_teach_nothing() {
     let mut costs = costs();
-    for (at, power) in [None, Some(f32::NAN), Some(f32::INFINITY), Some(-5.0)].into_iter().enumerate() {
-        costs.step(Duration::from_secs(at as u64 + 1), &sampled(f32::NAN, power), Some(0), &Usage::default());
+    for (at, power) in
+        [None, Some(f32::NAN), Some(f32::INFINITY), Some(-5.0)].into_iter().enumerate()
+    {
+        costs.step(
+            Duration::from_secs(at as u64 + 1),
+            &sampled(f32::NAN, power),
+            Some(0),
+            &Usage::default(),
+        );
     }
     assert_eq!(costs.idle(), None);
     near(costs.p50(CHEAP), 10.0, 1e-3);

@@ -15,7 +15,8 @@ use crate::units::Celsius;
 const AIM_BELOW_C: f64 = 0.1;
 /// A reading that a limit needs is gone if it has been missing for this long, s.
 const GONE_S: f64 = 5.0;
-/// A power beyond the cap by this factor, once this share of the window's energy was drawn too much, is no passing scene.
+/// A power beyond the cap by this factor, once this share of the window's energy was drawn too
+/// much, is no passing scene.
 const FAR: (f64, f64) = (1.3, 0.02);
 /// A zone expected above its ceiling by this much cannot wait, °C.
 const OVERSHOT_C: f64 = 0.5;
@@ -57,14 +58,20 @@ impl Governor {
         // The cap could bear everything again, but not yet what its window holds.
         if goal.because.why == Why::Free
             && self.spent
-            && let Some(power) = bounds.iter().flatten().find(|bound| bound.because.why == Why::Power)
+            && let Some(power) =
+                bounds.iter().flatten().find(|bound| bound.because.why == Why::Power)
         {
             goal.because = power.because;
         }
         if let Some(now) = self.now {
-            let others = bounds.iter().flatten().filter(|bound| bound.because.why != Why::Power).map(|bound| bound.level);
+            let others = bounds
+                .iter()
+                .flatten()
+                .filter(|bound| bound.because.why != Why::Power)
+                .map(|bound| bound.level);
             let others = others.fold(top, f64::min);
-            self.now = (now < goal.level || matches!(goal.because.why, Why::Power | Why::Free)).then_some(now.min(others));
+            self.now = (now < goal.level || matches!(goal.because.why, Why::Power | Why::Free))
+                .then_some(now.min(others));
         }
         if blind && goal.because.why == Why::Free {
             goal.because.why = Why::Blind;
@@ -72,8 +79,9 @@ impl Governor {
         goal
     }
 
-    /// A limit has no reading: no higher than what was wanted, and usually given, when it went, for the same `limit` each time. `known` is false if there never
-    /// was one: then the cheapest engine is what is safe.
+    /// A limit has no reading: no higher than what was wanted, and usually given, when it went, for
+    /// the same `limit` each time. `known` is false if there never was one: then the cheapest
+    /// engine is what is safe.
     fn blind(&mut self, limit: usize, gone: bool, known: bool) -> Bound {
         let safe = if known { self.usual.min(self.wanted) } else { 1.0 };
         let level = *self.held[limit].get_or_insert(safe);
@@ -96,13 +104,19 @@ impl Governor {
                 continue;
             }
             readable = true;
-            let Some(affordable) = zone.affordable(AHEAD_S, zone.ceiling - AIM_BELOW_C, drawn) else { continue };
+            let Some(affordable) = zone.affordable(AHEAD_S, zone.ceiling - AIM_BELOW_C, drawn)
+            else {
+                continue;
+            };
             let mut level = level_of_power(energies, self.rates(), affordable - beside);
             let expected = zone.expected(AHEAD_S, drawn).unwrap_or(now);
             let mut urgent = expected > zone.ceiling + OVERSHOT_C;
             if now > zone.ceiling {
                 // Whatever the model says: too hot is not the moment to stay.
-                (level, urgent) = (level.min(self.wanted - 0.02), urgent || now > zone.ceiling + 0.5 * OVERSHOT_C);
+                (level, urgent) = (
+                    level.min(self.wanted - 0.02),
+                    urgent || now > zone.ceiling + 0.5 * OVERSHOT_C,
+                );
             }
             if lowest.is_none_or(|lowest| level < lowest.level) {
                 let (limit, zone) = (Some(zone.ceiling as f32), u8::try_from(zone.zone).ok());
@@ -110,12 +124,18 @@ impl Governor {
                     level: level.max(-1.0),
                     urgent,
 
-                    because: Because { why: Why::Temperature, value: Some(expected as f32), limit, zone },
+                    because: Because {
+                        why: Why::Temperature,
+                        value: Some(expected as f32),
+                        limit,
+                        zone,
+                    },
                 });
             }
         }
         if hold || !readable {
-            let known = self.limits.ceiling.is_none() || zones.iter().any(|zone| zone.now().is_some());
+            let known =
+                self.limits.ceiling.is_none() || zones.iter().any(|zone| zone.now().is_some());
             let held = self.blind(HEAT, true, known);
             return Some(lowest.filter(|lowest| lowest.level < held.level).unwrap_or(held));
         }
@@ -136,7 +156,8 @@ impl Governor {
         let mean = self.window.mean().unwrap_or(rail);
         // A rail that is a part of the board: its share of the board's power stays as it is.
         let scale = if self.capped == self.total { 1.0 } else { drawn / rail.max(0.01) };
-        let level_of = |rail_w: f64| level_of_power(energies, self.rates(), rail_w * scale - beside).max(0.0);
+        let level_of =
+            |rail_w: f64| level_of_power(energies, self.rates(), rail_w * scale - beside).max(0.0);
         let level = level_of(cap);
         let window_s = power.window.as_secs_f64();
         let room = Room::of(&self.window, window_s, cap);
@@ -149,7 +170,12 @@ impl Governor {
         Some(Bound {
             level,
             urgent: rail > cap * FAR.0 && excess_j > FAR.1 * cap * window_s,
-            because: Because { why: Why::Power, value: Some((mean * 1000.0) as f32), limit: Some(power.cap.0), zone: None },
+            because: Because {
+                why: Why::Power,
+                value: Some((mean * 1000.0) as f32),
+                limit: Some(power.cap.0),
+                zone: None,
+            },
         })
     }
 
@@ -163,20 +189,33 @@ impl Governor {
         let (_, beside) = self.power();
         let level = level_of_power(energies, self.rates(), day.affordable_w() - beside).max(0.0);
         let value = Some((day.spent_j() / 3600.0) as f32);
-        Some(Bound { level, urgent: false, because: Because { why: Why::EnergyDay, value, limit: Some(limit as f32), zone: None } })
+        Some(Bound {
+            level,
+            urgent: false,
+            because: Because { why: Why::EnergyDay, value, limit: Some(limit as f32), zone: None },
+        })
     }
 
     fn energy_frame(&self, energies: &[f64], costs: &Costs) -> Option<Bound> {
         let limit = self.limits.energy_per_frame?;
         if self.ladder.tops().all(|engine| costs.energy(engine).is_none()) {
-            return Some(Bound { level: 1.0, urgent: false, because: Because { why: Why::Blind, ..Because::default() } });
+            return Some(Bound {
+                level: 1.0,
+                urgent: false,
+                because: Because { why: Why::Blind, ..Because::default() },
+            });
         }
         let level = level_of_energy(energies, limit.0 / 1000.0);
         let value = Some((energy_at(energies, self.given) * 1000.0) as f32);
         Some(Bound {
             level,
             urgent: false,
-            because: Because { why: Why::EnergyFrame, value, limit: Some(limit.0 as f32), zone: None },
+            because: Because {
+                why: Why::EnergyFrame,
+                value,
+                limit: Some(limit.0 as f32),
+                zone: None,
+            },
         })
     }
 
@@ -194,7 +233,8 @@ impl Governor {
         if let (Some(idle), true) = (idle, self.rate.is_some()) {
             let least = idle + cheapest * self.rates().least;
             for zone in self.thermal.zones() {
-                if let Some(settles) = zone.settles(least).filter(|settles| *settles > zone.ceiling) {
+                if let Some(settles) = zone.settles(least).filter(|settles| *settles > zone.ceiling)
+                {
                     tell(Why::Temperature, settles, zone.ceiling, 1.0);
                     break;
                 }
@@ -214,14 +254,20 @@ impl Governor {
             let quickest = (0..MAX_ENGINES as u8).filter(|at| self.available >> at & 1 == 1);
             let quickest = quickest.filter_map(|at| costs.p95(EngineIdx(at))).min();
             if let Some(quickest) = quickest {
-                tell(Why::Latency, quickest.as_secs_f64() * 1000.0, limit.as_secs_f64() * 1000.0, 1.0);
+                tell(
+                    Why::Latency,
+                    quickest.as_secs_f64() * 1000.0,
+                    limit.as_secs_f64() * 1000.0,
+                    1.0,
+                );
             }
         }
         found
     }
 }
 
-/// Ceiling of a zone, °C: the user's, but never where the board would throttle; without the user's the board's own less [`MARGIN`].
+/// Ceiling of a zone, °C: the user's, but never where the board would throttle; without the user's
+/// the board's own less [`MARGIN`].
 pub(super) fn ceiling_of(zone: &Zone, explicit: Option<Celsius>) -> Option<f64> {
     let throttle = zone.throttle_at.map(|at| f64::from(at.0)).filter(|at| at.is_finite());
     match (explicit, throttle) {

@@ -1,8 +1,10 @@
-//! Throttling and over-current: the board has already helped itself, so step down at once and come back slowly. Pure.
+//! Throttling and over-current: the board has already helped itself, so step down at once and come
+//! back slowly. Pure.
 //!
-//! After an over-current event the board slows its clock for a moment as well: that is the same event and not another one. What a look draws at
-//! most does not fall with the number of looks, so that over-current takes the dearer engines first, and frames only if it happens again
-//! with the cheapest engine alone.
+//! After an over-current event the board slows its clock for a moment as well: that is the same
+//! event and not another one. What a look draws at most does not fall with the number of looks, so
+//! that over-current takes the dearer engines first, and frames only if it happens again with the
+//! cheapest engine alone.
 
 use super::bounds::Bound;
 use crate::budget::grants::{Because, Why};
@@ -13,7 +15,8 @@ const AGAIN_S: f64 = 5.0;
 /// Quiet for this long before the way back begins; eight times as long after repeated events.
 const QUIET_S: f64 = 30.0;
 const MOST_QUIET: f64 = 8.0;
-/// An event within this time of the last one, but after the way back had begun, makes the quiet twice as long.
+/// An event within this time of the last one, but after the way back had begun, makes the quiet
+/// twice as long.
 const REPEATED_S: f64 = 600.0;
 /// Throttling within this time of an over-current event belongs to it, s.
 const ECHO_S: f64 = 10.0;
@@ -33,10 +36,17 @@ pub(super) struct Events {
 
 impl Events {
     pub fn new() -> Self {
-        Self { level: f64::INFINITY, why: Why::Free, since_s: REPEATED_S, patience: 1.0, over_current: None }
+        Self {
+            level: f64::INFINITY,
+            why: Why::Free,
+            since_s: REPEATED_S,
+            patience: 1.0,
+            over_current: None,
+        }
     }
 
-    /// Time passes at the level `given` of `top`. Unknown is no event, and no all-clear: a count that was never read has no beginning.
+    /// Time passes at the level `given` of `top`. Unknown is no event, and no all-clear: a count
+    /// that was never read has no beginning.
     pub fn step(&mut self, dt_s: f64, sample: &Sample, given: f64, top: f64) {
         self.since_s += dt_s;
         let counted = self.over_current.zip(sample.over_current).is_some_and(|(was, is)| is > was);
@@ -44,10 +54,12 @@ impl Events {
         let echo = self.why == Why::OverCurrent && self.since_s < ECHO_S;
         let throttling = sample.throttling == Some(true) && !echo;
         if counted || throttling {
-            let lasting = self.since_s < AGAIN_S && (self.why == Why::OverCurrent || (throttling && !counted));
+            let lasting = self.since_s < AGAIN_S
+                && (self.why == Why::OverCurrent || (throttling && !counted));
             if !lasting {
                 let came_back = self.since_s > QUIET_S * self.patience && self.since_s < REPEATED_S;
-                self.patience = if came_back { (self.patience * 2.0).min(MOST_QUIET) } else { self.patience };
+                self.patience =
+                    if came_back { (self.patience * 2.0).min(MOST_QUIET) } else { self.patience };
                 let at = self.level.min(given);
                 let floor = if counted && at > 1.0 { 1.0 } else { 0.0 };
                 self.level = (at - 1.0).max(floor);
@@ -55,7 +67,8 @@ impl Events {
                 self.since_s = 0.0;
             }
         } else if self.since_s > QUIET_S * self.patience && self.level < top {
-            self.level += dt_s * if self.why == Why::OverCurrent { RISE_OVER_CURRENT } else { RISE_THROTTLED };
+            self.level += dt_s
+                * if self.why == Why::OverCurrent { RISE_OVER_CURRENT } else { RISE_THROTTLED };
             if self.level >= top {
                 (self.level, self.why) = (f64::INFINITY, Why::Free);
             }
@@ -67,7 +80,11 @@ impl Events {
 
     /// What the events leave.
     pub fn bound(&self, sample: &Sample) -> Option<Bound> {
-        let value = if self.why == Why::OverCurrent { sample.over_current.map(|count| count as f32) } else { None };
+        let value = if self.why == Why::OverCurrent {
+            sample.over_current.map(|count| count as f32)
+        } else {
+            None
+        };
         (self.why != Why::Free).then_some(Bound {
             level: self.level,
             urgent: true,
@@ -82,9 +99,14 @@ mod tests {
 
     const TOP: f64 = 4.0;
 
-    /// Lets `seconds` pass with so many over-current events counted, and returns the level that is left, `TOP` at most.
+    /// Lets `seconds` pass with so many over-current events counted, and returns the level that is
+    /// left, `TOP` at most.
     fn pass(events: &mut Events, seconds: u32, counted: u64, throttling: bool) -> f64 {
-        let sample = Sample { over_current: Some(counted), throttling: Some(throttling), ..Sample::default() };
+        let sample = Sample {
+            over_current: Some(counted),
+            throttling: Some(throttling),
+            ..Sample::default()
+        };
         for _ in 0..2 * seconds {
             events.step(0.5, &sample, events.level.min(TOP), TOP);
         }

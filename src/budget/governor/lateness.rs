@@ -1,4 +1,5 @@
-//! The latency limit: engines too slow for it are out, and second looks as well if answers come late all the same. Pure.
+//! The latency limit: engines too slow for it are out, and second looks as well if answers come
+//! late all the same. Pure.
 
 use std::time::Duration;
 
@@ -7,19 +8,23 @@ use crate::budget::grants::{Because, Usage, Why};
 use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::stats::exp;
 
-/// An engine goes out after `OUT_S` below the first chance of meeting the limit, and comes back above the second. Nothing hurries: the policy
-/// holds every look against the time that its frame has left.
+/// An engine goes out after `OUT_S` below the first chance of meeting the limit, and comes back
+/// above the second. Nothing hurries: the policy holds every look against the time that its frame
+/// has left.
 const CHANCES: (f32, f32) = (0.95, 0.97);
 const OUT_S: f64 = 10.0;
-/// It comes back after this long; twice as long after each time it had to go out again, up to four minutes.
+/// It comes back after this long; twice as long after each time it had to go out again, up to four
+/// minutes.
 const BACK_S: f64 = 15.0;
 const MOST_BACK_S: f64 = 240.0;
-/// Answers that come late: no second look above the first share, second looks again below the second one, over this long.
+/// Answers that come late: no second look above the first share, second looks again below the
+/// second one, over this long.
 const LATE: (f64, f64) = (0.05, 0.02);
 const LATE_S: f64 = 20.0;
 /// Second looks stay away for at least this long.
 const AWAY_S: f64 = 60.0;
-/// If answers come late even so, after this long, waiting takes its share of the limit: the looks must do with less of it, down to a third.
+/// If answers come late even so, after this long, waiting takes its share of the limit: the looks
+/// must do with less of it, down to a third.
 const STILL_LATE_S: f64 = 10.0;
 const LEAST_SHARE: f64 = 0.33;
 /// That share falls by this a second, and rises by a tenth of it.
@@ -39,10 +44,24 @@ pub(super) struct Lateness {
 
 impl Lateness {
     pub fn new() -> Self {
-        Self { out: 0, evidence_s: [0.0; MAX_ENGINES], back_s: [BACK_S; MAX_ENGINES], late: 0.0, away_s: None, share: 1.0 }
+        Self {
+            out: 0,
+            evidence_s: [0.0; MAX_ENGINES],
+            back_s: [BACK_S; MAX_ENGINES],
+            late: 0.0,
+            away_s: None,
+            share: 1.0,
+        }
     }
 
-    pub fn step(&mut self, dt_s: f64, limit: Option<Duration>, usage: &Usage, costs: &Costs, available: u32) {
+    pub fn step(
+        &mut self,
+        dt_s: f64,
+        limit: Option<Duration>,
+        usage: &Usage,
+        costs: &Costs,
+        available: u32,
+    ) {
         let Some(limit) = limit else {
             *self = Self::new();
             return;
@@ -92,12 +111,24 @@ impl Lateness {
         self.away_s.is_some()
     }
 
-    /// The engines that are out and the reason, if there is a limit: the 95th percentile of the quickest of them, ms.
+    /// The engines that are out and the reason, if there is a limit: the 95th percentile of the
+    /// quickest of them, ms.
     pub fn verdict(&self, limit: Option<Duration>, costs: &Costs) -> Option<(u32, Because)> {
         let limit = limit?;
         let out = (0..MAX_ENGINES as u8).filter(|at| self.out >> at & 1 == 1);
-        let value = out.filter_map(|at| costs.p95(EngineIdx(at))).min().map(|p95| p95.as_secs_f32() * 1000.0);
-        Some((self.out, Because { why: Why::Latency, value, limit: Some(limit.as_secs_f32() * 1000.0), zone: None }))
+        let value = out
+            .filter_map(|at| costs.p95(EngineIdx(at)))
+            .min()
+            .map(|p95| p95.as_secs_f32() * 1000.0);
+        Some((
+            self.out,
+            Because {
+                why: Why::Latency,
+                value,
+                limit: Some(limit.as_secs_f32() * 1000.0),
+                zone: None,
+            },
+        ))
     }
 
     /// The engine whose 95th percentile is lowest, as a bit: what is left if all are out.

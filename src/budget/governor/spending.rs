@@ -1,13 +1,15 @@
-//! What may be drawn in the next seconds so that the mean over a power cap's window stays near the cap. Pure.
+//! What may be drawn in the next seconds so that the mean over a power cap's window stays near the
+//! cap. Pure.
 //!
-//! The mean is over the past, and all of it but its oldest seconds is known to stay: so it is known what the next seconds must not exceed,
-//! and what they should not fall short of while power is what keeps engines from frames. The level that a cap can bear on the whole is
-//! decided elsewhere; this is for the moment, within the sets of engines that are in use.
+//! The mean is over the past, and all of it but its oldest seconds is known to stay: so it is known
+//! what the next seconds must not exceed, and what they should not fall short of while power is
+//! what keeps engines from frames. The level that a cap can bear on the whole is decided elsewhere;
+//! this is for the moment, within the sets of engines that are in use.
 
 use crate::budget::meter::Window;
 
-/// Where the mean is to be held, shares of the cap: at least, at most, and where nobody may look twice any more. Dear scenes come as a surprise,
-/// so `most` is below 1.
+/// Where the mean is to be held, shares of the cap: at least, at most, and where nobody may look
+/// twice any more. Dear scenes come as a surprise, so `most` is below 1.
 const LEAST: f64 = 0.97;
 const MOST: f64 = 0.98;
 const END: f64 = 1.012;
@@ -31,8 +33,9 @@ pub(super) struct Room {
 impl Room {
     /// In `window`, which is `window_s` long, under a cap of `cap_w`.
     pub fn of(window: &Window, window_s: f64, cap_w: f64) -> Self {
-        let room =
-            |share: f64, ahead_s: f64, (joules, seconds): (f64, f64)| (cap_w * share * (seconds + ahead_s) - joules) / ahead_s;
+        let room = |share: f64, ahead_s: f64, (joules, seconds): (f64, f64)| {
+            (cap_w * share * (seconds + ahead_s) - joules) / ahead_s
+        };
         let [least_s, most_s] = [LEAST_SOON, MOST_SOON].map(|share| (share * window_s).max(0.5));
         let stays = window.stays(most_s);
         Self {
@@ -72,8 +75,14 @@ mod tests {
         cheap_leaves.splice(0..0, [4.0; 23]);
         let mut dear_leaves = vec![9.0; 40];
         dear_leaves.splice(0..0, [16.0; 23]);
-        assert!(after(&dear_leaves).most > after(&dear_leaves.iter().rev().copied().collect::<Vec<_>>()).most);
-        assert!(after(&cheap_leaves).most < after(&cheap_leaves.iter().rev().copied().collect::<Vec<_>>()).most);
+        assert!(
+            after(&dear_leaves).most
+                > after(&dear_leaves.iter().rev().copied().collect::<Vec<_>>()).most
+        );
+        assert!(
+            after(&cheap_leaves).most
+                < after(&cheap_leaves.iter().rev().copied().collect::<Vec<_>>()).most
+        );
     }
 
     #[test]

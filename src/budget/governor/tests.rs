@@ -1,4 +1,5 @@
-//! The governor against a small plant: idle, what the looks draw, first-order heat, noise. The published simulator has a board of its own.
+//! The governor against a small plant: idle, what the looks draw, first-order heat, noise. The
+//! published simulator has a board of its own.
 
 use super::*;
 use crate::budget::costs::Prior;
@@ -59,19 +60,29 @@ fn ms(value: f64) -> Duration {
 
 fn cap(milliwatts: f32) -> Limits {
     Limits {
-        power: Some(PowerCap { rail: None, cap: Milliwatts(milliwatts), window: Duration::from_secs(60) }),
+        power: Some(PowerCap {
+            rail: None,
+            cap: Milliwatts(milliwatts),
+            window: Duration::from_secs(60),
+        }),
         ..Limits::default()
     }
 }
 
 fn available() -> [Ability; 3] {
-    [(0, 0.5), (1, 0.7), (2, 0.8)].map(|(engine, accuracy)| Ability { engine: EngineIdx(engine), accuracy: Some(accuracy) })
+    [(0, 0.5), (1, 0.7), (2, 0.8)]
+        .map(|(engine, accuracy)| Ability { engine: EngineIdx(engine), accuracy: Some(accuracy) })
 }
 
 impl Plant {
     fn new(limits: Limits, profile_off: f64) -> Self {
-        let priors = TIMES_MS
-            .map(|time| Some(Prior { p50: ms(time), p95: ms(time * 1.1), energy: Some(Millijoules(time * WATTS * profile_off)) }));
+        let priors = TIMES_MS.map(|time| {
+            Some(Prior {
+                p50: ms(time),
+                p95: ms(time * 1.1),
+                energy: Some(Millijoules(time * WATTS * profile_off)),
+            })
+        });
         let costs = Costs::new(&priors);
         let governor = Governor::new(limits, &inventory(), &available(), 1, &costs);
         Self {
@@ -106,7 +117,8 @@ impl Plant {
         unit(splitmix64(self.draw)) - 0.5
     }
 
-    /// Half a second: the dearest engine allowed looks at every frame that is due, the cheapest if there is no second look.
+    /// Half a second: the dearest engine allowed looks at every frame that is due, the cheapest if
+    /// there is no second look.
     fn step(&mut self) -> Grants {
         let grants = self.governor.grants();
         let Grants { admissible, upper, lower, .. } = grants;
@@ -126,23 +138,35 @@ impl Plant {
             }
             let admitted = |engine: &u8| grants.admits(EngineIdx(*engine), self.frame);
             // Who may not look twice asks the cheapest one.
-            let looks = if grants.escalation { (0..3u8).rev().find(admitted) } else { (0..3u8).find(admitted) };
+            let looks = if grants.escalation {
+                (0..3u8).rev().find(admitted)
+            } else {
+                (0..3u8).find(admitted)
+            };
             let Some(engine) = looks else { continue };
             let time = ms(TIMES_MS[usize::from(engine)] * self.slow * (1.0 + 0.1 * self.random()));
             self.costs.look(&Look { engine: EngineIdx(engine), time, crowded: false });
             usage.looks[usize::from(engine)] += 1;
             usage.busy[usize::from(engine)] += time;
         }
-        (usage.late, usage.in_time) = ((100.0 * self.late) as u32, (100.0 * (1.0 - self.late)) as u32);
+        (usage.late, usage.in_time) =
+            ((100.0 * self.late) as u32, (100.0 * (1.0 - self.late)) as u32);
         let busy: f64 = usage.busy.iter().map(Duration::as_secs_f64).sum::<f64>() / 0.5;
         self.power = self.idle_w + busy * WATTS;
         self.temperature += (self.room + self.r * self.power - self.temperature) * 0.5 / self.tau_s;
         self.hottest = self.hottest.max(self.temperature);
-        (self.joules, self.seconds, self.levels) =
-            (self.joules + 0.5 * self.power, self.seconds + 0.5, self.levels + 0.5 * self.governor.level());
+        (self.joules, self.seconds, self.levels) = (
+            self.joules + 0.5 * self.power,
+            self.seconds + 0.5,
+            self.levels + 0.5 * self.governor.level(),
+        );
         self.now += ms(500.0);
-        let mut sample =
-            Sample { at: self.now, throttling: Some(self.throttling), over_current: Some(self.alarms), ..Sample::default() };
+        let mut sample = Sample {
+            at: self.now,
+            throttling: Some(self.throttling),
+            over_current: Some(self.alarms),
+            ..Sample::default()
+        };
         let read_w = self.power * (1.0 + 0.06 * self.random());
         sample.rails.push(Some(Milliwatts((read_w * 1000.0) as f32)).filter(|_| !self.blind[0]));
         let read_c = ((self.temperature + 0.3 * self.random()) * 2.0).round() / 2.0;
@@ -183,7 +207,10 @@ fn average_power_meets_the_cap_though_the_profile_is_wrong() {
             for minute in 0..30 {
                 let grants = plant.run(60);
                 let share = plant.mean() * 1000.0 / f64::from(milliwatts);
-                assert!(share < 1.03 && share > 0.93, "{profile_off} {milliwatts} mW, minute {minute}: {share} {grants:?}");
+                assert!(
+                    share < 1.03 && share > 0.93,
+                    "{profile_off} {milliwatts} mW, minute {minute}: {share} {grants:?}"
+                );
                 assert_eq!(grants.because.why, Why::Power);
             }
             let changes = plant.governor.changes() - changes;
@@ -207,8 +234,12 @@ fn scenes_that_come_and_go_by_the_second_do_not_keep_the_power_below_the_cap() {
             (least, most) = (least.min(share), most.max(share));
         }
         let changes = plant.governor.changes() - changes;
-        // The luck of sixty scenes alone moves the mean of a minute by three percent, one standard deviation.
-        assert!(least > 0.91 && most < 1.045 && changes <= 6, "{milliwatts}: {least} to {most}, {changes} changes in an hour");
+        // The luck of sixty scenes alone moves the mean of a minute by three percent, one standard
+        // deviation.
+        assert!(
+            least > 0.91 && most < 1.045 && changes <= 6,
+            "{milliwatts}: {least} to {most}, {changes} changes in an hour"
+        );
     }
 }
 
@@ -235,16 +266,25 @@ fn a_cap_below_idle_is_told_to_be_unreachable_and_stops_at_the_least_rate() {
 fn the_ceiling_holds_and_is_used() {
     for (r, tau_s) in [(1.5, 90.0), (4.0, 60.0), (0.8, 200.0), (3.0, 30.0)] {
         let ceiling = 25.0 + r * 6.0;
-        let mut plant = Plant::new(Limits { ceiling: Some(Celsius(ceiling as f32)), ..Limits::default() }, 1.0);
+        let mut plant =
+            Plant::new(Limits { ceiling: Some(Celsius(ceiling as f32)), ..Limits::default() }, 1.0);
         (plant.r, plant.tau_s, plant.temperature) = (r, tau_s, 25.0 + r * 4.0);
         plant.run(600);
-        assert!(plant.hottest < ceiling + 1.0, "{r} {tau_s}: {} above {ceiling} while approaching", plant.hottest);
+        assert!(
+            plant.hottest < ceiling + 1.0,
+            "{r} {tau_s}: {} above {ceiling} while approaching",
+            plant.hottest
+        );
         let changes = plant.governor.changes();
         let grants = plant.run(3600);
         assert!(plant.hottest < ceiling + 1.0, "{r} {tau_s}: {} above {ceiling}", plant.hottest);
         let changes = plant.governor.changes() - changes;
         assert!(changes <= 6, "{r} {tau_s}: {changes} changes");
-        assert!(plant.mean() > 6.0 - 0.4 / r - 0.15, "{r} {tau_s}: {} W, 6 W would do: {grants:?}", plant.mean());
+        assert!(
+            plant.mean() > 6.0 - 0.4 / r - 0.15,
+            "{r} {tau_s}: {} W, 6 W would do: {grants:?}",
+            plant.mean()
+        );
         assert_eq!(grants.because.why, Why::Temperature);
     }
 }
@@ -263,7 +303,8 @@ fn a_fan_that_stops_is_met_in_time() {
 
 #[test]
 fn it_never_climbs_while_hot() {
-    let mut plant = Plant::new(Limits { ceiling: Some(Celsius(40.0)), min_fps: 1.0, ..Limits::default() }, 1.0);
+    let mut plant =
+        Plant::new(Limits { ceiling: Some(Celsius(40.0)), min_fps: 1.0, ..Limits::default() }, 1.0);
     plant.run(300);
     let mut level = plant.governor.level();
     plant.room = 40.0;
@@ -300,7 +341,10 @@ fn a_cap_on_a_board_without_rails_leaves_the_cheapest_engine() {
     let mut plant = Plant::new(cap(6000.0), 1.0);
     plant.blind[0] = true;
     let grants = plant.run(30);
-    assert_eq!((grants.because.why, grants.upper & 7, grants.interval), (Why::Blind, 3, Duration::ZERO));
+    assert_eq!(
+        (grants.because.why, grants.upper & 7, grants.interval),
+        (Why::Blind, 3, Duration::ZERO)
+    );
     assert_eq!((grants.admissible, grants.upper_share), (1, 0.0));
 }
 
@@ -316,7 +360,10 @@ fn throttling_and_over_current_step_down_at_once_and_come_back_slowly() {
     everything_is_allowed(&plant.run(200));
     plant.throttling = true;
     plant.step();
-    assert_eq!((plant.governor.grants().because.why, plant.governor.level()), (Why::Throttling, 2.0));
+    assert_eq!(
+        (plant.governor.grants().because.why, plant.governor.level()),
+        (Why::Throttling, 2.0)
+    );
     plant.run(60);
     assert_eq!(plant.governor.level(), 0.0, "while it lasts, further down, but not to nothing");
 }
@@ -344,7 +391,11 @@ fn answers_that_come_late_for_waiting_cost_second_looks_and_then_slow_engines() 
     plant.late = 0.2;
     assert!(!plant.run(30).escalation, "a fifth is late");
     let grants = plant.run(60);
-    assert_eq!((grants.upper & 4, grants.because.why), (0, Why::Latency), "50 ms of 60 ms are too much if the wait takes the rest");
+    assert_eq!(
+        (grants.upper & 4, grants.because.why),
+        (0, Why::Latency),
+        "50 ms of 60 ms are too much if the wait takes the rest"
+    );
     plant.late = 0.0;
     plant.run(600);
     everything_is_allowed(&plant.governor.grants());
@@ -352,7 +403,8 @@ fn answers_that_come_late_for_waiting_cost_second_looks_and_then_slow_engines() 
 
 #[test]
 fn energy_of_a_frame_is_bounded() {
-    let mut plant = Plant::new(Limits { energy_per_frame: Some(Millijoules(200.0)), ..Limits::default() }, 1.0);
+    let mut plant =
+        Plant::new(Limits { energy_per_frame: Some(Millijoules(200.0)), ..Limits::default() }, 1.0);
     plant.run(300);
     plant.run(300);
     let frame = (plant.mean() - plant.idle_w) / plant.fps * 1000.0;
@@ -363,7 +415,8 @@ fn energy_of_a_frame_is_bounded() {
 #[test]
 fn the_energy_of_any_day_stays_within_its_budget() {
     let budget = 24.0 * 5.5;
-    let mut plant = Plant::new(Limits { energy_per_day_wh: Some(budget), ..Limits::default() }, 1.0);
+    let mut plant =
+        Plant::new(Limits { energy_per_day_wh: Some(budget), ..Limits::default() }, 1.0);
     let mut hours = Vec::new();
     for hour in 0..40u32 {
         plant.fps = if hour % 24 < 10 { 1.0 } else { 15.0 };
@@ -385,17 +438,31 @@ fn the_same_readings_give_the_same_bits() {
 
 #[test]
 fn readings_gone_mad_are_borne() {
-    let mut plant = Plant::new(Limits { ceiling: Some(Celsius(42.0)), energy_per_day_wh: Some(100.0), ..cap(6000.0) }, 1.0);
+    let mut plant = Plant::new(
+        Limits { ceiling: Some(Celsius(42.0)), energy_per_day_wh: Some(100.0), ..cap(6000.0) },
+        1.0,
+    );
     for at in 0..400u32 {
         let value = [f32::NAN, f32::INFINITY, -256.0, 1e30, 0.0][at as usize % 5];
-        let mut sample =
-            Sample { gpu_clock: Some(crate::units::Megahertz(value)), over_current: Some(u64::from(at % 7)), ..Sample::default() };
+        let mut sample = Sample {
+            gpu_clock: Some(crate::units::Megahertz(value)),
+            over_current: Some(u64::from(at % 7)),
+            ..Sample::default()
+        };
         sample.rails.push(Some(Milliwatts(value)));
         sample.temperatures.push(Some(Celsius(value)));
         let now = ms(500.0 * f64::from(at));
         plant.costs.step(now, &sample, Some(0), &Usage { frames: u32::MAX, ..Usage::default() });
-        let grants = plant.governor.step(now, &sample, &Usage { frames: u32::MAX, ..Usage::default() }, &plant.costs);
-        assert!((0.0..=1.0).contains(&grants.upper_share) && plant.governor.level().is_finite(), "{grants:?}");
+        let grants = plant.governor.step(
+            now,
+            &sample,
+            &Usage { frames: u32::MAX, ..Usage::default() },
+            &plant.costs,
+        );
+        assert!(
+            (0.0..=1.0).contains(&grants.upper_share) && plant.governor.level().is_finite(),
+            "{grants:?}"
+        );
         assert_eq!(grants.admissible & !grants.upper, 0);
     }
 }

@@ -10,8 +10,10 @@ use proptest::prelude::*;
 /// Costs of engines with these energies, mJ, and the available with these accuracies.
 fn made(engines: &[(f64, Option<f32>)]) -> (Costs, Vec<Ability>) {
     let p50 = Duration::from_millis(10);
-    let priors: Vec<_> =
-        engines.iter().map(|(energy, _)| Some(Prior { p50, p95: p50, energy: Some(Millijoules(*energy)) })).collect();
+    let priors: Vec<_> = engines
+        .iter()
+        .map(|(energy, _)| Some(Prior { p50, p95: p50, energy: Some(Millijoules(*energy)) }))
+        .collect();
     let available = engines
         .iter()
         .enumerate()
@@ -28,14 +30,23 @@ fn sets(engines: &[(f64, Option<f32>)]) -> Vec<u32> {
 
 #[test]
 fn rungs_are_nested_from_the_cheapest_to_all() {
-    assert_eq!(sets(&[(50.0, Some(0.8)), (10.0, Some(0.5)), (20.0, Some(0.7))]), [0b010, 0b110, 0b111]);
+    assert_eq!(
+        sets(&[(50.0, Some(0.8)), (10.0, Some(0.5)), (20.0, Some(0.7))]),
+        [0b010, 0b110, 0b111]
+    );
 }
 
 #[test]
 fn a_dearer_engine_that_is_no_better_waits_until_everything_is_allowed() {
     // Engine 1 costs more than engine 0 and is worse; engine 2 is below the line from 0 to 3.
-    assert_eq!(sets(&[(10.0, Some(0.5)), (15.0, Some(0.4)), (40.0, Some(0.55)), (50.0, Some(0.8))]), [0b0001, 0b1111]);
-    assert_eq!(sets(&[(10.0, Some(0.5)), (20.0, Some(0.7)), (30.0, Some(0.6)), (50.0, Some(0.8))]), [0b0001, 0b0011, 0b1111]);
+    assert_eq!(
+        sets(&[(10.0, Some(0.5)), (15.0, Some(0.4)), (40.0, Some(0.55)), (50.0, Some(0.8))]),
+        [0b0001, 0b1111]
+    );
+    assert_eq!(
+        sets(&[(10.0, Some(0.5)), (20.0, Some(0.7)), (30.0, Some(0.6)), (50.0, Some(0.8))]),
+        [0b0001, 0b0011, 0b1111]
+    );
 }
 
 #[test]
@@ -55,7 +66,10 @@ fn what_a_frame_costs_on_a_rung_is_learned_from_what_was_spent() {
         ladder.learn(level, energy, 0.2, &costs);
     }
     let energies = ladder.energies(&costs);
-    assert!((energies[1] - 0.012).abs() < 0.001 && (energies[2] - 0.026).abs() < 0.001, "{energies:?}");
+    assert!(
+        (energies[1] - 0.012).abs() < 0.001 && (energies[2] - 0.026).abs() < 0.001,
+        "{energies:?}"
+    );
 }
 
 proptest! {

@@ -33,11 +33,19 @@ fn inventory() -> Inventory {
 }
 
 fn fresh() -> Costs {
-    Costs::new(&[10, 40].map(|ms| Some(Prior { p50: Duration::from_millis(ms), p95: Duration::from_millis(ms), energy: None })))
+    Costs::new(&[10, 40].map(|ms| {
+        Some(Prior { p50: Duration::from_millis(ms), p95: Duration::from_millis(ms), energy: None })
+    }))
 }
 
 fn governor(costs: &Costs) -> Governor {
-    Governor::new(Limits::default(), &inventory(), &[0, 1].map(|at| Ability { engine: EngineIdx(at), accuracy: None }), 1, costs)
+    Governor::new(
+        Limits::default(),
+        &inventory(),
+        &[0, 1].map(|at| Ability { engine: EngineIdx(at), accuracy: None }),
+        1,
+        costs,
+    )
 }
 
 /// Ten minutes in which everything takes twice as long and draws 8 W.
@@ -45,7 +53,11 @@ fn learned() -> (Costs, Governor) {
     let mut costs = fresh();
     let mut governor = governor(&costs);
     for at in 0..1200u64 {
-        let (engine, time) = if at % 2 == 0 { (0, Duration::from_millis(20)) } else { (1, Duration::from_millis(80)) };
+        let (engine, time) = if at % 2 == 0 {
+            (0, Duration::from_millis(20))
+        } else {
+            (1, Duration::from_millis(80))
+        };
         costs.look(&Look { engine: EngineIdx(engine), time, crowded: false });
         let mut usage = Usage { frames: 1, ..Usage::default() };
         usage.busy[usize::from(engine)] = time;
@@ -72,11 +84,20 @@ fn what_was_learned_survives_the_text() {
     let sample = Sample { gpu_clock_cap: Some(Megahertz(1300.0)), ..Sample::default() };
     again.step(Duration::from_secs(1), &sample, None, &Usage::default());
     for at in [EngineIdx(0), EngineIdx(1)] {
-        assert!((again.p50(at).unwrap().as_secs_f64() / costs.p50(at).unwrap().as_secs_f64() - 1.0).abs() < 1e-3, "{at:?}");
+        assert!(
+            (again.p50(at).unwrap().as_secs_f64() / costs.p50(at).unwrap().as_secs_f64() - 1.0)
+                .abs()
+                < 1e-3,
+            "{at:?}"
+        );
         assert_eq!(again.energy(at).is_some(), costs.energy(at).is_some());
     }
     assert!(again.p50(EngineIdx(0)).unwrap() > Duration::from_millis(18));
-    assert!((again.watts(EngineIdx(1)).unwrap().0 / 8000.0 - 1.0).abs() < 0.15, "{:?}", again.watts(EngineIdx(1)));
+    assert!(
+        (again.watts(EngineIdx(1)).unwrap().0 / 8000.0 - 1.0).abs() < 0.15,
+        "{:?}",
+        again.watts(EngineIdx(1))
+    );
 }
 
 #[test]
@@ -87,7 +108,10 @@ fn what_others_learned_is_refused_with_the_reason() {
         (Owner { board: Some("nano"), ..OWNER }, "the board quill, here it is nano"),
         (Owner { engines: &ENGINES[..1], ..OWNER }, "a number of engines of 2, here it is 1"),
         (Owner { engines: &[ENGINES[1], ENGINES[0]], ..OWNER }, "engine small, here it is large"),
-        (Owner { engines: &[ENGINES[0], engine("large", "cc", CPU)], ..OWNER }, "sha256 is bb, here it is cc"),
+        (
+            Owner { engines: &[ENGINES[0], engine("large", "cc", CPU)], ..OWNER },
+            "sha256 is bb, here it is cc",
+        ),
         (
             Owner { engines: &[ENGINES[0], engine("large", "bb", "tensorrt")], ..OWNER },
             "an engine that is run by onnxruntime, here it is tensorrt",
@@ -113,9 +137,15 @@ fn wrong_texts_are_refused_with_file_key_value_and_range() {
     let cases = [
         (spoiled("\"v\":1", "\"v\":2"), "kept.json: v = 2, only 1"),
         (spoiled("\"v\":1", "\"w\":1"), "kept.json: missing field `v`"),
-        (spoiled(correction, "1e9"), "kept.json: engines[0].correction = 1000000000, allowed is 0.01 to 100"),
+        (
+            spoiled(correction, "1e9"),
+            "kept.json: engines[0].correction = 1000000000, allowed is 0.01 to 100",
+        ),
         (spoiled("\"index\":0", "\"index\":0,\"x\":1"), "kept.json: unknown field `x`"),
-        (spoiled("\"quill\"", &format!("\"{}\"", "q".repeat(300))), "kept.json: length of board = 300, allowed is 0 to 256"),
+        (
+            spoiled("\"quill\"", &format!("\"{}\"", "q".repeat(300))),
+            "kept.json: length of board = 300, allowed is 0 to 256",
+        ),
         (" ".repeat(MAX_TEXT + 1), "kept.json: 65537 bytes"),
         (String::new(), "kept.json: EOF"),
     ];

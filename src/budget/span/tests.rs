@@ -82,7 +82,9 @@ fn level_for_the_moment_moves_within_the_span_and_speaks_for_a_step_up_but_not_f
     for _ in 0..100 {
         assert_eq!((span.step(0.5, 1.5, false, 0.2), span.at()), (1.0, 2));
     }
-    let mut seconds = |level: f64| (0..600).take_while(|_| (span.step(0.5, level, false, 3.5), span.at()).1 < 3).count() / 2;
+    let mut seconds = |level: f64| {
+        (0..600).take_while(|_| (span.step(0.5, level, false, 3.5), span.at()).1 < 3).count() / 2
+    };
     assert_eq!(seconds(1.5), 300);
     assert!(seconds(2.9) < 60);
 }

@@ -20,8 +20,13 @@ impl Body {
 }
 
 fn models() -> Thermal {
-    let zone =
-        Zone { name: "GPU-therm".into(), origin: "test".into(), trips: vec![], throttle_at: Some(Celsius(95.0)), governs: true };
+    let zone = Zone {
+        name: "GPU-therm".into(),
+        origin: "test".into(),
+        trips: vec![],
+        throttle_at: Some(Celsius(95.0)),
+        governs: true,
+    };
     let board = Zone { governs: false, ..zone.clone() };
     let inventory = Inventory { zones: vec![board, zone], ..Inventory::default() };
     Thermal::new(&inventory, |zone| zone.throttle_at.map(|at| f64::from(at.0)))
@@ -42,7 +47,8 @@ fn power(step: u64, tau_s: f64) -> f64 {
 #[test]
 fn resistance_and_time_constant_are_found_through_half_degree_steps() {
     for (r, tau_s, steps) in [(1.5, 90.0, 2400), (4.0, 90.0, 3600), (0.8, 40.0, 3600)] {
-        let (mut models, mut body) = (models(), Body { room: 30.0, r, tau_s, t: 30.0 + r * power(0, tau_s) });
+        let (mut models, mut body) =
+            (models(), Body { room: 30.0, r, tau_s, t: 30.0 + r * power(0, tau_s) });
         for step in 0..steps {
             let t = body.step(0.5, power(step, tau_s));
             models.step(0.5, &sample(Some(t)), power(step, tau_s));
@@ -72,7 +78,8 @@ fn the_temperature_half_a_minute_ahead_is_told_within_a_degree() {
 
 #[test]
 fn the_affordable_power_brings_the_zone_to_the_target_and_not_beyond() {
-    let (mut models, mut body, mut p) = (models(), Body { room: 30.0, r: 2.0, tau_s: 60.0, t: 40.0 }, 5.0);
+    let (mut models, mut body, mut p) =
+        (models(), Body { room: 30.0, r: 2.0, tau_s: 60.0, t: 40.0 }, 5.0);
     let mut hottest: f64 = 0.0;
     for _ in 0..4800 {
         let t = body.step(0.5, p);
@@ -80,7 +87,11 @@ fn the_affordable_power_brings_the_zone_to_the_target_and_not_beyond() {
         models.step(0.5, &sample(Some(t)), p);
         p = models.zones()[0].affordable(30.0, 60.0, p).unwrap().clamp(0.0, 20.0);
     }
-    assert!(hottest < 60.8 && (body.t - 60.0).abs() < 0.6 && (p - 15.0).abs() < 0.7, "{hottest} {} {p}", body.t);
+    assert!(
+        hottest < 60.8 && (body.t - 60.0).abs() < 0.6 && (p - 15.0).abs() < 0.7,
+        "{hottest} {} {p}",
+        body.t
+    );
 }
 
 #[test]
@@ -91,6 +102,9 @@ fn zones_that_do_not_govern_and_readings_that_are_missing_say_nothing() {
         models.step(0.5, &sample(None), 5.0);
     }
     let zone = &models.zones()[0];
-    assert_eq!((zone.now(), zone.expected(30.0, 5.0), zone.affordable(30.0, 60.0, 5.0)), (None, None, None));
+    assert_eq!(
+        (zone.now(), zone.expected(30.0, 5.0), zone.affordable(30.0, 60.0, 5.0)),
+        (None, None, None)
+    );
     assert_eq!(zone.unread_s(), 10.0);
 }

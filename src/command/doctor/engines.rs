@@ -1,6 +1,8 @@
-//! `squint doctor --engines`: every engine looks at the stored pictures; a table to paste into a report.
+//! `squint doctor --engines`: every engine looks at the stored pictures; a table to paste into a
+//! report.
 //!
-//! An edge room: loads, looks, prints. What counts as another answer is [`selftest`](crate::engine::selftest)'s.
+//! An edge room: loads, looks, prints. What counts as another answer is
+//! [`selftest`](crate::engine::selftest)'s.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,7 +15,9 @@ use crate::config::Runtime;
 use crate::daemon::context::{self, AppContext, machine};
 use crate::engine::manifest::{Kind, Network, Precision};
 use crate::engine::onnx::OnnxRuntime;
-use crate::engine::selftest::{Answers, Compared, LIMIT, LIMIT_FLOAT32, MAX_BYTES, Made, Picture, Stored, kept};
+use crate::engine::selftest::{
+    Answers, Compared, LIMIT, LIMIT_FLOAT32, MAX_BYTES, Made, Picture, Stored, kept,
+};
 use crate::engine::tensorrt::{self, software::Found};
 use crate::engine::{Answer, EngineError, hash};
 use crate::error::Error;
@@ -67,7 +71,9 @@ impl Outcome {
 
     fn why(&self) -> Option<&str> {
         match self {
-            Self::Unknown => Some("nothing is stored of this engine; is it your own, or was it changed?"),
+            Self::Unknown => {
+                Some("nothing is stored of this engine; is it your own, or was it changed?")
+            }
             Self::Absent(why) | Self::Failed(why) => Some(why),
             Self::Same(_) | Self::Differs(_) => None,
         }
@@ -87,7 +93,10 @@ struct Row {
 /// Runs every engine. Fails if one answers otherwise than stored, or not at all.
 pub(super) fn engines(args: &DoctorArgs) -> Result<(), Error> {
     let context = args.common.context_without_camera()?;
-    let runtime = context::probe(&OnnxRuntime::new(context.config.engines.onnxruntime.as_deref(), context.config.engines.threads));
+    let runtime = context::probe(&OnnxRuntime::new(
+        context.config.engines.onnxruntime.as_deref(),
+        context.config.engines.threads,
+    ));
     let about = match &runtime {
         Ok(version) => version.split(" (").next().unwrap_or_default().to_owned(),
         Err(error) => error.to_string(),
@@ -98,25 +107,33 @@ pub(super) fn engines(args: &DoctorArgs) -> Result<(), Error> {
     }
     let path = folder.join(FILE);
     let unread = |reason: String| Error::File { path: path.clone(), reason };
-    let text = files::text(&path, MAX_BYTES as u64).map_err(|error| unread(format!("the stored answers: {error}")))?;
+    let text = files::text(&path, MAX_BYTES as u64)
+        .map_err(|error| unread(format!("the stored answers: {error}")))?;
     let stored = Stored::read(&text, FILE).map_err(|error| unread(error.to_string()))?;
     let pictures = pictures(&folder, &stored.pictures)?;
     let rows = rows(&context, &stored, &pictures)?;
-    let head =
-        Head { machine: here(), runtimes: [Some(about), gpu(&context)].into_iter().flatten().collect(), stored: &stored.made };
-    if args.json { as_json(&head, &rows) } else { as_text(&head, &rows) }.map_err(Error::io("standard output"))?;
+    let head = Head {
+        machine: here(),
+        runtimes: [Some(about), gpu(&context)].into_iter().flatten().collect(),
+        stored: &stored.made,
+    };
+    if args.json { as_json(&head, &rows) } else { as_text(&head, &rows) }
+        .map_err(Error::io("standard output"))?;
     verdict(&rows)
 }
 
 /// Board, as far as it calls itself anything, and processor.
 fn here() -> String {
-    let board = telemetry::open(Sources::below(Path::new("/")), Duration::ZERO).inventory().board.clone();
+    let board =
+        telemetry::open(Sources::below(Path::new("/")), Duration::ZERO).inventory().board.clone();
     board.into_iter().chain([machine()]).collect::<Vec<_>>().join(", ")
 }
 
 /// TensorRT and the GPU, if both are there.
 fn gpu(context: &AppContext) -> Option<String> {
-    let Found { version, gpus, missing: None, .. } = context.tensorrt().found() else { return None };
+    let Found { version, gpus, missing: None, .. } = context.tensorrt().found() else {
+        return None;
+    };
     let gpu = gpus.into_iter().next()?;
     Some(format!("TensorRT {} on {} (compute capability {})", version?, gpu.name, gpu.capability))
 }
@@ -128,10 +145,14 @@ fn verdict(rows: &[Row]) -> Result<(), Error> {
     let absent = count(|outcome| matches!(outcome, Outcome::Absent(_)));
     if differ + failed > 0 {
         let all = rows.len();
-        return Err(Error::Unfit(format!("of {all} engines {differ} differ from the stored answers and {failed} failed")));
+        return Err(Error::Unfit(format!(
+            "of {all} engines {differ} differ from the stored answers and {failed} failed"
+        )));
     }
     if absent == rows.len() {
-        return Err(Error::Missing("no engine can be run: a runtime is missing, see `squint doctor`".into()));
+        return Err(Error::Missing(
+            "no engine can be run: a runtime is missing, see `squint doctor`".into(),
+        ));
     }
     Ok(())
 }
@@ -144,7 +165,9 @@ fn pictures(folder: &Path, wanted: &[Picture]) -> Result<Vec<Frame>, Error> {
         let bytes = files::bytes(&path, MAX_PICTURE).map_err(|error| refuse(error.to_string()))?;
         let found = hash::of_bytes(&bytes);
         if found != *sha256 {
-            return Err(refuse(format!("has sha256 {found}, the stored answers are to {sha256}; install Squint again")));
+            return Err(refuse(format!(
+                "has sha256 {found}, the stored answers are to {sha256}; install Squint again"
+            )));
         }
         Ok(decode_image(&path)?)
     };
@@ -161,11 +184,20 @@ fn networks<'a>(context: &'a AppContext, id: &str) -> impl Iterator<Item = &'a N
 
 /// The lowest precision of an engine's networks.
 fn precision(context: &AppContext, id: &str) -> Precision {
-    networks(context, id).map(|network| network.precision).find(|one| *one != Precision::Float32).unwrap_or(Precision::Float32)
+    networks(context, id)
+        .map(|network| network.precision)
+        .find(|one| *one != Precision::Float32)
+        .unwrap_or(Precision::Float32)
 }
 
-/// Loads an engine and shows it the pictures, each once and then [`ROUNDS`] times more: its first answers, and how long a look takes.
-fn looked(context: &AppContext, id: &str, pictures: &[Frame], rounds: usize) -> Result<(Vec<Answer>, Vec<f64>), Error> {
+/// Loads an engine and shows it the pictures, each once and then [`ROUNDS`] times more: its first
+/// answers, and how long a look takes.
+fn looked(
+    context: &AppContext,
+    id: &str,
+    pictures: &[Frame],
+    rounds: usize,
+) -> Result<(Vec<Answer>, Vec<f64>), Error> {
     let mut look = context.load(id)?.look;
     let mut answers: Vec<Answer> = Vec::with_capacity(pictures.len());
     let mut seconds = Vec::with_capacity(rounds * pictures.len());
@@ -183,7 +215,8 @@ fn looked(context: &AppContext, id: &str, pictures: &[Frame], rounds: usize) -> 
     Ok((answers, seconds))
 }
 
-/// Every engine as it is configured to be run, and once more on the CPU alone where that is another way.
+/// Every engine as it is configured to be run, and once more on the CPU alone where that is another
+/// way.
 fn rows(context: &AppContext, stored: &Stored, pictures: &[Frame]) -> Result<Vec<Row>, Error> {
     let mut config = context.config.clone();
     config.engines.runtime = Runtime::Cpu;
@@ -201,8 +234,15 @@ fn rows(context: &AppContext, stored: &Stored, pictures: &[Frame]) -> Result<Vec
 }
 
 fn row(context: &AppContext, id: &str, stored: &Stored, pictures: &[Frame]) -> Row {
-    let (runtime, precision) = (context.runtimes().of(&context.catalog, id), precision(context, id));
-    let row = |outcome, times| Row { engine: id.to_owned(), runtime: runtime.clone(), precision: precision.name(), outcome, times };
+    let (runtime, precision) =
+        (context.runtimes().of(&context.catalog, id), precision(context, id));
+    let row = |outcome, times| Row {
+        engine: id.to_owned(),
+        runtime: runtime.clone(),
+        precision: precision.name(),
+        outcome,
+        times,
+    };
     let (answers, seconds) = match looked(context, id, pictures, ROUNDS) {
         Ok(looked) => looked,
         Err(error @ (Error::Engine(EngineError::RuntimeMissing { .. }) | Error::Missing(_))) => {
@@ -213,13 +253,18 @@ fn row(context: &AppContext, id: &str, stored: &Stored, pictures: &[Frame]) -> R
     let at = |q| quantile(&seconds, q).map(Duration::from_secs_f64);
     let times = at(0.5).zip(at(0.95));
     let fingerprint = context.catalog.fingerprint(id).unwrap_or_default();
-    let Some(Answers { top, .. }) = stored.of(id, &fingerprint) else { return row(Outcome::Unknown, times) };
+    let Some(Answers { top, .. }) = stored.of(id, &fingerprint) else {
+        return row(Outcome::Unknown, times);
+    };
     let mut compared = Compared::default();
     top.iter().zip(&answers).for_each(|(stored, found)| compared.add(stored, found));
     // Plans are of half precision where the GPU has it.
     let is_float32 = precision == Precision::Float32 && !runtime.contains(tensorrt::NAME);
     let limit = if is_float32 { LIMIT_FLOAT32 } else { LIMIT };
-    row(if compared.is_same(limit) { Outcome::Same(compared) } else { Outcome::Differs(compared) }, times)
+    row(
+        if compared.is_same(limit) { Outcome::Same(compared) } else { Outcome::Differs(compared) },
+        times,
+    )
 }
 
 /// What stands above the table.
@@ -243,16 +288,26 @@ fn as_text(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
     let width = rows.iter().map(|row| row.engine.len()).max().unwrap_or(0).max("engine".len());
     let columns = ["runtime", "precision", "result", "agree", "largest", "p50, ms", "p95, ms"];
     let [runtime, precision, result, agree, largest, p50, p95] = columns;
-    writeln!(out, "{:<width$} {runtime:<12} {precision:<9} {result:<8} {agree:>5} {largest:>7} {p50:>8} {p95:>8}", "engine")?;
+    writeln!(
+        out,
+        "{:<width$} {runtime:<12} {precision:<9} {result:<8} {agree:>5} {largest:>7} {p50:>8} {p95:>8}",
+        "engine"
+    )?;
     for Row { engine, runtime, precision, outcome, times } in rows {
-        let agree = outcome.compared().map_or("-".into(), |compared| format!("{}/{}", compared.agreed, compared.pictures));
-        let largest = outcome.compared().map_or("-".into(), |compared| format!("{:.3}", compared.largest));
+        let agree = outcome
+            .compared()
+            .map_or("-".into(), |compared| format!("{}/{}", compared.agreed, compared.pictures));
+        let largest =
+            outcome.compared().map_or("-".into(), |compared| format!("{:.3}", compared.largest));
         let [p50, p95] = match times {
             Some((p50, p95)) => [p50, p95].map(|time| format!("{:.2}", millis(*time))),
             None => ["-".into(), "-".into()],
         };
         let result = outcome.word();
-        writeln!(out, "{engine:<width$} {runtime:<12} {precision:<9} {result:<8} {agree:>5} {largest:>7} {p50:>8} {p95:>8}")?;
+        writeln!(
+            out,
+            "{engine:<width$} {runtime:<12} {precision:<9} {result:<8} {agree:>5} {largest:>7} {p50:>8} {p95:>8}"
+        )?;
     }
     let reasons = rows.iter().filter_map(|row| Some((row, row.outcome.why()?)));
     for (at, (Row { engine, .. }, why)) in reasons.enumerate() {
@@ -289,16 +344,25 @@ fn as_json(head: &Head<'_>, rows: &[Row]) -> std::io::Result<()> {
 
 /// Writes down what the engines of this machine say of the pictures that lie in `folder`.
 fn store(context: &AppContext, folder: &Path, runtime: String) -> Result<(), Error> {
-    let file = |error: std::io::Error| Error::File { path: folder.to_owned(), reason: error.to_string() };
+    let file =
+        |error: std::io::Error| Error::File { path: folder.to_owned(), reason: error.to_string() };
     let mut names: Vec<String> = Vec::new();
     for entry in folder.read_dir().map_err(file)? {
-        names.extend(entry.map_err(file)?.file_name().into_string().ok().filter(|name| name.ends_with(".png")));
+        names.extend(
+            entry
+                .map_err(file)?
+                .file_name()
+                .into_string()
+                .ok()
+                .filter(|name| name.ends_with(".png")),
+        );
     }
     names.sort();
     let mut wanted = Vec::with_capacity(names.len());
     for file in names {
         let path = folder.join(&file);
-        let bytes = files::bytes(&path, MAX_PICTURE).map_err(|error| Error::File { path, reason: error.to_string() })?;
+        let bytes = files::bytes(&path, MAX_PICTURE)
+            .map_err(|error| Error::File { path, reason: error.to_string() })?;
         wanted.push(Picture { file, sha256: hash::of_bytes(&bytes) });
     }
     let frames = pictures(folder, &wanted)?;
@@ -306,12 +370,18 @@ fn store(context: &AppContext, folder: &Path, runtime: String) -> Result<(), Err
     for id in context.catalog.ids() {
         let (answers, _) = looked(context, id, &frames, 0)?;
         let sha256 = context.catalog.fingerprint(id).unwrap_or_default();
-        engines.push(Answers { engine: id.to_owned(), sha256, top: answers.iter().map(kept).collect() });
+        engines.push(Answers {
+            engine: id.to_owned(),
+            sha256,
+            top: answers.iter().map(kept).collect(),
+        });
     }
     let made = Made { squint: env!("CARGO_PKG_VERSION").to_owned(), runtime, machine: machine() };
     let path = folder.join(FILE);
     let bug = |error: serde_json::Error| Error::Bug(format!("answers cannot be written: {error}"));
     let text = Stored::new(made, wanted, engines).to_json().map_err(bug)?;
-    Stored::read(&text, FILE).map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
-    files::write(&path, text.as_bytes()).map_err(|error| Error::File { path, reason: format!("cannot be written: {error}") })
+    Stored::read(&text, FILE)
+        .map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
+    files::write(&path, text.as_bytes())
+        .map_err(|error| Error::File { path, reason: format!("cannot be written: {error}") })
 }

@@ -1,5 +1,6 @@
-//! The sensors' page of the doctor: every sensor, its value, whether it is believed, which limit it serves, what slows the board down, and
-//! what is missing. Pure: an inventory, a sample and doubts in, text or JSON out.
+//! The sensors' page of the doctor: every sensor, its value, whether it is believed, which limit it
+//! serves, what slows the board down, and what is missing. Pure: an inventory, a sample and doubts
+//! in, text or JSON out.
 
 use std::io::{Result, Write};
 
@@ -46,7 +47,12 @@ impl Page {
         let rails = all.rails.iter().enumerate().map(|(index, rail)| Row {
             kind: "rail",
             sensor: rail.name.clone(),
-            value: sample.rails.get(index).copied().flatten().map(|power| (f64::from(power.0), "mW")),
+            value: sample
+                .rails
+                .get(index)
+                .copied()
+                .flatten()
+                .map(|power| (f64::from(power.0), "mW")),
             word: None,
             doubt: self.doubt(&rail.name),
             serves: if all.total == Some(index) {
@@ -59,12 +65,19 @@ impl Page {
         let zones = all.zones.iter().enumerate().map(|(index, zone)| Row {
             kind: "zone",
             sensor: zone.name.clone(),
-            value: sample.temperatures.get(index).copied().flatten().map(|heat| (f64::from(heat.0), "°C")),
+            value: sample
+                .temperatures
+                .get(index)
+                .copied()
+                .flatten()
+                .map(|heat| (f64::from(heat.0), "°C")),
             word: None,
             doubt: self.doubt(&zone.name),
             serves: match (zone.governs, zone.throttle_at) {
                 (true, Some(at)) => format!("{HEAT_LIMIT}: the board slows down at {at}"),
-                (true, None) => format!("{HEAT_LIMIT}, if it is set: no trip says where the board slows down"),
+                (true, None) => {
+                    format!("{HEAT_LIMIT}, if it is set: no trip says where the board slows down")
+                }
                 (false, _) => "nothing: does not cool down when Squint does less".into(),
             },
             origin: zone.origin.clone(),
@@ -87,21 +100,35 @@ impl Page {
     /// What is said of one of [`Inventory::others`].
     fn other(&self, key: &str) -> Other {
         let sample = &self.sample;
-        let number =
-            |value: Option<f32>, unit, serves| Other { value: value.map(|value| (f64::from(value), unit)), word: None, serves };
-        let percent = |share: Option<f32>, serves| number(share.map(|share| share * 100.0), "%", serves);
+        let number = |value: Option<f32>, unit, serves| Other {
+            value: value.map(|value| (f64::from(value), unit)),
+            word: None,
+            serves,
+        };
+        let percent =
+            |share: Option<f32>, serves| number(share.map(|share| share * 100.0), "%", serves);
         let word = |word, serves| Other { value: None, word, serves };
         match key {
             "gpu-clock" => number(sample.gpu_clock.map(|clock| clock.0), "MHz", "costs by clock"),
-            "gpu-clock-cap" => number(sample.gpu_clock_cap.map(|clock| clock.0), "MHz", "costs by clock"),
+            "gpu-clock-cap" => {
+                number(sample.gpu_clock_cap.map(|clock| clock.0), "MHz", "costs by clock")
+            }
             "gpu-load" => percent(sample.gpu_load, "others' load"),
             "cpu-clock" => number(sample.cpu_clock.map(|clock| clock.0), "MHz", "costs by clock"),
             "cpu-load" => percent(sample.cpu_load, "others' load"),
             "cpu-pressure" => percent(sample.cpu_pressure, "shown only"),
             "memory-available" => number(sample.memory_available_mib, "MiB", "shown only"),
-            "throttling" => word(sample.throttling.map(|on| if on { "yes" } else { "no" }.to_owned()), "stepping down at once"),
-            "over-current" => word(sample.over_current.map(|events| format!("{events} new")), "stepping down at once"),
-            "power-mode" => word(sample.power_mode.map(|mode| self.mode(mode)), "modes by nvpmodel"),
+            "throttling" => word(
+                sample.throttling.map(|on| if on { "yes" } else { "no" }.to_owned()),
+                "stepping down at once",
+            ),
+            "over-current" => word(
+                sample.over_current.map(|events| format!("{events} new")),
+                "stepping down at once",
+            ),
+            "power-mode" => {
+                word(sample.power_mode.map(|mode| self.mode(mode)), "modes by nvpmodel")
+            }
             _ => word(None, "shown only"),
         }
     }
@@ -145,11 +172,18 @@ impl Page {
     /// As lines.
     pub(super) fn text(&self, out: &mut impl Write) -> Result<()> {
         let board = self.inventory.board.as_deref().unwrap_or("a board without a name");
-        let release = self.inventory.release.as_deref().map(|release| format!(", L4T {release}")).unwrap_or_default();
+        let release = self
+            .inventory
+            .release
+            .as_deref()
+            .map(|release| format!(", L4T {release}"))
+            .unwrap_or_default();
         writeln!(out, "sensors of {board}{release}")?;
         let rows = self.rows();
-        let names =
-            rows.iter().map(|row| row.sensor.as_str()).chain(self.inventory.missing.iter().map(|missing| missing.what.as_str()));
+        let names = rows
+            .iter()
+            .map(|row| row.sensor.as_str())
+            .chain(self.inventory.missing.iter().map(|missing| missing.what.as_str()));
         let widest = names.map(|name| name.chars().count()).max().unwrap_or(0).clamp(14, 28);
         for row in &rows {
             let mark = match (&row.doubt, row.known()) {
@@ -157,21 +191,40 @@ impl Page {
                 (None, true) => "ok",
                 (None, false) => "unknown",
             };
-            let value =
-                row.word.clone().or_else(|| row.value.map(|(value, unit)| figure(value, unit))).unwrap_or_else(|| "-".into());
-            let about = row.doubt.as_ref().map_or_else(|| row.serves.clone(), |why| format!("left out: {why}"));
-            writeln!(out, "{mark:<8} {:<widest$} {value:>11}  {about}  [{}]", row.sensor, row.origin)?;
+            let value = row
+                .word
+                .clone()
+                .or_else(|| row.value.map(|(value, unit)| figure(value, unit)))
+                .unwrap_or_else(|| "-".into());
+            let about = row
+                .doubt
+                .as_ref()
+                .map_or_else(|| row.serves.clone(), |why| format!("left out: {why}"));
+            writeln!(
+                out,
+                "{mark:<8} {:<widest$} {value:>11}  {about}  [{}]",
+                row.sensor, row.origin
+            )?;
         }
         for zone in self.inventory.zones.iter().filter(|zone| !zone.trips.is_empty()) {
             let trips: Vec<String> = zone.trips.iter().map(trip).collect();
             writeln!(out, "{:<8} {:<widest$} {}", "trips", zone.name, trips.join("; "))?;
         }
         if !self.inventory.power_modes.is_empty() {
-            let modes: Vec<String> = self.inventory.power_modes.iter().map(|(number, name)| format!("{number} {name}")).collect();
+            let modes: Vec<String> = self
+                .inventory
+                .power_modes
+                .iter()
+                .map(|(number, name)| format!("{number} {name}"))
+                .collect();
             writeln!(out, "{:<8} {:<widest$} {}", "modes", "nvpmodel", modes.join(", "))?;
         }
         for missing in &self.inventory.missing {
-            writeln!(out, "{:<8} {:<widest$} {}; disables: {}", "none", missing.what, missing.why, missing.disables)?;
+            writeln!(
+                out,
+                "{:<8} {:<widest$} {}; disables: {}",
+                "none", missing.what, missing.why, missing.disables
+            )?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! `squint engines build`: finds model, options and scales, lets TensorRT build, says how far it is.
+//! `squint engines build`: finds model, options and scales, lets TensorRT build, says how far it
+//! is.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -32,8 +33,15 @@ impl From<BuildError> for Error {
 }
 
 /// The networks behind `ids` that can be built, each once; all of the catalogue without any.
-fn networks<'a>(context: &'a AppContext, ids: &'a [String]) -> Result<Vec<(&'a str, &'a Network)>, Error> {
-    let all: Vec<&str> = if ids.is_empty() { context.catalog.ids().collect() } else { ids.iter().map(String::as_str).collect() };
+fn networks<'a>(
+    context: &'a AppContext,
+    ids: &'a [String],
+) -> Result<Vec<(&'a str, &'a Network)>, Error> {
+    let all: Vec<&str> = if ids.is_empty() {
+        context.catalog.ids().collect()
+    } else {
+        ids.iter().map(String::as_str).collect()
+    };
     let mut found: Vec<(&str, &Network)> = Vec::new();
     for id in all {
         let networks = context.catalog.networks(id);
@@ -45,7 +53,10 @@ fn networks<'a>(context: &'a AppContext, ids: &'a [String]) -> Result<Vec<(&'a s
             if network.runtime == engine_tensorrt::NAME {
                 if ids.contains(&manifest.id) {
                     let file = network.file.display();
-                    return Err(Error::Usage(format!("`{}` is a plan already ({file}): nothing is to be built", manifest.id)));
+                    return Err(Error::Usage(format!(
+                        "`{}` is a plan already ({file}): nothing is to be built",
+                        manifest.id
+                    )));
                 }
                 continue;
             }
@@ -58,14 +69,17 @@ fn networks<'a>(context: &'a AppContext, ids: &'a [String]) -> Result<Vec<(&'a s
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
-    files::bytes(path, limit).map_err(|error| Error::File { path: path.to_owned(), reason: format!("cannot be read: {error}") })
+    files::bytes(path, limit).map_err(|error| Error::File {
+        path: path.to_owned(),
+        reason: format!("cannot be read: {error}"),
+    })
 }
 
 /// A calibration cache that is one.
 fn scales(path: &Path) -> Result<(CalibrationCache, Vec<u8>), Error> {
     let bytes = read(path, calibration::MAX_BYTES as u64)?;
-    let cache =
-        CalibrationCache::parse(&bytes).map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })?;
+    let cache = CalibrationCache::parse(&bytes)
+        .map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })?;
     Ok((cache, bytes))
 }
 
@@ -94,7 +108,9 @@ fn build_all(args: &BuildArgs) -> Result<(usize, usize), Error> {
     }
     let here = tensorrt::find(&context)?;
     if let (Some((cache, _)), Some(path)) = (&scales, &args.calibration_cache) {
-        cache.check(here.host.tensorrt).map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
+        cache
+            .check(here.host.tensorrt)
+            .map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
     }
     let BuildArgs { precision, device, batch, workspace_mib, .. } = *args;
     let options = Options { precision, batch, device, workspace_mib };
@@ -146,7 +162,8 @@ fn build_one(
             }
         };
     };
-    make(here.builder.as_ref(), writer, &request, args.again, &mut progress).map(|entry| Outcome::Built(Box::new(entry)))
+    make(here.builder.as_ref(), writer, &request, args.again, &mut progress)
+        .map(|entry| Outcome::Built(Box::new(entry)))
 }
 
 pub(super) fn request(
@@ -160,7 +177,8 @@ pub(super) fn request(
     let onnx = files::bytes(&network.file, MAX_MODEL);
     Ok(Request {
         model: id.to_owned(),
-        onnx: onnx.map_err(|error| BuildError::Unfit(format!("{}: {error}", network.file.display())))?,
+        onnx: onnx
+            .map_err(|error| BuildError::Unfit(format!("{}: {error}", network.file.display())))?,
         workspace: options.workspace_mib.map(|mib| u64::from(mib) << 20),
         calibration: scales.filter(|_| target.key.calibration.is_some()).map(<[u8]>::to_vec),
         timing: writer.cache().timing(target.key.tensorrt, target.key.capability),
@@ -189,31 +207,49 @@ fn tell(id: &str, built: &Result<Outcome, BuildError>, as_json: bool) -> Result<
         }
         (Err(error), true) => line(&Line::Failed { cause: error.to_string() }).map_err(out),
         (Ok(Outcome::Built(entry)), false) => {
-            let (seconds, path) = (entry.sidecar.build.as_secs_f64(), Escaped(entry.path.display()));
-            let ran = entry
-                .sidecar
-                .measured
-                .map(|Measured { p50, p95 }| format!(", a run {:.2} ms, p95 {:.2}", millis(p50), millis(p95)));
-            writeln!(print::page(), "ok   {id:<26} built in {seconds:.0} s{}: {path}", ran.unwrap_or_default()).map_err(out)
+            let (seconds, path) =
+                (entry.sidecar.build.as_secs_f64(), Escaped(entry.path.display()));
+            let ran = entry.sidecar.measured.map(|Measured { p50, p95 }| {
+                format!(", a run {:.2} ms, p95 {:.2}", millis(p50), millis(p95))
+            });
+            writeln!(
+                print::page(),
+                "ok   {id:<26} built in {seconds:.0} s{}: {path}",
+                ran.unwrap_or_default()
+            )
+            .map_err(out)
         }
         (Ok(Outcome::There(entry)), false) => {
             let path = Escaped(entry.path.display());
-            writeln!(print::page(), "ok   {id:<26} is there already, `--again` builds it anew: {path}").map_err(out)
+            writeln!(
+                print::page(),
+                "ok   {id:<26} is there already, `--again` builds it anew: {path}"
+            )
+            .map_err(out)
         }
-        (Err(error), false) => writeln!(print::page(), "BAD  {id:<26} {}", Escaped(error)).map_err(out),
+        (Err(error), false) => {
+            writeln!(print::page(), "BAD  {id:<26} {}", Escaped(error)).map_err(out)
+        }
     }
 }
 
-/// Ends this process when standard input closes: whoever started it is gone, and nobody waits for the plan. When memory runs out it is to
-/// go before its owner.
+/// Ends this process when standard input closes: whoever started it is gone, and nobody waits for
+/// the plan. When memory runs out it is to go before its owner.
 fn tie() -> Result<(), Error> {
-    // Best effort: where /proc is not to be written the kernel chooses by size, and a build is large.
+    // Best effort: where /proc is not to be written the kernel chooses by size, and a build is
+    // large.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let watch = || {
         let mut piece = [0; 64];
         while matches!(std::io::stdin().read(&mut piece), Ok(1..)) {}
-        // At once: TensorRT's own threads do not hear of anything gentler, and what is half written is swept away.
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        // At once: TensorRT's own threads do not hear of anything gentler, and what is half written
+        // is swept away.
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     };
-    std::thread::Builder::new().name("tied".into()).spawn(watch).map(|_| ()).map_err(Error::io("a thread"))
+    std::thread::Builder::new()
+        .name("tied".into())
+        .spawn(watch)
+        .map(|_| ())
+        .map_err(Error::io("a thread"))
 }

@@ -1,5 +1,5 @@
-//! `squint engines calibrate`: from pictures to the scales that an int8 build needs, kept only if the int8 engine still answers
-//! as before.
+//! `squint engines calibrate`: from pictures to the scales that an int8 build needs, kept only if
+//! the int8 engine still answers as before.
 
 use std::io::Write;
 
@@ -25,7 +25,8 @@ use crate::{files, print};
 pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
     let context = context(&args.plans)?;
     let id = args.id.as_str();
-    let manifest = context.catalog.get(id).ok_or_else(|| Error::Usage(context.catalog.unknown(id)))?;
+    let manifest =
+        context.catalog.get(id).ok_or_else(|| Error::Usage(context.catalog.unknown(id)))?;
     let Kind::Network(network) = &manifest.kind else {
         return Err(Error::Usage(format!("`{id}` is averaged from others; calibrate those")));
     };
@@ -34,7 +35,8 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
             "`{id}` is int8 already: its model brings its scales along, nothing is to be calibrated"
         )));
     }
-    let pictures = Pictures::gather(&args.pictures).map_err(|error| Error::Usage(error.to_string()))?;
+    let pictures =
+        Pictures::gather(&args.pictures).map_err(|error| Error::Usage(error.to_string()))?;
     if let Some(warning) = pictures.warning() {
         log::warn!("{}: {warning}", args.pictures.display());
     }
@@ -46,8 +48,9 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
     if !verdict.accepted() {
         return Err(Error::Unfit(format!("`{id}`: {verdict}")));
     }
-    let path =
-        args.out.clone().unwrap_or_else(|| context.config.calibration.join(format!("{id}-trt{}.calibration", here.host.tensorrt)));
+    let path = args.out.clone().unwrap_or_else(|| {
+        context.config.calibration.join(format!("{id}-trt{}.calibration", here.host.tensorrt))
+    });
     files::write(&path, &scales).map_err(Error::io(path.display()))?;
     let path = Escaped(path.display());
     writeln!(
@@ -57,7 +60,8 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<(), Error> {
     .map_err(out)
 }
 
-/// The scales as TensorRT wrote them, and how the engine built with them does on pictures that it never saw.
+/// The scales as TensorRT wrote them, and how the engine built with them does on pictures that it
+/// never saw.
 fn learn(
     context: &AppContext,
     manifest: &Manifest,
@@ -66,7 +70,12 @@ fn learn(
     pictures: &Pictures,
 ) -> Result<(Vec<u8>, Verdict), Error> {
     let TensorRt { host, builder, load } = here;
-    let options = Options { precision: Some(Precision::Int8), batch: 1, device: Device::Gpu, workspace_mib: None };
+    let options = Options {
+        precision: Some(Precision::Int8),
+        batch: 1,
+        device: Device::Gpu,
+        workspace_mib: None,
+    };
     // What the scales will be is not known yet; they are no part of what is asked for.
     let mut target = host.target(network, &options, Some(&[]))?;
     target.key.calibration = None;
@@ -81,14 +90,19 @@ fn learn(
     let mut float32 = context.runtime.load(manifest)?;
     let (built, scales) = builder.calibrate(&request, &mut feed, &mut progress)?;
     enough(&feed)?;
-    let unfit = |error: &dyn std::fmt::Display| Error::Unfit(format!("`{id}`: the calibration cache that TensorRT wrote: {error}"));
+    let unfit = |error: &dyn std::fmt::Display| {
+        Error::Unfit(format!("`{id}`: the calibration cache that TensorRT wrote: {error}"))
+    };
     let cache = CalibrationCache::parse(&scales).map_err(|error| unfit(&error))?;
     cache.check(host.tensorrt).map_err(|error| unfit(&error))?;
     let mut int8 = load(manifest, &built.plan)?;
-    let verdict = judge(network, &pictures.held_out, float32.as_mut(), int8.as_mut()).map_err(|error| match error {
-        TrialError::Engine(error) => error.into(),
-        other => Error::Unfit(format!("`{id}`: {other}")),
-    })?;
+    let verdict =
+        judge(network, &pictures.held_out, float32.as_mut(), int8.as_mut()).map_err(|error| {
+            match error {
+                TrialError::Engine(error) => error.into(),
+                other => Error::Unfit(format!("`{id}`: {other}")),
+            }
+        })?;
     Ok((scales, verdict))
 }
 
@@ -101,6 +115,8 @@ fn enough(feed: &Feed<'_>) -> Result<(), Error> {
     let least = LEAST * 4 / 5;
     match feed.fed() >= least {
         true => Ok(()),
-        false => Err(Error::Unfit(format!("TensorRT took {} pictures, {least} are needed", feed.fed()))),
+        false => {
+            Err(Error::Unfit(format!("TensorRT took {} pictures, {least} are needed", feed.fed())))
+        }
     }
 }

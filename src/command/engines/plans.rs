@@ -1,4 +1,5 @@
-//! What TensorRT built here, as `squint engines list` and `verify` show it and `prune` removes it. Needs no TensorRT.
+//! What TensorRT built here, as `squint engines list` and `verify` show it and `prune` removes it.
+//! Needs no TensorRT.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -20,7 +21,9 @@ use crate::units::millis;
 impl From<CacheError> for Error {
     fn from(error: CacheError) -> Self {
         match error {
-            CacheError::Io { path, reason } => Self::Io { what: path.display().to_string(), reason },
+            CacheError::Io { path, reason } => {
+                Self::Io { what: path.display().to_string(), reason }
+            }
             other => Self::Unfit(other.to_string()),
         }
     }
@@ -46,8 +49,8 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// The part of the list for people: nothing if nothing was ever built. A folder that cannot be used is a line, for the engines
-/// are there all the same.
+/// The part of the list for people: nothing if nothing was ever built. A folder that cannot be used
+/// is a line, for the engines are there all the same.
 pub(super) fn show(cache: &Cache, catalog: &Catalog, to: &mut impl Write) -> Result<(), Error> {
     let lines = cache.models().and_then(|models| {
         let listings = models.into_iter().map(|model| Ok((cache.list(&model)?, model)));
@@ -55,29 +58,48 @@ pub(super) fn show(cache: &Cache, catalog: &Catalog, to: &mut impl Write) -> Res
     });
     let listings = match lines {
         Ok(listings) => listings,
-        Err(error) => return writeln!(to, "\nwhat TensorRT built is not shown: {}", Escaped(error)).map_err(out),
+        Err(error) => {
+            return writeln!(to, "\nwhat TensorRT built is not shown: {}", Escaped(error))
+                .map_err(out);
+        }
     };
     let installed = installed(catalog);
     if !listings.is_empty() {
         let folder = Escaped(cache.folder().display());
-        writeln!(to, "\nbuilt by TensorRT, in {folder}\n{:<26} {:<24} {:>8} {:>9}", "engine", "for", "MB", "p50, ms")
-            .map_err(out)?;
+        writeln!(
+            to,
+            "\nbuilt by TensorRT, in {folder}\n{:<26} {:<24} {:>8} {:>9}",
+            "engine", "for", "MB", "p50, ms"
+        )
+        .map_err(out)?;
     }
     for (Listing { plans, failed, broken }, model) in listings {
         for entry in &plans {
-            let p50 = entry.sidecar.measured.map_or("-".into(), |measured| format!("{:.2}", millis(measured.p50)));
+            let p50 = entry
+                .sidecar
+                .measured
+                .map_or("-".into(), |measured| format!("{:.2}", millis(measured.p50)));
             let note = match installed.get(&model) {
                 None => "no such engine is installed",
-                Some(source) if *source != entry.sidecar.target.key.source => "of another model than the engine has now",
+                Some(source) if *source != entry.sidecar.target.key.source => {
+                    "of another model than the engine has now"
+                }
                 Some(_) => "",
             };
             let mb = megabytes(entry.sidecar.plan_bytes);
-            writeln!(to, "{model:<26} {:<24} {mb:>8.1} {p50:>9}  {note}", kind(entry)).map_err(out)?;
+            writeln!(to, "{model:<26} {:<24} {mb:>8.1} {p50:>9}  {note}", kind(entry))
+                .map_err(out)?;
         }
         for failed in &failed {
             let failure = &failed.failure;
             let target = failure.target.key.stem();
-            writeln!(to, "{model:<26} FAILED (tries: {}) {target}: {}", failure.times, Escaped(&failure.cause)).map_err(out)?;
+            writeln!(
+                to,
+                "{model:<26} FAILED (tries: {}) {target}: {}",
+                failure.times,
+                Escaped(&failure.cause)
+            )
+            .map_err(out)?;
         }
         for broken in &broken {
             writeln!(to, "{model:<26} DOES NOT COUNT: {}", Escaped(&broken.why)).map_err(out)?;
@@ -119,16 +141,20 @@ pub(super) fn describe(cache: &Cache, model: &str) -> Value {
             json!({"for": failure.target.key.stem(), "cause": failure.cause, "at_unix_s": failure.at_s, "times": failure.times})
         })
         .collect();
-    let broken: Vec<String> = broken.drain(..).map(|broken| broken.why).chain(error).map(|why| why.to_string()).collect();
+    let broken: Vec<String> =
+        broken.drain(..).map(|broken| broken.why).chain(error).map(|why| why.to_string()).collect();
     json!({"plans": plans.iter().map(plan).collect::<Vec<_>>(), "failed": failed, "broken": broken})
 }
 
-/// Reads every plan and holds it against its sidecar, a line each; how many do not count, and of how many.
+/// Reads every plan and holds it against its sidecar, a line each; how many do not count, and of
+/// how many.
 pub(super) fn verify(cache: &Cache, to: &mut impl Write) -> Result<(usize, usize), Error> {
     let (mut bad, mut good) = (0, 0);
     let models = match cache.models() {
         // Not a fault of theirs: whoever asks may not look.
-        Err(CacheError::Io { reason, .. }) if reason.kind() == std::io::ErrorKind::PermissionDenied => {
+        Err(CacheError::Io { reason, .. })
+            if reason.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
             let folder = Escaped(cache.folder().display());
             writeln!(to, "--   plans are not verified: {folder}: {reason}").map_err(out)?;
             return Ok((0, 0));

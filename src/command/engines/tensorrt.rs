@@ -1,4 +1,5 @@
-//! The seam to TensorRT for `squint engines`: what is here, who builds, and who runs what was built.
+//! The seam to TensorRT for `squint engines`: what is here, who builds, and who runs what was
+//! built.
 
 use crate::daemon::context::AppContext;
 use crate::engine::manifest::Manifest;
@@ -17,15 +18,21 @@ pub(super) struct TensorRt {
     pub(super) load: Box<Load>,
 }
 
-/// What is here, or what is missing and what to do, in one line. Looked for as the daemon and `squint doctor` do, in a child.
+/// What is here, or what is missing and what to do, in one line. Looked for as the daemon and
+/// `squint doctor` do, in a child.
 pub(super) fn find(context: &AppContext) -> Result<TensorRt, Error> {
     let refuse = |why: String| Error::Missing(format!("TensorRT cannot be used: {why}"));
     let found = context.tensorrt().found();
     if let Some(missing) = &found.missing {
         return Err(refuse(format!("{missing}; the engines run on the CPU")));
     }
-    let host = builder::host(&found).ok_or_else(|| refuse("it does not say its version, or the driver not its GPU".into()))?;
+    let host = builder::host(&found)
+        .ok_or_else(|| refuse("it does not say its version, or the driver not its GPU".into()))?;
     let options = context.tensorrt().options().clone();
     let builder = Box::new(Workshop::new(&options));
-    Ok(TensorRt { host, builder, load: Box::new(move |manifest, plan| builder::load(&options, manifest, plan)) })
+    Ok(TensorRt {
+        host,
+        builder,
+        load: Box::new(move |manifest, plan| builder::load(&options, manifest, plan)),
+    })
 }

@@ -19,7 +19,8 @@ pub(super) fn gathered(args: &EvaluateArgs) -> Result<Profile, Error> {
     let (folder, out) = match &args.gather.keep_profile {
         Some(path) => (None, path.clone()),
         None => {
-            let folder = Temporary::make("squint-evaluate").map_err(Error::io("a temporary folder"))?;
+            let folder =
+                Temporary::make("squint-evaluate").map_err(Error::io("a temporary folder"))?;
             let out = folder.path().join(NAME);
             (Some(folder), out)
         }
@@ -27,16 +28,26 @@ pub(super) fn gathered(args: &EvaluateArgs) -> Result<Profile, Error> {
     let Some(first) = args.gather.profile(&args.common, out.clone()) else {
         return Err(Error::Usage("neither --profile nor --images is named".into()));
     };
-    let whereto =
-        if folder.is_some() { "a temporary file (--keep-profile FILE keeps it)".into() } else { out.display().to_string() };
+    let whereto = if folder.is_some() {
+        "a temporary file (--keep-profile FILE keeps it)".into()
+    } else {
+        out.display().to_string()
+    };
     print::tell(format_args!("profiling {} first, into {whereto}", first.images.display()));
     let stop = Stop::new();
     service::stop_on_signals(&stop).map_err(Error::io("signals"))?;
     match profile::make(&first, &stop)? {
         Ended::Written(what) => print::tell(what),
         Ended::Stopped(done, of) => {
-            let advice = if folder.is_some() { "nothing is kept" } else { "the same command goes on from there" };
-            return Err(profile::stopped(out.display(), format!("stopped with {done} of {of} blocks done; {advice}")));
+            let advice = if folder.is_some() {
+                "nothing is kept"
+            } else {
+                "the same command goes on from there"
+            };
+            return Err(profile::stopped(
+                out.display(),
+                format!("stopped with {done} of {of} blocks done; {advice}"),
+            ));
         }
     }
     // From here on there is nothing to finish: the first signal ends it.

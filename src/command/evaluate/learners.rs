@@ -1,4 +1,5 @@
-//! What `squint evaluate` learns and judges itself: the published method, cascades, hybrids, and how each family does for every mean time.
+//! What `squint evaluate` learns and judges itself: the published method, cascades, hybrids, and
+//! how each family does for every mean time.
 
 use crate::error::Error;
 use crate::lab::crossval::{Learner, judge};
@@ -26,20 +27,25 @@ pub(super) struct Way {
     /// Kind of its policies.
     pub(super) kind: &'static str,
     pub(super) learner: Box<dyn Learner>,
-    /// True if it learns from the frames as they follow each other; false if one frame of each photo is enough.
+    /// True if it learns from the frames as they follow each other; false if one frame of each
+    /// photo is enough.
     pub(super) in_order: bool,
 }
 
 /// Single networks (all engines, if there are only ensembles), the cheapest [`MOST_ENGINES`].
 fn pool(profile: &Profile) -> Vec<usize> {
-    let single: Vec<usize> = (0..profile.engines.len()).filter(|engine| profile.engines[*engine].networks == 1).collect();
-    let mut pool: Vec<usize> = if single.is_empty() { (0..profile.engines.len()).collect() } else { single };
+    let single: Vec<usize> = (0..profile.engines.len())
+        .filter(|engine| profile.engines[*engine].networks == 1)
+        .collect();
+    let mut pool: Vec<usize> =
+        if single.is_empty() { (0..profile.engines.len()).collect() } else { single };
     pool.sort_by(|a, b| profile.engines[*a].mean_ms.total_cmp(&profile.engines[*b].mean_ms));
     pool.truncate(MOST_ENGINES);
     pool
 }
 
-/// The published chain, silent and with a fallback; the plain cascade of two; confidence and hybrid policies.
+/// The published chain, silent and with a fallback; the plain cascade of two; confidence and hybrid
+/// policies.
 pub(super) fn ways(profile: &Profile) -> Vec<Way> {
     let pool = pool(profile);
     let goal = Goal::LeastTime { reference: profile.most_capable(), margin: AIM_ABOVE / 100.0 };
@@ -62,13 +68,27 @@ pub(super) fn ways(profile: &Profile) -> Vec<Way> {
         Way { kind: "confidence", learner: Box::new(two), in_order: false },
         Way { kind: "confidence", learner: Box::new(named("confidence")), in_order: false },
         Way { kind: "confidence", learner: Box::new(learned), in_order: false },
-        Way { kind: "hybrid", learner: Box::new(Hybrids::new(named("hybrid"), &[])), in_order: true },
-        Way { kind: "hybrid", learner: Box::new(Hybrids::new(named("hybrid"), &FEATURES)), in_order: true },
+        Way {
+            kind: "hybrid",
+            learner: Box::new(Hybrids::new(named("hybrid"), &[])),
+            in_order: true,
+        },
+        Way {
+            kind: "hybrid",
+            learner: Box::new(Hybrids::new(named("hybrid"), &FEATURES)),
+            in_order: true,
+        },
     ]
 }
 
-/// The most accurate policy for mean times from the cheapest engine's to the dearest one's, by family, cross-validated.
-pub(super) fn curves(profile: &Profile, fold_of: &[usize], folds: usize, seed: u64) -> Result<Vec<Curve>, Error> {
+/// The most accurate policy for mean times from the cheapest engine's to the dearest one's, by
+/// family, cross-validated.
+pub(super) fn curves(
+    profile: &Profile,
+    fold_of: &[usize],
+    folds: usize,
+    seed: u64,
+) -> Result<Vec<Curve>, Error> {
     let pool = pool(profile);
     let everything: Vec<usize> = (0..profile.cases.len()).collect();
     let time = |place: Option<&usize>| place.map_or(1.0, |engine| profile.engines[*engine].mean_ms);
@@ -88,8 +108,18 @@ pub(super) fn curves(profile: &Profile, fold_of: &[usize], folds: usize, seed: u
         .map(|(name, learner)| {
             let entries = (0..POINTS).map(|place| {
                 let judged = judge(profile, learner(place).as_ref(), fold_of, None)?;
-                let policy_ms = judged.policies.first().map_or(0.0, |policy| decision_ms(profile, policy, &everything));
-                Ok(entry((*name).to_owned(), name, "cross-validated", false, judged.walks, policy_ms))
+                let policy_ms = judged
+                    .policies
+                    .first()
+                    .map_or(0.0, |policy| decision_ms(profile, policy, &everything));
+                Ok(entry(
+                    (*name).to_owned(),
+                    name,
+                    "cross-validated",
+                    false,
+                    judged.walks,
+                    policy_ms,
+                ))
             });
             let entries: Vec<Entry> = entries.collect::<Result<_, Error>>()?;
             let mut points: Vec<CurvePoint> = evaluate(profile, &entries, folds, seed)

@@ -1,4 +1,5 @@
-//! `squint evaluate --classifiers` and `--pools`: the comparisons of the papers, beside the rest of the report.
+//! `squint evaluate --classifiers` and `--pools`: the comparisons of the papers, beside the rest of
+//! the report.
 
 use std::io::Write;
 
@@ -14,14 +15,22 @@ use crate::lab::profile::Profile;
 use crate::print;
 
 /// Adds what was asked for.
-pub(super) fn add(args: &EvaluateArgs, profile: &Profile, evaluation: &mut Evaluation) -> Result<(), Error> {
+pub(super) fn add(
+    args: &EvaluateArgs,
+    profile: &Profile,
+    evaluation: &mut Evaluation,
+) -> Result<(), Error> {
     // The published pool is one of networks: ensembles stay out, as long as there is anything else.
-    let mut candidates: Vec<usize> = (0..profile.engines.len()).filter(|engine| profile.engines[*engine].networks == 1).collect();
+    let mut candidates: Vec<usize> = (0..profile.engines.len())
+        .filter(|engine| profile.engines[*engine].networks == 1)
+        .collect();
     if candidates.is_empty() {
         candidates = (0..profile.engines.len()).collect();
     }
     if args.pools {
-        let id = |engine: &usize| profile.engines.get(*engine).map_or_else(String::new, |column| column.id.clone());
+        let id = |engine: &usize| {
+            profile.engines.get(*engine).map_or_else(String::new, |column| column.id.clone())
+        };
         let all = perfect_pools(profile, &candidates, Criterion::Top1)?;
         evaluation.pools = all
             .into_iter()
@@ -40,7 +49,11 @@ pub(super) fn add(args: &EvaluateArgs, profile: &Profile, evaluation: &mut Evalu
             return Err(Error::Usage("--classifiers learns: it needs --folds, 2 or more".into()));
         }
         let fold_of = folds(profile, args.folds, args.seed)?;
-        let others = judge_others(profile, &fold_of, &PaperChain { candidates, seed: args.seed, ..PaperChain::default() })?;
+        let others = judge_others(
+            profile,
+            &fold_of,
+            &PaperChain { candidates, seed: args.seed, ..PaperChain::default() },
+        )?;
         let entries: Vec<Entry> = others
             .iter()
             .map(|other| Entry {
@@ -53,7 +66,11 @@ pub(super) fn add(args: &EvaluateArgs, profile: &Profile, evaluation: &mut Evalu
             })
             .collect();
         let scores = evaluate(profile, &entries, args.folds, args.seed).policies;
-        evaluation.classifiers = scores.into_iter().zip(&others).map(|(score, other)| classifier(score, other)).collect();
+        evaluation.classifiers = scores
+            .into_iter()
+            .zip(&others)
+            .map(|(score, other)| classifier(score, other))
+            .collect();
     }
     Ok(())
 }
@@ -102,7 +119,14 @@ pub(super) fn print(evaluation: &Evaluation) -> Result<(), Error> {
     if !evaluation.classifiers.is_empty() {
         say(format!(
             "\n{:<32}{:>8}  {:<15}{:>8}{:>9}{:>9}  {:<22}{:>8}",
-            "in place of the KNN chain", "top-1 %", "95 %", "cover %", "mean ms", "chosen %", "gain over no skill", "paper %"
+            "in place of the KNN chain",
+            "top-1 %",
+            "95 %",
+            "cover %",
+            "mean ms",
+            "chosen %",
+            "gain over no skill",
+            "paper %"
         ))?;
     }
     for one in &evaluation.classifiers {

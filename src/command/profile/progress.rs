@@ -1,6 +1,8 @@
-//! How far a profile has come and how long it will take: a bar in a terminal, a line now and then in the log otherwise.
+//! How far a profile has come and how long it will take: a bar in a terminal, a line now and then
+//! in the log otherwise.
 //!
-//! Looks for answers run in parallel and looks for times alone, and only some frames are timed, so each kind has its own pace.
+//! Looks for answers run in parallel and looks for times alone, and only some frames are timed, so
+//! each kind has its own pace.
 
 use crate::print;
 use std::fmt;
@@ -47,7 +49,8 @@ impl State {
         Some(self.answers.left()? + self.times.left()?)
     }
 
-    /// Share of the time that has passed, 0..=1; of the answers while nobody knows how long timing takes.
+    /// Share of the time that has passed, 0..=1; of the answers while nobody knows how long timing
+    /// takes.
     fn share(&self) -> f64 {
         let spent = (self.answers.spent + self.times.spent).as_secs_f64();
         match self.left().map(|left| left.as_secs_f64()) {
@@ -69,7 +72,9 @@ impl fmt::Display for State {
             self.times.of
         )?;
         match self.left().map(|left| left.as_secs_f64().round() as u64) {
-            Some(left) if left >= 3600 => write!(f, ", {} h {:02} min left", left / 3600, left / 60 % 60),
+            Some(left) if left >= 3600 => {
+                write!(f, ", {} h {:02} min left", left / 3600, left / 60 % 60)
+            }
             Some(left) => write!(f, ", {} min {:02} s left", left / 60, left % 60),
             None => Ok(()),
         }
@@ -89,7 +94,12 @@ impl Progress {
     pub(super) fn new(answers: usize, times: usize) -> Self {
         let work = |of| Work { of, ..Work::default() };
         let bar = std::io::stderr().is_terminal();
-        Self { state: State { answers: work(answers), times: work(times) }, bar, told: None, drawn: false }
+        Self {
+            state: State { answers: work(answers), times: work(times) },
+            bar,
+            told: None,
+            drawn: false,
+        }
     }
 
     /// One more frame is answered; all answering took `spent` since the last call.
@@ -116,7 +126,8 @@ impl Progress {
         self.told = Some(Instant::now());
         if self.bar {
             let full = (self.state.share() * BAR as f64) as usize;
-            let bar = format!("{}{}", "#".repeat(full.min(BAR)), "-".repeat(BAR.saturating_sub(full)));
+            let bar =
+                format!("{}{}", "#".repeat(full.min(BAR)), "-".repeat(BAR.saturating_sub(full)));
             print::say(format_args!("\r\x1b[2K[{bar}] {}", self.state));
             self.drawn = true;
         } else {

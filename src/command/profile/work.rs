@@ -27,9 +27,11 @@ use crate::units::millis;
 const LEAST: usize = 3;
 /// Frames over which the time of the glimpse is measured.
 const GLIMPSES: usize = 20;
-/// Half the width of the 95 % interval of a mean time that is narrow enough, as a share of the mean.
+/// Half the width of the 95 % interval of a mean time that is narrow enough, as a share of the
+/// mean.
 const NARROW: f64 = 0.025;
-/// Frames of a stream that one thread looks at in a row: most of them show the photo that it holds already.
+/// Frames of a stream that one thread looks at in a row: most of them show the photo that it holds
+/// already.
 const RUN: usize = 16;
 
 /// What is timed, and how often.
@@ -47,12 +49,14 @@ pub(super) struct Settings<'a> {
 impl Settings<'_> {
     /// True for `timed` of the frames, spread evenly.
     pub(super) fn is_timed(&self, frame: usize) -> bool {
-        let before = |frame: u64| u128::from(frame) * u128::from(self.timed) / u128::from(self.of.max(1));
+        let before =
+            |frame: u64| u128::from(frame) * u128::from(self.timed) / u128::from(self.of.max(1));
         before(frame as u64) != before(frame as u64 + 1)
     }
 }
 
-/// Works through `blocks`; `keep` takes each one's rows and unreadable photos. When told to stop, the block on its way is dropped.
+/// Works through `blocks`; `keep` takes each one's rows and unreadable photos. When told to stop,
+/// the block on its way is dropped.
 pub(super) fn work(
     context: &AppContext,
     ids: &[String],
@@ -67,7 +71,8 @@ pub(super) fn work(
     let run = if show.is_stream() { RUN } else { 1 };
     let frames = |block: usize| block * BLOCK..show.len().min((block + 1) * BLOCK);
     let all = || blocks.iter().flat_map(|block| frames(*block));
-    let mut progress = Progress::new(all().count(), all().filter(|at| settings.is_timed(*at)).count());
+    let mut progress =
+        Progress::new(all().count(), all().filter(|at| settings.is_timed(*at)).count());
     let (mut narrow, mut means) = (0, 0);
     std::thread::scope(|scope| {
         let (jobs, taken) = unbounded::<Range<usize>>();
@@ -101,7 +106,11 @@ pub(super) fn work(
             let mut begun = Instant::now();
             for _ in range {
                 let Ok(heard) = heard.recv() else {
-                    return if stop.is_stopped() { Ok(()) } else { Err(Error::Bug("the profiling threads ended early".into())) };
+                    return if stop.is_stopped() {
+                        Ok(())
+                    } else {
+                        Err(Error::Bug("the profiling threads ended early".into()))
+                    };
                 };
                 let (at, result) = heard?;
                 found.insert(at, result);
@@ -124,11 +133,18 @@ pub(super) fn work(
                         }
                     }
                     Ok(mut row) => {
-                        // Making a frame of a stream anew takes long, and so does timing its features.
+                        // Making a frame of a stream anew takes long, and so does timing its
+                        // features.
                         if is_timed {
                             let frame = projector.frame(at)?;
                             row.case.features_ms = features_ms(&frame) as f32;
-                            let (good, all) = time(&frame, &mut row, settings.repeats, &mut alone, settings.meter);
+                            let (good, all) = time(
+                                &frame,
+                                &mut row,
+                                settings.repeats,
+                                &mut alone,
+                                settings.meter,
+                            );
                             (narrow, means) = (narrow + good, means + all);
                         }
                         rows.push(row);
@@ -141,7 +157,10 @@ pub(super) fn work(
             keep(*block, rows, unreadable)?;
         }
         drop(progress);
-        info!("{narrow} of {means} mean times are known to 5 %, the others were given up after {} looks", settings.repeats);
+        info!(
+            "{narrow} of {means} mean times are known to 5 %, the others were given up after {} looks",
+            settings.repeats
+        );
         Ok(())
     })
 }
@@ -169,21 +188,40 @@ fn answers(
     let (frame, features, glimpse) = projector.measured(at)?;
     let (place, photo) = show.photo(at);
     let mut answer = Answer::default();
-    let looks = ids.iter().zip(looks).map(|(id, look)| match look.look(&frame, &Framing::default(), &mut answer) {
-        Ok(_) => Some(Seen::of(&answer)),
-        Err(error) => {
-            warn!("{}: no answer of `{id}`: {error}", photo.name);
-            None
+    let looks = ids.iter().zip(looks).map(|(id, look)| {
+        match look.look(&frame, &Framing::default(), &mut answer) {
+            Ok(_) => Some(Seen::of(&answer)),
+            Err(error) => {
+                warn!("{}: no answer of `{id}`: {error}", photo.name);
+                None
+            }
         }
     });
     let looks = looks.collect();
     let (name, label, group) = (photo.name.clone(), photo.class, place as u32);
-    Ok(Row { case: Case { name, label, group, features, features_ms: 0.0, glimpse, at_ms: show.at_ms(at) }, looks })
+    Ok(Row {
+        case: Case {
+            name,
+            label,
+            group,
+            features,
+            features_ms: 0.0,
+            glimpse,
+            at_ms: show.at_ms(at),
+        },
+        looks,
+    })
 }
 
-/// Fills in the engines' times of a row while nothing else runs, in at most `repeats` looks. Returns how many means are narrow enough,
-/// and of how many.
-fn time(frame: &Frame, row: &mut Row, repeats: usize, looks: &mut [Box<dyn Look>], meter: Option<&Meter>) -> (usize, usize) {
+/// Fills in the engines' times of a row while nothing else runs, in at most `repeats` looks.
+/// Returns how many means are narrow enough, and of how many.
+fn time(
+    frame: &Frame,
+    row: &mut Row,
+    repeats: usize,
+    looks: &mut [Box<dyn Look>],
+    meter: Option<&Meter>,
+) -> (usize, usize) {
     let mut times = vec![Vec::with_capacity(repeats); looks.len()];
     let mut energies = vec![Vec::new(); looks.len()];
     let mut answer = Answer::default();
@@ -223,12 +261,15 @@ fn is_narrow(times: &[f64]) -> bool {
     times.len() >= LEAST && stats::mean95(times).is_some_and(|(mean, half)| half <= NARROW * mean)
 }
 
-/// Mean time of the glimpse alone over some frames of `show`, with warm buffers, ms; `None` if none of them can be read.
+/// Mean time of the glimpse alone over some frames of `show`, with warm buffers, ms; `None` if none
+/// of them can be read.
 pub(super) fn glimpse_ms(show: &Show) -> Option<f64> {
     let mut projector = Projector::new(show);
     let step = (show.len() / GLIMPSES).max(1);
     let (mut scratch, mut times) = (Scratch::default(), Vec::new());
-    for frame in (0..show.len()).step_by(step).take(GLIMPSES).filter_map(|at| projector.frame(at).ok()) {
+    for frame in
+        (0..show.len()).step_by(step).take(GLIMPSES).filter_map(|at| projector.frame(at).ok())
+    {
         features::glimpse(&frame, &Framing::default(), &mut scratch);
         let begun = Instant::now();
         for _ in 0..LEAST {

@@ -1,4 +1,5 @@
-//! `squint train --kind chain`: the published method, every step of it told. The learning is in [`crate::lab::paper`].
+//! `squint train --kind chain`: the published method, every step of it told. The learning is in
+//! [`crate::lab::paper`].
 
 use crate::cli::{ChainArgs, CriterionWord, MethodWord, OnNoneWord, TrainArgs};
 use crate::command::evaluate::decision_ms;
@@ -8,7 +9,9 @@ use crate::lab::crossval::folds;
 use crate::lab::evaluate::{Entry, evaluate};
 use crate::lab::evaluation::{Evaluation, Interval, PolicyScore};
 use crate::lab::paper::nested::judge_chain;
-use crate::lab::paper::{Criterion, Fitted, Method, Nested, OnNone, PUBLISHED_FEATURES, PaperChain, to_policy_toml};
+use crate::lab::paper::{
+    Criterion, Fitted, Method, Nested, OnNone, PUBLISHED_FEATURES, PaperChain, to_policy_toml,
+};
 use crate::lab::profile::Profile;
 use crate::lab::replay::replay;
 use crate::lab::write::Provenance;
@@ -23,7 +26,11 @@ type Say<'s> = &'s mut dyn FnMut(String) -> Result<(), Error>;
 
 /// Learns from all frames, judges on frames that were not learned from, writes the policy file.
 pub(crate) fn train(args: &TrainArgs, profile: &Profile) -> Result<(), Error> {
-    if args.within_ms.is_some() || args.within_share.is_some() || args.p95_ms.is_some() || args.reference.is_some() {
+    if args.within_ms.is_some()
+        || args.within_share.is_some()
+        || args.p95_ms.is_some()
+        || args.reference.is_some()
+    {
         let text = "--within-ms, --within-share, --p95-ms and --reference are of no use to --kind chain: the published method has no objective";
         return Err(Error::Usage(text.into()));
     }
@@ -44,7 +51,12 @@ pub(crate) fn train(args: &TrainArgs, profile: &Profile) -> Result<(), Error> {
     let nested = judge_chain(profile, &settings, &fold_of)?;
     premodel(&fitted, &nested, profile, &mut say)?;
 
-    let name = args.out.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next()).unwrap_or("chain");
+    let name = args
+        .out
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.split('.').next())
+        .unwrap_or("chain");
     let policy = fitted.policy(name, profile)?;
     let in_sample = replay(profile, &policy, None, &everything);
     let some: Vec<usize> = everything.iter().copied().step_by(n.div_ceil(TIMED)).collect();
@@ -58,7 +70,9 @@ pub(crate) fn train(args: &TrainArgs, profile: &Profile) -> Result<(), Error> {
         policy_ms,
     };
     let report = evaluate(profile, &[entry(nested.walks), entry(in_sample)], args.folds, args.seed);
-    let [ours, flattering] = report.policies.as_slice() else { return Err(Error::Bug("two policies judged, not two had".into())) };
+    let [ours, flattering] = report.policies.as_slice() else {
+        return Err(Error::Bug("two policies judged, not two had".into()));
+    };
     say(format!(
         "6. judged     nested cross-validation, {} folds by photo, seed {}: no frame had a part in its own policy",
         args.folds, args.seed
@@ -74,16 +88,20 @@ pub(crate) fn train(args: &TrainArgs, profile: &Profile) -> Result<(), Error> {
         ours.coverage * 100.0,
         ours.mean_ms
     );
-    let text = to_policy_toml(&fitted, profile, &Provenance { name: name.to_owned(), description, made })?;
+    let text =
+        to_policy_toml(&fitted, profile, &Provenance { name: name.to_owned(), description, made })?;
     files::write(&args.out, text.as_bytes()).map_err(Error::io(args.out.display()))?;
     say(format!("written to {}", args.out.display()))?;
     page.finish()
 }
 
-/// Engines that may be in the pool: those named, or the single networks (ensembles only where there is nothing else).
+/// Engines that may be in the pool: those named, or the single networks (ensembles only where there
+/// is nothing else).
 fn candidates(args: &TrainArgs, profile: &Profile) -> Result<Vec<usize>, Error> {
     if args.pool.is_empty() {
-        return Ok((0..profile.engines.len()).filter(|engine| profile.engines[*engine].networks == 1).collect());
+        return Ok((0..profile.engines.len())
+            .filter(|engine| profile.engines[*engine].networks == 1)
+            .collect());
     }
     args.pool.iter().map(|id| Ok(profile.engine(id)?)).collect()
 }
@@ -127,30 +145,47 @@ fn id(profile: &Profile, engine: usize) -> &str {
 fn pool(settings: &PaperChain, fitted: &Fitted, profile: &Profile, say: Say) -> Result<(), Error> {
     let right = if settings.criterion == Criterion::Top1 { "top-1" } else { "top-5" };
     let (method, theta) = (method_word(settings.method), settings.theta);
-    say(format!("2. pool       Algorithm 1, method {method}, theta {theta} points, right in {right}; chosen on all frames"))?;
+    say(format!(
+        "2. pool       Algorithm 1, method {method}, theta {theta} points, right in {right}; chosen on all frames"
+    ))?;
     let mut missed = 1.0;
     for (number, round) in fitted.pool.rounds.iter().enumerate() {
         let n = (missed * profile.cases.len() as f64).round();
         say(match number {
-            0 => "     round 0    how often each is the cheapest right engine, % of all frames".into(),
-            _ => format!("     round {number}    right answers, % of the {n} frames that the pool misses"),
+            0 => "     round 0    how often each is the cheapest right engine, % of all frames"
+                .into(),
+            _ => format!(
+                "     round {number}    right answers, % of the {n} frames that the pool misses"
+            ),
         })?;
-        let all: Vec<String> =
-            round.candidates.iter().map(|(engine, share)| format!("{} {:.1}", id(profile, *engine), share * 100.0)).collect();
+        let all: Vec<String> = round
+            .candidates
+            .iter()
+            .map(|(engine, share)| format!("{} {:.1}", id(profile, *engine), share * 100.0))
+            .collect();
         for line in all.chunks(4) {
             say(format!("                {}", line.join(", ")))?;
         }
         let verdict = if round.taken { "taken" } else { "refused: no more than theta" };
         let (gain, union) = (round.gain * 100.0, round.union * 100.0);
-        say(format!("       {:<28} adds {gain:.2} points, {verdict}; union {union:.2} %", id(profile, round.engine)))?;
+        say(format!(
+            "       {:<28} adds {gain:.2} points, {verdict}; union {union:.2} %",
+            id(profile, round.engine)
+        ))?;
         missed = 1.0 - round.union;
     }
-    say(format!("3. labels     the cheapest right engine of the pool ({right}), and what a premodel without mistakes would give"))?;
+    say(format!(
+        "3. labels     the cheapest right engine of the pool ({right}), and what a premodel without mistakes would give"
+    ))?;
     let mut ms = 0.0;
     for (engine, share) in fitted.pool.engines.iter().zip(&fitted.ideal_shares) {
         let alone = profile.engines.get(*engine).map_or(0.0, |column| column.mean_ms);
         ms += alone * share;
-        say(format!("     {:<30} {:>5.1} % of frames  {alone:>7.2} ms", id(profile, *engine), share * 100.0))?;
+        say(format!(
+            "     {:<30} {:>5.1} % of frames  {alone:>7.2} ms",
+            id(profile, *engine),
+            share * 100.0
+        ))?;
     }
     let none = fitted.ideal_shares.last().copied().unwrap_or(0.0) * 100.0;
     say(format!("     {:<30} {none:>5.1} % of frames", "none is right"))?;
@@ -164,7 +199,10 @@ fn pool(settings: &PaperChain, fitted: &Fitted, profile: &Profile, say: Say) -> 
 fn features(fitted: &Fitted, say: Say) -> Result<(), Error> {
     let name = |feature: usize| NAMES.get(feature).copied().unwrap_or("");
     let found = &fitted.features;
-    say(format!("4. features   {} of {PUBLISHED_FEATURES} stay; chosen on all frames, inside each fold anew", found.kept.len()))?;
+    say(format!(
+        "4. features   {} of {PUBLISHED_FEATURES} stay; chosen on all frames, inside each fold anew",
+        found.kept.len()
+    ))?;
     for feature in &found.constant {
         say(format!("     {:<30} goes: constant", name(*feature)))?;
     }
@@ -172,7 +210,11 @@ fn features(fitted: &Fitted, say: Say) -> Result<(), Error> {
         say(format!("     {:<30} goes for {:<26} r = {r:+.2}", name(*gone), name(*stayed)))?;
     }
     for (gone, accuracy) in &found.removed {
-        say(format!("     {:<30} goes: without it the premodel chooses right in {:.1} %", name(*gone), accuracy * 100.0))?;
+        say(format!(
+            "     {:<30} goes: without it the premodel chooses right in {:.1} %",
+            name(*gone),
+            accuracy * 100.0
+        ))?;
     }
     match found.accuracy {
         Some(accuracy) => say(format!(
@@ -183,9 +225,14 @@ fn features(fitted: &Fitted, say: Say) -> Result<(), Error> {
         None => say("     too few photos to compare features".into())?,
     }
     if found.importances.is_empty() {
-        return found.names().into_iter().try_for_each(|name| say(format!("     {name:<30} stays")));
+        return found
+            .names()
+            .into_iter()
+            .try_for_each(|name| say(format!("     {name:<30} stays")));
     }
-    found.importances.iter().try_for_each(|(feature, points)| say(format!("     {:<30} {points:+.1} points", name(*feature))))
+    found.importances.iter().try_for_each(|(feature, points)| {
+        say(format!("     {:<30} {points:+.1} points", name(*feature)))
+    })
 }
 
 fn premodel(fitted: &Fitted, nested: &Nested, profile: &Profile, say: Say) -> Result<(), Error> {
@@ -197,15 +244,24 @@ fn premodel(fitted: &Fitted, nested: &Nested, profile: &Profile, say: Say) -> Re
         fitted.k,
         fitted.rows.len()
     ))?;
-    say(format!("     {same} of {} folds choose the pool above; levels are counted from the cheapest engine", nested.fits.len()))?;
-    let kept = |fold: &Fitted, feature: usize| fold.features.kept.iter().any(|scale| scale.feature == feature);
+    say(format!(
+        "     {same} of {} folds choose the pool above; levels are counted from the cheapest engine",
+        nested.fits.len()
+    ))?;
+    let kept = |fold: &Fitted, feature: usize| {
+        fold.features.kept.iter().any(|scale| scale.feature == feature)
+    };
     let often = fitted.features.kept.iter().map(|scale| {
         let folds = nested.fits.iter().filter(|fold| kept(fold, scale.feature)).count();
         format!("{} {folds}", NAMES.get(scale.feature).copied().unwrap_or(""))
     });
-    say(format!("     folds that keep the features above: {}", often.collect::<Vec<_>>().join(", ")))?;
+    say(format!(
+        "     folds that keep the features above: {}",
+        often.collect::<Vec<_>>().join(", ")
+    ))?;
     for (place, level) in nested.levels.iter().enumerate() {
-        let engine = fitted.pool.engines.get(place).map_or("in some folds", |engine| id(profile, *engine));
+        let engine =
+            fitted.pool.engines.get(place).map_or("in some folds", |engine| id(profile, *engine));
         say(format!(
             "     level {place} {engine:<30} right in {:.1} % of {} votes; one answer for all {:.1} %",
             level.accuracy() * 100.0,
@@ -220,7 +276,12 @@ fn premodel(fitted: &Fitted, nested: &Nested, profile: &Profile, say: Say) -> Re
     ))
 }
 
-fn judged(ours: &PolicyScore, flattering: &PolicyScore, report: &Evaluation, say: Say) -> Result<(), Error> {
+fn judged(
+    ours: &PolicyScore,
+    flattering: &PolicyScore,
+    report: &Evaluation,
+    say: Say,
+) -> Result<(), Error> {
     let percent = |share: f64| share * 100.0;
     let line = |what: &str, text: String| format!("     {what:<30} {text}");
     say(line("top-1, no answer is wrong", interval(ours.top1, ours.top1_ci95)))?;
@@ -232,21 +293,33 @@ fn judged(ours: &PolicyScore, flattering: &PolicyScore, report: &Evaluation, say
     let parts = format!("features {:.2}, choice {:.2}", ours.features_ms, ours.policy_ms);
     say(line("time", format!("mean {:.2} ms ({parts}), p95 {:.2} ms", ours.mean_ms, ours.p95_ms)))?;
     for share in &ours.shares {
-        say(line(&format!("asks {}", share.id), format!("{:.1} % of frames", percent(share.asked))))?;
+        say(line(
+            &format!("asks {}", share.id),
+            format!("{:.1} % of frames", percent(share.asked)),
+        ))?;
     }
     say(line(
         "paper score, not top-1",
-        format!("{:.1} %: silence where no engine is right counts as right", percent(ours.paper_score)),
+        format!(
+            "{:.1} %: silence where no engine is right counts as right",
+            percent(ours.paper_score)
+        ),
     ))?;
     let gain = points(ours.noskill_gain, ours.noskill_gain_ci95);
     say(line("against the no-skill line", format!("top-1 {gain}, at equal mean time")))?;
     for engine in &report.engines {
-        let Some(against) = ours.against.iter().find(|against| against.id == engine.id) else { continue };
+        let Some(against) = ours.against.iter().find(|against| against.id == engine.id) else {
+            continue;
+        };
         let most = if engine.id == report.most_capable { "  most capable" } else { "" };
         let diff = points(against.top1_diff, against.top1_diff_ci95);
-        say(format!("     against {:<30} {:>6.2} times less time, top-1 {diff}{most}", against.id, against.speedup))?;
+        say(format!(
+            "     against {:<30} {:>6.2} times less time, top-1 {diff}{most}",
+            against.id, against.speedup
+        ))?;
     }
-    let flatters = format!("top-1 {:.1} %, {:.2} ms (flatters)", percent(flattering.top1), flattering.mean_ms);
+    let flatters =
+        format!("top-1 {:.1} %, {:.2} ms (flatters)", percent(flattering.top1), flattering.mean_ms);
     say(line("on the frames it learned from", flatters))
 }
 
@@ -262,9 +335,16 @@ fn interval(share: f64, ci: Interval) -> String {
 fn made(args: &TrainArgs, profile: &Profile, ours: &PolicyScore, flattering: &PolicyScore) -> Made {
     let settings = settings(&args.chain, args.seed, Vec::new());
     let right = if settings.criterion == Criterion::Top1 { "top-1" } else { "top-5" };
-    let objective = format!("published KNN chain, method {}, theta {}, {right}", method_word(settings.method), settings.theta);
-    let note =
-        format!("coverage {:.1} %; paper score {:.1} %, which is not top-1.", ours.coverage * 100.0, ours.paper_score * 100.0);
+    let objective = format!(
+        "published KNN chain, method {}, theta {}, {right}",
+        method_word(settings.method),
+        settings.theta
+    );
+    let note = format!(
+        "coverage {:.1} %; paper score {:.1} %, which is not top-1.",
+        ours.coverage * 100.0,
+        ours.paper_score * 100.0
+    );
     super::made(args, profile, profile.most_capable(), &objective, ours, flattering)
         .with("coverage", (ours.coverage * 1e4).round() / 1e4)
         .with("note", note)

@@ -1,4 +1,5 @@
-//! The part of the page that tells of the board and the budget: readings, limits, what is allowed and why. Pure.
+//! The part of the page that tells of the board and the budget: readings, limits, what is allowed
+//! and why. Pure.
 //!
 //! What is unknown is not told, never 0.
 
@@ -27,10 +28,13 @@ impl Page {
         let Some(board) = &state.board else { return };
         let mut facts = Vec::new();
         let name = board.name.as_deref().unwrap_or("board");
-        let mut rails: Vec<_> = board.rails.iter().filter_map(|rail| Some((rail, rail.mw?))).collect();
+        let mut rails: Vec<_> =
+            board.rails.iter().filter_map(|rail| Some((rail, rail.mw?))).collect();
         rails.sort_by_key(|(rail, _)| !rail.total);
         let left = rails.len().saturating_sub(MOST_RAILS);
-        facts.extend(rails.iter().take(MOST_RAILS).map(|(rail, mw)| format!("{} {}", rail.name, watts(*mw))));
+        facts.extend(
+            rails.iter().take(MOST_RAILS).map(|(rail, mw)| format!("{} {}", rail.name, watts(*mw))),
+        );
         facts.extend((left > 0).then(|| format!("{left} more rails")));
         facts.extend(board.closest().map(zone));
         let gpu = [
@@ -40,7 +44,12 @@ impl Page {
         let gpu: Vec<_> = gpu.into_iter().flatten().collect();
         facts.extend((!gpu.is_empty()).then(|| format!("GPU {}", gpu.join(" "))));
         facts.extend(board.power_mode.as_ref().map(|mode| format!("power mode {mode}")));
-        facts.extend(board.over_current.filter(|count| *count > 0).map(|count| format!("{count} over-current events")));
+        facts.extend(
+            board
+                .over_current
+                .filter(|count| *count > 0)
+                .map(|count| format!("{count} over-current events")),
+        );
         if facts.is_empty() {
             facts.push("no sensor reads anything; `squint doctor` tells what is missing".into());
         }
@@ -66,7 +75,12 @@ pub(super) fn brief(state: &State) -> String {
     }
     if let Some(board) = &state.board {
         text.extend(board.total_mw().map(|mw| format!(", {}", watts(mw))));
-        text.extend(board.closest().and_then(|zone| zone.celsius).map(|celsius| format!(", {celsius:.1} °C")));
+        text.extend(
+            board
+                .closest()
+                .and_then(|zone| zone.celsius)
+                .map(|celsius| format!(", {celsius:.1} °C")),
+        );
     }
     text
 }
@@ -92,7 +106,8 @@ fn held(budget: &BudgetState) -> (bool, String) {
         Some(Why::Latency) => "ms",
         Some(Why::Throttling | Why::OverCurrent | Why::Blind) | None => "",
     };
-    let zone = budget.zone.as_ref().map(|zone| format!(" of {}", Escaped(zone))).unwrap_or_default();
+    let zone =
+        budget.zone.as_ref().map(|zone| format!(" of {}", Escaped(zone))).unwrap_or_default();
     let figures = match (budget.value, budget.limit) {
         (Some(value), Some(limit)) => format!(", {value:.1} of {limit:.1} {unit}"),
         _ => String::new(),
@@ -104,7 +119,10 @@ fn held(budget: &BudgetState) -> (bool, String) {
 fn zone(zone: &ZoneState) -> String {
     let celsius = zone.celsius.map_or("-".into(), |celsius| format!("{celsius:.1}"));
     let ceiling = zone.ceiling.map(|ceiling| format!(" of {ceiling:.1}")).unwrap_or_default();
-    let throttle = zone.throttle_at.map(|at| format!(" (the board slows down at {at:.1} °C)")).unwrap_or_default();
+    let throttle = zone
+        .throttle_at
+        .map(|at| format!(" (the board slows down at {at:.1} °C)"))
+        .unwrap_or_default();
     format!("{} {celsius}{ceiling} °C{throttle}", zone.name)
 }
 

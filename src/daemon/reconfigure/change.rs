@@ -1,8 +1,10 @@
 //! One try to change the engine set, on a thread of its own that can be given up.
 //!
-//! What a change reads may lie on a disk that is gone: nobody can end a thread that hangs there. So the daemon state waits for a limited time, then
-//! goes on without it: the change is refused, and whatever the thread finds later is not put in force. From the moment that engines are loaded
-//! their own threads are watched instead, with a limit of their own. The daemon state hears how many threads still hang.
+//! What a change reads may lie on a disk that is gone: nobody can end a thread that hangs there. So
+//! the daemon state waits for a limited time, then goes on without it: the change is refused, and
+//! whatever the thread finds later is not put in force. From the moment that engines are loaded
+//! their own threads are watched instead, with a limit of their own. The daemon state hears how
+//! many threads still hang.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,7 +39,8 @@ impl Change {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything has been read: from here on it is put in force. An error if nobody waits for it any more.
+    /// Everything has been read: from here on it is put in force. An error if nobody waits for it
+    /// any more.
     pub(super) fn begin_loading(&self) -> Result<(), Error> {
         let mut stage = self.stage();
         if *stage == Stage::GivenUp {
@@ -72,7 +75,8 @@ impl Changes {
         self.hanging.load(Ordering::Acquire)
     }
 
-    /// Does `change` on a thread of its own and waits for it: `limit` while it reads, for as long as they take while engines load.
+    /// Does `change` on a thread of its own and waits for it: `limit` while it reads, for as long
+    /// as they take while engines load.
     pub(super) fn make(
         &self,
         board: &Board,
@@ -82,7 +86,8 @@ impl Changes {
     ) -> Outcome {
         let progress = Change(Arc::new(Mutex::new(Stage::Reading)));
         let (say, heard) = bounded(1);
-        let (mine, hanging, heartbeat) = (progress.clone(), Arc::clone(&self.hanging), board.heartbeat(NAME));
+        let (mine, hanging, heartbeat) =
+            (progress.clone(), Arc::clone(&self.hanging), board.heartbeat(NAME));
         let work = move || {
             // Without a limit for the watchdog: whoever waits for it has one, and does without it.
             heartbeat.begin(Activity::Reloading, Duration::MAX);
@@ -157,11 +162,14 @@ mod tests {
         });
         assert!(matches!(outcome, Outcome::GivenUp(BRIEF)), "{outcome:?}");
         assert_eq!(changes.hanging(), 1);
-        assert!(
-            board.beats().iter().any(|beat| &*beat.thread == NAME && beat.activity == Activity::Reloading && !beat.is_overdue())
-        );
+        assert!(board.beats().iter().any(|beat| &*beat.thread == NAME
+            && beat.activity == Activity::Reloading
+            && !beat.is_overdue()));
         let outcome = changes.make(&board, &stop, SOON, |_| Ok("in force".into()));
-        assert!(matches!(outcome, Outcome::Done(Ok(what)) if what == "in force"), "the next one is not held up");
+        assert!(
+            matches!(outcome, Outcome::Done(Ok(what)) if what == "in force"),
+            "the next one is not held up"
+        );
         drop(release);
         assert_eq!(heard.recv_timeout(SOON), Ok(true), "it must not load engines any more");
         eventually("it has come back", || changes.hanging() == 0 && board.beats().is_empty());
@@ -179,7 +187,9 @@ mod tests {
         let (_release, held) = bounded::<()>(0);
         stop.stop();
         assert!(matches!(
-            changes.make(&board, &stop, SOON, move |_| held.recv().map_or(Ok("".into()), |()| Ok("".into()))),
+            changes.make(&board, &stop, SOON, move |_| held
+                .recv()
+                .map_or(Ok("".into()), |()| Ok("".into()))),
             Outcome::Stopped
         ));
     }

@@ -1,7 +1,9 @@
-//! Another engine set in force: because somebody said reload, because plans were built, or because an engine does not get on with its GPU.
+//! Another engine set in force: because somebody said reload, because plans were built, or because
+//! an engine does not get on with its GPU.
 //!
-//! Under `engines.runtime = "auto"` a network that TensorRT cannot run goes to the CPU with a line in the log and in the status, and stays
-//! there until somebody says reload. Nothing here can hold up a frame.
+//! Under `engines.runtime = "auto"` a network that TensorRT cannot run goes to the CPU with a line
+//! in the log and in the status, and stays there until somebody says reload. Nothing here can hold
+//! up a frame.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +22,8 @@ use crate::error::Error;
 use crate::events;
 use crate::pipeline::{PipelineError, Remote, Tuning};
 
-/// Failures in a row after which an engine on the GPU goes to the CPU: about eight seconds of trying again.
+/// Failures in a row after which an engine on the GPU goes to the CPU: about eight seconds of
+/// trying again.
 const LOST: u32 = 5;
 
 /// An engine of the engine set in force.
@@ -43,10 +46,15 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    pub(super) fn of<'a>(context: &AppContext, engines: impl Iterator<Item = &'a str>, spared: BTreeMap<String, String>) -> Self {
+    pub(super) fn of<'a>(
+        context: &AppContext,
+        engines: impl Iterator<Item = &'a str>,
+        spared: BTreeMap<String, String>,
+    ) -> Self {
         let (runtimes, catalog) = (context.runtimes(), &context.catalog);
         let placed = |id: &str| {
-            let networks = catalog.networks(id).into_iter().map(|(manifest, _)| manifest.id.clone());
+            let networks =
+                catalog.networks(id).into_iter().map(|(manifest, _)| manifest.id.clone());
             let on_gpu = networks.filter(|network| runtimes.on_gpu().contains(network)).collect();
             Placed { id: id.to_owned(), runtime: runtimes.of(catalog, id), on_gpu }
         };
@@ -62,12 +70,18 @@ impl Placement {
 impl DaemonState {
     /// Reads everything again and puts it in force.
     pub(super) fn reread(&self, policy: Option<String>, change: &Change) -> Result<String, Error> {
-        let flags = Overrides { policy: policy.or_else(|| self.flags.policy.clone()), ..self.flags.clone() };
+        let flags = Overrides {
+            policy: policy.or_else(|| self.flags.policy.clone()),
+            ..self.flags.clone()
+        };
         let config = config::load(self.file.as_deref(), &flags)?;
         if let Some(before) = &self.now().config {
             let fixed = before.fixed_changes(&config);
             if !fixed.is_empty() {
-                return Err(Error::Usage(format!("{} cannot change while Squint runs: restart it for that", fixed.join(", "))));
+                return Err(Error::Usage(format!(
+                    "{} cannot change while Squint runs: restart it for that",
+                    fixed.join(", ")
+                )));
             }
         }
         let (cameras, level) = (config.cameras.clone(), config.log_level);
@@ -89,7 +103,11 @@ impl DaemonState {
             let now = self.now();
             (now.config.clone(), now.placement.spared.clone())
         };
-        self.swap_in(config.ok_or_else(|| Error::Bug("a change before the start".into()))?, spared, change)
+        self.swap_in(
+            config.ok_or_else(|| Error::Bug("a change before the start".into()))?,
+            spared,
+            change,
+        )
     }
 
     /// Sends engines to the CPU that fail on the GPU again and again, if they have a choice.
@@ -107,7 +125,9 @@ impl DaemonState {
             for engine in engines.iter().filter(|engine| engine.failures >= LOST) {
                 let placed = now.placement.engines.iter().find(|placed| *placed.id == *engine.id);
                 let networks = placed.map_or(&[][..], |placed| &placed.on_gpu);
-                lost.extend(networks.iter().map(|id| (id.clone(), format!("it failed {} times in a row", engine.failures))));
+                lost.extend(networks.iter().map(|id| {
+                    (id.clone(), format!("it failed {} times in a row", engine.failures))
+                }));
             }
         }
         if lost.is_empty() {
@@ -126,16 +146,24 @@ impl DaemonState {
         self.remote.get().ok_or_else(|| Error::Bug("a change before the start".into()))
     }
 
-    /// Loads the engine set of `config` beside the one that works and hands over; but for `spared`, TensorRT runs what it can.
-    fn swap_in(&self, config: Config, mut spared: BTreeMap<String, String>, change: &Change) -> Result<String, Error> {
+    /// Loads the engine set of `config` beside the one that works and hands over; but for `spared`,
+    /// TensorRT runs what it can.
+    fn swap_in(
+        &self,
+        config: Config,
+        mut spared: BTreeMap<String, String>,
+        change: &Change,
+    ) -> Result<String, Error> {
         let remote = self.remote()?;
         loop {
-            let context = AppContext::with(config.clone(), Gpu::Except(spared.keys().cloned().collect()))?;
+            let context =
+                AppContext::with(config.clone(), Gpu::Except(spared.keys().cloned().collect()))?;
             let mut engine_set = context.engine_set(&context.policy_file()?)?;
             let policy = described(&engine_set.policy);
             let engines: Vec<_> = engine_set.engines.iter().map(|(id, _)| id.to_string()).collect();
             if let Some(board) = self.board.get() {
-                engine_set.budget = Some(board.budget(&context, engines.iter().map(String::as_str))?);
+                engine_set.budget =
+                    Some(board.budget(&context, engines.iter().map(String::as_str))?);
             }
             if let Some(trace_queue) = self.trace_queue.get() {
                 trace_queue.announce(recording::session(&context, &engine_set)?);
@@ -143,14 +171,22 @@ impl DaemonState {
             change.begin_loading()?;
             match remote.swap_engines(engine_set) {
                 Err(PipelineError::Engine(error))
-                    if config.engines.runtime == Runtime::Auto && context.runtimes().on_gpu().contains(error.id()) =>
+                    if config.engines.runtime == Runtime::Auto
+                        && context.runtimes().on_gpu().contains(error.id()) =>
                 {
                     warn!(event = events::ENGINE_ON_CPU, engine = *error.id(); "{error}; it runs on the CPU");
                     let why = error.to_string();
                     match &error {
-                        // No TensorRT is no one's fault, and the others would fail by it one after the other.
+                        // No TensorRT is no one's fault, and the others would fail by it one after
+                        // the other.
                         EngineError::RuntimeMissing { .. } => {
-                            spared.extend(context.runtimes().on_gpu().iter().map(|id| (id.clone(), why.clone())));
+                            spared.extend(
+                                context
+                                    .runtimes()
+                                    .on_gpu()
+                                    .iter()
+                                    .map(|id| (id.clone(), why.clone())),
+                            );
                         }
                         _ => drop(spared.insert(error.id().to_owned(), why)),
                     }
@@ -159,9 +195,14 @@ impl DaemonState {
                 outcome => outcome?,
             }
             let placement = Placement::of(&context, engines.iter().map(String::as_str), spared);
-            let on_gpu = placement.engines.iter().filter(|engine| engine.runtime != crate::budget::CPU);
+            let on_gpu =
+                placement.engines.iter().filter(|engine| engine.runtime != crate::budget::CPU);
             let on_gpu: Vec<_> = on_gpu.map(|engine| engine.id.as_str()).collect();
-            let by = if on_gpu.is_empty() { String::new() } else { format!("; by {}: {}", tensorrt::NAME, on_gpu.join(", ")) };
+            let by = if on_gpu.is_empty() {
+                String::new()
+            } else {
+                format!("; by {}: {}", tensorrt::NAME, on_gpu.join(", "))
+            };
             let what = format!("in force: policy {} over {}{by}", policy.name, engines.join(", "));
             let mut now = self.now();
             (now.config, now.policy, now.placement) = (Some(context.config), policy, placement);

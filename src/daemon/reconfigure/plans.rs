@@ -1,8 +1,9 @@
-//! Plans in the background: which engines in force lack one, a child that builds them one by one, and the new engine set.
+//! Plans in the background: which engines in force lack one, a child that builds them one by one,
+//! and the new engine set.
 //!
-//! A thread of its own, after the first answer and only for as long as there is something to do; whose turn it is, is
-//! [`crate::engine::tensorrt::plan::build_queue`]'s to say. It never keeps the daemon from stopping, and without NVIDIA's software it finds that out, in
-//! a child, and ends.
+//! A thread of its own, after the first answer and only for as long as there is something to do;
+//! whose turn it is, is [`crate::engine::tensorrt::plan::build_queue`]'s to say. It never keeps the
+//! daemon from stopping, and without NVIDIA's software it finds that out, in a child, and ends.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -62,7 +63,8 @@ impl Plans {
         with(&mut self.build_queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits for the thread once Squint has been told to stop, so that a build is gone before the daemon is; not for long.
+    /// Waits for the thread once Squint has been told to stop, so that a build is gone before the
+    /// daemon is; not for long.
     pub(super) fn drain(&self) {
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner).take();
         if gone.is_some_and(|gone| gone.recv_timeout(2 * END) == Err(RecvTimeoutError::Timeout)) {
@@ -103,7 +105,8 @@ impl DaemonState {
                 daemon_state.look_after_plans();
                 daemon_state.plans.at_work.store(false, Ordering::SeqCst);
                 // Whoever came while it was at work relied on it.
-                let more = daemon_state.plans.again.load(Ordering::SeqCst) && !daemon_state.stop.is_stopped();
+                let more = daemon_state.plans.again.load(Ordering::SeqCst)
+                    && !daemon_state.stop.is_stopped();
                 if !more || daemon_state.plans.at_work.swap(true, Ordering::SeqCst) {
                     return;
                 }
@@ -116,14 +119,25 @@ impl DaemonState {
     }
 
     fn look_after_plans(&self) {
-        let answered = || self.remote.get().is_some_and(|remote| remote.cameras().iter().any(|camera| camera.told > 0));
+        let answered = || {
+            self.remote
+                .get()
+                .is_some_and(|remote| remote.cameras().iter().any(|camera| camera.told > 0))
+        };
         while !answered() {
             if !MachineClock.sleep(STARTING, &self.stop) {
                 return;
             }
         }
-        let Some(site) = self.site() else { return self.plans.build_queue(|build_queue| *build_queue = BuildQueue::default()) };
-        let want = |(id, network): &(String, Network)| match built::want(&site.cache, &site.host, id, network) {
+        let Some(site) = self.site() else {
+            return self.plans.build_queue(|build_queue| *build_queue = BuildQueue::default());
+        };
+        let want = |(id, network): &(String, Network)| match built::want(
+            &site.cache,
+            &site.host,
+            id,
+            network,
+        ) {
             Ok(want) => want,
             Err(error) => {
                 warn!(event = events::PLAN_FAILED, engine = **id; "engine {id}: its plans are not looked after: {error}");
@@ -131,19 +145,26 @@ impl DaemonState {
             }
         };
         let wants: Vec<_> = site.networks.iter().filter_map(want).collect();
-        let ready: Vec<_> = wants.iter().filter(|want| want.standing == PlanState::Fits).map(|want| want.engine.clone()).collect();
+        let ready: Vec<_> = wants
+            .iter()
+            .filter(|want| want.standing == PlanState::Fits)
+            .map(|want| want.engine.clone())
+            .collect();
         self.plans.build_queue(|build_queue| *build_queue = BuildQueue::new(wants));
         let waits = {
             let now = self.now();
             let on_gpu = now.placement.on_gpu();
-            ready.iter().any(|id| !on_gpu.contains(id.as_str()) && !now.placement.spared.contains_key(id))
+            ready
+                .iter()
+                .any(|id| !on_gpu.contains(id.as_str()) && !now.placement.spared.contains_key(id))
         };
         if waits {
             self.swap_in_plans();
         }
         while !self.stop.is_stopped() && !self.plans.again.load(Ordering::SeqCst) {
-            let next =
-                self.plans.build_queue(|build_queue| build_queue.next().map(|(id, why)| (id.to_owned(), why.map(str::to_owned))));
+            let next = self.plans.build_queue(|build_queue| {
+                build_queue.next().map(|(id, why)| (id.to_owned(), why.map(str::to_owned)))
+            });
             let Some((id, why)) = next else { return };
             if self.build(&site, &id, why).is_none() {
                 return;
@@ -161,9 +182,12 @@ impl DaemonState {
             return None;
         }
         let mut known = BTreeSet::new();
-        let networks = placement.engines.iter().flat_map(|engine| placement.catalog.networks(&engine.id));
+        let networks =
+            placement.engines.iter().flat_map(|engine| placement.catalog.networks(&engine.id));
         let networks = networks.filter_map(|(manifest, _)| match &manifest.kind {
-            Kind::Network(network) if network.runtime == onnx::NAME && known.insert(manifest.id.clone()) => {
+            Kind::Network(network)
+                if network.runtime == onnx::NAME && known.insert(manifest.id.clone()) =>
+            {
                 Some((manifest.id.clone(), network.as_ref().clone()))
             }
             _ => None,
@@ -184,10 +208,16 @@ impl DaemonState {
             }
             None => (),
         }
-        Some(Site { cache: Cache::new(&config.engines.plans), host: builder::host(&found)?, config, networks })
+        Some(Site {
+            cache: Cache::new(&config.engines.plans),
+            host: builder::host(&found)?,
+            config,
+            networks,
+        })
     }
 
-    /// One build, from the first word to the last; `None` if Squint stops or nobody wants it any more.
+    /// One build, from the first word to the last; `None` if Squint stops or nobody wants it any
+    /// more.
     fn build(&self, site: &Site, id: &str, why: Option<String>) -> Option<()> {
         let (_, network) = site.networks.iter().find(|(known, _)| known == id)?;
         let target = built::target(&site.host, network).ok()?;
@@ -206,15 +236,20 @@ impl DaemonState {
                 self.swap_in_plans();
                 Ended::Built
             }
-            Outcome::Failed(cause) => match site.cache.list(id).is_ok_and(|listing| listing.failure(&target).is_some()) {
-                true => Ended::Failed(cause.clone()),
-                false => Ended::Broken(cause.clone()),
-            },
+            Outcome::Failed(cause) => {
+                match site.cache.list(id).is_ok_and(|listing| listing.failure(&target).is_some()) {
+                    true => Ended::Failed(cause.clone()),
+                    false => Ended::Broken(cause.clone()),
+                }
+            }
             Outcome::Crashed(cause) => Ended::Broken(cause.clone()),
         };
         let over = self.plans.build_queue(|build_queue| {
             build_queue.ended(id, ended);
-            build_queue.failures().find(|(failed, _)| *failed == id).map(|(_, cause)| cause.to_owned())
+            build_queue
+                .failures()
+                .find(|(failed, _)| *failed == id)
+                .map(|(_, cause)| cause.to_owned())
         });
         match (outcome, over) {
             (Outcome::Built(_), _) => (),
@@ -222,7 +257,10 @@ impl DaemonState {
                 warn!(event = events::PLAN_FAILED, engine = *id; "engine {id} could not be built, the CPU answers: {cause}");
                 if let Outcome::Crashed(cause) = outcome {
                     // Who crashed could not write it down.
-                    let kept = site.cache.writer().and_then(|writer| build::remember(&writer, id, &target, &cause));
+                    let kept = site
+                        .cache
+                        .writer()
+                        .and_then(|writer| build::remember(&writer, id, &target, &cause));
                     if let Err(error) = kept {
                         warn!(event = events::PLAN_FAILED, engine = *id; "engine {id}: that is not remembered: {error}");
                     }
@@ -249,7 +287,8 @@ impl DaemonState {
             while let Some(progress) = build.hear() {
                 debug!("{}: {} of {}", progress.phase, progress.done, progress.steps);
             }
-            let _ = say.send(build.outcome().unwrap_or_else(|error| Outcome::Failed(error.to_string())));
+            let _ = say
+                .send(build.outcome().unwrap_or_else(|error| Outcome::Failed(error.to_string())));
         };
         if let Err(error) = std::thread::Builder::new().name("plan-build".into()).spawn(listen) {
             return Some(Outcome::Failed(format!("no thread to listen to it: {error}")));
@@ -278,15 +317,22 @@ impl DaemonState {
     /// True if somebody in force would be run by TensorRT with a plan of `network`.
     fn wants(&self, network: &str) -> bool {
         let now = self.now();
-        let on_cpu = now.config.as_ref().is_none_or(|config| config.engines.runtime == Runtime::Cpu);
-        let networks = now.placement.engines.iter().flat_map(|engine| now.placement.catalog.networks(&engine.id));
+        let on_cpu =
+            now.config.as_ref().is_none_or(|config| config.engines.runtime == Runtime::Cpu);
+        let networks = now
+            .placement
+            .engines
+            .iter()
+            .flat_map(|engine| now.placement.catalog.networks(&engine.id));
         !on_cpu && networks.into_iter().any(|(manifest, _)| manifest.id == network)
     }
 
     /// This program, with the configuration in force as far as a build depends on it.
     fn program(&self, config: &Config, id: &str) -> std::io::Result<Program> {
-        let mut args: Vec<OsString> = ["engines", "build", id, "--json", "--tied"].map(OsString::from).into();
-        let mut flag = |name: &str, value: &std::path::Path| args.extend([OsString::from(name), value.into()]);
+        let mut args: Vec<OsString> =
+            ["engines", "build", id, "--json", "--tied"].map(OsString::from).into();
+        let mut flag =
+            |name: &str, value: &std::path::Path| args.extend([OsString::from(name), value.into()]);
         flag("--engines", &config.engines.folder);
         flag("--plans", &config.engines.plans);
         if let Some(file) = &self.file {
@@ -300,7 +346,9 @@ impl DaemonState {
         match self.order(Wanted::Plans) {
             Ok(what) => info!(event = events::RELOADED; "{what}"),
             Err(_) if self.stop.is_stopped() => (),
-            Err(why) => error!(event = events::RELOAD_REFUSED; "a plan is there but not on duty: {why}"),
+            Err(why) => {
+                error!(event = events::RELOAD_REFUSED; "a plan is there but not on duty: {why}")
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What the pipeline knows of its engines, cameras and threads, as the control socket tells it. Pure.
+//! What the pipeline knows of its engines, cameras and threads, as the control socket tells it.
+//! Pure.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Admits ensembles to the catalogue: members there, no cycle, all with the same labels.
 //!
-//! Pure. Works from the bottom up: an ensemble enters once all its members are in; what is left over at the end is refused with
-//! the reason.
+//! Pure. Works from the bottom up: an ensemble enters once all its members are in; what is left
+//! over at the end is refused with the reason.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,17 +13,28 @@ use super::{Entry, Findings};
 const MAX_NETWORKS: usize = 16;
 
 /// Moves the usable ones of `waiting` into `entries`.
-pub(super) fn admit(entries: &mut BTreeMap<String, Entry>, mut waiting: BTreeMap<String, Manifest>, findings: &mut Findings) {
+pub(super) fn admit(
+    entries: &mut BTreeMap<String, Entry>,
+    mut waiting: BTreeMap<String, Manifest>,
+    findings: &mut Findings,
+) {
     let mut sizes: BTreeMap<String, usize> = entries.keys().map(|id| (id.clone(), 1)).collect();
     loop {
-        let ready = waiting.iter().find(|(_, manifest)| members(manifest).all(|member| entries.contains_key(member)));
+        let ready = waiting
+            .iter()
+            .find(|(_, manifest)| members(manifest).all(|member| entries.contains_key(member)));
         let Some(id) = ready.map(|(id, _)| id.clone()) else { break };
         let Some(manifest) = waiting.remove(&id) else { break };
         let networks: usize = members(&manifest).filter_map(|member| sizes.get(member)).sum();
         match same_labels(&manifest, entries) {
             Err(text) => findings.error(Some(&id), text),
             Ok(_) if networks > MAX_NETWORKS => {
-                findings.error(Some(&id), format!("`ensemble.members` come to {networks} networks, allowed are {MAX_NETWORKS}"));
+                findings.error(
+                    Some(&id),
+                    format!(
+                        "`ensemble.members` come to {networks} networks, allowed are {MAX_NETWORKS}"
+                    ),
+                );
             }
             Ok(first) => {
                 sizes.insert(id.clone(), networks);
@@ -32,12 +43,18 @@ pub(super) fn admit(entries: &mut BTreeMap<String, Entry>, mut waiting: BTreeMap
         }
     }
     for (id, manifest) in &waiting {
-        let missing: Vec<_> = members(manifest).filter(|member| !entries.contains_key(*member)).collect();
+        let missing: Vec<_> =
+            members(manifest).filter(|member| !entries.contains_key(*member)).collect();
         let dangling = missing.iter().find(|member| !waiting.contains_key(**member));
         let text = match (dangling, cycle(id, &waiting)) {
-            (Some(member), _) => format!("`ensemble.members` names `{member}`, which is not there or was refused itself"),
+            (Some(member), _) => format!(
+                "`ensemble.members` names `{member}`, which is not there or was refused itself"
+            ),
             (None, Some(path)) => format!("`ensemble.members` lead back to it: {path}"),
-            (None, None) => format!("`ensemble.members` names `{}`, which was refused itself", missing.join("`, `")),
+            (None, None) => format!(
+                "`ensemble.members` names `{}`, which was refused itself",
+                missing.join("`, `")
+            ),
         };
         findings.error(Some(id), text);
     }
@@ -72,7 +89,9 @@ fn cycle(start: &str, waiting: &BTreeMap<String, Manifest>) -> Option<String> {
         for member in waiting.get(id).into_iter().flat_map(members) {
             if member == start {
                 let mut path = vec![start, id];
-                while let Some(before) = path.last().filter(|at| **at != start).and_then(|at| came_from.get(at)) {
+                while let Some(before) =
+                    path.last().filter(|at| **at != start).and_then(|at| came_from.get(at))
+                {
                     path.push(before);
                 }
                 path.reverse();

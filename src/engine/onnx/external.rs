@@ -1,7 +1,8 @@
 //! Weights that a model keeps in other files (ONNX external data), put into the model.
 //!
-//! Pure: bytes in, bytes out. The runtime is then handed one piece of memory, as for any other model: it opens no file, and what was
-//! checked is what runs. Files are those of the manifest, found by the name that the model has for them.
+//! Pure: bytes in, bytes out. The runtime is then handed one piece of memory, as for any other
+//! model: it opens no file, and what was checked is what runs. Files are those of the manifest,
+//! found by the name that the model has for them.
 
 use super::scan::{DEPTH, Message, varint};
 
@@ -29,7 +30,8 @@ impl Piece<'_> {
     }
 }
 
-/// The model in one piece. `model` went through [`super::scan::check`]; `files`: names as the model has them, and what they hold.
+/// The model in one piece. `model` went through [`super::scan::check`]; `files`: names as the model
+/// has them, and what they hold.
 pub(super) fn inlined(model: &[u8], files: &[(&str, &[u8])]) -> Result<Vec<u8>, String> {
     let mut used = vec![false; files.len()];
     let pieces = rebuilt(model, Message::Model, DEPTH, files, &mut used)?;
@@ -38,7 +40,10 @@ pub(super) fn inlined(model: &[u8], files: &[(&str, &[u8])]) -> Result<Vec<u8>, 
         return Err(format!("comes to {length} bytes with its weights; ONNX allows {MAX_BYTES}"));
     }
     if let Some(unused) = used.iter().position(|used| !used) {
-        return Err(format!("keeps no weights in {:?}; take that file out of `[[model.data]]`", files[unused].0));
+        return Err(format!(
+            "keeps no weights in {:?}; take that file out of `[[model.data]]`",
+            files[unused].0
+        ));
     }
     let mut whole = Vec::with_capacity(length);
     pieces.iter().for_each(|piece| whole.extend_from_slice(piece.bytes()));
@@ -77,14 +82,18 @@ fn rebuilt<'a>(
             }
             1 | 5 => rest = rest.get(if wire == 1 { 8 } else { 4 }..).ok_or_else(cut)?,
             2 => {
-                let length = varint(&mut rest).and_then(|length| usize::try_from(length).ok()).ok_or_else(cut)?;
+                let length = varint(&mut rest)
+                    .and_then(|length| usize::try_from(length).ok())
+                    .ok_or_else(cut)?;
                 let (own, after) = rest.split_at_checked(length).ok_or_else(cut)?;
                 (inner, rest) = (Some(own), after);
             }
             _ => return Err(cut()),
         }
         match (inner, message.inside(field)) {
-            (Some(entry), _) if message == Message::Tensor && field == EXTERNAL_DATA => place.note(entry).ok_or_else(cut)?,
+            (Some(entry), _) if message == Message::Tensor && field == EXTERNAL_DATA => {
+                place.note(entry).ok_or_else(cut)?
+            }
             (Some(own), Some(inside)) => {
                 let own = rebuilt(own, inside, depth - 1, files, used)?;
                 pieces.push(Piece::New(head(tag, length(&own))));
@@ -147,7 +156,8 @@ impl<'a> Place<'a> {
     }
 
     fn find<'f>(&self, files: &[(&str, &'f [u8])], used: &mut [bool]) -> Result<&'f [u8], String> {
-        let location = self.location.ok_or("keeps weights in another file and does not say in which")?;
+        let location =
+            self.location.ok_or("keeps weights in another file and does not say in which")?;
         let shown: String = location.chars().take(120).collect();
         let plain = plain(location).ok_or_else(|| {
             format!("keeps weights in {shown:?}; only files beside the model are read: export it anew into a folder of its own")
@@ -164,7 +174,9 @@ impl<'a> Place<'a> {
         let bytes = files[file].1;
         let start = usize::try_from(self.offset).ok();
         let end = match self.length {
-            Some(length) => self.offset.checked_add(length).and_then(|end| usize::try_from(end).ok()),
+            Some(length) => {
+                self.offset.checked_add(length).and_then(|end| usize::try_from(end).ok())
+            }
             None => Some(bytes.len()),
         };
         start.zip(end).and_then(|(start, end)| bytes.get(start..end)).ok_or_else(|| {
@@ -181,7 +193,9 @@ impl<'a> Place<'a> {
 /// The path without `.`; `None` if it is absolute or leads up.
 fn plain(location: &str) -> Option<String> {
     let parts = location.split('/').filter(|part| !matches!(*part, "" | "."));
-    let is_inside = !location.starts_with('/') && location.split('/').all(|part| part != "..") && !location.contains(['\\', '\0']);
+    let is_inside = !location.starts_with('/')
+        && location.split('/').all(|part| part != "..")
+        && !location.contains(['\\', '\0']);
     let path = parts.collect::<Vec<_>>().join("/");
     (is_inside && !path.is_empty()).then_some(path)
 }
@@ -213,9 +227,13 @@ mod tests {
     #[test]
     fn weights_come_from_the_file_that_the_model_names() {
         let files: [(&str, &[u8]); 1] = [("m.data", b"0123456789")];
-        let piece = model(&[("location", "./m.data"), ("offset", "2"), ("length", "3"), ("checksum", "x")]);
+        let piece =
+            model(&[("location", "./m.data"), ("offset", "2"), ("length", "3"), ("checksum", "x")]);
         assert_eq!(inlined(&piece, &files).unwrap(), whole(b"234"));
-        assert_eq!(inlined(&model(&[("location", "m.data")]), &files).unwrap(), whole(b"0123456789"));
+        assert_eq!(
+            inlined(&model(&[("location", "m.data")]), &files).unwrap(),
+            whole(b"0123456789")
+        );
     }
 
     #[test]
@@ -225,19 +243,27 @@ mod tests {
             (&[("location", "/etc/passwd")][..], "only files beside the model are read"),
             (&[("location", "../m.data")], "only files beside the model are read"),
             (&[("location", "a/../../m.data")], "only files beside the model are read"),
-            (&[("location", "n.data")], "keeps weights in \"n.data\", which the manifest does not name"),
+            (
+                &[("location", "n.data")],
+                "keeps weights in \"n.data\", which the manifest does not name",
+            ),
             (&[("offset", "2")], "does not say in which"),
             (
                 &[("location", "m.data"), ("offset", "8"), ("length", "3")],
                 "wants 3 bytes of \"m.data\" from byte 8 on, which has 10",
             ),
-            (&[("location", "m.data"), ("offset", "18446744073709551615"), ("length", "2")], "which has 10"),
+            (
+                &[("location", "m.data"), ("offset", "18446744073709551615"), ("length", "2")],
+                "which has 10",
+            ),
             (&[("location", "m.data"), ("offset", "-1")], "damaged"),
         ] {
             let refused = inlined(&model(entries), &files).unwrap_err();
             assert!(refused.contains(why), "{refused}");
         }
-        assert!(inlined(&whole(b"12"), &files).unwrap_err().contains("keeps no weights in \"m.data\""));
+        assert!(
+            inlined(&whole(b"12"), &files).unwrap_err().contains("keeps no weights in \"m.data\"")
+        );
     }
 
     proptest! {

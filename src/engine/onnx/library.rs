@@ -1,7 +1,7 @@
 //! Finds libonnxruntime.so and loads it, once a process.
 //!
-//! The library reports to its maker unless `ORT_DISABLE_TELEMETRY=1` is in the environment before it is loaded: `main` sees to that for the
-//! program, `.cargo/config.toml` for tests and examples.
+//! The library reports to its maker unless `ORT_DISABLE_TELEMETRY=1` is in the environment before
+//! it is loaded: `main` sees to that for the program, `.cargo/config.toml` for tests and examples.
 
 use std::env;
 use std::fs;
@@ -30,9 +30,10 @@ pub(super) struct Loaded {
 static LOADED: OnceLock<Loaded> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
 
-/// Where the library is looked for if the configuration names none, in order; the last one leaves it to the system's loader.
-/// `ORT_DYLIB_PATH`; `.deps/onnxruntime/` of the checkout that the program was built in, after `make deps`; `lib/squint/` beside the
-/// program's folder, `/usr/lib/squint/` and `/usr/local/lib/squint/`. Never below the current folder.
+/// Where the library is looked for if the configuration names none, in order; the last one leaves
+/// it to the system's loader. `ORT_DYLIB_PATH`; `.deps/onnxruntime/` of the checkout that the
+/// program was built in, after `make deps`; `lib/squint/` beside the program's folder,
+/// `/usr/lib/squint/` and `/usr/local/lib/squint/`. Never below the current folder.
 pub fn places() -> Vec<PathBuf> {
     let mut places: Vec<PathBuf> = named().into_iter().collect();
     places.extend(near(BELOW, FILE));
@@ -45,7 +46,8 @@ fn named() -> Option<PathBuf> {
     env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// The runtime, loaded now if it was not. A configured path is obeyed or refused, never replaced by another.
+/// The runtime, loaded now if it was not. A configured path is obeyed or refused, never replaced by
+/// another.
 pub(super) fn load(configured: Option<&Path>) -> Result<&'static Loaded, String> {
     let _one_at_a_time = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(loaded) = LOADED.get() {
@@ -69,7 +71,8 @@ pub(super) fn load(configured: Option<&Path>) -> Result<&'static Loaded, String>
     Ok(LOADED.get_or_init(|| Loaded { environment, version, path }))
 }
 
-/// The place that the environment names, even if nothing is there; else the first that holds a library which can be trusted.
+/// The place that the environment names, even if nothing is there; else the first that holds a
+/// library which can be trusted.
 fn choose() -> PathBuf {
     match named() {
         Some(path) => chosen(&path),
@@ -86,10 +89,15 @@ fn chosen(path: &Path) -> PathBuf {
     path
 }
 
-/// Bare names are left to the loader, which does not look in the current folder; relative paths count from that.
+/// Bare names are left to the loader, which does not look in the current folder; relative paths
+/// count from that.
 fn absolute(path: &Path) -> PathBuf {
     let is_bare = path.components().count() == 1;
-    if is_bare { path.to_path_buf() } else { std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()) }
+    if is_bare {
+        path.to_path_buf()
+    } else {
+        std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+    }
 }
 
 fn same(one: &Path, other: &Path) -> bool {
@@ -100,10 +108,13 @@ fn same(one: &Path, other: &Path) -> bool {
 fn start(path: &Path) -> Result<Environment, String> {
     let hint = "run `make deps`, or name the library with `engines.onnxruntime` or ORT_DYLIB_PATH";
     if path.is_absolute() {
-        let bytes = files::regular(path).and_then(|file| Ok(file.metadata()?.len())).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => format!("{} is not there; {hint}", path.display()),
-            _ => format!("{}: {error}; {hint}", path.display()),
-        })?;
+        let bytes =
+            files::regular(path).and_then(|file| Ok(file.metadata()?.len())).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::NotFound => format!("{} is not there; {hint}", path.display()),
+                    _ => format!("{}: {error}; {hint}", path.display()),
+                }
+            })?;
         // Also what the kernel makes up as it is read; the loader would wait for some of that.
         if bytes == 0 {
             return Err(format!("{} is empty; {hint}", path.display()));
@@ -131,16 +142,22 @@ fn mapped() -> Option<PathBuf> {
     line.find('/').map(|start| PathBuf::from(line[start..].trim_end_matches(" (deleted)")))
 }
 
-/// "1.32.0": ONNX Runtime names its symbols VERS_1.32.0, and those names stand near the start of the file. The crate `ort` does
-/// not hand the version on, and builds for PyPI do not carry it in their build information.
+/// "1.32.0": ONNX Runtime names its symbols VERS_1.32.0, and those names stand near the start of
+/// the file. The crate `ort` does not hand the version on, and builds for PyPI do not carry it in
+/// their build information.
 fn version(path: &Path) -> String {
     const MARK: &[u8] = b"VERS_";
     let mut start = Vec::new();
     let read = files::regular(path).and_then(|file| file.take(8 << 20).read_to_end(&mut start));
     let digits = |at: usize| -> String {
-        let text = start[at + MARK.len()..].iter().take_while(|c| c.is_ascii_digit() || **c == b'.');
+        let text =
+            start[at + MARK.len()..].iter().take_while(|c| c.is_ascii_digit() || **c == b'.');
         text.map(|c| char::from(*c)).collect()
     };
-    let found = start.windows(MARK.len()).position(|window| window == MARK).map(digits).filter(|text| !text.is_empty());
+    let found = start
+        .windows(MARK.len())
+        .position(|window| window == MARK)
+        .map(digits)
+        .filter(|text| !text.is_empty());
     read.ok().and(found).unwrap_or_else(|| "of unknown version".to_owned())
 }

@@ -1,12 +1,14 @@
 //! A look into the bytes of an ONNX model before anything else sees them.
 //!
-//! Pure. Walks the protobuf far enough to refuse what is no model at all and what is cut short, and to find whether it keeps weights in
-//! other files (external data). Those are put into the model by [`super::external`], or refused: the runtime itself opens no file.
+//! Pure. Walks the protobuf far enough to refuse what is no model at all and what is cut short, and
+//! to find whether it keeps weights in other files (external data). Those are put into the model by
+//! [`super::external`], or refused: the runtime itself opens no file.
 
 /// Deepest nesting of graphs inside graphs that is followed.
 pub(super) const DEPTH: usize = 16;
 
-/// What kind of message is being read. Numbers below are ONNX's field numbers (onnx.proto, IR version 3 and later).
+/// What kind of message is being read. Numbers below are ONNX's field numbers (onnx.proto, IR
+/// version 3 and later).
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Message {
     Model,
@@ -23,7 +25,9 @@ impl Message {
             (Self::Model, 7) | (Self::Attribute, 6 | 11) => Some(Self::Graph),
             (Self::Graph, 1) => Some(Self::Node),
             (Self::Node, 5) => Some(Self::Attribute),
-            (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::Sparse, 1 | 2) => Some(Self::Tensor),
+            (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::Sparse, 1 | 2) => {
+                Some(Self::Tensor)
+            }
             (Self::Graph, 15) | (Self::Attribute, 22 | 23) => Some(Self::Sparse),
             _ => None,
         }
@@ -43,8 +47,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<bool, String> {
     met(bytes).map(|met| met.external)
 }
 
-/// Refuses bytes that are no self-contained ONNX model. Tells how many fields there are in all messages that are looked into, which
-/// bounds what reading them all takes.
+/// Refuses bytes that are no self-contained ONNX model. Tells how many fields there are in all
+/// messages that are looked into, which bounds what reading them all takes.
 pub(in crate::engine) fn fields(bytes: &[u8]) -> Result<usize, String> {
     match met(bytes)? {
         Met { external: true, .. } => Err("keeps weights in other files (external data), and plans are built from single files; the CPU runs it as it is, or save it as one"
@@ -78,7 +82,9 @@ fn walk(mut bytes: &[u8], message: Message, depth: usize, met: &mut Met) -> Resu
             }
             1 | 5 => bytes = bytes.get(if wire == 1 { 8 } else { 4 }..).ok_or_else(cut)?,
             2 => {
-                let length = varint(&mut bytes).and_then(|length| usize::try_from(length).ok()).ok_or_else(cut)?;
+                let length = varint(&mut bytes)
+                    .and_then(|length| usize::try_from(length).ok())
+                    .ok_or_else(cut)?;
                 let (inner, rest) = bytes.split_at_checked(length).ok_or_else(cut)?;
                 met.external |= message == Message::Tensor && field == 13;
                 if let Some(inside) = message.inside(field) {

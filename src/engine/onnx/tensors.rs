@@ -1,7 +1,7 @@
 //! Memory for inputs and outputs in the numbers that a model has: float32, float16, uint8, int8.
 //!
-//! Squint works in float32; a model in other numbers has memory of its own beside it, filled before a run and read after one. Allocates
-//! nothing once made.
+//! Squint works in float32; a model in other numbers has memory of its own beside it, filled before
+//! a run and read after one. Allocates nothing once made.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
@@ -46,17 +46,30 @@ impl Input {
         }
     }
 
-    /// Writes the picture in the model's numbers: rounded, and whole numbers held within their range.
+    /// Writes the picture in the model's numbers: rounded, and whole numbers held within their
+    /// range.
     pub(super) fn hand_over(&mut self) {
         match self {
             Self::Float32(_) => {}
-            Self::Float16(values, tensor) => tensor.extract_tensor_mut().1.convert_from_f32_slice(values),
+            Self::Float16(values, tensor) => {
+                tensor.extract_tensor_mut().1.convert_from_f32_slice(values)
+            }
             // A cast from float to whole numbers saturates.
             Self::Uint8(values, tensor) => {
-                tensor.extract_tensor_mut().1.iter_mut().zip(values).for_each(|(to, value)| *to = value.round() as u8);
+                tensor
+                    .extract_tensor_mut()
+                    .1
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(to, value)| *to = value.round() as u8);
             }
             Self::Int8(values, tensor) => {
-                tensor.extract_tensor_mut().1.iter_mut().zip(values).for_each(|(to, value)| *to = value.round() as i8);
+                tensor
+                    .extract_tensor_mut()
+                    .1
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(to, value)| *to = value.round() as i8);
             }
         }
     }
@@ -83,8 +96,14 @@ pub(super) fn empty(element: Element, shape: &[usize]) -> ort::Result<DynValue> 
     })
 }
 
-/// Reads an output as real numbers into `scores`; returns how many it holds. Writes nothing if `scores` is of another length.
-pub(super) fn read(value: &DynValue, element: Element, steps: Option<Steps>, scores: &mut [f32]) -> ort::Result<usize> {
+/// Reads an output as real numbers into `scores`; returns how many it holds. Writes nothing if
+/// `scores` is of another length.
+pub(super) fn read(
+    value: &DynValue,
+    element: Element,
+    steps: Option<Steps>,
+    scores: &mut [f32],
+) -> ort::Result<usize> {
     let real = |number: i16| match steps {
         Some(Steps { scale, zero_point }) => f32::from(number - zero_point) * scale,
         None => f32::from(number),
@@ -104,8 +123,12 @@ pub(super) fn read(value: &DynValue, element: Element, steps: Option<Steps>, sco
             }
             held.len()
         }
-        Element::Uint8 => whole(value.try_extract_tensor::<u8>()?.1, |number| real(i16::from(*number)), scores),
-        Element::Int8 => whole(value.try_extract_tensor::<i8>()?.1, |number| real(i16::from(*number)), scores),
+        Element::Uint8 => {
+            whole(value.try_extract_tensor::<u8>()?.1, |number| real(i16::from(*number)), scores)
+        }
+        Element::Int8 => {
+            whole(value.try_extract_tensor::<i8>()?.1, |number| real(i16::from(*number)), scores)
+        }
     })
 }
 

@@ -1,12 +1,13 @@
 //! Samples of a resized row to normalised channel values.
 //!
-//! Pure. YUV by ITU-R BT.601 or BT.709 (the frame says which), limited range expanded to 0..=255 and clamped as the usual
-//! converters do; luma of RGB pictures by BT.601, as Pillow's mode "L".
+//! Pure. YUV by ITU-R BT.601 or BT.709 (the frame says which), limited range expanded to 0..=255
+//! and clamped as the usual converters do; luma of RGB pictures by BT.601, as Pillow's mode "L".
 
 use super::super::manifest::{Channels, InputSpec};
 use crate::frame::{Colorimetry, PixelFormat};
 
-/// A resized picture, a plane for each channel: red, green, blue or blue, green, red or Y, U, V, as `format` has them.
+/// A resized picture, a plane for each channel: red, green, blue or blue, green, red or Y, U, V, as
+/// `format` has them.
 pub(super) struct Pixels<'a> {
     pub(super) format: PixelFormat,
     pub(super) color: Colorimetry,
@@ -43,10 +44,24 @@ struct Matrix {
 
 impl Matrix {
     fn new(color: Colorimetry) -> Self {
-        let (luma, chroma, black) = if color.limited_range { (255.0 / 219.0, 255.0 / 224.0, 16.0) } else { (1.0, 1.0, 0.0) };
-        let (red_v, green_u, green_v, blue_u) =
-            if color.bt709 { (1.5748, -0.187_324, -0.468_124, 1.8556) } else { (1.402, -0.344_136, -0.714_136, 1.772) };
-        Self { luma, black, red_v: red_v * chroma, green_u: green_u * chroma, green_v: green_v * chroma, blue_u: blue_u * chroma }
+        let (luma, chroma, black) = if color.limited_range {
+            (255.0 / 219.0, 255.0 / 224.0, 16.0)
+        } else {
+            (1.0, 1.0, 0.0)
+        };
+        let (red_v, green_u, green_v, blue_u) = if color.bt709 {
+            (1.5748, -0.187_324, -0.468_124, 1.8556)
+        } else {
+            (1.402, -0.344_136, -0.714_136, 1.772)
+        };
+        Self {
+            luma,
+            black,
+            red_v: red_v * chroma,
+            green_u: green_u * chroma,
+            green_v: green_v * chroma,
+            blue_u: blue_u * chroma,
+        }
     }
 
     #[inline(always)]
@@ -57,7 +72,8 @@ impl Matrix {
     #[inline(always)]
     fn rgb(&self, y: u8, u: u8, v: u8) -> [f32; 3] {
         let (y, u, v) = (self.luma(y), f32::from(u) - 128.0, f32::from(v) - 128.0);
-        [y + self.red_v * v, y + self.green_u * u + self.green_v * v, y + self.blue_u * u].map(clamped)
+        [y + self.red_v * v, y + self.green_u * u + self.green_v * v, y + self.blue_u * u]
+            .map(clamped)
     }
 }
 
@@ -81,8 +97,12 @@ impl Palette {
         let [first, second, third] = pixels.rows(y);
         let (red, blue) = (self.red, self.blue);
         match pixels.format {
-            PixelFormat::Rgb | PixelFormat::Rgbx => self.plain([first, second, third], red, blue, lines),
-            PixelFormat::Bgr | PixelFormat::Bgrx => self.plain([first, second, third], blue, red, lines),
+            PixelFormat::Rgb | PixelFormat::Rgbx => {
+                self.plain([first, second, third], red, blue, lines)
+            }
+            PixelFormat::Bgr | PixelFormat::Bgrx => {
+                self.plain([first, second, third], blue, red, lines)
+            }
             PixelFormat::Gray8 => {
                 let matrix = Matrix::new(pixels.color);
                 for (channel, line) in lines.into_iter().enumerate() {
@@ -136,7 +156,9 @@ impl Palette {
             }
         };
         for (((value, r), g), b) in line.iter_mut().zip(red).zip(second).zip(blue) {
-            *value = (0.299 * f32::from(*r) + 0.587 * f32::from(*g) + 0.114 * f32::from(*b)) * scale + shift;
+            *value = (0.299 * f32::from(*r) + 0.587 * f32::from(*g) + 0.114 * f32::from(*b))
+                * scale
+                + shift;
         }
     }
 }

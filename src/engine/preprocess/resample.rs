@@ -1,9 +1,10 @@
 //! Pictures made smaller or larger: one plane of interleaved samples in, one plane a channel out.
 //!
-//! Pure. Down first, over whole rows, then across; nothing is rounded to 8 bits between. Samples are 16-bit fixed point, a product
-//! keeps its upper half, and sums stay 16 bits wide, so that one register holds as many as possible. Very long filters sum in
-//! `f32` instead. The loops have no intrinsics: they are shaped for the compiler to vectorise, for the features that the caller
-//! was compiled with, hence `inline(always)` on every step.
+//! Pure. Down first, over whole rows, then across; nothing is rounded to 8 bits between. Samples
+//! are 16-bit fixed point, a product keeps its upper half, and sums stay 16 bits wide, so that one
+//! register holds as many as possible. Very long filters sum in `f32` instead. The loops have no
+//! intrinsics: they are shaped for the compiler to vectorise, for the features that the caller was
+//! compiled with, hence `inline(always)` on every step.
 
 use super::super::manifest::Filter;
 use super::taps::{LANES, Lay, STEP, Stretch, Taps};
@@ -95,9 +96,16 @@ impl Sum for f32 {
 }
 
 impl Resampler {
-    /// Resizes `part` to `width` x `height`; channel n goes to `out[n]`, which has that many samples.
+    /// Resizes `part` to `width` x `height`; channel n goes to `out[n]`, which has that many
+    /// samples.
     #[inline(always)]
-    pub(super) fn resize(&mut self, part: &Part<'_>, filter: Filter, [width, height]: [usize; 2], out: &mut [Vec<u8>]) {
+    pub(super) fn resize(
+        &mut self,
+        part: &Part<'_>,
+        filter: Filter,
+        [width, height]: [usize; 2],
+        out: &mut [Vec<u8>],
+    ) {
         let line = |axis: usize, target| Stretch {
             size: part.size[axis],
             from: part.window[axis],
@@ -129,9 +137,16 @@ impl Resampler {
     }
 
     #[inline(always)]
-    fn run<const PIXEL: usize>(&mut self, part: &Part<'_>, pitch: usize, shown: &Shown, out: &mut [Vec<u8>]) {
+    fn run<const PIXEL: usize>(
+        &mut self,
+        part: &Part<'_>,
+        pitch: usize,
+        shown: &Shown,
+        out: &mut [Vec<u8>],
+    ) {
         let row = (self.across.high - self.across.low) * part.channels;
-        let corner = part.corner[1] * part.stride + (part.corner[0] + self.across.low) * part.channels;
+        let corner =
+            part.corner[1] * part.stride + (part.corner[0] + self.across.low) * part.channels;
         let mut next = self.down.low;
         for top in (0..shown.height).step_by(shown.together) {
             let count = shown.together.min(shown.height - top);
@@ -175,7 +190,8 @@ impl Resampler {
             let half = (1 << (point - 1)) + extra as i16;
             round::<PIXEL>(&self.folded, half, point, &mut self.bytes);
             for lane in 0..(count * part.channels).min(if part.channels == 4 { 3 } else { 4 }) {
-                let to = &mut out[lane % part.channels][(top + lane / part.channels) * shown.width..][..shown.width];
+                let to = &mut out[lane % part.channels]
+                    [(top + lane / part.channels) * shown.width..][..shown.width];
                 for (to, bytes) in to.iter_mut().zip(&self.bytes) {
                     *to = bytes[lane];
                 }
@@ -210,7 +226,14 @@ fn add<S: Sum>(sums: &mut [S; LANES], samples: &[i16; LANES], weights: &[i16; LA
 
 /// One row of the target from rows of the ring, the first of them in place `slot`.
 #[inline(always)]
-fn down<S: Sum>(ring: &[i16], pitch: usize, slot: usize, weights: &[[i16; LANES]], (bias, scale): (i16, f32), to: &mut [i16]) {
+fn down<S: Sum>(
+    ring: &[i16],
+    pitch: usize,
+    slot: usize,
+    weights: &[[i16; LANES]],
+    (bias, scale): (i16, f32),
+    to: &mut [i16],
+) {
     for (block, to) in to.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
         let [mut a, mut b, mut c, mut d] = [[S::start(bias); LANES]; 4];
         let mut at = slot * pitch + block * BLOCK;
@@ -236,7 +259,9 @@ fn down<S: Sum>(ring: &[i16], pitch: usize, slot: usize, weights: &[[i16; LANES]
 #[inline(always)]
 fn weave_four(rows: &[i16], pitch: usize, woven: &mut [i16]) {
     let [a, b, c, d] = [0, 1, 2, 3].map(|row| &rows[row * pitch..][..pitch]);
-    for ((((to, a), b), c), d) in woven.as_chunks_mut::<STEP>().0.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+    for ((((to, a), b), c), d) in
+        woven.as_chunks_mut::<STEP>().0.iter_mut().zip(a).zip(b).zip(c).zip(d)
+    {
         *to = [*a, *b, *c, *d];
     }
 }
@@ -250,9 +275,15 @@ fn weave_two(rows: &[i16], pitch: usize, woven: &mut [i16]) {
     }
 }
 
-/// One row of pixels of `PIXEL` samples to the sums of one target row: [`STEP`] pixels each, still to be added up.
+/// One row of pixels of `PIXEL` samples to the sums of one target row: [`STEP`] pixels each, still
+/// to be added up.
 #[inline(always)]
-fn across<S: Sum, const PIXEL: usize>(row: &[i16], taps: &Taps, scale: f32, sums: &mut [[i16; LANES]]) {
+fn across<S: Sum, const PIXEL: usize>(
+    row: &[i16],
+    taps: &Taps,
+    scale: f32,
+    sums: &mut [[i16; LANES]],
+) {
     for (to, (first, weights)) in sums.iter_mut().zip(taps.all()) {
         let mut sums = [S::start(0); LANES];
         let mut samples = &row[(first - taps.low) * PIXEL..];
@@ -267,7 +298,8 @@ fn across<S: Sum, const PIXEL: usize>(row: &[i16], taps: &Taps, scale: f32, sums
     }
 }
 
-/// Adds the second two pixels of each sum to the first two. A loop of its own: mixed with the one above, neither is vectorised well.
+/// Adds the second two pixels of each sum to the first two. A loop of its own: mixed with the one
+/// above, neither is vectorised well.
 #[inline(always)]
 fn fold<const PIXEL: usize>(sums: &[[i16; LANES]], folded: &mut [[i16; FOLD]]) {
     for (to, sums) in folded.iter_mut().zip(sums) {
@@ -281,9 +313,15 @@ fn fold<const PIXEL: usize>(sums: &[[i16; LANES]], folded: &mut [[i16; FOLD]]) {
     }
 }
 
-/// Adds what is left of each fold, over the whole row at once, and rounds to bytes. Lanes behind a pixel's samples mean nothing.
+/// Adds what is left of each fold, over the whole row at once, and rounds to bytes. Lanes behind a
+/// pixel's samples mean nothing.
 #[inline(always)]
-fn round<const PIXEL: usize>(folded: &[[i16; FOLD]], half: i16, point: u32, bytes: &mut [[u8; FOLD]]) {
+fn round<const PIXEL: usize>(
+    folded: &[[i16; FOLD]],
+    half: i16,
+    point: u32,
+    bytes: &mut [[u8; FOLD]],
+) {
     let (first, second) = (folded.as_flattened(), &folded.as_flattened()[PIXEL..]);
     for ((to, first), second) in bytes.as_flattened_mut().iter_mut().zip(first).zip(second) {
         *to = (first.wrapping_add(*second).saturating_add(half) >> point).clamp(0, 255) as u8;

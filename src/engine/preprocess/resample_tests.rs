@@ -21,20 +21,33 @@ impl Case {
     fn resized(&self, resampler: &mut Resampler) -> Vec<Vec<u8>> {
         let mut out = vec![vec![0; self.target[0] * self.target[1]]; self.channels.min(3)];
         let Self { ref bytes, stride, channels, corner, size, window, target, filter } = *self;
-        resampler.resize(&Part { bytes, stride, channels, corner, size, window }, filter, target, &mut out);
+        resampler.resize(
+            &Part { bytes, stride, channels, corner, size, window },
+            filter,
+            target,
+            &mut out,
+        );
         out
     }
 
     fn sample(&self, channel: usize, x: usize, y: usize) -> f64 {
-        f64::from(self.bytes[(self.corner[1] + y) * self.stride + (self.corner[0] + x) * self.channels + channel])
+        f64::from(
+            self.bytes[(self.corner[1] + y) * self.stride
+                + (self.corner[0] + x) * self.channels
+                + channel],
+        )
     }
 
     /// Sample of the target by the definition: weights of all source samples, in both directions.
     fn expected(&self, channel: usize, x: usize, y: usize) -> f64 {
         let (across, down) = (self.weights(0, x), self.weights(1, y));
-        let rows = down
-            .iter()
-            .map(|(y, weight)| weight * across.iter().map(|(x, weight)| weight * self.sample(channel, *x, *y)).sum::<f64>());
+        let rows = down.iter().map(|(y, weight)| {
+            weight
+                * across
+                    .iter()
+                    .map(|(x, weight)| weight * self.sample(channel, *x, *y))
+                    .sum::<f64>()
+        });
         rows.sum::<f64>().clamp(0.0, 255.0)
     }
 
@@ -49,9 +62,12 @@ impl Case {
             (Filter::Bicubic, _) => 0.0,
         };
         // Pillow counts a sample in if its middle is within reach, rounded.
-        let within = |from: usize| (from as f64 + 0.5 - centre).abs() <= reach * scale.max(1.0) + 0.5;
-        let weigh = |from: usize| (from, kernel((from as f64 + 0.5 - centre).abs() / scale.max(1.0)));
-        let mut all: Vec<_> = (0..self.size[axis]).filter(|from| within(*from)).map(weigh).collect();
+        let within =
+            |from: usize| (from as f64 + 0.5 - centre).abs() <= reach * scale.max(1.0) + 0.5;
+        let weigh =
+            |from: usize| (from, kernel((from as f64 + 0.5 - centre).abs() / scale.max(1.0)));
+        let mut all: Vec<_> =
+            (0..self.size[axis]).filter(|from| within(*from)).map(weigh).collect();
         let sum: f64 = all.iter().map(|(_, weight)| weight).sum();
         all.iter_mut().for_each(|(_, weight)| *weight /= sum);
         all
@@ -62,7 +78,11 @@ impl Case {
             for (at, got) in plane.iter().enumerate() {
                 let (x, y) = (at % self.target[0], at / self.target[0]);
                 let off = f64::from(*got) - self.expected(channel, x, y);
-                assert!(off.abs() <= tolerance, "{off} off at {x},{y}, channel {channel} of {:?}", self.brief());
+                assert!(
+                    off.abs() <= tolerance,
+                    "{off} off at {x},{y}, channel {channel} of {:?}",
+                    self.brief()
+                );
             }
         }
     }
@@ -75,13 +95,24 @@ impl Case {
 /// Noise (the hardest), black-and-white noise (overshoots) or one colour.
 fn bytes(kind: u8, seed: u64, count: usize) -> Vec<u8> {
     let noise = |at: usize| crate::stats::splitmix64(seed.wrapping_add(at as u64)) as u8;
-    (0..count).map(|at| [noise(at), if noise(at) < 128 { 0 } else { 255 }, seed as u8][usize::from(kind)]).collect()
+    (0..count)
+        .map(|at| [noise(at), if noise(at) < 128 { 0 } else { 255 }, seed as u8][usize::from(kind)])
+        .collect()
 }
 
 fn whole(channels: usize, size: [usize; 2], target: [usize; 2], filter: Filter, seed: u64) -> Case {
     let stride = size[0] * channels;
     let window = [0.0, 0.0, size[0] as f64, size[1] as f64];
-    Case { bytes: bytes(0, seed, stride * size[1]), stride, channels, corner: [0, 0], size, window, target, filter }
+    Case {
+        bytes: bytes(0, seed, stride * size[1]),
+        stride,
+        channels,
+        corner: [0, 0],
+        size,
+        window,
+        target,
+        filter,
+    }
 }
 
 prop_compose! {
@@ -131,9 +162,12 @@ proptest! {
 #[test]
 fn very_long_filters_keep_their_accuracy() {
     for filter in [Filter::Bilinear, Filter::Bicubic] {
-        for (channels, size, target) in
-            [(1, [3000, 40], [9, 8]), (3, [40, 2500], [8, 7]), (2, [1500, 900], [5, 3]), (4, [700, 5], [11, 9])]
-        {
+        for (channels, size, target) in [
+            (1, [3000, 40], [9, 8]),
+            (3, [40, 2500], [8, 7]),
+            (2, [1500, 900], [5, 3]),
+            (4, [700, 5], [11, 9]),
+        ] {
             whole(channels, size, target, filter, 7).assert_right(&mut Resampler::default(), 0.6);
         }
     }
@@ -142,7 +176,8 @@ fn very_long_filters_keep_their_accuracy() {
 #[test]
 fn long_filters_within_sixteen_bits_stay_within_a_level_also_on_one_colour() {
     for filter in [Filter::Bilinear, Filter::Bicubic] {
-        let (size, target) = if filter == Filter::Bicubic { ([170, 165], [10, 10]) } else { ([350, 330], [10, 10]) };
+        let (size, target) =
+            if filter == Filter::Bicubic { ([170, 165], [10, 10]) } else { ([350, 330], [10, 10]) };
         let mut case = whole(3, size, target, filter, 5);
         case.assert_right(&mut Resampler::default(), 1.1);
         for level in [0, 1, 17, 128, 200, 254, 255] {
@@ -168,7 +203,13 @@ fn the_error_has_no_direction() {
     let places = (0..224 * 224).step_by(101);
     let off = |at: usize| f64::from(planes[1][at]) - case.expected(1, at % 224, at / 224);
     let count = places.len() as f64;
-    let (sum, square) = places.map(off).fold((0.0, 0.0), |(sum, square), off| (sum + off, square + off * off));
+    let (sum, square) =
+        places.map(off).fold((0.0, 0.0), |(sum, square), off| (sum + off, square + off * off));
     // Rounding alone has a root mean square of 0.289.
-    assert!((sum / count).abs() < 0.05 && (square / count).sqrt() < 0.31, "{} {}", sum / count, (square / count).sqrt());
+    assert!(
+        (sum / count).abs() < 0.05 && (square / count).sqrt() < 0.31,
+        "{} {}",
+        sum / count,
+        (square / count).sqrt()
+    );
 }

@@ -1,7 +1,9 @@
-//! Filter tables: which samples of a line make which sample of a shorter or longer line, and how much of each.
+//! Filter tables: which samples of a line make which sample of a shorter or longer line, and how
+//! much of each.
 //!
-//! Pure. The filters are Pillow's: triangle or cubic (a = -0.5), widened by the factor of the reduction, cut off at the ends of the
-//! line and made to sum to 1. Weights are whole numbers, laid out as the kernels in `resample.rs` read them.
+//! Pure. The filters are Pillow's: triangle or cubic (a = -0.5), widened by the factor of the
+//! reduction, cut off at the ends of the line and made to sum to 1. Weights are whole numbers, laid
+//! out as the kernels in `resample.rs` read them.
 
 use super::super::manifest::Filter;
 
@@ -10,10 +12,12 @@ pub(super) const LANES: usize = 16;
 /// Pixels that one step across takes in.
 pub(super) const STEP: usize = 4;
 
-/// More taps than this, and the error of 16-bit sums (at worst half a unit of 1/64 a tap, mostly much less) could be seen.
+/// More taps than this, and the error of 16-bit sums (at worst half a unit of 1/64 a tap, mostly
+/// much less) could be seen.
 const NARROW: usize = 72;
 
-/// A line of `size` samples, of which the part from `from` over `extent` samples becomes `target` samples.
+/// A line of `size` samples, of which the part from `from` over `extent` samples becomes `target`
+/// samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Stretch {
     pub(super) size: usize,
@@ -28,7 +32,8 @@ pub(super) struct Stretch {
 pub(super) enum Lay {
     /// One row a tap, all lanes alike.
     Down,
-    /// One row for [`STEP`] taps: each weight repeated for the channels of a pixel, of which there are this many.
+    /// One row for [`STEP`] taps: each weight repeated for the channels of a pixel, of which there
+    /// are this many.
     Across(usize),
 }
 
@@ -56,7 +61,8 @@ pub(super) struct Taps {
 }
 
 impl Taps {
-    /// Makes the table, if it is not that one already. In 16-bit sums weights have at most `bits` bits.
+    /// Makes the table, if it is not that one already. In 16-bit sums weights have at most `bits`
+    /// bits.
     pub(super) fn make(&mut self, stretch: &Stretch, lay: Lay, bits: u32) {
         if self.made_for == Some((*stretch, lay, bits)) {
             return;
@@ -69,7 +75,8 @@ impl Taps {
             highest = self.real.iter().copied().fold(highest, f64::max);
         }
         // Room for the correction of the sum is left below the limit of i16.
-        let fitting = (0..=22).rev().find(|bits| highest * f64::from(1_u32 << bits) <= 32_000.0).unwrap_or(0);
+        let fitting =
+            (0..=22).rev().find(|bits| highest * f64::from(1_u32 << bits) <= 32_000.0).unwrap_or(0);
         self.wide = longest > NARROW;
         self.bits = if self.wide { fitting } else { fitting.min(bits) };
         self.spans.clear();
@@ -100,10 +107,13 @@ impl Taps {
     #[inline(always)]
     pub(super) fn all(&self) -> impl Iterator<Item = (usize, &[[i16; LANES]])> {
         let mut begin = 0;
-        self.spans.iter().map(move |(first, end)| (*first, &self.rows[std::mem::replace(&mut begin, *end)..*end]))
+        self.spans.iter().map(move |(first, end)| {
+            (*first, &self.rows[std::mem::replace(&mut begin, *end)..*end])
+        })
     }
 
-    /// `real` as whole numbers that sum to 2^bits, without zeros at the ends. Returns how many there were in front.
+    /// `real` as whole numbers that sum to 2^bits, without zeros at the ends. Returns how many
+    /// there were in front.
     fn round(&mut self) -> usize {
         let unit = f64::from(1_u32 << self.bits);
         self.whole.clear();
@@ -124,7 +134,11 @@ impl Taps {
         match lay {
             Lay::Down => self.rows.extend(self.whole.iter().map(|weight| [narrow(*weight); LANES])),
             Lay::Across(channels) => self.rows.extend(self.whole.chunks(STEP).map(|step| {
-                std::array::from_fn(|lane| step.get(lane / channels).filter(|_| lane < STEP * channels).map_or(0, |w| narrow(*w)))
+                std::array::from_fn(|lane| {
+                    step.get(lane / channels)
+                        .filter(|_| lane < STEP * channels)
+                        .map_or(0, |w| narrow(*w))
+                })
             })),
         }
     }
@@ -143,7 +157,10 @@ fn weigh(stretch: &Stretch, at: usize, weights: &mut Vec<f64>) -> usize {
     let first = ((centre - reach + 0.5).max(0.0) as usize).min(stretch.size - 1);
     let end = ((centre + reach + 0.5).max(0.0) as usize).clamp(first + 1, stretch.size);
     weights.clear();
-    weights.extend((first..end).map(|sample| value(stretch.filter, (sample as f64 + 0.5 - centre) / reduction)));
+    weights.extend(
+        (first..end)
+            .map(|sample| value(stretch.filter, (sample as f64 + 0.5 - centre) / reduction)),
+    );
     let sum: f64 = weights.iter().sum();
     if sum.abs() < 1e-6 {
         weights.truncate(1);

@@ -1,4 +1,5 @@
-//! Against Pillow (tests/reference/preprocess_reference.py), against itself in other formats, and at the edges.
+//! Against Pillow (tests/reference/preprocess_reference.py), against itself in other formats, and
+//! at the edges.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -26,16 +27,32 @@ fn spec(width: u32, height: u32) -> InputSpec {
 fn drawn(width: u32, height: u32) -> Vec<u8> {
     let pixel = |x: u32, y: u32| {
         let board = if (x / 5 + y / 4) % 2 == 1 { 255 } else { 10 };
-        [(x * 4 + y) % 256, (x * x + 3 * y) % 256, board].map(|sample| (50 + sample * 150 / 255) as u8)
+        [(x * 4 + y) % 256, (x * x + 3 * y) % 256, board]
+            .map(|sample| (50 + sample * 150 / 255) as u8)
     };
     (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect()
 }
 
 fn frame(bytes: Vec<u8>, layout: Layout) -> Frame {
-    Frame::new(Memory::Heap(Arc::from(bytes)), layout, CameraId(0), 0, Instant::now(), SystemTime::now(), None).unwrap()
+    Frame::new(
+        Memory::Heap(Arc::from(bytes)),
+        layout,
+        CameraId(0),
+        0,
+        Instant::now(),
+        SystemTime::now(),
+        None,
+    )
+    .unwrap()
 }
 
-fn packed(format: PixelFormat, width: u32, height: u32, bytes: Vec<u8>, color: Colorimetry) -> Frame {
+fn packed(
+    format: PixelFormat,
+    width: u32,
+    height: u32,
+    bytes: Vec<u8>,
+    color: Colorimetry,
+) -> Frame {
     frame(bytes, Layout::packed(format, width, height, color))
 }
 
@@ -65,16 +82,19 @@ fn tensors_are_what_pillow_makes() {
     let expected = include_str!("../../../tests/reference/preprocess_expected.txt");
     for line in expected.lines() {
         let words: Vec<&str> = line.split(' ').collect();
-        let [width, height, to_width, to_height] = [1, 2, 3, 4].map(|index: usize| words[index].parse::<u32>().unwrap());
+        let [width, height, to_width, to_height] =
+            [1, 2, 3, 4].map(|index: usize| words[index].parse::<u32>().unwrap());
         let filter = if words[5] == "bicubic" { Filter::Bicubic } else { Filter::Bilinear };
         let area = if words[6] == "centre" { Area::Centre } else { Area::Whole };
         let view = View { area, share: words[7].parse().unwrap(), mirror: false };
         let hex = words[8];
-        let want: Vec<f32> =
-            (0..hex.len() / 2).map(|at| f32::from(u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())).collect();
+        let want: Vec<f32> = (0..hex.len() / 2)
+            .map(|at| f32::from(u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()))
+            .collect();
         let input = InputSpec { filter, layout: TensorLayout::Nhwc, ..spec(to_width, to_height) };
         let got = tensor(&rgb(width, height), &Framing::default(), &input, &view);
-        // Pillow rounds between its two passes and goes across first, the resizer here goes down first.
+        // Pillow rounds between its two passes and goes across first, the resizer here goes down
+        // first.
         assert_close(&got, &want, 2.0, words[0]);
     }
 }
@@ -97,10 +117,16 @@ fn all_packed_formats_and_any_stride_give_the_same_tensor() {
     let (width, height) = (33, 21);
     let want = plain(&rgb(width, height), &spec(12, 10));
     let pixels = drawn(width, height);
-    let cases = [(PixelFormat::Bgr, [2, 1, 0, 0], 3), (PixelFormat::Rgbx, [0, 1, 2, 9], 4), (PixelFormat::Bgrx, [2, 1, 0, 9], 4)];
+    let cases = [
+        (PixelFormat::Bgr, [2, 1, 0, 0], 3),
+        (PixelFormat::Rgbx, [0, 1, 2, 9], 4),
+        (PixelFormat::Bgrx, [2, 1, 0, 9], 4),
+    ];
     for (format, order, size) in cases {
         let shuffled = pixels.as_chunks::<3>().0.iter().flat_map(|pixel| {
-            (0..size).map(|place: usize| order.get(place).and_then(|from| pixel.get(*from as usize)).copied().unwrap_or(77))
+            (0..size).map(|place: usize| {
+                order.get(place).and_then(|from| pixel.get(*from as usize)).copied().unwrap_or(77)
+            })
         });
         let other = packed(format, width, height, shuffled.collect(), Colorimetry::FULL);
         assert_eq!(plain(&other, &spec(12, 10)), want, "{format:?}");
@@ -114,7 +140,11 @@ fn all_packed_formats_and_any_stride_give_the_same_tensor() {
         bytes.truncate(7 + stride * 20 + 99 + tail);
         let mut layout = Layout::packed(PixelFormat::Rgb, width, height, Colorimetry::FULL);
         layout.planes[0] = Plane { offset: 7, stride };
-        assert_eq!(plain(&frame(bytes, layout), &spec(12, 10)), want, "stride {stride}, {tail} bytes after the last row");
+        assert_eq!(
+            plain(&frame(bytes, layout), &spec(12, 10)),
+            want,
+            "stride {stride}, {tail} bytes after the last row"
+        );
     }
 }
 
@@ -142,7 +172,11 @@ fn turning_and_mirroring_move_pixels_and_change_none() {
                 let got = tensor(&source, &framing, &input, &View { mirror, ..WHOLE });
                 for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
                     let (from_x, from_y) = from(if mirror { last - x } else { x }, y, last);
-                    assert_eq!(got[(y * side + x) as usize], at(from_x, from_y), "{rotation:?} {mirror} {x},{y}");
+                    assert_eq!(
+                        got[(y * side + x) as usize],
+                        at(from_x, from_y),
+                        "{rotation:?} {mirror} {x},{y}"
+                    );
                 }
             }
         }
@@ -151,7 +185,8 @@ fn turning_and_mirroring_move_pixels_and_change_none() {
 
 #[test]
 fn a_quarter_turn_swaps_the_sides_of_the_cut() {
-    // A wide network looking at a tall frame that lies on its side: upright it fits exactly, so the centre is everything.
+    // A wide network looking at a tall frame that lies on its side: upright it fits exactly, so the
+    // centre is everything.
     let input = spec(20, 10);
     let view = View { area: Area::Centre, ..WHOLE };
     let framing = Framing { rotation: Rotation::Clockwise90, ..Framing::default() };
@@ -182,14 +217,18 @@ fn pixels_outside_the_region_do_not_bleed_in() {
 /// The picture in YUV by the textbook, chroma averaged over 2x2 (less at odd edges).
 fn yuv(width: u32, height: u32, color: Colorimetry) -> (Vec<u8>, Vec<[u8; 2]>) {
     let (kr, kb) = if color.bt709 { (0.2126, 0.0722) } else { (0.299, 0.114) };
-    let (ys, cs, black) = if color.limited_range { (219.0, 224.0, 16.0) } else { (255.0, 255.0, 0.0) };
-    let smooth = |x: u32, y: u32| [40.0 + 2.0 * f64::from(x), 200.0 - f64::from(y), 60.0 + f64::from(x + y)];
+    let (ys, cs, black) =
+        if color.limited_range { (219.0, 224.0, 16.0) } else { (255.0, 255.0, 0.0) };
+    let smooth =
+        |x: u32, y: u32| [40.0 + 2.0 * f64::from(x), 200.0 - f64::from(y), 60.0 + f64::from(x + y)];
     let convert = |[r, g, b]: [f64; 3]| {
         let y = kr * r + (1.0 - kr - kb) * g + kb * b;
         let (u, v) = ((b - y) / (2.0 * (1.0 - kb)), (r - y) / (2.0 * (1.0 - kr)));
         [black + y / 255.0 * ys, 128.0 + u / 255.0 * cs, 128.0 + v / 255.0 * cs]
     };
-    let luma = (0..height).flat_map(|y| (0..width).map(move |x| convert(smooth(x, y))[0].round() as u8)).collect();
+    let luma = (0..height)
+        .flat_map(|y| (0..width).map(move |x| convert(smooth(x, y))[0].round() as u8))
+        .collect();
     let mut chroma = Vec::new();
     for (y, x) in (0..height).step_by(2).flat_map(|y| (0..width).step_by(2).map(move |x| (y, x))) {
         let near: Vec<_> = [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -197,7 +236,9 @@ fn yuv(width: u32, height: u32, color: Colorimetry) -> (Vec<u8>, Vec<[u8; 2]>) {
             .filter(|(dy, dx)| x + dx < width && y + dy < height)
             .map(|(dy, dx)| convert(smooth(x + dx, y + dy)))
             .collect();
-        chroma.push([1, 2].map(|index: usize| (near.iter().map(|yuv| yuv[index]).sum::<f64>() / near.len() as f64).round() as u8));
+        chroma.push([1, 2].map(|index: usize| {
+            (near.iter().map(|yuv| yuv[index]).sum::<f64>() / near.len() as f64).round() as u8
+        }));
     }
     (luma, chroma)
 }
@@ -206,9 +247,16 @@ fn yuv(width: u32, height: u32, color: Colorimetry) -> (Vec<u8>, Vec<[u8; 2]>) {
 fn yuv_frames_give_the_tensor_of_the_same_picture_in_rgb() {
     for (width, height) in [(48, 36), (47, 35)] {
         let smooth = (0..height)
-            .flat_map(|y: u32| (0..width).flat_map(move |x: u32| [40 + 2 * x, 200 - y, 60 + x + y].map(|sample| sample as u8)))
+            .flat_map(|y: u32| {
+                (0..width).flat_map(move |x: u32| {
+                    [40 + 2 * x, 200 - y, 60 + x + y].map(|sample| sample as u8)
+                })
+            })
             .collect();
-        let want = plain(&packed(PixelFormat::Rgb, width, height, smooth, Colorimetry::FULL), &spec(16, 12));
+        let want = plain(
+            &packed(PixelFormat::Rgb, width, height, smooth, Colorimetry::FULL),
+            &spec(16, 12),
+        );
         for (limited_range, bt709) in [(false, false), (false, true), (true, false), (true, true)] {
             let color = Colorimetry { limited_range, bt709 };
             let (luma, chroma) = yuv(width, height, color);
@@ -251,14 +299,20 @@ fn the_smallest_the_widest_and_odd_frames_work_in_every_format() {
     ];
     let share = View { area: Area::Centre, share: 0.1, mirror: true };
     for format in formats {
-        for (width, height) in [(1, 1), (16_384, 1), (1, 16_384), (16_384, 3), (17, 3), (641, 479)] {
+        for (width, height) in [(1, 1), (16_384, 1), (1, 16_384), (16_384, 3), (17, 3), (641, 479)]
+        {
             let layout = Layout::packed(format, width, height, Colorimetry::FULL);
             let source = frame(vec![128; layout.bytes()], layout);
             for rotation in [Rotation::None, Rotation::Clockwise90] {
                 let framing = Framing { rotation, ..Framing::default() };
                 for view in [WHOLE, share] {
                     let out = tensor(&source, &framing, &spec(31, 7), &view);
-                    assert_close(&out, &vec![128.0; out.len()], 1e-3, &format!("{format:?} {width}x{height} {rotation:?}"));
+                    assert_close(
+                        &out,
+                        &vec![128.0; out.len()],
+                        1e-3,
+                        &format!("{format:?} {width}x{height} {rotation:?}"),
+                    );
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! From an ONNX model to a plan, by the TensorRT of this machine.
 //!
-//! An edge room, and only the building: what to build, where plans are kept and when to build one are others' affairs. Slow, and not for the
-//! daemon's own process: TensorRT needs hundreds of megabytes for it and may take the process with it.
+//! An edge room, and only the building: what to build, where plans are kept and when to build one
+//! are others' affairs. Slow, and not for the daemon's own process: TensorRT needs hundreds of
+//! megabytes for it and may take the process with it.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,8 @@ pub struct Wanted<'a> {
     pub int8: bool,
     /// Which DLA core is to run it; `None`: the GPU.
     pub dla_core: Option<u8>,
-    /// Compute capability to build for; `None`: this machine's GPU. Only TensorRT-RTX can build for another.
+    /// Compute capability to build for; `None`: this machine's GPU. Only TensorRT-RTX can build for
+    /// another.
     pub capability: Option<(u8, u8)>,
     /// What earlier builds measured of kernels.
     pub timing: Option<&'a [u8]>,
@@ -95,7 +97,8 @@ pub enum NoPlan {
 
 /// The ONNX parser that belongs to a TensorRT library: beside it, of the same number.
 pub fn parser_of(library: &Path) -> PathBuf {
-    let name = library.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name =
+        library.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = match name.strip_prefix("libtensorrt_rtx") {
         Some(rest) => format!("libtensorrt_onnxparser_rtx{rest}"),
         None => name.replacen("libnvinfer", "libnvonnxparser", 1),
@@ -110,11 +113,18 @@ pub fn abilities(options: &Options) -> Result<Abilities, NoPlan> {
     let unable = |reason| NoPlan::Unable { version: version.clone(), reason };
     let _turn = software.device.enter().map_err(|error| unable(error.to_string()))?;
     let builder = software.builder().map_err(&unable)?;
-    let platform = builder.platform().ok_or_else(|| unable(or(software.log.drain(), "it does not say why")))?;
-    Ok(Abilities { fast_fp16: platform.fast_fp16, fast_int8: platform.fast_int8, dla_cores: platform.dla_cores })
+    let platform = builder
+        .platform()
+        .ok_or_else(|| unable(or(software.log.drain(), "it does not say why")))?;
+    Ok(Abilities {
+        fast_fp16: platform.fast_fp16,
+        fast_int8: platform.fast_int8,
+        dla_cores: platform.dla_cores,
+    })
 }
 
-/// Builds. `heard` is told of each step (phase, steps done, steps in all, 0 if unknown) from any thread, and says whether to go on.
+/// Builds. `heard` is told of each step (phase, steps done, steps in all, 0 if unknown) from any
+/// thread, and says whether to go on.
 pub fn build(
     options: &Options,
     wanted: &Wanted<'_>,
@@ -123,8 +133,9 @@ pub fn build(
     made(options, wanted, None, heard)
 }
 
-/// Builds for int8 with scales that are learned from pictures: `feed` fills the tensor of the next one, as preprocessing makes it, and is
-/// false when there are no more. TensorRT 11 and RTX have no such thing and say so.
+/// Builds for int8 with scales that are learned from pictures: `feed` fills the tensor of the next
+/// one, as preprocessing makes it, and is false when there are no more. TensorRT 11 and RTX have no
+/// such thing and say so.
 pub fn calibrate(
     options: &Options,
     wanted: &Wanted<'_>,
@@ -145,7 +156,8 @@ fn made(
     let unable = |reason| NoPlan::Unable { version: version.clone(), reason };
     let turn = software.device.enter().map_err(|error| unable(error.to_string()))?;
     let builder = software.builder().map_err(&unable)?;
-    let parser = Library::open(&parser_of(&software.library)).and_then(|library| library.entry("createNvOnnxParser_INTERNAL"));
+    let parser = Library::open(&parser_of(&software.library))
+        .and_then(|library| library.entry("createNvOnnxParser_INTERNAL"));
     let parser = parser.map_err(|reason| unable(format!("no ONNX parser: {reason}")))?;
     let order = Order {
         onnx: wanted.onnx,
@@ -153,14 +165,18 @@ fn made(
         fp16: wanted.fp16,
         int8: wanted.int8,
         dla_core: wanted.dla_core.map(i32::from),
-        capability: wanted.capability.map(|(major, minor)| 10 * i32::from(major) + i32::from(minor)),
+        capability: wanted
+            .capability
+            .map(|(major, minor)| 10 * i32::from(major) + i32::from(minor)),
         timing: wanted.timing,
         calibration: wanted.calibration,
         batch: i32::from(wanted.batch),
         values: wanted.values,
     };
     software.log.drain();
-    let product = builder.build(&turn, parser, &order, feed, heard).map_err(|error| unable(error.to_string()))?;
+    let product = builder
+        .build(&turn, parser, &order, feed, heard)
+        .map_err(|error| unable(error.to_string()))?;
     let said = software.log.drain();
     let refused = |reason| NoPlan::Refused { version: version.clone(), reason };
     let product = product.ok_or_else(|| refused(or(said, "it does not say why")))?;
@@ -170,9 +186,18 @@ fn made(
     let tensors = match runtime.as_mut().and_then(|runtime| runtime.plan(&product.plan)) {
         Some(mut plan) => plan.tensors().map_err(&refused)?,
         None if wanted.capability.is_some() => Vec::new(),
-        None => return Err(refused(format!("its own plan does not load: {}", or(software.log.drain(), "it does not say why")))),
+        None => {
+            return Err(refused(format!(
+                "its own plan does not load: {}",
+                or(software.log.drain(), "it does not say why")
+            )));
+        }
     };
-    let tensors = tensors.into_iter().map(|tensor| Tensor { name: tensor.name, is_input: tensor.is_input, dims: tensor.dims });
+    let tensors = tensors.into_iter().map(|tensor| Tensor {
+        name: tensor.name,
+        is_input: tensor.is_input,
+        dims: tensor.dims,
+    });
     Ok(Plan {
         bytes: product.plan,
         timing: some(product.timing),

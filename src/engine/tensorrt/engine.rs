@@ -1,4 +1,5 @@
-//! One plan on the GPU: loaded, held against its manifest, run; and loaded anew when the GPU's context was lost.
+//! One plan on the GPU: loaded, held against its manifest, run; and loaded anew when the GPU's
+//! context was lost.
 //!
 //! The decision whether to load anew is [`Lives`], pure; the rest is an edge.
 
@@ -17,8 +18,9 @@ use super::{Here, Plans, model_error};
 /// Runs before a plan counts as loaded.
 const WARM_UP: usize = 3;
 
-/// How often an engine that lost the context may be loaded anew: once, and once more after so many runs that went well. One that loses
-/// it again and again would take it from the others each time. Who lost it to another is loaded anew for nothing.
+/// How often an engine that lost the context may be loaded anew: once, and once more after so many
+/// runs that went well. One that loses it again and again would take it from the others each time.
+/// Who lost it to another is loaded anew for nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Lives {
     /// It lost the context itself, or could not be loaded anew.
@@ -92,7 +94,10 @@ impl TensorRtEngine {
 
     /// A session in a context that works. The input moves along.
     fn revived(&mut self) -> Result<&mut Session, EngineError> {
-        let is_well = self.session.as_mut().is_some_and(|session| session.lost().is_none() && session.is_ready());
+        let is_well = self
+            .session
+            .as_mut()
+            .is_some_and(|session| session.lost().is_none() && session.is_ready());
         if !is_well {
             if let Some(mut old) = self.session.take() {
                 self.lost = old.lost().or(self.lost);
@@ -102,15 +107,20 @@ impl TensorRtEngine {
                     self.spare.copy_from_slice(input);
                 }
             }
-            let cause = self.lost.map_or_else(|| "another engine lost it".to_owned(), |error| error.to_string());
+            let cause = self
+                .lost
+                .map_or_else(|| "another engine lost it".to_owned(), |error| error.to_string());
             if !self.lives.are_left() {
                 return Err(
                     self.failed(format!("the GPU's context was lost again ({cause}); a reload or a restart tries once more"))
                 );
             }
-            // While others are at work in the lost context nothing can be done, and trying costs nothing.
+            // While others are at work in the lost context nothing can be done, and trying costs
+            // nothing.
             if let Err(error) = self.software.device.enter() {
-                return Err(self.failed(format!("the GPU's context is lost ({cause}) and cannot be made anew yet: {error}")));
+                return Err(self.failed(format!(
+                    "the GPU's context is lost ({cause}) and cannot be made anew yet: {error}"
+                )));
             }
             self.lives.take();
             let loaded = session(self.software, self.plans.as_ref(), &self.id, &self.network);
@@ -124,7 +134,10 @@ impl TensorRtEngine {
         }
         match &mut self.session {
             Some(session) => Ok(session),
-            None => Err(EngineError::Run { id: self.id.clone(), reason: "it has no session, which is a bug in Squint".into() }),
+            None => Err(EngineError::Run {
+                id: self.id.clone(),
+                reason: "it has no session, which is a bug in Squint".into(),
+            }),
         }
     }
 
@@ -133,8 +146,11 @@ impl TensorRtEngine {
         let lost = self.session.as_ref().and_then(Session::lost);
         let words = self.software.words(failure);
         if let Some(error) = lost {
-            (self.session, self.lost, self.lives.guilty) = (None, Some(error), !matches!(failure, Failure::Lost(_)));
-            return self.failed(format!("{error}; the GPU's context is lost, and is made anew before the next look"));
+            (self.session, self.lost, self.lives.guilty) =
+                (None, Some(error), !matches!(failure, Failure::Lost(_)));
+            return self.failed(format!(
+                "{error}; the GPU's context is lost, and is made anew before the next look"
+            ));
         }
         self.failed(words)
     }
@@ -153,7 +169,11 @@ impl Engine for TensorRtEngine {
 
     fn run(&mut self, output: &mut [f32]) -> Result<Option<Duration>, EngineError> {
         if output.len() != self.network.classes {
-            return Err(EngineError::Shape { id: self.id.clone(), want: self.network.classes, got: output.len() });
+            return Err(EngineError::Shape {
+                id: self.id.clone(),
+                want: self.network.classes,
+                got: output.len(),
+            });
         }
         match self.revived()?.run(output) {
             Err(failure) => Err(self.told(failure)),
@@ -169,18 +189,30 @@ impl Engine for TensorRtEngine {
 }
 
 /// A plan, taken by TensorRT, fitting its manifest and warm.
-fn session(software: &Software, plans: &dyn Plans, id: &str, network: &Network) -> Result<Session, EngineError> {
+fn session(
+    software: &Software,
+    plans: &dyn Plans,
+    id: &str,
+    network: &Network,
+) -> Result<Session, EngineError> {
     let refuse = |reason: String| model_error(id, &network.file, reason);
     let here = Here { version: software.version, gpu: software.gpu.clone() };
     let bytes = plans.plan_for(id, network, &here)?;
-    let turn = software.device.enter().map_err(|error| refuse(format!("the GPU cannot be used: {error}")))?;
-    software.session(&turn, bytes, |tensors| slots(tensors, network), WARM_UP).map(|(session, _)| session).map_err(&refuse)
+    let turn = software
+        .device
+        .enter()
+        .map_err(|error| refuse(format!("the GPU cannot be used: {error}")))?;
+    software
+        .session(&turn, bytes, |tensors| slots(tensors, network), WARM_UP)
+        .map(|(session, _)| session)
+        .map_err(&refuse)
 }
 
 /// Where input and output are, once they are what the manifest says.
 fn slots(tensors: &[Tensor], network: &Network) -> Result<[Slot; 2], String> {
     let side = |is_input: bool| {
-        let these = tensors.iter().enumerate().filter(move |(_, tensor)| tensor.is_input == is_input);
+        let these =
+            tensors.iter().enumerate().filter(move |(_, tensor)| tensor.is_input == is_input);
         these.map(|(index, tensor)| (index, shown(tensor))).unzip::<_, _, Vec<usize>, Vec<_>>()
     };
     let ((inputs, told_inputs), (outputs, told_outputs)) = (side(true), side(false));
@@ -188,16 +220,26 @@ fn slots(tensors: &[Tensor], network: &Network) -> Result<[Slot; 2], String> {
     let fit::Output { name, shape, element: scores } = fit::output(&told_outputs, network)?;
     for (what, element) in [("input", element), ("output", scores)] {
         if element != Numbers::Float32 {
-            return Err(format!("the {what} holds {} values; plans are run with float32 alone", element.name()));
+            return Err(format!(
+                "the {what} holds {} values; plans are run with float32 alone",
+                element.name()
+            ));
         }
     }
     let index = told_outputs.iter().position(|tensor| tensor.name == name);
-    let (Some(input), Some(output), [_]) = (inputs.first(), index.and_then(|index| outputs.get(index)), outputs.as_slice()) else {
-        return Err(format!("the plan has {} outputs; only plans with a single one are supported", outputs.len()));
+    let (Some(input), Some(output), [_]) =
+        (inputs.first(), index.and_then(|index| outputs.get(index)), outputs.as_slice())
+    else {
+        return Err(format!(
+            "the plan has {} outputs; only plans with a single one are supported",
+            outputs.len()
+        ));
     };
     if let Some(open) = tensors.iter().find(|tensor| tensor.dims.iter().any(|side| *side < 0)) {
         let (name, dims) = (&open.name, fit::shown(&open.dims));
-        return Err(format!("`{name}` is {dims}: the plan leaves sides open; build it for one picture of the manifest's size"));
+        return Err(format!(
+            "`{name}` is {dims}: the plan leaves sides open; build it for one picture of the manifest's size"
+        ));
     }
     let values = [network.input.values(), shape.iter().product()];
     Ok([Slot { index: *input, values: values[0] }, Slot { index: *output, values: values[1] }])

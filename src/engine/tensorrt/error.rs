@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-/// A call of the driver that failed. Codes are those of `cuda.h` (`CUresult`), the same since CUDA 10.
+/// A call of the driver that failed. Codes are those of `cuda.h` (`CUresult`), the same since
+/// CUDA 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CudaError {
     /// The function.
@@ -45,8 +46,9 @@ const NAMES: [(i32, &str); 27] = [
 ];
 
 impl CudaError {
-    /// True if the context is beyond help: every further call in it fails, and only a new context may work. As `cuda.h` says of each
-    /// code that "leaves the process in an inconsistent state" or destroys the context.
+    /// True if the context is beyond help: every further call in it fails, and only a new context
+    /// may work. As `cuda.h` says of each code that "leaves the process in an inconsistent state"
+    /// or destroys the context.
     pub fn is_sticky(self) -> bool {
         matches!(self.code, 4 | 46 | 201 | 214 | 700 | 702 | 709 | 710 | 714..=719 | 999)
     }
@@ -72,7 +74,9 @@ mod tests {
         let error = |code| CudaError { call: "cuMemAlloc_v2", code };
         assert_eq!(error(2).to_string(), "cuMemAlloc_v2 failed: CUDA_ERROR_OUT_OF_MEMORY (2)");
         assert_eq!(error(12345).to_string(), "cuMemAlloc_v2 failed: CUDA error 12345");
-        for (code, sticky) in [(1, false), (2, false), (700, true), (701, false), (719, true), (999, true)] {
+        for (code, sticky) in
+            [(1, false), (2, false), (700, true), (701, false), (719, true), (999, true)]
+        {
             assert_eq!(error(code).is_sticky(), sticky, "{code}");
         }
     }

@@ -1,6 +1,7 @@
 //! What TensorRT says while it works, kept until somebody wants to know why something failed.
 //!
-//! Written to from any thread of the library, so nothing here waits, and a line that finds no room pushes the oldest out.
+//! Written to from any thread of the library, so nothing here waits, and a line that finds no room
+//! pushes the oldest out.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::Level;
@@ -47,7 +48,8 @@ impl Log {
         }
     }
 
-    /// Passes everything on to the program's own log and returns the last errors and warnings, on one line; empty if there were none.
+    /// Passes everything on to the program's own log and returns the last errors and warnings, on
+    /// one line; empty if there were none.
     pub(super) fn drain(&self) -> String {
         let mut serious = Vec::new();
         for Line { severity, text } in self.read.try_iter() {

@@ -1,11 +1,12 @@
-//! TensorRT on an NVIDIA GPU. Driver, TensorRT and the shim between it and Squint are found at run time; without any of them this
-//! backend is simply absent.
+//! TensorRT on an NVIDIA GPU. Driver, TensorRT and the shim between it and Squint are found at run
+//! time; without any of them this backend is simply absent.
 //!
-//! An edge room. [`probe`] and [`software`] find out what is there, an engine loads a plan and runs it ([`TensorRt`]), [`version`] and
-//! [`error`] put names to numbers. All `unsafe` is in `raw`, and all of NVIDIA's class layouts are in the shim, `squint_trt.h`, of which
-//! there is one build for each major. Where plans come from is told by [`Plans`]: [`build`] makes them, slowly and elsewhere, [`builder`] does so
-//! as [`plan`], what was built on this machine, wants it, [`built`] says which of those runs a network, and [`calibration`] is what int8 needs
-//! beforehand.
+//! An edge room. [`probe`] and [`software`] find out what is there, an engine loads a plan and runs
+//! it ([`TensorRt`]), [`version`] and [`error`] put names to numbers. All `unsafe` is in `raw`, and
+//! all of NVIDIA's class layouts are in the shim, `squint_trt.h`, of which there is one build for
+//! each major. Where plans come from is told by [`Plans`]: [`build`] makes them, slowly and
+//! elsewhere, [`builder`] does so as [`plan`], what was built on this machine, wants it, [`built`]
+//! says which of those runs a network, and [`calibration`] is what int8 needs beforehand.
 
 pub mod build;
 pub mod builder;
@@ -50,8 +51,8 @@ pub struct Here {
 
 /// Where plans come from.
 pub trait Plans: Send + Sync {
-    /// The bytes of a plan of `network` that is made for `here`, checked as far as that goes without TensorRT. Errors are
-    /// [`EngineError::Model`] and say what to do.
+    /// The bytes of a plan of `network` that is made for `here`, checked as far as that goes
+    /// without TensorRT. Errors are [`EngineError::Model`] and say what to do.
     fn plan_for(&self, id: &str, network: &Network, here: &Here) -> Result<Vec<u8>, EngineError>;
 }
 
@@ -60,16 +61,27 @@ pub trait Plans: Send + Sync {
 pub struct PlanFiles;
 
 impl Plans for PlanFiles {
-    /// The file, if nobody but its owner and group may write to it and its sha256 is the manifest's. TensorRT trusts plans.
+    /// The file, if nobody but its owner and group may write to it and its sha256 is the
+    /// manifest's. TensorRT trusts plans.
     fn plan_for(&self, id: &str, network: &Network, _here: &Here) -> Result<Vec<u8>, EngineError> {
         let refuse = |reason: String| model_error(id, &network.file, reason);
-        let mode = std::fs::metadata(&network.file).map_err(|error| refuse(error.to_string()))?.permissions().mode();
+        let mode = std::fs::metadata(&network.file)
+            .map_err(|error| refuse(error.to_string()))?
+            .permissions()
+            .mode();
         if mode & 0o002 != 0 {
-            return Err(refuse("everybody may write to this plan, and TensorRT would trust it; chmod o-w".into()));
+            return Err(refuse(
+                "everybody may write to this plan, and TensorRT would trust it; chmod o-w".into(),
+            ));
         }
-        let bytes = files::bytes(&network.file, MAX_MODEL).map_err(|reason| refuse(reason.to_string()))?;
+        let bytes =
+            files::bytes(&network.file, MAX_MODEL).map_err(|reason| refuse(reason.to_string()))?;
         let sha256 = hash::of_bytes(&bytes);
-        if sha256 == network.sha256 { Ok(bytes) } else { Err(refuse(mismatch(&network.file, &network.sha256, &sha256))) }
+        if sha256 == network.sha256 {
+            Ok(bytes)
+        } else {
+            Err(refuse(mismatch(&network.file, &network.sha256, &sha256)))
+        }
     }
 }
 
@@ -89,7 +101,8 @@ impl TensorRt {
         Self { options, plans, program: None, seen: OnceLock::new() }
     }
 
-    /// Before anything is opened in this process, a child, `program` being this program, opens it first.
+    /// Before anything is opened in this process, a child, `program` being this program, opens it
+    /// first.
     pub fn behind(self, program: Option<PathBuf>) -> Self {
         Self { program, ..self }
     }
@@ -102,14 +115,20 @@ impl TensorRt {
     /// What there is; asks the child, if there is to be one, once.
     pub fn found(&self) -> Found {
         match &self.program {
-            Some(program) => self.seen.get_or_init(|| probe::in_child(program, &self.options, probe::LIMIT)).clone(),
+            Some(program) => self
+                .seen
+                .get_or_init(|| probe::in_child(program, &self.options, probe::LIMIT))
+                .clone(),
             None => probe::here(&self.options),
         }
     }
 
     fn software(&self, id: &str) -> Result<&'static Software, EngineError> {
-        let missing =
-            |missing: Missing| EngineError::RuntimeMissing { id: id.to_owned(), library: LIBRARY, reason: missing.to_string() };
+        let missing = |missing: Missing| EngineError::RuntimeMissing {
+            id: id.to_owned(),
+            library: LIBRARY,
+            reason: missing.to_string(),
+        };
         if self.program.is_some()
             && let Some(why) = self.found().missing
         {
@@ -132,10 +151,15 @@ impl Backend for TensorRt {
     fn load(&self, manifest: &Manifest) -> Result<Box<dyn Engine>, EngineError> {
         let id = manifest.id.as_str();
         let Kind::Network(network) = &manifest.kind else {
-            return Err(model_error(id, Path::new("engine.toml"), "an ensemble is no network; load its members".into()));
+            return Err(model_error(
+                id,
+                Path::new("engine.toml"),
+                "an ensemble is no network; load its members".into(),
+            ));
         };
         let software = self.software(id)?;
-        TensorRtEngine::load(software, Arc::clone(&self.plans), id, network).map(|engine| Box::new(engine) as Box<dyn Engine>)
+        TensorRtEngine::load(software, Arc::clone(&self.plans), id, network)
+            .map(|engine| Box::new(engine) as Box<dyn Engine>)
     }
 }
 

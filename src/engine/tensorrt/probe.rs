@@ -1,6 +1,8 @@
-//! What there is of NVIDIA's software, found out in a process of its own: a crash or a hang in vendor code is a finding, not an outage.
+//! What there is of NVIDIA's software, found out in a process of its own: a crash or a hang in
+//! vendor code is a finding, not an outage.
 //!
-//! An edge room. The child is `squint probe-tensorrt`; it opens what an engine would open and prints one line of JSON.
+//! An edge room. The child is `squint probe-tensorrt`; it opens what an engine would open and
+//! prints one line of JSON.
 
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
@@ -12,7 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::software::{self, Found, Missing, Options};
 
-/// How long the child may take. TensorRT is several hundred megabytes, and a small board reads them from a memory card.
+/// How long the child may take. TensorRT is several hundred megabytes, and a small board reads them
+/// from a memory card.
 pub const LIMIT: Duration = Duration::from_secs(30);
 /// Longest answer that is read, bytes.
 const LONGEST: usize = 64 << 10;
@@ -40,7 +43,9 @@ pub fn in_child(program: &Path, options: &Options, limit: Duration) -> Found {
     let crashed = |why: String| Found { missing: Some(Missing::Crashed(why)), ..Found::default() };
     let mut child = match command.spawn() {
         Ok(child) => child,
-        Err(error) => return crashed(format!("looking for TensorRT: {}: {error}", program.display())),
+        Err(error) => {
+            return crashed(format!("looking for TensorRT: {}: {error}", program.display()));
+        }
     };
     let heard = listen(&mut child, limit);
     if !matches!(heard, Heard::End) {
@@ -83,14 +88,17 @@ fn listen(child: &mut Child, limit: Duration) -> Heard {
     let mut piece = [0; 4096];
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let left =
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
         match poll(&mut [PollFd::new(&stdout, PollFlags::IN)], Some(&left)) {
             Ok(0) => return Heard::Nothing,
             Err(rustix::io::Errno::INTR) => continue,
             Err(_) => return Heard::Nothing,
             Ok(_) => {}
         }
-        let Some(count) = stdout.read(&mut piece).ok().filter(|count| *count > 0) else { return Heard::End };
+        let Some(count) = stdout.read(&mut piece).ok().filter(|count| *count > 0) else {
+            return Heard::End;
+        };
         answer.extend_from_slice(&piece[..count]);
         // Libraries may have something to say too; only the answer begins like this.
         let mut lines = answer.split_inclusive(|byte| *byte == b'\n');
@@ -120,14 +128,19 @@ mod tests {
         let script = |name: &str, body: &str| {
             let path = folder.path().join(name);
             std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+                .unwrap();
             path.display().to_string()
         };
         let hung = asked(&script("hangs", "exec sleep 600"), Duration::from_millis(50));
         assert!(hung.contains("did not end"), "{hung}");
         let crashed = asked(&script("crashes", "kill -SEGV $$"), LIMIT);
         assert!(crashed.contains("signal 11"), "{crashed}");
-        let known = script("answers", "echo hello; echo '{\"cuda\":\"10.2\",\"gpus\":[]}'; exec sleep 600");
-        assert_eq!(in_child(Path::new(&known), &Options::default(), LIMIT).cuda.as_deref(), Some("10.2"));
+        let known =
+            script("answers", "echo hello; echo '{\"cuda\":\"10.2\",\"gpus\":[]}'; exec sleep 600");
+        assert_eq!(
+            in_child(Path::new(&known), &Options::default(), LIMIT).cuda.as_deref(),
+            Some("10.2")
+        );
     }
 }

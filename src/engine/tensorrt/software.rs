@@ -1,8 +1,10 @@
-//! NVIDIA's software on this machine, opened in the order in which nothing can crash: a driver that works and has a GPU first, then
-//! TensorRT, then the shim that fits it, then a runtime, which takes plans.
+//! NVIDIA's software on this machine, opened in the order in which nothing can crash: a driver that
+//! works and has a GPU first, then TensorRT, then the shim that fits it, then a runtime, which
+//! takes plans.
 //!
-//! An edge room. What was opened stays open for as long as the process lives, and the same wishes get the same again. What is missing
-//! is an ordinary state with a sentence of its own; it is looked for again the next time.
+//! An edge room. What was opened stays open for as long as the process lives, and the same wishes
+//! get the same again. What is missing is an ordinary state with a sentence of its own; it is
+//! looked for again the next time.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,7 +32,8 @@ pub const LIBRARIES: [&str; 3] = ["libnvinfer.so.8", "libnvinfer.so.10", "libnvi
 pub struct Options {
     /// The driver's library.
     pub cuda: PathBuf,
-    /// TensorRT's library, if the user names one: libnvinfer, its lean runtime, or TensorRT-RTX. The first of [`LIBRARIES`] otherwise.
+    /// TensorRT's library, if the user names one: libnvinfer, its lean runtime, or TensorRT-RTX.
+    /// The first of [`LIBRARIES`] otherwise.
     pub library: Option<PathBuf>,
     /// The shim, if the user names one; see [`shim_places`] otherwise.
     pub shim: Option<PathBuf>,
@@ -125,8 +128,8 @@ pub(super) struct Software {
 /// What has been opened in this process, by which wishes, and what was found on the way.
 static OPENED: Mutex<Vec<(Options, Found, &'static Software)>> = Mutex::new(Vec::new());
 
-/// Where a shim ([`Version::shim`]) is looked for without a wish: in the checkout that the program was built in (`target/shims/`), or in an
-/// installation.
+/// Where a shim ([`Version::shim`]) is looked for without a wish: in the checkout that the program
+/// was built in (`target/shims/`), or in an installation.
 pub fn shim_places(shim: &str) -> Vec<PathBuf> {
     near("target/shims", &format!("libsquint-{shim}.so"))
 }
@@ -170,7 +173,8 @@ fn steps(options: &Options, found: &mut Found) -> Result<&'static Software, Miss
     let library = nvinfer(options.library.as_deref())?;
     found.library = Some(library.name.clone());
     let number = library.nvinfer_version().map_err(Missing::Library)?;
-    let version = Version::from_number(number).ok_or_else(|| Missing::Version(number.to_string()))?;
+    let version =
+        Version::from_number(number).ok_or_else(|| Missing::Version(number.to_string()))?;
     found.version = Some(version.to_string());
     let wanted = version.shim().ok_or_else(|| Missing::Version(version.to_string()))?;
     let create = library.entry("createInferRuntime_INTERNAL").map_err(Missing::Library)?;
@@ -181,7 +185,8 @@ fn steps(options: &Options, found: &mut Found) -> Result<&'static Software, Miss
             named(place).map_err(no_shim)?;
             place.clone()
         }
-        None => first(shim_places(wanted)).ok_or_else(|| no_shim(format!("libsquint-{wanted}.so is not there")))?,
+        None => first(shim_places(wanted))
+            .ok_or_else(|| no_shim(format!("libsquint-{wanted}.so is not there")))?,
     };
     let log: &'static Log = Box::leak(Box::new(Log::new()));
     let shim_library = Library::open(&place).map_err(no_shim)?;
@@ -191,7 +196,9 @@ fn steps(options: &Options, found: &mut Found) -> Result<&'static Software, Miss
     found.headers = headers.map(|version| version.to_string());
     if headers.and_then(Version::shim) != Some(wanted) {
         let built = headers.map_or_else(|| shim.headers.to_string(), |version| version.to_string());
-        return Err(no_shim(format!("the one that is there was built with the headers of {built}, this is {version}")));
+        return Err(no_shim(format!(
+            "the one that is there was built with the headers of {built}, this is {version}"
+        )));
     }
 
     let software = Software {
@@ -231,7 +238,8 @@ fn nvinfer(library: Option<&Path>) -> Result<Library, Missing> {
     for name in LIBRARIES {
         match Library::open(Path::new(name)) {
             Ok(library) => return Ok(library),
-            // The loader names the file that it did not find: another one is a library that this one needs.
+            // The loader names the file that it did not find: another one is a library that this
+            // one needs.
             Err(reason) if reason.starts_with(name) && reason.contains("No such file") => {}
             Err(reason) => reasons.push(reason),
         }
@@ -245,11 +253,15 @@ fn nvinfer(library: Option<&Path>) -> Result<Library, Missing> {
 impl Software {
     /// What builds plans; a lean runtime has none.
     pub(super) fn builder(&self) -> Result<Builder, String> {
-        Builder::of(&self.shim_library, self.shim, self.opened.entry("createInferBuilder_INTERNAL")?)
+        Builder::of(
+            &self.shim_library,
+            self.shim,
+            self.opened.entry("createInferBuilder_INTERNAL")?,
+        )
     }
 
-    /// The runtime of the context in which `turn` is, made if there is none; locked, for it serves one at a time, and so that the log says
-    /// whom it is about. The error is what the log says.
+    /// The runtime of the context in which `turn` is, made if there is none; locked, for it serves
+    /// one at a time, and so that the log says whom it is about. The error is what the log says.
     pub(super) fn runtime(&self, turn: &Turn) -> Result<MutexGuard<'_, Option<Runtime>>, String> {
         let mut runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
         self.log.drain();
@@ -262,8 +274,8 @@ impl Software {
         }
     }
 
-    /// A plan, taken by the runtime, with memory for the tensors that `choose` picks, after `warm_up` runs on zeros; and room for what a run
-    /// gives. The error is in words.
+    /// A plan, taken by the runtime, with memory for the tensors that `choose` picks, after
+    /// `warm_up` runs on zeros; and room for what a run gives. The error is in words.
     pub(super) fn session(
         &self,
         turn: &Turn,
@@ -274,14 +286,23 @@ impl Software {
         let mut runtime = self.runtime(turn)?;
         let taken = runtime.as_mut().and_then(|runtime| runtime.plan(plan.as_ref()));
         drop(plan);
-        let refused = || format!("TensorRT {} refuses this plan: {}", self.version, or(self.log.drain(), "it does not say why"));
+        let refused = || {
+            format!(
+                "TensorRT {} refuses this plan: {}",
+                self.version,
+                or(self.log.drain(), "it does not say why")
+            )
+        };
         let mut taken = taken.ok_or_else(refused)?;
         let [input, output] = choose(&taken.tensors()?)?;
-        let mut session = Session::new(turn, taken, input, output).map_err(|failure| self.words(failure))?;
+        let mut session =
+            Session::new(turn, taken, input, output).map_err(|failure| self.words(failure))?;
         drop(runtime);
         let mut scores = vec![0.0; output.values];
         for _ in 0..warm_up {
-            session.run(&mut scores).map_err(|failure| format!("a first run on zeros failed: {}", self.words(failure)))?;
+            session.run(&mut scores).map_err(|failure| {
+                format!("a first run on zeros failed: {}", self.words(failure))
+            })?;
         }
         Ok((session, scores))
     }

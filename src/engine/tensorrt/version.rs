@@ -19,13 +19,18 @@ pub struct Version {
 }
 
 impl Version {
-    /// From `getInferLibVersion` or `NV_TENSORRT_VERSION`: 1000 * major + 100 * minor + patch up to 9, 10 000 * major + 100 * minor +
-    /// patch from 10 on and for RTX. `None` for what is neither.
+    /// From `getInferLibVersion` or `NV_TENSORRT_VERSION`: 1000 * major + 100 * minor + patch up to
+    /// 9, 10 000 * major + 100 * minor + patch from 10 on and for RTX. `None` for what is neither.
     pub fn from_number(number: i32) -> Option<Self> {
-        let number = u32::try_from(number).ok().filter(|number| (5_000..1_000_000).contains(number))?;
+        let number =
+            u32::try_from(number).ok().filter(|number| (5_000..1_000_000).contains(number))?;
         let unit = if number < 10_000 { 1_000 } else { 10_000 };
         let part = |value: u32| u16::try_from(value).ok();
-        Some(Self { major: part(number / unit)?, minor: part(number % unit / 100)?, patch: part(number % 100)? })
+        Some(Self {
+            major: part(number / unit)?,
+            minor: part(number % unit / 100)?,
+            patch: part(number % 100)?,
+        })
     }
 
     /// Which shim serves it, as `scripts/shims` names it: the `trt8` in `libsquint-trt8.so`.
@@ -39,7 +44,8 @@ impl Version {
         }
     }
 
-    /// True if it computes in the numbers that the model holds and in no others: 11 and RTX, which know no flags for precisions.
+    /// True if it computes in the numbers that the model holds and in no others: 11 and RTX, which
+    /// know no flags for precisions.
     pub fn types_strongly(self) -> bool {
         self.major >= 11 || self.major == 1
     }
@@ -81,7 +87,11 @@ mod tests {
             let version = Version::from_number(number).unwrap();
             assert_eq!((version.to_string().as_str(), version.shim()), (text, shim), "{number}");
             assert!(shim.is_none_or(|shim| SHIMS.contains(&shim)), "{number}");
-            assert_eq!(version.types_strongly(), version.major == 11 || version.major == 1, "{number}");
+            assert_eq!(
+                version.types_strongly(),
+                version.major == 11 || version.major == 1,
+                "{number}"
+            );
         }
         for number in [i32::MIN, -1, 0, 1, 4_999, 1_000_000, i32::MAX] {
             assert_eq!(Version::from_number(number), None, "{number}");

@@ -1,6 +1,8 @@
-//! The no-skill line: what drawing lots between two engines reaches at every mean time. A policy on or below it has no skill.
+//! The no-skill line: what drawing lots between two engines reaches at every mean time. A policy on
+//! or below it has no skill.
 //!
-//! Pure. The line is the upper convex hull of the single engines in (mean time, top-1), from the cheapest to the most accurate.
+//! Pure. The line is the upper convex hull of the single engines in (mean time, top-1), from the
+//! cheapest to the most accurate.
 
 use crate::lab::evaluation::Corner;
 use crate::lab::profile::Profile;
@@ -20,7 +22,11 @@ impl Line {
         let mut points: Vec<(usize, f64, f64)> = (0..profile.engines.len())
             .filter(|engine| !single || profile.engines[*engine].networks == 1)
             .map(|engine| {
-                (engine, profile.engines[engine].mean_ms, profile.right_alone(engine, &all) as f64 / all.len().max(1) as f64)
+                (
+                    engine,
+                    profile.engines[engine].mean_ms,
+                    profile.right_alone(engine, &all) as f64 / all.len().max(1) as f64,
+                )
             })
             .collect();
         points.sort_by(|a, b| a.1.total_cmp(&b.1).then(b.2.total_cmp(&a.2)));
@@ -40,20 +46,24 @@ impl Line {
         Self { corners }
     }
 
-    /// Two corners and the share of the second one in the mix that takes `ms` on average. Cheaper than the cheapest is that one, dearer than
-    /// the last corner is that one.
+    /// Two corners and the share of the second one in the mix that takes `ms` on average. Cheaper
+    /// than the cheapest is that one, dearer than the last corner is that one.
     pub fn mix(&self, ms: f64) -> Option<(usize, usize, f64)> {
         let (first, last) = (self.corners.first()?, self.corners.last()?);
         if ms <= first.1 {
             return Some((first.0, first.0, 0.0));
         }
         let between = self.corners.windows(2).find(|pair| ms <= pair[1].1);
-        Some(between.map_or((last.0, last.0, 0.0), |pair| (pair[0].0, pair[1].0, (ms - pair[0].1) / (pair[1].1 - pair[0].1))))
+        Some(between.map_or((last.0, last.0, 0.0), |pair| {
+            (pair[0].0, pair[1].0, (ms - pair[0].1) / (pair[1].1 - pair[0].1))
+        }))
     }
 
     /// Top-1 of the line at a mean time.
     pub fn top1_at(&self, ms: f64) -> f64 {
-        let top1 = |engine: usize| self.corners.iter().find(|corner| corner.0 == engine).map_or(0.0, |corner| corner.2);
+        let top1 = |engine: usize| {
+            self.corners.iter().find(|corner| corner.0 == engine).map_or(0.0, |corner| corner.2)
+        };
         self.mix(ms).map_or(0.0, |(a, b, share)| top1(a) + (top1(b) - top1(a)) * share)
     }
 
@@ -69,7 +79,12 @@ impl Line {
 
     /// For the report.
     pub fn corners(&self, profile: &Profile) -> Vec<Corner> {
-        let id = |engine: usize| profile.engines.get(engine).map_or_else(String::new, |column| column.id.clone());
-        self.corners.iter().map(|&(engine, mean_ms, top1)| Corner { id: id(engine), mean_ms, top1 }).collect()
+        let id = |engine: usize| {
+            profile.engines.get(engine).map_or_else(String::new, |column| column.id.clone())
+        };
+        self.corners
+            .iter()
+            .map(|&(engine, mean_ms, top1)| Corner { id: id(engine), mean_ms, top1 })
+            .collect()
     }
 }

@@ -6,8 +6,9 @@ use crate::lab::evaluation::Interval;
 use crate::lab::profile::Profile;
 use crate::stats::wilson95;
 
-/// 95 % interval of the share of cases that are `right`, by Wilson. Frames of one photo are counted as one case that is right in part:
-/// they are as good as never independent, so the interval is rather too wide than too narrow.
+/// 95 % interval of the share of cases that are `right`, by Wilson. Frames of one photo are counted
+/// as one case that is right in part: they are as good as never independent, so the interval is
+/// rather too wide than too narrow.
 pub(super) fn share95(profile: &Profile, right: &[bool]) -> Interval {
     let mut groups: HashMap<u32, (u64, u64)> = HashMap::new();
     for (case, right) in profile.cases.iter().zip(right) {
@@ -15,7 +16,8 @@ pub(super) fn share95(profile: &Profile, right: &[bool]) -> Interval {
         *hits += u64::from(*right);
         *all += 1;
     }
-    let (hits, all) = groups.values().fold((0, 0), |(hits, all), group| (hits + group.0, all + group.1));
+    let (hits, all) =
+        groups.values().fold((0, 0), |(hits, all), group| (hits + group.0, all + group.1));
     let photos = groups.len() as u64;
     let share = hits as f64 / all.max(1) as f64;
     let (low, high) = wilson95((share * photos as f64).round() as u64, photos);

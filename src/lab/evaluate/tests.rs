@@ -1,4 +1,5 @@
-//! Figures of made-up profiles: what is known beforehand comes out, and what must hold of all figures holds.
+//! Figures of made-up profiles: what is known beforehand comes out, and what must hold of all
+//! figures holds.
 
 use proptest::prelude::*;
 
@@ -12,7 +13,14 @@ use crate::policy::{Plan, Policy};
 fn entry(profile: &Profile, plan: Plan) -> Entry {
     let cases: Vec<usize> = (0..profile.cases.len()).collect();
     let walks = replay(profile, &Policy::new("p", plan), None, &cases);
-    Entry { name: "p".into(), kind: "k".into(), judged: "as given".into(), trained_on_this: false, walks, policy_ms: 0.25 }
+    Entry {
+        name: "p".into(),
+        kind: "k".into(),
+        judged: "as given".into(),
+        trained_on_this: false,
+        walks,
+        policy_ms: 0.25,
+    }
 }
 
 fn fixed(engine: u8) -> Plan {
@@ -25,9 +33,14 @@ fn one_engine_as_a_policy_has_that_engines_figures_and_bears_the_overhead() {
     let report = evaluate(&profile, &[entry(&profile, fixed(1))], 0, 1);
     let policy = &report.policies[0];
     assert_eq!(report.most_capable, "e1");
-    assert_eq!((policy.top1, policy.top1_diff, policy.coverage), (report.engines[1].top1, 0.0, 1.0));
+    assert_eq!(
+        (policy.top1, policy.top1_diff, policy.coverage),
+        (report.engines[1].top1, 0.0, 1.0)
+    );
     assert!((policy.mean_ms - (4.0 + 0.1 + 0.25)).abs() < 1e-6, "{}", policy.mean_ms);
-    assert!((policy.speedup - 4.0 / policy.mean_ms).abs() < 1e-9 && policy.noskill_gain.abs() < 1e-9);
+    assert!(
+        (policy.speedup - 4.0 / policy.mean_ms).abs() < 1e-9 && policy.noskill_gain.abs() < 1e-9
+    );
     let total: f64 = report.engines.iter().map(|engine| engine.cheapest_right).sum();
     assert!((total - report.oracle.top1).abs() < 1e-9);
 }
@@ -39,7 +52,10 @@ fn no_answer_is_wrong_in_top1_and_only_the_papers_score_excuses_it() {
     silent.walks.iter_mut().for_each(|walk| walk.top.clear());
     let report = evaluate(&profile, &[silent], 0, 1);
     let policy = &report.policies[0];
-    assert_eq!((policy.top1, policy.coverage, policy.selective_top1, policy.recall), (0.0, 0.0, 0.0, 0.0));
+    assert_eq!(
+        (policy.top1, policy.coverage, policy.selective_top1, policy.recall),
+        (0.0, 0.0, 0.0, 0.0)
+    );
     assert!((policy.paper_score - (1.0 - report.oracle.top1)).abs() < 1e-9);
     assert!((policy.errors.abstained - report.oracle.top1).abs() < 1e-9);
 }
@@ -52,7 +68,11 @@ fn drawing_lots_shows_no_gain() {
     (drawn.policy_ms, _) = (0.0, drawn.walks.iter_mut().for_each(|walk| walk.ms -= 0.1));
     let report = evaluate(&profile, &[drawn], 0, 1);
     let policy = &report.policies[0];
-    assert!(policy.noskill_gain_ci95.low < 0.0 && policy.noskill_gain_ci95.high > 0.0, "{:?}", policy.noskill_gain_ci95);
+    assert!(
+        policy.noskill_gain_ci95.low < 0.0 && policy.noskill_gain_ci95.high > 0.0,
+        "{:?}",
+        policy.noskill_gain_ci95
+    );
 }
 
 #[test]
@@ -117,10 +137,21 @@ proptest! {
 #[test]
 fn a_frame_answered_again_is_no_change_of_engine_and_hides_none() {
     let mut profile = samples::profile(6, &[(1.0, 0.6), (4.0, 0.8)]);
-    profile.cases.iter_mut().enumerate().for_each(|(place, case)| case.at_ms = Some(100.0 * place as f64));
-    let looked = |engine: u8| Walk { asked: [engine].into_iter().collect(), top: [0].into_iter().collect(), ..Walk::default() };
+    profile
+        .cases
+        .iter_mut()
+        .enumerate()
+        .for_each(|(place, case)| case.at_ms = Some(100.0 * place as f64));
+    let looked = |engine: u8| Walk {
+        asked: [engine].into_iter().collect(),
+        top: [0].into_iter().collect(),
+        ..Walk::default()
+    };
     let again = || Walk { reused: true, top: [0].into_iter().collect(), ..Walk::default() };
-    let score = |walks: Vec<Walk>| evaluate(&profile, &[Entry { walks, ..entry(&profile, fixed(0)) }], 0, 1).policies[0].clone();
+    let score = |walks: Vec<Walk>| {
+        evaluate(&profile, &[Entry { walks, ..entry(&profile, fixed(0)) }], 0, 1).policies[0]
+            .clone()
+    };
     let steady = score(vec![looked(0), again(), looked(0), again(), again(), looked(0)]);
     assert_eq!((steady.changes, steady.reused), (0.0, 0.5));
     let changing = score(vec![looked(0), again(), looked(1), looked(1), again(), looked(0)]);

@@ -1,4 +1,5 @@
-//! What is known of every training frame once any set of engines has answered, and where it ends under the states' chances.
+//! What is known of every training frame once any set of engines has answered, and where it ends
+//! under the states' chances.
 
 use crate::engine::{Answer, score};
 use crate::lab::profile::Profile;
@@ -30,8 +31,11 @@ impl Pool {
             for case in training {
                 all.clear();
                 let members = (0..engines.len()).filter(|place| set >> place & 1 == 1);
-                let seen =
-                    || members.clone().filter_map(|place| profile.engines[engines[place]].looks.get(*case).copied().flatten());
+                let seen = || {
+                    members.clone().filter_map(|place| {
+                        profile.engines[engines[place]].looks.get(*case).copied().flatten()
+                    })
+                };
                 for (count, seen) in (1..).zip(seen()) {
                     seen.tell(&mut own);
                     score::absorb(&mut all, &own, count);
@@ -41,7 +45,8 @@ impl Pool {
                 known.right.push(all.ranked > 0 && all.top[0].class == label);
             }
         }
-        let engines = engines.iter().map(|engine| (*engine, profile.engines[*engine].mean_ms)).collect();
+        let engines =
+            engines.iter().map(|engine| (*engine, profile.engines[*engine].mean_ms)).collect();
         Self { engines, known, frames: training.len() }
     }
 
@@ -63,8 +68,8 @@ impl Pool {
         &self.known[usize::from(asked)]
     }
 
-    /// By frame, if its final answer is right and how long all looks take, ms, when the engine at `first` is asked first and others as
-    /// long as they are worth their time.
+    /// By frame, if its final answer is right and how long all looks take, ms, when the engine at
+    /// `first` is asked first and others as long as they are worth their time.
     pub(super) fn ends(&self, states: &[State], first: usize, price: f32) -> Vec<(bool, f64)> {
         let end = |frame: usize| {
             let (mut asked, mut ms) = (1u8 << first, self.ms(first));
@@ -75,7 +80,9 @@ impl Pool {
                     let gain = state.then.get(place)?.as_ref()?.chance(clues) - right;
                     Some((place, gain - price * self.ms(place) as f32))
                 };
-                let best = (0..self.len()).filter_map(net).reduce(|held, next| if next.1 > held.1 { next } else { held });
+                let best = (0..self.len())
+                    .filter_map(net)
+                    .reduce(|held, next| if next.1 > held.1 { next } else { held });
                 let Some((place, _)) = best.filter(|best| best.1 > 0.0) else { break };
                 asked |= 1 << place;
                 ms += self.ms(place);

@@ -1,6 +1,8 @@
-//! A coordinate system as SVG: scales, ticks, lines, marks. Colours come from classes of the style sheet, so that light and dark both work.
+//! A coordinate system as SVG: scales, ticks, lines, marks. Colours come from classes of the style
+//! sheet, so that light and dark both work.
 //!
-//! Pure. Our own and small, because the crates that draw plots write colours into the picture and know no `<title>`: docs/background/decisions.md.
+//! Pure. Our own and small, because the crates that draw plots write colours into the picture and
+//! know no `<title>`: docs/background/decisions.md.
 
 use super::markup::{number, px, text};
 
@@ -15,9 +17,11 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// `low` to `high` on the pixels `from` to `to`. An empty or broken range becomes a small one that works.
+    /// `low` to `high` on the pixels `from` to `to`. An empty or broken range becomes a small one
+    /// that works.
     pub(crate) fn linear(low: f64, high: f64, from: f64, to: f64) -> Self {
-        let (low, high) = if low.is_finite() && high.is_finite() { (low, high) } else { (0.0, 1.0) };
+        let (low, high) =
+            if low.is_finite() && high.is_finite() { (low, high) } else { (0.0, 1.0) };
         Self { log: false, low, high: if high > low { high } else { low + 1.0 }, from, to }
     }
 
@@ -59,13 +63,24 @@ impl Scale {
                     .filter(|tick| self.holds(*tick))
                     .collect()
             };
-            return steps.iter().map(|steps| of(steps)).find(|ticks| ticks.len() >= 4).unwrap_or_else(|| of(steps[2]));
+            return steps
+                .iter()
+                .map(|steps| of(steps))
+                .find(|ticks| ticks.len() >= 4)
+                .unwrap_or_else(|| of(steps[2]));
         }
         let rough = (self.high - self.low) / wanted.max(1) as f64;
         let ten = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].iter().map(|step| step * ten).find(|step| *step >= rough).unwrap_or(rough);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .iter()
+            .map(|step| step * ten)
+            .find(|step| *step >= rough)
+            .unwrap_or(rough);
         let first = (self.low / step).ceil() as i64;
-        (0..100).map(|place| (first + place) as f64 * step).take_while(|tick| *tick <= self.high + step * 1e-6).collect()
+        (0..100)
+            .map(|place| (first + place) as f64 * step)
+            .take_while(|tick| *tick <= self.high + step * 1e-6)
+            .collect()
     }
 }
 
@@ -105,14 +120,19 @@ impl Chart {
 
     pub(crate) fn segment(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         let ends = [from.0, from.1, to.0, to.1].map(px);
-        self.body +=
-            &format!("<line class=\"{class}\" x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\"/>\n", ends[0], ends[1], ends[2], ends[3]);
+        self.body += &format!(
+            "<line class=\"{class}\" x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\"/>\n",
+            ends[0], ends[1], ends[2], ends[3]
+        );
     }
 
     /// A line through values.
     pub(crate) fn line(&mut self, class: &str, values: &[(f64, f64)], tip: &str) {
         let path = self.pixels(values);
-        self.body += &format!("<polyline class=\"{class}\" points=\"{path}\"><title>{}</title></polyline>\n", text(tip));
+        self.body += &format!(
+            "<polyline class=\"{class}\" points=\"{path}\"><title>{}</title></polyline>\n",
+            text(tip)
+        );
     }
 
     /// The area between two lines of values.
@@ -122,7 +142,10 @@ impl Chart {
     }
 
     fn pixels(&self, values: &[(f64, f64)]) -> String {
-        let pixels: Vec<String> = values.iter().map(|(x, y)| format!("{},{}", px(self.x.at(*x)), px(self.y.at(*y)))).collect();
+        let pixels: Vec<String> = values
+            .iter()
+            .map(|(x, y)| format!("{},{}", px(self.x.at(*x)), px(self.y.at(*y))))
+            .collect();
         pixels.join(" ")
     }
 
@@ -130,11 +153,21 @@ impl Chart {
     pub(crate) fn interval(&mut self, class: &str, x: f64, low: f64, high: f64) {
         let (x, low, high) = (self.x.at(x), self.y.at(low), self.y.at(high));
         let path = [x, low, high].map(px);
-        self.body += &format!("<path class=\"{class}\" d=\"M{0} {1}V{2}m-4 0h8M{0} {1}m-4 0h8\"/>\n", path[0], path[1], path[2]);
+        self.body += &format!(
+            "<path class=\"{class}\" d=\"M{0} {1}V{2}m-4 0h8M{0} {1}m-4 0h8\"/>\n",
+            path[0], path[1], path[2]
+        );
     }
 
     /// A mark at a pixel, with a tip that appears under the pointer.
-    pub(crate) fn mark(&mut self, shape: Shape, class: &str, (x, y): (f64, f64), size: f64, tip: &str) {
+    pub(crate) fn mark(
+        &mut self,
+        shape: Shape,
+        class: &str,
+        (x, y): (f64, f64),
+        size: f64,
+        tip: &str,
+    ) {
         let at = format!("{} {}", px(x), px(y));
         let (s, d) = (px(size), px(size * 2.0));
         let path = match shape {
@@ -145,11 +178,17 @@ impl Chart {
             Shape::Down => format!("M{at}m0 {0}l{0} -{1}h-{1}z", px(size * 1.2), px(size * 2.4)),
             Shape::Star => star(x, y, size * 1.6),
         };
-        self.body += &format!("<path class=\"{class}\" d=\"{path}\"><title>{}</title></path>\n", text(tip));
+        self.body +=
+            &format!("<path class=\"{class}\" d=\"{path}\"><title>{}</title></path>\n", text(tip));
     }
 
     pub(crate) fn text(&mut self, class: &str, x: f64, y: f64, words: &str) {
-        self.body += &format!("<text class=\"{class}\" x=\"{}\" y=\"{}\">{}</text>\n", px(x), px(y), text(words));
+        self.body += &format!(
+            "<text class=\"{class}\" x=\"{}\" y=\"{}\">{}</text>\n",
+            px(x),
+            px(y),
+            text(words)
+        );
     }
 
     /// The drawing; `label` says to those who cannot see it what it shows.
@@ -180,7 +219,10 @@ pub(crate) fn swatch(shape: Shape, class: &str) -> String {
     let scale = Scale::linear(0.0, 1.0, 0.0, 1.0);
     let mut chart = Chart::new(16.0, 16.0, [0.0; 4], scale, scale);
     chart.mark(shape, class, (8.0, 8.0), if shape == Shape::Star { 4.5 } else { 5.0 }, "");
-    format!("<svg class=\"swatch\" viewBox=\"0 0 16 16\" aria-hidden=\"true\">{}</svg>", chart.body.replace("<title></title>", ""))
+    format!(
+        "<svg class=\"swatch\" viewBox=\"0 0 16 16\" aria-hidden=\"true\">{}</svg>",
+        chart.body.replace("<title></title>", "")
+    )
 }
 
 /// A line alone, for a legend.
@@ -202,7 +244,8 @@ fn star(x: f64, y: f64, size: f64) -> String {
 /// A tick's number without needless zeros.
 fn trimmed(tick: f64) -> String {
     let digits = (0..4).find(|digits| {
-        (tick * 10f64.powi(*digits)).fract().abs() < 1e-6 || (tick * 10f64.powi(*digits)).fract().abs() > 1.0 - 1e-6
+        (tick * 10f64.powi(*digits)).fract().abs() < 1e-6
+            || (tick * 10f64.powi(*digits)).fract().abs() > 1.0 - 1e-6
     });
     number(tick, digits.unwrap_or(4) as usize)
 }
@@ -229,9 +272,15 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_inside() {
-        assert_eq!(Scale::linear(52.0, 91.0, 0.0, 1.0).ticks(8), [55.0, 60.0, 65.0, 70.0, 75.0, 80.0, 85.0, 90.0]);
+        assert_eq!(
+            Scale::linear(52.0, 91.0, 0.0, 1.0).ticks(8),
+            [55.0, 60.0, 65.0, 70.0, 75.0, 80.0, 85.0, 90.0]
+        );
         assert_eq!(Scale::log(4.0, 70.0, 0.0, 1.0).ticks(8), [5.0, 10.0, 20.0, 50.0]);
         assert!(Scale::log(4.0, 5.0, 0.0, 1.0).ticks(8).len() >= 2);
-        assert_eq!((trimmed(0.25).as_str(), trimmed(20.0).as_str(), trimmed(-0.3).as_str()), ("0.25", "20", "−0.3"));
+        assert_eq!(
+            (trimmed(0.25).as_str(), trimmed(20.0).as_str(), trimmed(-0.3).as_str()),
+            ("0.25", "20", "−0.3")
+        );
     }
 }

@@ -10,10 +10,30 @@ use crate::lab::evaluation::{ErrorExample, Errors, Evaluation};
 
 /// Cause, class, name and meaning.
 const CAUSES: [(&str, &str, &str, &str); 4] = [
-    ("nobody_right", "e-nobody", "no engine is right", "Beyond every engine of the profile; no policy can help."),
-    ("not_asked", "e-not-asked", "right engine not asked", "The policy stopped too early or took another way."),
-    ("overruled", "e-overruled", "right engine overruled", "An engine that was asked is right, but its answer was not taken."),
-    ("abstained", "e-abstained", "no answer given", "Some engine is right, but the policy kept silent."),
+    (
+        "nobody_right",
+        "e-nobody",
+        "no engine is right",
+        "Beyond every engine of the profile; no policy can help.",
+    ),
+    (
+        "not_asked",
+        "e-not-asked",
+        "right engine not asked",
+        "The policy stopped too early or took another way.",
+    ),
+    (
+        "overruled",
+        "e-overruled",
+        "right engine overruled",
+        "An engine that was asked is right, but its answer was not taken.",
+    ),
+    (
+        "abstained",
+        "e-abstained",
+        "no answer given",
+        "Some engine is right, but the policy kept silent.",
+    ),
 ];
 
 fn share(errors: &Errors, cause: &str) -> f64 {
@@ -30,7 +50,12 @@ pub(super) fn section(evaluation: &Evaluation, thumbnails: &Thumbnails) -> Strin
         return String::new();
     }
     let all = |errors: &Errors| CAUSES.iter().map(|(cause, ..)| share(errors, cause)).sum::<f64>();
-    let full = evaluation.policies.iter().map(|policy| all(&policy.errors)).filter(|sum| sum.is_finite()).fold(0.0, f64::max);
+    let full = evaluation
+        .policies
+        .iter()
+        .map(|policy| all(&policy.errors))
+        .filter(|sum| sum.is_finite())
+        .fold(0.0, f64::max);
     let row = |name: &str, errors: &Errors| {
         let pieces: Vec<Piece> = CAUSES
             .iter()
@@ -49,9 +74,11 @@ pub(super) fn section(evaluation: &Evaluation, thumbnails: &Thumbnails) -> Strin
             stacked(&pieces, full)
         )
     };
-    let rows: String = evaluation.policies.iter().map(|policy| row(&policy.name, &policy.errors)).collect();
+    let rows: String =
+        evaluation.policies.iter().map(|policy| row(&policy.name, &policy.errors)).collect();
     let note = "Wrong answers as shares of all frames, by cause. The longest bar is the policy that errs most.";
-    let examples = best(evaluation).map_or_else(String::new, |policy| examples(&policy.name, &policy.errors, thumbnails));
+    let examples = best(evaluation)
+        .map_or_else(String::new, |policy| examples(&policy.name, &policy.errors, thumbnails));
     frame("errors", "Where the errors come from", &format!("<p>{note}</p>\n{rows}{examples}"))
 }
 
@@ -71,7 +98,10 @@ fn examples(policy: &str, errors: &Errors, thumbnails: &Thumbnails) -> String {
     if groups.is_empty() {
         String::new()
     } else {
-        format!("<h3 class=\"examples\">Some frames that {} gets wrong</h3>\n{groups}", breakable(policy))
+        format!(
+            "<h3 class=\"examples\">Some frames that {} gets wrong</h3>\n{groups}",
+            breakable(policy)
+        )
     }
 }
 
@@ -79,12 +109,21 @@ fn card(example: &ErrorExample, thumbnails: &Thumbnails) -> String {
     let file = text(&example.file);
     let picture = thumbnails.get(&example.file).map_or_else(
         || format!("<span class=\"no-picture\">{}</span>", breakable(&short(&example.file, 60))),
-        |jpeg| format!("<img loading=\"lazy\" alt=\"{file}\" src=\"data:image/jpeg;base64,{}\">", STANDARD.encode(jpeg)),
+        |jpeg| {
+            format!(
+                "<img loading=\"lazy\" alt=\"{file}\" src=\"data:image/jpeg;base64,{}\">",
+                STANDARD.encode(jpeg)
+            )
+        },
     );
     let said = if example.answered.is_empty() {
         "no answer".to_owned()
     } else {
-        format!("{} <small>{}\u{a0}%</small>", named(&example.answered), percent(example.confidence))
+        format!(
+            "{} <small>{}\u{a0}%</small>",
+            named(&example.answered),
+            percent(example.confidence)
+        )
     };
     format!(
         "<li title=\"{file}\">{picture}<dl><dt>is</dt><dd>{}</dd><dt>said</dt><dd>{said}</dd></dl></li>\n",

@@ -16,8 +16,14 @@ pub(super) const STRONG: f64 = 15.5;
 /// More names than this are not placed.
 const MOST: usize = 80;
 
-/// Left upper corner of each name; `None` where there is no room. `taken` is kept free (marks), `lines` are crossed only where needs be.
-pub(super) fn place(wishes: &[Wish], taken: &[Rect], lines: &[[f64; 4]], bounds: Rect) -> Vec<Option<Rect>> {
+/// Left upper corner of each name; `None` where there is no room. `taken` is kept free (marks),
+/// `lines` are crossed only where needs be.
+pub(super) fn place(
+    wishes: &[Wish],
+    taken: &[Rect],
+    lines: &[[f64; 4]],
+    bounds: Rect,
+) -> Vec<Option<Rect>> {
     let mut placed: Vec<Option<Rect>> = Vec::with_capacity(wishes.len());
     let mut leaders: Vec<[f64; 4]> = Vec::new();
     for wish in wishes {
@@ -26,7 +32,10 @@ pub(super) fn place(wishes: &[Wish], taken: &[Rect], lines: &[[f64; 4]], bounds:
             continue;
         }
         let cost = |rect: &Rect| -> Option<f64> {
-            let inside = rect[0] >= bounds[0] && rect[1] >= bounds[1] && rect[2] <= bounds[2] && rect[3] <= bounds[3];
+            let inside = rect[0] >= bounds[0]
+                && rect[1] >= bounds[1]
+                && rect[2] <= bounds[2]
+                && rect[3] <= bounds[3];
             let free = !placed.iter().flatten().chain(taken).any(|other| overlap(rect, other));
             if !inside || !free {
                 return None;
@@ -37,10 +46,20 @@ pub(super) fn place(wishes: &[Wish], taken: &[Rect], lines: &[[f64; 4]], bounds:
                 + placed.iter().flatten().filter(|other| crosses(&leader, other)).count();
             let tangled = leaders.iter().filter(|line| meet(line, &leader)).count();
             let over = lines.iter().filter(|line| crosses(line, rect)).count();
-            let strange = wishes.iter().filter(|other| other.at != wish.at && gap(rect, other.at) < 13.0).count();
-            Some(away + 40.0 * strange as f64 + 200.0 * hidden as f64 + 60.0 * tangled as f64 + 25.0 * over as f64)
+            let strange = wishes
+                .iter()
+                .filter(|other| other.at != wish.at && gap(rect, other.at) < 13.0)
+                .count();
+            Some(
+                away + 40.0 * strange as f64
+                    + 200.0 * hidden as f64
+                    + 60.0 * tangled as f64
+                    + 25.0 * over as f64,
+            )
         };
-        let best = candidates(wish).filter_map(|rect| cost(&rect).map(|cost| (cost, rect))).min_by(|a, b| a.0.total_cmp(&b.0));
+        let best = candidates(wish)
+            .filter_map(|rect| cost(&rect).map(|cost| (cost, rect)))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
         if let Some((_, rect)) = best {
             leaders.push(leader(wish.at, &rect));
         }
@@ -65,7 +84,8 @@ pub(super) fn leader((x, y): (f64, f64), rect: &Rect) -> [f64; 4] {
 /// Beside the point first, then further out, all around.
 fn candidates(wish: &Wish) -> impl Iterator<Item = Rect> {
     let ((x, y), (width, height)) = (wish.at, wish.size);
-    let rings = [11.0, 14.0, 22.0, 32.0, 44.0, 58.0, 74.0, 92.0, 112.0, 136.0, 164.0, 196.0, 232.0, 272.0];
+    let rings =
+        [11.0, 14.0, 22.0, 32.0, 44.0, 58.0, 74.0, 92.0, 112.0, 136.0, 164.0, 196.0, 232.0, 272.0];
     rings.into_iter().flat_map(move |ring| {
         (0..24).map(move |direction: u32| {
             let angle = f64::from(direction) * std::f64::consts::TAU / 24.0;
@@ -112,8 +132,10 @@ fn crosses(line: &[f64; 4], rect: &Rect) -> bool {
 
 /// True if two lines cross.
 fn meet(a: &[f64; 4], b: &[f64; 4]) -> bool {
-    let side = |l: &[f64; 4], x: f64, y: f64| (l[2] - l[0]) * (y - l[1]) - (l[3] - l[1]) * (x - l[0]);
-    side(a, b[0], b[1]) * side(a, b[2], b[3]) < 0.0 && side(b, a[0], a[1]) * side(b, a[2], a[3]) < 0.0
+    let side =
+        |l: &[f64; 4], x: f64, y: f64| (l[2] - l[0]) * (y - l[1]) - (l[3] - l[1]) * (x - l[0]);
+    side(a, b[0], b[1]) * side(a, b[2], b[3]) < 0.0
+        && side(b, a[0], a[1]) * side(b, a[2], a[3]) < 0.0
 }
 
 /// Room that `words` take at `size` pixels a line, rather too much than too little.
@@ -137,7 +159,8 @@ mod tests {
     #[test]
     fn lines_and_rectangles_meet_where_they_do() {
         assert!(
-            crosses(&[0.0, 5.0, 20.0, 5.0], &[5.0, 0.0, 10.0, 10.0]) && crosses(&[6.0, 6.0, 50.0, 6.0], &[5.0, 0.0, 10.0, 10.0])
+            crosses(&[0.0, 5.0, 20.0, 5.0], &[5.0, 0.0, 10.0, 10.0])
+                && crosses(&[6.0, 6.0, 50.0, 6.0], &[5.0, 0.0, 10.0, 10.0])
         );
         assert!(!crosses(&[0.0, 20.0, 20.0, 20.0], &[5.0, 0.0, 10.0, 10.0]));
         assert_eq!(leader((0.0, 5.0), &[10.0, 0.0, 30.0, 8.0]), [0.0, 5.0, 10.0, 4.0]);

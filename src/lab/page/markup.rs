@@ -5,7 +5,8 @@ use crate::lab::evaluation::Interval;
 /// Longest text that is shown, in characters; the rest is cut off.
 const LONGEST: usize = 400;
 
-/// A word from outside, safe in text and in quoted attributes. Control and direction characters become U+FFFD.
+/// A word from outside, safe in text and in quoted attributes. Control and direction characters
+/// become U+FFFD.
 pub(super) fn text(raw: &str) -> String {
     let mut safe = String::with_capacity(raw.len());
     for character in raw.chars().take(LONGEST) {
@@ -15,7 +16,9 @@ pub(super) fn text(raw: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => safe.push('\u{fffd}'),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => {
+                safe.push('\u{fffd}')
+            }
             control if control.is_control() => safe.push('\u{fffd}'),
             plain => safe.push(plain),
         }
@@ -33,10 +36,15 @@ pub(super) fn breakable(raw: &str) -> String {
 
 /// At most so many characters of a name, for places where room is short.
 pub(super) fn short(raw: &str, most: usize) -> String {
-    if raw.chars().count() <= most { raw.to_owned() } else { raw.chars().take(most.saturating_sub(1)).chain(['…']).collect() }
+    if raw.chars().count() <= most {
+        raw.to_owned()
+    } else {
+        raw.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+    }
 }
 
-/// A number with so many digits behind the point, and a real minus sign; a dash for what is no number.
+/// A number with so many digits behind the point, and a real minus sign; a dash for what is no
+/// number.
 pub(super) fn number(value: f64, digits: usize) -> String {
     if !value.is_finite() {
         return "–".into();
@@ -52,7 +60,11 @@ pub(super) fn number(value: f64, digits: usize) -> String {
 /// With its sign.
 pub(super) fn signed(value: f64, digits: usize) -> String {
     let plain = number(value, digits);
-    if value > 0.0 && plain.chars().any(|c| c.is_ascii_digit() && c != '0') { format!("+{plain}") } else { plain }
+    if value > 0.0 && plain.chars().any(|c| c.is_ascii_digit() && c != '0') {
+        format!("+{plain}")
+    } else {
+        plain
+    }
 }
 
 /// A share as per cent, one digit, without the sign.
@@ -100,9 +112,18 @@ mod tests {
 
     #[test]
     fn numbers_have_one_zero_a_real_minus_and_never_nan() {
-        assert_eq!((number(-0.04, 1).as_str(), number(-1.25, 1).as_str(), number(f64::NAN, 1).as_str()), ("0.0", "−1.2", "–"));
-        assert_eq!((signed(0.04, 1).as_str(), signed(2.0, 1).as_str(), signed(-2.0, 1).as_str()), ("0.0", "+2.0", "−2.0"));
-        assert_eq!((percent(0.8412).as_str(), ms(0.0036).as_str(), ms(15.812).as_str()), ("84.1", "0.004", "15.81"));
+        assert_eq!(
+            (number(-0.04, 1).as_str(), number(-1.25, 1).as_str(), number(f64::NAN, 1).as_str()),
+            ("0.0", "−1.2", "–")
+        );
+        assert_eq!(
+            (signed(0.04, 1).as_str(), signed(2.0, 1).as_str(), signed(-2.0, 1).as_str()),
+            ("0.0", "+2.0", "−2.0")
+        );
+        assert_eq!(
+            (percent(0.8412).as_str(), ms(0.0036).as_str(), ms(15.812).as_str()),
+            ("84.1", "0.004", "15.81")
+        );
         assert_eq!(px(f64::INFINITY), "0");
     }
 }

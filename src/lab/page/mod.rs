@@ -1,7 +1,9 @@
-//! An evaluation as one page of HTML: plots to look at, tables to look up. No script, nothing from the network, light and dark.
+//! An evaluation as one page of HTML: plots to look at, tables to look up. No script, nothing from
+//! the network, light and dark.
 //!
-//! Pure: an [`Evaluation`] and small pictures in, text out. Figures are shown as they stand in the evaluation, never worked out again.
-//! Every word that comes from outside (names of files, classes, engines, policies) goes through [`markup::text`].
+//! Pure: an [`Evaluation`] and small pictures in, text out. Figures are shown as they stand in the
+//! evaluation, never worked out again. Every word that comes from outside (names of files, classes,
+//! engines, policies) goes through [`markup::text`].
 
 mod bars;
 pub(crate) mod chart;
@@ -52,12 +54,17 @@ pub fn page(evaluation: &Evaluation, thumbnails: &Thumbnails) -> String {
     )
 }
 
-/// The policy that the page speaks of first. Policies made from these very frames stand back, because they flatter. Of the rest: the
-/// fastest whose top-1 is not below the most capable engine's; if there is none, the one that gains most over the no-skill line.
+/// The policy that the page speaks of first. Policies made from these very frames stand back,
+/// because they flatter. Of the rest: the fastest whose top-1 is not below the most capable
+/// engine's; if there is none, the one that gains most over the no-skill line.
 fn best(evaluation: &Evaluation) -> Option<&PolicyScore> {
-    let fair: Vec<&PolicyScore> = evaluation.policies.iter().filter(|policy| !policy.trained_on_this).collect();
+    let fair: Vec<&PolicyScore> =
+        evaluation.policies.iter().filter(|policy| !policy.trained_on_this).collect();
     let field = if fair.is_empty() { evaluation.policies.iter().collect() } else { fair };
-    let level = field.iter().filter(|policy| policy.top1_diff >= 0.0).max_by(|a, b| a.speedup.total_cmp(&b.speedup));
+    let level = field
+        .iter()
+        .filter(|policy| policy.top1_diff >= 0.0)
+        .max_by(|a, b| a.speedup.total_cmp(&b.speedup));
     level.or_else(|| field.iter().max_by(|a, b| a.noskill_gain.total_cmp(&b.noskill_gain))).copied()
 }
 

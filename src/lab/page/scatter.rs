@@ -1,4 +1,5 @@
-//! Top-1 against mean time: engines, the no-skill line, policies with their intervals, curves and the oracle. Pure.
+//! Top-1 against mean time: engines, the no-skill line, policies with their intervals, curves and
+//! the oracle. Pure.
 
 use super::chart::{Chart, Scale, Shape, stroke, swatch};
 use super::labels::{self, Wish};
@@ -17,15 +18,23 @@ const KINDS: [(&str, Shape, &str); 6] = [
 
 /// Mark and class of a policy.
 pub(super) fn look(kind: &str) -> (Shape, &'static str) {
-    KINDS.iter().find(|(name, ..)| *name == kind).map_or((Shape::Up, "k-other"), |(_, shape, class)| (*shape, *class))
+    KINDS
+        .iter()
+        .find(|(name, ..)| *name == kind)
+        .map_or((Shape::Up, "k-other"), |(_, shape, class)| (*shape, *class))
 }
 
-/// Points below the most capable engine that are still drawn to scale; what lies lower is held at the edge and says its figure.
+/// Points below the most capable engine that are still drawn to scale; what lies lower is held at
+/// the edge and says its figure.
 const DEPTH: f64 = 14.0;
 
-/// Classes of a family's line: the colour of its kind where its name has one, and a dash of its own.
+/// Classes of a family's line: the colour of its kind where its name has one, and a dash of its
+/// own.
 pub(super) fn curve_class(name: &str, place: usize) -> String {
-    let colour = KINDS.iter().find(|(kind, ..)| name.to_lowercase().contains(kind)).map_or("k-other", |(.., class)| class);
+    let colour = KINDS
+        .iter()
+        .find(|(kind, ..)| name.to_lowercase().contains(kind))
+        .map_or("k-other", |(.., class)| class);
     format!("{colour} d-{}", place % 4)
 }
 
@@ -40,11 +49,16 @@ struct Size {
 
 pub(super) fn section(evaluation: &Evaluation) -> String {
     let wide = Size { class: "wide", width: 1040.0, height: 600.0, left: 46.0, every_engine: true };
-    let narrow = Size { class: "narrow", width: 420.0, height: 520.0, left: 34.0, every_engine: false };
+    let narrow =
+        Size { class: "narrow", width: 420.0, height: 520.0, left: 34.0, every_engine: false };
     let note = "Up and to the left is better. A policy is worth having only above the no-skill line, which drawing lots between two \
                 engines gives. Upright bars are 95\u{a0}% intervals. Time is on a logarithmic scale, on which the straight no-skill line bends. Rest \
                 the pointer on a mark for its figures.";
-    let edge = if floor(evaluation) > 0.0 { " What lies far below is held at the lower edge, with its figure." } else { "" };
+    let edge = if floor(evaluation) > 0.0 {
+        " What lies far below is held at the lower edge, with its figure."
+    } else {
+        ""
+    };
     let body = format!(
         "{}<figure>{}{}<figcaption>{note}{edge}<span class=\"narrow\"> Engines without a name are in the table below.</span></figcaption></figure>\n",
         legend(evaluation),
@@ -72,9 +86,13 @@ fn legend(evaluation: &Evaluation) -> String {
         items.push((swatch(shape, class), format!("policy: {}", short(kind, 24))));
     }
     for (place, curve) in evaluation.curves.iter().enumerate() {
-        items.push((stroke(&format!("curve {}", curve_class(&curve.name, place))), format!("family: {}", short(&curve.name, 40))));
+        items.push((
+            stroke(&format!("curve {}", curve_class(&curve.name, place))),
+            format!("family: {}", short(&curve.name, 40)),
+        ));
     }
-    let items: Vec<String> = items.into_iter().map(|(mark, words)| format!("<li>{mark}{}</li>", text(&words))).collect();
+    let items: Vec<String> =
+        items.into_iter().map(|(mark, words)| format!("<li>{mark}{}</li>", text(&words))).collect();
     format!("<ul class=\"legend\">{}</ul>\n", items.concat())
 }
 
@@ -92,7 +110,9 @@ struct Point {
 
 fn draw(evaluation: &Evaluation, size: &Size) -> String {
     let mut points = points(evaluation, size.every_engine);
-    for point in points.iter_mut().filter(|point| point.y < floor(evaluation) && !point.name.is_empty()) {
+    for point in
+        points.iter_mut().filter(|point| point.y < floor(evaluation) && !point.name.is_empty())
+    {
         point.name += &format!(" {} % ↓", number(point.y, 1));
     }
     let area = [size.left, 34.0, size.width - 14.0, size.height - 50.0];
@@ -103,21 +123,33 @@ fn draw(evaluation: &Evaluation, size: &Size) -> String {
     let mut lines: Vec<[f64; 4]> = Vec::new();
     let mut strokes = vec![("hull".to_owned(), "no-skill line".to_owned(), hull(evaluation))];
     strokes.extend(evaluation.curves.iter().enumerate().map(|(place, curve)| {
-        let values =
-            curve.points.iter().map(|point| (point.mean_ms, point.top1 * 100.0)).filter(|(x, y)| drawable(*x, *y)).collect();
+        let values = curve
+            .points
+            .iter()
+            .map(|point| (point.mean_ms, point.top1 * 100.0))
+            .filter(|(x, y)| drawable(*x, *y))
+            .collect();
         (format!("curve {}", curve_class(&curve.name, place)), curve.name.clone(), values)
     }));
     for (class, tip, values) in &strokes {
-        let values: Vec<(f64, f64)> = dense(values).into_iter().filter(|(_, y)| *y >= floor).collect();
+        let values: Vec<(f64, f64)> =
+            dense(values).into_iter().filter(|(_, y)| *y >= floor).collect();
         chart.line(class, &values, tip);
-        let pixels: Vec<(f64, f64)> = values.iter().map(|(x, y)| (chart.x.at(*x), chart.y.at(*y))).collect();
+        let pixels: Vec<(f64, f64)> =
+            values.iter().map(|(x, y)| (chart.x.at(*x), chart.y.at(*y))).collect();
         lines.extend(pixels.windows(2).map(|pair| [pair[0].0, pair[0].1, pair[1].0, pair[1].1]));
     }
     let mut taken: Vec<labels::Rect> = Vec::new();
-    for policy in evaluation.policies.iter().filter(|policy| drawable(policy.mean_ms, policy.top1)) {
+    for policy in evaluation.policies.iter().filter(|policy| drawable(policy.mean_ms, policy.top1))
+    {
         let ends = (policy.top1_ci95.low * 100.0, policy.top1_ci95.high * 100.0);
         if ends.1 > floor {
-            chart.interval(&format!("ci {}", look(&policy.kind).1), policy.mean_ms, ends.0.max(floor), ends.1);
+            chart.interval(
+                &format!("ci {}", look(&policy.kind).1),
+                policy.mean_ms,
+                ends.0.max(floor),
+                ends.1,
+            );
         }
         let x = chart.x.at(policy.mean_ms);
         taken.push([x - 3.0, chart.y.at(ends.1), x + 3.0, chart.y.at(ends.0)]);
@@ -128,10 +160,19 @@ fn draw(evaluation: &Evaluation, size: &Size) -> String {
         [x - reach, y - reach, x + reach, y + reach]
     }));
     let named: Vec<&Point> = points.iter().filter(|point| !point.name.is_empty()).collect();
-    let font = |point: &Point| if point.name_class.contains("strong") { labels::STRONG } else { 12.0 };
-    let wish = |point: &&Point| Wish { at: at(point, &chart), size: labels::room(&point.name, font(point)) };
+    let font =
+        |point: &Point| if point.name_class.contains("strong") { labels::STRONG } else { 12.0 };
+    let wish = |point: &&Point| Wish {
+        at: at(point, &chart),
+        size: labels::room(&point.name, font(point)),
+    };
     let wishes: Vec<Wish> = named.iter().map(wish).collect();
-    let placed = labels::place(&wishes, &taken, &lines, [area[0] + 2.0, 18.0, size.width - 2.0, area[3] - 2.0]);
+    let placed = labels::place(
+        &wishes,
+        &taken,
+        &lines,
+        [area[0] + 2.0, 18.0, size.width - 2.0, area[3] - 2.0],
+    );
     for (point, rect) in named.iter().zip(&placed) {
         let Some(rect) = rect else { continue };
         let line = labels::leader(at(point, &chart), rect);
@@ -161,14 +202,22 @@ fn drawable(x: f64, y: f64) -> bool {
 
 /// Per cent below which nothing is drawn to scale; 0 if everything is.
 fn floor(evaluation: &Evaluation) -> f64 {
-    let capable =
-        evaluation.engines.iter().find(|engine| engine.id == evaluation.most_capable).map_or(0.0, |engine| engine.top1 * 100.0);
-    let lowest = evaluation.engines.iter().map(|engine| engine.top1).chain(evaluation.policies.iter().map(|policy| policy.top1));
+    let capable = evaluation
+        .engines
+        .iter()
+        .find(|engine| engine.id == evaluation.most_capable)
+        .map_or(0.0, |engine| engine.top1 * 100.0);
+    let lowest = evaluation
+        .engines
+        .iter()
+        .map(|engine| engine.top1)
+        .chain(evaluation.policies.iter().map(|policy| policy.top1));
     let depth = ((capable - DEPTH) / 5.0).floor() * 5.0;
     if lowest.fold(1.0, f64::min) * 100.0 < depth { depth } else { 0.0 }
 }
 
-/// The same line with points in between: what is straight over time is not straight over its logarithm.
+/// The same line with points in between: what is straight over time is not straight over its
+/// logarithm.
 fn dense(values: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let between = |pair: &[(f64, f64)]| {
         let (a, b) = (pair[0], pair[1]);
@@ -181,7 +230,12 @@ fn dense(values: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 fn hull(evaluation: &Evaluation) -> Vec<(f64, f64)> {
-    evaluation.noskill.iter().map(|corner| (corner.mean_ms, corner.top1 * 100.0)).filter(|(x, y)| drawable(*x, *y)).collect()
+    evaluation
+        .noskill
+        .iter()
+        .map(|corner| (corner.mean_ms, corner.top1 * 100.0))
+        .filter(|(x, y)| drawable(*x, *y))
+        .collect()
 }
 
 /// Most important first.
@@ -202,13 +256,15 @@ fn points(evaluation: &Evaluation, every_engine: bool) -> Vec<Point> {
             ms(oracle.mean_ms)
         ),
     });
-    let corner = |engine: &EngineScore| evaluation.noskill.iter().any(|corner| corner.id == engine.id);
+    let corner =
+        |engine: &EngineScore| evaluation.noskill.iter().any(|corner| corner.id == engine.id);
     let capable = |engine: &EngineScore| engine.id == evaluation.most_capable;
     let mut engines: Vec<&EngineScore> = evaluation.engines.iter().collect();
     engines.sort_by_key(|engine| (!capable(engine), !corner(engine)));
     points.extend(engines.into_iter().map(|engine| {
         let named = every_engine || capable(engine);
-        let mut point = self::engine(engine, if named { short(&engine.id, 32) } else { String::new() });
+        let mut point =
+            self::engine(engine, if named { short(&engine.id, 32) } else { String::new() });
         if capable(engine) {
             point.name_class += " capable";
         }
@@ -226,7 +282,11 @@ fn policy(policy: &PolicyScore) -> Point {
         shape,
         class: class.into(),
         size: 6.5,
-        name: format!("{}{}", short(&policy.name, 32), if policy.trained_on_this { " *" } else { "" }),
+        name: format!(
+            "{}{}",
+            short(&policy.name, 32),
+            if policy.trained_on_this { " *" } else { "" }
+        ),
         name_class: format!("label strong t-{class}"),
         tip: format!(
             "{}: top-1 {} % {}, {} ms, {}{}",
@@ -261,20 +321,40 @@ fn engine(engine: &EngineScore, name: String) -> Point {
 
 /// Everything fits, with a little air.
 fn scales(evaluation: &Evaluation, points: &[Point], floor: f64, area: [f64; 4]) -> (Scale, Scale) {
-    let curves = evaluation.curves.iter().flat_map(|curve| &curve.points).map(|point| (point.mean_ms, point.top1 * 100.0));
-    let (mut xs, mut ys): (Vec<f64>, Vec<f64>) =
-        points.iter().map(|point| (point.x, point.y)).chain(curves).filter(|(x, y)| drawable(*x, *y)).unzip();
-    ys.extend(evaluation.policies.iter().flat_map(|policy| [policy.top1_ci95.low * 100.0, policy.top1_ci95.high * 100.0]));
+    let curves = evaluation
+        .curves
+        .iter()
+        .flat_map(|curve| &curve.points)
+        .map(|point| (point.mean_ms, point.top1 * 100.0));
+    let (mut xs, mut ys): (Vec<f64>, Vec<f64>) = points
+        .iter()
+        .map(|point| (point.x, point.y))
+        .chain(curves)
+        .filter(|(x, y)| drawable(*x, *y))
+        .unzip();
+    ys.extend(
+        evaluation
+            .policies
+            .iter()
+            .flat_map(|policy| [policy.top1_ci95.low * 100.0, policy.top1_ci95.high * 100.0]),
+    );
     xs.retain(|x| x.is_finite());
     ys.retain(|y| y.is_finite() && *y >= floor);
     ys.extend((floor > 0.0).then_some(floor));
     let ends = |values: &[f64]| {
-        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)))
+        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (low.min(*value), high.max(*value))
+        })
     };
     let ((x_low, x_high), (y_low, y_high)) = (ends(&xs), ends(&ys));
     let air = ((y_high - y_low) * 0.06).max(1.0);
     (
         Scale::log(x_low / 1.12, x_high * 1.12, area[0], area[2]),
-        Scale::linear(if floor > 0.0 { floor } else { (y_low - air).max(0.0) }, (y_high + air).min(100.0), area[3], area[1]),
+        Scale::linear(
+            if floor > 0.0 { floor } else { (y_low - air).max(0.0) },
+            (y_high + air).min(100.0),
+            area[3],
+            area[1],
+        ),
     )
 }

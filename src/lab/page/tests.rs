@@ -1,4 +1,5 @@
-//! What the page must hold: every name, every figure as in the evaluation, nothing from outside as markup, nothing from the network.
+//! What the page must hold: every name, every figure as in the evaluation, nothing from outside as
+//! markup, nothing from the network.
 
 use super::*;
 use crate::lab::evaluation::*;
@@ -58,7 +59,12 @@ fn policy(name: &str, kind: &str, mean_ms: f64, top1: f64) -> PolicyScore {
         noskill_gain: -0.87,
         noskill_gain_ci95: interval(-2.13, 0.42),
         noskill_speedup: Some(1.37),
-        against: vec![Against { id: "small".into(), speedup: 0.57, top1_diff: 12.34, top1_diff_ci95: interval(10.26, 14.44) }],
+        against: vec![Against {
+            id: "small".into(),
+            speedup: 0.57,
+            top1_diff: 12.34,
+            top1_diff_ci95: interval(10.26, 14.44),
+        }],
         regret_top1: 6.78,
         regret_ms: 4.32,
         paper_score: 0.8567,
@@ -91,7 +97,10 @@ fn evaluation() -> Evaluation {
             Corner { id: "large".into(), mean_ms: 20.0, top1: 0.83 },
         ],
         oracle: Oracle { top1: 0.9, mean_ms: 5.0 },
-        policies: vec![policy("quick", "confidence", 8.0, 0.8412), policy("paper-knn", "chain", 5.0, 0.55)],
+        policies: vec![
+            policy("quick", "confidence", 8.0, 0.8412),
+            policy("paper-knn", "chain", 5.0, 0.55),
+        ],
         features: vec![
             FeatureImportance { name: "edge density".into(), points: 1.25 },
             FeatureImportance { name: "hue".into(), points: -0.5 },
@@ -113,27 +122,36 @@ fn evaluation() -> Evaluation {
 
 /// The first line of text in each cell of the row of `key`.
 fn cells(html: &str, key: &str) -> Vec<String> {
-    let row = html.split(&format!("<tr data-key=\"{key}\">")).nth(1).unwrap_or_else(|| panic!("no row {key}"));
+    let row = html
+        .split(&format!("<tr data-key=\"{key}\">"))
+        .nth(1)
+        .unwrap_or_else(|| panic!("no row {key}"));
     let row = row.split("</tr>").next().unwrap();
     row.split("<td>")
         .skip(1)
-        .map(|cell| cell.split("</td>").next().unwrap().replace("<small>", " ").replace("</small>", ""))
+        .map(|cell| {
+            cell.split("</td>").next().unwrap().replace("<small>", " ").replace("</small>", "")
+        })
         .collect()
 }
 
 /// Checks that cannot be fooled by what the page is about.
 fn sound(html: &str) {
     assert!(
-        !html.contains("http:") && !html.contains("https:") && !html.contains("//") && !html.contains("url("),
+        !html.contains("http:")
+            && !html.contains("https:")
+            && !html.contains("//")
+            && !html.contains("url("),
         "something from the network"
     );
     assert!(!html.contains("<script") && !html.contains("<link") && !html.contains("@import"));
     assert!(!html.contains("NaN") && !html.contains("inf "), "a number that is none");
     for tag in [
-        "html", "body", "main", "section", "table", "tr", "td", "th", "svg", "figure", "ul", "li", "div", "span", "h1", "h2", "h3",
-        "small", "p", "dl",
+        "html", "body", "main", "section", "table", "tr", "td", "th", "svg", "figure", "ul", "li",
+        "div", "span", "h1", "h2", "h3", "small", "p", "dl",
     ] {
-        let opened = html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
+        let opened =
+            html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
         assert_eq!(opened, html.matches(&format!("</{tag}>")).count(), "<{tag}>");
     }
 }
@@ -158,7 +176,8 @@ fn every_section_engine_policy_and_feature_is_there_in_the_order_asked() {
     .map(|part| html.find(part).unwrap_or_else(|| panic!("no {part}")))
     .collect();
     assert!(places.is_sorted(), "{places:?}");
-    let plot = html.split("id=\"time\"").nth(1).and_then(|rest| rest.split("</section>").next()).unwrap();
+    let plot =
+        html.split("id=\"time\"").nth(1).and_then(|rest| rest.split("</section>").next()).unwrap();
     for name in [
         ">small</text>",
         ">large</text>",
@@ -170,10 +189,22 @@ fn every_section_engine_policy_and_feature_is_there_in_the_order_asked() {
     ] {
         assert!(plot.contains(name), "{name}");
     }
-    for words in ["photos of the garden", "a small board", "abc123", "squint profile 9", "edge density", "−0.50", "10 folds"] {
+    for words in [
+        "photos of the garden",
+        "a small board",
+        "abc123",
+        "squint profile 9",
+        "edge density",
+        "−0.50",
+        "10 folds",
+    ] {
         assert!(html.contains(words), "{words}");
     }
-    assert!(html.contains("aria-label") && html.contains("<title>Squint") && html.contains("class=\"band k-confidence d-0\""));
+    assert!(
+        html.contains("aria-label")
+            && html.contains("<title>Squint")
+            && html.contains("class=\"band k-confidence d-0\"")
+    );
 }
 
 #[test]
@@ -183,7 +214,9 @@ fn the_table_shows_the_figures_of_the_evaluation() {
     let share = |value: f64| format!("{:.1}", value * 100.0);
     type Figure<'a> = &'a dyn Fn(&PolicyScore) -> String;
     let expected: [(&str, Figure<'_>); 19] = [
-        ("top1", &|p| format!("{} [{}, {}]", share(p.top1), share(p.top1_ci95.low), share(p.top1_ci95.high))),
+        ("top1", &|p| {
+            format!("{} [{}, {}]", share(p.top1), share(p.top1_ci95.low), share(p.top1_ci95.high))
+        }),
         ("top5", &|p| share(p.top5)),
         ("coverage", &|p| share(p.coverage)),
         ("selective_top1", &|p| share(p.selective_top1)),
@@ -195,7 +228,13 @@ fn the_table_shows_the_figures_of_the_evaluation() {
         ("p95_ms", &|p| format!("{:.2}", p.p95_ms)),
         ("features_ms", &|p| format!("{:.3}", p.features_ms)),
         ("speedup", &|p| format!("{:.2}×", p.speedup)),
-        ("top1_diff", &|p| format!("{}{:.1} [−1.7, +2.5]", if p.top1_diff > 0.0 { "+" } else { "−" }, p.top1_diff.abs())),
+        ("top1_diff", &|p| {
+            format!(
+                "{}{:.1} [−1.7, +2.5]",
+                if p.top1_diff > 0.0 { "+" } else { "−" },
+                p.top1_diff.abs()
+            )
+        }),
         ("noskill_gain", &|_| "−0.9 [−2.1, +0.4]".into()),
         ("noskill_speedup", &|_| "1.37×".into()),
         ("regret_top1", &|p| format!("{:.1}", p.regret_top1)),
@@ -204,7 +243,11 @@ fn the_table_shows_the_figures_of_the_evaluation() {
         ("paper_score", &|p| share(p.paper_score)),
     ];
     for (key, figure) in expected {
-        assert_eq!(cells(&html, key), evaluation.policies.iter().map(figure).collect::<Vec<_>>(), "{key}");
+        assert_eq!(
+            cells(&html, key),
+            evaluation.policies.iter().map(figure).collect::<Vec<_>>(),
+            "{key}"
+        );
     }
     assert!(!html.contains("data-key=\"energy_mj\""), "energy is not known");
     assert_eq!(cells(&html, "against"), ["0.57× +12.3 [+10.3, +14.4]"; 2]);
@@ -228,13 +271,18 @@ fn energy_appears_where_it_is_known_and_per_frame_figures_only_on_streams() {
 #[test]
 fn the_headline_speaks_of_a_policy_that_was_not_made_from_these_frames() {
     let mut evaluation = evaluation();
-    evaluation.policies.push(PolicyScore { trained_on_this: true, ..policy("flatterer", "hybrid", 2.0, 0.9) });
+    evaluation
+        .policies
+        .push(PolicyScore { trained_on_this: true, ..policy("flatterer", "hybrid", 2.0, 0.9) });
     evaluation.policies.push(policy("slower", "confidence", 12.0, 0.86));
     assert_eq!(best(&evaluation).unwrap().name, "quick");
     let html = page(&evaluation, &Thumbnails::new());
-    let headline = html.split("<h1>").nth(1).and_then(|rest| rest.split("</header>").next()).unwrap();
+    let headline =
+        html.split("<h1>").nth(1).and_then(|rest| rest.split("</header>").next()).unwrap();
     assert!(
-        headline.contains("quick") && headline.contains("2.50 times less time") && headline.contains("+1.1 points"),
+        headline.contains("quick")
+            && headline.contains("2.50 times less time")
+            && headline.contains("+1.1 points"),
         "{headline}"
     );
     assert!(headline.contains("<b>slower</b>") && !headline.contains("flatterer"), "{headline}");
@@ -270,11 +318,14 @@ fn hostile_names_stay_text_everywhere() {
     evaluation.features[0].name = hostile.clone();
     evaluation.curves[0].name = hostile.clone();
     for policy in &mut evaluation.policies {
-        for word in [&mut policy.name, &mut policy.kind, &mut policy.judged, &mut policy.shares[1].id] {
+        for word in
+            [&mut policy.name, &mut policy.kind, &mut policy.judged, &mut policy.shares[1].id]
+        {
             *word = hostile.clone();
         }
         for example in &mut policy.errors.examples {
-            (example.file, example.label, example.answered) = (hostile.clone(), hostile.clone(), hostile.clone());
+            (example.file, example.label, example.answered) =
+                (hostile.clone(), hostile.clone(), hostile.clone());
         }
     }
     let html = page(&evaluation, &Thumbnails::from([(hostile, Vec::new())]));
@@ -286,7 +337,12 @@ fn hostile_names_stay_text_everywhere() {
 #[test]
 fn nothing_one_engine_and_nonsense_still_make_a_page() {
     sound(&page(&Evaluation::default(), &Thumbnails::new()));
-    let one = Evaluation { engines: vec![engine("only", 3.0, 0.5)], most_capable: "only".into(), n: 1, ..Default::default() };
+    let one = Evaluation {
+        engines: vec![engine("only", 3.0, 0.5)],
+        most_capable: "only".into(),
+        n: 1,
+        ..Default::default()
+    };
     sound(&page(&one, &Thumbnails::new()));
     let mut odd = evaluation();
     let nan = f64::NAN;

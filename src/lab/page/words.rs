@@ -5,7 +5,11 @@ use super::markup::{breakable, ms, number, percent, percent_ci, points_ci, signe
 use crate::lab::evaluation::{Evaluation, PolicyScore};
 
 fn frames(evaluation: &Evaluation) -> String {
-    format!("{} {}", evaluation.n, if evaluation.stream { "labelled frames of streams" } else { "labelled photos" })
+    format!(
+        "{} {}",
+        evaluation.n,
+        if evaluation.stream { "labelled frames of streams" } else { "labelled photos" }
+    )
 }
 
 /// For the browser's tab.
@@ -22,7 +26,10 @@ pub(super) fn headline(evaluation: &Evaluation) -> String {
         known(&evaluation.data),
         known(&evaluation.machine)
     );
-    let body = best(evaluation).map_or_else(|| "<h1>Engines side by side</h1>\n".to_owned(), |policy| spoken(evaluation, policy));
+    let body = best(evaluation).map_or_else(
+        || "<h1>Engines side by side</h1>\n".to_owned(),
+        |policy| spoken(evaluation, policy),
+    );
     format!("<header>\n<p class=\"brand\">squint evaluate</p>\n{body}{about}</header>\n")
 }
 
@@ -51,14 +58,25 @@ fn spoken(evaluation: &Evaluation, policy: &PolicyScore) -> String {
     } else {
         "Not proven to be more than drawing lots would give"
     };
-    let tile =
-        |name: &str, value: String, note: String| format!("<li><span>{name}</span><b>{value}</b><small>{note}</small></li>\n");
-    let capable_ms = capable.map_or_else(String::new, |engine| format!("{} ms for {capable_name}", ms(engine.mean_ms)));
-    let capable_top1 = capable.map_or_else(String::new, |engine| format!("; {capable_name}: {} %", percent(engine.top1)));
+    let tile = |name: &str, value: String, note: String| {
+        format!("<li><span>{name}</span><b>{value}</b><small>{note}</small></li>\n")
+    };
+    let capable_ms = capable
+        .map_or_else(String::new, |engine| format!("{} ms for {capable_name}", ms(engine.mean_ms)));
+    let capable_top1 = capable
+        .map_or_else(String::new, |engine| format!("; {capable_name}: {} %", percent(engine.top1)));
     let tiles = [
         tile("mean time", format!("{} ms", ms(policy.mean_ms)), capable_ms),
-        tile("top-1", format!("{} %", percent(policy.top1)), format!("95\u{a0}%: {}{capable_top1}", percent_ci(policy.top1_ci95))),
-        tile("top-1, difference", format!("{} points", signed(policy.top1_diff, 1)), format!("95\u{a0}%: {}", points_ci(ci))),
+        tile(
+            "top-1",
+            format!("{} %", percent(policy.top1)),
+            format!("95\u{a0}%: {}{capable_top1}", percent_ci(policy.top1_ci95)),
+        ),
+        tile(
+            "top-1, difference",
+            format!("{} points", signed(policy.top1_diff, 1)),
+            format!("95\u{a0}%: {}", points_ci(ci)),
+        ),
         tile(
             "gain over no skill",
             format!("{} points", signed(policy.noskill_gain, 1)),
@@ -82,11 +100,15 @@ fn spoken(evaluation: &Evaluation, policy: &PolicyScore) -> String {
     )
 }
 
-/// The most accurate policy that still takes no longer than the most capable engine, if it is another one.
+/// The most accurate policy that still takes no longer than the most capable engine, if it is
+/// another one.
 fn stronger(evaluation: &Evaluation, shown: &PolicyScore) -> String {
-    let fair =
-        evaluation.policies.iter().filter(|policy| policy.speedup >= 1.0 && (!policy.trained_on_this || shown.trained_on_this));
-    let Some(most) = fair.max_by(|a, b| a.top1.total_cmp(&b.top1)).filter(|most| most.top1 > shown.top1) else {
+    let fair = evaluation.policies.iter().filter(|policy| {
+        policy.speedup >= 1.0 && (!policy.trained_on_this || shown.trained_on_this)
+    });
+    let Some(most) =
+        fair.max_by(|a, b| a.top1.total_cmp(&b.top1)).filter(|most| most.top1 > shown.top1)
+    else {
         return String::new();
     };
     format!(
@@ -102,12 +124,18 @@ fn stronger(evaluation: &Evaluation, shown: &PolicyScore) -> String {
 pub(super) fn footer(evaluation: &Evaluation) -> String {
     let known = |words: &str| if words.is_empty() { "not known".to_owned() } else { text(words) };
     let folds = if evaluation.folds > 0 {
-        format!("{} folds, by photo; what is learned and every threshold is chosen on the other folds only", evaluation.folds)
+        format!(
+            "{} folds, by photo; what is learned and every threshold is chosen on the other folds only",
+            evaluation.folds
+        )
     } else {
         "nothing was learned here; policy files are judged as they are".to_owned()
     };
     let facts = [
-        ("Frames", format!("{}; {} pictures could not be read", frames(evaluation), evaluation.unreadable)),
+        (
+            "Frames",
+            format!("{}; {} pictures could not be read", frames(evaluation), evaluation.unreadable),
+        ),
         ("Data", known(&evaluation.data)),
         ("Times from", known(&evaluation.machine)),
         ("Profile made by", known(&evaluation.tool)),
@@ -115,7 +143,8 @@ pub(super) fn footer(evaluation: &Evaluation) -> String {
         ("Cross-validation", folds),
         ("Seed", evaluation.seed.to_string()),
     ];
-    let facts: String = facts.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>\n")).collect();
+    let facts: String =
+        facts.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>\n")).collect();
     let rules = [
         "Top-1 is plain: right answers over all frames; no answer is a wrong answer.",
         "Every millisecond counts: features, decisions and every engine asked. Engines alone bear no overhead.",

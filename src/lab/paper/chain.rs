@@ -1,6 +1,8 @@
-//! The published premodel as a policy: pool, labels, features and rows, all learned on the cases handed in.
+//! The published premodel as a policy: pool, labels, features and rows, all learned on the cases
+//! handed in.
 //!
-//! Pure. The votes are those of [`crate::premodel`], the same code as in the daemon; nothing of the search is done here.
+//! Pure. The votes are those of [`crate::premodel`], the same code as in the daemon; nothing of the
+//! search is done here.
 
 use super::labels::{Criterion, ideal_shares, labels};
 use super::pool::{Method, Selection, select};
@@ -73,7 +75,8 @@ impl Default for PaperChain {
 pub struct Fitted {
     /// The pool.
     pub pool: Selection,
-    /// Shares a premodel without mistakes would give: by level, and last that of cases nobody gets right.
+    /// Shares a premodel without mistakes would give: by level, and last that of cases nobody gets
+    /// right.
     pub ideal_shares: Vec<f64>,
     /// The features.
     pub features: FeatureSelection,
@@ -83,7 +86,8 @@ pub struct Fitted {
     pub rows: Vec<usize>,
     /// By row, its level.
     pub best: Vec<Option<u8>>,
-    /// Training cases in all: more than the rows if they would not fit a policy file; then the rows are a draw.
+    /// Training cases in all: more than the rows if they would not fit a policy file; then the rows
+    /// are a draw.
     pub training: usize,
     /// Who answers where no level says yes.
     pub on_none: Option<usize>,
@@ -98,11 +102,19 @@ impl PaperChain {
     /// Learns from the cases `training`.
     pub fn fit(&self, profile: &Profile, training: &[usize]) -> Result<Fitted, LabError> {
         if !(1..=MAX_K).contains(&self.k) {
-            return Err(LabError::Table { what: "k".into(), got: self.k.to_string(), needed: format!("1 to {MAX_K}") });
+            return Err(LabError::Table {
+                what: "k".into(),
+                got: self.k.to_string(),
+                needed: format!("1 to {MAX_K}"),
+            });
         }
         if let Some(case) = training.iter().find(|case| **case >= profile.cases.len()) {
             let needed = format!("0 to {}", profile.cases.len().saturating_sub(1));
-            return Err(LabError::Table { what: "training frame".into(), got: case.to_string(), needed });
+            return Err(LabError::Table {
+                what: "training frame".into(),
+                got: case.to_string(),
+                needed,
+            });
         }
         let all: Vec<usize> = (0..profile.engines.len()).collect();
         let candidates = if self.candidates.is_empty() { &all } else { &self.candidates };
@@ -110,7 +122,9 @@ impl PaperChain {
         let best = labels(profile, training, &pool.engines, self.criterion);
         let features = select_features(profile, training, &best, self.k, self.prune, self.seed)?;
         let rows = sample(profile, training, row_limit(features.kept.len()), self.seed);
-        let right = |engine: usize| training.iter().filter(|case| self.criterion.is_right(profile, engine, **case)).count();
+        let right = |engine: usize| {
+            training.iter().filter(|case| self.criterion.is_right(profile, engine, **case)).count()
+        };
         let strongest = || pool.engines.iter().rev().copied().max_by_key(|engine| right(*engine));
         Ok(Fitted {
             ideal_shares: ideal_shares(&best, pool.engines.len()),
@@ -130,7 +144,13 @@ impl Fitted {
     pub fn policy(&self, name: &str, profile: &Profile) -> Result<Policy, LabError> {
         let index = |engine: usize| EngineIdx(u8::try_from(engine).unwrap_or(u8::MAX));
         let rows = self.values(profile).flatten().collect();
-        let premodel = Premodel::new(self.features.kept.clone(), self.pool.engines.len(), self.k, rows, self.best.clone());
+        let premodel = Premodel::new(
+            self.features.kept.clone(),
+            self.pool.engines.len(),
+            self.k,
+            rows,
+            self.best.clone(),
+        );
         let premodel = premodel.map_err(|error| LabError::Table {
             what: "training rows".into(),
             got: error.to_string(),
@@ -147,8 +167,12 @@ impl Fitted {
 
     /// By row, the values of the features kept, unscaled.
     pub fn values<'f>(&'f self, profile: &'f Profile) -> impl Iterator<Item = Vec<f32>> + 'f {
-        let value = |case: usize, feature: usize| profile.cases.get(case).map_or(0.0, |shown| shown.features.values[feature]);
-        self.rows.iter().map(move |case| self.features.kept.iter().map(|scale| value(*case, scale.feature)).collect())
+        let value = |case: usize, feature: usize| {
+            profile.cases.get(case).map_or(0.0, |shown| shown.features.values[feature])
+        };
+        self.rows.iter().map(move |case| {
+            self.features.kept.iter().map(|scale| value(*case, scale.feature)).collect()
+        })
     }
 }
 
@@ -176,7 +200,12 @@ mod tests {
         let profile = samples::learnable(240, 5);
         let fold_of = folds(&profile, 4, 1).unwrap();
         let judged = judge(&profile, &PaperChain::default(), &fold_of, None).unwrap();
-        let right = judged.walks.iter().zip(&profile.cases).filter(|(walk, case)| walk.is_right(case.label)).count();
+        let right = judged
+            .walks
+            .iter()
+            .zip(&profile.cases)
+            .filter(|(walk, case)| walk.is_right(case.label))
+            .count();
         let silent = judged.walks.iter().filter(|walk| walk.asked.is_empty()).count();
         assert!(right > 110, "{right} of about 160 that can be right");
         assert!((40..120).contains(&silent), "{silent} of about 80 that nobody gets right");
@@ -204,7 +233,10 @@ mod tests {
         let training: Vec<usize> = (0..100).collect();
         for on_none in [OnNone::Abstain, OnNone::MostCapable] {
             let learner = PaperChain { on_none, ..PaperChain::default() };
-            assert_eq!(learner.fit(&profile, &training).unwrap(), learner.fit(&other, &training).unwrap());
+            assert_eq!(
+                learner.fit(&profile, &training).unwrap(),
+                learner.fit(&other, &training).unwrap()
+            );
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the premodel is to learn: per case, the cheapest engine of the pool that is right.
 //!
-//! Pure. Time is the engine's mean in the profile, not that of the single look, so that a label does not follow from noise.
+//! Pure. Time is the engine's mean in the profile, not that of the single look, so that a label
+//! does not follow from noise.
 
 use crate::lab::profile::Profile;
 
@@ -15,9 +16,13 @@ pub enum Criterion {
 }
 
 impl Criterion {
-    /// True if engine `engine` is right on `case`. Failures and engines or cases that do not exist are not.
+    /// True if engine `engine` is right on `case`. Failures and engines or cases that do not exist
+    /// are not.
     pub fn is_right(self, profile: &Profile, engine: usize, case: usize) -> bool {
-        let (Some(column), Some(shown)) = (profile.engines.get(engine), profile.cases.get(case)) else { return false };
+        let (Some(column), Some(shown)) = (profile.engines.get(engine), profile.cases.get(case))
+        else {
+            return false;
+        };
         match self {
             Self::Top1 => column.is_right(case, shown.label),
             Self::Top5 => column.is_right5(case, shown.label),
@@ -27,20 +32,29 @@ impl Criterion {
 
 /// `engines` from the cheapest to the dearest; equal times in the order of the profile.
 pub fn by_time(profile: &Profile, engines: &[usize]) -> Vec<usize> {
-    let time = |engine: &usize| profile.engines.get(*engine).map_or(f64::INFINITY, |column| column.mean_ms);
+    let time = |engine: &usize| {
+        profile.engines.get(*engine).map_or(f64::INFINITY, |column| column.mean_ms)
+    };
     let mut sorted = engines.to_vec();
     sorted.sort_by(|a, b| time(a).total_cmp(&time(b)).then(a.cmp(b)));
     sorted
 }
 
-/// By case of `cases`, the place in `pool` of the first engine that is right; `None` where none is. With a pool in order of time that is
-/// the cheapest right one.
-pub fn labels(profile: &Profile, cases: &[usize], pool: &[usize], criterion: Criterion) -> Vec<Option<u8>> {
-    let first = |case: &usize| pool.iter().position(|engine| criterion.is_right(profile, *engine, *case));
+/// By case of `cases`, the place in `pool` of the first engine that is right; `None` where none is.
+/// With a pool in order of time that is the cheapest right one.
+pub fn labels(
+    profile: &Profile,
+    cases: &[usize],
+    pool: &[usize],
+    criterion: Criterion,
+) -> Vec<Option<u8>> {
+    let first =
+        |case: &usize| pool.iter().position(|engine| criterion.is_right(profile, *engine, *case));
     cases.iter().map(|case| first(case).and_then(|level| u8::try_from(level).ok())).collect()
 }
 
-/// Shares that a premodel without mistakes would give: by level, and last that of cases nobody gets right. In sum 1; all 0 without labels.
+/// Shares that a premodel without mistakes would give: by level, and last that of cases nobody gets
+/// right. In sum 1; all 0 without labels.
 pub fn ideal_shares(labels: &[Option<u8>], levels: usize) -> Vec<f64> {
     let mut counts = vec![0u64; levels + 1];
     for label in labels {
@@ -57,7 +71,10 @@ mod tests {
 
     #[test]
     fn the_cheapest_right_engine_is_the_label_and_nobody_right_is_none() {
-        let profile = samples::of_hits(&[2.0, 1.0], &[&[true, true], &[true, false], &[false, true], &[false, false]]);
+        let profile = samples::of_hits(
+            &[2.0, 1.0],
+            &[&[true, true], &[true, false], &[false, true], &[false, false]],
+        );
         let pool = by_time(&profile, &[0, 1]);
         assert_eq!(pool, [1, 0]);
         let found = labels(&profile, &[0, 1, 2, 3], &pool, Criterion::Top1);
@@ -69,6 +86,10 @@ mod tests {
     fn top5_counts_a_label_in_second_place() {
         let profile = samples::of_hits(&[1.0], &[&[false]]);
         assert_eq!(labels(&profile, &[0], &[0], Criterion::Top1), [None]);
-        assert_eq!(labels(&profile, &[0], &[0], Criterion::Top5), [Some(0)], "the samples put the label second where they miss");
+        assert_eq!(
+            labels(&profile, &[0], &[0], Criterion::Top5),
+            [Some(0)],
+            "the samples put the label second where they miss"
+        );
     }
 }

@@ -1,13 +1,16 @@
 //! The classifiers that the papers compare: fit on rows, predict the classes of other rows.
 //!
-//! Pure. Trees, support vectors and logistic regression are smartcore's with its usual settings; neighbours are searched as in the daemon.
-//! Naive Bayes is ours: with a class of one row a variance is 0, which must be smoothed and not divided by.
+//! Pure. Trees, support vectors and logistic regression are smartcore's with its usual settings;
+//! neighbours are searched as in the daemon. Naive Bayes is ours: with a class of one row a
+//! variance is 0, which must be smoothed and not divided by.
 
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters};
 use smartcore::svm::Kernels;
 use smartcore::svm::svc::{SVC, SVCParameters};
-use smartcore::tree::decision_tree_classifier::{DecisionTreeClassifier, DecisionTreeClassifierParameters};
+use smartcore::tree::decision_tree_classifier::{
+    DecisionTreeClassifier, DecisionTreeClassifierParameters,
+};
 
 use crate::lab::LabError;
 use crate::premodel::knn::Neighbours;
@@ -23,7 +26,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] = [Self::Knn, Self::Tree, Self::Svm, Self::Bayes, Self::Logistic];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Knn, Self::Tree, Self::Svm, Self::Bayes, Self::Logistic];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -58,13 +62,24 @@ impl Lesson<'_> {
             Kind::Bayes => Ok(self.bayes(&known, asked)),
             Kind::Svm => self.svm(&known, asked),
             Kind::Tree => {
-                let parameters = DecisionTreeClassifierParameters { seed: Some(self.seed), ..Default::default() };
-                let tree = DecisionTreeClassifier::fit(&matrix(self.rows)?, &self.classes.to_vec(), parameters);
+                let parameters = DecisionTreeClassifierParameters {
+                    seed: Some(self.seed),
+                    ..Default::default()
+                };
+                let tree = DecisionTreeClassifier::fit(
+                    &matrix(self.rows)?,
+                    &self.classes.to_vec(),
+                    parameters,
+                );
                 tree.and_then(|tree| tree.predict(&matrix_of(asked)?)).map_err(failed)
             }
             Kind::Logistic => {
                 let parameters = LogisticRegressionParameters::default().with_alpha(1.0);
-                let model = LogisticRegression::fit(&matrix(self.rows)?, &self.classes.to_vec(), parameters);
+                let model = LogisticRegression::fit(
+                    &matrix(self.rows)?,
+                    &self.classes.to_vec(),
+                    parameters,
+                );
                 model.and_then(|model| model.predict(&matrix_of(asked)?)).map_err(failed)
             }
         }
@@ -98,7 +113,10 @@ impl Lesson<'_> {
             let n = among.len().max(1) as f64;
             let each = (0..width).map(|place| {
                 let mean = among.iter().map(|row| f64::from(row[place])).sum::<f64>() / n;
-                (mean, among.iter().map(|row| (f64::from(row[place]) - mean).powi(2)).sum::<f64>() / n)
+                (
+                    mean,
+                    among.iter().map(|row| (f64::from(row[place]) - mean).powi(2)).sum::<f64>() / n,
+                )
             });
             (n / self.rows.len() as f64, each.collect())
         };
@@ -112,12 +130,17 @@ impl Lesson<'_> {
             share.ln() + terms.sum::<f64>()
         };
         let best = |row: &Vec<f32>| {
-            models.iter().rev().max_by(|a, b| score(&a.1, row).total_cmp(&score(&b.1, row))).map_or(0, |model| model.0)
+            models
+                .iter()
+                .rev()
+                .max_by(|a, b| score(&a.1, row).total_cmp(&score(&b.1, row)))
+                .map_or(0, |model| model.0)
         };
         asked.iter().map(best).collect()
     }
 
-    /// Gaussian kernel, gamma 1 / (features * variance), C = 1; with more than two classes one against the rest.
+    /// Gaussian kernel, gamma 1 / (features * variance), C = 1; with more than two classes one
+    /// against the rest.
     fn svm(&self, known: &[u32], asked: &[Vec<f32>]) -> Result<Vec<u32>, LabError> {
         let (x, query) = (matrix(self.rows)?, matrix(asked)?);
         let values: Vec<f64> = self.rows.iter().flatten().map(|value| f64::from(*value)).collect();
@@ -125,19 +148,30 @@ impl Lesson<'_> {
         let spread: Vec<f64> = values.iter().map(|value| (value - mean).powi(2)).collect();
         let width = self.rows.first().map_or(1, Vec::len) as f64;
         let gamma = 1.0 / (width * crate::stats::mean(&spread).unwrap_or(1.0).max(1e-9));
-        let parameters =
-            SVCParameters::default().with_c(1.0).with_kernel(Kernels::rbf().with_gamma(gamma)).with_seed(Some(self.seed));
+        let parameters = SVCParameters::default()
+            .with_c(1.0)
+            .with_kernel(Kernels::rbf().with_gamma(gamma))
+            .with_seed(Some(self.seed));
         let decide = |class: u32| -> Result<Vec<f64>, LabError> {
-            let sides: Vec<i32> = self.classes.iter().map(|own| if *own == class { 1 } else { -1 }).collect();
-            SVC::fit(&x, &sides, &parameters).and_then(|svc| svc.decision_function(&query)).map_err(failed)
+            let sides: Vec<i32> =
+                self.classes.iter().map(|own| if *own == class { 1 } else { -1 }).collect();
+            SVC::fit(&x, &sides, &parameters)
+                .and_then(|svc| svc.decision_function(&query))
+                .map_err(failed)
         };
         if let [no, yes] = known {
-            return Ok(decide(*yes)?.into_iter().map(|score| if score > 0.0 { *yes } else { *no }).collect());
+            return Ok(decide(*yes)?
+                .into_iter()
+                .map(|score| if score > 0.0 { *yes } else { *no })
+                .collect());
         }
-        let scores: Vec<Vec<f64>> = known.iter().map(|class| decide(*class)).collect::<Result<_, _>>()?;
+        let scores: Vec<Vec<f64>> =
+            known.iter().map(|class| decide(*class)).collect::<Result<_, _>>()?;
         let best = |row: usize| {
             let places = (0..known.len()).rev();
-            places.max_by(|a, b| scores[*a][row].total_cmp(&scores[*b][row])).map_or(0, |place| known[place])
+            places
+                .max_by(|a, b| scores[*a][row].total_cmp(&scores[*b][row]))
+                .map_or(0, |place| known[place])
         };
         Ok((0..asked.len()).map(best).collect())
     }
@@ -149,11 +183,20 @@ fn matrix(rows: &[Vec<f32>]) -> Result<DenseMatrix<f64>, LabError> {
 
 fn matrix_of(rows: &[Vec<f32>]) -> Result<DenseMatrix<f64>, smartcore::error::Failed> {
     let width = rows.first().map_or(0, Vec::len);
-    DenseMatrix::new(rows.len(), width, rows.iter().flatten().map(|value| f64::from(*value)).collect(), false)
+    DenseMatrix::new(
+        rows.len(),
+        width,
+        rows.iter().flatten().map(|value| f64::from(*value)).collect(),
+        false,
+    )
 }
 
 fn failed(error: smartcore::error::Failed) -> LabError {
-    LabError::Table { what: "a classifier's training".into(), got: error.to_string(), needed: "rows it can be fitted on".into() }
+    LabError::Table {
+        what: "a classifier's training".into(),
+        got: error.to_string(),
+        needed: "rows it can be fitted on".into(),
+    }
 }
 
 #[cfg(test)]
@@ -164,8 +207,10 @@ mod tests {
     #[test]
     fn every_kind_tells_clear_classes_apart_and_copes_with_one() {
         let draw = |i: u64| unit(splitmix64(i)) as f32 * 0.2;
-        let row = |i: u64| vec![(i % 3) as f32 * 0.5 + draw(i), (i % 3) as f32 * 0.4 - draw(i + 999)];
-        let (rows, asked): (Vec<_>, Vec<_>) = ((0..90).map(row).collect(), (90..120).map(row).collect());
+        let row =
+            |i: u64| vec![(i % 3) as f32 * 0.5 + draw(i), (i % 3) as f32 * 0.4 - draw(i + 999)];
+        let (rows, asked): (Vec<_>, Vec<_>) =
+            ((0..90).map(row).collect(), (90..120).map(row).collect());
         let classes: Vec<u32> = (0..90).map(|i| i % 3).collect();
         let expected: Vec<u32> = (90..120).map(|i| i % 3).collect();
         for kind in Kind::ALL {

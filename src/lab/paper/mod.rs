@@ -1,8 +1,11 @@
-//! The published method: a pool by Algorithm 1, the cheapest right engine as label, few features, a KNN chain that picks one engine.
+//! The published method: a pool by Algorithm 1, the cheapest right engine as label, few features, a
+//! KNN chain that picks one engine.
 //!
-//! Taylor et al., LCTES 2018, and Sanz Marco et al., ACM TECS 2020. Pure; everything is fitted on the cases handed in and on no others,
-//! but for the engines' mean times, which are those of the profile. In order: [`pool`], [`labels`], [`selection`], [`chain`],
-//! [`write`]. [`nested`] judges all of it on other photos, [`others`] the classifiers that the papers compare with, [`sensitivity`] the pool.
+//! Taylor et al., LCTES 2018, and Sanz Marco et al., ACM TECS 2020. Pure; everything is fitted on
+//! the cases handed in and on no others, but for the engines' mean times, which are those of the
+//! profile. In order: [`pool`], [`labels`], [`selection`], [`chain`], [`write`]. [`nested`] judges
+//! all of it on other photos, [`others`] the classifiers that the papers compare with,
+//! [`sensitivity`] the pool.
 
 pub mod chain;
 pub mod labels;
@@ -31,7 +34,8 @@ use crate::stats::splitmix64;
 /// Of the 34 features, the published ones come first.
 pub const PUBLISHED_FEATURES: usize = 29;
 
-/// At most `most` of `cases`, in order, whole groups where possible; which ones follows from `seed`.
+/// At most `most` of `cases`, in order, whole groups where possible; which ones follows from
+/// `seed`.
 pub(crate) fn sample(profile: &Profile, cases: &[usize], most: usize, seed: u64) -> Vec<usize> {
     if cases.len() <= most {
         return cases.to_vec();

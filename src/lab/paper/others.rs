@@ -1,7 +1,9 @@
-//! The classifiers that the papers hold against the KNN chain: single ones, and every mixed chain of three.
+//! The classifiers that the papers hold against the KNN chain: single ones, and every mixed chain
+//! of three.
 //!
-//! Pure. They are judged, not shipped: no policy file is made of them. Pool and features are those that [`PaperChain`] finds in the
-//! training part of each fold. A chain's fourth and later levels use its third classifier; its levels beyond the pool do nothing.
+//! Pure. They are judged, not shipped: no policy file is made of them. Pool and features are those
+//! that [`PaperChain`] finds in the training part of each fold. A chain's fourth and later levels
+//! use its third classifier; its levels beyond the pool do nothing.
 
 use super::chain::{Fitted, PaperChain};
 use super::labels::labels;
@@ -30,8 +32,8 @@ pub struct OtherScore {
     pub mean_ms: f64,
     /// Share of cases for which the cheapest right engine was chosen, or rightly none, 0..=1.
     pub premodel_accuracy: f64,
-    /// (Right answers + silence on cases that no engine of the profile gets right) / all cases: the score of the published figures, not
-    /// top-1.
+    /// (Right answers + silence on cases that no engine of the profile gets right) / all cases: the
+    /// score of the published figures, not top-1.
     pub paper_score: f64,
     /// By case, the engine asked, by place in the profile.
     pub choices: Vec<Option<usize>>,
@@ -41,8 +43,11 @@ impl OtherScore {
     /// By case, what a policy with these choices does: one look or none.
     pub fn walks(&self, profile: &Profile) -> Vec<Walk> {
         let walk = |(case, (choice, shown)): (usize, (&Option<usize>, &Case))| {
-            let mut walk = Walk { ms: f64::from(shown.features_ms), energy_mj: Some(0.0), ..Walk::default() };
-            let Some((engine, column)) = choice.and_then(|engine| Some((engine, profile.engines.get(engine)?))) else {
+            let mut walk =
+                Walk { ms: f64::from(shown.features_ms), energy_mj: Some(0.0), ..Walk::default() };
+            let Some((engine, column)) =
+                choice.and_then(|engine| Some((engine, profile.engines.get(engine)?)))
+            else {
                 return walk;
             };
             walk.asked = u8::try_from(engine).into_iter().collect();
@@ -50,7 +55,12 @@ impl OtherScore {
             let seen = column.looks.get(case).copied().flatten();
             walk.energy_mj = seen.and_then(|seen| seen.energy_mj).map(f64::from);
             if let Some(seen) = seen {
-                walk.top = seen.top.iter().take(usize::from(seen.ranked).min(TOP)).map(|top| top.class).collect();
+                walk.top = seen
+                    .top
+                    .iter()
+                    .take(usize::from(seen.ranked).min(TOP))
+                    .map(|top| top.class)
+                    .collect();
                 walk.confidence = seen.top[0].probability;
             }
             walk
@@ -59,11 +69,17 @@ impl OtherScore {
     }
 }
 
-/// Judges all of them on the folds of `fold_of` (by case, from [`crate::lab::crossval::folds`]). `settings` says how pool, labels and
-/// features are found, and who answers where no level says yes.
-pub fn judge_others(profile: &Profile, fold_of: &[usize], settings: &PaperChain) -> Result<Vec<OtherScore>, LabError> {
+/// Judges all of them on the folds of `fold_of` (by case, from [`crate::lab::crossval::folds`]).
+/// `settings` says how pool, labels and features are found, and who answers where no level says
+/// yes.
+pub fn judge_others(
+    profile: &Profile,
+    fold_of: &[usize],
+    settings: &PaperChain,
+) -> Result<Vec<OtherScore>, LabError> {
     if fold_of.len() != profile.cases.len() {
-        let (got, needed) = (fold_of.len().to_string(), format!("{}, one a frame", profile.cases.len()));
+        let (got, needed) =
+            (fold_of.len().to_string(), format!("{}, one a frame", profile.cases.len()));
         return Err(LabError::Table { what: "places in folds".into(), got, needed });
     }
     let names = names();
@@ -79,21 +95,35 @@ pub fn judge_others(profile: &Profile, fold_of: &[usize], settings: &PaperChain)
         for (way, levels) in ways.iter().enumerate() {
             for ((case, level), truth) in judged.iter().zip(levels).zip(&truth) {
                 agreed[way] += u64::from(level == truth);
-                let engine = level.and_then(|level| fitted.pool.engines.get(usize::from(level)).copied());
+                let engine =
+                    level.and_then(|level| fitted.pool.engines.get(usize::from(level)).copied());
                 choices[way][*case] = engine.or(fitted.on_none);
             }
         }
     }
-    Ok(names.into_iter().zip(choices).zip(agreed).map(|((name, choices), agreed)| score(profile, name, choices, agreed)).collect())
+    Ok(names
+        .into_iter()
+        .zip(choices)
+        .zip(agreed)
+        .map(|((name, choices), agreed)| score(profile, name, choices, agreed))
+        .collect())
 }
 
 /// By way of choosing, in the order of [`names`], the level for each case of `judged`.
-fn ways(profile: &Profile, fitted: &Fitted, judged: &[usize], settings: &PaperChain) -> Result<Vec<Vec<Option<u8>>>, LabError> {
+fn ways(
+    profile: &Profile,
+    fitted: &Fitted,
+    judged: &[usize],
+    settings: &PaperChain,
+) -> Result<Vec<Vec<Option<u8>>>, LabError> {
     let pool = &fitted.pool.engines;
     let asked = scaled(profile, judged, &fitted.features.kept);
     let few = sample(profile, &fitted.rows, SVM_MOST, settings.seed);
     let all = (scaled(profile, &fitted.rows, &fitted.features.kept), fitted.best.clone());
-    let few = (scaled(profile, &few, &fitted.features.kept), labels(profile, &few, pool, settings.criterion));
+    let few = (
+        scaled(profile, &few, &fitted.features.kept),
+        labels(profile, &few, pool, settings.criterion),
+    );
     let predict = |kind: Kind, class: &dyn Fn(Option<u8>) -> u32| {
         let (rows, best) = if kind == Kind::Svm { &few } else { &all };
         let classes: Vec<u32> = best.iter().map(|best| class(*best)).collect();
@@ -104,16 +134,24 @@ fn ways(profile: &Profile, fitted: &Fitted, judged: &[usize], settings: &PaperCh
     let mut levels: Vec<Vec<Option<u8>>> = Vec::with_capacity(names().len());
     for kind in Kind::ALL {
         let classes = predict(kind, &|best| best.map_or(none, u32::from))?;
-        levels.push(classes.into_iter().map(|class| u8::try_from(class).ok().filter(|_| class < none)).collect());
+        levels.push(
+            classes
+                .into_iter()
+                .map(|class| u8::try_from(class).ok().filter(|_| class < none))
+                .collect(),
+        );
     }
     let mut votes: Vec<Vec<Vec<u32>>> = Vec::with_capacity(pool.len()); // by level, by kind
     for level in 0..pool.len() {
         let yes = |best: Option<u8>| u32::from(best.is_some_and(|best| usize::from(best) == level));
-        votes.push(Kind::ALL.into_iter().map(|kind| predict(kind, &yes)).collect::<Result<_, _>>()?);
+        votes
+            .push(Kind::ALL.into_iter().map(|kind| predict(kind, &yes)).collect::<Result<_, _>>()?);
     }
     for pattern in patterns() {
-        let says = |case: usize, level: usize| votes[level][pattern[level.min(2)] as usize][case] == 1;
-        let first = |case: usize| (0..pool.len()).find(|level| says(case, *level)).map(|level| level as u8);
+        let says =
+            |case: usize, level: usize| votes[level][pattern[level.min(2)] as usize][case] == 1;
+        let first =
+            |case: usize| (0..pool.len()).find(|level| says(case, *level)).map(|level| level as u8);
         levels.push((0..judged.len()).map(first).collect());
     }
     Ok(levels)
@@ -134,12 +172,19 @@ fn patterns() -> Vec<[Kind; 3]> {
 
 fn names() -> Vec<String> {
     let singles = Kind::ALL.into_iter().map(|kind| format!("single-{}", kind.name()));
-    singles.chain(patterns().into_iter().map(|[a, b, c]| format!("chain-{}-{}-{}", a.name(), b.name(), c.name()))).collect()
+    singles
+        .chain(
+            patterns()
+                .into_iter()
+                .map(|[a, b, c]| format!("chain-{}-{}-{}", a.name(), b.name(), c.name())),
+        )
+        .collect()
 }
 
 fn scaled(profile: &Profile, cases: &[usize], scales: &[Scale]) -> Vec<Vec<f32>> {
     let value = |case: usize, scale: &Scale| {
-        let value = profile.cases.get(case).map_or(0.0, |shown| shown.features.values[scale.feature]);
+        let value =
+            profile.cases.get(case).map_or(0.0, |shown| shown.features.values[scale.feature]);
         ((value - scale.min) / (scale.max - scale.min)).clamp(CLAMP.0, CLAMP.1)
     };
     cases.iter().map(|case| scales.iter().map(|scale| value(*case, scale)).collect()).collect()
@@ -156,7 +201,11 @@ fn score(profile: &Profile, name: String, choices: Vec<Option<usize>>, agreed: u
                 answered += u64::from(column.looks.get(case).is_some_and(Option::is_some));
                 hits += u64::from(column.is_right(case, shown.label));
             }
-            None => silent += u64::from(!profile.engines.iter().any(|column| column.is_right(case, shown.label))),
+            None => {
+                silent += u64::from(
+                    !profile.engines.iter().any(|column| column.is_right(case, shown.label)),
+                )
+            }
         }
     }
     OtherScore {
@@ -189,11 +238,21 @@ mod tests {
         assert_eq!(chain.choices, asked);
         let (ours, theirs) = (chain.walks(&profile), &real.walks);
         for (ours, real) in ours.iter().zip(theirs) {
-            assert_eq!((&ours.top, &ours.asked, ours.ms, ours.confidence), (&real.top, &real.asked, real.ms, real.confidence));
+            assert_eq!(
+                (&ours.top, &ours.asked, ours.ms, ours.confidence),
+                (&real.top, &real.asked, real.ms, real.confidence)
+            );
         }
-        let hits = real.walks.iter().zip(&profile.cases).filter(|(walk, case)| walk.is_right(case.label)).count() as u64;
+        let hits = real
+            .walks
+            .iter()
+            .zip(&profile.cases)
+            .filter(|(walk, case)| walk.is_right(case.label))
+            .count() as u64;
         assert_eq!(chain.top1_hits, hits);
-        assert!(scores.iter().all(|score| score.paper_score * 120.0 + 1e-9 >= score.top1_hits as f64));
+        assert!(
+            scores.iter().all(|score| score.paper_score * 120.0 + 1e-9 >= score.top1_hits as f64)
+        );
         assert!(judge_others(&profile, &[0], &settings).is_err());
     }
 }

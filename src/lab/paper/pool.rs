@@ -1,8 +1,8 @@
 //! Algorithm 1 of the published method: which engines are worth having.
 //!
-//! Pure. The engine that is most often the cheapest right one comes first, then whoever helps most on what the pool misses, until the
-//! gain is no more than theta. The engine that fails this test is not added: the prose of the paper and its trace say so, its listing
-//! would keep it.
+//! Pure. The engine that is most often the cheapest right one comes first, then whoever helps most
+//! on what the pool misses, until the gain is no more than theta. The engine that fails this test
+//! is not added: the prose of the paper and its trace say so, its listing would keep it.
 
 use super::labels::{Criterion, by_time};
 use crate::lab::LabError;
@@ -14,7 +14,8 @@ pub enum Method {
     /// The largest gain; ties to the cheaper engine.
     #[default]
     Accuracy,
-    /// The largest gain per time of a look; ties to the cheaper engine. The paper gives no formula, this one is ours.
+    /// The largest gain per time of a look; ties to the cheaper engine. The paper gives no formula,
+    /// this one is ours.
     Optimal,
     /// The two in turn, accuracy first (the paper does not say which).
     Alternate,
@@ -31,8 +32,9 @@ pub struct Round {
     pub gain: f64,
     /// Share of all cases that the pool gets right after this round, 0..=1.
     pub union: f64,
-    /// All candidates of the round, best first. In the first round the share of cases on which each is the cheapest right engine,
-    /// afterwards its share of right answers on the cases that the pool misses, 0..=1.
+    /// All candidates of the round, best first. In the first round the share of cases on which each
+    /// is the cheapest right engine, afterwards its share of right answers on the cases that the
+    /// pool misses, 0..=1.
     pub candidates: Vec<(usize, f64)>,
 }
 
@@ -47,8 +49,9 @@ pub struct Selection {
     pub union: f64,
 }
 
-/// The pool for `cases` out of `candidates` (places in the profile). `theta` in percentage points, 0 to 100. Where nobody is ever right,
-/// the pool is the cheapest engine. Refuses an empty table, an unknown candidate and a theta outside its range.
+/// The pool for `cases` out of `candidates` (places in the profile). `theta` in percentage points,
+/// 0 to 100. Where nobody is ever right, the pool is the cheapest engine. Refuses an empty table,
+/// an unknown candidate and a theta outside its range.
 pub fn select(
     profile: &Profile,
     cases: &[usize],
@@ -60,8 +63,12 @@ pub fn select(
     check(profile, cases, candidates, theta)?;
     let order = by_time(profile, candidates);
     let n = cases.len() as f64;
-    let right: Vec<Vec<bool>> =
-        order.iter().map(|engine| cases.iter().map(|case| criterion.is_right(profile, *engine, *case)).collect()).collect();
+    let right: Vec<Vec<bool>> = order
+        .iter()
+        .map(|engine| {
+            cases.iter().map(|case| criterion.is_right(profile, *engine, *case)).collect()
+        })
+        .collect();
     let mut outside: Vec<usize> = (0..order.len()).collect();
     let mut missed = vec![true; cases.len()];
     let (mut pool, mut rounds, mut covered) = (Vec::new(), Vec::new(), 0);
@@ -75,8 +82,10 @@ pub fn select(
     loop {
         let first = rounds.is_empty();
         let left = cases.len() - covered;
-        let gains: Vec<usize> =
-            right.iter().map(|hits| hits.iter().zip(&missed).filter(|(hit, miss)| **hit && **miss).count()).collect();
+        let gains: Vec<usize> = right
+            .iter()
+            .map(|hits| hits.iter().zip(&missed).filter(|(hit, miss)| **hit && **miss).count())
+            .collect();
         let by_gain = match method {
             Method::Accuracy => true,
             Method::Optimal => false,
@@ -90,7 +99,13 @@ pub fn select(
         // Places are in order of time and the sort is stable: ties stay with the cheaper engine.
         outside.sort_by(|a, b| worth(*b).total_cmp(&worth(*a)).then(a.cmp(b)));
         let Some(&best) = outside.first() else { break };
-        let share = |place: usize| if first { cheapest[place] as f64 / n } else { gains[place] as f64 / left.max(1) as f64 };
+        let share = |place: usize| {
+            if first {
+                cheapest[place] as f64 / n
+            } else {
+                gains[place] as f64 / left.max(1) as f64
+            }
+        };
         let taken = first || gains[best] as f64 * 100.0 > theta * n;
         if taken {
             covered += gains[best];
@@ -114,8 +129,15 @@ pub fn select(
     Ok(Selection { engines: by_time(profile, &pool), rounds, union: covered as f64 / n })
 }
 
-fn check(profile: &Profile, cases: &[usize], candidates: &[usize], theta: f64) -> Result<(), LabError> {
-    let wrong = |what: &str, got: String, needed: &str| Err(LabError::Table { what: what.into(), got, needed: needed.into() });
+fn check(
+    profile: &Profile,
+    cases: &[usize],
+    candidates: &[usize],
+    theta: f64,
+) -> Result<(), LabError> {
+    let wrong = |what: &str, got: String, needed: &str| {
+        Err(LabError::Table { what: what.into(), got, needed: needed.into() })
+    };
     if candidates.is_empty() || cases.is_empty() {
         let got = format!("{} engines, {} frames", candidates.len(), cases.len());
         return wrong("candidates for the pool", got, "at least one of each");
@@ -148,21 +170,33 @@ mod tests {
         let (n, engines) = (hits.len(), times.len());
         let ok = |engine: usize| (0..n).filter(|case| hits[*case][engine]).collect::<BTreeSet<_>>();
         let cheaper = |a: usize, b: usize| (times[a], a) < (times[b], b);
-        let cheapest =
-            |case: usize| (0..engines).filter(|engine| hits[case][*engine]).reduce(|a, b| if cheaper(b, a) { b } else { a });
+        let cheapest = |case: usize| {
+            (0..engines)
+                .filter(|engine| hits[case][*engine])
+                .reduce(|a, b| if cheaper(b, a) { b } else { a })
+        };
         let pick = |worth: &dyn Fn(usize) -> f64, among: &[usize]| {
-            among.iter().copied().reduce(|a, b| if worth(b) > worth(a) || (worth(b) == worth(a) && cheaper(b, a)) { b } else { a })
+            among.iter().copied().reduce(|a, b| {
+                if worth(b) > worth(a) || (worth(b) == worth(a) && cheaper(b, a)) { b } else { a }
+            })
         };
         let all: Vec<usize> = (0..engines).collect();
-        let often = |engine: usize| (0..n).filter(|case| cheapest(*case) == Some(engine)).count() as f64;
+        let often =
+            |engine: usize| (0..n).filter(|case| cheapest(*case) == Some(engine)).count() as f64;
         let mut pool = vec![pick(&often, &all).unwrap()];
         let mut union = ok(pool[0]);
         for round in 1.. {
-            let outside: Vec<usize> = all.iter().copied().filter(|engine| !pool.contains(engine)).collect();
+            let outside: Vec<usize> =
+                all.iter().copied().filter(|engine| !pool.contains(engine)).collect();
             let gain = |engine: usize| ok(engine).difference(&union).count() as f64;
             let per_time = |engine: usize| gain(engine) / times[engine];
-            let optimal = method == Method::Optimal || (method == Method::Alternate && round % 2 == 0);
-            let Some(best) = (if optimal { pick(&per_time, &outside) } else { pick(&gain, &outside) }) else { break };
+            let optimal =
+                method == Method::Optimal || (method == Method::Alternate && round % 2 == 0);
+            let Some(best) =
+                (if optimal { pick(&per_time, &outside) } else { pick(&gain, &outside) })
+            else {
+                break;
+            };
             if gain(best) * 100.0 <= theta * n as f64 {
                 break;
             }
@@ -196,30 +230,53 @@ mod tests {
 
     #[test]
     fn the_engine_that_fails_theta_is_not_added() {
-        // Of 10 cases: engine 0 gets 7, engine 1 gets 2 more, engine 2 one more: 10 points, which a theta of 10 refuses.
-        let rows: Vec<[bool; 3]> = (0..10).map(|case| [case < 7, case == 7 || case == 8, case == 9]).collect();
+        // Of 10 cases: engine 0 gets 7, engine 1 gets 2 more, engine 2 one more: 10 points, which a
+        // theta of 10 refuses.
+        let rows: Vec<[bool; 3]> =
+            (0..10).map(|case| [case < 7, case == 7 || case == 8, case == 9]).collect();
         let rows: Vec<&[bool]> = rows.iter().map(|row| row.as_slice()).collect();
         let profile = samples::of_hits(&[1.0, 2.0, 3.0], &rows);
         let cases: Vec<usize> = (0..10).collect();
-        let found = select(&profile, &cases, &[0, 1, 2], Criterion::Top1, Method::Accuracy, 10.0).unwrap();
+        let found =
+            select(&profile, &cases, &[0, 1, 2], Criterion::Top1, Method::Accuracy, 10.0).unwrap();
         assert_eq!(found.engines, [0, 1]);
-        let told: Vec<(usize, bool)> = found.rounds.iter().map(|round| (round.engine, round.taken)).collect();
+        let told: Vec<(usize, bool)> =
+            found.rounds.iter().map(|round| (round.engine, round.taken)).collect();
         assert_eq!(told, [(0, true), (1, true), (2, false)]);
         assert!((found.union - 0.9).abs() < 1e-12 && (found.rounds[2].union - 0.9).abs() < 1e-12);
-        assert_eq!(select(&profile, &cases, &[0, 1, 2], Criterion::Top1, Method::Accuracy, 9.9).unwrap().engines, [0, 1, 2]);
+        assert_eq!(
+            select(&profile, &cases, &[0, 1, 2], Criterion::Top1, Method::Accuracy, 9.9)
+                .unwrap()
+                .engines,
+            [0, 1, 2]
+        );
     }
 
     #[test]
     fn the_pool_looks_at_the_cases_handed_in_and_at_no_others() {
-        let profile = samples::of_hits(&[1.0, 2.0], &[&[true, false], &[true, false], &[false, true], &[false, true]]);
-        assert_eq!(select(&profile, &[0, 1], &[0, 1], Criterion::Top1, Method::Accuracy, 0.5).unwrap().engines, [0]);
-        assert_eq!(select(&profile, &[2, 3], &[0, 1], Criterion::Top1, Method::Accuracy, 0.5).unwrap().engines, [1]);
+        let profile = samples::of_hits(
+            &[1.0, 2.0],
+            &[&[true, false], &[true, false], &[false, true], &[false, true]],
+        );
+        assert_eq!(
+            select(&profile, &[0, 1], &[0, 1], Criterion::Top1, Method::Accuracy, 0.5)
+                .unwrap()
+                .engines,
+            [0]
+        );
+        assert_eq!(
+            select(&profile, &[2, 3], &[0, 1], Criterion::Top1, Method::Accuracy, 0.5)
+                .unwrap()
+                .engines,
+            [1]
+        );
     }
 
     #[test]
     fn nobody_right_leaves_the_cheapest_and_nonsense_is_refused() {
         let profile = samples::of_hits(&[2.0, 1.0], &[&[false, false], &[false, false]]);
-        let found = select(&profile, &[0, 1], &[0, 1], Criterion::Top1, Method::Optimal, 0.5).unwrap();
+        let found =
+            select(&profile, &[0, 1], &[0, 1], Criterion::Top1, Method::Optimal, 0.5).unwrap();
         assert_eq!((found.engines, found.union), (vec![1], 0.0));
         assert!(select(&profile, &[], &[0], Criterion::Top1, Method::Accuracy, 0.5).is_err());
         assert!(select(&profile, &[0], &[7], Criterion::Top1, Method::Accuracy, 0.5).is_err());

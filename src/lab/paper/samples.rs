@@ -5,8 +5,8 @@ use crate::features::{COUNT, Features, GLIMPSE_HEIGHT, GLIMPSE_WIDTH};
 use crate::lab::profile::{Case, Column, Origin, Profile, Seen};
 use crate::stats::{splitmix64, unit};
 
-/// Engines of these times that are right where `hits[case][engine]` says so; where not, the label is their second class. Features are
-/// seeded noise.
+/// Engines of these times that are right where `hits[case][engine]` says so; where not, the label
+/// is their second class. Features are seeded noise.
 pub fn of_hits(times: &[f64], hits: &[&[bool]]) -> Profile {
     of(times, hits, |case, feature| unit(splitmix64(case as u64 * 64 + feature as u64)) as f32)
 }
@@ -17,7 +17,11 @@ pub fn of(times: &[f64], hits: &[&[bool]], feature: impl Fn(usize, usize) -> f32
     let label = |case: usize| case as u32 % classes;
     let seen = |case: usize, hit: bool| {
         let mut top = [Top::default(); KEPT];
-        let classes = if hit { [label(case), (label(case) + 1) % classes] } else { [(label(case) + 1) % classes, label(case)] };
+        let classes = if hit {
+            [label(case), (label(case) + 1) % classes]
+        } else {
+            [(label(case) + 1) % classes, label(case)]
+        };
         (top[0].class, top[1].class) = (classes[0], classes[1]);
         Seen { top, ranked: 2, margin: 0.5, entropy: 0.5, latency_ms: None, energy_mj: None }
     };
@@ -44,14 +48,24 @@ pub fn of(times: &[f64], hits: &[&[bool]], feature: impl Fn(usize, usize) -> f32
             at_ms: None,
         }
     });
-    Profile { origin: Origin::default(), classes, class_names: Vec::new(), engines: engines.collect(), cases: cases.collect() }
+    Profile {
+        origin: Origin::default(),
+        classes,
+        class_names: Vec::new(),
+        engines: engines.collect(),
+        cases: cases.collect(),
+    }
 }
 
-/// `n` cases that two features (0 and 5) tell apart: below a third of feature 0 the cheap engine is right, up to two thirds only the
-/// dear one, then none. Features 1 and 2 are copies of 0 in other units, 3 is constant, the others are noise.
+/// `n` cases that two features (0 and 5) tell apart: below a third of feature 0 the cheap engine is
+/// right, up to two thirds only the dear one, then none. Features 1 and 2 are copies of 0 in other
+/// units, 3 is constant, the others are noise.
 pub fn learnable(n: usize, seed: u64) -> Profile {
-    let draw = |case: usize, feature: usize| unit(splitmix64(splitmix64(seed) ^ (case as u64 * 64 + feature as u64)));
-    let rows: Vec<[bool; 2]> = (0..n).map(|case| [draw(case, 0) < 1.0 / 3.0, draw(case, 0) < 2.0 / 3.0]).collect();
+    let draw = |case: usize, feature: usize| {
+        unit(splitmix64(splitmix64(seed) ^ (case as u64 * 64 + feature as u64)))
+    };
+    let rows: Vec<[bool; 2]> =
+        (0..n).map(|case| [draw(case, 0) < 1.0 / 3.0, draw(case, 0) < 2.0 / 3.0]).collect();
     let rows: Vec<&[bool]> = rows.iter().map(|row| row.as_slice()).collect();
     of(&[1.0, 4.0], &rows, |case, feature| match feature {
         1 => draw(case, 0) as f32 * 200.0,

@@ -1,7 +1,9 @@
-//! Which features the premodel sees: constant ones go, of correlated pairs one goes, then the least useful one by one down to seven.
+//! Which features the premodel sees: constant ones go, of correlated pairs one goes, then the least
+//! useful one by one down to seven.
 //!
-//! Pure; fitted on the cases handed in. Only the published features are candidates. The cross-validation inside those cases judges the
-//! premodel by the share of cases for which it picks the labelled engine, or rightly none. Scaling is fitted once on all of them.
+//! Pure; fitted on the cases handed in. Only the published features are candidates. The
+//! cross-validation inside those cases judges the premodel by the share of cases for which it picks
+//! the labelled engine, or rightly none. Scaling is fitted once on all of them.
 
 use super::{PUBLISHED_FEATURES, sample};
 use crate::features::NAMES;
@@ -14,7 +16,8 @@ use crate::stats::{pearson, splitmix64};
 pub const MAX_CORRELATION: f64 = 0.75;
 /// How many features stay.
 pub const KEEP: usize = 7;
-/// With more cases than this, the removal one by one is judged on as many of them, drawn with the seed.
+/// With more cases than this, the removal one by one is judged on as many of them, drawn with the
+/// seed.
 pub const LARGE: usize = 4000;
 /// Folds of the inner cross-validation.
 const FOLDS: usize = 5;
@@ -30,9 +33,11 @@ pub struct FeatureSelection {
     pub correlated: Vec<(usize, usize, f64)>,
     /// Went one by one: `(gone, cross-validated premodel accuracy without it, 0..=1)`, in order.
     pub removed: Vec<(usize, f64)>,
-    /// Cross-validated premodel accuracy with the features kept, 0..=1; `None` if there were too few photos to split.
+    /// Cross-validated premodel accuracy with the features kept, 0..=1; `None` if there were too
+    /// few photos to split.
     pub accuracy: Option<f64>,
-    /// By kept feature, points of that accuracy lost without it, most first; may be negative. Empty if it is the only one.
+    /// By kept feature, points of that accuracy lost without it, most first; may be negative. Empty
+    /// if it is the only one.
     pub importances: Vec<(usize, f64)>,
     /// Cases that the accuracies come from: fewer than handed in beyond [`LARGE`].
     pub judged_on: usize,
@@ -45,8 +50,8 @@ impl FeatureSelection {
     }
 }
 
-/// Selects for `cases`, whose labels (levels of a chain) are `best`. With `prune` off only the constant features go. Refuses cases that
-/// all look the same, and fewer than one.
+/// Selects for `cases`, whose labels (levels of a chain) are `best`. With `prune` off only the
+/// constant features go. Refuses cases that all look the same, and fewer than one.
 pub fn select_features(
     profile: &Profile,
     cases: &[usize],
@@ -55,7 +60,8 @@ pub fn select_features(
     prune: bool,
     seed: u64,
 ) -> Result<FeatureSelection, LabError> {
-    let scales: Vec<Scale> = (0..PUBLISHED_FEATURES).filter_map(|feature| range(profile, cases, feature)).collect();
+    let scales: Vec<Scale> =
+        (0..PUBLISHED_FEATURES).filter_map(|feature| range(profile, cases, feature)).collect();
     if scales.is_empty() {
         return Err(LabError::Table {
             what: "features of the training frames".into(),
@@ -63,7 +69,9 @@ pub fn select_features(
             needed: "at least one that differs; train on more or other photos".into(),
         });
     }
-    let constant = (0..PUBLISHED_FEATURES).filter(|feature| scales.iter().all(|scale| scale.feature != *feature)).collect();
+    let constant = (0..PUBLISHED_FEATURES)
+        .filter(|feature| scales.iter().all(|scale| scale.feature != *feature))
+        .collect();
     let mut found = FeatureSelection {
         kept: scales,
         constant,
@@ -79,17 +87,22 @@ pub fn select_features(
 
     let judged = sample(profile, cases, LARGE, seed);
     found.judged_on = judged.len();
-    let label_of: std::collections::HashMap<usize, Option<u8>> = cases.iter().copied().zip(best.iter().copied()).collect();
-    let labels: Vec<Option<u8>> = judged.iter().map(|case| label_of.get(case).copied().flatten()).collect();
+    let label_of: std::collections::HashMap<usize, Option<u8>> =
+        cases.iter().copied().zip(best.iter().copied()).collect();
+    let labels: Vec<Option<u8>> =
+        judged.iter().map(|case| label_of.get(case).copied().flatten()).collect();
     let Some(fold_of) = inner_folds(profile, &judged, seed) else {
         found.kept.truncate(if prune { KEEP } else { PUBLISHED_FEATURES });
         return Ok(found); // one photo cannot be split: nothing to judge by, the first seven stay
     };
     let mut bench = Bench::new(profile, &judged, labels, fold_of, k, &found.kept);
     while prune && found.kept.len() > KEEP {
-        let without: Vec<f64> = (0..found.kept.len()).map(|place| bench.accuracy(Some(place))).collect();
+        let without: Vec<f64> =
+            (0..found.kept.len()).map(|place| bench.accuracy(Some(place))).collect();
         // Ties go to the later feature, which is the costlier one.
-        let Some((place, accuracy)) = without.into_iter().enumerate().max_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0))) else {
+        let Some((place, accuracy)) =
+            without.into_iter().enumerate().max_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)))
+        else {
             break;
         };
         found.removed.push((found.kept.remove(place).feature, accuracy));
@@ -99,7 +112,12 @@ pub fn select_features(
     found.accuracy = Some(accuracy);
     if found.kept.len() > 1 {
         let lost = |place: usize| (accuracy - bench.accuracy(Some(place))) * 100.0;
-        found.importances = found.kept.iter().enumerate().map(|(place, scale)| (scale.feature, lost(place))).collect();
+        found.importances = found
+            .kept
+            .iter()
+            .enumerate()
+            .map(|(place, scale)| (scale.feature, lost(place)))
+            .collect();
         found.importances.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     }
     Ok(found)
@@ -107,8 +125,14 @@ pub fn select_features(
 
 /// The training range of a feature; `None` if it is constant, or too nearly so to be scaled.
 fn range(profile: &Profile, cases: &[usize], feature: usize) -> Option<Scale> {
-    let values = || cases.iter().filter_map(|case| profile.cases.get(*case)?.features.values.get(feature).copied());
-    let (min, max) = values().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), value| (min.min(value), max.max(value)));
+    let values = || {
+        cases
+            .iter()
+            .filter_map(|case| profile.cases.get(*case)?.features.values.get(feature).copied())
+    };
+    let (min, max) = values().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), value| {
+        (min.min(value), max.max(value))
+    });
     ((max - min).is_normal() && min < max).then_some(Scale { feature, min, max })
 }
 
@@ -117,16 +141,28 @@ fn drop_correlated(profile: &Profile, cases: &[usize], found: &mut FeatureSelect
     let column = |scale: &Scale| -> Vec<f64> {
         cases
             .iter()
-            .map(|case| profile.cases.get(*case).map_or(0.0, |shown| f64::from(shown.features.values[scale.feature])))
+            .map(|case| {
+                profile
+                    .cases
+                    .get(*case)
+                    .map_or(0.0, |shown| f64::from(shown.features.values[scale.feature]))
+            })
             .collect()
     };
     let columns: Vec<Vec<f64>> = found.kept.iter().map(column).collect();
-    let table: Vec<Vec<f64>> = columns.iter().map(|a| columns.iter().map(|b| pearson(a, b).unwrap_or(0.0)).collect()).collect();
+    let table: Vec<Vec<f64>> = columns
+        .iter()
+        .map(|a| columns.iter().map(|b| pearson(a, b).unwrap_or(0.0)).collect())
+        .collect();
     let mut alive: Vec<usize> = (0..columns.len()).collect();
     loop {
-        let pairs = alive.iter().flat_map(|a| alive.iter().filter(move |b| a < *b).map(move |b| (*a, *b)));
-        let worst = pairs.max_by(|x, y| table[x.0][x.1].abs().total_cmp(&table[y.0][y.1].abs()).then(y.cmp(x)));
-        let Some((a, b)) = worst.filter(|(a, b)| table[*a][*b].abs() > MAX_CORRELATION) else { break };
+        let pairs =
+            alive.iter().flat_map(|a| alive.iter().filter(move |b| a < *b).map(move |b| (*a, *b)));
+        let worst = pairs
+            .max_by(|x, y| table[x.0][x.1].abs().total_cmp(&table[y.0][y.1].abs()).then(y.cmp(x)));
+        let Some((a, b)) = worst.filter(|(a, b)| table[*a][*b].abs() > MAX_CORRELATION) else {
+            break;
+        };
         let mean = |one: usize| {
             let others = alive.iter().filter(|other| **other != one);
             others.map(|other| table[one][*other].abs()).sum::<f64>() / (alive.len() - 1) as f64
@@ -138,7 +174,8 @@ fn drop_correlated(profile: &Profile, cases: &[usize], found: &mut FeatureSelect
     found.kept = alive.iter().map(|place| found.kept[*place]).collect();
 }
 
-/// By place in `cases`, its inner fold; groups stay together. As many folds as there are groups if these are few; `None` for one group.
+/// By place in `cases`, its inner fold; groups stay together. As many folds as there are groups if
+/// these are few; `None` for one group.
 fn inner_folds(profile: &Profile, cases: &[usize], seed: u64) -> Option<Vec<usize>> {
     let group = |case: &usize| profile.cases.get(*case).map_or(0, |shown| shown.group);
     let mut groups: Vec<u32> = cases.iter().map(group).collect();
@@ -164,12 +201,23 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(profile: &Profile, cases: &[usize], labels: Vec<Option<u8>>, fold_of: Vec<usize>, k: usize, scales: &[Scale]) -> Self {
+    fn new(
+        profile: &Profile,
+        cases: &[usize],
+        labels: Vec<Option<u8>>,
+        fold_of: Vec<usize>,
+        k: usize,
+        scales: &[Scale],
+    ) -> Self {
         let scaled = |scale: &Scale, case: &usize| {
-            let value = profile.cases.get(*case).map_or(0.0, |shown| shown.features.values[scale.feature]);
+            let value =
+                profile.cases.get(*case).map_or(0.0, |shown| shown.features.values[scale.feature]);
             (value - scale.min) / (scale.max - scale.min)
         };
-        let columns: Vec<Vec<f32>> = scales.iter().map(|scale| cases.iter().map(|case| scaled(scale, case)).collect()).collect();
+        let columns: Vec<Vec<f32>> = scales
+            .iter()
+            .map(|scale| cases.iter().map(|case| scaled(scale, case)).collect())
+            .collect();
         let mut bench = Self { columns, distances: Vec::new(), labels, fold_of, k };
         bench.measure();
         bench
@@ -191,7 +239,8 @@ impl Bench {
         self.measure(); // anew, so that rounding does not add up
     }
 
-    /// Share of cases for which the k nearest of other folds elect the label, without the feature at `place` if one is named.
+    /// Share of cases for which the k nearest of other folds elect the label, without the feature
+    /// at `place` if one is named.
     fn accuracy(&self, without: Option<usize>) -> f64 {
         let n = self.labels.len();
         let left_out = without.and_then(|place| self.columns.get(place));
@@ -202,11 +251,15 @@ impl Bench {
             row.copy_from_slice(distances);
             if let Some(column) = left_out {
                 let own = column[case];
-                row.iter_mut().zip(column).for_each(|(distance, other)| *distance -= (own - other) * (own - other));
+                row.iter_mut()
+                    .zip(column)
+                    .for_each(|(distance, other)| *distance -= (own - other) * (own - other));
             }
             nearest.clear();
             for (other, distance) in row.iter().enumerate() {
-                if nearest.len() == self.k && nearest.last().is_some_and(|worst| worst.0 <= *distance) {
+                if nearest.len() == self.k
+                    && nearest.last().is_some_and(|worst| worst.0 <= *distance)
+                {
                     continue;
                 }
                 if self.fold_of[other] != self.fold_of[case] {
@@ -215,7 +268,10 @@ impl Bench {
                     nearest.insert(place, (*distance, other));
                 }
             }
-            right += usize::from(elected(nearest.iter().map(|held| self.labels[held.1]), self.k) == self.labels[case]);
+            right += usize::from(
+                elected(nearest.iter().map(|held| self.labels[held.1]), self.k)
+                    == self.labels[case],
+            );
         }
         right as f64 / n.max(1) as f64
     }
@@ -251,10 +307,12 @@ mod tests {
     fn the_feature_that_matters_stays_and_its_copies_and_constants_go() {
         let (_, _, _, found) = learned(160, 3);
         assert_eq!(found.constant, [3]);
-        let twins: Vec<usize> = found.correlated.iter().map(|pair| pair.0).filter(|gone| *gone < 3).collect();
+        let twins: Vec<usize> =
+            found.correlated.iter().map(|pair| pair.0).filter(|gone| *gone < 3).collect();
         assert_eq!(twins.len(), 2, "two of the three that say the same go: {:?}", found.correlated);
         assert_eq!(found.kept.len(), KEEP);
-        let stays = found.kept.iter().find(|scale| scale.feature < 3).expect("one of the three stays");
+        let stays =
+            found.kept.iter().find(|scale| scale.feature < 3).expect("one of the three stays");
         assert_eq!(found.importances[0].0, stays.feature, "{:?}", found.importances);
         assert!(found.importances[0].1 > 5.0, "{:?}", found.importances);
     }
@@ -265,9 +323,13 @@ mod tests {
         let fold_of = inner_folds(&profile, &cases, 1).unwrap();
         let mut right = 0;
         for fold in 0..FOLDS {
-            let inside: Vec<usize> = cases.iter().copied().filter(|case| fold_of[*case] != fold).collect();
+            let inside: Vec<usize> =
+                cases.iter().copied().filter(|case| fold_of[*case] != fold).collect();
             let value = |case: &usize| profile.cases[*case].features.values;
-            let rows = inside.iter().flat_map(|case| found.kept.iter().map(move |scale| value(case)[scale.feature])).collect();
+            let rows = inside
+                .iter()
+                .flat_map(|case| found.kept.iter().map(move |scale| value(case)[scale.feature]))
+                .collect();
             let votes = inside.iter().map(|case| best[*case]).collect();
             let premodel = Premodel::new(found.kept.clone(), 2, 5, rows, votes).unwrap();
             for case in cases.iter().filter(|case| fold_of[**case] == fold) {
@@ -283,7 +345,10 @@ mod tests {
         let profile = samples::learnable(30, 1);
         let cases: Vec<usize> = (0..30).collect();
         let best = labels(&profile, &cases, &[0, 1], Criterion::Top1);
-        assert_eq!(select_features(&profile, &cases, &best, 5, false, 1).unwrap().kept.len(), PUBLISHED_FEATURES - 1);
+        assert_eq!(
+            select_features(&profile, &cases, &best, 5, false, 1).unwrap().kept.len(),
+            PUBLISHED_FEATURES - 1
+        );
         let flat = samples::of(&[1.0], &[&[true], &[true]], |_, _| 4.0);
         let error = select_features(&flat, &[0, 1], &[Some(0), Some(0)], 5, true, 1).unwrap_err();
         assert!(error.to_string().contains("constant"), "{error}");
@@ -307,7 +372,8 @@ mod tests {
     #[test]
     fn fewer_photos_than_inner_folds_still_split_and_one_photo_keeps_what_varies() {
         let profile = samples::learnable(3, 2);
-        let found = select_features(&profile, &[0, 1, 2], &[Some(0), None, Some(1)], 5, true, 1).unwrap();
+        let found =
+            select_features(&profile, &[0, 1, 2], &[Some(0), None, Some(1)], 5, true, 1).unwrap();
         assert!(found.accuracy.is_some() && found.kept.len() <= KEEP);
         let mut stream = samples::learnable(4, 2);
         stream.cases.iter_mut().for_each(|case| case.group = 0);

@@ -1,4 +1,5 @@
-//! What every engine answered to every labelled frame, with the frame's features and the times: the table that the whole lab works on.
+//! What every engine answered to every labelled frame, with the frame's features and the times: the
+//! table that the whole lab works on.
 //!
 //! Pure data in memory, written once by `squint profile`. Nothing here knows where it came from.
 
@@ -21,7 +22,8 @@ pub struct Seen {
     pub margin: f32,
     /// As [`Answer::entropy`], 0..=1.
     pub entropy: f32,
-    /// Mean time of a look at this frame, preprocessing included, measured alone, ms; `None` if this frame was not timed.
+    /// Mean time of a look at this frame, preprocessing included, measured alone, ms; `None` if
+    /// this frame was not timed.
     pub latency_ms: Option<f32>,
     /// Mean energy of a look at this frame above idle, mJ; `None` without a sensor.
     pub energy_mj: Option<f32>,
@@ -78,7 +80,8 @@ pub struct Case {
     pub features_ms: f32,
     /// Measured on the frame.
     pub glimpse: Glimpse,
-    /// Of a stream's frame, when it was captured, ms since the stream began; `None` for photos, which have no past.
+    /// Of a stream's frame, when it was captured, ms since the stream began; `None` for photos,
+    /// which have no past.
     pub at_ms: Option<f64>,
 }
 
@@ -160,23 +163,34 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// What measuring `case` costs a policy, ms: all features if it reads any, otherwise the glimpse alone.
+    /// What measuring `case` costs a policy, ms: all features if it reads any, otherwise the
+    /// glimpse alone.
     pub fn measuring_ms(&self, case: usize, reads_features: bool) -> f64 {
         let all = self.cases.get(case).map_or(0.0, |case| f64::from(case.features_ms));
         self.origin.glimpse_ms.filter(|_| !reads_features).map_or(all, |glimpse| glimpse.min(all))
     }
 
-    /// Refuses a table that does not fit together. Everything else in the lab relies on this; call it after reading or making one.
+    /// Refuses a table that does not fit together. Everything else in the lab relies on this; call
+    /// it after reading or making one.
     pub fn check(&self) -> Result<(), LabError> {
-        let wrong = |what: String, got: String, needed: String| Err(LabError::Table { what, got, needed });
+        let wrong =
+            |what: String, got: String, needed: String| Err(LabError::Table { what, got, needed });
         if self.engines.is_empty() || self.engines.len() > MAX_ENGINES {
-            return wrong("number of engines".into(), self.engines.len().to_string(), format!("1 to {MAX_ENGINES}"));
+            return wrong(
+                "number of engines".into(),
+                self.engines.len().to_string(),
+                format!("1 to {MAX_ENGINES}"),
+            );
         }
         if self.cases.is_empty() {
             return wrong("number of labelled frames".into(), "0".into(), "at least 1".into());
         }
         if let Some(case) = self.cases.iter().find(|case| case.label >= self.classes) {
-            return wrong(format!("label of {}", case.name), case.label.to_string(), format!("below the {} classes", self.classes));
+            return wrong(
+                format!("label of {}", case.name),
+                case.label.to_string(),
+                format!("below the {} classes", self.classes),
+            );
         }
         for (place, engine) in self.engines.iter().enumerate() {
             let id = &engine.id;
@@ -184,7 +198,11 @@ impl Profile {
                 return wrong("engine ids".into(), format!("`{id}` twice"), "each once".into());
             }
             if !(engine.mean_ms.is_finite() && engine.mean_ms > 0.0) {
-                return wrong(format!("mean time of `{id}`"), engine.mean_ms.to_string(), "ms, above 0".into());
+                return wrong(
+                    format!("mean time of `{id}`"),
+                    engine.mean_ms.to_string(),
+                    "ms, above 0".into(),
+                );
             }
             if engine.looks.len() != self.cases.len() {
                 return wrong(
@@ -204,9 +222,16 @@ impl Profile {
 
     /// The engine called `id`.
     pub fn engine(&self, id: &str) -> Result<usize, LabError> {
-        self.engines.iter().position(|engine| engine.id == id).ok_or_else(|| LabError::UnknownEngine {
-            id: id.to_owned(),
-            known: self.engines.iter().map(|engine| engine.id.as_str()).collect::<Vec<_>>().join(", "),
+        self.engines.iter().position(|engine| engine.id == id).ok_or_else(|| {
+            LabError::UnknownEngine {
+                id: id.to_owned(),
+                known: self
+                    .engines
+                    .iter()
+                    .map(|engine| engine.id.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            }
         })
     }
 
@@ -223,19 +248,29 @@ impl Profile {
     /// How many of `cases` engine `engine` alone gets right.
     pub fn right_alone(&self, engine: usize, cases: &[usize]) -> u64 {
         let Some(column) = self.engines.get(engine) else { return 0 };
-        cases.iter().filter(|case| self.cases.get(**case).is_some_and(|shown| column.is_right(**case, shown.label))).count() as u64
+        cases
+            .iter()
+            .filter(|case| {
+                self.cases.get(**case).is_some_and(|shown| column.is_right(**case, shown.label))
+            })
+            .count() as u64
     }
 
-    /// The most capable single engine (not an ensemble, unless there is nothing else): most right answers on all cases, ties to the
-    /// cheaper one.
+    /// The most capable single engine (not an ensemble, unless there is nothing else): most right
+    /// answers on all cases, ties to the cheaper one.
     pub fn most_capable(&self) -> usize {
         let all: Vec<usize> = (0..self.cases.len()).collect();
         let single = self.engines.iter().any(|engine| engine.networks == 1);
         let better = |a: &usize, b: &usize| {
             let time = |engine: &usize| self.engines[*engine].mean_ms;
-            self.right_alone(*a, &all).cmp(&self.right_alone(*b, &all)).then(time(b).total_cmp(&time(a)))
+            self.right_alone(*a, &all)
+                .cmp(&self.right_alone(*b, &all))
+                .then(time(b).total_cmp(&time(a)))
         };
-        (0..self.engines.len()).filter(|engine| !single || self.engines[*engine].networks == 1).max_by(better).unwrap_or(0)
+        (0..self.engines.len())
+            .filter(|engine| !single || self.engines[*engine].networks == 1)
+            .max_by(better)
+            .unwrap_or(0)
     }
 
     /// The same cases with only these engines, in this order.
@@ -244,7 +279,10 @@ impl Profile {
             origin: self.origin.clone(),
             classes: self.classes,
             class_names: self.class_names.clone(),
-            engines: engines.iter().filter_map(|engine| self.engines.get(*engine).cloned()).collect(),
+            engines: engines
+                .iter()
+                .filter_map(|engine| self.engines.get(*engine).cloned())
+                .collect(),
             cases: self.cases.clone(),
         }
     }

@@ -5,7 +5,8 @@ use crate::engine::{KEPT, Top};
 use crate::features::{COUNT, Features, GLIMPSE_HEIGHT, GLIMPSE_WIDTH};
 use crate::stats::{splitmix64, unit};
 
-/// `n` photos of four classes; one engine for each `(ms, chance of being right)`, called `e0`, `e1`, ... A right answer tends to be surer.
+/// `n` photos of four classes; one engine for each `(ms, chance of being right)`, called `e0`,
+/// `e1`, ... A right answer tends to be surer.
 pub(crate) fn profile(n: usize, engines: &[(f64, f64)]) -> Profile {
     let draw = |case: usize, what: u64| unit(splitmix64(splitmix64(case as u64) ^ what));
     let cases: Vec<Case> = (0..n)
@@ -28,14 +29,22 @@ pub(crate) fn profile(n: usize, engines: &[(f64, f64)]) -> Profile {
             let right = draw(case, 3 + engine as u64) < chance;
             let label = cases[case].label;
             let class = if right { label } else { (label + 1) % 4 };
-            let sure = (0.3 + 0.35 * draw(case, 50 + engine as u64) + if right { 0.3 } else { 0.0 }) as f32;
+            let sure = (0.3 + 0.35 * draw(case, 50 + engine as u64) + if right { 0.3 } else { 0.0 })
+                as f32;
             let mut top = [Top::default(); KEPT];
             top[0] = Top { class, probability: sure };
             for (place, slot) in top.iter_mut().enumerate().take(4).skip(1) {
                 *slot = Top { class: (class + place as u32) % 4, probability: (1.0 - sure) / 3.0 };
             }
             let margin = sure - (1.0 - sure) / 3.0;
-            Some(Seen { top, ranked: 4, margin, entropy: 1.0 - sure, latency_ms: Some(ms as f32), energy_mj: None })
+            Some(Seen {
+                top,
+                ranked: 4,
+                margin,
+                entropy: 1.0 - sure,
+                latency_ms: Some(ms as f32),
+                energy_mj: None,
+            })
         };
         Column {
             id: format!("e{engine}"),
@@ -49,7 +58,8 @@ pub(crate) fn profile(n: usize, engines: &[(f64, f64)]) -> Profile {
         }
     });
     let engines: Vec<Column> = engines.collect();
-    let origin = Origin { feature_schema: crate::features::schema().to_owned(), ..Origin::default() };
+    let origin =
+        Origin { feature_schema: crate::features::schema().to_owned(), ..Origin::default() };
     let profile = Profile { origin, classes: 4, class_names: Vec::new(), engines, cases };
     profile.check().expect("sound");
     profile

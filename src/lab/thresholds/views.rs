@@ -1,8 +1,8 @@
-//! What is seen of every frame after certain engines were asked: how near the answer is to right, and how sure it is. One view per set of
-//! averaged engines.
+//! What is seen of every frame after certain engines were asked: how near the answer is to right,
+//! and how sure it is. One view per set of averaged engines.
 //!
-//! Views do not depend on which frames are trained on, so they are made once for all folds and remembered; thresholds are made anew of
-//! the training frames each time.
+//! Views do not depend on which frames are trained on, so they are made once for all folds and
+//! remembered; thresholds are made anew of the training frames each time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -53,7 +53,13 @@ struct Seen {
 
 impl Seen {
     /// `set` of `engines` (places in the profile), averaged in their order.
-    fn of(profile: &Profile, engines: &[usize], cases: &[usize], set: Set, scores: &[Score]) -> Self {
+    fn of(
+        profile: &Profile,
+        engines: &[usize],
+        cases: &[usize],
+        set: Set,
+        scores: &[Score],
+    ) -> Self {
         let members: Vec<_> = engines
             .iter()
             .enumerate()
@@ -61,11 +67,17 @@ impl Seen {
             .filter_map(|(_, engine)| profile.engines.get(*engine))
             .collect();
         let (mut own, mut all) = (Answer::default(), Answer::default());
-        let mut view = Self { near: Vec::new(), right: Vec::new(), scores: vec![Vec::new(); scores.len()], clues: Vec::new() };
+        let mut view = Self {
+            near: Vec::new(),
+            right: Vec::new(),
+            scores: vec![Vec::new(); scores.len()],
+            clues: Vec::new(),
+        };
         for case in cases {
             all.clear();
             // An engine that failed adds nothing, as in the daemon.
-            let seen = || members.iter().filter_map(|column| column.looks.get(*case).copied().flatten());
+            let seen =
+                || members.iter().filter_map(|column| column.looks.get(*case).copied().flatten());
             for (count, seen) in (1..).zip(seen()) {
                 seen.tell(&mut own);
                 score::absorb(&mut all, &own, count);
@@ -75,7 +87,9 @@ impl Seen {
             view.right.push(all.ranked > 0 && all.top[0].class == label);
             for (values, score) in view.scores.iter_mut().zip(scores) {
                 match score {
-                    Score::Learned => view.clues.push(Clues::of(&all, seen().filter_map(|seen| seen.class()))),
+                    Score::Learned => {
+                        view.clues.push(Clues::of(&all, seen().filter_map(|seen| seen.class())))
+                    }
                     plain => values.push(plain.of(&all)),
                 }
             }
@@ -88,11 +102,13 @@ impl Seen {
         let grid = |(score, values): (&Score, &Vec<f32>)| match score {
             Score::Learned => {
                 let rows: Vec<f32> = places.iter().flat_map(|place| self.clues[*place].0).collect();
-                let right: Vec<f64> = places.iter().map(|place| f64::from(u8::from(self.right[*place]))).collect();
+                let right: Vec<f64> =
+                    places.iter().map(|place| f64::from(u8::from(self.right[*place]))).collect();
                 let mut weights = [0.0; CLUES];
                 weights.copy_from_slice(&logit::logistic(&rows, CLUES, &right));
                 let chance = Logistic(weights);
-                let values = places.iter().map(|place| chance.chance(&self.clues[*place])).collect();
+                let values =
+                    places.iter().map(|place| chance.chance(&self.clues[*place])).collect();
                 Grid { chance: Some(chance), ..Grid::of(values, steps) }
             }
             _ => Grid::of(places.iter().map(|place| values[*place]).collect(), steps),
@@ -105,7 +121,8 @@ impl Seen {
 }
 
 impl Grid {
-    /// `steps` limits at most, closer together at the low end: most frames left over at a later stage have low scores.
+    /// `steps` limits at most, closer together at the low end: most frames left over at a later
+    /// stage have low scores.
     fn of(scores: Vec<f32>, steps: usize) -> Self {
         let mut ascending = scores.clone();
         ascending.sort_by(f32::total_cmp);
@@ -113,9 +130,10 @@ impl Grid {
         for step in 1..=steps.min(usize::from(u8::MAX)) {
             let share = step as f64 / steps as f64;
             let rank = (share * share * ascending.len() as f64).round() as usize;
-            let (Some(below), above) =
-                (rank.checked_sub(1).and_then(|rank| ascending.get(rank)), ascending.get(rank).unwrap_or(&1.0))
-            else {
+            let (Some(below), above) = (
+                rank.checked_sub(1).and_then(|rank| ascending.get(rank)),
+                ascending.get(rank).unwrap_or(&1.0),
+            ) else {
                 continue;
             };
             let limit = ((f64::from(*below) + f64::from(*above)) * 0.5e6).round() as f32 / 1e6;
@@ -123,7 +141,10 @@ impl Grid {
                 limits.push(limit);
             }
         }
-        let level = scores.iter().map(|score| limits.partition_point(|limit| limit <= score) as u8).collect();
+        let level = scores
+            .iter()
+            .map(|score| limits.partition_point(|limit| limit <= score) as u8)
+            .collect();
         Self { limits, level, chance: None }
     }
 }
@@ -132,8 +153,8 @@ impl Grid {
 pub(super) struct Views(HashMap<Set, View>);
 
 impl Views {
-    /// Single engines, and sets of up to `largest`, of the frames `training`. What `memory` knows of this profile, engines and scores is
-    /// used again.
+    /// Single engines, and sets of up to `largest`, of the frames `training`. What `memory` knows
+    /// of this profile, engines and scores is used again.
     pub(super) fn new(
         profile: &Profile,
         engines: &[usize],
@@ -146,12 +167,16 @@ impl Views {
         let frames = profile.cases.len();
         if frames * sets.len() > REMEMBERED {
             let all: Vec<usize> = (0..training.len()).collect();
-            let view = |set: &Set| (*set, Seen::of(profile, engines, training, *set, scores).view(&all, scores, steps));
+            let view = |set: &Set| {
+                (*set, Seen::of(profile, engines, training, *set, scores).view(&all, scores, steps))
+            };
             return Self(sets.iter().map(view).collect());
         }
         let all: Vec<usize> = (0..frames).collect();
         let key = (fingerprint(profile), engines.to_vec(), largest, scores.to_vec());
-        let make = || sets.iter().map(|set| (*set, Seen::of(profile, engines, &all, *set, scores))).collect();
+        let make = || {
+            sets.iter().map(|set| (*set, Seen::of(profile, engines, &all, *set, scores))).collect()
+        };
         let seen = memory.recall(key, make);
         Self(seen.iter().map(|(set, seen)| (*set, seen.view(training, scores, steps))).collect())
     }
@@ -179,11 +204,11 @@ fn sets(engines: usize, largest: usize) -> Vec<Set> {
 /// A number that follows from all labels and answers.
 fn fingerprint(profile: &Profile) -> u64 {
     let labels = profile.cases.iter().map(|case| u64::from(case.label));
-    let looks = profile
-        .engines
-        .iter()
-        .flat_map(|column| &column.looks)
-        .map(|look| look.map_or(1, |seen| (u64::from(seen.top[0].class) << 32) | u64::from(seen.top[0].probability.to_bits())));
+    let looks = profile.engines.iter().flat_map(|column| &column.looks).map(|look| {
+        look.map_or(1, |seen| {
+            (u64::from(seen.top[0].class) << 32) | u64::from(seen.top[0].probability.to_bits())
+        })
+    });
     labels.chain(looks).fold(0, |sum, value| splitmix64(sum ^ value))
 }
 
@@ -191,7 +216,8 @@ type Key = (u64, Vec<usize>, usize, Vec<Score>);
 type AllSeen = Vec<(Set, Seen)>;
 type Held = Vec<(Key, Arc<AllSeen>)>;
 
-/// The views last made, shared by all that were cloned from one another. Not part of what a learner is.
+/// The views last made, shared by all that were cloned from one another. Not part of what a learner
+/// is.
 #[derive(Clone, Default)]
 pub(in crate::lab) struct Memory(Arc<Mutex<Held>>);
 

@@ -44,10 +44,12 @@ pub struct EngineState {
     pub id: Arc<str>,
     /// How fit it is.
     pub health: EngineHealth,
-    /// For how long; an engine whose pause is over counts as ready, but from when it was set aside until it answers.
+    /// For how long; an engine whose pause is over counts as ready, but from when it was set aside
+    /// until it answers.
     pub since: Duration,
     /// Failures in a row.
     pub failures: u32,
-    /// What a look costs now: median, 95th percentile, and energy beyond idle where it is known; `None` if it could not be loaded.
+    /// What a look costs now: median, 95th percentile, and energy beyond idle where it is known;
+    /// `None` if it could not be loaded.
     pub cost: Option<(Duration, Duration, Option<Millijoules>)>,
 }

@@ -1,4 +1,5 @@
-//! One camera at the scheduler: what it wants, what of it waits, and what it remembers of earlier answers. Pure.
+//! One camera at the scheduler: what it wants, what of it waits, and what it remembers of earlier
+//! answers. Pure.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ use super::fairness::Fairness;
 
 /// How one camera wants its frames treated.
 pub(crate) struct CameraTerms {
-    /// Latest moment for an answer: after capture, or, for a camera that must not lose frames, after the frame's turn came.
+    /// Latest moment for an answer: after capture, or, for a camera that must not lose frames,
+    /// after the frame's turn came.
     pub(crate) deadline: Duration,
     /// True if every frame is worth waiting for.
     pub(crate) lossless: bool,
@@ -59,18 +61,31 @@ impl Camera {
         !self.terms.lossless || self.active == 0
     }
 
-    /// Since when it is fairness a look, for a frame of it that waits: those who have waited longest come first.
+    /// Since when it is fairness a look, for a frame of it that waits: those who have waited
+    /// longest come first.
     pub(super) fn waits_since(&self, job: &Job) -> Option<Instant> {
         if !job.report.attempts.steps.is_empty() {
             return None;
         }
-        // One that must not lose frames is fairness a look as soon as a later frame of another camera was preferred to it.
-        if job.lossless { (!job.rank.patient).then_some(job.rank.since) } else { self.fairness.since() }
+        // One that must not lose frames is fairness a look as soon as a later frame of another
+        // camera was preferred to it.
+        if job.lossless {
+            (!job.rank.patient).then_some(job.rank.since)
+        } else {
+            self.fairness.since()
+        }
     }
 
-    /// Remembers the answer of a frame that was `captured` after the start, unless a newer frame's is already remembered. `sure`: as
-    /// the verdict says. `reuse`: what the policy allows a camera that does not say itself.
-    pub(super) fn remember(&mut self, job: &Job, captured: Duration, sure: bool, reuse: Option<Reuse>) {
+    /// Remembers the answer of a frame that was `captured` after the start, unless a newer frame's
+    /// is already remembered. `sure`: as the verdict says. `reuse`: what the policy allows a camera
+    /// that does not say itself.
+    pub(super) fn remember(
+        &mut self,
+        job: &Job,
+        captured: Duration,
+        sure: bool,
+        reuse: Option<Reuse>,
+    ) {
         let report = &job.report;
         if self.past.last.is_some_and(|last| last.sequence >= report.sequence) {
             return;

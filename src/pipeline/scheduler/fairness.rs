@@ -1,13 +1,16 @@
-//! What a camera is fairness whose frames were turned down because the engines were busy with those of others. Pure.
+//! What a camera is fairness whose frames were turned down because the engines were busy with those
+//! of others. Pure.
 //!
-//! Who comes first among waiting frames is a matter of deadlines as long as every camera gets its looks. Where there are more frames than the
-//! engines can look at, most frames find no time left when an engine becomes free, and the next to come has it: with cameras of a steady
-//! rhythm that would be the same few for ever. So the camera that has waited longest comes first, and a free engine is kept for it for a
-//! moment, if its next frame is about to come.
+//! Who comes first among waiting frames is a matter of deadlines as long as every camera gets its
+//! looks. Where there are more frames than the engines can look at, most frames find no time left
+//! when an engine becomes free, and the next to come has it: with cameras of a steady rhythm that
+//! would be the same few for ever. So the camera that has waited longest comes first, and a free
+//! engine is kept for it for a moment, if its next frame is about to come.
 
 use std::time::{Duration, Instant};
 
-/// A free engine is kept for a camera that has waited at least so much more than one and a half times as long as the one whose frame is there.
+/// A free engine is kept for a camera that has waited at least so much more than one and a half
+/// times as long as the one whose frame is there.
 const LEAST: Duration = Duration::from_millis(100);
 
 /// What one camera is fairness.
@@ -26,7 +29,8 @@ impl Fairness {
     pub(super) fn sighted(&mut self, now: Instant) {
         if let Some(seen) = self.seen.replace(now) {
             let latest = now.saturating_duration_since(seen);
-            self.period = if self.period.is_zero() { latest } else { (self.period * 3 + latest) / 4 };
+            self.period =
+                if self.period.is_zero() { latest } else { (self.period * 3 + latest) / 4 };
         }
     }
 
@@ -49,9 +53,16 @@ impl Fairness {
         self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// Until when an engine that takes `cost` is to be kept for this camera rather than given to a frame of `other`; `None`: it is not. Keeping
-    /// it never costs more than the time of one look, and is of no use to a camera whose `deadline` is shorter than that.
-    pub(super) fn keeps(&self, other: &Self, deadline: Duration, cost: Duration, now: Instant) -> Option<Instant> {
+    /// Until when an engine that takes `cost` is to be kept for this camera rather than given to a
+    /// frame of `other`; `None`: it is not. Keeping it never costs more than the time of one look,
+    /// and is of no use to a camera whose `deadline` is shorter than that.
+    pub(super) fn keeps(
+        &self,
+        other: &Self,
+        deadline: Duration,
+        cost: Duration,
+        now: Instant,
+    ) -> Option<Instant> {
         let expected = self.seen? + self.period;
         let soon = !self.period.is_zero() && expected <= now + cost;
         let until = expected + cost / 2;
@@ -74,14 +85,30 @@ mod tests {
         starving.turned_down(at(0));
         starving.turned_down(at(400));
         let mut other = Fairness::default();
-        assert_eq!(starving.keeps(&other, ms(100), ms(80), at(450)), Some(at(540)), "the next frame is due at 500");
+        assert_eq!(
+            starving.keeps(&other, ms(100), ms(80), at(450)),
+            Some(at(540)),
+            "the next frame is due at 500"
+        );
         assert_eq!(starving.keeps(&other, ms(100), ms(80), at(410)), None, "not soon enough");
         assert_eq!(starving.keeps(&other, ms(100), ms(80), at(540)), None, "it did not come");
-        assert_eq!(starving.keeps(&other, ms(70), ms(80), at(450)), None, "it could not be in time anyway");
+        assert_eq!(
+            starving.keeps(&other, ms(70), ms(80), at(450)),
+            None,
+            "it could not be in time anyway"
+        );
         other.turned_down(at(200));
-        assert_eq!(starving.keeps(&other, ms(100), ms(80), at(450)), None, "the other one has waited for long, too");
+        assert_eq!(
+            starving.keeps(&other, ms(100), ms(80), at(450)),
+            None,
+            "the other one has waited for long, too"
+        );
         starving.settled();
         assert_eq!(starving.keeps(&Fairness::default(), ms(100), ms(80), at(450)), None);
-        assert_eq!(Fairness::default().keeps(&other, ms(100), ms(80), at(450)), None, "nothing is known of it");
+        assert_eq!(
+            Fairness::default().keeps(&other, ms(100), ms(80), at(450)),
+            None,
+            "nothing is known of it"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! One policy with its engines: who is in force at the scheduler. A reload brings a new generation; the one before finishes the frames that it
-//! has begun, so that nothing is lost between two policies.
+//! One policy with its engines: who is in force at the scheduler. A reload brings a new generation;
+//! the one before finishes the frames that it has begun, so that nothing is lost between two
+//! policies.
 //!
 //! Pure.
 
@@ -34,8 +35,8 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    /// `windows`: what each engine of the policy is expected to cost, by index; `None` for one that could not be loaded.
-    /// `begun`: now.
+    /// `windows`: what each engine of the policy is expected to cost, by index; `None` for one that
+    /// could not be loaded. `begun`: now.
     pub(crate) fn new(
         id: GenerationId,
         policy: Policy,
@@ -46,11 +47,23 @@ impl Generation {
         begun: Instant,
     ) -> Self {
         let slots = windows.into_iter().zip(&*engines).zip(0..);
-        let slots = slots.map(|((window, id), index)| EngineSlot::new(EngineIdx(index), Arc::clone(id), window)).collect();
-        Self { id, policy, slots, account: Account::new(&[], None, 1), engines, labels, limit, begun }
+        let slots = slots
+            .map(|((window, id), index)| EngineSlot::new(EngineIdx(index), Arc::clone(id), window))
+            .collect();
+        Self {
+            id,
+            policy,
+            slots,
+            account: Account::new(&[], None, 1),
+            engines,
+            labels,
+            limit,
+            begun,
+        }
     }
 
-    /// The same under a budget, which is what the engines cost now against what may be spent; `cameras` share it.
+    /// The same under a budget, which is what the engines cost now against what may be spent;
+    /// `cameras` share it.
     pub(crate) fn under(mut self, budget: Option<Budget>, cameras: usize) -> Self {
         let measured: Vec<_> = self.slots.iter().map(EngineSlot::prior).collect();
         self.account = Account::new(&measured, budget, cameras);
@@ -78,7 +91,8 @@ impl Generation {
             let mut left = true;
             for entry in &mut engines {
                 // Of two that cost the same only the first.
-                *entry = entry.take_if(|terms| Some(terms.p50) == cheapest && std::mem::take(&mut left));
+                *entry =
+                    entry.take_if(|terms| Some(terms.p50) == cheapest && std::mem::take(&mut left));
             }
         }
         Allowance { remaining, engines, reuse, grant }
@@ -93,7 +107,8 @@ impl Generation {
         }
     }
 
-    /// Writes into the frame's attempts what came of the engine that it was shown to: an answer after `times`, or nothing.
+    /// Writes into the frame's attempts what came of the engine that it was shown to: an answer
+    /// after `times`, or nothing.
     pub(super) fn note(&self, job: &mut Job, times: Option<LookTimes>) {
         let (engine, why) = job.asked;
         let queued = job.begun_at.saturating_duration_since(job.asked_at);

@@ -1,7 +1,9 @@
-//! What the dispatcher knows of one engine: what it costs, when it will be free, whether it is set aside after failures.
+//! What the dispatcher knows of one engine: what it costs, when it will be free, whether it is set
+//! aside after failures.
 //!
-//! Pure. The wait is told honestly: the rest of the look that the engine is at, and the looks of those ahead in line. One that is
-//! overdue is expected to take as long again as it is late, so that an engine that hangs is soon nobody's choice.
+//! Pure. The wait is told honestly: the rest of the look that the engine is at, and the looks of
+//! those ahead in line. One that is overdue is expected to take as long again as it is late, so
+//! that an engine that hangs is soon nobody's choice.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +22,8 @@ const ASIDE_FIRST: Duration = Duration::from_millis(500);
 const ASIDE_CAP: Duration = Duration::from_secs(60);
 /// Past the very moment at which an engine still fits.
 const TICK: Duration = Duration::from_micros(1);
-/// Between two thoughts about a frame that waits beyond its deadline, which only an engine that costs nothing can make it do.
+/// Between two thoughts about a frame that waits beyond its deadline, which only an engine that
+/// costs nothing can make it do.
 const LONGEST_TICK: Duration = Duration::from_millis(1);
 
 /// An engine is called stuck no sooner than after so many times what it usually takes.
@@ -85,11 +88,15 @@ impl EngineSlot {
 
     /// What it cost when it was loaded; `None` if it could not be.
     pub(super) fn prior(&self) -> Option<Prior> {
-        (!self.unusable).then(|| Prior { p50: self.window.p50(), p95: self.window.p95(), energy: None })
+        (!self.unusable).then(|| Prior {
+            p50: self.window.p50(),
+            p95: self.window.p95(),
+            energy: None,
+        })
     }
 
-    /// What it costs now; `None` while it is set aside, stuck or unusable. For a frame whose time has not begun to run (`idle`) only
-    /// being overdue counts as a wait.
+    /// What it costs now; `None` while it is set aside, stuck or unusable. For a frame whose time
+    /// has not begun to run (`idle`) only being overdue counts as a wait.
     pub(super) fn terms(&self, idle: bool, now: Instant) -> Option<Terms> {
         let wait = match self.busy_until {
             Some(until) if idle => now.saturating_duration_since(until),
@@ -97,15 +104,20 @@ impl EngineSlot {
             None => Duration::ZERO,
         };
         let terms = Terms { wait, p50: self.window.p50(), p95: self.window.p95() };
-        (self.aside_until.is_none() && self.stuck_since.is_none() && !self.unusable).then_some(terms)
+        (self.aside_until.is_none() && self.stuck_since.is_none() && !self.unusable)
+            .then_some(terms)
     }
 
     /// True if a frame could be given to it at once.
     pub(super) fn is_free(&self) -> bool {
-        self.held.is_none() && self.aside_until.is_none() && self.stuck_since.is_none() && !self.unusable
+        self.held.is_none()
+            && self.aside_until.is_none()
+            && self.stuck_since.is_none()
+            && !self.unusable
     }
 
-    /// Keeps the frame while the engine looks at it; the number of the look. `limit`: how long a look may take at least.
+    /// Keeps the frame while the engine looks at it; the number of the look. `limit`: how long a
+    /// look may take at least.
     pub(super) fn hold(&mut self, job: Box<Job>, limit: Duration, now: Instant) -> u64 {
         self.ticket += 1;
         self.busy_until = Some(now + self.window.p95());
@@ -140,7 +152,8 @@ impl EngineSlot {
         Some((held.job, waited))
     }
 
-    /// It has come back from a look that nobody waits for any more: how long it was away, and how long it is set aside for.
+    /// It has come back from a look that nobody waits for any more: how long it was away, and how
+    /// long it is set aside for.
     pub(super) fn returned(&mut self, ticket: u64, now: Instant) -> Option<(Duration, Duration)> {
         let since = self.stuck_since.take_if(|_| ticket == self.ticket)?;
         let away = now.saturating_duration_since(since);
@@ -178,16 +191,23 @@ impl EngineSlot {
         (self.failures, pause)
     }
 
-    /// When the decision that `job` waits for this engine would fall otherwise, if nothing happens before: once the engine is
-    /// overdue the wait grows, while the time left shrinks (or stays, if `idle`). Later than now.
+    /// When the decision that `job` waits for this engine would fall otherwise, if nothing happens
+    /// before: once the engine is overdue the wait grows, while the time left shrinks (or stays, if
+    /// `idle`). Later than now.
     pub(super) fn review(&self, job: &Job, idle: bool, now: Instant) -> Instant {
         let until = self.busy_until.unwrap_or(now);
         let due = job.due.unwrap_or(now);
         let turn = |look: Duration| match idle {
             true => until + due.saturating_duration_since(now).saturating_sub(look) + TICK,
-            false => until + due.saturating_duration_since(until).saturating_sub(self.line + look) / 2 + TICK,
+            false => {
+                until
+                    + due.saturating_duration_since(until).saturating_sub(self.line + look) / 2
+                    + TICK
+            }
         };
-        let turns = [turn(self.window.p95()), turn(self.window.p50())].into_iter().filter(|at| idle || *at < due);
+        let turns = [turn(self.window.p95()), turn(self.window.p50())]
+            .into_iter()
+            .filter(|at| idle || *at < due);
         turns.chain([due]).filter(|at| *at > now).min().unwrap_or(now + LONGEST_TICK)
     }
 }

@@ -1,4 +1,5 @@
-//! What is said to the scheduler beside the frames: another generation, another mode, other limits, the end. Pure.
+//! What is said to the scheduler beside the frames: another generation, another mode, other limits,
+//! the end. Pure.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +15,17 @@ use super::{Actions, CURRENT, EngineState, Generation, Scheduler, trace_hooks};
 use crate::budget::Stepped;
 
 impl Scheduler {
-    /// From now on `generation` is asked, in mode [`Mode::Auto`]. Frames that have been shown to an engine stay with the generation that they are
-    /// with; what cameras remember of earlier answers is forgotten, since it may mean something else now.
-    pub(crate) fn swap_engines(&mut self, mut generation: Generation, now: Instant, actions: &mut impl Actions) {
-        // The same names need not be kept twice: hundreds of jobs remember those of the frame that they had last.
+    /// From now on `generation` is asked, in mode [`Mode::Auto`]. Frames that have been shown to an
+    /// engine stay with the generation that they are with; what cameras remember of earlier answers
+    /// is forgotten, since it may mean something else now.
+    pub(crate) fn swap_engines(
+        &mut self,
+        mut generation: Generation,
+        now: Instant,
+        actions: &mut impl Actions,
+    ) {
+        // The same names need not be kept twice: hundreds of jobs remember those of the frame that
+        // they had last.
         if generation.labels.sha256 == self.current().labels.sha256 {
             generation.labels = Arc::clone(&self.current().labels);
         }
@@ -41,7 +49,8 @@ impl Scheduler {
         self.mode
     }
 
-    /// A step of the budget, with the readings of the board; `at` is time since start, `minute` the local one of the day.
+    /// A step of the budget, with the readings of the board; `at` is time since start, `minute` the
+    /// local one of the day.
     pub(crate) fn budget(&mut self, at: Duration, sample: &Sample, minute: Option<u16>) -> Stepped {
         let command = self.mode.budget();
         let Generation { account, engines, .. } = self.generations.last_mut().expect(CURRENT);
@@ -50,7 +59,8 @@ impl Scheduler {
         stepped
     }
 
-    /// Everything that decides is handed to `trace` from now on; to be called before the first frame comes.
+    /// Everything that decides is handed to `trace` from now on; to be called before the first
+    /// frame comes.
     pub(crate) fn record(&mut self, trace: Option<TraceQueue>) {
         self.trace = trace;
         trace_hooks::current(self.trace.as_ref(), self.current());
@@ -71,7 +81,10 @@ impl Scheduler {
     /// The engines in force.
     pub(crate) fn engines(&self, now: Instant) -> Vec<EngineState> {
         let Generation { slots, account, begun, .. } = self.current();
-        slots.iter().map(|slot| EngineState { cost: account.cost(slot.index), ..slot.state(*begun, now) }).collect()
+        slots
+            .iter()
+            .map(|slot| EngineState { cost: account.cost(slot.index), ..slot.state(*begun, now) })
+            .collect()
     }
 
     /// A camera will send no more frames.
@@ -96,6 +109,10 @@ impl Scheduler {
 
     /// True once every camera has ended and nothing is on its way.
     pub(crate) fn is_done(&self) -> bool {
-        self.escalated.is_empty() && self.cameras.iter().all(|camera| camera.done && camera.active == 0 && camera.fresh.is_empty())
+        self.escalated.is_empty()
+            && self
+                .cameras
+                .iter()
+                .all(|camera| camera.done && camera.active == 0 && camera.fresh.is_empty())
     }
 }

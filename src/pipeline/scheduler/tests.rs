@@ -26,7 +26,8 @@ fn the_earliest_deadline_goes_first_but_nobody_is_passed_over_twice() {
     harness.answer(0, 1, 0.9);
     harness.answer(0, 1, 0.9);
     harness.answer(0, 1, 0.9);
-    let order: Vec<_> = harness.log.asked.iter().map(|(_, camera, frame)| (*camera, *frame)).collect();
+    let order: Vec<_> =
+        harness.log.asked.iter().map(|(_, camera, frame)| (*camera, *frame)).collect();
     assert_eq!(order, [(0, 0), (1, 0), (2, 0), (1, 1), (0, 1)]);
 }
 
@@ -56,7 +57,11 @@ fn a_frame_that_displaces_another_takes_over_its_rank() {
     harness.pass(ms(9));
     harness.send(1); // its own deadline is later than that of camera 2's frame
     harness.answer(0, 1, 0.9);
-    assert_eq!(harness.log.asked.last(), Some(&(0, 1, 1)), "the newer frame, at the older one's place");
+    assert_eq!(
+        harness.log.asked.last(),
+        Some(&(0, 1, 1)),
+        "the newer frame, at the older one's place"
+    );
     assert_eq!(harness.log.lost, [(1, 0, DropReason::Busy)]);
 }
 
@@ -82,7 +87,11 @@ fn an_engine_that_hangs_is_soon_nobodys_choice() {
     }
     let first = harness.log.asked.iter().filter(|(engine, ..)| *engine == 0).count();
     assert_eq!(first, 1, "it never gave its first frame back");
-    assert!(harness.log.published.len() >= 25, "the other engine answers: {}", harness.log.published.len());
+    assert!(
+        harness.log.published.len() >= 25,
+        "the other engine answers: {}",
+        harness.log.published.len()
+    );
 }
 
 #[test]
@@ -93,7 +102,11 @@ fn alone_with_an_engine_that_hangs_frames_are_abstained_from_in_time() {
     harness.send(0);
     let wakes = harness.sleep_until(|harness| !harness.log.published.is_empty());
     assert_eq!(harness.told(), [(0, 1, Outcome::Abstained, Code::OutOfTime)]);
-    assert!(wakes <= 3 && harness.now <= harness.start + ms(101), "{wakes} wakes, {:?}", harness.now - harness.start);
+    assert!(
+        wakes <= 3 && harness.now <= harness.start + ms(101),
+        "{wakes} wakes, {:?}",
+        harness.now - harness.start
+    );
 }
 
 #[test]
@@ -109,7 +122,10 @@ fn an_unsure_answer_waits_for_a_busy_engine_but_not_beyond_its_time() {
     let verdict = harness.log.published[0].report.verdict;
     assert!(verdict.limit > verdict.value, "{verdict:?}");
     let waited = harness.now - harness.start;
-    assert!(waited >= ms(45) && waited <= ms(55), "while (late by t) + 30 ms fit into 100 ms: {waited:?}");
+    assert!(
+        waited >= ms(45) && waited <= ms(55),
+        "while (late by t) + 30 ms fit into 100 ms: {waited:?}"
+    );
     assert!(wakes <= 2, "{wakes}");
 
     harness.send(1);
@@ -170,7 +186,11 @@ fn with_every_engine_aside_frames_are_abstained_from_and_nothing_waits() {
         harness.send(1);
     }
     assert_eq!(harness.told()[0], (0, 0, Outcome::Failed, Code::EngineFailed));
-    assert!(harness.told()[1..].iter().all(|told| (told.2, told.3) == (Outcome::Abstained, Code::NotAllowed)));
+    assert!(
+        harness.told()[1..]
+            .iter()
+            .all(|told| (told.2, told.3) == (Outcome::Abstained, Code::NotAllowed))
+    );
     assert_eq!((harness.log.published.len(), harness.scheduler.next_wake()), (7, None));
     harness.pass(ms(500));
     harness.send(0);
@@ -187,9 +207,18 @@ fn a_camera_that_loses_nothing_is_served_in_order_one_frame_at_a_time() {
         harness.now += ms(400);
         harness.answer(0, 1, 0.9);
     }
-    let frames: Vec<_> = harness.log.published.iter().filter(|job| job.camera == 0).map(|job| job.report.sequence).collect();
+    let frames: Vec<_> = harness
+        .log
+        .published
+        .iter()
+        .filter(|job| job.camera == 0)
+        .map(|job| job.report.sequence)
+        .collect();
     assert_eq!((frames, harness.log.lost.len()), (vec![0, 1, 2, 3], 0));
-    assert!(harness.log.published.iter().all(|job| !job.report.late), "its time runs from its turn");
+    assert!(
+        harness.log.published.iter().all(|job| !job.report.late),
+        "its time runs from its turn"
+    );
     assert!(harness.log.published.iter().any(|job| job.report.times.age >= ms(1600)));
 }
 
@@ -204,8 +233,14 @@ fn an_unchanged_scene_is_given_the_last_answer_by_number_not_by_arrival() {
     harness.answer(1, 3, 0.9); // and must not be forgotten for it
     harness.send_grey(0, 0, 91);
     let last = harness.log.published.last().unwrap();
-    assert_eq!((last.report.outcome, last.report.attempts.answer.top[0].class), (Outcome::Reused, 2));
-    assert!((last.report.attempts.answer.top[0].probability - 0.9).abs() < 1e-6, "the whole answer");
+    assert_eq!(
+        (last.report.outcome, last.report.attempts.answer.top[0].class),
+        (Outcome::Reused, 2)
+    );
+    assert!(
+        (last.report.attempts.answer.top[0].probability - 0.9).abs() < 1e-6,
+        "the whole answer"
+    );
     harness.send_grey(0, 0, 10);
     assert_eq!(harness.log.asked.last(), Some(&(0, 0, 3)), "a changed scene is looked at");
 }
@@ -262,7 +297,10 @@ fn told_to_stop_fresh_frames_are_given_up_and_the_others_finish() {
     harness.answer(0, 1, 0.5); // camera 0 goes on, camera 1 begins
     harness.send(0);
     harness.scheduler.stop(&mut harness.log);
-    assert_eq!(harness.log.lost, [(0, 1, DropReason::Stopped), (1, 1, DropReason::Stopped), (1, 2, DropReason::Stopped)]);
+    assert_eq!(
+        harness.log.lost,
+        [(0, 1, DropReason::Stopped), (1, 1, DropReason::Stopped), (1, 2, DropReason::Stopped)]
+    );
     (0..2).for_each(|camera| harness.scheduler.ended(camera));
     assert!(harness.scheduler.has_ended() && !harness.scheduler.is_done());
     harness.answer(1, 1, 0.9);

@@ -1,7 +1,8 @@
-//! The minutes of the scheduler: hands everything that decides to a recording, if there is one. Decides nothing, waits for nothing.
-//! Pure.
+//! The minutes of the scheduler: hands everything that decides to a recording, if there is one.
+//! Decides nothing, waits for nothing. Pure.
 //!
-//! A decision that has to wait for a busy engine is made again when that is free; only the one that is acted on is written down.
+//! A decision that has to wait for a busy engine is made again when that is free; only the one that
+//! is acted on is written down.
 
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use crate::policy::{Allowance, Bound, Choice, Situation, Verdict};
 use crate::report::DropReason;
 use crate::telemetry::Sample;
 use crate::trace::TraceQueue;
-use crate::trace::event::{After, Done, Event, First, FrameNumber, Looked, Lost, Remembered, Step, nanos};
+use crate::trace::event::{
+    After, Done, Event, First, FrameNumber, Looked, Lost, Remembered, Step, nanos,
+};
 
 use super::{Generation, GenerationId, Job};
 use crate::budget::Stepped;
@@ -23,7 +26,11 @@ fn number(job: &Job) -> FrameNumber {
 /// A generation came in force and has not worked yet.
 pub(super) fn current(trace: Option<&TraceQueue>, generation: &Generation) {
     let Some(trace) = trace else { return };
-    let priors = generation.account.priors().iter().map(|prior| prior.as_ref().map(|prior| [nanos(prior.p50), nanos(prior.p95)]));
+    let priors = generation
+        .account
+        .priors()
+        .iter()
+        .map(|prior| prior.as_ref().map(|prior| [nanos(prior.p50), nanos(prior.p95)]));
     trace.generation_starts(generation.id, priors.collect());
 }
 
@@ -38,11 +45,25 @@ pub(super) fn step(
 ) {
     let Some(trace) = trace else { return };
     let Stepped { is: grants, mode, usage, .. } = *stepped;
-    trace.put(Event::Step(Step { at: nanos(at), command, minute, sample: sample.clone(), usage, grants, mode }));
+    trace.put(Event::Step(Step {
+        at: nanos(at),
+        command,
+        minute,
+        sample: sample.clone(),
+        usage,
+        grants,
+        mode,
+    }));
 }
 
 /// The first decision about a frame.
-pub(super) fn first(trace: Option<&TraceQueue>, job: &Job, situation: &Situation, allowance: &Allowance, bound: Bound<Choice>) {
+pub(super) fn first(
+    trace: Option<&TraceQueue>,
+    job: &Job,
+    situation: &Situation,
+    allowance: &Allowance,
+    bound: Bound<Choice>,
+) {
     let Some(trace) = trace else { return };
     trace.put(Event::First(First {
         generation: job.generation,
@@ -58,7 +79,12 @@ pub(super) fn first(trace: Option<&TraceQueue>, job: &Job, situation: &Situation
 }
 
 /// The decision after a look.
-pub(super) fn after(trace: Option<&TraceQueue>, job: &Job, allowance: &Allowance, bound: Bound<Verdict>) {
+pub(super) fn after(
+    trace: Option<&TraceQueue>,
+    job: &Job,
+    allowance: &Allowance,
+    bound: Bound<Verdict>,
+) {
     let Some(trace) = trace else { return };
     let attempts = &job.report.attempts;
     trace.put(Event::After(After {
@@ -72,7 +98,13 @@ pub(super) fn after(trace: Option<&TraceQueue>, job: &Job, allowance: &Allowance
 }
 
 /// An engine is through with a look.
-pub(super) fn look(trace: Option<&TraceQueue>, generation: GenerationId, engine: EngineIdx, time: Duration, crowded: bool) {
+pub(super) fn look(
+    trace: Option<&TraceQueue>,
+    generation: GenerationId,
+    engine: EngineIdx,
+    time: Duration,
+    crowded: bool,
+) {
     let Some(trace) = trace else { return };
     trace.put(Event::Look(Looked { generation, look: Look { engine, time, crowded } }));
 }

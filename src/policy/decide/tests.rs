@@ -1,4 +1,5 @@
-//! What the two decisions do, case by case. Properties over all cases are in `tests/policy/properties.rs`.
+//! What the two decisions do, case by case. Properties over all cases are in
+//! `tests/policy/properties.rs`.
 
 use super::*;
 use crate::engine::{Answer, Top};
@@ -28,7 +29,11 @@ fn cascade() -> Policy {
     let stages = [stage(NANO, Some(0.9)), stage(SMALL, Some(0.75)), stage(LARGE, None)];
     Policy::new(
         "cascade",
-        Plan::Confidence(Confidence { stages: stages.into_iter().collect(), average: true, score: Score::MaxSoftmax }),
+        Plan::Confidence(Confidence {
+            stages: stages.into_iter().collect(),
+            average: true,
+            score: Score::MaxSoftmax,
+        }),
     )
 }
 
@@ -38,7 +43,18 @@ fn fixed(engine: EngineIdx, fallback: Option<EngineIdx>) -> Policy {
 
 fn ask(policy: &Policy, allowance: &Allowance, past: &Past, glimpse: &Glimpse) -> Choice {
     let features = Features { values: [0.0; COUNT] };
-    first(policy, &Situation { sequence: 7, camera: 0, captured: ms(1000), features: &features, glimpse, past }, allowance)
+    first(
+        policy,
+        &Situation {
+            sequence: 7,
+            camera: 0,
+            captured: ms(1000),
+            features: &features,
+            glimpse,
+            past,
+        },
+        allowance,
+    )
 }
 
 fn begin(policy: &Policy, allowance: &Allowance) -> Choice {
@@ -61,7 +77,13 @@ fn attempts(engines: &[(EngineIdx, bool)], probability: f32) -> Attempts {
         });
     }
     let top = [Top { class: 3, probability }; crate::engine::KEPT];
-    attempts.answer = Answer { probabilities: vec![probability], top, ranked: 1, margin: probability / 2.0, entropy: 0.5 };
+    attempts.answer = Answer {
+        probabilities: vec![probability],
+        top,
+        ranked: 1,
+        margin: probability / 2.0,
+        entropy: 0.5,
+    };
     attempts
 }
 
@@ -80,7 +102,8 @@ fn sure_answer_stands_and_unsure_one_is_shown_to_the_next() {
     assert_eq!(sure, Verdict::Accept(Reason::with(Code::Sure, 0.9, 0.9)));
     let unsure = after(&policy, &attempts(&[(NANO, true)], 0.8), &allowance);
     assert_eq!(unsure, Verdict::Escalate(SMALL, Reason::with(Code::Unsure, 0.8, 0.9)));
-    let last = after(&policy, &attempts(&[(NANO, true), (SMALL, true), (LARGE, true)], 0.2), &allowance);
+    let last =
+        after(&policy, &attempts(&[(NANO, true), (SMALL, true), (LARGE, true)], 0.2), &allowance);
     assert_eq!(last, Verdict::Accept(Reason { value: Some(0.2), ..Reason::bare(Code::Last) }));
     assert!(sure.is_sure() && last.is_sure() && !unsure.is_sure());
 }
@@ -95,7 +118,11 @@ fn stronger_engine_is_not_asked_without_the_time_for_it() {
     allowance.remaining = Some(ms(30));
     assert_eq!(code(after(&cascade(), &seen, &allowance)), (Some(LARGE), Code::Unsure));
     allowance.engines[2].as_mut().unwrap().wait = ms(1);
-    assert_eq!(code(after(&cascade(), &seen, &allowance)), (None, Code::OutOfTime), "the wait counts");
+    assert_eq!(
+        code(after(&cascade(), &seen, &allowance)),
+        (None, Code::OutOfTime),
+        "the wait counts"
+    );
 }
 
 #[test]
@@ -114,22 +141,36 @@ fn stage_that_is_not_allowed_is_skipped() {
 fn too_slow_an_engine_gives_way_to_the_next_cheaper_one() {
     let policy = fixed(LARGE, Some(NANO));
     assert_eq!(begin(&policy, &allowance(Some(30))), Choice::Ask(LARGE, Reason::bare(Code::Fixed)));
-    assert_eq!(begin(&policy, &allowance(Some(29))), Choice::Ask(NANO, Reason::with(Code::Cheaper, 29.0, 30.0)));
+    assert_eq!(
+        begin(&policy, &allowance(Some(29))),
+        Choice::Ask(NANO, Reason::with(Code::Cheaper, 29.0, 30.0))
+    );
 }
 
 #[test]
 fn busy_entry_gives_way_to_a_free_stage() {
     let mut allowance = allowance(Some(10));
     allowance.engines[0].as_mut().unwrap().wait = ms(50);
-    assert_eq!(begin(&cascade(), &allowance), Choice::Ask(SMALL, Reason::with(Code::Cheaper, 10.0, 53.0)));
+    assert_eq!(
+        begin(&cascade(), &allowance),
+        Choice::Ask(SMALL, Reason::with(Code::Cheaper, 10.0, 53.0))
+    );
     let seen = attempts(&[(SMALL, true)], 0.5);
-    assert_eq!(code(after(&cascade(), &seen, &allowance)), (None, Code::OutOfTime), "stages passed over stay passed over");
+    assert_eq!(
+        code(after(&cascade(), &seen, &allowance)),
+        (None, Code::OutOfTime),
+        "stages passed over stay passed over"
+    );
 }
 
 #[test]
 fn fair_chance_is_taken_before_giving_no_answer() {
     let chance = begin(&fixed(LARGE, None), &allowance(Some(25)));
-    assert_eq!(chance, Choice::Ask(LARGE, Reason::bare(Code::Fixed)), "20 ms in the median, 30 ms at worst, 25 ms left");
+    assert_eq!(
+        chance,
+        Choice::Ask(LARGE, Reason::bare(Code::Fixed)),
+        "20 ms in the median, 30 ms at worst, 25 ms left"
+    );
     let hopeless = begin(&fixed(LARGE, None), &allowance(Some(19)));
     assert_eq!(hopeless, Choice::Abstain(Reason::with(Code::OutOfTime, 19.0, 20.0)));
 }
@@ -137,22 +178,38 @@ fn fair_chance_is_taken_before_giving_no_answer() {
 #[test]
 fn failed_engine_is_replaced_by_the_next_one_of_the_policy() {
     let everything = allowance(None);
-    assert_eq!(code(after(&fixed(LARGE, None), &attempts(&[(LARGE, false)], 0.0), &everything)), (None, Code::EngineFailed));
+    assert_eq!(
+        code(after(&fixed(LARGE, None), &attempts(&[(LARGE, false)], 0.0), &everything)),
+        (None, Code::EngineFailed)
+    );
     let policy = fixed(LARGE, Some(SMALL));
-    assert_eq!(code(after(&policy, &attempts(&[(LARGE, false)], 0.0), &everything)), (Some(SMALL), Code::EngineFailed));
+    assert_eq!(
+        code(after(&policy, &attempts(&[(LARGE, false)], 0.0), &everything)),
+        (Some(SMALL), Code::EngineFailed)
+    );
     let both = attempts(&[(LARGE, false), (SMALL, false)], 0.0);
-    assert!(matches!(after(&policy, &both, &everything), Verdict::Abstain(Reason { code: Code::EngineFailed, .. })));
+    assert!(matches!(
+        after(&policy, &both, &everything),
+        Verdict::Abstain(Reason { code: Code::EngineFailed, .. })
+    ));
     let seen = attempts(&[(NANO, false)], 0.0);
     assert_eq!(code(after(&cascade(), &seen, &everything)), (Some(SMALL), Code::EngineFailed));
     let seen = attempts(&[(LARGE, false)], 0.0);
-    assert_eq!(code(after(&cascade(), &seen, &everything)), (Some(NANO), Code::EngineFailed), "those before come last");
+    assert_eq!(
+        code(after(&cascade(), &seen, &everything)),
+        (Some(NANO), Code::EngineFailed),
+        "those before come last"
+    );
 }
 
 #[test]
 fn earlier_answer_stands_when_the_stronger_engine_fails() {
     let seen = attempts(&[(NANO, true), (SMALL, true), (LARGE, false)], 0.5);
     let verdict = after(&cascade(), &seen, &allowance(None));
-    assert_eq!(verdict, Verdict::Accept(Reason { value: Some(0.5), ..Reason::bare(Code::EngineFailed) }));
+    assert_eq!(
+        verdict,
+        Verdict::Accept(Reason { value: Some(0.5), ..Reason::bare(Code::EngineFailed) })
+    );
     assert!(!verdict.is_sure());
     let seen = attempts(&[(NANO, true), (SMALL, false)], 0.95);
     assert_eq!(code(after(&cascade(), &seen, &allowance(None))), (Some(LARGE), Code::EngineFailed));
@@ -174,12 +231,21 @@ fn unchanged_scene_gets_the_last_answer_while_it_is_young_and_was_sure() {
     };
     let mut glimpse = last.glimpse;
     glimpse[17] = 110;
-    let go = |last, allowance: &Allowance, glimpse: &Glimpse| ask(&cascade(), allowance, &Past { last: Some(last) }, glimpse);
+    let go = |last, allowance: &Allowance, glimpse: &Glimpse| {
+        ask(&cascade(), allowance, &Past { last: Some(last) }, glimpse)
+    };
     let change = 10.0 / 255.0;
-    assert_eq!(go(last, &allowance, &glimpse), Choice::Reuse(Reason::with(Code::Unchanged, change, 0.04)));
+    assert_eq!(
+        go(last, &allowance, &glimpse),
+        Choice::Reuse(Reason::with(Code::Unchanged, change, 0.04))
+    );
     let asked = Choice::Ask(NANO, Reason::bare(Code::Entry));
     assert_eq!(go(LastAnswer { sure: false, ..last }, &allowance, &glimpse), asked);
-    assert_eq!(go(LastAnswer { captured: ms(499), ..last }, &allowance, &glimpse), asked, "too old");
+    assert_eq!(
+        go(LastAnswer { captured: ms(499), ..last }, &allowance, &glimpse),
+        asked,
+        "too old"
+    );
     glimpse[17] = 89;
     assert_eq!(go(last, &allowance, &glimpse), asked, "one block has changed");
     allowance.reuse = None;
@@ -188,7 +254,10 @@ fn unchanged_scene_gets_the_last_answer_while_it_is_young_and_was_sure() {
 
 #[test]
 fn empty_attempts_and_broken_scores_still_get_a_verdict() {
-    assert_eq!(code(after(&cascade(), &Attempts::default(), &allowance(None))), (None, Code::Abstained));
+    assert_eq!(
+        code(after(&cascade(), &Attempts::default(), &allowance(None))),
+        (None, Code::Abstained)
+    );
     let unsure = after(&cascade(), &attempts(&[(NANO, true)], f32::NAN), &allowance(None));
     assert_eq!(unsure, Verdict::Escalate(SMALL, Reason::with(Code::Unsure, 0.0, 0.9)));
 }

@@ -1,4 +1,5 @@
-//! What can be wrong with a policy file: always which file, which key, what it says, what it may say. All are faults of configuration.
+//! What can be wrong with a policy file: always which file, which key, what it says, what it may
+//! say. All are faults of configuration.
 
 /// Why a policy file cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -60,7 +61,9 @@ pub enum PolicyError {
         hint: String,
     },
     /// An engine that is not in use.
-    #[error("{file}: engine `{id}` is not installed{hint}; installed: {installed}; `squint engines` lists them")]
+    #[error(
+        "{file}: engine `{id}` is not installed{hint}; installed: {installed}; `squint engines` lists them"
+    )]
     EngineMissing {
         /// The file.
         file: String,
@@ -115,9 +118,14 @@ pub enum PolicyError {
 
 /// "; did you mean `nearest`?", if one of `known` comes near.
 pub(super) fn hint<'k>(typed: &str, known: impl IntoIterator<Item = &'k str>) -> String {
-    let near = known.into_iter().map(|word| (strsim::jaro_winkler(typed, word), word)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let near = known
+        .into_iter()
+        .map(|word| (strsim::jaro_winkler(typed, word), word))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
     match near {
-        Some((likeness, word)) if likeness >= 0.8 && word != typed => format!("; did you mean `{word}`?"),
+        Some((likeness, word)) if likeness >= 0.8 && word != typed => {
+            format!("; did you mean `{word}`?")
+        }
         _ => String::new(),
     }
 }

@@ -1,4 +1,5 @@
-//! Takes a TOML table apart, strictly: unknown keys are refused at the door, and each value is checked as it is taken out.
+//! Takes a TOML table apart, strictly: unknown keys are refused at the door, and each value is
+//! checked as it is taken out.
 
 use toml::{Table, Value};
 
@@ -19,7 +20,12 @@ pub(super) struct Fields<'f> {
 
 impl<'f> Fields<'f> {
     /// Refuses keys that are not `known`.
-    pub(super) fn new(file: &'f str, prefix: &str, table: Table, known: &[&str]) -> Result<Self, PolicyError> {
+    pub(super) fn new(
+        file: &'f str,
+        prefix: &str,
+        table: Table,
+        known: &[&str],
+    ) -> Result<Self, PolicyError> {
         if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
             return Err(PolicyError::UnknownKey {
                 file: file.to_owned(),
@@ -40,12 +46,22 @@ impl<'f> Fields<'f> {
     }
 
     /// The error for a value of `key` that will not do.
-    pub(super) fn refuse(&self, key: &str, value: &Value, allowed: impl Into<String>) -> PolicyError {
+    pub(super) fn refuse(
+        &self,
+        key: &str,
+        value: &Value,
+        allowed: impl Into<String>,
+    ) -> PolicyError {
         refused(self.file, format!("{}{key}", self.prefix), value, allowed.into())
     }
 
     /// As [`Self::refuse`], for one word out of `known`.
-    pub(super) fn refuse_word<'k>(&self, key: &str, typed: &str, known: impl IntoIterator<Item = &'k str> + Clone) -> PolicyError {
+    pub(super) fn refuse_word<'k>(
+        &self,
+        key: &str,
+        typed: &str,
+        known: impl IntoIterator<Item = &'k str> + Clone,
+    ) -> PolicyError {
         PolicyError::Value {
             file: self.file.to_owned(),
             key: format!("{}{key}", self.prefix),
@@ -56,18 +72,32 @@ impl<'f> Fields<'f> {
     }
 
     pub(super) fn missing(&self, key: &str, allowed: impl Into<String>) -> PolicyError {
-        PolicyError::MissingKey { file: self.file.to_owned(), key: format!("{}{key}", self.prefix), allowed: allowed.into() }
+        PolicyError::MissingKey {
+            file: self.file.to_owned(),
+            key: format!("{}{key}", self.prefix),
+            allowed: allowed.into(),
+        }
     }
 
     pub(super) fn text(&mut self, key: &str, allowed: &str) -> Result<String, PolicyError> {
         self.text_if_any(key, allowed)?.ok_or_else(|| self.missing(key, allowed))
     }
 
-    pub(super) fn text_if_any(&mut self, key: &str, allowed: &str) -> Result<Option<String>, PolicyError> {
+    pub(super) fn text_if_any(
+        &mut self,
+        key: &str,
+        allowed: &str,
+    ) -> Result<Option<String>, PolicyError> {
         match self.take(key) {
             None => Ok(None),
-            Some(Value::String(text)) if !text.trim().is_empty() && text.len() <= MAX_TEXT => Ok(Some(text)),
-            Some(value) => Err(self.refuse(key, &value, format!("{allowed} (text, not empty, up to {MAX_TEXT} bytes)"))),
+            Some(Value::String(text)) if !text.trim().is_empty() && text.len() <= MAX_TEXT => {
+                Ok(Some(text))
+            }
+            Some(value) => Err(self.refuse(
+                key,
+                &value,
+                format!("{allowed} (text, not empty, up to {MAX_TEXT} bytes)"),
+            )),
         }
     }
 
@@ -79,50 +109,97 @@ impl<'f> Fields<'f> {
         }
     }
 
-    pub(super) fn count(&mut self, key: &str, least: u64, most: u64) -> Result<Option<u64>, PolicyError> {
+    pub(super) fn count(
+        &mut self,
+        key: &str,
+        least: u64,
+        most: u64,
+    ) -> Result<Option<u64>, PolicyError> {
         let Some(value) = self.take(key) else { return Ok(None) };
-        let count = value.as_integer().and_then(|count| u64::try_from(count).ok()).filter(|count| (least..=most).contains(count));
-        count.map(Some).ok_or_else(|| self.refuse(key, &value, format!("a whole number, {least} to {most}")))
+        let count = value
+            .as_integer()
+            .and_then(|count| u64::try_from(count).ok())
+            .filter(|count| (least..=most).contains(count));
+        count
+            .map(Some)
+            .ok_or_else(|| self.refuse(key, &value, format!("a whole number, {least} to {most}")))
     }
 
-    pub(super) fn number(&mut self, key: &str, least: f64, most: f64) -> Result<Option<f64>, PolicyError> {
+    pub(super) fn number(
+        &mut self,
+        key: &str,
+        least: f64,
+        most: f64,
+    ) -> Result<Option<f64>, PolicyError> {
         let Some(value) = self.take(key) else { return Ok(None) };
         let found = number(&value).filter(|found| (least..=most).contains(found));
-        found.map(Some).ok_or_else(|| self.refuse(key, &value, format!("a number, {least} to {most}")))
+        found
+            .map(Some)
+            .ok_or_else(|| self.refuse(key, &value, format!("a number, {least} to {most}")))
     }
 
-    pub(super) fn table(&mut self, key: &str, known: &[&str]) -> Result<Option<Fields<'f>>, PolicyError> {
+    pub(super) fn table(
+        &mut self,
+        key: &str,
+        known: &[&str],
+    ) -> Result<Option<Fields<'f>>, PolicyError> {
         match self.take(key) {
             None => Ok(None),
-            Some(Value::Table(table)) => Fields::new(self.file, &format!("{}{key}.", self.prefix), table, known).map(Some),
+            Some(Value::Table(table)) => {
+                Fields::new(self.file, &format!("{}{key}.", self.prefix), table, known).map(Some)
+            }
             Some(value) => Err(self.refuse(key, &value, "a table")),
         }
     }
 
     /// An array of `least..=most` items; missing counts as an error.
-    pub(super) fn array(&mut self, key: &str, what: &str, least: usize, most: usize) -> Result<Vec<Value>, PolicyError> {
-        let allowed =
-            if least == most { format!("an array of {least} {what}") } else { format!("an array of {least} to {most} {what}") };
+    pub(super) fn array(
+        &mut self,
+        key: &str,
+        what: &str,
+        least: usize,
+        most: usize,
+    ) -> Result<Vec<Value>, PolicyError> {
+        let allowed = if least == most {
+            format!("an array of {least} {what}")
+        } else {
+            format!("an array of {least} to {most} {what}")
+        };
         match self.take(key) {
             None => Err(self.missing(key, allowed)),
             Some(Value::Array(items)) if (least..=most).contains(&items.len()) => Ok(items),
-            Some(Value::Array(items)) => Err(self.refuse(key, &Value::from(format!("({} items)", items.len())), allowed)),
+            Some(Value::Array(items)) => {
+                Err(self.refuse(key, &Value::from(format!("({} items)", items.len())), allowed))
+            }
             Some(value) => Err(self.refuse(key, &value, allowed)),
         }
     }
 
     /// As [`Self::array`], of tables.
-    pub(super) fn tables(&mut self, key: &str, known: &[&str], least: usize, most: usize) -> Result<Vec<Fields<'f>>, PolicyError> {
+    pub(super) fn tables(
+        &mut self,
+        key: &str,
+        known: &[&str],
+        least: usize,
+        most: usize,
+    ) -> Result<Vec<Fields<'f>>, PolicyError> {
         let items = self.array(key, "tables", least, most)?;
         let read = |(place, item)| match item {
-            Value::Table(table) => Fields::new(self.file, &format!("{}{key}[{place}].", self.prefix), table, known),
+            Value::Table(table) => {
+                Fields::new(self.file, &format!("{}{key}[{place}].", self.prefix), table, known)
+            }
             value => Err(self.refuse(&format!("{key}[{place}]"), &value, "a table")),
         };
         items.into_iter().enumerate().map(read).collect()
     }
 
     /// As [`Self::array`], of finite numbers that fit f32.
-    pub(super) fn numbers(&mut self, key: &str, least: usize, most: usize) -> Result<Vec<f32>, PolicyError> {
+    pub(super) fn numbers(
+        &mut self,
+        key: &str,
+        least: usize,
+        most: usize,
+    ) -> Result<Vec<f32>, PolicyError> {
         let items = self.array(key, "numbers", least, most)?;
         let read = |(place, item): (usize, &Value)| {
             let found = number(item).map(|found| found as f32).filter(|found| found.is_finite());
@@ -143,7 +220,13 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 
 /// The error for a value that will not do; `key` with its tables.
 pub(super) fn refused(file: &str, key: String, value: &Value, allowed: String) -> PolicyError {
-    PolicyError::Value { file: file.to_owned(), key, value: shown(value), allowed, hint: String::new() }
+    PolicyError::Value {
+        file: file.to_owned(),
+        key,
+        value: shown(value),
+        allowed,
+        hint: String::new(),
+    }
 }
 
 /// The value as an error repeats it: one line, not too long.
@@ -153,5 +236,9 @@ fn shown(value: &Value) -> String {
         Value::Table(table) => format!("(a table of {})", table.len()),
         plain => plain.to_string().replace('\n', " "),
     };
-    if text.chars().count() <= SHOWN { text } else { text.chars().take(SHOWN).chain("...".chars()).collect() }
+    if text.chars().count() <= SHOWN {
+        text
+    } else {
+        text.chars().take(SHOWN).chain("...".chars()).collect()
+    }
 }

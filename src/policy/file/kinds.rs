@@ -1,5 +1,5 @@
-//! The tables of the kinds: `[fixed]`, `[chain]`, `[confidence]`, `[random]`; `[hybrid]` next door. Engines by their place in the list of
-//! ids.
+//! The tables of the kinds: `[fixed]`, `[chain]`, `[confidence]`, `[random]`; `[hybrid]` next door.
+//! Engines by their place in the list of ids.
 
 use toml::Value;
 
@@ -62,7 +62,12 @@ impl Ids {
     }
 
     /// As [`Self::place`], refusing what has been met before.
-    pub(super) fn new_place(&mut self, id: String, fields: &Fields, key: &str) -> Result<usize, PolicyError> {
+    pub(super) fn new_place(
+        &mut self,
+        id: String,
+        fields: &Fields,
+        key: &str,
+    ) -> Result<usize, PolicyError> {
         if self.0.contains(&id) {
             return Err(fields.refuse(key, &Value::from(id), "each engine once"));
         }
@@ -74,13 +79,21 @@ impl Kind {
     /// Takes the kind's own table out of `top`; a table of another kind is refused.
     pub(super) fn parse(top: &mut Fields) -> Result<(Self, Vec<String>), PolicyError> {
         let kind = top.text("kind", "one of fixed, chain, confidence, hybrid, random")?;
-        let Some(kind) = KINDS.into_iter().find(|known| *known == kind) else { return Err(top.refuse_word("kind", &kind, KINDS)) };
+        let Some(kind) = KINDS.into_iter().find(|known| *known == kind) else {
+            return Err(top.refuse_word("kind", &kind, KINDS));
+        };
         if let Some(other) = KINDS.into_iter().find(|other| *other != kind && top.has(other)) {
-            return Err(top.refuse("kind", &Value::from(kind), format!("\"{other}\" in a file with a table [{other}]")));
+            return Err(top.refuse(
+                "kind",
+                &Value::from(kind),
+                format!("\"{other}\" in a file with a table [{other}]"),
+            ));
         }
         let known: &[&str] = match kind {
             "fixed" => &["engine", "fallback"],
-            "chain" => &["engines", "on-none", "k", "features", "min", "max", "best", "rows", "guard"],
+            "chain" => {
+                &["engines", "on-none", "k", "features", "min", "max", "best", "rows", "guard"]
+            }
             "confidence" => &["score", "average", "stages"],
             "hybrid" => &["price", "features", "min", "max", "pool", "states"],
             _ => &["seed", "parts"],
@@ -123,23 +136,29 @@ impl Kind {
         matches!(self, Self::Confidence { average: true, .. } | Self::Hybrid(_))
     }
 
-    /// The plan for engines at these indices; `None` only if `places` is shorter than the list of ids.
+    /// The plan for engines at these indices; `None` only if `places` is shorter than the list of
+    /// ids.
     pub(super) fn plan(&self, places: &[EngineIdx]) -> Option<Plan> {
         let at = |place: usize| places.get(place).copied();
         Some(match self {
-            Self::Fixed { engine, fallback } => {
-                Plan::Fixed { engine: at(*engine)?, fallback: fallback.map(at).map_or(Some(None), |found| found.map(Some))? }
-            }
+            Self::Fixed { engine, fallback } => Plan::Fixed {
+                engine: at(*engine)?,
+                fallback: fallback.map(at).map_or(Some(None), |found| found.map(Some))?,
+            },
             Self::Chain { engines, on_none, guard, premodel } => Plan::Chain(Box::new(Chain {
                 engines: engines.iter().map(|place| at(*place)).collect::<Option<_>>()?,
                 premodel: (**premodel).clone(),
                 on_none: on_none.and_then(at),
-                guard: guard.and_then(|(max_distance, place)| Some(Guard { max_distance, safe: at(place)? })),
+                guard: guard.and_then(|(max_distance, place)| {
+                    Some(Guard { max_distance, safe: at(place)? })
+                }),
             })),
             Self::Confidence { score, average, stages } => Plan::Confidence(Confidence {
                 stages: stages
                     .iter()
-                    .map(|&(place, accept_above, chance)| Some(Stage { engine: at(place)?, accept_above, chance }))
+                    .map(|&(place, accept_above, chance)| {
+                        Some(Stage { engine: at(place)?, accept_above, chance })
+                    })
                     .collect::<Option<_>>()?,
                 average: *average,
                 score: *score,
@@ -152,7 +171,10 @@ impl Kind {
                 Plan::Hybrid(bound)
             }
             Self::Random { seed, shares } => {
-                let parts: Vec<_> = shares.iter().map(|&(place, share)| Some((at(place)?, share))).collect::<Option<_>>()?;
+                let parts: Vec<_> = shares
+                    .iter()
+                    .map(|&(place, share)| Some((at(place)?, share)))
+                    .collect::<Option<_>>()?;
                 Plan::Random(Mix::new(*seed, &parts)?)
             }
         })
@@ -169,7 +191,8 @@ fn fixed(fields: &mut Fields, ids: &mut Ids) -> Result<Kind, PolicyError> {
 }
 
 fn confidence(fields: &mut Fields, ids: &mut Ids) -> Result<Kind, PolicyError> {
-    let score = fields.text("score", &format!("one of {}", Score::ALL.map(Score::name).join(", ")))?;
+    let score =
+        fields.text("score", &format!("one of {}", Score::ALL.map(Score::name).join(", ")))?;
     let Some(score) = Score::ALL.into_iter().find(|known| known.name() == score) else {
         return Err(fields.refuse_word("score", &score, Score::ALL.map(Score::name)));
     };
@@ -186,12 +209,20 @@ fn confidence(fields: &mut Fields, ids: &mut Ids) -> Result<Kind, PolicyError> {
             (false, true) => return Err(stage.missing("weights", weights_allowed())),
             (true, false) => {
                 let value = Value::from("(weights)");
-                return Err(stage.refuse("weights", &value, "only with score \"learned\", and not in the last stage"));
+                return Err(stage.refuse(
+                    "weights",
+                    &value,
+                    "only with score \"learned\", and not in the last stage",
+                ));
             }
             (false, false) => None,
         };
         match accept_above {
-            None if place < last => return Err(stage.missing("accept-above", "the score from which the answer stands, 0 to 1")),
+            None if place < last => {
+                return Err(
+                    stage.missing("accept-above", "the score from which the answer stands, 0 to 1")
+                );
+            }
             Some(limit) if place == last => {
                 return Err(stage.refuse(
                     "accept-above",
@@ -227,7 +258,8 @@ fn random(fields: &mut Fields, ids: &mut Ids) -> Result<Kind, PolicyError> {
         let id = part.text("engine", "the id of an engine")?;
         let engine = ids.new_place(id, &part, "engine")?;
         let allowed = "a share above 0, up to 1; all shares together 1";
-        let share = part.number("share", 0.0, 1.0)?.ok_or_else(|| part.missing("share", allowed))? as f32;
+        let share =
+            part.number("share", 0.0, 1.0)?.ok_or_else(|| part.missing("share", allowed))? as f32;
         if share <= 0.0 {
             return Err(part.refuse("share", &Value::from(f64::from(share)), allowed));
         }
@@ -235,17 +267,25 @@ fn random(fields: &mut Fields, ids: &mut Ids) -> Result<Kind, PolicyError> {
     }
     let sum: f64 = shares.iter().map(|part| f64::from(part.1)).sum();
     if (sum - 1.0).abs() > SHARE_SLACK {
-        return Err(fields.refuse("parts", &Value::from(format!("(shares of {sum:.4} in sum)")), "shares of 1 in sum"));
+        return Err(fields.refuse(
+            "parts",
+            &Value::from(format!("(shares of {sum:.4} in sum)")),
+            "shares of 1 in sum",
+        ));
     }
     Ok(Kind::Random { seed, shares })
 }
 
 fn chain(fields: &mut Fields, ids: &mut Ids) -> Result<Kind, PolicyError> {
     let mut engines = Vec::new();
-    for (place, id) in fields.array("engines", "ids, cheapest first", 1, MAX_ENGINES)?.into_iter().enumerate() {
+    for (place, id) in
+        fields.array("engines", "ids, cheapest first", 1, MAX_ENGINES)?.into_iter().enumerate()
+    {
         let key = format!("engines[{place}]");
         match id {
-            Value::String(id) if !id.is_empty() && id != ABSTAIN => engines.push(ids.new_place(id, fields, &key)?),
+            Value::String(id) if !id.is_empty() && id != ABSTAIN => {
+                engines.push(ids.new_place(id, fields, &key)?)
+            }
             other => return Err(fields.refuse(&key, &other, "the id of an engine")),
         }
     }
@@ -257,19 +297,26 @@ fn chain(fields: &mut Fields, ids: &mut Ids) -> Result<Kind, PolicyError> {
     let guard = match fields.table("guard", &["max-distance", "safe"])? {
         Some(mut guard) => {
             let allowed = "the largest distance to the nearest training row, above 0";
-            let distance = guard.number("max-distance", 1e-6, 1e6)?.ok_or_else(|| guard.missing("max-distance", allowed))?;
+            let distance = guard
+                .number("max-distance", 1e-6, 1e6)?
+                .ok_or_else(|| guard.missing("max-distance", allowed))?;
             Some((distance as f32, ids.place(guard.text("safe", "the id of an engine")?)))
         }
         None => None,
     };
     if ids.0.len() > MAX_ENGINES {
-        return Err(fields.refuse("engines", &Value::from(ids.0.len() as i64), format!("{MAX_ENGINES} engines in all")));
+        return Err(fields.refuse(
+            "engines",
+            &Value::from(ids.0.len() as i64),
+            format!("{MAX_ENGINES} engines in all"),
+        ));
     }
     let premodel = Box::new(premodel(fields, engines.len())?);
     Ok(Kind::Chain { engines, on_none, guard, premodel })
 }
 
-/// `features`, `min` and `max`: which features are looked at, at least `least`, and their ranges in training.
+/// `features`, `min` and `max`: which features are looked at, at least `least`, and their ranges in
+/// training.
 pub(super) fn scales(fields: &mut Fields, least: usize) -> Result<Vec<Scale>, PolicyError> {
     let names = fields.array("features", "names of features", least, COUNT)?;
     let width = names.len();
@@ -277,14 +324,22 @@ pub(super) fn scales(fields: &mut Fields, least: usize) -> Result<Vec<Scale>, Po
     let mut scales: Vec<Scale> = Vec::with_capacity(width);
     for (place, name) in names.iter().enumerate() {
         let key = format!("features[{place}]");
-        let typed = name.as_str().ok_or_else(|| fields.refuse(&key, name, "the name of a feature"))?;
-        let feature = NAMES.iter().position(|known| *known == typed).ok_or_else(|| fields.refuse_word(&key, typed, NAMES))?;
+        let typed =
+            name.as_str().ok_or_else(|| fields.refuse(&key, name, "the name of a feature"))?;
+        let feature = NAMES
+            .iter()
+            .position(|known| *known == typed)
+            .ok_or_else(|| fields.refuse_word(&key, typed, NAMES))?;
         if scales.iter().any(|scale| scale.feature == feature) {
             return Err(fields.refuse(&key, name, "each feature once"));
         }
         if min[place] >= max[place] {
             let allowed = "more than `min`; leave a feature out that was constant in training";
-            return Err(fields.refuse(&format!("max[{place}]"), &Value::from(f64::from(max[place])), allowed));
+            return Err(fields.refuse(
+                &format!("max[{place}]"),
+                &Value::from(f64::from(max[place])),
+                allowed,
+            ));
         }
         scales.push(Scale { feature, min: min[place], max: max[place] });
     }
@@ -300,14 +355,22 @@ fn premodel(fields: &mut Fields, levels: usize) -> Result<Premodel, PolicyError>
     let mut values = Vec::with_capacity(rows.len() * width);
     for (place, row) in rows.iter().enumerate() {
         let numbers = row.as_array().filter(|row| row.len() == width);
-        let refuse = || fields.refuse(&format!("rows[{place}]"), row, format!("an array of {width} finite numbers, one a feature"));
+        let refuse = || {
+            fields.refuse(
+                &format!("rows[{place}]"),
+                row,
+                format!("an array of {width} finite numbers, one a feature"),
+            )
+        };
         for value in numbers.ok_or_else(refuse)? {
             let finite = number(value).map(|value| value as f32).filter(|value| value.is_finite());
             values.push(finite.ok_or_else(refuse)?);
         }
     }
     let mut best = Vec::with_capacity(rows.len());
-    for (place, level) in fields.array("best", "levels, one a row", rows.len(), rows.len())?.iter().enumerate() {
+    for (place, level) in
+        fields.array("best", "levels, one a row", rows.len(), rows.len())?.iter().enumerate()
+    {
         best.push(match level.as_integer() {
             Some(-1) => None,
             Some(level) if (0..levels as i64).contains(&level) => Some(level as u8),
@@ -319,6 +382,7 @@ fn premodel(fields: &mut Fields, levels: usize) -> Result<Premodel, PolicyError>
     }
     let most = MAX_K.min(rows.len());
     let k = fields.count("k", 1, most as u64)?.unwrap_or(5.min(most as u64)) as usize;
-    Premodel::new(scales, levels, k, values, best)
-        .map_err(|error| fields.refuse("rows", &Value::from(error.to_string()), "a premodel that can be built"))
+    Premodel::new(scales, levels, k, values, best).map_err(|error| {
+        fields.refuse("rows", &Value::from(error.to_string()), "a premodel that can be built")
+    })
 }

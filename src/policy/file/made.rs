@@ -1,4 +1,5 @@
-//! The table `[made]`: where a policy file comes from and what was measured for it. For people and `squint status`; decides nothing.
+//! The table `[made]`: where a policy file comes from and what was measured for it. For people and
+//! `squint status`; decides nothing.
 
 use toml::{Table, Value};
 
@@ -49,8 +50,8 @@ pub struct Made {
 }
 
 impl Made {
-    /// Adds or replaces a figure. Shares are 0..=1, times ms, intervals arrays of two. Whether key and value will do shows when the
-    /// file is parsed.
+    /// Adds or replaces a figure. Shares are 0..=1, times ms, intervals arrays of two. Whether key
+    /// and value will do shows when the file is parsed.
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.values.insert(key.to_owned(), value.into());
         self
@@ -90,12 +91,15 @@ impl Made {
         for (key, sort) in KEYS {
             let value = match sort {
                 Sort::Text => fields.text_if_any(key, "a word or sentence")?.map(Value::from),
-                Sort::Count => fields.count(key, 0, i64::MAX as u64)?.and_then(|count| i64::try_from(count).ok()).map(Value::from),
+                Sort::Count => fields
+                    .count(key, 0, i64::MAX as u64)?
+                    .and_then(|count| i64::try_from(count).ok())
+                    .map(Value::from),
                 Sort::Share => fields.number(key, 0.0, 1.0)?.map(Value::from),
                 Sort::Millis => fields.number(key, 0.0, 1e9)?.map(Value::from),
-                Sort::Interval if fields.has(key) => {
-                    Some(Value::from(fields.numbers(key, 2, 2)?.into_iter().map(shortest).collect::<Vec<_>>()))
-                }
+                Sort::Interval if fields.has(key) => Some(Value::from(
+                    fields.numbers(key, 2, 2)?.into_iter().map(shortest).collect::<Vec<_>>(),
+                )),
                 Sort::Interval => None,
             };
             if let Some(value) = value {

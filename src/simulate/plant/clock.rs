@@ -1,9 +1,11 @@
-//! The GPU's clock: its steps, the power modes that cap it, the kernel's governor that follows the load, and what heat and over-current
-//! take away. Pure.
+//! The GPU's clock: its steps, the power modes that cap it, the kernel's governor that follows the
+//! load, and what heat and over-current take away. Pure.
 
 /// Steps, MHz.
-pub const STEPS_MHZ: [f64; 13] =
-    [114.75, 216.75, 318.75, 420.75, 522.75, 624.75, 726.75, 854.25, 930.75, 1032.75, 1122.0, 1236.75, 1300.5];
+pub const STEPS_MHZ: [f64; 13] = [
+    114.75, 216.75, 318.75, 420.75, 522.75, 624.75, 726.75, 854.25, 930.75, 1032.75, 1122.0,
+    1236.75, 1300.5,
+];
 
 /// From here on the board slows itself down, °C.
 pub const THROTTLE_C: f64 = 95.5;
@@ -25,7 +27,8 @@ pub struct Mode {
     pub name: &'static str,
     /// Place of the highest step allowed.
     pub top: usize,
-    /// Times that work on memory takes longer: from the published times at a memory clock of 1331 MHz.
+    /// Times that work on memory takes longer: from the published times at a memory clock of
+    /// 1331 MHz.
     pub memory_slower: f64,
     /// Times that work on a processor takes longer than at 2035 MHz.
     pub cpu_slower: f64,
@@ -39,7 +42,13 @@ pub const MODES: [Mode; 5] = [
     Mode { name: "MAXQ", top: 7, memory_slower: 1.4, cpu_slower: 1.7, cpu_mhz: 1200.0 },
     Mode { name: "MAXP_CORE_ALL", top: 10, memory_slower: 1.15, cpu_slower: 1.45, cpu_mhz: 1400.0 },
     Mode { name: "MAXP_CORE_ARM", top: 10, memory_slower: 1.15, cpu_slower: 1.02, cpu_mhz: 2000.0 },
-    Mode { name: "MAXP_CORE_DENVER", top: 10, memory_slower: 1.15, cpu_slower: 1.0, cpu_mhz: 2035.0 },
+    Mode {
+        name: "MAXP_CORE_DENVER",
+        top: 10,
+        memory_slower: 1.15,
+        cpu_slower: 1.0,
+        cpu_mhz: 2035.0,
+    },
 ];
 
 /// The clock.
@@ -61,7 +70,16 @@ impl Clock {
     /// Lowest step, no load.
     pub fn new(mode: usize) -> Self {
         let mode = mode.min(MODES.len() - 1);
-        Self { step: 0, mode, load: 0.0, hot: 0, next_hot: 0.0, starved_until: 0.0, now: 0.0, events: 0 }
+        Self {
+            step: 0,
+            mode,
+            load: 0.0,
+            hot: 0,
+            next_hot: 0.0,
+            starved_until: 0.0,
+            now: 0.0,
+            events: 0,
+        }
     }
 
     /// The clock now, GHz.
@@ -111,7 +129,8 @@ impl Clock {
         if self.is_starved() { top.min(5) } else { top }
     }
 
-    /// The end of a window in which the GPU was busy for the share `busy`; the hottest zone has `hottest` °C.
+    /// The end of a window in which the GPU was busy for the share `busy`; the hottest zone has
+    /// `hottest` °C.
     pub fn follow(&mut self, now: f64, busy: f64, hottest: f64) {
         self.now = now;
         self.load += FOLLOW * (busy - self.load);
@@ -120,8 +139,10 @@ impl Clock {
             STEPS_MHZ.len() - 1
         } else {
             let wanted = STEPS_MHZ[self.step] * self.load / AIM;
-            let enough = STEPS_MHZ.iter().position(|step| *step >= wanted).unwrap_or(STEPS_MHZ.len() - 1);
-            // Up at once, down one step a window: the load is per clock, so it is restated for the new one.
+            let enough =
+                STEPS_MHZ.iter().position(|step| *step >= wanted).unwrap_or(STEPS_MHZ.len() - 1);
+            // Up at once, down one step a window: the load is per clock, so it is restated for the
+            // new one.
             let next = if enough < self.step { self.step - 1 } else { enough };
             self.load *= STEPS_MHZ[self.step] / STEPS_MHZ[next];
             next

@@ -1,7 +1,8 @@
-//! Heat: one lump of metal that all power warms and air cools, and a small part of the die that follows the GPU's power at once. Pure.
+//! Heat: one lump of metal that all power warms and air cools, and a small part of the die that
+//! follows the GPU's power at once. Pure.
 //!
-//! Together 1.5 °C per watt of the board's power with the fan on, as published (45.0 °C at 5.25 W, 60.7 °C at 15.9 W); the split between
-//! lump and die, and the lump's time constant, are estimates.
+//! Together 1.5 °C per watt of the board's power with the fan on, as published (45.0 °C at 5.25 W,
+//! 60.7 °C at 15.9 W); the split between lump and die, and the lump's time constant, are estimates.
 
 /// From the heat sink to the air with the fan on, °C per W of the board's power.
 pub const FAN_C_PER_W: f64 = 1.2;
@@ -27,7 +28,11 @@ impl Heat {
     /// After a long time at `board_mw`.
     pub fn settled(ambient: f64, c_per_w: f64, board_mw: f64) -> Self {
         let lump = ambient + c_per_w * board_mw / 1000.0;
-        Self { lump, die: DIE_C_PER_W * super::GPU_MW[0] / 1000.0, board: ambient + 0.8 * (lump - ambient) }
+        Self {
+            lump,
+            die: DIE_C_PER_W * super::GPU_MW[0] / 1000.0,
+            board: ambient + 0.8 * (lump - ambient),
+        }
     }
 
     /// `seconds` at these powers.
@@ -35,7 +40,8 @@ impl Heat {
         let flow = board_mw / 1000.0 - (self.lump - ambient) / c_per_w.max(0.1);
         self.lump += flow * seconds / LUMP_J_PER_C;
         self.die += (DIE_C_PER_W * gpu_mw / 1000.0 - self.die) * (seconds / DIE_S).min(1.0);
-        self.board += (ambient + 0.8 * (self.lump - ambient) - self.board) * (seconds / 60.0).min(1.0);
+        self.board +=
+            (ambient + 0.8 * (self.lump - ambient) - self.board) * (seconds / 60.0).min(1.0);
     }
 
     /// GPU zone, °C.
@@ -53,8 +59,8 @@ impl Heat {
         self.gpu().max(self.cpu())
     }
 
-    /// The power of the board, mW, with which the hottest zone is at `ceiling` °C in `seconds`, if that power is held; the GPU's corner counts
-    /// as it is now.
+    /// The power of the board, mW, with which the hottest zone is at `ceiling` °C in `seconds`, if
+    /// that power is held; the GPU's corner counts as it is now.
     pub fn affordable_mw(&self, ceiling: f64, seconds: f64, ambient: f64, c_per_w: f64) -> f64 {
         let tau = LUMP_J_PER_C * c_per_w.max(0.1);
         let kept = (-seconds / tau).exp();

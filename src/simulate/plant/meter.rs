@@ -1,4 +1,5 @@
-//! What the sensors make of the board: rails and zones under their names on a TX2, with noise, in steps, and with faults. Pure.
+//! What the sensors make of the board: rails and zones under their names on a TX2, with noise, in
+//! steps, and with faults. Pure.
 
 use std::time::Duration;
 
@@ -11,12 +12,21 @@ use super::clock::{MODES, THROTTLE_C};
 use super::{EnergyTotals, Plant};
 
 /// Rails of a TX2 on L4T R32, in the order in which they are found.
-pub const RAILS: [&str; 6] = ["VDD_SYS_GPU", "VDD_SYS_SOC", "VDD_4V0_WIFI", "VDD_IN", "VDD_SYS_CPU", "VDD_SYS_DDR"];
+pub const RAILS: [&str; 6] =
+    ["VDD_SYS_GPU", "VDD_SYS_SOC", "VDD_4V0_WIFI", "VDD_IN", "VDD_SYS_CPU", "VDD_SYS_DDR"];
 /// Place of `VDD_IN`.
 pub const TOTAL: usize = 3;
 /// Zones of a TX2 on L4T R32.
-pub const ZONES: [&str; 8] =
-    ["BCPU-therm", "MCPU-therm", "GPU-therm", "PLL-therm", "Tboard_tegra", "Tdiode_tegra", "PMIC-Die", "thermal-fan-est"];
+pub const ZONES: [&str; 8] = [
+    "BCPU-therm",
+    "MCPU-therm",
+    "GPU-therm",
+    "PLL-therm",
+    "Tboard_tegra",
+    "Tdiode_tegra",
+    "PMIC-Die",
+    "thermal-fan-est",
+];
 /// One step of a power reading, mW: 4 mA at 19 V.
 const POWER_STEP: f64 = 76.0;
 /// Standard deviation of a power reading, share of its value.
@@ -39,7 +49,8 @@ pub enum Fault {
 
 impl Fault {
     /// The words of scenario files.
-    pub const ALL: [(&str, Self); 3] = [("off", Self::Off), ("gone", Self::Gone), ("frozen", Self::Frozen)];
+    pub const ALL: [(&str, Self); 3] =
+        [("off", Self::Off), ("gone", Self::Gone), ("frozen", Self::Frozen)];
 }
 
 /// One reading as the hardware gives it.
@@ -94,7 +105,12 @@ pub struct Meter {
 impl Meter {
     /// Sound sensors. `seed`: of their noise.
     pub fn new(seed: u64) -> Self {
-        Self { seed: splitmix64(seed ^ 0x3E7E5), taken: 0, faults: Vec::new(), held: [None; RAILS.len() + ZONES.len()] }
+        Self {
+            seed: splitmix64(seed ^ 0x3E7E5),
+            taken: 0,
+            faults: Vec::new(),
+            held: [None; RAILS.len() + ZONES.len()],
+        }
     }
 
     /// The place of a sensor, rails first.
@@ -117,8 +133,16 @@ impl Meter {
         let rest = (board - gpu - cpu).max(0.0);
         let true_rails = [gpu, 300.0 + 0.2 * rest, 0.0, board, cpu, 150.0 + 0.35 * rest];
         let heat = plant.heat;
-        let true_zones =
-            [heat.cpu(), heat.cpu(), heat.gpu(), heat.lump, heat.board, heat.lump - 1.5, 50.0, (heat.cpu() + heat.gpu()) / 2.0];
+        let true_zones = [
+            heat.cpu(),
+            heat.cpu(),
+            heat.gpu(),
+            heat.lump,
+            heat.board,
+            heat.lump - 1.5,
+            50.0,
+            (heat.cpu() + heat.gpu()) / 2.0,
+        ];
         let mut readings = Readings {
             rails: [Raw::Gone; RAILS.len()],
             zones: [Raw::Gone; ZONES.len()],
@@ -132,12 +156,18 @@ impl Meter {
         };
         for (place, value) in true_rails.into_iter().enumerate() {
             let noisy = value * (1.0 + POWER_NOISE * self.noise(place));
-            readings.rails[place] = self.faulty(place, Raw::Value((noisy / POWER_STEP).round() * POWER_STEP));
+            readings.rails[place] =
+                self.faulty(place, Raw::Value((noisy / POWER_STEP).round() * POWER_STEP));
         }
         for (zone, value) in true_zones.into_iter().enumerate() {
             let place = RAILS.len() + zone;
-            let noisy = if ZONES[zone] == "PMIC-Die" { value } else { value + HEAT_NOISE * self.noise(place) };
-            readings.zones[zone] = self.faulty(place, Raw::Value((noisy / HEAT_STEP).round() * HEAT_STEP));
+            let noisy = if ZONES[zone] == "PMIC-Die" {
+                value
+            } else {
+                value + HEAT_NOISE * self.noise(place)
+            };
+            readings.zones[zone] =
+                self.faulty(place, Raw::Value((noisy / HEAT_STEP).round() * HEAT_STEP));
         }
         readings
     }
@@ -163,8 +193,10 @@ impl Readings {
     /// As telemetry would hand them on, without reading any file: what is off or gone is unknown.
     pub fn sample(&self, at: Duration, sample: &mut Sample) {
         sample.at = at;
-        sample.rails = self.rails.iter().map(|raw| raw.value().map(|mw| Milliwatts(mw as f32))).collect();
-        sample.temperatures = self.zones.iter().map(|raw| raw.value().map(|c| Celsius(c as f32))).collect();
+        sample.rails =
+            self.rails.iter().map(|raw| raw.value().map(|mw| Milliwatts(mw as f32))).collect();
+        sample.temperatures =
+            self.zones.iter().map(|raw| raw.value().map(|c| Celsius(c as f32))).collect();
         sample.gpu_clock = Some(Megahertz(self.gpu_clock as f32));
         sample.gpu_clock_cap = Some(Megahertz(self.gpu_clock_cap as f32));
         sample.gpu_load = Some(self.gpu_load as f32);
@@ -177,7 +209,8 @@ impl Readings {
 
 /// What telemetry would find on this board.
 pub fn inventory() -> Inventory {
-    let rail = |name: &&str| Rail { name: (*name).to_owned(), origin: "simulated".into(), sum: false };
+    let rail =
+        |name: &&str| Rail { name: (*name).to_owned(), origin: "simulated".into(), sum: false };
     let zone = |name: &&str| Zone {
         name: (*name).to_owned(),
         origin: "simulated".into(),
@@ -191,12 +224,16 @@ pub fn inventory() -> Inventory {
         rails: RAILS.iter().map(rail).collect(),
         total: Some(TOTAL),
         zones: ZONES.iter().map(zone).collect(),
-        power_modes: (0..).zip(MODES).map(|(number, mode)| (number, mode.name.to_owned())).collect(),
+        power_modes: (0..)
+            .zip(MODES)
+            .map(|(number, mode)| (number, mode.name.to_owned()))
+            .collect(),
         ..Inventory::default()
     }
 }
 
-/// The ceiling that a scenario holds a controller to: the user's, or the board's throttling less 5 °C.
+/// The ceiling that a scenario holds a controller to: the user's, or the board's throttling less
+/// 5 °C.
 pub fn ceiling_c(limits: &Limits) -> f64 {
     limits.ceiling.map_or(THROTTLE_C - 5.0, |ceiling| f64::from(ceiling.0))
 }

@@ -6,7 +6,14 @@ use super::heat::FAN_C_PER_W;
 use super::*;
 
 fn around() -> Surroundings {
-    Surroundings { ambient_c: 25.0, sink_c_per_w: FAN_C_PER_W, background: 0.0, mode: 0, dwell_s: 1.0, motion: 0.1 }
+    Surroundings {
+        ambient_c: 25.0,
+        sink_c_per_w: FAN_C_PER_W,
+        background: 0.0,
+        mode: 0,
+        dwell_s: 1.0,
+        motion: 0.1,
+    }
 }
 
 fn named(name: &str) -> &'static Spec {
@@ -15,20 +22,35 @@ fn named(name: &str) -> &'static Spec {
 
 #[test]
 fn times_over_the_clock_have_the_shape_of_the_published_tables() {
-    // Published ms of inception_v4 and resnet-50 at 114, 522, 854, 1122 and 1300 MHz, as shares of the last.
-    let tables = [("inception_v4", [680.0, 151.7, 95.2, 74.7, 66.5]), ("resnet_v1_50", [185.0, 41.6, 26.2, 20.8, 18.7])];
+    // Published ms of inception_v4 and resnet-50 at 114, 522, 854, 1122 and 1300 MHz, as shares of
+    // the last.
+    let tables = [
+        ("inception_v4", [680.0, 151.7, 95.2, 74.7, 66.5]),
+        ("resnet_v1_50", [185.0, 41.6, 26.2, 20.8, 18.7]),
+    ];
     for (name, table) in tables {
         let spec = named(name);
         for (step, ms) in [0, 4, 7, 10, 12].into_iter().zip(table) {
-            let (got, published) = (look_s(spec, STEPS_MHZ[step] / 1000.0, 0) * 1000.0 / spec.ms, ms / table[4]);
-            assert!((got / published - 1.0).abs() < 0.04, "{name} at {}: {got} {published}", STEPS_MHZ[step]);
+            let (got, published) =
+                (look_s(spec, STEPS_MHZ[step] / 1000.0, 0) * 1000.0 / spec.ms, ms / table[4]);
+            assert!(
+                (got / published - 1.0).abs() < 0.04,
+                "{name} at {}: {got} {published}",
+                STEPS_MHZ[step]
+            );
         }
     }
 }
 
 #[test]
 fn power_of_a_busy_board_is_that_of_the_published_table() {
-    let table = [(114.75, 5250.0), (420.75, 7653.0), (854.25, 10702.0), (1122.0, 13506.0), (1300.5, 15911.0)];
+    let table = [
+        (114.75, 5250.0),
+        (420.75, 7653.0),
+        (854.25, 10702.0),
+        (1122.0, 13506.0),
+        (1300.5, 15911.0),
+    ];
     for (mhz, published) in table {
         let got = busy_mw(mhz / 1000.0);
         assert!((got / published - 1.0).abs() < 0.033, "{mhz}: {got} {published}");
@@ -37,7 +59,8 @@ fn power_of_a_busy_board_is_that_of_the_published_table() {
 
 #[test]
 fn a_look_on_an_idle_board_draws_and_takes_what_the_tables_say() {
-    let (mut plant, spec) = (Plant::new(1, around()), Spec { intensity: 1.0, ..*named("inception_v4") });
+    let (mut plant, spec) =
+        (Plant::new(1, around()), Spec { intensity: 1.0, ..*named("inception_v4") });
     for _ in 0..10 {
         plant.look(&spec); // the clock follows
     }

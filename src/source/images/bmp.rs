@@ -1,6 +1,7 @@
 //! BMP pictures of 1 to 32 bits, packed or not.
 //!
-//! Many programs write the fourth byte of a pixel as 0 and mean nothing by it: a BMP that is wholly transparent is taken as opaque.
+//! Many programs write the fourth byte of a pixel as 0 and mean nothing by it: a BMP that is wholly
+//! transparent is taken as opaque.
 
 use std::io::{BufRead, Seek};
 

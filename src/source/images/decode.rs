@@ -1,7 +1,8 @@
 //! One picture file as upright RGB, or the reason why it is none.
 //!
-//! An edge: the only place that opens picture files. The kind is told by the content, not by the name. `jpeg`, `png`, `webp` and
-//! `bmp` decode; each says what it will take before it takes it (`room`).
+//! An edge: the only place that opens picture files. The kind is told by the content, not by the
+//! name. `jpeg`, `png`, `webp` and `bmp` decode; each says what it will take before it takes it
+//! (`room`).
 
 use std::fs::{self, File};
 use std::io::{BufReader, ErrorKind, Read, Seek};
@@ -61,7 +62,9 @@ pub(super) fn told(error: image::ImageError) -> String {
         image::ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
             "cut short: it ends before the picture does".into()
         }
-        image::ImageError::Decoding(_) | image::ImageError::IoError(_) => format!("damaged: {text}"),
+        image::ImageError::Decoding(_) | image::ImageError::IoError(_) => {
+            format!("damaged: {text}")
+        }
         _ => text,
     }
 }
@@ -94,7 +97,9 @@ pub(super) fn decode(path: &Path) -> Result<Picture, String> {
 /// A regular file of a fitting length.
 fn open(path: &Path) -> Result<File, String> {
     let facts = fs::metadata(path).map_err(|error| match fs::symlink_metadata(path) {
-        Ok(link) if link.is_symlink() && error.kind() == ErrorKind::NotFound => "a link to a file that is not there".to_owned(),
+        Ok(link) if link.is_symlink() && error.kind() == ErrorKind::NotFound => {
+            "a link to a file that is not there".to_owned()
+        }
         _ => error.to_string(),
     })?;
     if facts.is_dir() {
@@ -136,13 +141,19 @@ const FOREIGN: [(&[u8], &str); 17] = [
 fn foreign(magic: &[u8]) -> String {
     let text = magic.trim_ascii_start();
     let lower = text.to_ascii_lowercase();
-    let named = FOREIGN.iter().find(|(begins, _)| magic.starts_with(begins) || lower.starts_with(&begins.to_ascii_lowercase()));
+    let named = FOREIGN.iter().find(|(begins, _)| {
+        magic.starts_with(begins) || lower.starts_with(&begins.to_ascii_lowercase())
+    });
     let what = match (magic.get(4..12), named) {
         (Some(b"ftypavif" | b"ftypavis"), _) => "an AVIF picture",
-        (Some(b"ftypheic" | b"ftypheix" | b"ftypmif1" | b"ftypmsf1" | b"ftyphevc"), _) => "a HEIC picture",
+        (Some(b"ftypheic" | b"ftypheix" | b"ftypmif1" | b"ftypmsf1" | b"ftyphevc"), _) => {
+            "a HEIC picture"
+        }
         (Some([b'f', b't', b'y', b'p', ..]), _) => "a film",
         (_, Some((_, what))) => what,
-        _ if magic.iter().all(|byte| *byte == 0) => return "no picture: it begins with zeros, perhaps a broken upload".into(),
+        _ if magic.iter().all(|byte| *byte == 0) => {
+            return "no picture: it begins with zeros, perhaps a broken upload".into();
+        }
         _ => return "no picture of a kind that is read; save it as JPEG, PNG, WebP or BMP".into(),
     };
     format!("{what}, whatever its name says; save it as JPEG or PNG")

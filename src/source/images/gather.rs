@@ -1,6 +1,8 @@
-//! Which files a folder or a pattern names, and which of them are pictures that Squint does not read.
+//! Which files a folder or a pattern names, and which of them are pictures that Squint does not
+//! read.
 //!
-//! Everything with a picture's name is taken, also what will turn out to be none: it is then counted and named, not overlooked.
+//! Everything with a picture's name is taken, also what will turn out to be none: it is then
+//! counted and named, not overlooked.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,8 +11,9 @@ use super::super::spec::{IMAGE_ENDINGS, is_image, is_pattern};
 
 /// Endings of pictures that are not read, lower case.
 const FOREIGN_ENDINGS: [&str; 30] = [
-    "3fr", "arw", "avif", "cr2", "cr3", "dng", "erf", "gif", "heic", "heics", "heif", "hif", "ico", "jp2", "jxl", "nef", "nrw",
-    "orf", "pef", "pgm", "ppm", "psd", "raf", "raw", "rw2", "sr2", "srw", "svg", "tif", "tiff",
+    "3fr", "arw", "avif", "cr2", "cr3", "dng", "erf", "gif", "heic", "heics", "heif", "hif", "ico",
+    "jp2", "jxl", "nef", "nrw", "orf", "pef", "pgm", "ppm", "psd", "raf", "raw", "rw2", "sr2",
+    "srw", "svg", "tif", "tiff",
 ];
 
 /// Files that look like pictures of kinds that are not read, counted by ending.
@@ -20,7 +23,11 @@ pub(crate) struct Foreign(BTreeMap<String, usize>);
 impl Foreign {
     /// Counts `path` if its ending is that of such a picture.
     pub(crate) fn note(&mut self, path: &Path) {
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let ending = path
+            .extension()
+            .and_then(|ending| ending.to_str())
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         if FOREIGN_ENDINGS.contains(&ending.as_str()) {
             *self.0.entry(ending).or_default() += 1;
         }
@@ -29,11 +36,15 @@ impl Foreign {
     /// What to do about them; `None` if there are none.
     pub(crate) fn sentence(&self) -> Option<String> {
         let total: usize = self.0.values().sum();
-        let kinds: Vec<String> = self.0.iter().map(|(ending, count)| format!("{count} .{ending}")).collect();
+        let kinds: Vec<String> =
+            self.0.iter().map(|(ending, count)| format!("{count} .{ending}")).collect();
         match total {
             0 => None,
             1 => Some(format!("{} file is not read; convert it to JPEG or PNG", kinds.join(", "))),
-            _ => Some(format!("{} files are not read; convert them to JPEG or PNG", kinds.join(", "))),
+            _ => Some(format!(
+                "{} files are not read; convert them to JPEG or PNG",
+                kinds.join(", ")
+            )),
         }
     }
 }
@@ -53,7 +64,9 @@ pub(super) fn list(pattern: &str) -> Result<Listing, String> {
     let path = Path::new(pattern);
     let endings = IMAGE_ENDINGS.join(", ");
     let (folder, all) = if path.is_dir() {
-        let entries = path.read_dir().and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>());
+        let entries = path.read_dir().and_then(|entries| {
+            entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()
+        });
         (path.to_owned(), entries.map_err(|e| format!("the folder cannot be read: {e}"))?)
     } else if is_pattern(pattern) && !path.exists() {
         let paths = glob::glob(pattern).map_err(|e| format!("the pattern is wrong: {e}"))?;
@@ -70,14 +83,20 @@ pub(super) fn list(pattern: &str) -> Result<Listing, String> {
     let others = || foreign.sentence().map_or_else(String::new, |told| format!("; {told}"));
     match files.is_empty() {
         true if total == 0 => Err(format!("no file is there; images end in {endings}")),
-        true => Err(format!("none of {total} entries is an image file; images end in {endings}{}", others())),
+        true => Err(format!(
+            "none of {total} entries is an image file; images end in {endings}{}",
+            others()
+        )),
         false => Ok(Listing { folder, files, foreign }),
     }
 }
 
 /// The folders of a pattern before the first one with a wildcard.
 fn fixed_part(pattern: &Path) -> PathBuf {
-    pattern.components().take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).collect()
+    pattern
+        .components()
+        .take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -86,7 +105,9 @@ mod tests {
 
     #[test]
     fn names_are_relative_to_the_part_without_wildcards() {
-        for (pattern, fixed) in [("/a/b/*.jpg", "/a/b"), ("a/*/c.jpg", "a"), ("*.jpg", ""), ("/?/x", "/")] {
+        for (pattern, fixed) in
+            [("/a/b/*.jpg", "/a/b"), ("a/*/c.jpg", "a"), ("*.jpg", ""), ("/?/x", "/")]
+        {
             assert_eq!(fixed_part(Path::new(pattern)), Path::new(fixed), "{pattern}");
         }
     }
@@ -105,7 +126,10 @@ mod tests {
             std::fs::write(at(name), "x").unwrap();
         }
         let told = list(&at("")).unwrap_err();
-        assert!(told.ends_with("2 .heic, 1 .tif files are not read; convert them to JPEG or PNG"), "{told}");
+        assert!(
+            told.ends_with("2 .heic, 1 .tif files are not read; convert them to JPEG or PNG"),
+            "{told}"
+        );
     }
 
     #[test]
@@ -119,6 +143,9 @@ mod tests {
         }
         let listing = list(dir.path().to_str().unwrap()).unwrap();
         assert_eq!(listing.files, ["a.bmp", "folder.jpg", "link.png"].map(at));
-        assert_eq!(listing.foreign.sentence().unwrap(), "1 .gif file is not read; convert it to JPEG or PNG");
+        assert_eq!(
+            listing.foreign.sentence().unwrap(),
+            "1 .gif file is not read; convert it to JPEG or PNG"
+        );
     }
 }

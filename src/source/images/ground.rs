@@ -1,7 +1,8 @@
 //! Lays pixels with transparency over white, and rows of any kind down as RGB. Pure.
 //!
-//! White is what a page or a photo viewer shows behind a picture. A pixel that is wholly transparent is white, whatever colour its
-//! file hides there. As browsers do, levels are mixed as they are stored, not as light.
+//! White is what a page or a photo viewer shows behind a picture. A pixel that is wholly
+//! transparent is white, whatever colour its file hides there. As browsers do, levels are mixed as
+//! they are stored, not as light.
 
 /// The ground, of 8 bits.
 const GROUND: u32 = 255;
@@ -33,7 +34,8 @@ fn over_deep(level: u16, alpha: u16) -> u8 {
     ((mixed + 128) / 257) as u8
 }
 
-/// One pixel as RGB, of `channels` (1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha) of 8 bits or, big-endian, of 16.
+/// One pixel as RGB, of `channels` (1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha) of 8 bits or,
+/// big-endian, of 16.
 pub(super) fn rgb(pixel: &[u8], channels: usize) -> [u8; 3] {
     if pixel.len() == channels {
         let at = |place: usize| pixel[place];
@@ -71,7 +73,11 @@ mod tests {
         assert_eq!(rgb(&[0x80, 0x7F], 1), [128; 3]);
         assert_eq!(rgb(&[0xFF, 0xFF, 0x00, 0x7F, 0x00, 0x81], 3), [255, 0, 1]);
         assert_eq!(rgb(&[0, 0, 0x00, 0x00], 2), [255; 3], "hidden black");
-        assert_eq!(rgb(&[0, 0, 0x40, 0x00], 2), [191; 3], "a quarter of black: 0.75 x 255 = 191.25");
+        assert_eq!(
+            rgb(&[0, 0, 0x40, 0x00], 2),
+            [191; 3],
+            "a quarter of black: 0.75 x 255 = 191.25"
+        );
         assert_eq!(rgb(&[0, 0, 0, 0, 0, 0, 0xFF, 0xFF], 4), [0; 3]);
         for level in 0..=255 {
             assert_eq!(rgb(&[level, level], 1), [level; 3], "8 bits written as 16");

@@ -1,8 +1,9 @@
 //! Turns a picture upright in the memory that it has. Pure.
 //!
-//! A photo of 108 million pixels is 324 MB; a second copy to turn it into would double that. A quarter turn is a transposition and
-//! a reflection. For the first the picture is filled up to whole square tiles, each of them is transposed, they change places along
-//! their cycles, and what was filled up is cut off again.
+//! A photo of 108 million pixels is 324 MB; a second copy to turn it into would double that. A
+//! quarter turn is a transposition and a reflection. For the first the picture is filled up to
+//! whole square tiles, each of them is transposed, they change places along their cycles, and what
+//! was filled up is cut off again.
 
 use image::metadata::Orientation;
 
@@ -12,13 +13,20 @@ type Rgb = [u8; 3];
 /// Side of a tile, pixels.
 const TILE: usize = 32;
 
-/// Turns `rgb`, of `width` x `height` pixels, as `orientation` asks for; its new width and height. Takes the memory of a few rows.
-pub(super) fn upright(rgb: &mut Vec<u8>, width: usize, height: usize, orientation: Orientation) -> (usize, usize) {
+/// Turns `rgb`, of `width` x `height` pixels, as `orientation` asks for; its new width and height.
+/// Takes the memory of a few rows.
+pub(super) fn upright(
+    rgb: &mut Vec<u8>,
+    width: usize,
+    height: usize,
+    orientation: Orientation,
+) -> (usize, usize) {
     use Orientation as O;
     if width * height == 0 || rgb.len() != width * height * 3 {
         return (width, height); // never: every caller made it of this size
     }
-    let quarter = matches!(orientation, O::Rotate90 | O::Rotate270 | O::Rotate90FlipH | O::Rotate270FlipH);
+    let quarter =
+        matches!(orientation, O::Rotate90 | O::Rotate270 | O::Rotate90FlipH | O::Rotate270FlipH);
     let (width, height) = match quarter {
         true => {
             transpose(rgb, width, height);
@@ -29,7 +37,9 @@ pub(super) fn upright(rgb: &mut Vec<u8>, width: usize, height: usize, orientatio
     let (pixels, _) = rgb.as_chunks_mut::<3>();
     match orientation {
         O::NoTransforms | O::Rotate90FlipH => (),
-        O::FlipHorizontal | O::Rotate90 => pixels.chunks_exact_mut(width).for_each(<[Rgb]>::reverse),
+        O::FlipHorizontal | O::Rotate90 => {
+            pixels.chunks_exact_mut(width).for_each(<[Rgb]>::reverse)
+        }
         O::FlipVertical | O::Rotate270 => flip(pixels, width, height),
         O::Rotate180 | O::Rotate270FlipH => pixels.reverse(),
     }
@@ -49,7 +59,9 @@ fn transpose(rgb: &mut Vec<u8>, width: usize, height: usize) {
     let (wide, high) = (width.next_multiple_of(TILE), height.next_multiple_of(TILE));
     rgb.reserve_exact(wide * high * 3 - rgb.len());
     rgb.resize(wide * high * 3, 0);
-    (0..height).rev().for_each(|y| rgb.copy_within(y * width * 3..(y + 1) * width * 3, y * wide * 3));
+    (0..height)
+        .rev()
+        .for_each(|y| rgb.copy_within(y * width * 3..(y + 1) * width * 3, y * wide * 3));
     whole_tiles(rgb.as_chunks_mut::<3>().0, wide, high);
     (0..width).for_each(|y| rgb.copy_within(y * high * 3..(y * high + height) * 3, y * height * 3));
     rgb.truncate(width * height * 3);
@@ -63,7 +75,9 @@ fn whole_tiles(pixels: &mut [Rgb], width: usize, height: usize) {
         band.copy_from_slice(rows);
         // Tile by tile, each transposed already.
         for (column, to) in rows.chunks_exact_mut(TILE).enumerate() {
-            to.iter_mut().zip(band[column..].iter().step_by(width)).for_each(|(to, from)| *to = *from);
+            to.iter_mut()
+                .zip(band[column..].iter().step_by(width))
+                .for_each(|(to, from)| *to = *from);
         }
     }
     transpose_tiles(pixels, TILE * TILE, width / TILE, height / TILE);
@@ -83,7 +97,8 @@ fn transpose_tiles(pixels: &mut [Rgb], size: usize, across: usize, down: usize) 
     let mut done = vec![0_u64; count.div_ceil(64)];
     for first in 0..count {
         let mut to = first;
-        // Tile (x, y) goes to (y, x). What comes first on a cycle goes from place to place until it is at its own again.
+        // Tile (x, y) goes to (y, x). What comes first on a cycle goes from place to place until it
+        // is at its own again.
         while done[to / 64] >> (to % 64) & 1 == 0 {
             done[to / 64] |= 1 << (to % 64);
             to = (to % across) * down + to / across;
@@ -103,17 +118,35 @@ mod tests {
 
     #[test]
     fn every_orientation_and_size_turns_out_as_in_another_implementation() {
-        let sizes =
-            [(1, 1), (1, 7), (7, 1), (2, 3), (5, 5), (6, 4), (13, 17), (64, 64), (96, 64), (130, 65), (256, 192), (67, 201)];
+        let sizes = [
+            (1, 1),
+            (1, 7),
+            (7, 1),
+            (2, 3),
+            (5, 5),
+            (6, 4),
+            (13, 17),
+            (64, 64),
+            (96, 64),
+            (130, 65),
+            (256, 192),
+            (67, 201),
+        ];
         for (width, height) in sizes {
-            let picture = RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, (x * 7 + y * 13) as u8]));
+            let picture = RgbImage::from_fn(width, height, |x, y| {
+                image::Rgb([x as u8, y as u8, (x * 7 + y * 13) as u8])
+            });
             for note in 1..=8 {
                 let orientation = Orientation::from_exif(note).unwrap();
                 let mut expected = DynamicImage::from(picture.clone());
                 expected.apply_orientation(orientation);
                 let mut rgb = picture.clone().into_raw();
                 let sides = upright(&mut rgb, width as usize, height as usize, orientation);
-                assert_eq!(sides, (expected.width() as usize, expected.height() as usize), "{width}x{height}, {note}");
+                assert_eq!(
+                    sides,
+                    (expected.width() as usize, expected.height() as usize),
+                    "{width}x{height}, {note}"
+                );
                 assert!(rgb == expected.into_rgb8().into_raw(), "{width}x{height}, {note}");
             }
         }

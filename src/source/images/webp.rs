@@ -1,6 +1,7 @@
 //! WebP pictures, lossy and lossless. Of an animation the first picture, laid on its canvas.
 //!
-//! The list of pieces is looked through first: sizes that the file does not have would be believed by the decoder.
+//! The list of pieces is looked through first: sizes that the file does not have would be believed
+//! by the decoder.
 
 use std::io::Cursor;
 
@@ -13,8 +14,8 @@ use crate::frame::MAX_SIDE;
 
 /// Tables and rows of the decoder, bytes.
 const SCRATCH: u64 = 8 << 20;
-/// Pixels for which an encoder may write a byte of zeros at the end: libwebp writes one for 10 400 of a picture of one colour. More
-/// zeros are an upload into a file of full length that broke off.
+/// Pixels for which an encoder may write a byte of zeros at the end: libwebp writes one for 10 400
+/// of a picture of one colour. More zeros are an upload into a file of full length that broke off.
 const PIXELS_A_ZERO: u64 = 8192;
 /// Zeros at the end that any file may have, bytes.
 const ZEROS: u64 = 64;
@@ -32,12 +33,19 @@ pub(super) fn decode(bytes: Vec<u8>) -> Result<Picture, String> {
         return Err("cut short: it ends in zeros".into());
     }
     let clear = decoder.color_type() == ColorType::Rgba8;
-    let room = Room::take(width, height, cost(bytes.len() as u64, pixels(width, height), clear, &pieces))?;
+    let room =
+        Room::take(width, height, cost(bytes.len() as u64, pixels(width, height), clear, &pieces))?;
     let orientation = decoder.orientation().ok();
     let mut rgb = vec![0; decoder.total_bytes() as usize];
     decoder.read_image(&mut rgb).map_err(told)?;
     drop(bytes);
-    Picture::turned(if clear { ground::flatten(rgb) } else { rgb }, width, height, orientation, room)
+    Picture::turned(
+        if clear { ground::flatten(rgb) } else { rgb },
+        width,
+        height,
+        orientation,
+        room,
+    )
 }
 
 /// What the file has.
@@ -49,8 +57,9 @@ struct Pieces {
     animated: bool,
 }
 
-/// What the decoder keeps at the same time, bytes: planes of a lossy picture, four bytes a pixel of a lossless one or of lossless
-/// transparency and what they are made from, frame and canvas of an animation; and the file, of which it makes two copies.
+/// What the decoder keeps at the same time, bytes: planes of a lossy picture, four bytes a pixel of
+/// a lossless one or of lossless transparency and what they are made from, frame and canvas of an
+/// animation; and the file, of which it makes two copies.
 fn cost(file: u64, pixels: u64, clear: bool, pieces: &Pieces) -> u64 {
     let result = if clear { 4 } else { 3 };
     let planes = if pieces.lossy { 2 } else { 0 };
@@ -60,7 +69,8 @@ fn cost(file: u64, pixels: u64, clear: bool, pieces: &Pieces) -> u64 {
     file * 3 + pixels * (result + planes + lossless + alpha + animation) + SCRATCH
 }
 
-/// The pieces of the file, also those inside the frames of an animation; refused if they are longer than it.
+/// The pieces of the file, also those inside the frames of an animation; refused if they are longer
+/// than it.
 fn pieces(bytes: &[u8]) -> Result<Pieces, String> {
     let cut = || "cut short: it ends before the picture does".to_owned();
     let size = bytes.get(4..8).map(number).ok_or_else(cut)?;
@@ -107,9 +117,15 @@ mod tests {
     #[test]
     fn pieces_are_found_and_none_is_longer_than_the_file() {
         let whole = file(&[(b"VP8X", &[0; 10]), (b"ALPH", &[1, 2, 3]), (b"VP8 ", &[9; 5])]);
-        assert_eq!(pieces(&whole).unwrap(), Pieces { lossy: true, alpha: true, ..Pieces::default() });
+        assert_eq!(
+            pieces(&whole).unwrap(),
+            Pieces { lossy: true, alpha: true, ..Pieces::default() }
+        );
         let frame = [vec![0; 16], b"VP8L\x01\0\0\0x\0".to_vec()].concat();
-        assert_eq!(pieces(&file(&[(b"ANMF", &frame)])).unwrap(), Pieces { animated: true, lossless: true, ..Pieces::default() });
+        assert_eq!(
+            pieces(&file(&[(b"ANMF", &frame)])).unwrap(),
+            Pieces { animated: true, lossless: true, ..Pieces::default() }
+        );
         for at in 4..whole.len() {
             assert!(pieces(&whole[..at]).unwrap_err().starts_with("cut short"), "{at}");
         }

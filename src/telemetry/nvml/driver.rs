@@ -11,7 +11,8 @@ pub enum Quantity {
     Power,
     /// MHz, of the streaming multiprocessors.
     Clock,
-    /// MHz, the highest that the GPU is built for; clocks locked below that by the user are not told.
+    /// MHz, the highest that the GPU is built for; clocks locked below that by the user are not
+    /// told.
     ClockCap,
     /// Per cent of the last sample period in which something ran.
     Load,
@@ -21,7 +22,8 @@ pub enum Quantity {
     HardSlowdown,
     /// °C at which it switches itself off.
     Shutdown,
-    /// 1 while heat or a power brake slows it down, 0 otherwise. Its everyday power limit does not count.
+    /// 1 while heat or a power brake slows it down, 0 otherwise. Its everyday power limit does not
+    /// count.
     Throttling,
 }
 

@@ -7,7 +7,8 @@ use nvml_wrapper::error::NvmlError;
 
 use super::driver::{Driver, Quantity};
 
-/// By this name the driver's packages install it; the one without a number belongs to development packages.
+/// By this name the driver's packages install it; the one without a number belongs to development
+/// packages.
 const NAME: &str = "libnvidia-ml.so.1";
 
 /// NVML, loaded and initialised for as long as the process lives.
@@ -51,13 +52,19 @@ impl Driver for Library {
                     | ThrottleReasons::SW_THERMAL_SLOWDOWN
                     | ThrottleReasons::HW_THERMAL_SLOWDOWN
                     | ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN;
-                gpu.current_throttle_reasons().map(|reasons| u32::from(reasons.intersects(slowdown)))
+                gpu.current_throttle_reasons()
+                    .map(|reasons| u32::from(reasons.intersects(slowdown)))
             }
         }
     }
 
     fn is_final(refusal: &NvmlError) -> bool {
-        use NvmlError::{FailedToLoadSymbol, FunctionNotFound, InvalidArg, NoPermission, NotSupported};
-        matches!(refusal, NotSupported | NoPermission | InvalidArg | FunctionNotFound | FailedToLoadSymbol(_))
+        use NvmlError::{
+            FailedToLoadSymbol, FunctionNotFound, InvalidArg, NoPermission, NotSupported,
+        };
+        matches!(
+            refusal,
+            NotSupported | NoPermission | InvalidArg | FunctionNotFound | FailedToLoadSymbol(_)
+        )
     }
 }

@@ -64,28 +64,55 @@ fn a_gpu_gives_all_it_has_in_units() {
     );
     let mut nvml = Nvml::probe(gpu, 0).unwrap();
     let inventory = nvml.inventory().clone();
-    assert_eq!((inventory.rails[0].name.as_str(), inventory.rails[0].origin.as_str()), ("GPU0", "nvml, Made Up 3000"));
+    assert_eq!(
+        (inventory.rails[0].name.as_str(), inventory.rails[0].origin.as_str()),
+        ("GPU0", "nvml, Made Up 3000")
+    );
     assert_eq!(inventory.total, None, "a GPU is not the whole machine");
     assert_eq!(inventory.zones[0].throttle_at, Some(Celsius(87.0)));
-    let trips: Vec<_> = inventory.zones[0].trips.iter().map(|trip| (trip.kind, trip.at.0)).collect();
-    assert_eq!(trips, [(TripKind::Passive, 87.0), (TripKind::Passive, 92.0), (TripKind::Critical, 95.0)]);
+    let trips: Vec<_> =
+        inventory.zones[0].trips.iter().map(|trip| (trip.kind, trip.at.0)).collect();
+    assert_eq!(
+        trips,
+        [(TripKind::Passive, 87.0), (TripKind::Passive, 92.0), (TripKind::Critical, 95.0)]
+    );
     assert_eq!((inventory.missing.len(), inventory.others.len()), (0, 4));
     let got = sample(&mut nvml);
-    assert_eq!((got.rails[0], got.temperatures[0]), (Some(Milliwatts(120_500.0)), Some(Celsius(61.0))));
-    assert_eq!((got.gpu_clock, got.gpu_clock_cap), (Some(Megahertz(1410.0)), Some(Megahertz(1980.0))));
-    assert_eq!((got.gpu_load, got.throttling, got.at), (Some(0.37), Some(true), Duration::from_secs(9)));
+    assert_eq!(
+        (got.rails[0], got.temperatures[0]),
+        (Some(Milliwatts(120_500.0)), Some(Celsius(61.0)))
+    );
+    assert_eq!(
+        (got.gpu_clock, got.gpu_clock_cap),
+        (Some(Megahertz(1410.0)), Some(Megahertz(1980.0)))
+    );
+    assert_eq!(
+        (got.gpu_load, got.throttling, got.at),
+        (Some(0.37), Some(true), Duration::from_secs(9))
+    );
     assert_eq!(nvml.doubts(), []);
 }
 
 #[test]
 fn a_gpu_that_supports_nothing_but_its_name_is_listed_as_that() {
     let mut nvml = Nvml::probe(MadeUp::new(1, &[]), 0).unwrap();
-    let missing: Vec<_> = nvml.inventory().missing.iter().map(|missing| missing.what.as_str()).collect();
-    let expected = ["power of GPU0", "temperature of GPU0", "GPU load", "GPU clock", "highest GPU clock", "throttling"];
+    let missing: Vec<_> =
+        nvml.inventory().missing.iter().map(|missing| missing.what.as_str()).collect();
+    let expected = [
+        "power of GPU0",
+        "temperature of GPU0",
+        "GPU load",
+        "GPU clock",
+        "highest GPU clock",
+        "throttling",
+    ];
     assert_eq!(missing, expected);
     assert_eq!(nvml.inventory().missing[2].why, "NVML says of GPU0: not supported");
     let got = sample(&mut nvml);
-    assert_eq!(Sample { cost: Duration::ZERO, ..got }, Sample { at: Duration::from_secs(9), ..Sample::default() });
+    assert_eq!(
+        Sample { cost: Duration::ZERO, ..got },
+        Sample { at: Duration::from_secs(9), ..Sample::default() }
+    );
 }
 
 #[test]
@@ -102,23 +129,39 @@ fn of_several_gpus_each_has_its_rail_and_only_the_one_at_work_gives_load() {
     );
     let mut nvml = Nvml::probe(gpus.clone(), 2).unwrap();
     let rails: Vec<_> = nvml.inventory().rails.iter().map(|rail| rail.name.clone()).collect();
-    assert_eq!((rails, nvml.inventory().zones[0].name.as_str()), (vec!["GPU0".to_owned(), "GPU2".to_owned()], "GPU1"));
+    assert_eq!(
+        (rails, nvml.inventory().zones[0].name.as_str()),
+        (vec!["GPU0".to_owned(), "GPU2".to_owned()], "GPU1")
+    );
     let got = sample(&mut nvml);
     assert_eq!((got.gpu_load, got.rails[1]), (Some(0.5), Some(Milliwatts(3.0))));
     let Err(missing) = Nvml::probe(gpus, 3) else { panic!("there is no fourth") };
-    assert!(missing.why.contains("there are 3 GPUs") && missing.why.contains("GPU 3"), "{missing:?}");
+    assert!(
+        missing.why.contains("there are 3 GPUs") && missing.why.contains("GPU 3"),
+        "{missing:?}"
+    );
     assert!(Nvml::probe(MadeUp::new(0, &[]), 0).is_err());
 }
 
 #[test]
 fn a_gpu_that_is_lost_becomes_unknown_is_named_and_may_come_back() {
-    let gpu = MadeUp::new(1, &[(0, Quantity::Power, u32::MAX), (0, Quantity::Temperature, 40), (0, Quantity::Load, 250)]);
+    let gpu = MadeUp::new(
+        1,
+        &[(0, Quantity::Power, u32::MAX), (0, Quantity::Temperature, 40), (0, Quantity::Load, 250)],
+    );
     let answers = Arc::clone(&gpu.0);
     let mut nvml = Nvml::probe(gpu, 0).unwrap();
     assert_eq!(nvml.inventory().rails.len(), 1, "lost is not unsupported");
     let got = sample(&mut nvml);
-    assert_eq!((got.rails[0], got.gpu_load), (None, None), "nor is there more than all of its time");
-    assert_eq!(nvml.doubts(), [Doubt { sensor: "GPU0".into(), why: "NVML did not give its power".into() }]);
+    assert_eq!(
+        (got.rails[0], got.gpu_load),
+        (None, None),
+        "nor is there more than all of its time"
+    );
+    assert_eq!(
+        nvml.doubts(),
+        [Doubt { sensor: "GPU0".into(), why: "NVML did not give its power".into() }]
+    );
     answers.lock().unwrap()[0].2 = 7;
     answers.lock().unwrap()[1].2 = u32::MAX;
     let got = sample(&mut nvml);

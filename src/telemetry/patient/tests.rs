@@ -1,4 +1,5 @@
-//! Sensors that hang: FIFOs, which hang whoever opens them as a driver does, and a source that waits for a word.
+//! Sensors that hang: FIFOs, which hang whoever opens them as a driver does, and a source that
+//! waits for a word.
 
 use super::*;
 use crate::telemetry::sysfs::Sysfs;
@@ -16,7 +17,9 @@ fn put(root: &Path, path: &str, text: &str) {
 }
 
 fn zones(root: &Path) {
-    for (zone, called, temp) in [(0, "CPU-therm", "45000"), (1, "GPU-therm", "50000"), (2, "AUX-therm", "40000")] {
+    for (zone, called, temp) in
+        [(0, "CPU-therm", "45000"), (1, "GPU-therm", "50000"), (2, "AUX-therm", "40000")]
+    {
         put(root, &format!("sys/class/thermal/thermal_zone{zone}/type"), called);
         put(root, &format!("sys/class/thermal/thermal_zone{zone}/temp"), temp);
     }
@@ -38,7 +41,8 @@ fn until(patient: &mut Patient, expected: &[Option<f32>]) {
     let mut sample = Sample::default();
     loop {
         patient.sample(begun.elapsed(), &mut sample);
-        let read: Vec<_> = sample.temperatures.iter().map(|zone| zone.map(|Celsius(degrees)| degrees)).collect();
+        let read: Vec<_> =
+            sample.temperatures.iter().map(|zone| zone.map(|Celsius(degrees)| degrees)).collect();
         if read == expected {
             return;
         }
@@ -67,7 +71,11 @@ fn a_sensor_that_hangs_is_given_up_by_name_the_others_go_on_and_it_comes_back_wh
     fs::write(&temp, "55000").unwrap();
     drop(writer);
     until(&mut patient, &[Some(45.0), Some(55.0), Some(40.0)]);
-    assert!(patient.doubts().iter().all(|doubt| doubt.sensor != temp.display().to_string()), "{:?}", patient.doubts());
+    assert!(
+        patient.doubts().iter().all(|doubt| doubt.sensor != temp.display().to_string()),
+        "{:?}",
+        patient.doubts()
+    );
 }
 
 #[test]
@@ -77,14 +85,19 @@ fn one_that_hangs_from_the_start_keeps_nobody_from_starting() {
     hang(&root.path().join("sys/class/thermal/thermal_zone0/temp"));
     let mut patient = patient(root.path());
     until(&mut patient, &[None, Some(50.0), Some(40.0)]);
-    let names: Vec<_> = patient.inventory().zones.iter().map(|zone: &Zone| zone.name.as_str()).collect();
+    let names: Vec<_> =
+        patient.inventory().zones.iter().map(|zone: &Zone| zone.name.as_str()).collect();
     assert_eq!(names, ["CPU-therm", "GPU-therm", "AUX-therm"], "it is known by name all the same");
     // The same by the way that the daemon and the doctor take.
     let mut merged = open(Sources::below(root.path()), Duration::ZERO);
     let mut sample = Sample::default();
     merged.sample(Duration::from_secs(1), &mut sample);
     assert_eq!(sample.temperatures.len(), 3);
-    assert!(merged.doubts().iter().any(|doubt| doubt.sensor.ends_with("thermal_zone0/temp")), "{:?}", merged.doubts());
+    assert!(
+        merged.doubts().iter().any(|doubt| doubt.sensor.ends_with("thermal_zone0/temp")),
+        "{:?}",
+        merged.doubts()
+    );
 }
 
 #[test]
@@ -100,7 +113,12 @@ fn where_too_much_hangs_nothing_is_read_and_that_is_said() {
     patient.sample(Duration::ZERO, &mut sample);
     assert!(sample.temperatures.iter().all(Option::is_none));
     let doubts = patient.doubts();
-    assert!(doubts.iter().any(|doubt| doubt.sensor == "sysfs" && doubt.why.contains("4 of its files hang")), "{doubts:?}");
+    assert!(
+        doubts
+            .iter()
+            .any(|doubt| doubt.sensor == "sysfs" && doubt.why.contains("4 of its files hang")),
+        "{doubts:?}"
+    );
 }
 
 /// Answers when it is told to.

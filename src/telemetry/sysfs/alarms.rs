@@ -1,8 +1,9 @@
 //! Signs that a board slows itself down, and over-current events. An edge room.
 //!
-//! Throttling shows as the state of a cooling device that is a clock or a throttle (`cpu-throttle-alert`, `hot-surface-alert`,
-//! `thermal-devfreq-0`), on x86 also as a counter that the kernel keeps per package. Over-current shows as event counters (`soctherm_oc`, L4T 35
-//! on) and as alarms of the power monitors. A fan that runs is no sign of anything.
+//! Throttling shows as the state of a cooling device that is a clock or a throttle
+//! (`cpu-throttle-alert`, `hot-surface-alert`, `thermal-devfreq-0`), on x86 also as a counter that
+//! the kernel keeps per package. Over-current shows as event counters (`soctherm_oc`, L4T 35 on)
+//! and as alarms of the power monitors. A fan that runs is no sign of anything.
 
 use std::path::Path;
 
@@ -27,10 +28,15 @@ impl Throttles {
         let mut origins = Vec::new();
         for place in ["class/thermal", "devices/virtual/thermal"] {
             if states.is_empty() {
-                for device in entries(&sys.join(place), "cooling_device").iter().take(4 * MAX_EACH) {
-                    let Some(kind) = text(&device.join("type")).filter(|kind| shows(kind)) else { continue };
+                for device in entries(&sys.join(place), "cooling_device").iter().take(4 * MAX_EACH)
+                {
+                    let Some(kind) = text(&device.join("type")).filter(|kind| shows(kind)) else {
+                        continue;
+                    };
                     // A device that knows no state but 0 cannot slow anything down.
-                    if text(&device.join("max_state")).as_deref() == Some("0") || states.len() >= MAX_EACH {
+                    if text(&device.join("max_state")).as_deref() == Some("0")
+                        || states.len() >= MAX_EACH
+                    {
                         continue;
                     }
                     if let Some(node) = Node::open(device.join("cur_state")) {
@@ -89,12 +95,15 @@ pub(super) struct OverCurrent {
 }
 
 impl OverCurrent {
-    /// Event counters under `sys`, and the alarms of power monitors; and where they are read, if anywhere.
+    /// Event counters under `sys`, and the alarms of power monitors; and where they are read, if
+    /// anywhere.
     pub(super) fn open(sys: &Path, mut alarms: Vec<Node>) -> (Self, Option<String>) {
         let mut counters = Vec::new();
         for chip in entries(&sys.join("class/hwmon"), "hwmon") {
             if text(&chip.join("name")).as_deref() == Some("soctherm_oc") {
-                let events = entries(&chip, "oc").into_iter().filter(|path| path.to_string_lossy().ends_with("_event_cnt"));
+                let events = entries(&chip, "oc")
+                    .into_iter()
+                    .filter(|path| path.to_string_lossy().ends_with("_event_cnt"));
                 counters.extend(events.filter_map(Node::open).map(|node| (node, None)));
             }
         }
@@ -104,16 +113,28 @@ impl OverCurrent {
             (0, 0) => None,
             (counters, 0) => Some(format!("{counters} counters of soctherm_oc")),
             (0, alarms) => Some(format!("{alarms} alarms of ina3221")),
-            (counters, alarms) => Some(format!("{counters} counters of soctherm_oc, {alarms} alarms of ina3221")),
+            (counters, alarms) => {
+                Some(format!("{counters} counters of soctherm_oc, {alarms} alarms of ina3221"))
+            }
         };
-        (Self { counters, alarms: alarms.into_iter().map(|node| (node, false)).collect(), events: 0 }, origin)
+        (
+            Self {
+                counters,
+                alarms: alarms.into_iter().map(|node| (node, false)).collect(),
+                events: 0,
+            },
+            origin,
+        )
     }
 
-    /// Events since the first reading, and one for each alarm that began; `None` if nothing answers.
+    /// Events since the first reading, and one for each alarm that began; `None` if nothing
+    /// answers.
     pub(super) fn read(&mut self) -> Option<u64> {
         let mut answers = false;
         for (node, before) in &mut self.counters {
-            let Some(count) = node.integer().and_then(|count| u64::try_from(count).ok()) else { continue };
+            let Some(count) = node.integer().and_then(|count| u64::try_from(count).ok()) else {
+                continue;
+            };
             answers = true;
             // A counter that went back began again at 0.
             let new = before.map_or(0, |before| count.checked_sub(before).unwrap_or(count));
@@ -151,14 +172,20 @@ mod tests {
         put(root.path(), "class/thermal/cooling_device1/type", "gpu-throttle-alert\n");
         put(root.path(), "class/thermal/cooling_device1/cur_state", "0\n");
         let (mut throttles, origin) = Throttles::open(root.path());
-        assert_eq!((throttles.read(), origin.as_deref()), (Some(false), Some("gpu-throttle-alert")));
+        assert_eq!(
+            (throttles.read(), origin.as_deref()),
+            (Some(false), Some("gpu-throttle-alert"))
+        );
         put(root.path(), "class/thermal/cooling_device1/cur_state", "1\n");
         assert_eq!(throttles.read(), Some(true));
     }
 
     #[test]
     fn a_processor_throttles_while_its_counter_grows() {
-        let (root, path) = (tempfile::tempdir().unwrap(), "devices/system/cpu/cpu0/thermal_throttle/package_throttle_count");
+        let (root, path) = (
+            tempfile::tempdir().unwrap(),
+            "devices/system/cpu/cpu0/thermal_throttle/package_throttle_count",
+        );
         put(root.path(), path, "12\n");
         let (mut throttles, _) = Throttles::open(root.path());
         assert_eq!(throttles.read(), Some(false), "what was before Squint is no news");
@@ -172,7 +199,8 @@ mod tests {
         put(root.path(), "class/hwmon/hwmon3/name", "soctherm_oc\n");
         put(root.path(), "class/hwmon/hwmon3/oc1_event_cnt", "40\n");
         put(root.path(), "alarm", "0\n");
-        let (mut events, _) = OverCurrent::open(root.path(), vec![Node::open(root.path().join("alarm")).unwrap()]);
+        let (mut events, _) =
+            OverCurrent::open(root.path(), vec![Node::open(root.path().join("alarm")).unwrap()]);
         assert_eq!(events.read(), Some(0));
         put(root.path(), "class/hwmon/hwmon3/oc1_event_cnt", "43\n");
         put(root.path(), "alarm", "1\n");

@@ -31,11 +31,14 @@ impl Board {
         };
         let firmware = |name: &str| text(&root.join("sys/class/dmi/id").join(name));
         let product = || match (firmware("sys_vendor"), firmware("product_name")) {
-            (Some(maker), Some(product)) if !product.starts_with(&maker) => Some(format!("{maker} {product}")),
+            (Some(maker), Some(product)) if !product.starts_with(&maker) => {
+                Some(format!("{maker} {product}"))
+            }
             (_, product) => product,
         };
         let compatible = tree("compatible").unwrap_or_default();
-        let modes = text(&root.join("etc/nvpmodel.conf")).map(|file| modes(&file)).unwrap_or_default();
+        let modes =
+            text(&root.join("etc/nvpmodel.conf")).map(|file| modes(&file)).unwrap_or_default();
         Self {
             name: tree("model").or_else(product),
             release: text(&root.join("etc/nv_tegra_release")).and_then(|file| release(&file)),
@@ -49,10 +52,16 @@ impl Board {
 /// `R32.7.1` of `# R32 (release), REVISION: 7.1, GCID: …`.
 fn release(file: &str) -> Option<String> {
     let line = file.lines().next()?.strip_prefix('#')?.trim_start();
-    let major = line.split_whitespace().next().filter(|major| major.starts_with('R') && major.len() <= 8)?;
+    let major = line
+        .split_whitespace()
+        .next()
+        .filter(|major| major.starts_with('R') && major.len() <= 8)?;
     let minor = line.split_once("REVISION:")?.1.split(',').next()?.trim();
-    let number =
-        |text: &str| !text.is_empty() && text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number = |text: &str| {
+        !text.is_empty()
+            && text.len() <= 16
+            && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
     (number(major.get(1..)?) && number(minor)).then(|| format!("{major}.{minor}"))
 }
 
@@ -60,8 +69,13 @@ fn release(file: &str) -> Option<String> {
 fn modes(file: &str) -> Vec<(u32, String)> {
     let mode = |line: &str| {
         let inside = line.trim().strip_prefix('<')?.trim().strip_prefix("POWER_MODEL")?;
-        let value = |key: &str| inside.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-        Some((value("ID")?.parse().ok()?, value("NAME")?.trim_end_matches('>').chars().take(64).collect()))
+        let value = |key: &str| {
+            inside.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+        };
+        Some((
+            value("ID")?.parse().ok()?,
+            value("NAME")?.trim_end_matches('>').chars().take(64).collect(),
+        ))
     };
     file.lines().filter_map(mode).take(MAX_MODES).collect()
 }
@@ -96,7 +110,13 @@ mod tests {
         let line = "# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t186ref, EABI: aarch64";
         assert_eq!(release(line).as_deref(), Some("R32.7.1"));
         assert_eq!(release("# R36 (release), REVISION: 4.0, GCID: 1").as_deref(), Some("R36.4.0"));
-        for nonsense in ["", "R32", "# R32 (release)", "# x (release), REVISION: 7.1", "# R32 (release), REVISION: 7;1"] {
+        for nonsense in [
+            "",
+            "R32",
+            "# R32 (release)",
+            "# x (release), REVISION: 7.1",
+            "# R32 (release), REVISION: 7;1",
+        ] {
             assert_eq!(release(nonsense), None, "{nonsense}");
         }
     }
@@ -109,7 +129,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(PowerMode::open(root.path()).0.read(), None);
         std::fs::create_dir_all(root.path().join("var/lib/nvpmodel")).unwrap();
-        std::fs::write(root.path().join("var/lib/nvpmodel/status"), "pmode:0003 fmode:quiet").unwrap();
+        std::fs::write(root.path().join("var/lib/nvpmodel/status"), "pmode:0003 fmode:quiet")
+            .unwrap();
         assert_eq!(PowerMode::open(root.path()).0.read(), Some(3));
         std::fs::write(root.path().join("var/lib/nvpmodel/status"), "pmode:").unwrap();
         assert_eq!(PowerMode::open(root.path()).0.read(), None);

@@ -1,6 +1,7 @@
 //! Clocks: the GPU's from devfreq, with its load, and the processors' from cpufreq. An edge room.
 //!
-//! The GPU is found by name among the devfreq devices, which name memory and video engines too. Its load is in thousandths on every Jetson.
+//! The GPU is found by name among the devfreq devices, which name memory and video engines too. Its
+//! load is in thousandths on every Jetson.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,8 @@ use super::node::{Node, entries, name};
 use crate::telemetry::Sample;
 use crate::units::Megahertz;
 
-/// Parts of the names of GPUs among devfreq devices: TX1 and Nano, TX2, Xavier, Orin, and what newer kernels call them.
+/// Parts of the names of GPUs among devfreq devices: TX1 and Nano, TX2, Xavier, Orin, and what
+/// newer kernels call them.
 const GPU_NAMES: [&str; 6] = ["gm20b", "gp10b", "gv11b", "ga10b", ".gpu", "gpu-gpc"];
 /// Where the load is, from `/sys` on, beside the device's own folder.
 const LOADS: [&str; 5] = [
@@ -18,7 +20,8 @@ const LOADS: [&str; 5] = [
     "devices/platform/17000000.gpu/load",
     "devices/57000000.gpu/load",
 ];
-/// Most groups of processors whose clock is read: no Jetson has more, and on some x86 kernels each reading waits for milliseconds.
+/// Most groups of processors whose clock is read: no Jetson has more, and on some x86 kernels each
+/// reading waits for milliseconds.
 const MAX_POLICIES: usize = 4;
 
 /// Clocks and load.
@@ -35,7 +38,10 @@ impl Clocks {
     pub(super) fn open(sys: &Path) -> (Self, Vec<(String, String)>) {
         let mut clocks = Self::default();
         let named = |path: &PathBuf| GPU_NAMES.iter().any(|gpu| name(path).contains(gpu));
-        let device = entries(&sys.join("class/devfreq"), "").into_iter().find(named).or_else(|| old_place(sys));
+        let device = entries(&sys.join("class/devfreq"), "")
+            .into_iter()
+            .find(named)
+            .or_else(|| old_place(sys));
         if let Some(device) = &device {
             clocks.gpu = Node::open(device.join("cur_freq"));
             clocks.cap = Node::open(device.join("max_freq"));
@@ -44,11 +50,15 @@ impl Clocks {
         let mut loads = own.chain(LOADS.iter().map(|place| sys.join(place)));
         clocks.load = loads.find_map(Node::open);
         let policies = entries(&sys.join("devices/system/cpu/cpufreq"), "policy");
-        clocks.processors =
-            policies.iter().filter_map(|policy| Node::open(policy.join("scaling_cur_freq"))).take(MAX_POLICIES).collect();
+        clocks.processors = policies
+            .iter()
+            .filter_map(|policy| Node::open(policy.join("scaling_cur_freq")))
+            .take(MAX_POLICIES)
+            .collect();
         if clocks.processors.is_empty() {
             let each = entries(&sys.join("devices/system/cpu"), "cpu");
-            let nodes = each.iter().filter_map(|cpu| Node::open(cpu.join("cpufreq/scaling_cur_freq")));
+            let nodes =
+                each.iter().filter_map(|cpu| Node::open(cpu.join("cpufreq/scaling_cur_freq")));
             clocks.processors = nodes.take(MAX_POLICIES).collect();
         }
         let origin = |node: &Node| node.path().display().to_string();
@@ -63,7 +73,10 @@ impl Clocks {
             ("gpu-load", clocks.load.as_ref().map(origin)),
             ("cpu-clock", processors),
         ];
-        let others = others.into_iter().filter_map(|(key, origin)| Some((key.to_owned(), origin?))).collect();
+        let others = others
+            .into_iter()
+            .filter_map(|(key, origin)| Some((key.to_owned(), origin?)))
+            .collect();
         (clocks, others)
     }
 
@@ -76,9 +89,14 @@ impl Clocks {
         };
         sample.gpu_clock = hertz(&mut self.gpu, 1e6);
         sample.gpu_clock_cap = hertz(&mut self.cap, 1e6);
-        let load = self.load.as_mut().and_then(Node::integer).filter(|thousandths| (0..=1000).contains(thousandths));
+        let load = self
+            .load
+            .as_mut()
+            .and_then(Node::integer)
+            .filter(|thousandths| (0..=1000).contains(thousandths));
         sample.gpu_load = load.map(|thousandths| thousandths as f32 / 1000.0);
-        let kilohertz = self.processors.iter_mut().filter_map(Node::integer).filter(|clock| *clock > 0).max();
+        let kilohertz =
+            self.processors.iter_mut().filter_map(Node::integer).filter(|clock| *clock > 0).max();
         sample.cpu_clock = kilohertz.map(|clock| Megahertz((clock as f64 / 1e3) as f32));
     }
 }
@@ -86,5 +104,7 @@ impl Clocks {
 /// The TX2's own folder, where the class lists nothing.
 fn old_place(sys: &Path) -> Option<PathBuf> {
     let gpus = ["17000000.gp10b", "57000000.gpu", "17000000.gv11b", "17000000.ga10b"];
-    gpus.iter().map(|gpu| sys.join("devices").join(gpu).join("devfreq").join(gpu)).find(|folder| folder.is_dir())
+    gpus.iter()
+        .map(|gpu| sys.join("devices").join(gpu).join("devfreq").join(gpu))
+        .find(|folder| folder.is_dir())
 }

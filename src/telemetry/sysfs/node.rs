@@ -1,7 +1,10 @@
-//! One file of sysfs or /proc that is read again and again: held open, read from its beginning into a buffer on the stack. An edge room.
+//! One file of sysfs or /proc that is read again and again: held open, read from its beginning into
+//! a buffer on the stack. An edge room.
 //!
-//! Each reading is noted as [`place`] wants it, since a driver may hang over it. Reading allocates nothing. A file that is gone (its driver was unloaded, a program replaced it by another) is opened anew at the next
-//! reading, so that a sensor which comes back is read again and an old file is never taken for a sensor that stands still.
+//! Each reading is noted as [`place`] wants it, since a driver may hang over it. Reading allocates
+//! nothing. A file that is gone (its driver was unloaded, a program replaced it by another) is
+//! opened anew at the next reading, so that a sensor which comes back is read again and an old file
+//! is never taken for a sensor that stands still.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -31,7 +34,8 @@ impl Node {
         Self::try_open(path).ok()
     }
 
-    /// The same, and why not: a folder without the right to read it is not a folder without sensors.
+    /// The same, and why not: a folder without the right to read it is not a folder without
+    /// sensors.
     ///
     /// # Errors
     /// Whatever the system says on opening or reading.
@@ -46,7 +50,8 @@ impl Node {
         Ok(Self { path, file })
     }
 
-    /// A file whose sensor may be silent at the moment (zones that are off answer with an error): `None` only if it is not there.
+    /// A file whose sensor may be silent at the moment (zones that are off answer with an error):
+    /// `None` only if it is not there.
     pub fn open_silent(path: PathBuf) -> Option<Self> {
         let path: Arc<Path> = path.into();
         match place::at(&path, || File::open(&path)) {
@@ -68,7 +73,8 @@ impl Node {
     }
 
     fn read_now<'a>(&mut self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-        // Only ordinary files lose their last name while they are open; sysfs refuses to be read instead.
+        // Only ordinary files lose their last name while they are open; sysfs refuses to be read
+        // instead.
         let named = |file: &File| file.metadata().is_ok_and(|facts| facts.nlink() > 0);
         if !self.file.as_ref().is_some_and(named) {
             self.file = File::open(&self.path).ok();
@@ -85,7 +91,8 @@ impl Node {
     /// The same as [`Node::integer`] without opening the file anew if it was lost.
     pub fn peek(&self) -> Option<i64> {
         let mut buffer = [0; VALUE_BYTES];
-        let count = place::at(&self.path, || self.file.as_ref()?.read_at(&mut buffer, 0).ok()).flatten()?;
+        let count =
+            place::at(&self.path, || self.file.as_ref()?.read_at(&mut buffer, 0).ok()).flatten()?;
         integer(buffer.get(..count)?)
     }
 
@@ -97,10 +104,15 @@ impl Node {
 
 /// A whole number with white space around it.
 pub fn integer(text: &[u8]) -> Option<i64> {
-    std::str::from_utf8(text).ok()?.trim_matches(|c: char| c.is_whitespace() || c == '\0').parse().ok()
+    std::str::from_utf8(text)
+        .ok()?
+        .trim_matches(|c: char| c.is_whitespace() || c == '\0')
+        .parse()
+        .ok()
 }
 
-/// A small file as text, without white space and NUL around it; `None` if it is empty, too large, not UTF-8 or not there.
+/// A small file as text, without white space and NUL around it; `None` if it is empty, too large,
+/// not UTF-8 or not there.
 pub fn text(path: &Path) -> Option<String> {
     let text = place::at(&path.into(), || crate::files::text(path, MAX_TEXT).ok()).flatten()?;
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
@@ -112,11 +124,17 @@ pub fn number(path: &Path) -> Option<i64> {
     text(path).and_then(|text| integer(text.as_bytes()))
 }
 
-/// The entries of a folder whose names begin with `prefix`, by the number behind it and then by name; empty if there is no such folder.
+/// The entries of a folder whose names begin with `prefix`, by the number behind it and then by
+/// name; empty if there is no such folder.
 pub fn entries(folder: &Path, prefix: &str) -> Vec<PathBuf> {
-    let Some(Ok(found)) = place::at(&folder.into(), || std::fs::read_dir(folder)) else { return Vec::new() };
-    let begins = |path: &PathBuf| path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(prefix));
-    let mut found: Vec<PathBuf> = found.take(MAX_ENTRIES).flatten().map(|entry| entry.path()).filter(begins).collect();
+    let Some(Ok(found)) = place::at(&folder.into(), || std::fs::read_dir(folder)) else {
+        return Vec::new();
+    };
+    let begins = |path: &PathBuf| {
+        path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(prefix))
+    };
+    let mut found: Vec<PathBuf> =
+        found.take(MAX_ENTRIES).flatten().map(|entry| entry.path()).filter(begins).collect();
     let number = |path: &PathBuf| {
         let name = name(path);
         let digits = name.get(prefix.len()..).unwrap_or_default();
@@ -130,7 +148,9 @@ pub fn entries(folder: &Path, prefix: &str) -> Vec<PathBuf> {
 /// Writes `origin`, a path below `root`, as the machine itself would write it.
 pub fn on_board(root: &Path, origin: &mut String) {
     let root = root.display().to_string();
-    if let Some(rest) = origin.strip_prefix(root.trim_end_matches('/')).filter(|rest| rest.starts_with('/')) {
+    if let Some(rest) =
+        origin.strip_prefix(root.trim_end_matches('/')).filter(|rest| rest.starts_with('/'))
+    {
         *origin = rest.to_owned();
     }
 }
@@ -181,7 +201,8 @@ mod tests {
         for name in ["zone10", "zone9", "zone1", "other3"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let names: Vec<_> = entries(folder.path(), "zone").iter().map(|path| name(path).to_owned()).collect();
+        let names: Vec<_> =
+            entries(folder.path(), "zone").iter().map(|path| name(path).to_owned()).collect();
         assert_eq!(names, ["zone1", "zone9", "zone10"]);
         assert_eq!(numbered(Path::new("/x/in3_label"), "in", "_label"), Some(3));
         assert_eq!(numbered(Path::new("/x/in3_input"), "in", "_label"), None);

@@ -1,8 +1,9 @@
 //! Power rails: INA3221 monitors of Jetson boards, and RAPL where there are none. An edge room.
 //!
-//! Rails are found by the name that the board gives them, never by bus address or channel, which differ between carriers. L4T 32 and before
-//! show a monitor as an iio device with ready-made power, L4T 34 on as a hwmon device with voltage and current. The rail that stands for the
-//! board is `VDD_IN` or `POM_5V_IN`; where there is neither it is the sum of all, marked as a sum.
+//! Rails are found by the name that the board gives them, never by bus address or channel, which
+//! differ between carriers. L4T 32 and before show a monitor as an iio device with ready-made
+//! power, L4T 34 on as a hwmon device with voltage and current. The rail that stands for the board
+//! is `VDD_IN` or `POM_5V_IN`; where there is neither it is the sum of all, marked as a sum.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -51,7 +52,9 @@ impl Rails {
         let sys = root.join("sys");
         let mut no_monitors = true;
         // On the bus, or else wherever the class lists them.
-        for chips in [chips(&sys.join("bus/i2c/devices"), ""), chips(&sys.join("class/hwmon"), "hwmon")] {
+        for chips in
+            [chips(&sys.join("bus/i2c/devices"), ""), chips(&sys.join("class/hwmon"), "hwmon")]
+        {
             if found.rails.is_empty() {
                 no_monitors &= chips.is_empty();
                 chips.iter().for_each(|chip| rails.monitor(chip, &mut found));
@@ -67,8 +70,14 @@ impl Rails {
     fn monitor(&mut self, chip: &Path, found: &mut Found) {
         for device in entries(chip, "iio:device") {
             for label in entries(&device, "rail_name_") {
-                let (Some(rail), Some(channel)) = (wanted(&label), numbered(&label, "rail_name_", "")) else { continue };
-                if let Some(power) = Node::open_silent(device.join(format!("in_power{channel}_input"))) {
+                let (Some(rail), Some(channel)) =
+                    (wanted(&label), numbered(&label, "rail_name_", ""))
+                else {
+                    continue;
+                };
+                if let Some(power) =
+                    Node::open_silent(device.join(format!("in_power{channel}_input")))
+                {
                     let origin = power.path().to_owned();
                     self.add(rail, &origin, Meter::Power(power), true, found);
                 }
@@ -87,7 +96,8 @@ impl Rails {
                 if let (Some(voltage), Some(current)) = (voltage, current) {
                     let origin = current.path().to_owned();
                     self.add(rail, &origin, Meter::Product { voltage, current }, true, found);
-                    let alarms = ["crit_alarm", "max_alarm"].map(|kind| device.join(format!("curr{channel}_{kind}")));
+                    let alarms = ["crit_alarm", "max_alarm"]
+                        .map(|kind| device.join(format!("curr{channel}_{kind}")));
                     self.alarms.extend(alarms.into_iter().filter_map(Node::open));
                 }
             }
@@ -102,7 +112,10 @@ impl Rails {
             let (rail, origin) = (counter.name.clone(), counter.path().to_owned());
             let summed = matches!(counter.domain, Domain::Package | Domain::Memory);
             // Some makers leave the platform's counter unconnected.
-            if counter.domain == Domain::Platform && found.total.is_none() && counter.count().is_some_and(|count| count > 0) {
+            if counter.domain == Domain::Platform
+                && found.total.is_none()
+                && counter.count().is_some_and(|count| count > 0)
+            {
                 found.total = Some(found.rails.len());
             }
             self.add(rail, &origin, Meter::Energy(counter), summed, found);
@@ -130,13 +143,16 @@ impl Rails {
 
     /// Finds the rail that stands for the board, or adds a sum.
     fn total(&mut self, found: &mut Found) {
-        found.total = found.total.or_else(|| names::total(found.rails.iter().map(|rail| rail.name.as_str())));
-        let mut summed = (0..).zip(&self.summed).filter(|(_, summed)| **summed).map(|(index, _)| index);
+        found.total =
+            found.total.or_else(|| names::total(found.rails.iter().map(|rail| rail.name.as_str())));
+        let mut summed =
+            (0..).zip(&self.summed).filter(|(_, summed)| **summed).map(|(index, _)| index);
         match (found.total, summed.next(), summed.next()) {
             (None, Some(only), None) => found.total = Some(only),
             (None, Some(_), Some(_)) => {
                 let parts = found.rails.iter().zip(&self.summed).filter(|(_, summed)| **summed);
-                let origin = parts.map(|(rail, _)| rail.name.as_str()).collect::<Vec<_>>().join(" + ");
+                let origin =
+                    parts.map(|(rail, _)| rail.name.as_str()).collect::<Vec<_>>().join(" + ");
                 found.total = Some(found.rails.len());
                 self.meters.push(Meter::Sum);
                 self.summed.push(false);
@@ -147,20 +163,29 @@ impl Rails {
     }
 
     /// Reads all of them as they are; what they say may be wrong.
-    pub(super) fn read(&mut self, at: Duration, into: &mut ArrayVec<Option<Milliwatts>, MAX_RAILS>) {
+    pub(super) fn read(
+        &mut self,
+        at: Duration,
+        into: &mut ArrayVec<Option<Milliwatts>, MAX_RAILS>,
+    ) {
         into.clear();
         for meter in &mut self.meters {
             let power = match meter {
                 Meter::Power(node) => node.integer().map(|power| power as f32),
-                Meter::Product { voltage, current } => match (voltage.integer(), current.integer()) {
-                    (Some(millivolts), Some(milliamperes)) => Some((millivolts as f64 * milliamperes as f64 / 1000.0) as f32),
+                Meter::Product { voltage, current } => match (voltage.integer(), current.integer())
+                {
+                    (Some(millivolts), Some(milliamperes)) => {
+                        Some((millivolts as f64 * milliamperes as f64 / 1000.0) as f32)
+                    }
                     _ => None,
                 },
                 Meter::Energy(counter) => counter.milliwatts(at),
                 // The last one: all of its parts are there, or it is unknown.
                 Meter::Sum => {
                     let parts = into.iter().zip(&self.summed).filter(|(_, summed)| **summed);
-                    parts.map(|(power, _): (&Option<Milliwatts>, _)| power.map(|power| power.0)).sum()
+                    parts
+                        .map(|(power, _): (&Option<Milliwatts>, _)| power.map(|power| power.0))
+                        .sum()
                 }
             };
             into.push(power.map(Milliwatts));
@@ -170,11 +195,16 @@ impl Rails {
 
 /// Those entries of `folder` that begin with `prefix` and are INA3221 monitors.
 fn chips(folder: &Path, prefix: &str) -> Vec<PathBuf> {
-    let is_monitor = |folder: &PathBuf| text(&folder.join("name")).is_some_and(|name| name.starts_with("ina3221"));
+    let is_monitor = |folder: &PathBuf| {
+        text(&folder.join("name")).is_some_and(|name| name.starts_with("ina3221"))
+    };
     entries(folder, prefix).into_iter().filter(is_monitor).collect()
 }
 
-/// The name in `label`, unless the channel is not connected or is the sum that the monitor makes of its own shunts.
+/// The name in `label`, unless the channel is not connected or is the sum that the monitor makes of
+/// its own shunts.
 fn wanted(label: &Path) -> Option<String> {
-    text(label).filter(|name| !name.eq_ignore_ascii_case("NC") && !name.to_ascii_lowercase().contains("sum of shunt"))
+    text(label).filter(|name| {
+        !name.eq_ignore_ascii_case("NC") && !name.to_ascii_lowercase().contains("sum of shunt")
+    })
 }

@@ -1,8 +1,11 @@
-//! Energy counters of x86 processors (RAPL), of Intel and AMD: the only reader of them in the house. An edge room.
+//! Energy counters of x86 processors (RAPL), of Intel and AMD: the only reader of them in the
+//! house. An edge room.
 //!
-//! `/sys/class/powercap/intel-rapl:*` counts microjoules up to a range and starts again at 0. `package-N` is a processor, `core`, `uncore`
-//! and (on some) `dram` are inside their package's folder but only `dram` is not part of its energy; `psys` is the whole platform, where the
-//! maker has wired it. Source: Documentation/power/powercap of the kernel. Since 2020 only root may read the counters.
+//! `/sys/class/powercap/intel-rapl:*` counts microjoules up to a range and starts again at 0.
+//! `package-N` is a processor, `core`, `uncore` and (on some) `dram` are inside their package's
+//! folder but only `dram` is not part of its energy; `psys` is the whole platform, where the maker
+//! has wired it. Source: Documentation/power/powercap of the kernel. Since 2020 only root may read
+//! the counters.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -26,7 +29,8 @@ pub enum Domain {
 /// One energy counter.
 #[derive(Debug)]
 pub struct Counter {
-    /// As the kernel calls it, with the package's name before its parts': `package-0`, `package-0 core`.
+    /// As the kernel calls it, with the package's name before its parts': `package-0`,
+    /// `package-0 core`.
     pub name: String,
     /// What it counts.
     pub domain: Domain,
@@ -74,7 +78,11 @@ impl Rapl {
     }
 
     fn add(&mut self, folder: &Path, name: String, domain: Domain) {
-        let Some(range) = number(&folder.join("max_energy_range_uj")).and_then(|range| u64::try_from(range).ok()) else { return };
+        let Some(range) =
+            number(&folder.join("max_energy_range_uj")).and_then(|range| u64::try_from(range).ok())
+        else {
+            return;
+        };
         match Node::try_open(folder.join("energy_uj")) {
             Ok(node) => self.counters.push(Counter { name, domain, node, range, before: None }),
             Err(error) => self.forbidden |= error.kind() == ErrorKind::PermissionDenied,
@@ -93,13 +101,16 @@ impl Counter {
         self.node.peek().and_then(|count| u64::try_from(count).ok())
     }
 
-    /// Energy between two readings, µJ. A counter that went back has started again once; `None` if it was beyond its range.
+    /// Energy between two readings, µJ. A counter that went back has started again once; `None` if
+    /// it was beyond its range.
     pub fn used(&self, was: u64, is: u64) -> Option<u64> {
-        is.checked_sub(was).or_else(|| self.range.checked_sub(was).and_then(|left| left.checked_add(is)))
+        is.checked_sub(was)
+            .or_else(|| self.range.checked_sub(was).and_then(|left| left.checked_add(is)))
     }
 
-    /// Average power since the call before, mW, at `at`, time since start. `None` the first time, without a reading, within the same
-    /// moment, and while the counter stands still, which no processor does.
+    /// Average power since the call before, mW, at `at`, time since start. `None` the first time,
+    /// without a reading, within the same moment, and while the counter stands still, which no
+    /// processor does.
     pub fn milliwatts(&mut self, at: Duration) -> Option<f32> {
         let count = self.node.integer().and_then(|count| u64::try_from(count).ok());
         let before = self.before;
@@ -136,7 +147,11 @@ mod tests {
         assert_eq!(counter.milliwatts(second / 2), Some(10.0));
         set(root.path(), "intel-rapl:0", "package-0", 10_000);
         assert_eq!(counter.milliwatts(second * 3 / 2), Some(15.0), "started again");
-        assert_eq!(counter.milliwatts(second * 2), None, "a processor that draws nothing is a counter that stands still");
+        assert_eq!(
+            counter.milliwatts(second * 2),
+            None,
+            "a processor that draws nothing is a counter that stands still"
+        );
         assert_eq!(counter.milliwatts(second * 2), None, "the same moment");
     }
 
@@ -152,7 +167,11 @@ mod tests {
         ] {
             set(root.path(), zone, name, 1);
         }
-        let found: Vec<_> = Rapl::open(root.path()).counters.into_iter().map(|counter| (counter.name, counter.domain)).collect();
+        let found: Vec<_> = Rapl::open(root.path())
+            .counters
+            .into_iter()
+            .map(|counter| (counter.name, counter.domain))
+            .collect();
         let named = |name: &str, domain| (name.to_owned(), domain);
         assert_eq!(
             found,

@@ -1,10 +1,14 @@
-//! A board as its tegrastats tells of it: the first lines say what there is, each later one what it reads.
+//! A board as its tegrastats tells of it: the first lines say what there is, each later one what it
+//! reads.
 //!
-//! Pure: lines in, readings out. The rails and zones that the first lines name keep their places for good; a name that comes later is not
-//! read, and [`Board::doubts`] says so. Used by the live source, the simulator and the tests alike.
+//! Pure: lines in, readings out. The rails and zones that the first lines name keep their places
+//! for good; a name that comes later is not read, and [`Board::doubts`] says so. Used by the live
+//! source, the simulator and the tests alike.
 
 use super::scan::{Token, scan};
-use crate::telemetry::{Doubt, Inventory, MAX_RAILS, MAX_ZONES, Rail, Sample, Zone, missing, names};
+use crate::telemetry::{
+    Doubt, Inventory, MAX_RAILS, MAX_ZONES, Rail, Sample, Zone, missing, names,
+};
 use crate::units::Milliwatts;
 
 /// Where readings come from, in the inventory.
@@ -42,7 +46,8 @@ struct Seen {
 }
 
 impl Board {
-    /// Takes a line. False if there is nothing in it to read; then the readings stay as they were. Allocates only for new names.
+    /// Takes a line. False if there is nothing in it to read; then the readings stay as they were.
+    /// Allocates only for new names.
     pub fn take(&mut self, line: &[u8]) -> bool {
         let mut taken = false;
         scan(line, |token| taken |= !matches!(token, Token::Skipped { .. }));
@@ -85,7 +90,8 @@ impl Board {
         true
     }
 
-    /// Ends learning: from now on the inventory stays as it is. Says what stands for the whole board and what is missing.
+    /// Ends learning: from now on the inventory stays as it is. Says what stands for the whole
+    /// board and what is missing.
     pub fn fix(&mut self) {
         if std::mem::replace(&mut self.fixed, true) {
             return;
@@ -95,7 +101,8 @@ impl Board {
         inventory.total = total;
         if total.is_none() && !inventory.rails.is_empty() {
             if inventory.rails.len() < MAX_RAILS {
-                let parts: Vec<&str> = inventory.rails.iter().map(|rail| rail.name.as_str()).collect();
+                let parts: Vec<&str> =
+                    inventory.rails.iter().map(|rail| rail.name.as_str()).collect();
                 let origin = parts.join(" + ");
                 inventory.total = Some(inventory.rails.len());
                 inventory.rails.push(Rail { name: SUM.into(), origin, sum: true });
@@ -112,7 +119,11 @@ impl Board {
             inventory.missing.push(missing::power_rails("tegrastats prints none"));
         }
         if !inventory.zones.iter().any(|zone| zone.governs) {
-            inventory.missing.push(missing::missing(missing::ZONES, "tegrastats prints none", missing::HEAT_LIMIT));
+            inventory.missing.push(missing::missing(
+                missing::ZONES,
+                "tegrastats prints none",
+                missing::HEAT_LIMIT,
+            ));
         }
         for (name, most) in self.surplus.drain(..) {
             inventory.missing.push(missing::too_many(&name, most));
@@ -141,7 +152,8 @@ impl Board {
         &self.inventory
     }
 
-    /// The newest readings, in the order of the inventory; `at` and `cost` are 0. All are `None` before the first line.
+    /// The newest readings, in the order of the inventory; `at` and `cost` are 0. All are `None`
+    /// before the first line.
     pub fn latest(&self) -> &Sample {
         &self.latest
     }
@@ -153,23 +165,42 @@ impl Board {
         sample.temperatures.extend(self.inventory.zones.iter().map(|_| None));
     }
 
-    /// What the newest line left out of what the first ones had, what is switched off, and what came too late.
+    /// What the newest line left out of what the first ones had, what is switched off, and what
+    /// came too late.
     pub fn doubts(&self) -> Vec<Doubt> {
         let doubt = |sensor: &str, why: &str| Doubt { sensor: sensor.into(), why: why.into() };
-        let rails = self.inventory.rails.iter().zip(&self.latest.rails).filter(|(_, reading)| reading.is_none());
+        let rails = self
+            .inventory
+            .rails
+            .iter()
+            .zip(&self.latest.rails)
+            .filter(|(_, reading)| reading.is_none());
         let mut doubts: Vec<Doubt> = rails
             .map(|(rail, _)| {
-                doubt(&rail.name, if rail.sum { "some of its parts are unknown" } else { "missing from the newest line" })
+                doubt(
+                    &rail.name,
+                    if rail.sum {
+                        "some of its parts are unknown"
+                    } else {
+                        "missing from the newest line"
+                    },
+                )
             })
             .collect();
-        for (at, (zone, reading)) in self.inventory.zones.iter().zip(&self.latest.temperatures).enumerate() {
+        for (at, (zone, reading)) in
+            self.inventory.zones.iter().zip(&self.latest.temperatures).enumerate()
+        {
             match reading {
                 Some(_) => (),
-                None if self.off >> at & 1 == 1 => doubts.push(doubt(&zone.name, "is switched off: it reads -256 °C")),
+                None if self.off >> at & 1 == 1 => {
+                    doubts.push(doubt(&zone.name, "is switched off: it reads -256 °C"))
+                }
                 None => doubts.push(doubt(&zone.name, "missing from the newest line")),
             }
         }
-        let late = self.late.iter().map(|name| doubt(name, "first seen after start, so it is not read before the next start"));
+        let late = self.late.iter().map(|name| {
+            doubt(name, "first seen after start, so it is not read before the next start")
+        });
         doubts.extend(late);
         doubts
     }
@@ -179,7 +210,8 @@ impl Board {
         self.latest.temperatures.extend(self.inventory.zones.iter().map(|_| None));
     }
 
-    /// The place of a name's next occurrence in this line; `taken` marks places by bits. A new name gets one while learning.
+    /// The place of a name's next occurrence in this line; `taken` marks places by bits. A new name
+    /// gets one while learning.
     fn place(&mut self, name: &str, taken: &mut u32, kind: Kind) -> Option<usize> {
         let names = if kind == Kind::Rail { &mut self.rails } else { &mut self.zones };
         let mut places = names.iter().enumerate();
@@ -210,7 +242,13 @@ impl Board {
             }
             Kind::Zone => {
                 let governs = names::zone_governs(&name);
-                self.inventory.zones.push(Zone { name, origin: ORIGIN.into(), trips: vec![], throttle_at: None, governs });
+                self.inventory.zones.push(Zone {
+                    name,
+                    origin: ORIGIN.into(),
+                    trips: vec![],
+                    throttle_at: None,
+                    governs,
+                });
                 self.latest.temperatures.push(None);
             }
         }
@@ -222,7 +260,10 @@ impl Board {
         if self.inventory.rails.last().is_some_and(|rail| rail.sum)
             && let Some((sum, parts)) = self.latest.rails.split_last_mut()
         {
-            *sum = parts.iter().try_fold(0.0, |sum, part| part.map(|part| sum + part.0)).map(Milliwatts);
+            *sum = parts
+                .iter()
+                .try_fold(0.0, |sum, part| part.map(|part| sum + part.0))
+                .map(Milliwatts);
         }
     }
 }

@@ -1,11 +1,15 @@
-//! Where lines come from: a child process that is kept alive, or a file that is followed. Runs in a thread of its own.
+//! Where lines come from: a child process that is kept alive, or a file that is followed. Runs in a
+//! thread of its own.
 //!
-//! An edge room: it waits, starts and kills, and decides nothing about readings. The only place that starts tegrastats again. All waiting
-//! is a poll that also watches `wake`, a pipe whose other end [`super::Tegrastats`] closes when it goes.
+//! An edge room: it waits, starts and kills, and decides nothing about readings. The only place
+//! that starts tegrastats again. All waiting is a poll that also watches `wake`, a pipe whose other
+//! end [`super::Tegrastats`] closes when it goes.
 //!
-//! How a child ends with us. In good order it is killed with its whole process group, so that what a script started goes too. If Squint
-//! itself is killed, the pipe it writes to has no reader any more, and its next line ends it by SIGPIPE; under systemd the unit's control
-//! group takes it at once. The kernel could be asked to kill it (PR_SET_PDEATHSIG), but only from inside the child and in `unsafe` code.
+//! How a child ends with us. In good order it is killed with its whole process group, so that what
+//! a script started goes too. If Squint itself is killed, the pipe it writes to has no reader any
+//! more, and its next line ends it by SIGPIPE; under systemd the unit's control group takes it at
+//! once. The kernel could be asked to kill it (PR_SET_PDEATHSIG), but only from inside the child
+//! and in `unsafe` code.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -27,7 +31,8 @@ use crate::source::Backoff;
 
 /// Bytes taken at once.
 const CHUNK: usize = 16 * 1024;
-/// Pause after a full chunk: whoever writes without pause costs us a few per cent of a core, not all of it.
+/// Pause after a full chunk: whoever writes without pause costs us a few per cent of a core, not
+/// all of it.
 const BREATH: Duration = Duration::from_millis(5);
 /// Between two looks at a file that has not grown.
 const LOOK: Duration = Duration::from_millis(100);
@@ -40,7 +45,8 @@ const NONBLOCK: i32 = 0o4000;
 /// Where tegrastats lies if PATH does not lead there: since R32, and before.
 const USUAL_FOLDERS: [&str; 2] = ["/usr/bin", "/home/nvidia"];
 
-/// Works until `wake` is closed. Every loss is told to `shared`, and followed by a pause that grows.
+/// Works until `wake` is closed. Every loss is told to `shared`, and followed by a pause that
+/// grows.
 pub(super) fn run(feed: &Feed, patience: &Patience, shared: &Arc<Shared>, wake: &PipeReader) {
     shared.begin();
     let mut backoff = Backoff::default();
@@ -54,7 +60,11 @@ pub(super) fn run(feed: &Feed, patience: &Patience, shared: &Arc<Shared>, wake: 
         let End::Lost(why) = end else { return };
         shared.lost(why);
         // One that spoke for a while has earned a quick start; one that only lived has not.
-        if shared.lock().heard.is_some_and(|heard| heard.saturating_duration_since(begun) > patience.silence) {
+        if shared
+            .lock()
+            .heard
+            .is_some_and(|heard| heard.saturating_duration_since(begun) > patience.silence)
+        {
             backoff.reset();
         }
         if !wait(wake, backoff.pause(patience.longest_pause)) {
@@ -83,7 +93,10 @@ fn wait(wake: &PipeReader, pause: Duration) -> bool {
     let mut descriptors = [PollFd::new(wake, PollFlags::IN)];
     let until = Instant::now() + pause;
     loop {
-        match poll(&mut descriptors, Some(&timespec(until.saturating_duration_since(Instant::now())))) {
+        match poll(
+            &mut descriptors,
+            Some(&timespec(until.saturating_duration_since(Instant::now()))),
+        ) {
             Ok(0) => return true,
             Ok(_) => return false,
             Err(_) => (), // interrupted
@@ -101,14 +114,26 @@ fn wait_for(output: &impl std::os::fd::AsFd, wake: &PipeReader, patience: Durati
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    Timespec { tv_sec: duration.as_secs().min(1 << 31) as i64, tv_nsec: duration.subsec_nanos().into() }
+    Timespec {
+        tv_sec: duration.as_secs().min(1 << 31) as i64,
+        tv_nsec: duration.subsec_nanos().into(),
+    }
 }
 
 /// One life of the child, from start to burial. Never restarts it.
-fn run_child(command: &[String], patience: &Patience, shared: &Shared, wake: &PipeReader, buried: &mut Vec<Child>) -> End {
+fn run_child(
+    command: &[String],
+    patience: &Patience,
+    shared: &Shared,
+    wake: &PipeReader,
+    buried: &mut Vec<Child>,
+) -> End {
     buried.retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
     if let Some(child) = buried.first() {
-        return End::Lost(format!("process {} of it cannot be killed, so no further one is started", child.id()));
+        return End::Lost(format!(
+            "process {} of it cannot be killed, so no further one is started",
+            child.id()
+        ));
     }
     let mut child = match start(command) {
         Ok(child) => child,
@@ -117,8 +142,10 @@ fn run_child(command: &[String], patience: &Patience, shared: &Shared, wake: &Pi
     shared.set_child(Some(child.id()));
     let mut end = listen(&mut child, patience, shared, wake);
     shared.set_child(None);
-    // A leader that is dead but not waited for still holds its group's number: nobody else can be hit.
-    let killed = Pid::from_raw(child.id() as i32).map(|group| kill_process_group(group, Signal::KILL));
+    // A leader that is dead but not waited for still holds its group's number: nobody else can be
+    // hit.
+    let killed =
+        Pid::from_raw(child.id() as i32).map(|group| kill_process_group(group, Signal::KILL));
     drop(child.stdout.take());
     let until = Instant::now() + BURIAL;
     loop {
@@ -134,8 +161,14 @@ fn run_child(command: &[String], patience: &Patience, shared: &Shared, wake: &Pi
             _ if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
             _ => {
                 buried.push(child);
-                let why = killed.and_then(Result::err).map_or_else(|| "it does not die".to_owned(), |error| error.to_string());
-                return if matches!(end, End::Told) { end } else { End::Lost(format!("cannot be killed: {why}")) };
+                let why = killed
+                    .and_then(Result::err)
+                    .map_or_else(|| "it does not die".to_owned(), |error| error.to_string());
+                return if matches!(end, End::Told) {
+                    end
+                } else {
+                    End::Lost(format!("cannot be killed: {why}"))
+                };
             }
         }
     }
@@ -148,7 +181,10 @@ fn listen(child: &mut Child, patience: &Patience, shared: &Shared, wake: &PipeRe
     loop {
         let left = patience.silence.saturating_sub(heard.elapsed());
         if left.is_zero() {
-            return End::Lost(format!("printed nothing readable for {:?} and was killed", patience.silence));
+            return End::Lost(format!(
+                "printed nothing readable for {:?} and was killed",
+                patience.silence
+            ));
         }
         match wait_for(output, wake, left) {
             News::Told => return End::Told,
@@ -174,7 +210,8 @@ fn listen(child: &mut Child, patience: &Patience, shared: &Shared, wake: &PipeRe
 /// Starts the child in a process group of its own, with nothing to read and nobody to complain to.
 fn start(command: &[String]) -> Result<Child, String> {
     let (name, arguments) = command.split_first().ok_or("no command is given")?;
-    let program = find(name).ok_or_else(|| format!("no program `{name}` in PATH, {}", USUAL_FOLDERS.join(", ")))?;
+    let program = find(name)
+        .ok_or_else(|| format!("no program `{name}` in PATH, {}", USUAL_FOLDERS.join(", ")))?;
     Command::new(&program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -185,19 +222,25 @@ fn start(command: &[String]) -> Result<Child, String> {
         .map_err(|error| format!("{} cannot be started: {error}", program.display()))
 }
 
-/// The file of a program: where a path leads, else the first of PATH and of [`USUAL_FOLDERS`] that has it. An entry of PATH that counts from
-/// the current folder is left out: anybody may have put a program there.
+/// The file of a program: where a path leads, else the first of PATH and of [`USUAL_FOLDERS`] that
+/// has it. An entry of PATH that counts from the current folder is left out: anybody may have put a
+/// program there.
 pub(super) fn find(name: &str) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(name.into()).filter(|path: &PathBuf| path.is_file());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).chain(USUAL_FOLDERS.map(PathBuf::from));
-    let runs = |file: &PathBuf| file.metadata().is_ok_and(|facts| facts.is_file() && facts.mode() & 0o111 != 0);
+    let folders = std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .chain(USUAL_FOLDERS.map(PathBuf::from));
+    let runs = |file: &PathBuf| {
+        file.metadata().is_ok_and(|facts| facts.is_file() && facts.mode() & 0o111 != 0)
+    };
     folders.map(|folder| folder.join(OsStr::new(name))).find(runs)
 }
 
-/// Follows a file or FIFO from its newest lines on, until it is replaced, cut short or cannot be read.
+/// Follows a file or FIFO from its newest lines on, until it is replaced, cut short or cannot be
+/// read.
 fn follow(path: &Path, shared: &Shared, wake: &PipeReader) -> End {
     match follow_file(path, shared, wake) {
         Ok(end) => end,
@@ -213,8 +256,14 @@ fn follow_file(path: &Path, shared: &Shared, wake: &PipeReader) -> io::Result<En
     }
     // What a file held before we came is as old as its last change.
     let is_pipe = facts.file_type().is_fifo() || facts.file_type().is_char_device();
-    let age = facts.modified().ok().and_then(|at| at.elapsed().ok()).filter(|_| !is_pipe).unwrap_or_default();
-    let (mut at, old) = if is_pipe { (0, 0) } else { (facts.len().saturating_sub(TAIL), facts.len()) };
+    let age = facts
+        .modified()
+        .ok()
+        .and_then(|at| at.elapsed().ok())
+        .filter(|_| !is_pipe)
+        .unwrap_or_default();
+    let (mut at, old) =
+        if is_pipe { (0, 0) } else { (facts.len().saturating_sub(TAIL), facts.len()) };
     if at > 0 {
         file.seek(SeekFrom::Start(at))?;
     }
@@ -222,7 +271,11 @@ fn follow_file(path: &Path, shared: &Shared, wake: &PipeReader) -> io::Result<En
     loop {
         let count = match file.read(&mut chunk) {
             Ok(count) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                0
+            }
             Err(error) => return Err(error),
         };
         at += count as u64;
@@ -241,7 +294,8 @@ fn follow_file(path: &Path, shared: &Shared, wake: &PipeReader) -> io::Result<En
 /// Says so if `path` leads to another file by now, or the file is shorter than what was read of it.
 fn moved_away(file: &File, path: &Path, read: u64) -> Option<String> {
     let (ours, theirs) = (file.metadata().ok()?, path.metadata().ok());
-    let same = theirs.is_some_and(|theirs| (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()));
+    let same =
+        theirs.is_some_and(|theirs| (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()));
     match (same, ours.len() < read) {
         (false, _) => Some(format!("{} was replaced or removed", path.display())),
         (true, true) => Some(format!("{} was cut short", path.display())),

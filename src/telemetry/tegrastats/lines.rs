@@ -15,8 +15,9 @@ impl Lines {
         Self { line: Vec::with_capacity(LINE_LIMIT + 1), torn }
     }
 
-    /// Hands every line that `bytes` ends to `take`, without its end. Of a longer one than [`LINE_LIMIT`] it is only the beginning, one byte
-    /// more than the limit. A line without an end is not handed over: its last number may be half a number.
+    /// Hands every line that `bytes` ends to `take`, without its end. Of a longer one than
+    /// [`LINE_LIMIT`] it is only the beginning, one byte more than the limit. A line without an end
+    /// is not handed over: its last number may be half a number.
     pub(super) fn add(&mut self, mut bytes: &[u8], mut take: impl FnMut(&[u8])) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.keep(&bytes[..end]);
@@ -65,6 +66,9 @@ mod tests {
             assert!(cut(&mut lines, &[&[b'x'; 1024]]).is_empty());
         }
         let got = cut(&mut lines, &[b"\nabc\n"]);
-        assert_eq!((got[0].len(), &got[1][..], lines.line.capacity()), (LINE_LIMIT + 1, &b"abc"[..], room));
+        assert_eq!(
+            (got[0].len(), &got[1][..], lines.line.capacity()),
+            (LINE_LIMIT + 1, &b"abc"[..], room)
+        );
     }
 }

@@ -1,11 +1,13 @@
-//! Readings out of tegrastats, which NVIDIA ships for Jetson boards: run as a child process, or followed in a file that somebody else
-//! lets it write.
+//! Readings out of tegrastats, which NVIDIA ships for Jetson boards: run as a child process, or
+//! followed in a file that somebody else lets it write.
 //!
-//! A second source. The control loop reads sysfs where it can, for a child costs more than reading files; tegrastats serves where sysfs
-//! does not have a value, in a container, and for replaying what boards printed. A thread of its own hears lines and keeps the newest
-//! readings; sampling copies them and never waits. Readings older than [`Patience::fresh`] are unknown.
+//! A second source. The control loop reads sysfs where it can, for a child costs more than reading
+//! files; tegrastats serves where sysfs does not have a value, in a container, and for replaying
+//! what boards printed. A thread of its own hears lines and keeps the newest readings; sampling
+//! copies them and never waits. Readings older than [`Patience::fresh`] are unknown.
 //!
-//! [`scan`](fn@scan) reads one line, [`Board`] gives readings their places; both are pure. `feed` starts, restarts and kills.
+//! [`scan`](fn@scan) reads one line, [`Board`] gives readings their places; both are pure. `feed`
+//! starts, restarts and kills.
 
 mod board;
 mod feed;
@@ -33,9 +35,11 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Where lines come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Feed {
-    /// A program and its arguments. A name without a slash is looked for in PATH, /usr/bin and /home/nvidia.
+    /// A program and its arguments. A name without a slash is looked for in PATH, /usr/bin and
+    /// /home/nvidia.
     Command(Vec<String>),
-    /// A file that grows, or a FIFO. Read from its newest lines on; opened again when it is replaced.
+    /// A file that grows, or a FIFO. Read from its newest lines on; opened again when it is
+    /// replaced.
     Follow(PathBuf),
 }
 
@@ -83,7 +87,8 @@ pub struct Tegrastats {
 }
 
 impl Tegrastats {
-    /// Starts hearing, and waits up to [`Patience::first`] for what the board has. A board without tegrastats is a normal state.
+    /// Starts hearing, and waits up to [`Patience::first`] for what the board has. A board without
+    /// tegrastats is a normal state.
     pub fn open(feed: Feed, patience: Patience) -> Result<Self, Missing> {
         let missing = |why: String| missing::missing(ORIGIN, why, "nothing that sysfs has");
         let (asleep, wake) = std::io::pipe().map_err(|error| missing(error.to_string()))?;
@@ -94,9 +99,18 @@ impl Tegrastats {
             let _done = done;
             feed::run(&feed, &limits, &theirs, &asleep);
         };
-        thread::Builder::new().name(ORIGIN.into()).spawn(work).map_err(|error| missing(error.to_string()))?;
-        let mut hearing =
-            Self { inventory: Inventory::default(), patience, shared, accounted: Duration::ZERO, wake: Some(wake), gone };
+        thread::Builder::new()
+            .name(ORIGIN.into())
+            .spawn(work)
+            .map_err(|error| missing(error.to_string()))?;
+        let mut hearing = Self {
+            inventory: Inventory::default(),
+            patience,
+            shared,
+            accounted: Duration::ZERO,
+            wake: Some(wake),
+            gone,
+        };
         hearing.shared.learn(hearing.patience.first).map_err(missing)?;
         hearing.inventory = hearing.shared.lock().board.inventory().clone();
         Ok(hearing)
@@ -118,7 +132,8 @@ impl Telemetry for Tegrastats {
         &self.inventory
     }
 
-    /// Copies the newest readings. Its cost counts what the thread spent on lines since the last sample, but not the child's own.
+    /// Copies the newest readings. Its cost counts what the thread spent on lines since the last
+    /// sample, but not the child's own.
     fn sample(&mut self, at: Duration, sample: &mut Sample) {
         let begun = Cost::begin();
         let state = self.shared.lock();
@@ -142,12 +157,16 @@ impl Telemetry for Tegrastats {
             (None, Some(silent)) => format!("silent for {:.1} s", silent.as_secs_f32()),
             (None, None) => "silent since long before the start".to_owned(),
         };
-        vec![Doubt { sensor: ORIGIN.into(), why: format!("{why}; lost {} times so far", state.losses) }]
+        vec![Doubt {
+            sensor: ORIGIN.into(),
+            why: format!("{why}; lost {} times so far", state.losses),
+        }]
     }
 }
 
 impl Drop for Tegrastats {
-    /// Waits until the child is dead, but not for ever: one that the kernel does not let go must not keep Squint from ending.
+    /// Waits until the child is dead, but not for ever: one that the kernel does not let go must
+    /// not keep Squint from ending.
     fn drop(&mut self) {
         drop(self.wake.take());
         let _ = self.gone.recv_timeout(FAREWELL);

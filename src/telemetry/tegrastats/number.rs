@@ -1,4 +1,5 @@
-//! The shapes of values in a line of tegrastats. Pure; each answers `None` to bytes of another shape.
+//! The shapes of values in a line of tegrastats. Pure; each answers `None` to bytes of another
+//! shape.
 //!
 //! No number has more than nine digits on either side of its point, so all of them are finite.
 
@@ -58,7 +59,8 @@ pub(super) fn frequency(word: &[u8]) -> Option<(Option<f32>, Option<f32>)> {
     Some((load, Some(fastest)))
 }
 
-/// `cur/avg`, `curmW/avgmW`, `curmW/avgmW/peakmW`: the first, in mW. A unit may be missing on any side.
+/// `cur/avg`, `curmW/avgmW`, `curmW/avgmW/peakmW`: the first, in mW. A unit may be missing on any
+/// side.
 pub(super) fn power(word: &[u8]) -> Option<f32> {
     fn one(part: &[u8]) -> Option<f32> {
         let (value, b"" | b"mW") = number(part)? else { return None };
@@ -84,7 +86,8 @@ pub(super) fn temperature(word: &[u8]) -> Option<f32> {
     }
 }
 
-/// `used/total` with a unit of memory at the end: both in MiB, for that is what tegrastats calls MB.
+/// `used/total` with a unit of memory at the end: both in MiB, for that is what tegrastats calls
+/// MB.
 pub(super) fn megabytes(word: &[u8]) -> Option<(f32, f32)> {
     let (used, rest) = number(word)?;
     let (total, unit) = number(rest.strip_prefix(b"/")?)?;

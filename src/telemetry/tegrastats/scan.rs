@@ -1,8 +1,10 @@
-//! What one line of tegrastats says: a scanner of words that takes what it knows, skips what it does not, and says what it skipped.
+//! What one line of tegrastats says: a scanner of words that takes what it knows, skips what it
+//! does not, and says what it skipped.
 //!
-//! Pure, and for bytes that nobody vouches for: it looks at no more than [`LINE_LIMIT`] bytes, never panics and allocates nothing. There is
-//! no stable grammar from JetPack 3 to 7, so no field is expected at any place; a value is told by its shape and belongs to the name
-//! before it. Only the present value of a rail is taken: the mean counts from the start of tegrastats.
+//! Pure, and for bytes that nobody vouches for: it looks at no more than [`LINE_LIMIT`] bytes,
+//! never panics and allocates nothing. There is no stable grammar from JetPack 3 to 7, so no field
+//! is expected at any place; a value is told by its shape and belongs to the name before it. Only
+//! the present value of a rail is taken: the mean counts from the start of tegrastats.
 
 use super::number::{frequency, is_off, megabytes, number, power, temperature};
 use crate::units::{Celsius, Megahertz, Milliwatts};
@@ -29,7 +31,8 @@ pub enum Token<'a> {
         /// Now; `None` if the sensor is switched off, which reads -256.
         temperature: Option<Celsius>,
     },
-    /// The GPU: `GR3D_FREQ 15%@114`. Both are missing where they are not printed (without root, or in JetPack 7 at times).
+    /// The GPU: `GR3D_FREQ 15%@114`. Both are missing where they are not printed (without root, or
+    /// in JetPack 7 at times).
     Gpu {
         /// Share of its time that is used, 0..=1.
         load: Option<f32>,
@@ -105,7 +108,8 @@ fn give_up<'a>(name: &mut Option<(usize, &'a [u8])>, take: &mut impl FnMut(Token
     }
 }
 
-/// The part that is looked at, and the rest. The cut is made between words: half a number is another number.
+/// The part that is looked at, and the rest. The cut is made between words: half a number is
+/// another number.
 fn cut(line: &[u8]) -> (&[u8], &[u8]) {
     let line = line.trim_ascii_end();
     if line.len() <= LINE_LIMIT {
@@ -119,7 +123,10 @@ fn cut(line: &[u8]) -> (&[u8], &[u8]) {
 fn next_word(line: &[u8], at: usize) -> Option<(usize, usize)> {
     let from = at + line.get(at..)?.iter().position(|byte| !byte.is_ascii_whitespace())?;
     let rest = &line[from + 1..];
-    let length = rest.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'(').unwrap_or(rest.len());
+    let length = rest
+        .iter()
+        .position(|byte| byte.is_ascii_whitespace() || *byte == b'(')
+        .unwrap_or(rest.len());
     Some((from, from + 1 + length))
 }
 
@@ -138,7 +145,10 @@ fn zone(word: &[u8]) -> Option<Token<'_>> {
     let at = word.iter().position(|byte| *byte == b'@')?;
     let (name, degrees) = (&word[..at], &word[at + 1..]);
     let temperature = temperature(degrees).filter(|_| is_plain(name))?;
-    Some(Token::Zone { name: str::from_utf8(name).ok()?, temperature: (temperature > -256.0).then_some(Celsius(temperature)) })
+    Some(Token::Zone {
+        name: str::from_utf8(name).ok()?,
+        temperature: (temperature > -256.0).then_some(Celsius(temperature)),
+    })
 }
 
 /// What `word` means after `name`; `text` is both.
@@ -161,16 +171,25 @@ fn value<'a>(name: &'a [u8], word: &'a [u8], text: &'a [u8]) -> Token<'a> {
     match name {
         b"CPU" | b"cpu" if word.starts_with(b"[") => cpu(word).unwrap_or(skipped(Skip::Unknown)),
         b"GR3D_FREQ" | b"GR3D" => match frequency(word) {
-            Some((load, clock)) => Token::Gpu { load, clock: clock.filter(|mhz| *mhz > 0.0).map(Megahertz) },
+            Some((load, clock)) => {
+                Token::Gpu { load, clock: clock.filter(|mhz| *mhz > 0.0).map(Megahertz) }
+            }
             None => skipped(if is_off(word) { Skip::NotNeeded } else { Skip::Unknown }),
         },
-        // An engine or another clock: NVENC 115, NVDEC off, VIC 59%@423, OFA_FREQ @1556, EMC_FREQ 0%@1866, fg 0%.
-        _ if is_off(word) || frequency(word).is_some() || matches!(number(word), Some((_, b""))) => skipped(Skip::NotNeeded),
+        // An engine or another clock: NVENC 115, NVDEC off, VIC 59%@423, OFA_FREQ @1556, EMC_FREQ
+        // 0%@1866, fg 0%.
+        _ if is_off(word)
+            || frequency(word).is_some()
+            || matches!(number(word), Some((_, b""))) =>
+        {
+            skipped(Skip::NotNeeded)
+        }
         _ => skipped(Skip::Unknown),
     }
 }
 
-/// `[P%@MHZ,off,…]`; before JetPack 3.2 `[P%,…]@MHZ`, one clock for all. One core that cannot be read does not take the others along.
+/// `[P%@MHZ,off,…]`; before JetPack 3.2 `[P%,…]@MHZ`, one clock for all. One core that cannot be
+/// read does not take the others along.
 fn cpu(word: &[u8]) -> Option<Token<'_>> {
     let end = word.iter().rposition(|byte| *byte == b']')?;
     let (list, after) = (word.get(1..end)?, &word[end + 1..]);
@@ -194,7 +213,8 @@ fn cpu(word: &[u8]) -> Option<Token<'_>> {
 fn alone(word: &[u8]) -> Skip {
     let is_made_of = |separator: u8, parts: usize| {
         let mut split = word.split(|byte| *byte == separator);
-        split.clone().count() == parts && split.all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
+        split.clone().count() == parts
+            && split.all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
     };
     let is_aside = word.starts_with(b"(") || word.ends_with(b")");
     let is_date = is_made_of(b'-', 3) || is_made_of(b':', 3);

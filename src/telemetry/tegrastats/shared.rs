@@ -1,6 +1,8 @@
-//! What the thread that hears lines and whoever samples have in common: the board with its newest readings, and how the source fares.
+//! What the thread that hears lines and whoever samples have in common: the board with its newest
+//! readings, and how the source fares.
 //!
-//! An edge room, for it has a lock. It is held while one line is scanned or one sample copied, some microseconds.
+//! An edge room, for it has a lock. It is held while one line is scanned or one sample copied, some
+//! microseconds.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,7 +32,8 @@ pub(super) struct State {
     /// Where the processor time of the thread that hears began, and how much it has used.
     begun: Option<Cost>,
     pub(super) spent: Duration,
-    /// How often the source was lost, and why the last time; the reason is gone once lines come again.
+    /// How often the source was lost, and why the last time; the reason is gone once lines come
+    /// again.
     pub(super) losses: u64,
     pub(super) lost: Option<String>,
     pub(super) child: Option<u32>,
@@ -42,7 +45,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the lines that `bytes` end, heard at `at`, or too long ago to say. True if one of them had readings.
+    /// Takes the lines that `bytes` end, heard at `at`, or too long ago to say. True if one of them
+    /// had readings.
     pub(super) fn take(&self, lines: &mut Lines, bytes: &[u8], at: Option<Instant>) -> bool {
         let mut taken = false;
         lines.add(bytes, |line| {
@@ -84,7 +88,8 @@ impl Shared {
         self.lock().child = child;
     }
 
-    /// Waits until the board is known, at most `patience`; what is known by then is final. `Err` says why nothing is.
+    /// Waits until the board is known, at most `patience`; what is known by then is final. `Err`
+    /// says why nothing is.
     pub(super) fn learn(&self, patience: Duration) -> Result<(), String> {
         let until = Instant::now() + patience;
         let mut state = self.lock();
@@ -97,7 +102,10 @@ impl Shared {
             state = self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         if state.learned == 0 {
-            return Err(state.lost.clone().unwrap_or_else(|| format!("printed nothing readable within {patience:?}")));
+            return Err(state
+                .lost
+                .clone()
+                .unwrap_or_else(|| format!("printed nothing readable within {patience:?}")));
         }
         state.learned = FIRST_LINES;
         state.board.fix();

@@ -6,12 +6,23 @@ use crate::units::{Celsius, Milliwatts};
 
 /// Three zones, a placeholder, and a board's rail with two parts.
 fn inventory() -> Inventory {
-    let zone = |name: &str, governs| Zone { name: name.into(), origin: String::new(), trips: vec![], throttle_at: None, governs };
+    let zone = |name: &str, governs| Zone {
+        name: name.into(),
+        origin: String::new(),
+        trips: vec![],
+        throttle_at: None,
+        governs,
+    };
     let rail = |name: &str| Rail { name: name.into(), origin: String::new(), sum: false };
     Inventory {
         rails: vec![rail("VDD_SYS_GPU"), rail("VDD_4V0_WIFI"), rail("VDD_IN")],
         total: Some(2),
-        zones: vec![zone("GPU-therm", true), zone("MCPU-therm", true), zone("Tboard_tegra", true), zone("PMIC-Die", false)],
+        zones: vec![
+            zone("GPU-therm", true),
+            zone("MCPU-therm", true),
+            zone("Tboard_tegra", true),
+            zone("PMIC-Die", false),
+        ],
         ..Inventory::default()
     }
 }
@@ -52,7 +63,11 @@ impl Bench {
     }
 
     fn doubts(&self) -> Vec<String> {
-        self.trust.doubts().into_iter().map(|doubt| format!("{}: {}", doubt.sensor, doubt.why)).collect()
+        self.trust
+            .doubts()
+            .into_iter()
+            .map(|doubt| format!("{}: {}", doubt.sensor, doubt.why))
+            .collect()
     }
 }
 
@@ -75,11 +90,19 @@ fn a_zone_that_stands_still_while_the_others_heat_up_is_frozen_until_it_moves() 
     bench.run(20, |wobble| ([45.0, 60.0 + wobble, 55.0, 50.0], [400.0, 0.0, 3000.0 + wobble], 0.5));
     assert_eq!(bench.doubts(), ["GPU-therm: has read 45 °C for 69 s while the others moved"]);
     assert_eq!(bench.sample.temperatures[0], None);
-    assert_eq!(bench.sample.temperatures[3], Some(Celsius(50.0)), "a placeholder always stands still");
+    assert_eq!(
+        bench.sample.temperatures[3],
+        Some(Celsius(50.0)),
+        "a placeholder always stands still"
+    );
     bench.run(60, |wobble| ([45.0, 46.0, 40.0, 50.0], [400.0, 0.0, 3000.0 + wobble], 0.5));
     assert_eq!(bench.doubts().len(), 1, "the others came back, it did not move");
     bench.run(1, |_| ([45.5, 46.0, 40.0, 50.0], [400.0, 0.0, 3000.0], 0.5));
-    assert_eq!((bench.doubts().len(), bench.sample.temperatures[0]), (0, Some(Celsius(45.5))), "trusted again");
+    assert_eq!(
+        (bench.doubts().len(), bench.sample.temperatures[0]),
+        (0, Some(Celsius(45.5))),
+        "trusted again"
+    );
 }
 
 #[test]
@@ -108,8 +131,15 @@ fn the_power_of_a_board_moves_with_its_load_and_a_rail_without_a_user_need_not()
     bench.run(100, |_| (zones, RAILS, 0.1));
     assert_eq!(bench.doubts(), [""; 0], "idle boards draw the same for long");
     bench.run(20, |wobble| (zones, [153.0 + wobble, 0.0, 3000.0], 0.9));
-    assert_eq!(bench.doubts(), ["VDD_IN: has read 3000 mW for 119 s while the load moved"], "the radio's rail still reads 0");
-    assert_eq!(bench.sample.rails.as_slice(), [Some(Milliwatts(154.0)), Some(Milliwatts(0.0)), None]);
+    assert_eq!(
+        bench.doubts(),
+        ["VDD_IN: has read 3000 mW for 119 s while the load moved"],
+        "the radio's rail still reads 0"
+    );
+    assert_eq!(
+        bench.sample.rails.as_slice(),
+        [Some(Milliwatts(154.0)), Some(Milliwatts(0.0)), None]
+    );
 }
 
 #[test]
@@ -150,8 +180,12 @@ fn a_leap_that_stays_is_believed_within_seconds() {
     bench.run(10, |_| ([45.0, 46.0, 40.0, 50.0], RAILS, 0.5));
     let mut out = 0;
     for _ in 0..8 {
-        out +=
-            u32::from(bench.read([Some(90.0), Some(46.0), Some(40.0), Some(50.0)], RAILS.map(Some), 0.5).temperatures[0].is_none());
+        out += u32::from(
+            bench
+                .read([Some(90.0), Some(46.0), Some(40.0), Some(50.0)], RAILS.map(Some), 0.5)
+                .temperatures[0]
+                .is_none(),
+        );
     }
     assert_eq!((out, bench.doubts()), (5, vec![]), "heat that is real must not be hidden");
 }
@@ -166,7 +200,10 @@ fn a_sensor_that_vanishes_is_named_with_the_time_and_trusted_when_it_is_back() {
     for _ in 0..9 {
         bench.read([None, good[1], good[2], good[3]], [rails[0], rails[1], None], 0.5);
     }
-    assert_eq!(bench.doubts(), ["VDD_IN: has not answered for 4 s", "GPU-therm: has not answered for 5 s"]);
+    assert_eq!(
+        bench.doubts(),
+        ["VDD_IN: has not answered for 4 s", "GPU-therm: has not answered for 5 s"]
+    );
     bench.read(good, rails, 0.5);
     assert_eq!(bench.doubts(), [""; 0]);
 }
@@ -188,11 +225,18 @@ fn a_zone_is_not_frozen_because_its_kin_became_fewer() {
 #[test]
 fn a_sum_is_unknown_while_a_part_is_in_doubt() {
     let mut all = inventory();
-    all.rails.push(Rail { name: "sum".into(), origin: "VDD_SYS_GPU + VDD_4V0_WIFI".into(), sum: true });
+    all.rails.push(Rail {
+        name: "sum".into(),
+        origin: "VDD_SYS_GPU + VDD_4V0_WIFI".into(),
+        sum: true,
+    });
     all.total = Some(3);
     let mut trust = Trust::new(&all);
     let mut sample = Sample {
-        rails: [Some(f32::NAN), Some(5.0), Some(900.0), Some(700.0)].map(|p| p.map(Milliwatts)).into_iter().collect(),
+        rails: [Some(f32::NAN), Some(5.0), Some(900.0), Some(700.0)]
+            .map(|p| p.map(Milliwatts))
+            .into_iter()
+            .collect(),
         ..Sample::default()
     };
     trust.judge(&mut sample);

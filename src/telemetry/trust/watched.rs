@@ -4,17 +4,20 @@ use std::time::Duration;
 
 use crate::stats::Ewma;
 
-/// Least time that a reading stands still before it may be called frozen, and for a zone without kin.
+/// Least time that a reading stands still before it may be called frozen, and for a zone without
+/// kin.
 const STILL: Duration = Duration::from_secs(60);
 /// See [`STILL`].
 const STILL_ALONE: Duration = Duration::from_secs(120);
-/// What has moved this much has moved clearly: kin, °C; load, a share of 1, for the board and for a single part.
+/// What has moved this much has moved clearly: kin, °C; load, a share of 1, for the board and for a
+/// single part.
 const KIN_MOVED: f64 = 5.0;
 /// See [`KIN_MOVED`].
 const LOAD_MOVED: f64 = 0.3;
 /// See [`KIN_MOVED`].
 const PART_LOAD_MOVED: f64 = 0.5;
-/// Weight of a new value in the mean of what surrounds a sensor: at two samples a second it forgets within ten seconds.
+/// Weight of a new value in the mean of what surrounds a sensor: at two samples a second it forgets
+/// within ten seconds.
 const AROUND: f64 = 0.05;
 /// Readings that may fail in a row before it is worth a word.
 const SILENT: u32 = 2;
@@ -65,13 +68,19 @@ pub(super) struct Watched {
     load: Ewma,
     /// Median of the kin and load at the last reading.
     now: (Option<f64>, Option<f64>),
-    /// The same when the reading changed last, as they were then and as they had been lately. What surrounds a sensor has moved if it is
-    /// far from both: the one alone may have been a spike, the other alone lags.
+    /// The same when the reading changed last, as they were then and as they had been lately. What
+    /// surrounds a sensor has moved if it is far from both: the one alone may have been a spike,
+    /// the other alone lags.
     then: [(Option<f64>, Option<f64>); 2],
 }
 
 impl Watched {
-    pub(super) fn new(name: String, unit: &'static str, range: (f32, f32), follows: Follows) -> Self {
+    pub(super) fn new(
+        name: String,
+        unit: &'static str,
+        range: (f32, f32),
+        follows: Follows,
+    ) -> Self {
         Self {
             name,
             unit,
@@ -99,7 +108,8 @@ impl Watched {
         self.fault.is_none() && self.believable(value)
     }
 
-    /// A value of which only the range is known, and which not every machine has. True if it is to be believed.
+    /// A value of which only the range is known, and which not every machine has. True if it is to
+    /// be believed.
     pub(super) fn plain(&mut self, at: Duration, value: Option<f32>) -> bool {
         let fault = match value {
             None => self.silence().filter(|_| self.last.is_some()),
@@ -110,7 +120,8 @@ impl Watched {
         self.note(at, value, fault)
     }
 
-    /// What surrounds the sensor now. After a change of the number of kin the comparison begins anew.
+    /// What surrounds the sensor now. After a change of the number of kin the comparison begins
+    /// anew.
     pub(super) fn surround(&mut self, median: Option<f64>, kin: usize, load: Option<f32>) {
         if kin != self.kin_count {
             self.kin_count = kin;
@@ -118,7 +129,10 @@ impl Watched {
             self.then.iter_mut().for_each(|then| then.0 = None);
         }
         self.now = (median, load.map(f64::from));
-        let lately = (median.and_then(|median| self.kin.add(median)), load.and_then(|load| self.load.add(f64::from(load))));
+        let lately = (
+            median.and_then(|median| self.kin.add(median)),
+            load.and_then(|load| self.load.add(f64::from(load))),
+        );
         for (then, is) in self.then.iter_mut().zip([self.now, lately]) {
             *then = (then.0.or(is.0), then.1.or(is.1));
         }
@@ -139,7 +153,9 @@ impl Watched {
         }
         let still = at.saturating_sub(since);
         let moved = |was: [Option<f64>; 2], is: Option<f64>, clearly: f64| {
-            is.is_some_and(|is| was.iter().all(|was| was.is_some_and(|was| (is - was).abs() >= clearly)))
+            is.is_some_and(|is| {
+                was.iter().all(|was| was.is_some_and(|was| (is - was).abs() >= clearly))
+            })
         };
         let kin = moved(self.then.map(|then| then.0), self.kin.value(), KIN_MOVED);
         let load = |clearly| moved(self.then.map(|then| then.1), self.load.value(), clearly);
@@ -177,17 +193,27 @@ impl Watched {
         let seconds = |since: Duration| at.saturating_sub(since).as_secs();
         match fault {
             Fault::Silent { since: None } => "has not answered yet".into(),
-            Fault::Silent { since: Some(since) } => format!("has not answered for {} s", seconds(since)),
+            Fault::Silent { since: Some(since) } => {
+                format!("has not answered for {} s", seconds(since))
+            }
             Fault::Off => "is switched off".into(),
             Fault::NotANumber => "reads what is not a number".into(),
             Fault::Beyond { value } => {
                 let (low, high) = self.range;
                 format!("reads {}, outside of {low} to {}", reading(value), reading(high))
             }
-            Fault::Colder { value, kin } => format!("reads {} while the others read {}", reading(value), reading(kin)),
-            Fault::Jumped { value, from } => format!("jumped from {} to {}", reading(from), reading(value)),
+            Fault::Colder { value, kin } => {
+                format!("reads {} while the others read {}", reading(value), reading(kin))
+            }
+            Fault::Jumped { value, from } => {
+                format!("jumped from {} to {}", reading(from), reading(value))
+            }
             Fault::Frozen { value, since } => {
-                let what = if self.follows == Follows::Kin && self.kin_count > 0 { "the others" } else { "the load" };
+                let what = if self.follows == Follows::Kin && self.kin_count > 0 {
+                    "the others"
+                } else {
+                    "the load"
+                };
                 format!("has read {} for {} s while {what} moved", reading(value), seconds(since))
             }
         }

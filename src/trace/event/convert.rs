@@ -1,4 +1,5 @@
-//! From what the scheduler decides with to the lines of a trace, and back, bit for bit. Pure, and without allocating.
+//! From what the scheduler decides with to the lines of a trace, and back, bit for bit. Pure, and
+//! without allocating.
 
 use std::time::Duration;
 
@@ -28,7 +29,9 @@ impl From<Bound<Choice>> for Decision {
 impl From<Bound<Verdict>> for Decision {
     fn from(bound: Bound<Verdict>) -> Self {
         match bound.decision {
-            Verdict::Escalate(engine, why) => Self::new(Act::Ask, Some(engine), why, bound.withheld),
+            Verdict::Escalate(engine, why) => {
+                Self::new(Act::Ask, Some(engine), why, bound.withheld)
+            }
             Verdict::Accept(why) => Self::new(Act::Accept, None, why, bound.withheld),
             Verdict::Abstain(why) => Self::new(Act::Abstain, None, why, bound.withheld),
         }
@@ -39,7 +42,9 @@ impl From<&Allowance> for Allowed {
     fn from(allowance: &Allowance) -> Self {
         let Grant { engines: grant, escalation, rests, because } = allowance.grant;
         let known = allowance.engines.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        let terms = |terms: &Option<Terms>| terms.map(|terms| [terms.wait, terms.p50, terms.p95].map(nanos));
+        let terms = |terms: &Option<Terms>| {
+            terms.map(|terms| [terms.wait, terms.p50, terms.p95].map(nanos))
+        };
         Self {
             left: allowance.remaining.map(nanos),
             engines: allowance.engines[..known].iter().map(terms).collect(),
@@ -55,7 +60,12 @@ impl From<&Allowance> for Allowed {
 impl Allowed {
     /// What it grants.
     pub fn granted(&self) -> Grant {
-        Grant { engines: self.grant, escalation: self.escalation, rests: self.rests, because: self.because }
+        Grant {
+            engines: self.grant,
+            escalation: self.escalation,
+            rests: self.rests,
+            because: self.because,
+        }
     }
 }
 
@@ -71,7 +81,9 @@ impl From<&Allowed> for Allowance {
         Self {
             remaining: allowed.left.map(Duration::from_nanos),
             engines,
-            reuse: allowed.reuse.map(|(max_change, age)| Reuse { max_change, max_age: Duration::from_nanos(age) }),
+            reuse: allowed
+                .reuse
+                .map(|(max_change, age)| Reuse { max_change, max_age: Duration::from_nanos(age) }),
             grant: allowed.granted(),
         }
     }
@@ -92,7 +104,16 @@ impl From<Likely> for Top {
 impl From<&LastAnswer> for Remembered {
     fn from(last: &LastAnswer) -> Self {
         let LastAnswer { top, margin, entropy, engine, sure, glimpse, sequence, captured } = *last;
-        Self { top: top.into(), margin, entropy, engine, sure, glimpse, sequence, captured: nanos(captured) }
+        Self {
+            top: top.into(),
+            margin,
+            entropy,
+            engine,
+            sure,
+            glimpse,
+            sequence,
+            captured: nanos(captured),
+        }
     }
 }
 
@@ -100,7 +121,8 @@ impl First {
     /// What the camera remembers.
     pub fn past(&self) -> Past {
         let last = self.past.map(|last| {
-            let Remembered { top, margin, entropy, engine, sure, glimpse, sequence, captured } = last;
+            let Remembered { top, margin, entropy, engine, sure, glimpse, sequence, captured } =
+                last;
             LastAnswer {
                 top: top.into(),
                 margin,
@@ -136,7 +158,12 @@ impl From<&Answer> for Told {
 
 impl From<&Told> for Answer {
     fn from(told: &Told) -> Self {
-        let mut answer = Self { ranked: told.top.len(), margin: told.margin, entropy: told.entropy, ..Self::default() };
+        let mut answer = Self {
+            ranked: told.top.len(),
+            margin: told.margin,
+            entropy: told.entropy,
+            ..Self::default()
+        };
         answer.top.iter_mut().zip(&told.top).for_each(|(slot, likely)| *slot = (*likely).into());
         answer
     }
@@ -174,7 +201,10 @@ impl From<&Asked> for Look1 {
 impl After {
     /// Whom the frame was shown to.
     pub fn attempts(&self) -> Attempts {
-        Attempts { steps: self.steps.iter().map(Look1::from).collect(), answer: (&self.answer).into() }
+        Attempts {
+            steps: self.steps.iter().map(Look1::from).collect(),
+            answer: (&self.answer).into(),
+        }
     }
 }
 
@@ -189,11 +219,17 @@ mod tests {
 
     #[test]
     fn what_is_no_number_and_what_is_minus_zero_are_read_as_they_were_written() {
-        let told =
-            Told { top: [Likely(7, f32::NAN), Likely(8, -0.0)].into_iter().collect(), margin: f32::INFINITY, entropy: 1e-45 };
+        let told = Told {
+            top: [Likely(7, f32::NAN), Likely(8, -0.0)].into_iter().collect(),
+            margin: f32::INFINITY,
+            entropy: 1e-45,
+        };
         let text = serde_json::to_string(&told).unwrap();
         let again: Told = serde_json::from_str(&text).unwrap();
-        assert!(again.top[0].1.is_nan() && again.top[1].1.is_sign_negative() && again.margin.is_nan(), "{text}");
+        assert!(
+            again.top[0].1.is_nan() && again.top[1].1.is_sign_negative() && again.margin.is_nan(),
+            "{text}"
+        );
         assert_eq!(again.entropy.to_bits(), told.entropy.to_bits());
     }
 

@@ -1,15 +1,18 @@
-//! Does the int8 engine still answer as the float32 one does? Judged on photos that calibration never saw. Pure.
+//! Does the int8 engine still answer as the float32 one does? Judged on photos that calibration
+//! never saw. Pure.
 //!
-//! Labels are not needed: what is asked is whether quantising changed the answers, not whether they were right. The rule has two
-//! limits, both chosen here and not measured on a board: the lower end of the 95 % interval of the share of equal first classes,
-//! and how far the probability of the float32 engine's class moved on average.
+//! Labels are not needed: what is asked is whether quantising changed the answers, not whether they
+//! were right. The rule has two limits, both chosen here and not measured on a board: the lower end
+//! of the 95 % interval of the share of equal first classes, and how far the probability of the
+//! float32 engine's class moved on average.
 
 use std::fmt;
 
 use crate::engine::Answer;
 use crate::stats;
 
-/// Least lower end of the 95 % interval of agreement. 20 held-out photos of 20 just reach it (0.839), 19 of 20 do not.
+/// Least lower end of the 95 % interval of agreement. 20 held-out photos of 20 just reach it
+/// (0.839), 19 of 20 do not.
 pub const LEAST_AGREEMENT: f64 = 0.8;
 /// Most that the probability of float32's class may differ on average.
 pub const MOST_DIFFERENCE: f64 = 0.1;
@@ -36,10 +39,12 @@ pub struct Verdict {
 }
 
 impl Agreement {
-    /// Adds a photo: what float32 says and what int8 says. A photo that either has no class for counts as disagreement.
+    /// Adds a photo: what float32 says and what int8 says. A photo that either has no class for
+    /// counts as disagreement.
     pub fn add(&mut self, float32: &Answer, int8: &Answer) {
         self.pictures += 1;
-        let first = |answer: &Answer| answer.top.first().filter(|_| answer.ranked > 0).map(|top| top.class);
+        let first =
+            |answer: &Answer| answer.top.first().filter(|_| answer.ranked > 0).map(|top| top.class);
         self.agreed += u64::from(first(float32).is_some() && first(float32) == first(int8));
         let at = |answer: &Answer| {
             let class = first(float32).and_then(|class| usize::try_from(class).ok())?;
@@ -74,8 +79,11 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |share: f64| share * 100.0;
         let Self { pictures, agreement, ci95: (low, high), difference } = self;
-        let what =
-            if self.accepted() { "accepted" } else { "refused; use fp16, or calibrate with more pictures of what the camera sees" };
+        let what = if self.accepted() {
+            "accepted"
+        } else {
+            "refused; use fp16, or calibrate with more pictures of what the camera sees"
+        };
         write!(
             f,
             "on {pictures} held-out pictures int8 agrees with float32 in {:.1} % (95 %: {:.1} to {:.1}, the lower end must reach {:.0}), \
@@ -124,8 +132,16 @@ mod tests {
         assert!((verdict.difference - 0.35).abs() < 1e-6 && verdict.agreement == 1.0);
         assert!(!verdict.accepted());
         let text = verdict.to_string();
-        assert!(text.starts_with("on 100 held-out pictures int8 agrees with float32 in 100.0 % (95 %: 96.3 to 100.0"), "{text}");
-        assert!(text.contains("differs by 0.350 on average (at most 0.1): refused; use fp16"), "{text}");
+        assert!(
+            text.starts_with(
+                "on 100 held-out pictures int8 agrees with float32 in 100.0 % (95 %: 96.3 to 100.0"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("differs by 0.350 on average (at most 0.1): refused; use fp16"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,8 +1,11 @@
-//! TensorRT's calibration cache: one scale a tensor, as text. Pure: reads and writes bytes that others keep.
+//! TensorRT's calibration cache: one scale a tensor, as text. Pure: reads and writes bytes that
+//! others keep.
 //!
-//! First line `TRT-<version>-<algorithm>`, such as `TRT-8201-EntropyCalibration2`; then `name: hhhhhhhh` a tensor, the scale as
-//! IEEE-754 single, eight hex digits, most significant first. Names may hold blanks, colons and brackets, so a line is split at
-//! its last `": "`. Good for one network and one TensorRT, on any GPU. What is read and written again is the same, byte for byte.
+//! First line `TRT-<version>-<algorithm>`, such as `TRT-8201-EntropyCalibration2`; then
+//! `name: hhhhhhhh` a tensor, the scale as IEEE-754 single, eight hex digits, most significant
+//! first. Names may hold blanks, colons and brackets, so a line is split at its last `": "`. Good
+//! for one network and one TensorRT, on any GPU. What is read and written again is the same, byte
+//! for byte.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -111,10 +114,14 @@ impl CalibrationCache {
         if bytes.len() > MAX_BYTES {
             return Err(CalibrationError::TooLong { bytes: bytes.len() });
         }
-        let text = std::str::from_utf8(bytes).map_err(|error| CalibrationError::NotText { at: error.valid_up_to() })?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| CalibrationError::NotText { at: error.valid_up_to() })?;
         let refuse = |line: usize, what: String| CalibrationError::Line { line, what };
         let Some(body) = text.strip_suffix('\n') else {
-            return Err(refuse(text.lines().count().max(1), "it has no end; the file is cut off".into()));
+            return Err(refuse(
+                text.lines().count().max(1),
+                "it has no end; the file is cut off".into(),
+            ));
         };
         let mut lines = body.split('\n').enumerate().map(|(index, line)| (index + 1, line));
         let head = lines.next().map_or("", |(_, line)| line);
@@ -151,8 +158,8 @@ impl CalibrationCache {
         &self.scales
     }
 
-    /// Refuses a cache that another TensorRT made: scales belong to the network as that release fused it. 11 and RTX take none, they want
-    /// Q/DQ nodes in the model.
+    /// Refuses a cache that another TensorRT made: scales belong to the network as that release
+    /// fused it. 11 and RTX take none, they want Q/DQ nodes in the model.
     pub fn check(&self, here: Version) -> Result<(), CalibrationError> {
         if here.types_strongly() {
             Err(CalibrationError::NotTaken { here })
@@ -168,34 +175,54 @@ impl CalibrationCache {
 impl fmt::Display for CalibrationCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "TRT-{}-{}", self.number, self.algorithm.name())?;
-        self.scales.iter().try_for_each(|Scale { tensor, scale }| writeln!(f, "{tensor}: {:08x}", scale.to_bits()))
+        self.scales.iter().try_for_each(|Scale { tensor, scale }| {
+            writeln!(f, "{tensor}: {:08x}", scale.to_bits())
+        })
     }
 }
 
 fn read_head(line: &str) -> Result<(u32, Version, Algorithm), String> {
-    let odd = || format!("is {}; a calibration cache begins like `TRT-8201-EntropyCalibration2`", brief(line));
-    let (number, word) = line.strip_prefix("TRT-").and_then(|rest| rest.split_once('-')).ok_or_else(odd)?;
+    let odd = || {
+        format!(
+            "is {}; a calibration cache begins like `TRT-8201-EntropyCalibration2`",
+            brief(line)
+        )
+    };
+    let (number, word) =
+        line.strip_prefix("TRT-").and_then(|rest| rest.split_once('-')).ok_or_else(odd)?;
     let is_plain = !number.starts_with('0') && number.bytes().all(|c| c.is_ascii_digit());
-    let number: u32 = number.parse().ok().filter(|number| is_plain && *number <= MAX_VERSION).ok_or_else(odd)?;
+    let number: u32 =
+        number.parse().ok().filter(|number| is_plain && *number <= MAX_VERSION).ok_or_else(odd)?;
     let version = i32::try_from(number).ok().and_then(Version::from_number).ok_or_else(odd)?;
     let algorithm = Algorithm::ALL.into_iter().find(|known| known.name() == word);
     let known = Algorithm::ALL.map(Algorithm::name).join(", ");
-    let algorithm = algorithm.ok_or_else(|| format!("the algorithm is {}; known are {known}", brief(word)))?;
+    let algorithm =
+        algorithm.ok_or_else(|| format!("the algorithm is {}; known are {known}", brief(word)))?;
     Ok((number, version, algorithm))
 }
 
 fn read_line(line: &str) -> Result<(&str, f32), String> {
-    let (tensor, digits) = line.rsplit_once(": ").ok_or_else(|| format!("is {}; it must be `name: hhhhhhhh`", brief(line)))?;
+    let (tensor, digits) = line
+        .rsplit_once(": ")
+        .ok_or_else(|| format!("is {}; it must be `name: hhhhhhhh`", brief(line)))?;
     if tensor.is_empty() || tensor.len() > MAX_NAME || tensor.chars().any(char::is_control) {
-        return Err(format!("the name is {}; it must have 1 to {MAX_NAME} bytes, none of control", brief(tensor)));
+        return Err(format!(
+            "the name is {}; it must have 1 to {MAX_NAME} bytes, none of control",
+            brief(tensor)
+        ));
     }
-    let is_hex = digits.len() == 8 && digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+    let is_hex =
+        digits.len() == 8 && digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
     let bits = u32::from_str_radix(digits, 16).ok().filter(|_| is_hex);
-    let bits = bits.ok_or_else(|| format!("the scale is {}; it must be 8 lower-case hex digits", brief(digits)))?;
+    let bits = bits.ok_or_else(|| {
+        format!("the scale is {}; it must be 8 lower-case hex digits", brief(digits))
+    })?;
     let scale = f32::from_bits(bits);
     match scale.is_finite() && scale > 0.0 {
         true => Ok((tensor, scale)),
-        false => Err(format!("the scale is {digits}, that is {scale}; it must be finite and above 0")),
+        false => {
+            Err(format!("the scale is {digits}, that is {scale}; it must be finite and above 0"))
+        }
     }
 }
 
@@ -221,7 +248,10 @@ mod tests {
     fn a_cache_is_read_and_written_again_byte_for_byte() {
         let cache = CalibrationCache::parse(GOOD.as_bytes()).unwrap();
         assert_eq!(cache.to_string(), GOOD);
-        assert_eq!((cache.version().to_string().as_str(), cache.algorithm()), ("8.2.1", Algorithm::Entropy2));
+        assert_eq!(
+            (cache.version().to_string().as_str(), cache.algorithm()),
+            ("8.2.1", Algorithm::Entropy2)
+        );
         let [first, second] = cache.scales() else { panic!("{cache:?}") };
         assert_eq!(first.tensor, "input");
         assert_eq!(second.tensor, "(Unnamed Layer* 0) [Constant]: out", "split at the last colon");
@@ -233,7 +263,10 @@ mod tests {
         let cache = CalibrationCache::parse(GOOD.as_bytes()).unwrap();
         assert_eq!(cache.check("8.2.1".parse().unwrap()), Ok(()));
         let other = cache.check("8.5.2".parse().unwrap()).unwrap_err().to_string();
-        assert_eq!(other, "made by TensorRT 8.2.1, this is 8.5.2; `squint engines calibrate` makes it anew");
+        assert_eq!(
+            other,
+            "made by TensorRT 8.2.1, this is 8.5.2; `squint engines calibrate` makes it anew"
+        );
         let ten = CalibrationCache::parse(GOOD.replace("8201", "100304").as_bytes()).unwrap();
         assert_eq!(ten.check("10.3.4".parse().unwrap()), Ok(()));
         let newer = ten.check("11.4.0".parse().unwrap()).unwrap_err().to_string();
@@ -244,16 +277,32 @@ mod tests {
     #[test]
     fn what_is_no_cache_is_refused_by_line_with_what_it_should_be() {
         for (was, is, words) in [
-            ("TRT-8201-", "TRT-", "line 1: is \"TRT-EntropyCalibration2\"; a calibration cache begins like"),
+            (
+                "TRT-8201-",
+                "TRT-",
+                "line 1: is \"TRT-EntropyCalibration2\"; a calibration cache begins like",
+            ),
             ("8201", "+8201", "line 1: is"),
             ("8201", "12", "line 1: is"),
-            ("Calibration2", "Calibration9", "line 1: the algorithm is \"EntropyCalibration9\"; known are"),
+            (
+                "Calibration2",
+                "Calibration9",
+                "line 1: the algorithm is \"EntropyCalibration9\"; known are",
+            ),
             ("input: ", "input:", "line 2: is \"input:3c010a14\"; it must be `name: hhhhhhhh`"),
             ("input: ", ": ", "line 2: the name is \"\""),
             ("input", "in\tput", "line 2: the name is"),
-            ("3c010a14", "3C010A14", "line 2: the scale is \"3C010A14\"; it must be 8 lower-case hex digits"),
+            (
+                "3c010a14",
+                "3C010A14",
+                "line 2: the scale is \"3C010A14\"; it must be 8 lower-case hex digits",
+            ),
             ("3c010a14", "3c010a1", "line 2: the scale is"),
-            ("3c010a14", "00000000", "line 2: the scale is 00000000, that is 0; it must be finite and above 0"),
+            (
+                "3c010a14",
+                "00000000",
+                "line 2: the scale is 00000000, that is 0; it must be finite and above 0",
+            ),
             ("3c010a14", "bc010a14", "that is -0.007"),
             ("3c010a14", "7f800000", "that is inf"),
             ("3c010a14", "7fc00000", "that is NaN"),
@@ -268,7 +317,10 @@ mod tests {
         assert!(refusal("").contains("cut off"));
         assert!(refusal("TRT-8201-MinMaxCalibration\n").contains("no tensor follows"));
         assert_eq!(CalibrationCache::parse(b"TRT\xff\n"), Err(CalibrationError::NotText { at: 3 }));
-        assert_eq!(CalibrationCache::parse(&vec![b'a'; MAX_BYTES + 1]), Err(CalibrationError::TooLong { bytes: MAX_BYTES + 1 }));
+        assert_eq!(
+            CalibrationCache::parse(&vec![b'a'; MAX_BYTES + 1]),
+            Err(CalibrationError::TooLong { bytes: MAX_BYTES + 1 })
+        );
     }
 
     proptest! {

@@ -1,7 +1,9 @@
-//! The photos that int8 is calibrated with: found, split, and turned into tensors exactly as the daemon turns frames.
+//! The photos that int8 is calibrated with: found, split, and turned into tensors exactly as the
+//! daemon turns frames.
 //!
-//! An edge room: lists folders and decodes photos, through the same code as every other photo. Every fifth photo is held out: it
-//! is never fed to TensorRT, and what came of the calibration is judged on those ([`super::agreement`]).
+//! An edge room: lists folders and decodes photos, through the same code as every other photo.
+//! Every fifth photo is held out: it is never fed to TensorRT, and what came of the calibration is
+//! judged on those ([`super::agreement`]).
 
 use std::fs;
 use std::io;
@@ -73,8 +75,9 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// The photos of a folder, sub-folders included, sorted by path; or those that a text file lists, one a line, relative to the
-    /// file's own folder, `#` before what is no photo. Refused below [`LEAST`].
+    /// The photos of a folder, sub-folders included, sorted by path; or those that a text file
+    /// lists, one a line, relative to the file's own folder, `#` before what is no photo. Refused
+    /// below [`LEAST`].
     pub fn gather(place: &Path) -> Result<Self, PicturesError> {
         let mut all = Vec::new();
         if place.is_dir() {
@@ -85,9 +88,13 @@ impl Pictures {
                 log::warn!("{}: {told}", place.display());
             }
         } else {
-            let text = files::text(place, MAX_LIST).map_err(|reason| PicturesError::Io { path: place.to_owned(), reason })?;
+            let text = files::text(place, MAX_LIST)
+                .map_err(|reason| PicturesError::Io { path: place.to_owned(), reason })?;
             let folder = place.parent().unwrap_or(Path::new(""));
-            for (line, name) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#')) {
+            for (line, name) in (1..)
+                .zip(text.lines())
+                .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
+            {
                 let path = folder.join(name.trim());
                 if !path.is_file() {
                     let what = format!("{} is no file", path.display());
@@ -119,12 +126,20 @@ impl Pictures {
     /// What to say of their number; `None` if there are enough.
     pub fn warning(&self) -> Option<String> {
         let count = self.count();
-        (count < ADVISED).then(|| format!("{count} pictures are few: {ADVISED} to 1000 give steadier scales"))
+        (count < ADVISED)
+            .then(|| format!("{count} pictures are few: {ADVISED} to 1000 give steadier scales"))
     }
 }
 
-/// Takes everything with the name of a picture, also what will turn out to be none: that is told of when it is decoded.
-fn walk(place: &Path, folder: &Path, depth: usize, all: &mut Vec<PathBuf>, foreign: &mut Foreign) -> Result<(), PicturesError> {
+/// Takes everything with the name of a picture, also what will turn out to be none: that is told of
+/// when it is decoded.
+fn walk(
+    place: &Path,
+    folder: &Path,
+    depth: usize,
+    all: &mut Vec<PathBuf>,
+    foreign: &mut Foreign,
+) -> Result<(), PicturesError> {
     let refuse = |reason| PicturesError::Io { path: folder.to_owned(), reason };
     for entry in fs::read_dir(folder).map_err(refuse)? {
         let entry = entry.map_err(refuse)?;
@@ -159,7 +174,12 @@ pub struct Feed<'a> {
 impl<'a> Feed<'a> {
     /// Of `paths`, for a network that takes `input` and is shown `view`.
     pub fn new(paths: &'a [PathBuf], input: &InputSpec, view: &View) -> Self {
-        Self { preprocessor: Preprocessor::new(input, view), paths: paths.iter(), fed: 0, unreadable: Vec::new() }
+        Self {
+            preprocessor: Preprocessor::new(input, view),
+            paths: paths.iter(),
+            fed: 0,
+            unreadable: Vec::new(),
+        }
     }
 
     /// Values of one photo's tensor.
@@ -167,13 +187,17 @@ impl<'a> Feed<'a> {
         self.preprocessor.values()
     }
 
-    /// Fills `tensor` with the next photo's; false when there are no more. A photo that cannot be read is passed over and noted,
-    /// and so is every photo if `tensor` has another length than [`Self::values`].
+    /// Fills `tensor` with the next photo's; false when there are no more. A photo that cannot be
+    /// read is passed over and noted, and so is every photo if `tensor` has another length than
+    /// [`Self::values`].
     pub fn next_into(&mut self, tensor: &mut [f32]) -> bool {
         for path in &mut self.paths {
-            let prepared = decode_image(path).map_err(|error| error.to_string()).and_then(|frame| {
-                self.preprocessor.prepare(&frame, &Framing::default(), tensor).map_err(|error| error.to_string())
-            });
+            let prepared =
+                decode_image(path).map_err(|error| error.to_string()).and_then(|frame| {
+                    self.preprocessor
+                        .prepare(&frame, &Framing::default(), tensor)
+                        .map_err(|error| error.to_string())
+                });
             match prepared {
                 Ok(()) => {
                     self.fed += 1;
@@ -185,10 +209,14 @@ impl<'a> Feed<'a> {
         false
     }
 
-    /// Fills `batch`, as many tensors as it has room for; how many were filled. Fewer than asked only at the end.
+    /// Fills `batch`, as many tensors as it has room for; how many were filled. Fewer than asked
+    /// only at the end.
     pub fn next_batch(&mut self, batch: &mut [f32]) -> usize {
         let values = self.values().max(1);
-        batch.chunks_exact_mut(values).map_while(|tensor| self.next_into(tensor).then_some(())).count()
+        batch
+            .chunks_exact_mut(values)
+            .map_while(|tensor| self.next_into(tensor).then_some(()))
+            .count()
     }
 
     /// How many were turned into tensors so far.
@@ -231,14 +259,30 @@ mod tests {
         std::fs::create_dir(folder.path().join("class")).unwrap();
         for at in 0..LEAST {
             let text = Pictures::gather(folder.path()).unwrap_err().to_string();
-            assert!(text.contains(&format!(": {at} pictures, calibration needs at least 100 and better 500")), "{text}");
-            std::fs::write(folder.path().join(if at % 2 == 0 { "class" } else { "" }).join(format!("{at:03}.png")), "x").unwrap();
+            assert!(
+                text.contains(&format!(
+                    ": {at} pictures, calibration needs at least 100 and better 500"
+                )),
+                "{text}"
+            );
+            std::fs::write(
+                folder
+                    .path()
+                    .join(if at % 2 == 0 { "class" } else { "" })
+                    .join(format!("{at:03}.png")),
+                "x",
+            )
+            .unwrap();
         }
         std::fs::write(folder.path().join("readme.txt"), "x").unwrap();
         let pictures = Pictures::gather(folder.path()).unwrap();
         assert_eq!((pictures.fed.len(), pictures.held_out.len()), (80, 20));
-        assert_eq!(pictures.warning().unwrap(), "100 pictures are few: 500 to 1000 give steadier scales");
-        let enough = Pictures { fed: vec![PathBuf::new(); 400], held_out: vec![PathBuf::new(); 100] };
+        assert_eq!(
+            pictures.warning().unwrap(),
+            "100 pictures are few: 500 to 1000 give steadier scales"
+        );
+        let enough =
+            Pictures { fed: vec![PathBuf::new(); 400], held_out: vec![PathBuf::new(); 100] };
         assert_eq!(enough.warning(), None);
     }
 
@@ -267,10 +311,15 @@ mod tests {
         let mut feed = Feed::new(&paths, &input(), &View::default());
         let mut batch = vec![9.0; 2 * feed.values()];
         assert_eq!((feed.values(), feed.next_batch(&mut batch)), (36, 2));
-        assert!(batch[..36].iter().all(|value| *value == 0.0) && batch[36..].iter().all(|value| *value == 1.0));
+        assert!(
+            batch[..36].iter().all(|value| *value == 0.0)
+                && batch[36..].iter().all(|value| *value == 1.0)
+        );
         let mut alone = vec![0.0; 36];
         let mut preprocessor = Preprocessor::new(&input(), &View::default());
-        preprocessor.prepare(&decode_image(&paths[3]).unwrap(), &Framing::default(), &mut alone).unwrap();
+        preprocessor
+            .prepare(&decode_image(&paths[3]).unwrap(), &Framing::default(), &mut alone)
+            .unwrap();
         assert_eq!(feed.next_batch(&mut batch), 1, "the last one alone");
         assert_eq!(batch[..36], alone);
         assert_eq!((feed.next_batch(&mut batch), feed.fed()), (0, 3));

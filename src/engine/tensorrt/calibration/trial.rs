@@ -1,6 +1,7 @@
 //! Shows held-out photos to a float32 and an int8 engine and compares what they say.
 //!
-//! An edge room: decodes photos and runs engines that others loaded. What is good enough is [`super::agreement`]'s business.
+//! An edge room: decodes photos and runs engines that others loaded. What is good enough is
+//! [`super::agreement`]'s business.
 
 use std::path::PathBuf;
 
@@ -29,7 +30,8 @@ pub fn judge(
 ) -> Result<Verdict, TrialError> {
     let mut feed = Feed::new(held_out, &network.input, &network.view);
     let mut scores = vec![0.0; network.classes];
-    let (mut one, mut other) = (Answer::with_classes(network.classes), Answer::with_classes(network.classes));
+    let (mut one, mut other) =
+        (Answer::with_classes(network.classes), Answer::with_classes(network.classes));
     let mut agreement = Agreement::default();
     while feed.next_into(float32.input()) {
         int8.input().copy_from_slice(float32.input());

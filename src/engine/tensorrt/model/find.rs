@@ -1,6 +1,7 @@
 //! A model read within limits, and how its nodes, constants and names are found.
 //!
-//! Pure. Looks and changes nothing; what is done with what was found is in [`super::rewrite`] and [`super::half`].
+//! Pure. Looks and changes nothing; what is done with what was found is in [`super::rewrite`] and
+//! [`super::half`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,10 +21,13 @@ pub(super) fn read(onnx: &[u8]) -> Result<Model, Refused> {
         return refuse(format!("has {} bytes; at most {MAX_BYTES} are rewritten", onnx.len()));
     }
     match scan::fields(onnx).map_err(Refused::Model)? {
-        fields if fields > MAX_FIELDS => return refuse(format!("has {fields} fields; at most {MAX_FIELDS} are rewritten")),
+        fields if fields > MAX_FIELDS => {
+            return refuse(format!("has {fields} fields; at most {MAX_FIELDS} are rewritten"));
+        }
         _ => {}
     }
-    Model::decode(onnx).map_err(|error| Refused::Model(format!("is damaged, or no ONNX file: {error}")))
+    Model::decode(onnx)
+        .map_err(|error| Refused::Model(format!("is damaged, or no ONNX file: {error}")))
 }
 
 /// A name for people, shortened.
@@ -34,7 +38,8 @@ pub(super) fn shown(name: &str) -> String {
 impl Model {
     /// The version of ONNX's own operators; 0 if it is not said.
     pub(super) fn opset(&self) -> i64 {
-        let own = self.opset_import.iter().find(|set| is_own(set.domain.as_deref().unwrap_or_default()));
+        let own =
+            self.opset_import.iter().find(|set| is_own(set.domain.as_deref().unwrap_or_default()));
         own.and_then(|set| set.version).unwrap_or(0)
     }
 }
@@ -80,13 +85,19 @@ impl Node {
 
     /// Refuses it.
     pub(super) fn refused(&self, why: impl Into<String>) -> Refused {
-        let name = self.name.as_deref().filter(|name| !name.is_empty()).unwrap_or_else(|| self.made());
+        let name =
+            self.name.as_deref().filter(|name| !name.is_empty()).unwrap_or_else(|| self.made());
         Refused::Node { node: shown(name), kind: shown(self.kind()), why: why.into() }
     }
 }
 
-/// The constants of a graph, by name: initializers that are no inputs, and the values of Constant nodes.
-pub(super) fn constants<'a>(initializers: &'a [Tensor], nodes: &'a [Node], inputs: &HashSet<&str>) -> HashMap<&'a str, &'a Tensor> {
+/// The constants of a graph, by name: initializers that are no inputs, and the values of Constant
+/// nodes.
+pub(super) fn constants<'a>(
+    initializers: &'a [Tensor],
+    nodes: &'a [Node],
+    inputs: &HashSet<&str>,
+) -> HashMap<&'a str, &'a Tensor> {
     let kept = initializers.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor)));
     let made = nodes.iter().filter(|node| node.is("Constant"));
     let made = made.filter_map(|node| Some((node.made(), node.attribute("value")?.t.as_ref()?)));
@@ -98,7 +109,10 @@ pub(super) struct Names(HashSet<String>);
 
 impl Names {
     pub(super) fn of(graph: &Graph) -> Self {
-        let nodes = graph.node.iter().flat_map(|node| node.input.iter().chain(&node.output).chain(&node.name));
+        let nodes = graph
+            .node
+            .iter()
+            .flat_map(|node| node.input.iter().chain(&node.output).chain(&node.name));
         let kept = graph.initializer.iter().filter_map(|tensor| tensor.name.as_ref());
         let ends = graph.input.iter().chain(&graph.output).filter_map(|value| value.name.as_ref());
         Self(nodes.chain(kept).chain(ends).cloned().collect())

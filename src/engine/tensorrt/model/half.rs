@@ -1,8 +1,9 @@
 //! A float32 model stored in half precision. Pure.
 //!
-//! TensorRT 11 and RTX compute in what the model says; there is no flag for half precision. Constants become float16, inputs and
-//! outputs stay float32 behind a Cast, so nothing outside notices. Operators that name a kind of number themselves, or want float32
-//! for an input, are refused rather than guessed at.
+//! TensorRT 11 and RTX compute in what the model says; there is no flag for half precision.
+//! Constants become float16, inputs and outputs stay float32 behind a Cast, so nothing outside
+//! notices. Operators that name a kind of number themselves, or want float32 for an input, are
+//! refused rather than guessed at.
 
 use std::collections::{HashMap, HashSet};
 
@@ -44,15 +45,21 @@ pub(super) fn halve(model: &mut Model) -> Result<bool, Refused> {
         }
         if node.is("Constant") {
             if node.attribute("value_float").or(node.attribute("value_floats")).is_some() {
-                return Err(node.refused("has its numbers in an attribute; that is not rewritten for half precision"));
+                return Err(node.refused(
+                    "has its numbers in an attribute; that is not rewritten for half precision",
+                ));
             }
             for tensor in node.attribute.iter_mut().filter_map(|attribute| attribute.t.as_mut()) {
                 changed |= halve_tensor(tensor)?;
             }
         }
     }
-    let inputs: HashSet<&str> =
-        graph.input.iter().filter(|input| is_float(input)).filter_map(|input| input.name.as_deref()).collect();
+    let inputs: HashSet<&str> = graph
+        .input
+        .iter()
+        .filter(|input| is_float(input))
+        .filter_map(|input| input.name.as_deref())
+        .collect();
     if let Some(tensor) = graph.initializer.iter().find(|tensor| inputs.contains(tensor.called())) {
         let why = "is an input, too; save the model with constants that are none".to_owned();
         return Err(Refused::Tensor { tensor: super::find::shown(tensor.called()), why });
@@ -61,7 +68,11 @@ pub(super) fn halve(model: &mut Model) -> Result<bool, Refused> {
         changed |= halve_tensor(tensor)?;
     }
     let called = |values: &[ValueInfo]| -> Vec<String> {
-        values.iter().filter(|value| is_float(value)).filter_map(|value| value.name.clone()).collect()
+        values
+            .iter()
+            .filter(|value| is_float(value))
+            .filter_map(|value| value.name.clone())
+            .collect()
     };
     let (before, after) = (called(&graph.input), called(&graph.output));
     let mut inner = HashMap::new();
@@ -69,7 +80,8 @@ pub(super) fn halve(model: &mut Model) -> Result<bool, Refused> {
         let fresh = names.fresh(&format!("{name}_half"));
         inner.entry(name.clone()).or_insert(fresh);
     }
-    for name in graph.node.iter_mut().flat_map(|node| node.input.iter_mut().chain(&mut node.output)) {
+    for name in graph.node.iter_mut().flat_map(|node| node.input.iter_mut().chain(&mut node.output))
+    {
         if let Some(inside) = inner.get(name) {
             name.clone_from(inside);
         }
@@ -81,7 +93,12 @@ pub(super) fn halve(model: &mut Model) -> Result<bool, Refused> {
         }
     }
     let mut cast = |from: &str, to: &str, kind| {
-        let to_kind = Attribute { name: Some("to".to_owned()), i: Some(kind), kind: Some(INT), ..Attribute::default() };
+        let to_kind = Attribute {
+            name: Some("to".to_owned()),
+            i: Some(kind),
+            kind: Some(INT),
+            ..Attribute::default()
+        };
         Node {
             input: vec![from.to_owned()],
             output: vec![to.to_owned()],
@@ -91,10 +108,14 @@ pub(super) fn halve(model: &mut Model) -> Result<bool, Refused> {
             ..Node::default()
         }
     };
-    let heads: Vec<Node> = before.iter().map(|name| cast(name, &inner[name], i64::from(FLOAT16))).collect();
+    let heads: Vec<Node> =
+        before.iter().map(|name| cast(name, &inner[name], i64::from(FLOAT16))).collect();
     // One that goes straight through is a Cast there and back.
-    let tails: Vec<Node> =
-        after.iter().filter(|name| !before.contains(name)).map(|name| cast(&inner[name], name, i64::from(FLOAT))).collect();
+    let tails: Vec<Node> = after
+        .iter()
+        .filter(|name| !before.contains(name))
+        .map(|name| cast(&inner[name], name, i64::from(FLOAT)))
+        .collect();
     changed |= !heads.is_empty() || !tails.is_empty();
     graph.node = heads.into_iter().chain(std::mem::take(&mut graph.node)).chain(tails).collect();
     graph.value_info.retain(|value| !is_float(value));

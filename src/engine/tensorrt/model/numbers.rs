@@ -42,7 +42,8 @@ impl Tensor {
     fn whole<T>(&self, found: Vec<T>) -> Result<Vec<T>, Refused> {
         match self.count()? {
             count if count == found.len() => Ok(found),
-            count => Err(self.refused(format!("has {} numbers where its sides promise {count}", found.len()))),
+            count => Err(self
+                .refused(format!("has {} numbers where its sides promise {count}", found.len()))),
         }
     }
 
@@ -52,7 +53,9 @@ impl Tensor {
             return Err(self.refused(format!("is of kind {}, not float32", self.kind())));
         }
         self.whole(match &self.raw_data {
-            Some(raw) => raw.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+            Some(raw) => {
+                raw.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+            }
             None => self.float_data.clone(),
         })
     }
@@ -65,10 +68,15 @@ impl Tensor {
             INT8 => (bytes(|byte| i32::from(byte.cast_signed())), -128..=127),
             UINT8 => (bytes(i32::from), 0..=255),
             INT32 => (
-                raw.map(|raw| raw.as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()),
+                raw.map(|raw| {
+                    raw.as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()
+                }),
                 i32::MIN..=i32::MAX,
             ),
-            other => return Err(self.refused(format!("is of kind {other}; int8, uint8 and int32 are understood"))),
+            other => {
+                return Err(self
+                    .refused(format!("is of kind {other}; int8, uint8 and int32 are understood")));
+            }
         };
         let found = self.whole(found.unwrap_or_else(|| self.int32_data.clone()))?;
         match found.iter().find(|number| !range.contains(number)) {
@@ -81,11 +89,18 @@ impl Tensor {
 /// A tensor of float32.
 pub(super) fn of_floats(name: String, dims: Vec<i64>, values: &[f32]) -> Tensor {
     let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    Tensor { name: Some(name), dims, data_type: Some(FLOAT), raw_data: Some(raw), ..Tensor::default() }
+    Tensor {
+        name: Some(name),
+        dims,
+        data_type: Some(FLOAT),
+        raw_data: Some(raw),
+        ..Tensor::default()
+    }
 }
 
-/// The nearest in half precision, as its bits; ties go to even. What is beyond its range becomes its largest number: a bound that is
-/// never reached stays one. Infinity and NaN stay what they are. Source: IEEE 754-2008, binary16.
+/// The nearest in half precision, as its bits; ties go to even. What is beyond its range becomes
+/// its largest number: a bound that is never reached stays one. Infinity and NaN stay what they
+/// are. Source: IEEE 754-2008, binary16.
 pub(super) fn half_bits(value: f32) -> u16 {
     let bits = value.to_bits();
     let sign = u16::try_from(bits >> 16 & 0x8000).unwrap_or(0);
@@ -97,7 +112,8 @@ pub(super) fn half_bits(value: f32) -> u16 {
     } else if size >= 65504.0 {
         0x7bff
     } else if size < f32::from_bits(0x3880_0000) {
-        // Below 2^-14: a whole number of 2^-24, to which the processor rounds when 0.5 is added: there float32 steps by that much.
+        // Below 2^-14: a whole number of 2^-24, to which the processor rounds when 0.5 is added:
+        // there float32 steps by that much.
         (size + 0.5).to_bits() - 0.5_f32.to_bits()
     } else {
         let shifted = size.to_bits() - (112 << 23);
@@ -139,13 +155,23 @@ mod tests {
 
     #[test]
     fn numbers_are_read_from_either_place_and_must_be_as_many_as_the_sides_say() {
-        let tensor = |kind, dims: &[i64]| Tensor { data_type: Some(kind), dims: dims.to_vec(), ..Tensor::default() };
-        let raw = |kind, dims: &[i64], raw: &[u8]| Tensor { raw_data: Some(raw.to_vec()), ..tensor(kind, dims) };
+        let tensor = |kind, dims: &[i64]| Tensor {
+            data_type: Some(kind),
+            dims: dims.to_vec(),
+            ..Tensor::default()
+        };
+        let raw = |kind, dims: &[i64], raw: &[u8]| Tensor {
+            raw_data: Some(raw.to_vec()),
+            ..tensor(kind, dims)
+        };
         assert_eq!(raw(INT8, &[2], &[0xff, 0x7f]).integers().unwrap(), [-1, 127]);
         assert_eq!(raw(UINT8, &[2, 1], &[0xff, 0x7f]).integers().unwrap(), [255, 127]);
         assert_eq!(raw(INT32, &[], &[0xfe, 0xff, 0xff, 0xff]).integers().unwrap(), [-2]);
         assert_eq!(Tensor { int32_data: vec![-3], ..tensor(INT8, &[]) }.integers().unwrap(), [-3]);
-        assert_eq!(Tensor { float_data: vec![0.5], ..tensor(FLOAT, &[1]) }.floats().unwrap(), [0.5]);
+        assert_eq!(
+            Tensor { float_data: vec![0.5], ..tensor(FLOAT, &[1]) }.floats().unwrap(),
+            [0.5]
+        );
         assert_eq!(of_floats("x".into(), vec![2], &[1.0, 2.0]).floats().unwrap(), [1.0, 2.0]);
         for bad in [
             raw(INT8, &[3], &[1, 2]),

@@ -1,8 +1,10 @@
-//! The messages of an ONNX file, declared by hand: what is looked into as what it is, all else as the bytes it came in.
+//! The messages of an ONNX file, declared by hand: what is looked into as what it is, all else as
+//! the bytes it came in.
 //!
-//! Pure, and only the format. Every field that ONNX 1.20 has is here, under the number that onnx.proto gives it, so that a model
-//! that is read and written again has lost nothing. Repeated numbers are packed where onnx.proto packs them. A graph inside an
-//! attribute stays bytes: nothing here descends, so nesting cannot go deep.
+//! Pure, and only the format. Every field that ONNX 1.20 has is here, under the number that
+//! onnx.proto gives it, so that a model that is read and written again has lost nothing. Repeated
+//! numbers are packed where onnx.proto packs them. A graph inside an attribute stays bytes: nothing
+//! here descends, so nesting cannot go deep.
 
 use prost::Message;
 

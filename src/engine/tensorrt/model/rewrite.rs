@@ -1,8 +1,9 @@
 //! Quantisation taken out of a graph, or made symmetric. Pure.
 //!
-//! One pass over the nodes in their order. Whatever replaces a DequantizeLinear gives its output the same name, so no other node
-//! changes. Where an activation was stored, its range stays: ONNX Runtime's quantiser leaves out a ReLU or ReLU6 whose work the
-//! range does, so dropping the pair would drop the ReLU with it. A Clip takes its place.
+//! One pass over the nodes in their order. Whatever replaces a DequantizeLinear gives its output
+//! the same name, so no other node changes. Where an activation was stored, its range stays: ONNX
+//! Runtime's quantiser leaves out a ReLU or ReLU6 whose work the range does, so dropping the pair
+//! would drop the ReLU with it. A Clip takes its place.
 
 use std::collections::{HashMap, HashSet};
 
@@ -56,11 +57,13 @@ pub(super) fn rewrite(model: &mut Model, way: Way) -> Result<bool, Refused> {
     let is_about = |node: &Node| matches!(node.kind(), QUANTISE | DEQUANTISE);
     let Some(first) = graph.node.iter().find(|node| is_about(node)) else { return Ok(false) };
     if opset < LEAST_OPSET {
-        return Err(first.refused(format!("is of opset {opset}; save the model with {LEAST_OPSET} or newer")));
+        return Err(first
+            .refused(format!("is of opset {opset}; save the model with {LEAST_OPSET} or newer")));
     }
     let names = Names::of(graph);
     let nodes = std::mem::take(&mut graph.node);
-    let inputs: HashSet<&str> = graph.input.iter().filter_map(|input| input.name.as_deref()).collect();
+    let inputs: HashSet<&str> =
+        graph.input.iter().filter_map(|input| input.name.as_deref()).collect();
     let mut pass = Pass {
         way,
         constants: constants(&graph.initializer, &nodes, &inputs),
@@ -75,7 +78,9 @@ pub(super) fn rewrite(model: &mut Model, way: Way) -> Result<bool, Refused> {
     for node in &nodes {
         match node.kind() {
             QUANTISE | DEQUANTISE if !node.is(QUANTISE) && !node.is(DEQUANTISE) => {
-                return Err(node.refused("is not ONNX's own operator; quantise without vendors' domains"));
+                return Err(
+                    node.refused("is not ONNX's own operator; quantise without vendors' domains")
+                );
             }
             QUANTISE => pass.quantise(node)?,
             DEQUANTISE => pass.dequantise(node)?,
@@ -84,13 +89,20 @@ pub(super) fn rewrite(model: &mut Model, way: Way) -> Result<bool, Refused> {
     }
     let ends = graph.output.iter().filter_map(|output| output.name.as_deref());
     if let Some(end) = ends.into_iter().find(|end| pass.stored.contains_key(end)) {
-        return Err(Refused::Model(format!("has a quantised output, `{}`; end it with {DEQUANTISE}", super::find::shown(end))));
+        return Err(Refused::Model(format!(
+            "has a quantised output, `{}`; end it with {DEQUANTISE}",
+            super::find::shown(end)
+        )));
     }
     let Pass { nodes: rewritten, added, .. } = pass;
-    let before: HashSet<&str> = nodes.iter().filter(|node| is_about(node)).flat_map(taken).collect();
+    let before: HashSet<&str> =
+        nodes.iter().filter(|node| is_about(node)).flat_map(taken).collect();
     let dead = unused(&before, &rewritten, graph);
-    let touched: HashSet<&str> = nodes.iter().filter(|node| is_about(node)).map(Node::made).collect();
-    graph.value_info.retain(|value| value.name.as_deref().is_none_or(|name| !touched.contains(name)));
+    let touched: HashSet<&str> =
+        nodes.iter().filter(|node| is_about(node)).map(Node::made).collect();
+    graph
+        .value_info
+        .retain(|value| value.name.as_deref().is_none_or(|name| !touched.contains(name)));
     graph.initializer.retain(|tensor| !dead.contains(tensor.called()));
     graph.initializer.extend(added);
     graph.quantization_annotation.clear(); // they name scales that may be gone
@@ -120,7 +132,9 @@ impl<'a> Pass<'a> {
             if stored.scheme.is_symmetric() {
                 self.nodes.push(node.clone());
             } else if constant.is_some() {
-                return Err(node.refused("stores weights that are not int8 around zero; TensorRT takes no others"));
+                return Err(node.refused(
+                    "stores weights that are not int8 around zero; TensorRT takes no others",
+                ));
             } else {
                 stored.instead = Some(self.centre(node, &stored)?);
             }
@@ -129,7 +143,8 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Stores an activation around zero: range kept by a Clip, then `node` with other numbers. Their names.
+    /// Stores an activation around zero: range kept by a Clip, then `node` with other numbers.
+    /// Their names.
     fn centre(&mut self, node: &Node, stored: &Stored<'_>) -> Result<(String, String), Refused> {
         let (low, high) = self.range(node, stored)?;
         let scale = low.abs().max(high.abs()) / 127.0;
@@ -152,7 +167,11 @@ impl<'a> Pass<'a> {
 
     fn range(&self, node: &Node, stored: &Stored<'_>) -> Result<(f32, f32), Refused> {
         let range = stored.scheme.range().filter(|_| stored.scheme.kind() != INT32);
-        range.ok_or_else(|| node.refused("stores an activation with more than one scale, or in int32; neither is understood"))
+        range.ok_or_else(|| {
+            node.refused(
+                "stores an activation with more than one scale, or in int32; neither is understood",
+            )
+        })
     }
 
     /// A node that makes numbers real again.
@@ -165,17 +184,23 @@ impl<'a> Pass<'a> {
                 return self.keep(node, &tensor.dims, &values);
             }
             if !scheme.is_symmetric() {
-                return Err(node.refused("has weights that are not int8 around zero; TensorRT takes no others"));
+                return Err(node.refused(
+                    "has weights that are not int8 around zero; TensorRT takes no others",
+                ));
             }
             self.nodes.push(node.clone());
             return Ok(());
         }
         let Some(stored) = self.stored.get(source) else {
-            return Err(node.refused("takes neither a constant nor what a QuantizeLinear before it makes"));
+            return Err(
+                node.refused("takes neither a constant nor what a QuantizeLinear before it makes")
+            );
         };
         let scheme = Scheme::of(node, &self.constants, Some(stored.scheme.kind()))?;
         if !scheme.is_like(&stored.scheme) {
-            return Err(node.refused("has another scale or zero point than the QuantizeLinear before it"));
+            return Err(
+                node.refused("has another scale or zero point than the QuantizeLinear before it")
+            );
         }
         match (self.way, stored.constant, &stored.instead) {
             (Way::Symmetric, _, None) => self.nodes.push(node.clone()),
@@ -198,7 +223,9 @@ impl<'a> Pass<'a> {
 
     fn other(&mut self, node: &Node) -> Result<(), Refused> {
         if node.holds_graph() {
-            return Err(node.refused("has graphs inside, beside quantisation; that is not rewritten"));
+            return Err(
+                node.refused("has graphs inside, beside quantisation; that is not rewritten")
+            );
         }
         if node.input.iter().any(|input| self.stored.contains_key(input.as_str())) {
             return Err(node.refused("computes with quantised numbers; only QuantizeLinear and DequantizeLinear are understood"));
@@ -211,7 +238,9 @@ impl<'a> Pass<'a> {
     fn keep(&mut self, node: &Node, dims: &[i64], values: &[f32]) -> Result<(), Refused> {
         self.numbers += values.len();
         if self.numbers > MAX_NUMBERS {
-            return Err(node.refused(format!("would bring the numbers to be added above {MAX_NUMBERS}")));
+            return Err(
+                node.refused(format!("would bring the numbers to be added above {MAX_NUMBERS}"))
+            );
         }
         self.added.push(of_floats(node.made().to_owned(), dims.to_vec(), values));
         Ok(())
@@ -243,7 +272,12 @@ impl<'a> Pass<'a> {
         let Self { zero, names, added, .. } = self;
         let name = zero.get_or_insert_with(|| {
             let name = names.fresh("constant_zero_point");
-            added.push(Tensor { name: Some(name.clone()), data_type: Some(INT8), raw_data: Some(vec![0]), ..Tensor::default() });
+            added.push(Tensor {
+                name: Some(name.clone()),
+                data_type: Some(INT8),
+                raw_data: Some(vec![0]),
+                ..Tensor::default()
+            });
             name
         });
         name.clone()

@@ -1,10 +1,13 @@
-//! Small models by hand, for each thing that is rewritten and each that is refused; and whatever bytes, which must do no harm.
+//! Small models by hand, for each thing that is rewritten and each that is refused; and whatever
+//! bytes, which must do no harm.
 
 use proptest::prelude::*;
 use prost::Message;
 
 use super::numbers::{FLOAT, FLOAT16, INT8, INT32, UINT8, of_floats};
-use super::proto::{Attribute, Dimension, Graph, Node, OperatorSet, Shape, Tensor, TensorType, Type, ValueInfo};
+use super::proto::{
+    Attribute, Dimension, Graph, Node, OperatorSet, Shape, Tensor, TensorType, Type, ValueInfo,
+};
 use super::*;
 
 fn node(kind: &str, inputs: &[&str], output: &str) -> Node {
@@ -18,7 +21,12 @@ fn node(kind: &str, inputs: &[&str], output: &str) -> Node {
 }
 
 fn along(axis: i64, node: Node) -> Node {
-    let axis = Attribute { name: Some("axis".to_owned()), i: Some(axis), kind: Some(2), ..Attribute::default() };
+    let axis = Attribute {
+        name: Some("axis".to_owned()),
+        i: Some(axis),
+        kind: Some(2),
+        ..Attribute::default()
+    };
     Node { attribute: vec![axis], ..node }
 }
 
@@ -38,9 +46,16 @@ fn integers(name: &str, kind: i32, dims: &[i64], values: &[i32]) -> Tensor {
 
 fn value(name: &str, sides: &[Option<i64>]) -> ValueInfo {
     let open = |side: &Option<i64>| side.is_none().then(|| b"open".to_vec());
-    let dim = sides.iter().map(|side| Dimension { dim_value: *side, dim_param: open(side), denotation: None }).collect();
+    let dim = sides
+        .iter()
+        .map(|side| Dimension { dim_value: *side, dim_param: open(side), denotation: None })
+        .collect();
     let tensor_type = Some(TensorType { elem_type: Some(FLOAT), shape: Some(Shape { dim }) });
-    ValueInfo { name: Some(name.to_owned()), r#type: Some(Type { tensor_type, ..Type::default() }), ..ValueInfo::default() }
+    ValueInfo {
+        name: Some(name.to_owned()),
+        r#type: Some(Type { tensor_type, ..Type::default() }),
+        ..ValueInfo::default()
+    }
 }
 
 fn model(nodes: Vec<Node>, initializers: Vec<Tensor>) -> Vec<u8> {
@@ -52,7 +67,8 @@ fn model(nodes: Vec<Node>, initializers: Vec<Tensor>) -> Vec<u8> {
         ..Graph::default()
     };
     let opset = OperatorSet { domain: None, version: Some(13) };
-    Model { ir_version: Some(8), graph: Some(graph), opset_import: vec![opset], ..Model::default() }.encode_to_vec()
+    Model { ir_version: Some(8), graph: Some(graph), opset_import: vec![opset], ..Model::default() }
+        .encode_to_vec()
 }
 
 fn graph(bytes: &[u8]) -> Graph {
@@ -65,7 +81,11 @@ fn kinds(graph: &Graph) -> Vec<&str> {
 
 fn kept<'a>(graph: &'a Graph, name: &str) -> &'a Tensor {
     let names: Vec<&str> = graph.initializer.iter().map(Tensor::called).collect();
-    graph.initializer.iter().find(|tensor| tensor.called() == name).unwrap_or_else(|| panic!("no {name} in {names:?}"))
+    graph
+        .initializer
+        .iter()
+        .find(|tensor| tensor.called() == name)
+        .unwrap_or_else(|| panic!("no {name} in {names:?}"))
 }
 
 /// An activation stored with `scale` and `zero`, then used once: x -> Q -> DQ -> Relu -> y.
@@ -73,8 +93,11 @@ fn activation(scale: f32, zero: Option<(i32, i32)>) -> Vec<u8> {
     let mut inputs = vec!["x", "scale"];
     inputs.extend(zero.map(|_| "zero"));
     let back: Vec<&str> = ["stored"].into_iter().chain(inputs[1..].iter().copied()).collect();
-    let nodes =
-        vec![node("QuantizeLinear", &inputs, "stored"), node("DequantizeLinear", &back, "real"), node("Relu", &["real"], "y")];
+    let nodes = vec![
+        node("QuantizeLinear", &inputs, "stored"),
+        node("DequantizeLinear", &back, "real"),
+        node("Relu", &["real"], "y"),
+    ];
     let mut constants = vec![floats("scale", &[], &[scale])];
     constants.extend(zero.map(|(kind, zero)| integers("zero", kind, &[], &[zero])));
     model(nodes, constants)
@@ -101,12 +124,18 @@ fn weights_become_what_they_stand_for_along_whichever_axis() {
         let dequantise = node("DequantizeLinear", &["w", "scale", "zero"], "weights");
         let dequantise = axis.map_or(dequantise.clone(), |axis| along(axis, dequantise));
         let side = if scales.len() == 1 { vec![] } else { vec![count] };
-        let constants =
-            vec![integers("w", INT8, dims, &stored), floats("scale", &side, scales), integers("zero", INT8, &side, zeros)];
+        let constants = vec![
+            integers("w", INT8, dims, &stored),
+            floats("scale", &side, scales),
+            integers("zero", INT8, &side, zeros),
+        ];
         let bytes = model(vec![dequantise, node("Mul", &["x", "weights"], "y")], constants);
         let graph = graph(&plain(&bytes).unwrap());
         assert_eq!(kinds(&graph), ["Mul"]);
-        assert_eq!((kept(&graph, "weights").floats().unwrap().as_slice(), graph.initializer.len()), (&expected[..], 1));
+        assert_eq!(
+            (kept(&graph, "weights").floats().unwrap().as_slice(), graph.initializer.len()),
+            (&expected[..], 1)
+        );
         assert_eq!(kept(&graph, "weights").dims, dims);
     }
 }
@@ -131,7 +160,12 @@ fn where_an_activation_was_stored_its_range_stays() {
 #[test]
 fn a_node_may_say_what_it_stores_without_a_zero_point() {
     let mut model = Model::decode(activation(0.5, None).as_slice()).unwrap();
-    let says = |kind| Attribute { name: Some("output_dtype".to_owned()), i: Some(kind), kind: Some(2), ..Attribute::default() };
+    let says = |kind| Attribute {
+        name: Some("output_dtype".to_owned()),
+        i: Some(kind),
+        kind: Some(2),
+        ..Attribute::default()
+    };
     let nodes = &mut model.graph.as_mut().unwrap().node;
     nodes[0].attribute.push(says(i64::from(INT8)));
     let made = graph(&plain(&model.encode_to_vec()).unwrap());
@@ -143,7 +177,10 @@ fn a_node_may_say_what_it_stores_without_a_zero_point() {
 
     model.graph.as_mut().unwrap().node[1].attribute.push(says(i64::from(FLOAT16)));
     let refused = plain(&model.encode_to_vec()).unwrap_err().to_string();
-    assert!(refused.contains("`real_node` (DequantizeLinear) makes other numbers than float32"), "{refused}");
+    assert!(
+        refused.contains("`real_node` (DequantizeLinear) makes other numbers than float32"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -217,16 +254,32 @@ fn float_weights_that_are_quantised_in_the_graph_become_what_is_left_of_them() {
     let bytes = model(nodes.clone(), constants(0));
     let made = graph(&plain(&bytes).unwrap());
     assert_eq!(kept(&made, "weights").floats().unwrap(), [0.0, 1.0, 0.0, 63.5, -64.0]);
-    assert_eq!(kinds(&graph(&symmetric(&bytes).unwrap())), ["QuantizeLinear", "DequantizeLinear", "Mul"]);
+    assert_eq!(
+        kinds(&graph(&symmetric(&bytes).unwrap())),
+        ["QuantizeLinear", "DequantizeLinear", "Mul"]
+    );
     let refused = symmetric(&model(nodes, constants(3))).unwrap_err().to_string();
-    assert!(refused.contains("node `stored_node` (QuantizeLinear) stores weights that are not int8 around zero"), "{refused}");
+    assert!(
+        refused.contains(
+            "node `stored_node` (QuantizeLinear) stores weights that are not int8 around zero"
+        ),
+        "{refused}"
+    );
 }
 
 #[test]
 fn constant_nodes_serve_as_scales() {
-    let value = Attribute { name: Some("value".to_owned()), t: Some(floats("", &[], &[0.5])), ..Attribute::default() };
+    let value = Attribute {
+        name: Some("value".to_owned()),
+        t: Some(floats("", &[], &[0.5])),
+        ..Attribute::default()
+    };
     let constant = Node { attribute: vec![value], ..node("Constant", &[], "scale") };
-    let nodes = vec![constant, node("QuantizeLinear", &["x", "scale"], "a"), node("DequantizeLinear", &["a", "scale"], "y")];
+    let nodes = vec![
+        constant,
+        node("QuantizeLinear", &["x", "scale"], "a"),
+        node("DequantizeLinear", &["a", "scale"], "y"),
+    ];
     let graph = graph(&plain(&model(nodes, vec![])).unwrap());
     assert_eq!(bounds(&graph, &graph.node[1]), (0.0, 127.5));
 }
@@ -236,25 +289,63 @@ fn what_is_not_understood_is_refused_by_name() {
     let scale = || floats("scale", &[], &[0.5]);
     let quantise = || node("QuantizeLinear", &["x", "scale"], "a");
     let vendor = Node { domain: Some("com.microsoft".to_owned()), ..quantise() };
-    let inner = Attribute { name: Some("body".to_owned()), g: Some(vec![]), ..Attribute::default() };
+    let inner =
+        Attribute { name: Some("body".to_owned()), g: Some(vec![]), ..Attribute::default() };
     let per_channel = || floats("scale", &[3], &[0.5; 3]);
-    let weights = |kind, zero| vec![scale(), integers("w", kind, &[1], &[1]), integers("zero", kind, &[], &[zero])];
+    let weights = |kind, zero| {
+        vec![scale(), integers("w", kind, &[1], &[1]), integers("zero", kind, &[], &[zero])]
+    };
     let dequantise = || node("DequantizeLinear", &["w", "scale", "zero"], "y");
     let back = || node("DequantizeLinear", &["a", "scale"], "y");
     for (way, nodes, constants, why) in [
-        (Precision::Fp32, vec![vendor], vec![scale()], "node `a_node` (QuantizeLinear) is not ONNX's own operator"),
-        (Precision::Fp32, vec![quantise()], vec![], "node `a_node` (QuantizeLinear) computes its scale"),
-        (Precision::Fp32, vec![quantise()], vec![floats("scale", &[], &[0.0])], "has a scale that is not between"),
-        (Precision::Fp32, vec![quantise()], vec![floats("scale", &[], &[f32::NAN])], "has a scale that is not between"),
-        (Precision::Fp32, vec![quantise(), node("Relu", &["a"], "y")], vec![scale()], "`y_node` (Relu) computes with quantised"),
-        (Precision::Fp32, vec![node("QuantizeLinear", &["x", "scale"], "y")], vec![scale()], "a quantised output, `y`"),
+        (
+            Precision::Fp32,
+            vec![vendor],
+            vec![scale()],
+            "node `a_node` (QuantizeLinear) is not ONNX's own operator",
+        ),
+        (
+            Precision::Fp32,
+            vec![quantise()],
+            vec![],
+            "node `a_node` (QuantizeLinear) computes its scale",
+        ),
+        (
+            Precision::Fp32,
+            vec![quantise()],
+            vec![floats("scale", &[], &[0.0])],
+            "has a scale that is not between",
+        ),
+        (
+            Precision::Fp32,
+            vec![quantise()],
+            vec![floats("scale", &[], &[f32::NAN])],
+            "has a scale that is not between",
+        ),
+        (
+            Precision::Fp32,
+            vec![quantise(), node("Relu", &["a"], "y")],
+            vec![scale()],
+            "`y_node` (Relu) computes with quantised",
+        ),
+        (
+            Precision::Fp32,
+            vec![node("QuantizeLinear", &["x", "scale"], "y")],
+            vec![scale()],
+            "a quantised output, `y`",
+        ),
         (
             Precision::Fp32,
             vec![quantise(), Node { attribute: vec![inner], ..node("If", &["x"], "y") }],
             vec![scale()],
             "graphs inside",
         ),
-        (Precision::Fp32, vec![back(), quantise()], vec![scale()], "takes neither a constant nor what a QuantizeLinear"),
+        (
+            Precision::Fp32,
+            vec![back(), quantise()],
+            vec![scale()],
+            "takes neither a constant nor what a QuantizeLinear",
+        ),
         (Precision::Fp32, vec![quantise(), back()], vec![per_channel()], "more than one scale"),
         (
             Precision::Fp32,
@@ -274,39 +365,66 @@ fn what_is_not_understood_is_refused_by_name() {
             vec![scale(), integers("w", INT8, &[1], &[1]), integers("zero", UINT8, &[], &[1])],
             "another kind",
         ),
-        (Precision::Fp32, vec![dequantise()], vec![scale(), integers("w", 22, &[1], &[1])], "computes its zero point"),
+        (
+            Precision::Fp32,
+            vec![dequantise()],
+            vec![scale(), integers("w", 22, &[1], &[1])],
+            "computes its zero point",
+        ),
         (
             Precision::Int8,
             vec![dequantise()],
             weights(INT8, 3),
             "`y_node` (DequantizeLinear) has weights that are not int8 around zero",
         ),
-        (Precision::Int8, vec![dequantise()], weights(UINT8, 0), "has weights that are not int8 around zero"),
+        (
+            Precision::Int8,
+            vec![dequantise()],
+            weights(UINT8, 0),
+            "has weights that are not int8 around zero",
+        ),
     ] {
         let trt = Version { major: 8, minor: 2, patch: 1 };
-        let refused = prepared(&model(nodes, constants), &[1, 3, 4, 4], way, trt).expect_err(why).to_string();
+        let refused =
+            prepared(&model(nodes, constants), &[1, 3, 4, 4], way, trt).expect_err(why).to_string();
         assert!(refused.contains(why), "{refused}\nshould say\n{why}");
     }
-    let old = Model { opset_import: vec![], ..Model::decode(activation(0.5, None).as_slice()).unwrap() };
+    let old =
+        Model { opset_import: vec![], ..Model::decode(activation(0.5, None).as_slice()).unwrap() };
     let refused = plain(&old.encode_to_vec()).unwrap_err().to_string();
     assert!(refused.contains("is of opset 0; save the model with 11 or newer"), "{refused}");
 }
 
 #[test]
 fn half_precision_leaves_the_ends_float32() {
-    let nodes = vec![node("Mul", &["x", "w"], "z"), node("Relu", &["z"], "y"), node("Relu", &["y"], "unused")];
+    let nodes = vec![
+        node("Mul", &["x", "w"], "z"),
+        node("Relu", &["z"], "y"),
+        node("Relu", &["y"], "unused"),
+    ];
     let bytes = model(nodes, vec![floats("w", &[2], &[1.0, 0.1]), integers("other", 7, &[], &[])]);
     let graph = graph(&half(&bytes).unwrap());
     assert_eq!(kinds(&graph), ["Cast", "Mul", "Relu", "Relu", "Cast"]);
-    let wired: Vec<(&str, &str)> = graph.node.iter().map(|node| (node.input[0].as_str(), node.made())).collect();
-    assert_eq!(wired, [("x", "x_half"), ("x_half", "z"), ("z", "y_half"), ("y_half", "unused"), ("y_half", "y")]);
-    let to: Vec<Option<i64>> = [0, 4].iter().map(|at: &usize| graph.node[*at].whole("to")).collect();
+    let wired: Vec<(&str, &str)> =
+        graph.node.iter().map(|node| (node.input[0].as_str(), node.made())).collect();
+    assert_eq!(
+        wired,
+        [("x", "x_half"), ("x_half", "z"), ("z", "y_half"), ("y_half", "unused"), ("y_half", "y")]
+    );
+    let to: Vec<Option<i64>> =
+        [0, 4].iter().map(|at: &usize| graph.node[*at].whole("to")).collect();
     assert_eq!(to, [Some(10), Some(1)]);
     let weights = kept(&graph, "w");
-    assert_eq!((weights.kind(), weights.raw_data.as_deref()), (FLOAT16, Some(&[0x00, 0x3c, 0x66, 0x2e][..])));
+    assert_eq!(
+        (weights.kind(), weights.raw_data.as_deref()),
+        (FLOAT16, Some(&[0x00, 0x3c, 0x66, 0x2e][..]))
+    );
 
     let refused = half(&activation(0.5, None)).unwrap_err().to_string();
-    assert!(refused.contains("`stored_node` (QuantizeLinear) is not rewritten for half precision"), "{refused}");
+    assert!(
+        refused.contains("`stored_node` (QuantizeLinear) is not rewritten for half precision"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -316,18 +434,34 @@ fn a_model_with_other_ends_than_a_plan_has_is_left_to_the_cpu_with_the_reason() 
         let mut model = Model::decode(float.as_slice()).unwrap();
         change(model.graph.as_mut().unwrap());
         let trt = Version { major: 10, minor: 0, patch: 0 };
-        prepared(&model.encode_to_vec(), &[1, 3, 4, 4], Precision::Fp32, trt).map(|_| ()).map_err(|refused| refused.to_string())
+        prepared(&model.encode_to_vec(), &[1, 3, 4, 4], Precision::Fp32, trt)
+            .map(|_| ())
+            .map_err(|refused| refused.to_string())
     };
-    let element = |value: &mut ValueInfo, kind| value.r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().elem_type = Some(kind);
+    let element = |value: &mut ValueInfo, kind| {
+        value.r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().elem_type = Some(kind)
+    };
     let refused = |change: &dyn Fn(&mut Graph)| changed(change).unwrap_err();
-    assert!(refused(&|graph| element(&mut graph.input[0], FLOAT16)).contains("has float16 values in `x`, and a plan has float32"));
-    assert!(refused(&|graph| element(&mut graph.output[0], UINT8)).contains("has uint8 values in `y`"));
+    assert!(
+        refused(&|graph| element(&mut graph.input[0], FLOAT16))
+            .contains("has float16 values in `x`, and a plan has float32")
+    );
+    assert!(
+        refused(&|graph| element(&mut graph.output[0], UINT8)).contains("has uint8 values in `y`")
+    );
     assert!(
         refused(&|graph| graph.output.push(value("z", &[Some(1)])))
             .contains("has 2 outputs (`y`, `z`), and a plan has one; the CPU")
     );
-    assert!(refused(&|graph| graph.input.push(value("z", &[Some(1)]))).contains("has 2 inputs (`x`, `z`)"));
-    assert_eq!(changed(&|graph| graph.input.push(value("w", &[Some(1)]))), Ok(()), "a constant is no input");
+    assert!(
+        refused(&|graph| graph.input.push(value("z", &[Some(1)])))
+            .contains("has 2 inputs (`x`, `z`)")
+    );
+    assert_eq!(
+        changed(&|graph| graph.input.push(value("w", &[Some(1)]))),
+        Ok(()),
+        "a constant is no input"
+    );
 }
 
 #[test]
@@ -352,13 +486,25 @@ fn each_precision_and_version_gets_what_it_takes() {
         (11, Precision::Int8, "Clip QuantizeLinear DequantizeLinear Relu", "none"),
     ] {
         assert_eq!(fixed(major, precision, &quantised), of_quantised, "{major} {precision:?}");
-        let told = [true, false].map(|quantised| rewriting(quantised, precision, Version { major, minor: 0, patch: 0 }).is_some());
-        assert_eq!(told, [true, of_float.contains("Cast")], "{major} {precision:?}: told before it is done");
+        let told = [true, false].map(|quantised| {
+            rewriting(quantised, precision, Version { major, minor: 0, patch: 0 }).is_some()
+        });
+        assert_eq!(
+            told,
+            [true, of_float.contains("Cast")],
+            "{major} {precision:?}: told before it is done"
+        );
         if of_float != "none" {
             assert_eq!(fixed(major, precision, &float), of_float, "{major} {precision:?}");
         }
     }
-    let refused = prepared(&float, &[1, 3, 32, 48], Precision::Int8, Version { major: 11, minor: 4, patch: 0 }).unwrap_err();
+    let refused = prepared(
+        &float,
+        &[1, 3, 32, 48],
+        Precision::Int8,
+        Version { major: 11, minor: 4, patch: 0 },
+    )
+    .unwrap_err();
     let words = "the model has no Q and DQ nodes; TensorRT 11.4.0 calibrates no networks and takes int8 from these alone; use fp16";
     assert_eq!(refused.to_string(), words);
 }
@@ -369,9 +515,13 @@ fn a_model_without_quantisation_is_handed_on_byte_for_byte_and_nothing_is_lost_i
     for made in [plain(&float), symmetric(&float)] {
         assert!(matches!(made.unwrap(), Cow::Borrowed(bytes) if bytes == float));
     }
-    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/engines/weights/efficientnet-lite0-int8.onnx");
+    let shipped =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/engines/weights/efficientnet-lite0-int8.onnx");
     let shipped = std::fs::read(shipped).unwrap();
-    assert!(Model::decode(shipped.as_slice()).unwrap().encode_to_vec() == shipped, "read and written, a shipped file is the same");
+    assert!(
+        Model::decode(shipped.as_slice()).unwrap().encode_to_vec() == shipped,
+        "read and written, a shipped file is the same"
+    );
     let nested = [0x2a, 2, 0x32, 0]; // an attribute with a graph inside
     assert_eq!(Node::decode(&nested[..]).unwrap().encode_to_vec(), nested);
     assert!(Node::decode(&nested[..]).unwrap().holds_graph());

@@ -1,8 +1,8 @@
 //! Building a plan: what is asked, what is said on the way, what comes of it, and keeping it.
 //!
-//! The seam to TensorRT: whoever can build is a [`Builder`] and is handed in. [`make`] lets it build, checks nothing of the bytes
-//! and keeps them with all that is known, or remembers the failure. An edge room: it reads the clock and writes through the
-//! cache.
+//! The seam to TensorRT: whoever can build is a [`Builder`] and is handed in. [`make`] lets it
+//! build, checks nothing of the bytes and keeps them with all that is known, or remembers the
+//! failure. An edge room: it reads the clock and writes through the cache.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +23,8 @@ pub struct Request {
     pub model: String,
     /// What for.
     pub target: Target,
-    /// The model, ONNX, as it was shipped; its sha256 is the target's. What TensorRT's parser is handed is [`model::prepared`].
+    /// The model, ONNX, as it was shipped; its sha256 is the target's. What TensorRT's parser is
+    /// handed is [`model::prepared`].
     pub onnx: Vec<u8>,
     /// Most memory that kernels may use while they run, bytes; `None`: TensorRT's own limit.
     pub workspace: Option<u64>,
@@ -135,8 +136,9 @@ pub struct Options {
 }
 
 impl Host {
-    /// What an engine is built in if nobody says: int8 if its model brings scales along and the GPU has int8, else half precision
-    /// where there is that, else float32. Without int8, an int8 model is built without its quantisation ([`model::plain`]).
+    /// What an engine is built in if nobody says: int8 if its model brings scales along and the GPU
+    /// has int8, else half precision where there is that, else float32. Without int8, an int8 model
+    /// is built without its quantisation ([`model::plain`]).
     pub fn usual(&self, weights: WeightPrecision) -> Precision {
         match weights {
             WeightPrecision::Int8 if hardware::has_int8(self.capability) => Precision::Int8,
@@ -145,9 +147,14 @@ impl Host {
         }
     }
 
-    /// What a plan of `network` is built for here. `calibration`: the cache that scales come from. Refused as in
-    /// [`hardware::check`]; also int8 without any scales.
-    pub fn target(&self, network: &Network, options: &Options, calibration: Option<&[u8]>) -> Result<Target, BuildError> {
+    /// What a plan of `network` is built for here. `calibration`: the cache that scales come from.
+    /// Refused as in [`hardware::check`]; also int8 without any scales.
+    pub fn target(
+        &self,
+        network: &Network,
+        options: &Options,
+        calibration: Option<&[u8]>,
+    ) -> Result<Target, BuildError> {
         let precision = options.precision.unwrap_or_else(|| self.usual(network.precision));
         hardware::check(precision, self.capability)?;
         let brings_scales = network.precision == WeightPrecision::Int8;
@@ -155,10 +162,14 @@ impl Host {
             let what = "int8 needs scales: make them with `squint engines calibrate`, or use fp16";
             return Err(BuildError::Unfit(what.to_owned()));
         }
-        let source = network.sha256.parse().map_err(|odd| BuildError::Unfit(format!("model.sha256: {odd}")))?;
+        let source = network
+            .sha256
+            .parse()
+            .map_err(|odd| BuildError::Unfit(format!("model.sha256: {odd}")))?;
         let mut input = network.input.shape().map(|dim| u32::try_from(dim).unwrap_or(u32::MAX));
         input[0] = u32::from(options.batch);
-        let calibration = calibration.filter(|_| precision == Precision::Int8 && !brings_scales).map(Sha256::of);
+        let calibration =
+            calibration.filter(|_| precision == Precision::Int8 && !brings_scales).map(Sha256::of);
         let Options { batch, device, workspace_mib, .. } = *options;
         let (tensorrt, capability) = (self.tensorrt, self.capability);
         Ok(Target {
@@ -177,12 +188,24 @@ pub trait Builder {
     /// Builds `request`; `progress` hears how far it is, as often as that is known.
     fn build(&self, request: &Request, progress: &mut Hear<'_>) -> Result<Built, BuildError>;
 
-    /// The same for int8 with scales that are learned from `feed` on the way: also the calibration cache, as TensorRT wrote it.
-    fn calibrate(&self, request: &Request, feed: &mut Feed<'_>, progress: &mut Hear<'_>) -> Result<(Built, Vec<u8>), BuildError>;
+    /// The same for int8 with scales that are learned from `feed` on the way: also the calibration
+    /// cache, as TensorRT wrote it.
+    fn calibrate(
+        &self,
+        request: &Request,
+        feed: &mut Feed<'_>,
+        progress: &mut Hear<'_>,
+    ) -> Result<(Built, Vec<u8>), BuildError>;
 }
 
-/// Remembers a build that ended in a way that the child could not tell of itself: a crash, seen by whoever started it.
-pub fn remember(writer: &Writer, model: &str, target: &Target, cause: &str) -> Result<(), CacheError> {
+/// Remembers a build that ended in a way that the child could not tell of itself: a crash, seen by
+/// whoever started it.
+pub fn remember(
+    writer: &Writer,
+    model: &str,
+    target: &Target,
+    cause: &str,
+) -> Result<(), CacheError> {
     let listing = writer.cache().list(model)?;
     writer.fail(&Failure::after(listing.failure(target), model, target, cause, now_s()))
 }
@@ -208,7 +231,9 @@ pub fn make(
     let begun = Instant::now();
     let built = builder.build(request, progress).and_then(|built| match built.plan.len() as u64 {
         1..=MAX_PLAN => Ok(built),
-        bytes => Err(BuildError::Failed(format!("a plan of {bytes} bytes; allowed are 1 to {MAX_PLAN}"))),
+        bytes => {
+            Err(BuildError::Failed(format!("a plan of {bytes} bytes; allowed are 1 to {MAX_PLAN}")))
+        }
     });
     match built {
         Ok(Built { plan, tensors, timing, cuda, measured }) => {
@@ -224,7 +249,9 @@ pub fn make(
                 tensors,
                 built_at_s: now_s(),
                 // As precise as the file has it.
-                build: Duration::from_millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)),
+                build: Duration::from_millis(
+                    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+                ),
                 measured,
             };
             Ok(writer.keep(&sidecar, &plan)?)
@@ -269,12 +296,15 @@ mod tests {
         Host { tensorrt, capability, gpu: "a GPU".into(), driver: None }
     }
 
-    const OPTIONS: Options = Options { precision: None, batch: 2, device: Device::Gpu, workspace_mib: Some(256) };
+    const OPTIONS: Options =
+        Options { precision: None, batch: 2, device: Device::Gpu, workspace_mib: Some(256) };
 
     #[test]
     fn without_a_wish_an_engine_is_built_in_the_best_that_gpu_and_model_have() {
         let usual = |capability, precision| {
-            host(capability).target(&network(precision, "nchw"), &OPTIONS, None).map(|target| target.key.precision)
+            host(capability)
+                .target(&network(precision, "nchw"), &OPTIONS, None)
+                .map(|target| target.key.precision)
         };
         assert_eq!(usual("6.2", "float32").unwrap(), Precision::Fp16);
         assert_eq!(usual("6.1", "float32").unwrap(), Precision::Fp32);
@@ -288,19 +318,28 @@ mod tests {
     fn what_is_asked_for_is_built_or_refused_and_never_something_else() {
         let asked = |capability, weights, precision| {
             let options = Options { precision: Some(precision), ..OPTIONS };
-            host(capability).target(&network(weights, "nchw"), &options, None).map(|target| target.key.precision)
+            host(capability)
+                .target(&network(weights, "nchw"), &options, None)
+                .map(|target| target.key.precision)
         };
         let refused = asked("6.2", "int8", Precision::Int8).unwrap_err().to_string();
         assert_eq!(refused, "int8 is not available on sm_62 (Jetson TX2); use fp16");
         for precision in [Precision::Fp32, Precision::Fp16] {
-            assert_eq!(asked("8.7", "int8", precision).unwrap(), precision, "without its quantisation");
+            assert_eq!(
+                asked("8.7", "int8", precision).unwrap(),
+                precision,
+                "without its quantisation"
+            );
         }
     }
 
     #[test]
     fn a_target_has_the_inputs_shape_and_every_option() {
         let target = host("8.7").target(&network("float32", "nchw"), &OPTIONS, None).unwrap();
-        assert_eq!((target.input, target.flags.as_slice()), ([2, 3, 16, 32], &["workspace-256-mib".to_owned()][..]));
+        assert_eq!(
+            (target.input, target.flags.as_slice()),
+            ([2, 3, 16, 32], &["workspace-256-mib".to_owned()][..])
+        );
         let target = host("8.7").target(&network("float32", "nhwc"), &OPTIONS, None).unwrap();
         assert_eq!(target.input, [2, 16, 32, 3]);
     }
@@ -310,10 +349,17 @@ mod tests {
         let int8 = Options { precision: Some(Precision::Int8), ..OPTIONS };
         let target = |weights, scales| host("8.7").target(&network(weights, "nchw"), &int8, scales);
         let refused = target("float32", None).unwrap_err().to_string();
-        assert_eq!(refused, "int8 needs scales: make them with `squint engines calibrate`, or use fp16");
-        assert_eq!(target("float32", Some(b"scales")).unwrap().key.calibration, Some(Sha256::of(b"scales")));
+        assert_eq!(
+            refused,
+            "int8 needs scales: make them with `squint engines calibrate`, or use fp16"
+        );
+        assert_eq!(
+            target("float32", Some(b"scales")).unwrap().key.calibration,
+            Some(Sha256::of(b"scales"))
+        );
         assert_eq!(target("int8", Some(b"scales")).unwrap().key.calibration, None);
-        let fp16 = host("8.7").target(&network("float32", "nchw"), &OPTIONS, Some(b"scales")).unwrap();
+        let fp16 =
+            host("8.7").target(&network("float32", "nchw"), &OPTIONS, Some(b"scales")).unwrap();
         assert_eq!(fp16.key.calibration, None, "scales mean nothing to fp16");
     }
 
@@ -323,7 +369,10 @@ mod tests {
             let host = Host { tensorrt: tensorrt.parse().unwrap(), ..host("8.7") };
             host.target(&network(weights, "nchw"), &OPTIONS, None).unwrap().rewriting
         };
-        assert_eq!([noted("8.2.1", "float32"), noted("8.2.1", "int8")], [None, Some(model::REWRITING)]);
+        assert_eq!(
+            [noted("8.2.1", "float32"), noted("8.2.1", "int8")],
+            [None, Some(model::REWRITING)]
+        );
         assert_eq!(noted("11.4.0", "float32"), Some(model::REWRITING), "for half precision");
     }
 }

@@ -1,8 +1,9 @@
-//! Whose plan is built next, who serves meanwhile, and what to say about it. Pure: moments are handed in, builds are somebody
-//! else's.
+//! Whose plan is built next, who serves meanwhile, and what to say about it. Pure: moments are
+//! handed in, builds are somebody else's.
 //!
-//! One build at a time, for it takes all there is of a GPU. Engines without any plan come before those whose plan still serves;
-//! among equals the order is the caller's. A build that failed is not tried again here: only a change makes a new build queue.
+//! One build at a time, for it takes all there is of a GPU. Engines without any plan come before
+//! those whose plan still serves; among equals the order is the caller's. A build that failed is
+//! not tried again here: only a change makes a new build queue.
 
 use std::time::Duration;
 
@@ -53,7 +54,8 @@ pub enum Ended {
     Built,
     /// Without, and the same would come of trying again.
     Failed(String),
-    /// Without, for a reason that passes: killed, the disk full, TensorRT gone. After [`TRIES`] it counts as failed.
+    /// Without, for a reason that passes: killed, the disk full, TensorRT gone. After [`TRIES`] it
+    /// counts as failed.
     Broken(String),
 }
 
@@ -99,14 +101,15 @@ impl BuildQueue {
         Self { seats: wants.into_iter().map(seat).collect() }
     }
 
-    /// Whose plan is to be built now, and why if an older one is there; `None` while one is being built, and when nothing is left
-    /// to do.
+    /// Whose plan is to be built now, and why if an older one is there; `None` while one is being
+    /// built, and when nothing is left to do.
     pub fn next(&self) -> Option<(&str, Option<&str>)> {
         if self.seats.iter().any(|seat| matches!(seat.state, State::Builds { .. })) {
             return None;
         }
         let waiting = self.seats.iter().filter(|seat| seat.state == State::Waits);
-        // The first of the least: tries come last, so that one that breaks does not hold up the others.
+        // The first of the least: tries come last, so that one that breaks does not hold up the
+        // others.
         let seat = waiting.min_by_key(|seat| (seat.tries, seat.serves))?;
         Some((&seat.engine, seat.why.as_deref()))
     }
@@ -125,7 +128,11 @@ impl BuildQueue {
 
     /// The build of `engine` has ended. Ignored if none was begun.
     pub fn ended(&mut self, engine: &str, ended: Ended) {
-        let Some(seat) = self.seat(engine).filter(|seat| matches!(seat.state, State::Builds { .. })) else { return };
+        let Some(seat) =
+            self.seat(engine).filter(|seat| matches!(seat.state, State::Builds { .. }))
+        else {
+            return;
+        };
         seat.state = match ended {
             Ended::Built => State::Has,
             Ended::Failed(cause) => State::Failed(cause),
@@ -143,14 +150,16 @@ impl BuildQueue {
         }
     }
 
-    /// How long the builds that are left take, roughly: from what earlier ones took, for the others their mean. `None` if nothing
-    /// is known, or nothing left.
+    /// How long the builds that are left take, roughly: from what earlier ones took, for the others
+    /// their mean. `None` if nothing is known, or nothing left.
     pub fn left(&self, at: Duration) -> Option<Duration> {
         let known: Vec<Duration> = self.seats.iter().filter_map(|seat| seat.usual).collect();
         let mean = known.iter().sum::<Duration>().checked_div(u32::try_from(known.len()).ok()?)?;
         let left = |seat: &EngineSlot| match seat.state {
             State::Waits => Some(seat.usual.unwrap_or(mean)),
-            State::Builds { since } => Some(seat.usual.unwrap_or(mean).saturating_sub(at.saturating_sub(since))),
+            State::Builds { since } => {
+                Some(seat.usual.unwrap_or(mean).saturating_sub(at.saturating_sub(since)))
+            }
             State::Has | State::Failed(_) => None,
         };
         let left: Vec<Duration> = self.seats.iter().filter_map(left).collect();
@@ -160,17 +169,30 @@ impl BuildQueue {
     /// For readiness: what is not as it should be; `None` if all is.
     pub fn words(&self, at: Duration) -> Option<String> {
         let all = self.seats.len();
-        let unbuilt = self.seats.iter().filter(|seat| matches!(seat.state, State::Waits | State::Builds { .. })).count();
-        let failed: Vec<&str> =
-            self.seats.iter().filter(|seat| matches!(seat.state, State::Failed(_))).map(|seat| seat.engine.as_str()).collect();
+        let unbuilt = self
+            .seats
+            .iter()
+            .filter(|seat| matches!(seat.state, State::Waits | State::Builds { .. }))
+            .count();
+        let failed: Vec<&str> = self
+            .seats
+            .iter()
+            .filter(|seat| matches!(seat.state, State::Failed(_)))
+            .map(|seat| seat.engine.as_str())
+            .collect();
         let mut parts = Vec::new();
         if unbuilt > 0 {
             let verb = if unbuilt == 1 { "is" } else { "are" };
-            let left = self.left(at).map_or_else(String::new, |left| format!(", about {}", roughly(left)));
+            let left =
+                self.left(at).map_or_else(String::new, |left| format!(", about {}", roughly(left)));
             parts.push(format!("{unbuilt} of {all} engines {verb} being built{left}"));
         }
         if !failed.is_empty() {
-            parts.push(format!("{} of {all} could not be built ({})", failed.len(), failed.join(", ")));
+            parts.push(format!(
+                "{} of {all} could not be built ({})",
+                failed.len(),
+                failed.join(", ")
+            ));
         }
         (!parts.is_empty()).then(|| format!("degraded: {}", parts.join("; ")))
     }

@@ -1,4 +1,5 @@
-//! The builds build queue: who is next, who serves, what is said; and that it always comes to an end.
+//! The builds build queue: who is next, who serves, what is said; and that it always comes to an
+//! end.
 
 use proptest::prelude::*;
 
@@ -36,24 +37,34 @@ fn engines_without_a_plan_are_built_before_those_whose_plan_serves_and_one_at_a_
 #[test]
 fn a_build_that_failed_is_not_tried_again() {
     let failed = PlanState::Failed { serves: true, cause: "out of memory".into() };
-    let mut build_queue = BuildQueue::new([want("before", failed), want("now", PlanState::Nothing(None))]);
+    let mut build_queue =
+        BuildQueue::new([want("before", failed), want("now", PlanState::Nothing(None))]);
     build_queue.begun("now", secs(0));
     build_queue.ended("now", Ended::Failed("unsupported layer".into()));
     assert_eq!(build_queue.next(), None);
     assert_eq!(build_queue.server("before"), Server::OldPlan);
     let failures: Vec<_> = build_queue.failures().collect();
     assert_eq!(failures, [("before", "out of memory"), ("now", "unsupported layer")]);
-    assert_eq!(build_queue.words(secs(9)).unwrap(), "degraded: 2 of 2 could not be built (before, now)");
+    assert_eq!(
+        build_queue.words(secs(9)).unwrap(),
+        "degraded: 2 of 2 could not be built (before, now)"
+    );
 }
 
 #[test]
 fn a_build_that_breaks_lets_the_others_go_first_and_is_given_up_after_two_tries() {
-    let mut build_queue = BuildQueue::new([want("one", PlanState::Nothing(None)), want("two", PlanState::Nothing(None))]);
+    let mut build_queue = BuildQueue::new([
+        want("one", PlanState::Nothing(None)),
+        want("two", PlanState::Nothing(None)),
+    ]);
     let mut order = Vec::new();
     while let Some((engine, _)) = build_queue.next() {
         let engine = engine.to_owned();
         build_queue.begun(&engine, secs(0));
-        build_queue.ended(&engine, if engine == "one" { Ended::Broken("killed".into()) } else { Ended::Built });
+        build_queue.ended(
+            &engine,
+            if engine == "one" { Ended::Broken("killed".into()) } else { Ended::Built },
+        );
         order.push(engine);
     }
     assert_eq!(order, ["one", "two", "one"]);
@@ -62,15 +73,34 @@ fn a_build_that_breaks_lets_the_others_go_first_and_is_given_up_after_two_tries(
 
 #[test]
 fn readiness_says_how_many_are_missing_and_for_about_how_long() {
-    let timed = |engine: &str, minutes: u64| Want { usual: Some(secs(60 * minutes)), ..want(engine, PlanState::Nothing(None)) };
-    let wants = [timed("a", 2), timed("b", 4), want("c", PlanState::Fits), want("d", PlanState::Fits), want("e", PlanState::Fits)];
+    let timed = |engine: &str, minutes: u64| Want {
+        usual: Some(secs(60 * minutes)),
+        ..want(engine, PlanState::Nothing(None))
+    };
+    let wants = [
+        timed("a", 2),
+        timed("b", 4),
+        want("c", PlanState::Fits),
+        want("d", PlanState::Fits),
+        want("e", PlanState::Fits),
+    ];
     let mut build_queue = BuildQueue::new(wants);
-    assert_eq!(build_queue.words(secs(0)).unwrap(), "degraded: 2 of 5 engines are being built, about 6 min");
+    assert_eq!(
+        build_queue.words(secs(0)).unwrap(),
+        "degraded: 2 of 5 engines are being built, about 6 min"
+    );
     build_queue.begun("a", secs(100));
     assert_eq!(build_queue.left(secs(160)), Some(secs(300)));
-    assert_eq!(build_queue.left(secs(1000)), Some(secs(240)), "a build that takes longer than it used to is as good as done");
+    assert_eq!(
+        build_queue.left(secs(1000)),
+        Some(secs(240)),
+        "a build that takes longer than it used to is as good as done"
+    );
     build_queue.ended("a", Ended::Built);
-    assert_eq!(build_queue.words(secs(1000)).unwrap(), "degraded: 1 of 5 engines is being built, about 4 min");
+    assert_eq!(
+        build_queue.words(secs(1000)).unwrap(),
+        "degraded: 1 of 5 engines is being built, about 4 min"
+    );
     build_queue.begun("b", secs(1000));
     build_queue.ended("b", Ended::Built);
     assert_eq!((build_queue.words(secs(1001)), build_queue.left(secs(1001))), (None, None));

@@ -1,8 +1,10 @@
-//! A build in a process of its own: `squint engines build`, at the lowest priority, watched through its standard output.
+//! A build in a process of its own: `squint engines build`, at the lowest priority, watched through
+//! its standard output.
 //!
-//! An edge room. Building inside the daemon would let a crash of vendor code end it, and TensorRT never gives back all it took.
-//! The child tells its progress as JSON, a line each ([`Line`]); it is killed when its owner goes, and ends by itself when its
-//! standard input closes, so that it does not outlive a killed daemon either.
+//! An edge room. Building inside the daemon would let a crash of vendor code end it, and TensorRT
+//! never gives back all it took. The child tells its progress as JSON, a line each ([`Line`]); it
+//! is killed when its owner goes, and ends by itself when its standard input closes, so that it
+//! does not outlive a killed daemon either.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read};
@@ -45,7 +47,8 @@ pub enum Outcome {
     Built(String),
     /// It said why not.
     Failed(String),
-    /// It ended without a word: vendor code crashed, or somebody killed it. How, and what standard error said last.
+    /// It ended without a word: vendor code crashed, or somebody killed it. How, and what standard
+    /// error said last.
     Crashed(String),
 }
 
@@ -70,18 +73,25 @@ pub struct Build {
 impl Build {
     /// Starts it: nice 19, and the disk only when nobody else wants it.
     pub fn start(program: &Program) -> io::Result<Self> {
-        let mut child = match spawn("ionice", ["-c", "3", "-t", "nice", "-n", "19"].map(OsStr::new), program) {
-            // Without util-linux the processor alone is left to others.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => spawn("nice", ["-n", "19"].map(OsStr::new), program)?,
-            started => started?,
-        };
+        let mut child =
+            match spawn("ionice", ["-c", "3", "-t", "nice", "-n", "19"].map(OsStr::new), program) {
+                // Without util-linux the processor alone is left to others.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    spawn("nice", ["-n", "19"].map(OsStr::new), program)?
+                }
+                started => started?,
+            };
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let (Some(out), Some(err)) = (out, err) else { return Err(io::Error::other("no pipe to the child")) };
-        let err = std::thread::Builder::new().name("build-stderr".into()).spawn(move || last(err))?;
+        let (Some(out), Some(err)) = (out, err) else {
+            return Err(io::Error::other("no pipe to the child"));
+        };
+        let err =
+            std::thread::Builder::new().name("build-stderr".into()).spawn(move || last(err))?;
         Ok(Self { child, out: BufReader::new(out), err: Some(err), ended: None })
     }
 
-    /// The child's standard input, once: when it is dropped, a child that was started with `--tied` ends.
+    /// The child's standard input, once: when it is dropped, a child that was started with `--tied`
+    /// ends.
     pub fn tie(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
     }
@@ -91,8 +101,8 @@ impl Build {
         self.child.id()
     }
 
-    /// Waits for the next word; `None` when there is no more, then [`Self::outcome`] has it. Lines that are none of ours (vendor
-    /// code likes to print) are passed over.
+    /// Waits for the next word; `None` when there is no more, then [`Self::outcome`] has it. Lines
+    /// that are none of ours (vendor code likes to print) are passed over.
     pub fn hear(&mut self) -> Option<Progress> {
         let mut line = Vec::new();
         loop {
@@ -131,7 +141,11 @@ impl Drop for Build {
     }
 }
 
-fn spawn<'a>(wrapper: &str, before: impl IntoIterator<Item = &'a OsStr>, program: &Program) -> io::Result<Child> {
+fn spawn<'a>(
+    wrapper: &str,
+    before: impl IntoIterator<Item = &'a OsStr>,
+    program: &Program,
+) -> io::Result<Child> {
     Command::new(wrapper)
         .args(before)
         .arg(&program.path)

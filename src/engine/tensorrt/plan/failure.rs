@@ -1,7 +1,8 @@
 //! The memory of a build that failed, so that it is not tried for ever. Pure.
 //!
-//! Lies where the plan would, as `.failed.json`. It holds until something that may matter changes: the model, TensorRT, the GPU,
-//! its driver, the precision, the calibration, an option or how the model is rewritten. Then, or when a person asks for it, the build is tried again.
+//! Lies where the plan would, as `.failed.json`. It holds until something that may matter changes:
+//! the model, TensorRT, the GPU, its driver, the precision, the calibration, an option or how the
+//! model is rewritten. Then, or when a person asks for it, the build is tried again.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,14 +40,28 @@ struct Raw {
 
 impl Failure {
     /// After a build for `target` failed, which `before` remembers if it did so already.
-    pub fn after(before: Option<&Self>, model: &str, target: &Target, cause: &str, at_s: u64) -> Self {
-        let times = before.filter(|before| before.holds(target)).map_or(1, |before| before.times.saturating_add(1));
+    pub fn after(
+        before: Option<&Self>,
+        model: &str,
+        target: &Target,
+        cause: &str,
+        at_s: u64,
+    ) -> Self {
+        let times = before
+            .filter(|before| before.holds(target))
+            .map_or(1, |before| before.times.saturating_add(1));
         // The end of a long log says most.
         let mut from = cause.len().saturating_sub(MAX_CAUSE);
         while !cause.is_char_boundary(from) {
             from += 1;
         }
-        Self { model: model.to_owned(), target: target.clone(), cause: cause[from..].trim().to_owned(), at_s, times }
+        Self {
+            model: model.to_owned(),
+            target: target.clone(),
+            cause: cause[from..].trim().to_owned(),
+            at_s,
+            times,
+        }
     }
 
     /// True if the same build would be tried.
@@ -58,11 +73,19 @@ impl Failure {
     pub fn to_json(&self) -> String {
         let Self { model, target, cause, at_s, times } = self;
         let (model, cause) = (model.clone(), cause.clone());
-        let raw = Raw { v: VERSION, model, target: RawTarget::of(target), cause, at_unix_s: *at_s, times: *times };
+        let raw = Raw {
+            v: VERSION,
+            model,
+            target: RawTarget::of(target),
+            cause,
+            at_unix_s: *at_s,
+            times: *times,
+        };
         serde_json::to_string_pretty(&raw).expect("plain numbers and texts") + "\n"
     }
 
-    /// Reads what [`Self::to_json`] wrote. `origin` is the file's name for the errors. Untrusted: everything is checked.
+    /// Reads what [`Self::to_json`] wrote. `origin` is the file's name for the errors. Untrusted:
+    /// everything is checked.
     pub fn from_json(text: &str, origin: &str) -> Result<Self, TextError> {
         let raw: Raw = text::read(text, origin)?;
         let check = Check { origin };
@@ -101,16 +124,26 @@ mod tests {
             let mut wanted = target();
             change(&mut wanted);
             assert!(!again.holds(&wanted), "{wanted:?}");
-            assert_eq!(Failure::after(Some(&again), "lite0-224", &wanted, "x", 30).times, 1, "another build, counted anew");
+            assert_eq!(
+                Failure::after(Some(&again), "lite0-224", &wanted, "x", 30).times,
+                1,
+                "another build, counted anew"
+            );
         }
     }
 
     #[test]
     fn what_is_written_is_read_again_and_a_long_log_keeps_its_end() {
-        let failure = Failure::after(None, "lite0-224", &target(), &("é".repeat(4000) + "the end\n"), 10);
+        let failure =
+            Failure::after(None, "lite0-224", &target(), &("é".repeat(4000) + "the end\n"), 10);
         assert!(failure.cause.ends_with("the end") && failure.cause.len() <= MAX_CAUSE);
         assert_eq!(Failure::from_json(&failure.to_json(), "x.failed.json").unwrap(), failure);
         let spoilt = failure.to_json().replace("\"times\": 1", "\"times\": 0");
-        assert!(Failure::from_json(&spoilt, "x").unwrap_err().to_string().contains("times is \"0\", allowed is 1 to"));
+        assert!(
+            Failure::from_json(&spoilt, "x")
+                .unwrap_err()
+                .to_string()
+                .contains("times is \"0\", allowed is 1 to")
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! What a GPU can compute in, by its compute capability. Pure.
 //!
-//! A table to refuse by before anything slow begins; the builder on the board is asked as well and has the last word. Fast int8
-//! came with 6.1 (four-fold integer dot products), which 6.0 and 6.2, the TX2, do not have. Fast half precision: 5.3, 6.0, 6.2
-//! and all from 7.0; 6.1 computes it at a sixty-fourth of the speed. Source: the precision table of TensorRT's support matrix.
+//! A table to refuse by before anything slow begins; the builder on the board is asked as well and
+//! has the last word. Fast int8 came with 6.1 (four-fold integer dot products), which 6.0 and 6.2,
+//! the TX2, do not have. Fast half precision: 5.3, 6.0, 6.2 and all from 7.0; 6.1 computes it at a
+//! sixty-fourth of the speed. Source: the precision table of TensorRT's support matrix.
 
 use super::name::{Capability, Precision};
 
@@ -75,7 +76,8 @@ mod tests {
 
     #[test]
     fn half_precision_is_refused_only_where_it_is_slow() {
-        let text = check(Precision::Fp16, Capability { major: 6, minor: 1 }).unwrap_err().to_string();
+        let text =
+            check(Precision::Fp16, Capability { major: 6, minor: 1 }).unwrap_err().to_string();
         assert_eq!(text, "fp16 is not available on sm_61; use int8");
         assert_eq!(check(Precision::Fp16, Capability { major: 6, minor: 2 }), Ok(()));
         assert_eq!(check(Precision::Fp32, Capability { major: 3, minor: 0 }), Ok(()));

@@ -1,8 +1,9 @@
 //! What a plan is built for, as a [`Key`], and the file name that tells it. Pure.
 //!
-//! `0a1b2c3d4e5f-trt8.2.1-sm62-fp16-b1-gpu.engine`: the first 12 hex digits of the model's sha256, TensorRT, compute capability,
-//! precision, batch, device. The name is for people and for finding files; what counts is the sidecar beside it
-//! ([`super::sidecar`]), which holds the whole sha256 and the calibration.
+//! `0a1b2c3d4e5f-trt8.2.1-sm62-fp16-b1-gpu.engine`: the first 12 hex digits of the model's sha256,
+//! TensorRT, compute capability, precision, batch, device. The name is for people and for finding
+//! files; what counts is the sidecar beside it ([`super::sidecar`]), which holds the whole sha256
+//! and the calibration.
 
 use std::fmt;
 use std::str::FromStr;
@@ -69,7 +70,9 @@ impl FromStr for Version {
     fn from_str(text: &str) -> Result<Self, Odd> {
         let mut parts = text.split('.').map(number::<u16>);
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(Some(major)), Some(Some(minor)), Some(Some(patch)), None) => Ok(Self { major, minor, patch }),
+            (Some(Some(major)), Some(Some(minor)), Some(Some(patch)), None) => {
+                Ok(Self { major, minor, patch })
+            }
             _ => Err(Odd("three numbers, like 8.2.1")),
         }
     }
@@ -93,7 +96,9 @@ impl FromStr for Capability {
     type Err = Odd;
 
     fn from_str(text: &str) -> Result<Self, Odd> {
-        let parts = text.split_once('.').and_then(|(major, minor)| Some((number::<u8>(major)?, number::<u8>(minor)?)));
+        let parts = text
+            .split_once('.')
+            .and_then(|(major, minor)| Some((number::<u8>(major)?, number::<u8>(minor)?)));
         match parts {
             Some((major @ 1..=99, minor @ 0..=9)) => Ok(Self { major, minor }),
             _ => Err(Odd("a compute capability like 6.2")),
@@ -107,8 +112,8 @@ impl fmt::Display for Capability {
     }
 }
 
-/// What TensorRT may compute in, beside float32. Not [`crate::engine::manifest::Precision`], which is that of the weights in the
-/// model.
+/// What TensorRT may compute in, beside float32. Not [`crate::engine::manifest::Precision`], which
+/// is that of the weights in the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Precision {
     /// Nothing else.
@@ -134,7 +139,10 @@ impl FromStr for Precision {
     type Err = Odd;
 
     fn from_str(text: &str) -> Result<Self, Odd> {
-        [Self::Fp32, Self::Fp16, Self::Int8].into_iter().find(|one| one.name() == text).ok_or(Odd("fp32, fp16 or int8"))
+        [Self::Fp32, Self::Fp16, Self::Int8]
+            .into_iter()
+            .find(|one| one.name() == text)
+            .ok_or(Odd("fp32, fp16 or int8"))
     }
 }
 
@@ -189,7 +197,8 @@ pub struct Key {
     pub batch: u16,
     /// Who runs it.
     pub device: Device,
-    /// The calibration cache that scales come from; `None` without int8, or where the model brings its own scales (Q/DQ).
+    /// The calibration cache that scales come from; `None` without int8, or where the model brings
+    /// its own scales (Q/DQ).
     pub calibration: Option<Sha256>,
 }
 
@@ -226,15 +235,24 @@ impl FromStr for Name {
     fn from_str(stem: &str) -> Result<Self, Odd> {
         let read = || {
             let parts: Vec<&str> = stem.split('-').collect();
-            let [source, tensorrt, capability, precision, batch, device] = parts.as_slice() else { return None };
+            let [source, tensorrt, capability, precision, batch, device] = parts.as_slice() else {
+                return None;
+            };
             let digits = capability.strip_prefix("sm")?;
-            let (major, minor) = digits.is_ascii().then(|| digits.split_at_checked(digits.len().checked_sub(1)?)).flatten()?;
+            let (major, minor) = digits
+                .is_ascii()
+                .then(|| digits.split_at_checked(digits.len().checked_sub(1)?))
+                .flatten()?;
             Some(Self {
-                source: (source.len() == SHORT && is_lower_hex(source)).then(|| (*source).to_owned())?,
+                source: (source.len() == SHORT && is_lower_hex(source))
+                    .then(|| (*source).to_owned())?,
                 tensorrt: tensorrt.strip_prefix("trt")?.parse().ok()?,
                 capability: format!("{major}.{minor}").parse().ok()?,
                 precision: precision.parse().ok()?,
-                batch: batch.strip_prefix('b').and_then(number).filter(|batch| (1..=MAX_BATCH).contains(batch))?,
+                batch: batch
+                    .strip_prefix('b')
+                    .and_then(number)
+                    .filter(|batch| (1..=MAX_BATCH).contains(batch))?,
                 device: device.parse().ok()?,
             })
         };
@@ -249,12 +267,15 @@ pub(super) mod tests {
     use super::*;
 
     pub(crate) fn keys() -> impl Strategy<Value = Key> {
-        let version = (1..40_u16, 0..100_u16, 0..100_u16).prop_map(|(major, minor, patch)| Version { major, minor, patch });
-        let capability = (1..=99_u8, 0..=9_u8).prop_map(|(major, minor)| Capability { major, minor });
-        let precision = prop_oneof![Just(Precision::Fp32), Just(Precision::Fp16), Just(Precision::Int8)];
+        let version = (1..40_u16, 0..100_u16, 0..100_u16)
+            .prop_map(|(major, minor, patch)| Version { major, minor, patch });
+        let capability =
+            (1..=99_u8, 0..=9_u8).prop_map(|(major, minor)| Capability { major, minor });
+        let precision =
+            prop_oneof![Just(Precision::Fp32), Just(Precision::Fp16), Just(Precision::Int8)];
         let device = prop_oneof![Just(Device::Gpu), (0..MAX_DLA).prop_map(Device::Dla)];
-        (any::<u64>(), version, capability, precision, 1..=MAX_BATCH, device, any::<Option<u8>>()).prop_map(
-            |(seed, tensorrt, capability, precision, batch, device, calibration)| Key {
+        (any::<u64>(), version, capability, precision, 1..=MAX_BATCH, device, any::<Option<u8>>())
+            .prop_map(|(seed, tensorrt, capability, precision, batch, device, calibration)| Key {
                 source: Sha256::of(&seed.to_le_bytes()),
                 tensorrt,
                 capability,
@@ -262,8 +283,7 @@ pub(super) mod tests {
                 batch,
                 device,
                 calibration: calibration.map(|seed| Sha256::of(&[seed])),
-            },
-        )
+            })
     }
 
     #[test]
@@ -277,7 +297,10 @@ pub(super) mod tests {
             device: Device::Gpu,
             calibration: None,
         };
-        assert_eq!(key.stem(), format!("{}-trt8.2.1-sm62-fp16-b1-gpu", &Sha256::of(b"model").as_str()[..12]));
+        assert_eq!(
+            key.stem(),
+            format!("{}-trt8.2.1-sm62-fp16-b1-gpu", &Sha256::of(b"model").as_str()[..12])
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! All that is known of a plan, as a JSON file beside it, and what keeps a plan from being used here. Pure.
+//! All that is known of a plan, as a JSON file beside it, and what keeps a plan from being used
+//! here. Pure.
 //!
-//! TensorRT takes a plan for granted, so everything is checked against this before a byte reaches it. Who reads and writes the
-//! files is [`super::cache`]. Versioned; read strictly, for the folder may be anybody's.
+//! TensorRT takes a plan for granted, so everything is checked against this before a byte reaches
+//! it. Who reads and writes the files is [`super::cache`]. Versioned; read strictly, for the folder
+//! may be anybody's.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,15 +22,16 @@ const MAX_TENSORS: usize = 64;
 /// Most axes of one.
 const MAX_RANK: usize = 8;
 
-/// What a plan is built for: the key, the machine, the options. While it stays the same, building again gives nothing new.
+/// What a plan is built for: the key, the machine, the options. While it stays the same, building
+/// again gives nothing new.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// What tells plans apart.
     pub key: Key,
     /// Shape of the input, batch first, each 1..=65536. A model may leave it open; a plan does not.
     pub input: [u32; 4],
-    /// Which version of [`crate::engine::tensorrt::model`] rewrote the model, 1 or more; `None` where TensorRT was handed the file as it
-    /// is, and in what was written before this was noted.
+    /// Which version of [`crate::engine::tensorrt::model`] rewrote the model, 1 or more; `None`
+    /// where TensorRT was handed the file as it is, and in what was written before this was noted.
     pub rewriting: Option<u32>,
     /// The GPU, as the driver names it.
     pub gpu: String,
@@ -122,12 +125,16 @@ impl Sidecar {
             tensors: self.tensors.clone(),
             built_at_unix_s: self.built_at_s,
             build_ms: micros(self.build) / 1000,
-            measured: self.measured.map(|Measured { p50, p95 }| RawMeasured { p50_us: micros(p50), p95_us: micros(p95) }),
+            measured: self.measured.map(|Measured { p50, p95 }| RawMeasured {
+                p50_us: micros(p50),
+                p95_us: micros(p95),
+            }),
         };
         serde_json::to_string_pretty(&raw).expect("plain numbers and texts") + "\n"
     }
 
-    /// Reads what [`Self::to_json`] wrote. `origin` is the file's name for the errors. Untrusted: everything is checked.
+    /// Reads what [`Self::to_json`] wrote. `origin` is the file's name for the errors. Untrusted:
+    /// everything is checked.
     pub fn from_json(text: &str, origin: &str) -> Result<Self, TextError> {
         let raw: Raw = text::read(text, origin)?;
         let check = Check { origin };
@@ -135,7 +142,8 @@ impl Sidecar {
         for Tensor { name, dims, .. } in &raw.tensors {
             check.name("tensors.name", name.clone())?;
             check.within("tensors.dims: number", dims.len(), 0..=MAX_RANK)?;
-            dims.iter().try_for_each(|dim| check.within("tensors.dims", *dim, -1..=1 << 32).map(|_| ()))?;
+            dims.iter()
+                .try_for_each(|dim| check.within("tensors.dims", *dim, -1..=1 << 32).map(|_| ()))?;
         }
         let measured = raw.measured.map(|RawMeasured { p50_us, p95_us }| {
             check.within("measured.p50-us", p50_us, 1..=600_000_000)?;
@@ -155,7 +163,8 @@ impl Sidecar {
         })
     }
 
-    /// All that is otherwise here; empty if the plan is just what is wanted. The driver may differ: plans outlive it.
+    /// All that is otherwise here; empty if the plan is just what is wanted. The driver may differ:
+    /// plans outlive it.
     pub fn mismatches(&self, wanted: &Target) -> Vec<Mismatch> {
         let (Target { key: was, gpu, flags, .. }, is) = (&self.target, &wanted.key);
         let mut found = Vec::new();
@@ -164,22 +173,46 @@ impl Sidecar {
                 found.push(mismatch);
             }
         };
-        note(was.tensorrt != is.tensorrt, Mismatch::TensorRt { built: was.tensorrt, here: is.tensorrt });
-        note(was.capability != is.capability, Mismatch::Capability { built: was.capability, here: is.capability });
+        note(
+            was.tensorrt != is.tensorrt,
+            Mismatch::TensorRt { built: was.tensorrt, here: is.tensorrt },
+        );
+        note(
+            was.capability != is.capability,
+            Mismatch::Capability { built: was.capability, here: is.capability },
+        );
         let same_sort = was.capability == is.capability;
-        note(same_sort && *gpu != wanted.gpu, Mismatch::Gpu { built: gpu.clone(), here: wanted.gpu.clone() });
+        note(
+            same_sort && *gpu != wanted.gpu,
+            Mismatch::Gpu { built: gpu.clone(), here: wanted.gpu.clone() },
+        );
         note(was.device != is.device, Mismatch::Device { built: was.device, here: is.device });
-        note(was.source != is.source, Mismatch::Source { built: was.source.clone(), here: is.source.clone() });
+        note(
+            was.source != is.source,
+            Mismatch::Source { built: was.source.clone(), here: is.source.clone() },
+        );
         let (built, here) = (self.target.rewriting, wanted.rewriting);
-        // There it goes by the precision whether a model is rewritten, and another precision is told of below.
-        let by_precision = was.precision != is.precision && is.tensorrt.types_strongly() && (built.is_none() || here.is_none());
+        // There it goes by the precision whether a model is rewritten, and another precision is
+        // told of below.
+        let by_precision = was.precision != is.precision
+            && is.tensorrt.types_strongly()
+            && (built.is_none() || here.is_none());
         note(built != here && !by_precision, Mismatch::Rewriting { built, here });
         let input = self.target.input;
-        note(was.batch == is.batch && input != wanted.input, Mismatch::Input { built: input, here: wanted.input });
+        note(
+            was.batch == is.batch && input != wanted.input,
+            Mismatch::Input { built: input, here: wanted.input },
+        );
         note(was.batch != is.batch, Mismatch::Batch { built: was.batch, here: is.batch });
-        note(was.precision != is.precision, Mismatch::Precision { built: was.precision, here: is.precision });
+        note(
+            was.precision != is.precision,
+            Mismatch::Precision { built: was.precision, here: is.precision },
+        );
         note(was.calibration != is.calibration, Mismatch::Calibration);
-        note(*flags != wanted.flags, Mismatch::Flags { built: flags.clone(), here: wanted.flags.clone() });
+        note(
+            *flags != wanted.flags,
+            Mismatch::Flags { built: flags.clone(), here: wanted.flags.clone() },
+        );
         found
     }
 }
@@ -213,7 +246,8 @@ pub enum Mismatch {
 }
 
 impl Mismatch {
-    /// True if the plan still runs here and answers as the model does: it may serve until a better one is built.
+    /// True if the plan still runs here and answers as the model does: it may serve until a better
+    /// one is built.
     pub fn still_serves(&self) -> bool {
         matches!(self, Self::Precision { .. } | Self::Calibration | Self::Flags { .. })
     }
@@ -227,22 +261,40 @@ impl fmt::Display for Mismatch {
             Some(version) => format!("rewritten by version {version}"),
             None => without.to_owned(),
         };
-        let list = |flags: &[String]| if flags.is_empty() { "no options".into() } else { flags.join(" ") };
+        let list =
+            |flags: &[String]| if flags.is_empty() { "no options".into() } else { flags.join(" ") };
         match self {
-            Self::TensorRt { built, here } => write!(f, "built by TensorRT {built}, this is {here}"),
-            Self::Capability { built, here } => write!(f, "built for compute capability {built}, this GPU has {here}"),
+            Self::TensorRt { built, here } => {
+                write!(f, "built by TensorRT {built}, this is {here}")
+            }
+            Self::Capability { built, here } => {
+                write!(f, "built for compute capability {built}, this GPU has {here}")
+            }
             Self::Gpu { built, here } => write!(f, "built for {built}, this GPU is {here}"),
             Self::Device { built, here } => write!(f, "built for {built}, wanted is {here}"),
-            Self::Source { built, here } => write!(f, "built from model {}, the model now is {}", built.short(), here.short()),
-            Self::Rewriting { built, here } => {
-                let built = rewritten(built, "as it is, or rewritten by a version that was not noted");
-                write!(f, "built from the model {built}, now it is {}", rewritten(here, "handed on as it is"))
+            Self::Source { built, here } => {
+                write!(f, "built from model {}, the model now is {}", built.short(), here.short())
             }
-            Self::Input { built, here } => write!(f, "built for an input of {}, wanted is {}", shape(built), shape(here)),
-            Self::Batch { built, here } => write!(f, "built for batches of {built}, wanted is {here}"),
+            Self::Rewriting { built, here } => {
+                let built =
+                    rewritten(built, "as it is, or rewritten by a version that was not noted");
+                write!(
+                    f,
+                    "built from the model {built}, now it is {}",
+                    rewritten(here, "handed on as it is")
+                )
+            }
+            Self::Input { built, here } => {
+                write!(f, "built for an input of {}, wanted is {}", shape(built), shape(here))
+            }
+            Self::Batch { built, here } => {
+                write!(f, "built for batches of {built}, wanted is {here}")
+            }
             Self::Precision { built, here } => write!(f, "built for {built}, wanted is {here}"),
             Self::Calibration => f.write_str("built with another calibration"),
-            Self::Flags { built, here } => write!(f, "built with {}, wanted is {}", list(built), list(here)),
+            Self::Flags { built, here } => {
+                write!(f, "built with {}, wanted is {}", list(built), list(here))
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What the JSON files beside plans have in common: limits, a version, and errors that name file, key, value and what is allowed.
-//! Pure.
+//! What the JSON files beside plans have in common: limits, a version, and errors that name file,
+//! key, value and what is allowed. Pure.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -54,13 +54,27 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    pub(super) fn refuse(&self, key: &'static str, value: impl Display, allowed: impl Display) -> TextError {
+    pub(super) fn refuse(
+        &self,
+        key: &'static str,
+        value: impl Display,
+        allowed: impl Display,
+    ) -> TextError {
         let value: String = value.to_string().chars().take(80).collect();
-        TextError::Value { origin: self.origin.to_owned(), key, value, allowed: allowed.to_string() }
+        TextError::Value {
+            origin: self.origin.to_owned(),
+            key,
+            value,
+            allowed: allowed.to_string(),
+        }
     }
 
     /// Text that means a `T`.
-    pub(super) fn parse<T: FromStr<Err = Odd>>(&self, key: &'static str, text: &str) -> Result<T, TextError> {
+    pub(super) fn parse<T: FromStr<Err = Odd>>(
+        &self,
+        key: &'static str,
+        text: &str,
+    ) -> Result<T, TextError> {
         text.parse().map_err(|Odd(allowed)| self.refuse(key, text, allowed))
     }
 
@@ -79,18 +93,30 @@ impl Check<'_> {
     pub(super) fn name(&self, key: &'static str, text: String) -> Result<String, TextError> {
         match text.len() <= MAX_NAME && !text.chars().any(char::is_control) {
             true => Ok(text),
-            false => Err(self.refuse(key, text.escape_debug(), format_args!("one line of at most {MAX_NAME} bytes"))),
+            false => Err(self.refuse(
+                key,
+                text.escape_debug(),
+                format_args!("one line of at most {MAX_NAME} bytes"),
+            )),
         }
     }
 
     /// The same, where there may be none.
-    pub(super) fn maybe_name(&self, key: &'static str, text: Option<String>) -> Result<Option<String>, TextError> {
+    pub(super) fn maybe_name(
+        &self,
+        key: &'static str,
+        text: Option<String>,
+    ) -> Result<Option<String>, TextError> {
         text.map(|text| self.name(key, text)).transpose()
     }
 
     /// An engine's id.
     pub(super) fn model(&self, text: String) -> Result<String, TextError> {
-        if is_id(&text) { Ok(text) } else { Err(self.refuse("model", text, "1 to 64 of a-z, 0-9, `.`, `_`, `-`")) }
+        if is_id(&text) {
+            Ok(text)
+        } else {
+            Err(self.refuse("model", text, "1 to 64 of a-z, 0-9, `.`, `_`, `-`"))
+        }
     }
 }
 
@@ -139,17 +165,29 @@ impl RawTarget {
             precision: check.parse("target.precision", &self.precision)?,
             batch: check.within("target.batch", self.batch, 1..=MAX_BATCH)?,
             device: check.parse("target.device", &self.device)?,
-            calibration: self.calibration_sha256.map(|text| check.parse("target.calibration-sha256", &text)).transpose()?,
+            calibration: self
+                .calibration_sha256
+                .map(|text| check.parse("target.calibration-sha256", &text))
+                .transpose()?,
         };
         check.within("target.flags: number", self.flags.len(), 0..=MAX_FLAGS)?;
-        self.input.iter().try_for_each(|dim| check.within("target.input", *dim, 1..=65_536).map(|_| ()))?;
+        self.input
+            .iter()
+            .try_for_each(|dim| check.within("target.input", *dim, 1..=65_536).map(|_| ()))?;
         Ok(Target {
             key,
             input: self.input,
-            rewriting: self.rewriting.map(|version| check.within("target.rewriting", version, 1..=u32::MAX)).transpose()?,
+            rewriting: self
+                .rewriting
+                .map(|version| check.within("target.rewriting", version, 1..=u32::MAX))
+                .transpose()?,
             gpu: check.name("target.gpu", self.gpu)?,
             driver: check.maybe_name("target.driver", self.driver)?,
-            flags: self.flags.into_iter().map(|flag| check.name("target.flags", flag)).collect::<Result<_, _>>()?,
+            flags: self
+                .flags
+                .into_iter()
+                .map(|flag| check.name("target.flags", flag))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -12,7 +12,8 @@ use super::library::{Entry, Library, functions, said};
 use super::memory::{DeviceMemory, Stream};
 use super::shim::Shim;
 
-/// Told of each step: phase, steps done, steps in all (0: unknown); false gives up. May be called from any thread, one at a time.
+/// Told of each step: phase, steps done, steps in all (0: unknown); false gives up. May be called
+/// from any thread, one at a time.
 pub(in super::super) type Listener<'a> = &'a mut (dyn FnMut(&str, i32, i32) -> bool + Send);
 
 /// Fills the tensor of the next picture; false when there are no more. One call at a time.
@@ -73,7 +74,8 @@ pub(in super::super) struct Order<'a> {
     pub(in super::super) fp16: bool,
     pub(in super::super) int8: bool,
     pub(in super::super) dla_core: Option<i32>,
-    /// Compute capability to build for, 10 * major + minor; `None`: this machine's GPU. RTX alone can build for another.
+    /// Compute capability to build for, 10 * major + minor; `None`: this machine's GPU. RTX alone
+    /// can build for another.
     pub(in super::super) capability: Option<i32>,
     pub(in super::super) timing: Option<&'a [u8]>,
     /// A calibration cache, for int8 without scales in the model.
@@ -102,7 +104,8 @@ pub(in super::super) struct Platform {
     pub(in super::super) dla_cores: u32,
 }
 
-/// Who listens during a build. Behind locks, because nothing promises that threads of the library keep out of each other's way.
+/// Who listens during a build. Behind locks, because nothing promises that threads of the library
+/// keep out of each other's way.
 struct Ears<'l, 'f, 'r> {
     listener: Mutex<Listener<'l>>,
     product: Mutex<Product>,
@@ -128,9 +131,11 @@ unsafe fn ears<'a>(who: *mut c_void) -> &'a Ears<'a, 'a, 'a> {
 }
 
 extern "C" fn progress(who: *mut c_void, phase: *const c_char, done: i32, steps: i32) -> i32 {
-    // SAFETY: `who` comes from `Builder::build`, which is under way; `phase` ends in a zero byte and stays until this returns.
+    // SAFETY: `who` comes from `Builder::build`, which is under way; `phase` ends in a zero byte
+    // and stays until this returns.
     let (ears, phase) = unsafe { (ears(who), said(phase)) };
-    let tell = || (ears.listener.lock().unwrap_or_else(PoisonError::into_inner))(&phase, done, steps);
+    let tell =
+        || (ears.listener.lock().unwrap_or_else(PoisonError::into_inner))(&phase, done, steps);
     // A panic gives up: it must not cross into C.
     i32::from(std::panic::catch_unwind(std::panic::AssertUnwindSafe(tell)).unwrap_or(false))
 }
@@ -140,12 +145,18 @@ extern "C" fn progress(who: *mut c_void, phase: *const c_char, done: i32, steps:
 /// # Safety
 ///
 /// As of [`ears`]; `bytes` must be `length` bytes that stay until this returns.
-unsafe fn take(who: *mut c_void, bytes: *const c_void, length: usize, place: fn(&mut Product) -> &mut Vec<u8>) -> i32 {
+unsafe fn take(
+    who: *mut c_void,
+    bytes: *const c_void,
+    length: usize,
+    place: fn(&mut Product) -> &mut Vec<u8>,
+) -> i32 {
     if believed(bytes.cast_mut()).is_none() {
         return 0;
     }
     // SAFETY: the caller's promise; NULL is ruled out.
-    let (ears, bytes) = unsafe { (ears(who), std::slice::from_raw_parts(bytes.cast::<u8>(), length)) };
+    let (ears, bytes) =
+        unsafe { (ears(who), std::slice::from_raw_parts(bytes.cast::<u8>(), length)) };
     let mut product = ears.product.lock().unwrap_or_else(PoisonError::into_inner);
     let room = place(&mut product);
     room.clear();
@@ -176,7 +187,8 @@ extern "C" fn feed(who: *mut c_void, host: *mut f32, values: usize) -> i32 {
     if believed(host).is_none() {
         return 0;
     }
-    // SAFETY: squint_trt.h, `SquintTrtFeed`: `values` floats at `host`, zero or of an earlier picture, that are ours until this returns.
+    // SAFETY: squint_trt.h, `SquintTrtFeed`: `values` floats at `host`, zero or of an earlier
+    // picture, that are ours until this returns.
     let (ears, tensor) = unsafe { (ears(who), std::slice::from_raw_parts_mut(host, values)) };
     let next = || {
         let mut feed = ears.feed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -186,22 +198,39 @@ extern "C" fn feed(who: *mut c_void, host: *mut f32, values: usize) -> i32 {
     i32::from(std::panic::catch_unwind(std::panic::AssertUnwindSafe(next)).unwrap_or(false))
 }
 
-extern "C" fn copy_to_device(who: *mut c_void, device: *mut c_void, host: *const c_void, bytes: usize) -> i32 {
+extern "C" fn copy_to_device(
+    who: *mut c_void,
+    device: *mut c_void,
+    host: *const c_void,
+    bytes: usize,
+) -> i32 {
     // SAFETY: `who` comes from `Builder::build`, which is under way.
     let ears = unsafe { ears(who) };
     let Some(stream) = ears.stream else { return 0 };
     let done = ears.turn.make_current().and_then(|()| {
-        // SAFETY: squint_trt.h: `bytes` of the batch at `host`, to the device memory that the build was given for one batch; both stay
-        // until the stream has been waited for.
-        let copy = unsafe { (ears.turn.home().driver().functions.to_device)(device.addr() as u64, host, bytes, stream.handle) };
+        // SAFETY: squint_trt.h: `bytes` of the batch at `host`, to the device memory that the build
+        // was given for one batch; both stay until the stream has been waited for.
+        let copy = unsafe {
+            (ears.turn.home().driver().functions.to_device)(
+                device.addr() as u64,
+                host,
+                bytes,
+                stream.handle,
+            )
+        };
         checked("cuMemcpyHtoDAsync_v2", copy).and_then(|()| stream.wait())
     });
     i32::from(done.is_ok())
 }
 
 impl Builder {
-    /// `library` is the shim's, `create_builder` the `createInferBuilder_INTERNAL` of a TensorRT of its major.
-    pub(in super::super) fn of(library: &Library, shim: &'static Shim, create_builder: Entry) -> Result<Self, String> {
+    /// `library` is the shim's, `create_builder` the `createInferBuilder_INTERNAL` of a TensorRT of
+    /// its major.
+    pub(in super::super) fn of(
+        library: &Library,
+        shim: &'static Shim,
+        create_builder: Entry,
+    ) -> Result<Self, String> {
         Ok(Self { functions: Functions::of(library)?, shim, create_builder })
     }
 
@@ -209,8 +238,10 @@ impl Builder {
     pub(in super::super) fn platform(&self) -> Option<Platform> {
         let mut raw = RawPlatform::default();
         let logger = self.shim.logger();
-        // SAFETY: `create_builder` is of the shim's major; the logger lives for ever; `raw` has the layout of `SquintTrtPlatform`.
-        let done = unsafe { (self.functions.platform)(self.create_builder.0, logger, &raw mut raw) } == 1;
+        // SAFETY: `create_builder` is of the shim's major; the logger lives for ever; `raw` has the
+        // layout of `SquintTrtPlatform`.
+        let done =
+            unsafe { (self.functions.platform)(self.create_builder.0, logger, &raw mut raw) } == 1;
         let word = |value| (value >= 0).then_some(value == 1);
         done.then(|| Platform {
             fast_fp16: word(raw.fast_fp16),
@@ -219,9 +250,9 @@ impl Builder {
         })
     }
 
-    /// Builds; takes seconds to many minutes. `None`: the log says why. `create_parser` is `createNvOnnxParser_INTERNAL` of a parser of the
-    /// same version.
-    /// With a `feed`, scales for int8 are learned from its pictures; TensorRT 11 has no such thing.
+    /// Builds; takes seconds to many minutes. `None`: the log says why. `create_parser` is
+    /// `createNvOnnxParser_INTERNAL` of a parser of the same version. With a `feed`, scales for
+    /// int8 are learned from its pictures; TensorRT 11 has no such thing.
     pub(in super::super) fn build(
         &self,
         turn: &Turn,
@@ -232,10 +263,14 @@ impl Builder {
     ) -> Result<Option<Product>, CudaError> {
         let batch = order.batch.max(1);
         let room = match feeding.is_some() {
-            true => Some((Stream::new(turn)?, DeviceMemory::new(turn, order.values * batch.unsigned_abs() as usize)?)),
+            true => Some((
+                Stream::new(turn)?,
+                DeviceMemory::new(turn, order.values * batch.unsigned_abs() as usize)?,
+            )),
             false => None,
         };
-        let (device_batch, is_fed) = (room.as_ref().map(|(_, memory)| memory.address), room.is_some());
+        let (device_batch, is_fed) =
+            (room.as_ref().map(|(_, memory)| memory.address), room.is_some());
         let ears = Ears {
             listener: Mutex::new(listener),
             product: Mutex::default(),
@@ -243,7 +278,9 @@ impl Builder {
             turn,
             stream: room.as_ref().map(|(stream, _)| stream),
         };
-        let bytes = |bytes: Option<&[u8]>| bytes.map_or((null(), 0), |bytes| (bytes.as_ptr().cast(), bytes.len()));
+        let bytes = |bytes: Option<&[u8]>| {
+            bytes.map_or((null(), 0), |bytes| (bytes.as_ptr().cast(), bytes.len()))
+        };
         let ((timing_cache, timing_cache_length), (calibration, calibration_length)) =
             (bytes(order.timing), bytes(order.calibration));
         let raw = RawBuild {
@@ -264,7 +301,8 @@ impl Builder {
             batch,
             values: order.values,
             // An address of the device's own, never read here.
-            device_batch: device_batch.map_or(null_mut(), |address| std::ptr::without_provenance_mut(address as usize)),
+            device_batch: device_batch
+                .map_or(null_mut(), |address| std::ptr::without_provenance_mut(address as usize)),
             copy_to_device: is_fed.then_some(copy_to_device as _),
             feed: is_fed.then_some(feed as _),
             calibrated: is_fed.then_some(calibrated as _),
@@ -273,7 +311,8 @@ impl Builder {
             progress: Some(progress),
             who: std::ptr::from_ref(&ears).cast_mut().cast(),
         };
-        // SAFETY: `raw` has the layout of `SquintTrtBuild`; all it points to outlives the call, and no callback comes after it.
+        // SAFETY: `raw` has the layout of `SquintTrtBuild`; all it points to outlives the call, and
+        // no callback comes after it.
         let built = unsafe { (self.functions.build)(&raw const raw) } == 1;
         let product = ears.product.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Some(product).filter(|product| built && !product.plan.is_empty()))

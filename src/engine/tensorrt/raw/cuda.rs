@@ -1,4 +1,5 @@
-//! The CUDA driver's C interface: a table of functions that are all there since CUDA 10, and what can be asked without a context.
+//! The CUDA driver's C interface: a table of functions that are all there since CUDA 10, and what
+//! can be asked without a context.
 
 use std::ffi::{c_char, c_void};
 
@@ -11,8 +12,9 @@ pub(super) type Address = u64;
 pub(super) type Handle = *mut c_void;
 
 functions! {
-    /// As declared in `cuda.h`; `CUresult` and `CUdevice` are `int`, sizes `size_t`. The `_v2` names are those behind the plain ones of
-    /// the header for 64 bit. Those of the context's end have one since CUDA 11 only, with the same signature.
+    /// As declared in `cuda.h`; `CUresult` and `CUdevice` are `int`, sizes `size_t`. The `_v2`
+    /// names are those behind the plain ones of the header for 64 bit. Those of the context's end
+    /// have one since CUDA 11 only, with the same signature.
     struct Functions {
         init: "cuInit" => (u32) -> i32;
         driver_version: "cuDriverGetVersion" => (*mut i32) -> i32;
@@ -76,7 +78,8 @@ impl Driver {
 
     /// Starts the driver. Comes before everything else; more than once does no harm.
     pub(in super::super) fn init(&self) -> Result<(), CudaError> {
-        // SAFETY: cuda.h: `cuInit(unsigned int Flags)`, Flags must be 0; any thread, any number of times.
+        // SAFETY: cuda.h: `cuInit(unsigned int Flags)`, Flags must be 0; any thread, any number of
+        // times.
         checked("cuInit", unsafe { (self.functions.init)(0) })
     }
 
@@ -84,7 +87,9 @@ impl Driver {
     pub(in super::super) fn version(&self) -> Result<i32, CudaError> {
         let mut version = 0;
         // SAFETY: writes one `int`; needs no `cuInit`.
-        checked("cuDriverGetVersion", unsafe { (self.functions.driver_version)(&raw mut version) })?;
+        checked("cuDriverGetVersion", unsafe {
+            (self.functions.driver_version)(&raw mut version)
+        })?;
         Ok(version)
     }
 
@@ -108,17 +113,26 @@ impl Driver {
     pub(in super::super) fn about(&self, number: i32) -> Result<About, CudaError> {
         let device = self.device(number)?;
         let mut name: [c_char; NAME] = [0; NAME];
-        // SAFETY: writes at most NAME - 1 characters and a zero byte; one byte less is offered, so that a zero byte is left in any case.
-        checked("cuDeviceGetName", unsafe { (self.functions.device_name)(name.as_mut_ptr(), NAME as i32 - 1, device) })?;
+        // SAFETY: writes at most NAME - 1 characters and a zero byte; one byte less is offered, so
+        // that a zero byte is left in any case.
+        checked("cuDeviceGetName", unsafe {
+            (self.functions.device_name)(name.as_mut_ptr(), NAME as i32 - 1, device)
+        })?;
         let attribute = |which| {
             let mut value = 0;
             // SAFETY: writes one `int`; an attribute or device that is unknown is an error.
-            checked("cuDeviceGetAttribute", unsafe { (self.functions.device_attribute)(&raw mut value, which, device) })?;
+            checked("cuDeviceGetAttribute", unsafe {
+                (self.functions.device_attribute)(&raw mut value, which, device)
+            })?;
             Ok(value)
         };
         let [major, minor] = CAPABILITY;
         // SAFETY: the array ends in a zero byte, as said above.
         let name = unsafe { said(name.as_ptr()) };
-        Ok(About { name, capability: (attribute(major)?, attribute(minor)?), integrated: attribute(INTEGRATED)? == 1 })
+        Ok(About {
+            name,
+            capability: (attribute(major)?, attribute(minor)?),
+            integrated: attribute(INTEGRATED)? == 1,
+        })
     }
 }

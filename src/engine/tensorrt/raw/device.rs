@@ -1,10 +1,11 @@
 //! One GPU, its primary context, and who is at work in it.
 //!
-//! The primary context is the one that TensorRT's own runtime uses. Some errors leave it beyond help ([`CudaError::is_sticky`]); then
-//! every engine in it is lost, and only a new one helps. To make it new is to pull memory from under whoever still has something there,
-//! so nobody may be at work meanwhile: who touches memory of the context holds a [`Turn`], and a context is made anew only when there is
-//! none. What was made in a context that is lost is forgotten, not given back: the driver has it already, and vendor code that gives back
-//! what is no more may end the process.
+//! The primary context is the one that TensorRT's own runtime uses. Some errors leave it beyond
+//! help ([`CudaError::is_sticky`]); then every engine in it is lost, and only a new one helps. To
+//! make it new is to pull memory from under whoever still has something there, so nobody may be at
+//! work meanwhile: who touches memory of the context holds a [`Turn`], and a context is made anew
+//! only when there is none. What was made in a context that is lost is forgotten, not given back:
+//! the driver has it already, and vendor code that gives back what is no more may end the process.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -48,9 +49,12 @@ pub(super) struct Home {
 }
 
 impl Device {
-    /// The device with this number, 0-based. Its context is made when it is first needed. At most one `Device` a GPU and process:
-    /// two would not know of each other's turns.
-    pub(in super::super) fn open(driver: &'static Driver, number: i32) -> Result<&'static Self, CudaError> {
+    /// The device with this number, 0-based. Its context is made when it is first needed. At most
+    /// one `Device` a GPU and process: two would not know of each other's turns.
+    pub(in super::super) fn open(
+        driver: &'static Driver,
+        number: i32,
+    ) -> Result<&'static Self, CudaError> {
         let handle = driver.device(number)?;
         let state = Mutex::new(State { context: None, generation: 0, at_work: 0, lost: None });
         Ok(Box::leak(Box::new(Self { driver, handle, state })))
@@ -60,8 +64,9 @@ impl Device {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A turn, in a context that works as far as is known: it is made if there is none, and made anew if it is lost and nobody is at work
-    /// in it. The error is why it was lost, or why there is none.
+    /// A turn, in a context that works as far as is known: it is made if there is none, and made
+    /// anew if it is lost and nobody is at work in it. The error is why it was lost, or why there
+    /// is none.
     pub(in super::super) fn enter(&'static self) -> Result<Turn, CudaError> {
         let mut state = self.state();
         if let Some(error) = state.lost {
@@ -84,18 +89,22 @@ impl Device {
     fn retain(&self) -> Result<Context, CudaError> {
         let mut context: Handle = std::ptr::null_mut();
         // SAFETY: writes one handle; makes the context if this is its first user.
-        checked("cuDevicePrimaryCtxRetain", unsafe { (self.driver.functions.context_retain)(&raw mut context, self.handle) })?;
+        checked("cuDevicePrimaryCtxRetain", unsafe {
+            (self.driver.functions.context_retain)(&raw mut context, self.handle)
+        })?;
         Ok(Context(context))
     }
 
     /// Ends the lost context, whoever else holds it, so that the next retain makes a new one.
     fn renew(&self, state: &mut State) -> Result<(), CudaError> {
         if state.context.take().is_some() {
-            // SAFETY: cuda.h: balances the retain. It may fail in a context that is lost, which changes nothing.
+            // SAFETY: cuda.h: balances the retain. It may fail in a context that is lost, which
+            // changes nothing.
             let _ = unsafe { (self.driver.functions.context_release)(self.handle) };
-            // SAFETY: cuda.h: "it is the responsibility of the calling module to ensure that no other module in the process is using the
-            // device": nobody has a turn, no turn can begin while the state is locked, and what was made there before is forgotten
-            // because its generation is over.
+            // SAFETY: cuda.h: "it is the responsibility of the calling module to ensure that no
+            // other module in the process is using the device": nobody has a turn, no turn can
+            // begin while the state is locked, and what was made there before is forgotten because
+            // its generation is over.
             let reset = unsafe { (self.driver.functions.context_reset)(self.handle) };
             state.generation += 1;
             checked("cuDevicePrimaryCtxReset", reset)?;
@@ -109,7 +118,9 @@ impl Home {
     /// A turn in the same context; `None` if that is lost or gone.
     pub(super) fn turn(self) -> Option<Turn> {
         let mut state = self.device.state();
-        let context = state.context.filter(|_| state.lost.is_none() && state.generation == self.generation)?;
+        let context = state
+            .context
+            .filter(|_| state.lost.is_none() && state.generation == self.generation)?;
         state.at_work += 1;
         Some(Turn { home: self, context })
     }

@@ -36,10 +36,12 @@ impl Library {
     ///
     /// # Safety
     ///
-    /// `F` must be a function pointer with the signature that the library's header declares for every one of `names`.
+    /// `F` must be a function pointer with the signature that the library's header declares for
+    /// every one of `names`.
     pub(super) unsafe fn function<F: Copy>(&self, names: &[&str]) -> Result<F, String> {
         for name in names {
-            // SAFETY: the caller answers for the type; the copy outlives the symbol, which the library, never closed, allows.
+            // SAFETY: the caller answers for the type; the copy outlives the symbol, which the
+            // library, never closed, allows.
             if let Ok(symbol) = unsafe { self.handle.get::<F>(*name) } {
                 return Ok(*symbol);
             }
@@ -52,21 +54,26 @@ impl Library {
         // SAFETY: any symbol is an address; it is not called through this type.
         let symbol = unsafe { self.handle.get::<*mut c_void>(name) };
         // SAFETY: the library is never closed, so the address stays good without the symbol.
-        let address = symbol.ok().and_then(|symbol| unsafe { symbol.try_as_raw_ptr() }).and_then(believed);
-        address.map(|address| Entry(address.as_ptr())).ok_or_else(|| format!("{} has no function {name}", self.name.display()))
+        let address =
+            symbol.ok().and_then(|symbol| unsafe { symbol.try_as_raw_ptr() }).and_then(believed);
+        address
+            .map(|address| Entry(address.as_ptr()))
+            .ok_or_else(|| format!("{} has no function {name}", self.name.display()))
     }
 
     /// What `getInferLibVersion` says, for libnvinfer and its like.
     pub(in super::super) fn nvinfer_version(&self) -> Result<i32, String> {
         type Version = unsafe extern "C" fn() -> i32;
-        // SAFETY: NvInferRuntime.h: `int32_t getInferLibVersion() noexcept`, C linkage, no conditions.
+        // SAFETY: NvInferRuntime.h: `int32_t getInferLibVersion() noexcept`, C linkage, no
+        // conditions.
         unsafe { Ok(self.function::<Version>(&["getInferLibVersion"])?()) }
     }
 }
 
 fn open(name: &OsStr) -> Result<libloading::Library, libloading::Error> {
-    // SAFETY: opening runs the object's initialisers. That is what a user asks for who names a library or installs NVIDIA's; the
-    // dangerous part, code that crashes without a driver, comes after the checks of the probe, and first in a child process.
+    // SAFETY: opening runs the object's initialisers. That is what a user asks for who names a
+    // library or installs NVIDIA's; the dangerous part, code that crashes without a driver, comes
+    // after the checks of the probe, and first in a child process.
     unsafe { libloading::Library::new(name) }
 }
 
@@ -91,7 +98,8 @@ macro_rules! functions {
         impl $table {
             /// Fails with the first name that is not there.
             pub(super) fn of(library: &$crate::engine::tensorrt::raw::library::Library) -> Result<Self, String> {
-                // SAFETY: each signature here is the one in the header that is named above the table.
+                // SAFETY: each signature here is the one in the header that is named above the
+                // table.
                 Ok(Self { $($field: unsafe { library.function(&[$($name),+])? },)* })
             }
         }
@@ -110,6 +118,10 @@ mod tests {
         let libc = Library::open(Path::new("libc.so.6")).unwrap();
         assert!(libc.entry("getpid").is_ok());
         assert!(libc.entry("get_nothing").unwrap_err().contains("get_nothing"));
-        assert!(libc.nvinfer_version().unwrap_err().contains("libc.so.6 has no function getInferLibVersion"));
+        assert!(
+            libc.nvinfer_version()
+                .unwrap_err()
+                .contains("libc.so.6 has no function getInferLibVersion")
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! What one network needs on a GPU, in the order in which it must go: execution context, engine, stream, memory.
+//! What one network needs on a GPU, in the order in which it must go: execution context, engine,
+//! stream, memory.
 //!
-//! The one who touches pinned memory holds a turn, from the moment it is handed out until the run that follows is through; so the context
-//! is not made anew meanwhile, and the device is never at work on memory that is being written.
+//! The one who touches pinned memory holds a turn, from the moment it is handed out until the run
+//! that follows is through; so the context is not made anew meanwhile, and the device is never at
+//! work on memory that is being written.
 
 use std::time::Duration;
 
@@ -50,12 +52,18 @@ pub(in super::super) struct Session {
     turn: Option<Turn>,
 }
 
-// SAFETY: all of it may be used by any thread, one at a time, once the context is current there, which `run` and `drop` see to.
+// SAFETY: all of it may be used by any thread, one at a time, once the context is current there,
+// which `run` and `drop` see to.
 unsafe impl Send for Session {}
 
 impl Session {
     /// Makes room for `input` and `output`, the engine's only tensors, and binds them.
-    pub(in super::super) fn new(turn: &Turn, mut plan: Plan, input: Slot, output: Slot) -> Result<Self, Failure> {
+    pub(in super::super) fn new(
+        turn: &Turn,
+        mut plan: Plan,
+        input: Slot,
+        output: Slot,
+    ) -> Result<Self, Failure> {
         let heed = |error: CudaError| {
             turn.heed(error);
             Failure::Cuda(error)
@@ -66,9 +74,11 @@ impl Session {
         let device = |slot: Slot| DeviceMemory::new(turn, slot.values).map_err(heed);
         let (device_input, device_output) = (device(input)?, device(output)?);
         let (host_input, host_output) = (pinned(input)?, pinned(output)?);
-        let mut context = plan.context().ok_or(Failure::Refused("no execution context could be made"))?;
+        let mut context =
+            plan.context().ok_or(Failure::Refused("no execution context could be made"))?;
         for (slot, memory) in [(input, &device_input), (output, &device_output)] {
-            // SAFETY: as many floats as the tensor has; both live in the same session, and the context goes first.
+            // SAFETY: as many floats as the tensor has; both live in the same session, and the
+            // context goes first.
             if !unsafe { context.bind(slot.index as i32, memory.address) } {
                 return Err(Failure::Refused("a tensor could not be bound"));
             }
@@ -106,15 +116,18 @@ impl Session {
         if !self.is_ready() {
             return &mut [];
         }
-        // SAFETY: the turn is held until a run or the end of the session, both of which need `&mut self`; the device is at work during
-        // a run only.
+        // SAFETY: the turn is held until a run or the end of the session, both of which need
+        // `&mut self`; the device is at work during a run only.
         unsafe { self.input.slice() }
     }
 
-    /// Runs on what stands in [`Session::input`] and copies the scores to `output`, which must have the output's length. Returns how long
-    /// the device took, copies included, if its events tell. After `Lost` or a sticky error the input can still be read, but no
-    /// run will work.
-    pub(in super::super) fn run(&mut self, output: &mut [f32]) -> Result<Option<Duration>, Failure> {
+    /// Runs on what stands in [`Session::input`] and copies the scores to `output`, which must have
+    /// the output's length. Returns how long the device took, copies included, if its events tell.
+    /// After `Lost` or a sticky error the input can still be read, but no run will work.
+    pub(in super::super) fn run(
+        &mut self,
+        output: &mut [f32],
+    ) -> Result<Option<Duration>, Failure> {
         if !self.is_ready() || self.home.lost().is_some() {
             return Err(Failure::Lost(self.home.lost()));
         }
@@ -123,9 +136,13 @@ impl Session {
                 if let (Failure::Cuda(error), Some(turn)) = (failure, &self.turn) {
                     turn.heed(error);
                 }
-                // Whatever was queued is over before anybody touches the memory again. A stream that cannot even be waited for is lost.
+                // Whatever was queued is over before anybody touches the memory again. A stream
+                // that cannot even be waited for is lost.
                 if let (Err(error), Some(turn)) = (self.stream.wait(), &self.turn) {
-                    turn.heed(CudaError { code: if error.is_sticky() { error.code } else { 999 }, ..error });
+                    turn.heed(CudaError {
+                        code: if error.is_sticky() { error.code } else { 999 },
+                        ..error
+                    });
                 }
                 if self.home.is_alive() {
                     self.turn = None;
@@ -136,7 +153,11 @@ impl Session {
                 // SAFETY: the turn is held, and the device is through.
                 output.copy_from_slice(unsafe { self.output.slice() });
                 self.turn = None;
-                let took = self.ended.since(&self.begun).ok().filter(|took| took.is_finite() && *took >= 0.0);
+                let took = self
+                    .ended
+                    .since(&self.begun)
+                    .ok()
+                    .filter(|took| took.is_finite() && *took >= 0.0);
                 Ok(took.map(|took| Duration::from_secs_f32(took / 1e3)))
             }
         }

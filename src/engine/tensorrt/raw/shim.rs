@@ -29,7 +29,8 @@ pub(super) struct RawTensor {
 }
 
 functions! {
-    /// As declared in `squint_trt.h`: nothing throws, NULL or 0 is failure, one object is used by one thread at a time.
+    /// As declared in `squint_trt.h`: nothing throws, NULL or 0 is failure, one object is used by
+    /// one thread at a time.
     struct Functions {
         face: "squint_trt_face" => () -> i32;
         headers: "squint_trt_headers" => () -> i32;
@@ -74,31 +75,42 @@ pub(in super::super) struct Shim {
     pub(in super::super) headers: i32,
 }
 
-// SAFETY: the functions may be called from any thread; the logger only holds the two pointers it was made with.
+// SAFETY: the functions may be called from any thread; the logger only holds the two pointers it
+// was made with.
 unsafe impl Send for Shim {}
 // SAFETY: as above; each object that is used by one thread at a time has a type of its own.
 unsafe impl Sync for Shim {}
 
-/// The library's log callback. Any thread, any time; never waits and never panics, for C stands above it.
+/// The library's log callback. Any thread, any time; never waits and never panics, for C stands
+/// above it.
 extern "C" fn note(who: *mut c_void, severity: i32, text: *const c_char) {
-    // SAFETY: `who` is the `&'static Log` that the logger was made with; `text` ends in a zero byte and stays until this returns
-    // (squint_trt.h, `SquintTrtLog`).
+    // SAFETY: `who` is the `&'static Log` that the logger was made with; `text` ends in a zero byte
+    // and stays until this returns (squint_trt.h, `SquintTrtLog`).
     let (log, text) = unsafe { (&*who.cast_const().cast::<Log>(), said(text)) };
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| log.note(severity, &text)));
 }
 
 impl Shim {
-    /// Takes the functions out of an opened shim and makes its logger, which writes to `log`. Fails on another face.
-    pub(in super::super) fn of(library: &Library, log: &'static Log) -> Result<&'static Self, String> {
+    /// Takes the functions out of an opened shim and makes its logger, which writes to `log`. Fails
+    /// on another face.
+    pub(in super::super) fn of(
+        library: &Library,
+        log: &'static Log,
+    ) -> Result<&'static Self, String> {
         let functions = Functions::of(library)?;
         // SAFETY: squint_trt.h: no conditions.
         let (face, headers) = unsafe { ((functions.face)(), (functions.headers)()) };
         if face != FACE {
-            return Err(format!("{} has face {face}, this Squint knows {FACE}; build it again", library.name.display()));
+            return Err(format!(
+                "{} has face {face}, this Squint knows {FACE}; build it again",
+                library.name.display()
+            ));
         }
         // SAFETY: `log` stays for ever, as the logger does.
-        let logger = unsafe { (functions.logger_new)(note, std::ptr::from_ref(log).cast_mut().cast()) };
-        let logger = believed(logger).ok_or_else(|| format!("{} makes no logger", library.name.display()))?;
+        let logger =
+            unsafe { (functions.logger_new)(note, std::ptr::from_ref(log).cast_mut().cast()) };
+        let logger = believed(logger)
+            .ok_or_else(|| format!("{} makes no logger", library.name.display()))?;
         Ok(Box::leak(Box::new(Self { functions, logger, headers })))
     }
 
@@ -108,9 +120,11 @@ impl Shim {
 
     /// A runtime, by the library's `createInferRuntime_INTERNAL`. `None`: the log may say why.
     pub(in super::super) fn runtime(&'static self, create: Entry, turn: &Turn) -> Option<Runtime> {
-        // SAFETY: `create` is that function of a library of this shim's major; the logger outlives the runtime; the driver works and the
-        // turn's context is current, without which some libraries answer a small number, which is not believed.
-        let runtime = believed(unsafe { (self.functions.runtime_new)(create.0, self.logger.as_ptr()) })?;
+        // SAFETY: `create` is that function of a library of this shim's major; the logger outlives
+        // the runtime; the driver works and the turn's context is current, without which some
+        // libraries answer a small number, which is not believed.
+        let runtime =
+            believed(unsafe { (self.functions.runtime_new)(create.0, self.logger.as_ptr()) })?;
         Some(Runtime { shim: self, runtime, home: turn.home() })
     }
 }
@@ -134,7 +148,13 @@ impl Runtime {
     /// An engine from a plan's bytes. `None`: the log says why.
     pub(in super::super) fn plan(&mut self, bytes: &[u8]) -> Option<Plan> {
         // SAFETY: reads `bytes` during the call only.
-        let engine = unsafe { (self.shim.functions.engine_new)(self.runtime.as_ptr(), bytes.as_ptr().cast(), bytes.len()) };
+        let engine = unsafe {
+            (self.shim.functions.engine_new)(
+                self.runtime.as_ptr(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+            )
+        };
         believed(engine).map(|engine| Plan { shim: self.shim, engine, home: self.home })
     }
 }
@@ -162,13 +182,17 @@ impl Plan {
 
     fn tensor(&mut self, index: i32) -> Result<Tensor, String> {
         let mut raw = RawTensor { name: [0; NAME], is_input: 0, kind: 0, rank: 0, dims: [0; RANK] };
-        // SAFETY: an index below their number; `raw` has the layout of `SquintTrtTensor` and is written whole.
+        // SAFETY: an index below their number; `raw` has the layout of `SquintTrtTensor` and is
+        // written whole.
         if unsafe { (self.shim.functions.tensor)(self.engine.as_ptr(), index, &raw mut raw) } != 1 {
-            return Err(format!("tensor {index} of the engine cannot be read, or its name is too long"));
+            return Err(format!(
+                "tensor {index} of the engine cannot be read, or its name is too long"
+            ));
         }
         let name: Vec<u8> = raw.name.iter().take_while(|c| **c != 0).map(|c| *c as u8).collect();
         let rank = usize::try_from(raw.rank).ok().filter(|rank| *rank <= RANK);
-        let rank = rank.ok_or_else(|| format!("tensor {index} of the engine has {} dimensions", raw.rank))?;
+        let rank = rank
+            .ok_or_else(|| format!("tensor {index} of the engine has {} dimensions", raw.rank))?;
         Ok(Tensor {
             name: String::from_utf8_lossy(&name).into_owned(),
             is_input: raw.is_input == 1,
@@ -215,7 +239,8 @@ impl Context {
     ///
     /// # Safety
     ///
-    /// `address` must be device memory of the tensor's size that stays as long as the context is enqueued.
+    /// `address` must be device memory of the tensor's size that stays as long as the context is
+    /// enqueued.
     pub(super) unsafe fn bind(&mut self, index: i32, address: u64) -> bool {
         let address = std::ptr::without_provenance_mut(address as usize); // the device's own address space
         // SAFETY: the caller's promise; never read on the host.

@@ -37,7 +37,9 @@ pub(super) struct Spec {
 /// All columns of a file with these engines, in order.
 pub(super) fn specs<'a>(engines: impl IntoIterator<Item = &'a str>) -> Vec<Spec> {
     let mut specs = Vec::new();
-    let mut add = |name: String, kind, required| specs.push(Spec { text: name == "file" && required, name, kind, required });
+    let mut add = |name: String, kind, required| {
+        specs.push(Spec { text: name == "file" && required, name, kind, required })
+    };
     add("file".into(), Physical::BYTE_ARRAY, true);
     add("label".into(), Physical::INT32, true);
     add("group".into(), Physical::INT32, true);
@@ -48,7 +50,9 @@ pub(super) fn specs<'a>(engines: impl IntoIterator<Item = &'a str>) -> Vec<Spec>
     for id in engines {
         (1..=TOP).for_each(|place| add(format!("{id}.class{place}"), Physical::INT32, false));
         (1..=TOP).for_each(|place| add(format!("{id}.p{place}"), Physical::FLOAT, false));
-        ["correct1", "correct5"].into_iter().for_each(|what| add(format!("{id}.{what}"), Physical::BOOLEAN, false));
+        ["correct1", "correct5"]
+            .into_iter()
+            .for_each(|what| add(format!("{id}.{what}"), Physical::BOOLEAN, false));
         let floats = ["margin", "entropy", "latency_ms", "energy_mj"];
         floats.into_iter().for_each(|what| add(format!("{id}.{what}"), Physical::FLOAT, false));
         add(format!("{id}.rest"), Physical::BYTE_ARRAY, false);
@@ -61,14 +65,17 @@ pub(super) fn schema(specs: &[Spec]) -> Result<TypePtr, ParquetError> {
     let field = |spec: &Spec| {
         let repetition = if spec.required { Repetition::REQUIRED } else { Repetition::OPTIONAL };
         let text = if spec.text { ConvertedType::UTF8 } else { ConvertedType::NONE };
-        let built = Type::primitive_type_builder(&spec.name, spec.kind).with_repetition(repetition).with_converted_type(text);
+        let built = Type::primitive_type_builder(&spec.name, spec.kind)
+            .with_repetition(repetition)
+            .with_converted_type(text);
         built.build().map(Arc::new)
     };
     let fields = specs.iter().map(field).collect::<Result<_, _>>()?;
     Ok(Arc::new(Type::group_type_builder("squint_profile").with_fields(fields).build()?))
 }
 
-/// Rows to columns, in the order of [`specs`]. Every row has an answer or none for each of `engines` engines.
+/// Rows to columns, in the order of [`specs`]. Every row has an answer or none for each of
+/// `engines` engines.
 pub(super) fn encode(rows: &[Row], engines: usize) -> Vec<Values> {
     let floats = |get: &dyn Fn(&Row) -> Option<f32>| Values::Floats(rows.iter().map(get).collect());
     let mut columns = vec![
@@ -76,25 +83,34 @@ pub(super) fn encode(rows: &[Row], engines: usize) -> Vec<Values> {
         Values::Ints(rows.iter().map(|row| Some(row.case.label.cast_signed())).collect()),
         Values::Ints(rows.iter().map(|row| Some(row.case.group.cast_signed())).collect()),
     ];
-    columns.extend((0..COUNT).map(|feature| floats(&|row| Some(row.case.features.values[feature]))));
+    columns
+        .extend((0..COUNT).map(|feature| floats(&|row| Some(row.case.features.values[feature]))));
     columns.push(floats(&|row| Some(row.case.features_ms)));
     columns.push(Values::Bytes(rows.iter().map(|row| Some(row.case.glimpse.to_vec())).collect()));
     columns.push(Values::Doubles(rows.iter().map(|row| row.case.at_ms).collect()));
     for engine in 0..engines {
         let look = |row: &Row| row.looks.get(engine).copied().flatten();
-        let top = |row: &Row, place: usize| look(row).and_then(|seen| ranked(&seen).get(place).copied());
-        let class = |place| rows.iter().map(|row| top(row, place).map(|top| top.class.cast_signed())).collect();
+        let top =
+            |row: &Row, place: usize| look(row).and_then(|seen| ranked(&seen).get(place).copied());
+        let class = |place| {
+            rows.iter().map(|row| top(row, place).map(|top| top.class.cast_signed())).collect()
+        };
         columns.extend((0..TOP).map(|place| Values::Ints(class(place))));
-        columns.extend((0..TOP).map(|place| floats(&|row| top(row, place).map(|top| top.probability))));
-        let right =
-            |is: &dyn Fn(&Seen, u32) -> bool| rows.iter().map(|row| look(row).map(|seen| is(&seen, row.case.label))).collect();
+        columns.extend(
+            (0..TOP).map(|place| floats(&|row| top(row, place).map(|top| top.probability))),
+        );
+        let right = |is: &dyn Fn(&Seen, u32) -> bool| {
+            rows.iter().map(|row| look(row).map(|seen| is(&seen, row.case.label))).collect()
+        };
         columns.push(Values::Flags(right(&Seen::is_right)));
         columns.push(Values::Flags(right(&Seen::is_right5)));
         columns.push(floats(&|row| look(row).map(|seen| seen.margin)));
         columns.push(floats(&|row| look(row).map(|seen| seen.entropy)));
         columns.push(floats(&|row| look(row).and_then(|seen| seen.latency_ms)));
         columns.push(floats(&|row| look(row).and_then(|seen| seen.energy_mj)));
-        columns.push(Values::Bytes(rows.iter().map(|row| look(row).map(|seen| rest(&seen))).collect()));
+        columns.push(Values::Bytes(
+            rows.iter().map(|row| look(row).map(|seen| rest(&seen))).collect(),
+        ));
     }
     columns
 }
@@ -110,29 +126,40 @@ fn rest(seen: &Seen) -> Vec<u8> {
 }
 
 /// Columns to rows. Errors say which column does not fit, and how.
-pub(super) fn decode(columns: Vec<Values>, engines: &[&str], count: usize) -> Result<Vec<Row>, String> {
+pub(super) fn decode(
+    columns: Vec<Values>,
+    engines: &[&str],
+    count: usize,
+) -> Result<Vec<Row>, String> {
     let mut columns = columns.into_iter();
     let mut next = || columns.next().ok_or_else(|| "columns are missing".to_owned());
     let (names, labels, groups) = (bytes(next()?)?, ints(next()?)?, ints(next()?)?);
     let features = (0..COUNT).map(|_| floats(next()?)).collect::<Result<Vec<_>, _>>()?;
     let (features_ms, glimpses) = (floats(next()?)?, bytes(next()?)?);
-    let Values::Doubles(at_ms) = next()? else { return Err("column `at_ms` holds no doubles".into()) };
+    let Values::Doubles(at_ms) = next()? else {
+        return Err("column `at_ms` holds no doubles".into());
+    };
     let mut rows = Vec::new();
     for at in 0..count {
         let lacks = |what: &str| format!("column `{what}`, row {at}: a value that cannot be");
         let name = names.get(at).cloned().flatten().filter(|name| name.len() <= MAX_NAME);
-        let name = name.and_then(|name| String::from_utf8(name).ok()).ok_or_else(|| lacks("file"))?;
+        let name =
+            name.and_then(|name| String::from_utf8(name).ok()).ok_or_else(|| lacks("file"))?;
         let mut values = [0.0; COUNT];
         for ((value, column), name) in values.iter_mut().zip(&features).zip(NAMES) {
-            *value = cell(column, at).filter(|value| value.is_finite()).ok_or_else(|| lacks(name))?;
+            *value =
+                cell(column, at).filter(|value| value.is_finite()).ok_or_else(|| lacks(name))?;
         }
-        let glimpse = glimpses.get(at).cloned().flatten().and_then(|bytes| Glimpse::try_from(bytes).ok());
+        let glimpse =
+            glimpses.get(at).cloned().flatten().and_then(|bytes| Glimpse::try_from(bytes).ok());
         let case = Case {
             name: name.into(),
             label: whole(&labels, at).ok_or_else(|| lacks("label"))?,
             group: whole(&groups, at).ok_or_else(|| lacks("group"))?,
             features: Features { values },
-            features_ms: cell(&features_ms, at).filter(|ms| ms.is_finite() && *ms >= 0.0).ok_or_else(|| lacks("features_ms"))?,
+            features_ms: cell(&features_ms, at)
+                .filter(|ms| ms.is_finite() && *ms >= 0.0)
+                .ok_or_else(|| lacks("features_ms"))?,
             glimpse: glimpse.ok_or_else(|| lacks("glimpse"))?,
             at_ms: cell(&at_ms, at),
         };
@@ -142,14 +169,16 @@ pub(super) fn decode(columns: Vec<Values>, engines: &[&str], count: usize) -> Re
         let classes = (0..TOP).map(|_| ints(next()?)).collect::<Result<Vec<_>, _>>()?;
         let shares = (0..TOP).map(|_| floats(next()?)).collect::<Result<Vec<_>, _>>()?;
         let (_, _) = (next()?, next()?);
-        let (margin, entropy, latency, energy) = (floats(next()?)?, floats(next()?)?, floats(next()?)?, floats(next()?)?);
+        let (margin, entropy, latency, energy) =
+            (floats(next()?)?, floats(next()?)?, floats(next()?)?, floats(next()?)?);
         let rest = bytes(next()?)?;
         for (at, row) in rows.iter_mut().enumerate() {
             let Some(rest) = rest.get(at).cloned().flatten() else {
                 row.looks.push(None);
                 continue;
             };
-            let lacks = |what: &str| format!("column `{id}.{what}`, row {at}: a value that cannot be");
+            let lacks =
+                |what: &str| format!("column `{id}.{what}`, row {at}: a value that cannot be");
             let mut tops: Vec<Top> = Vec::with_capacity(KEPT);
             for (class, share) in classes.iter().zip(&shares) {
                 if let (Some(class), Some(probability)) = (whole(class, at), cell(share, at)) {
@@ -157,7 +186,10 @@ pub(super) fn decode(columns: Vec<Values>, engines: &[&str], count: usize) -> Re
                 }
             }
             let (pairs, odd) = rest.as_chunks::<PAIR>();
-            if !odd.is_empty() || tops.len() + pairs.len() > KEPT || (!pairs.is_empty() && tops.len() < TOP) {
+            if !odd.is_empty()
+                || tops.len() + pairs.len() > KEPT
+                || (!pairs.is_empty() && tops.len() < TOP)
+            {
                 return Err(lacks("rest"));
             }
             tops.extend(pairs.iter().map(|[a, b, c, d, e, f, g, h]| Top {
@@ -191,13 +223,25 @@ fn whole(column: &[Option<i32>], at: usize) -> Option<u32> {
 }
 
 fn ints(values: Values) -> Result<Vec<Option<i32>>, String> {
-    if let Values::Ints(values) = values { Ok(values) } else { Err("a column that should hold whole numbers does not".into()) }
+    if let Values::Ints(values) = values {
+        Ok(values)
+    } else {
+        Err("a column that should hold whole numbers does not".into())
+    }
 }
 
 fn floats(values: Values) -> Result<Vec<Option<f32>>, String> {
-    if let Values::Floats(values) = values { Ok(values) } else { Err("a column that should hold numbers does not".into()) }
+    if let Values::Floats(values) = values {
+        Ok(values)
+    } else {
+        Err("a column that should hold numbers does not".into())
+    }
 }
 
 fn bytes(values: Values) -> Result<Vec<Option<Vec<u8>>>, String> {
-    if let Values::Bytes(values) = values { Ok(values) } else { Err("a column that should hold bytes does not".into()) }
+    if let Values::Bytes(values) = values {
+        Ok(values)
+    } else {
+        Err("a column that should hold bytes does not".into())
+    }
 }

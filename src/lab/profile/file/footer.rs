@@ -1,6 +1,8 @@
-//! Looks at the footer of a Parquet file before the Parquet library does: it makes room for whatever lists the footer claims. Pure.
+//! Looks at the footer of a Parquet file before the Parquet library does: it makes room for
+//! whatever lists the footer claims. Pure.
 //!
-//! A footer of our own lists its columns, the groups of rows and the columns of each. Not for what these say: the library reads them.
+//! A footer of our own lists its columns, the groups of rows and the columns of each. Not for what
+//! these say: the library reads them.
 
 use super::thrift::{Bytes, LIST, STRUCT};
 
@@ -8,7 +10,8 @@ use super::thrift::{Bytes, LIST, STRUCT};
 pub(super) const MAX_BYTES: u64 = 64 << 20;
 /// Most columns, and names and values beside them.
 const MAX_COLUMNS: u64 = 1024;
-/// Most columns of all groups together: those of half a million photos and ten engines. Each takes some 800 bytes of memory.
+/// Most columns of all groups together: those of half a million photos and ten engines. Each takes
+/// some 800 bytes of memory.
 const MAX_CHUNKS: u64 = 500_000;
 /// Longest list that says more of one column.
 const MAX_DETAILS: u64 = 64;
@@ -21,12 +24,15 @@ pub(super) fn check(footer: &[u8]) -> Result<(), String> {
     while let Some(kind) = rest.field(&mut id).ok_or_else(odd)? {
         match (id, kind) {
             (4, LIST) => {
-                let (kind, count) = rest.list().filter(|(kind, _)| *kind == STRUCT).ok_or_else(odd)?;
+                let (kind, count) =
+                    rest.list().filter(|(kind, _)| *kind == STRUCT).ok_or_else(odd)?;
                 for _ in 0..count.min(MAX_CHUNKS + 1) {
                     debug_assert_eq!(kind, STRUCT);
                     chunks += group(&mut rest).ok_or_else(odd)?;
                     if chunks > MAX_CHUNKS {
-                        return Err(format!("more than {MAX_CHUNKS} columns in all its groups of rows, the most that are read"));
+                        return Err(format!(
+                            "more than {MAX_CHUNKS} columns in all its groups of rows, the most that are read"
+                        ));
                     }
                 }
             }
@@ -70,8 +76,8 @@ mod tests {
         let group = [&[0x19, 0x2c][..], &column, &column, &[0x00]].concat();
         assert_eq!(check(&footer(&[&[0x2c][..], &group, &group].concat())), Ok(()));
         for groups in [
-            &[&[0x3c][..], &group].concat()[..],               // three claimed, one there
-            &[0xfc, 0xff, 0xff, 0xff, 0xff, 0x07],             // two thousand millions
+            &[&[0x3c][..], &group].concat()[..],   // three claimed, one there
+            &[0xfc, 0xff, 0xff, 0xff, 0xff, 0x07], // two thousand millions
             &[0x1c, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07], // of columns
             &[0x1c, 0x19, 0x1c, 0x39, 0xf5, 0x80, 0x08, 0x00], // of details
         ] {

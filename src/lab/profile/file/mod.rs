@@ -1,7 +1,9 @@
-//! The profile as a Parquet file: what its columns are called, and how rows become columns and rows again.
+//! The profile as a Parquet file: what its columns are called, and how rows become columns and rows
+//! again.
 //!
-//! docs/reference/profile.md says what each column means. [`Writer`] takes rows one by one and keeps at most [`GROUP`] of them; [`Reader`] gives
-//! back one group of rows at a time; [`read`] gives the whole table. Not for deciding what is measured.
+//! docs/reference/profile.md says what each column means. [`Writer`] takes rows one by one and
+//! keeps at most [`GROUP`] of them; [`Reader`] gives back one group of rows at a time; [`read`]
+//! gives the whole table. Not for deciding what is measured.
 
 mod columns;
 mod footer;
@@ -64,7 +66,8 @@ impl EngineHead {
 /// Everything in the file but the rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Head {
-    /// Where the profile comes from; `sha256` is not stored, and `unreadable` is the length of the list below.
+    /// Where the profile comes from; `sha256` is not stored, and `unreadable` is the length of the
+    /// list below.
     pub origin: Origin,
     /// Classes that the engines tell apart.
     pub classes: u32,

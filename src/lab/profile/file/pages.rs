@@ -1,14 +1,17 @@
-//! Looks at the pages of a column before the Parquet library does: it makes room for as many bytes as a page claims to have.
+//! Looks at the pages of a column before the Parquet library does: it makes room for as many bytes
+//! as a page claims to have.
 //!
-//! Pure: walks over bytes that others have read. A page begins with a header, of which two numbers count here; the rest is stepped over.
-//! <https://github.com/apache/parquet-format> has the format.
+//! Pure: walks over bytes that others have read. A page begins with a header, of which two numbers
+//! count here; the rest is stepped over. <https://github.com/apache/parquet-format> has the format.
 
 use super::thrift::{Bytes, I32, NO_LISTS};
 
-/// Most bytes that the pages of one column of a row group may have, once unpacked: 256 rows of 64 KiB.
+/// Most bytes that the pages of one column of a row group may have, once unpacked: 256 rows of 64
+/// KiB.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
 
-/// Refuses `chunk`, all pages of one column of a row group, if they claim more than [`MAX_BYTES`] or do not end where it ends.
+/// Refuses `chunk`, all pages of one column of a row group, if they claim more than [`MAX_BYTES`]
+/// or do not end where it ends.
 pub(super) fn check(chunk: &[u8]) -> Result<(), String> {
     let mut rest = Bytes::new(chunk);
     let mut total = 0;
@@ -41,7 +44,8 @@ fn header(rest: &mut Bytes<'_>) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
 
-    /// A page header with these lengths, each below 64, and a nested header, in front of `packed` bytes.
+    /// A page header with these lengths, each below 64, and a nested header, in front of `packed`
+    /// bytes.
     fn page(unpacked: &[u8], packed: u8) -> Vec<u8> {
         let mut page = vec![0x15, 0x00, 0x15];
         page.extend(unpacked);

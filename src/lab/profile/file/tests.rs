@@ -13,7 +13,14 @@ fn seen(number: u32, ranked: u8) -> Seen {
         *top = Top { class: number + place as u32, probability: 0.5 / (place + 1) as f32 };
     }
     let latency_ms = (!number.is_multiple_of(3)).then_some(1.5 + number as f32);
-    Seen { top, ranked, margin: 0.25, entropy: 0.125, latency_ms, energy_mj: number.is_multiple_of(5).then_some(7.25) }
+    Seen {
+        top,
+        ranked,
+        margin: 0.25,
+        entropy: 0.125,
+        latency_ms,
+        energy_mj: number.is_multiple_of(5).then_some(7.25),
+    }
 }
 
 fn row(number: u32) -> Row {
@@ -29,7 +36,10 @@ fn row(number: u32) -> Row {
         at_ms: number.is_multiple_of(2).then_some(f64::from(number) / 3.0),
     };
     let failed = number.is_multiple_of(4);
-    Row { case, looks: vec![Some(seen(number, KEPT as u8)), (!failed).then(|| seen(number + 1, 3))] }
+    Row {
+        case,
+        looks: vec![Some(seen(number, KEPT as u8)), (!failed).then(|| seen(number + 1, 3))],
+    }
 }
 
 fn head() -> Head {
@@ -44,7 +54,12 @@ fn head() -> Head {
     };
     let text = |text: &str| text.to_owned();
     Head {
-        origin: Origin { date: text("2026-01-02"), tool: text("a test"), unreadable: 1, ..Origin::default() },
+        origin: Origin {
+            date: text("2026-01-02"),
+            tool: text("a test"),
+            unreadable: 1,
+            ..Origin::default()
+        },
         classes: 40,
         class_names: vec!["tench".into(), "\"quoted\"".into()],
         engines: vec![engine("small-1.x", 1), engine("pair", 2)],
@@ -88,7 +103,10 @@ fn a_file_cut_off_anywhere_is_refused_by_name() {
     for length in (0..whole.len()).step_by(97).chain([whole.len() - 1]) {
         std::fs::write(&path, &whole[..length]).unwrap();
         let error = read(&path).unwrap_err().to_string();
-        assert!(error.contains("p.parquet") && error.contains("squint profile"), "{length}: {error}");
+        assert!(
+            error.contains("p.parquet") && error.contains("squint profile"),
+            "{length}: {error}"
+        );
     }
 }
 

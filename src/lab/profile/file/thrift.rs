@@ -1,7 +1,10 @@
-//! Steps over bytes in Thrift's compact form, of which Parquet's headers and footers are made. Pure.
+//! Steps over bytes in Thrift's compact form, of which Parquet's headers and footers are made.
+//! Pure.
 //!
-//! What is looked through here first, the Parquet library need not be trusted with: it makes room for as many values as are claimed.
-//! <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md> has the form.
+//! What is looked through here first, the Parquet library need not be trusted with: it makes room
+//! for as many values as are
+//! claimed. <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md> has
+//! the form.
 
 /// Kinds of values.
 pub(super) const I32: u8 = 5;
@@ -54,7 +57,8 @@ impl<'a> Bytes<'a> {
         (zigzag & 1 == 0).then_some(zigzag >> 1).filter(|value| *value <= i32::MAX as u64)
     }
 
-    /// The kind of the next field of a struct and, in `id`, its number; `Some(None)` at the end of the struct.
+    /// The kind of the next field of a struct and, in `id`, its number; `Some(None)` at the end of
+    /// the struct.
     pub(super) fn field(&mut self, id: &mut u64) -> Option<Option<u8>> {
         let byte = self.byte()?;
         if byte == 0 {
@@ -77,7 +81,8 @@ impl<'a> Bytes<'a> {
         Some((byte & 0x0f, count))
     }
 
-    /// Steps over a value of this kind, whose lists have at most `longest` values each. `None` if they have more.
+    /// Steps over a value of this kind, whose lists have at most `longest` values each. `None` if
+    /// they have more.
     pub(super) fn value(&mut self, kind: u8, longest: u64) -> Option<()> {
         self.nested(kind, longest, 0)
     }
@@ -101,7 +106,9 @@ impl<'a> Bytes<'a> {
                     return None;
                 }
                 // As values of a list they do have one.
-                (0..count).try_for_each(|_| if kind <= 2 { self.skip(1) } else { self.nested(kind, longest, depth + 1) })
+                (0..count).try_for_each(|_| {
+                    if kind <= 2 { self.skip(1) } else { self.nested(kind, longest, depth + 1) }
+                })
             }
             STRUCT => {
                 let mut id = 0;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::basic::Compression;
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type};
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type,
+};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -36,7 +38,8 @@ impl Write for Hashed {
     }
 }
 
-/// A profile file that is being written. It gets its name in [`Writer::finish`]; without that, one that was there stays.
+/// A profile file that is being written. It gets its name in [`Writer::finish`]; without that, one
+/// that was there stays.
 pub struct Writer {
     path: PathBuf,
     inner: SerializedFileWriter<Hashed>,
@@ -47,7 +50,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins the file that is to be at `path`. `engines`: the ids, in the order of each row's looks.
+    /// Begins the file that is to be at `path`. `engines`: the ids, in the order of each row's
+    /// looks.
     pub fn create(path: &Path, engines: &[String]) -> Result<Self, LabError> {
         let specs = columns::specs(engines.iter().map(String::as_str));
         let hasher = Arc::new(Mutex::new(Sha256::new()));
@@ -62,14 +66,26 @@ impl Writer {
             SerializedFileWriter::new(hashed, columns::schema(&specs)?, Arc::new(properties))
         };
         let inner = start().map_err(|error| said(path, &error))?;
-        Ok(Self { path: path.to_owned(), inner, hasher, specs, engines: engines.to_vec(), waiting: Vec::new() })
+        Ok(Self {
+            path: path.to_owned(),
+            inner,
+            hasher,
+            specs,
+            engines: engines.to_vec(),
+            waiting: Vec::new(),
+        })
     }
 
-    /// Adds a row; every [`GROUP`] rows go to the file. Errors with [`LabError::File`] if a row has other engines and
-    /// with [`LabError::Unwritten`] if the disk is full.
+    /// Adds a row; every [`GROUP`] rows go to the file. Errors with [`LabError::File`] if a row has
+    /// other engines and with [`LabError::Unwritten`] if the disk is full.
     pub fn push(&mut self, row: Row) -> Result<(), LabError> {
         if row.looks.len() != self.engines.len() {
-            let reason = format!("{} answers of {} engines for {}", row.looks.len(), self.engines.len(), row.case.name);
+            let reason = format!(
+                "{} answers of {} engines for {}",
+                row.looks.len(),
+                self.engines.len(),
+                row.case.name
+            );
             return Err(LabError::File { path: self.path.clone(), reason });
         }
         self.waiting.push(row);
@@ -93,11 +109,16 @@ impl Writer {
         write().map_err(|error| said(&self.path, &error))
     }
 
-    /// Writes what waits and the head, and waits until the disk has it all. `head.engines` are those of the columns.
+    /// Writes what waits and the head, and waits until the disk has it all. `head.engines` are
+    /// those of the columns.
     pub fn finish(mut self, head: &Head) -> Result<(), LabError> {
         let ids: Vec<_> = head.engines.iter().map(|engine| engine.id.as_str()).collect();
         if self.engines.iter().map(String::as_str).ne(ids.iter().copied()) {
-            let reason = format!("the columns are of {} and the head is of {}", self.engines.join(", "), ids.join(", "));
+            let reason = format!(
+                "the columns are of {} and the head is of {}",
+                self.engines.join(", "),
+                ids.join(", ")
+            );
             return Err(LabError::File { path: self.path, reason });
         }
         self.write()?;
@@ -106,7 +127,8 @@ impl Writer {
         let end = || -> Result<(), ParquetError> {
             let keys = keys(head).map_err(|error| ParquetError::General(error.to_string()))?;
             inner.flush()?;
-            let seal = seal(self.hasher.lock().unwrap_or_else(PoisonError::into_inner).clone(), &keys);
+            let seal =
+                seal(self.hasher.lock().unwrap_or_else(PoisonError::into_inner).clone(), &keys);
             for (key, value) in keys {
                 inner.append_key_value_metadata(KeyValue::new(key, value));
             }
@@ -120,19 +142,42 @@ impl Writer {
 /// Key of the sum over all rows and all other keys.
 pub(super) const SEAL: &str = "squint.sha256";
 
-/// The sum: sha256 of everything before the footer, then each key and value, each followed by a zero byte.
+/// The sum: sha256 of everything before the footer, then each key and value, each followed by a
+/// zero byte.
 pub(super) fn seal<K: AsRef<str>, V: AsRef<str>>(mut data: Sha256, keys: &[(K, V)]) -> String {
     for (key, value) in keys {
-        [key.as_ref(), "\0", value.as_ref(), "\0"].iter().for_each(|text| data.update(text.as_bytes()));
+        [key.as_ref(), "\0", value.as_ref(), "\0"]
+            .iter()
+            .for_each(|text| data.update(text.as_bytes()));
     }
     hash::hex(&data.finalize())
 }
 
 fn keys(head: &Head) -> Result<Vec<(String, String)>, serde_json::Error> {
-    let crate::lab::profile::Origin { date, tool, machine, data, feature_schema, glimpse_ms, timed, .. } = head.origin.clone();
+    let crate::lab::profile::Origin {
+        date,
+        tool,
+        machine,
+        data,
+        feature_schema,
+        glimpse_ms,
+        timed,
+        ..
+    } = head.origin.clone();
     let pairs = [
         ("squint.format", FORMAT.to_owned()),
-        ("squint.origin", serde_json::to_string(&StoredOrigin { date, tool, machine, data, feature_schema, glimpse_ms, timed })?),
+        (
+            "squint.origin",
+            serde_json::to_string(&StoredOrigin {
+                date,
+                tool,
+                machine,
+                data,
+                feature_schema,
+                glimpse_ms,
+                timed,
+            })?,
+        ),
         ("squint.classes", head.classes.to_string()),
         ("squint.class_names", serde_json::to_string(&head.class_names)?),
         ("squint.engines", serde_json::to_string(&head.engines)?),
@@ -142,15 +187,21 @@ fn keys(head: &Head) -> Result<Vec<(String, String)>, serde_json::Error> {
     Ok(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-fn put(column: SerializedColumnWriter<'_>, values: Values, required: bool) -> Result<(), ParquetError> {
+fn put(
+    column: SerializedColumnWriter<'_>,
+    values: Values,
+    required: bool,
+) -> Result<(), ParquetError> {
     match values {
         Values::Ints(values) => fill::<Int32Type>(column, values, required),
         Values::Floats(values) => fill::<FloatType>(column, values, required),
         Values::Doubles(values) => fill::<DoubleType>(column, values, required),
         Values::Flags(values) => fill::<BoolType>(column, values, required),
-        Values::Bytes(values) => {
-            fill::<ByteArrayType>(column, values.into_iter().map(|value| value.map(ByteArray::from)).collect(), required)
-        }
+        Values::Bytes(values) => fill::<ByteArrayType>(
+            column,
+            values.into_iter().map(|value| value.map(ByteArray::from)).collect(),
+            required,
+        ),
     }
 }
 

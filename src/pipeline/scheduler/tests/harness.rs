@@ -61,7 +61,9 @@ impl Actions for Log {
     fn tell(&mut self, engine: EngineIdx, id: &str, news: EngineNews<'_>) {
         assert!(id.ends_with(&engine.0.to_string()));
         match news {
-            EngineNews::Failed { failures, pause, .. } => self.aside.push((engine.0, failures, pause)),
+            EngineNews::Failed { failures, pause, .. } => {
+                self.aside.push((engine.0, failures, pause))
+            }
             EngineNews::Stuck { .. } => self.stuck.push(engine.0),
             EngineNews::Returned { away, pause } => self.returned.push((engine.0, away, pause)),
             EngineNews::Recovered { failures } => self.recovered.push((engine.0, failures)),
@@ -107,14 +109,28 @@ pub(super) fn lossless(deadline: u64) -> CameraTerms {
 /// Looks of the harness's engines may take so long.
 pub(super) const LIMIT: Duration = Duration::from_secs(2);
 
-/// Generation `id`: engine `n` costs `costs[n]` ms and is asked if the answer before is less than 0.6 sure.
-pub(super) fn generation(id: GenerationId, costs: &[u64], average: bool, limit: Duration) -> Generation {
+/// Generation `id`: engine `n` costs `costs[n]` ms and is asked if the answer before is less than
+/// 0.6 sure.
+pub(super) fn generation(
+    id: GenerationId,
+    costs: &[u64],
+    average: bool,
+    limit: Duration,
+) -> Generation {
     let last = costs.len() - 1;
-    let stage = |index: usize| Stage { engine: EngineIdx(index as u8), accept_above: (index < last).then_some(0.6), chance: None };
+    let stage = |index: usize| Stage {
+        engine: EngineIdx(index as u8),
+        accept_above: (index < last).then_some(0.6),
+        chance: None,
+    };
     let stages = (0..costs.len()).map(stage).collect();
-    let policy = Policy::new("test", Plan::Confidence(Confidence { stages, average, score: Score::MaxSoftmax }));
+    let policy = Policy::new(
+        "test",
+        Plan::Confidence(Confidence { stages, average, score: Score::MaxSoftmax }),
+    );
     let class = |class| Label { key: String::new(), name: format!("class {class}") };
-    let labels = Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() });
+    let labels =
+        Arc::new(Labels { classes: (0..CLASSES).map(class).collect(), sha256: "0".into() });
     let engines = (0..costs.len()).map(|engine| format!("{id}-{engine}").into()).collect();
     let windows = costs.iter().map(|cost| Some(LatencyWindow::new(ms(*cost), ms(*cost)))).collect();
     Generation::new(id, policy, engines, windows, labels, limit, Instant::now())
@@ -179,12 +195,20 @@ impl Harness {
     }
 
     /// The engine is through with its job.
-    pub(super) fn look(&mut self, engine: usize, result: Result<(u32, f32), ()>, cost: Duration) -> bool {
-        let Some(mut task) = self.log.held.get_mut(engine).and_then(Option::take) else { return false };
+    pub(super) fn look(
+        &mut self,
+        engine: usize,
+        result: Result<(u32, f32), ()>,
+        cost: Duration,
+    ) -> bool {
+        let Some(mut task) = self.log.held.get_mut(engine).and_then(Option::take) else {
+            return false;
+        };
         task.result = match result {
             Ok((class, p)) => {
                 let rest = (1.0 - p) / (CLASSES - 1) as f32;
-                let scores: [f32; CLASSES] = std::array::from_fn(|index| if index as u32 == class { p } else { rest });
+                let scores: [f32; CLASSES] =
+                    std::array::from_fn(|index| if index as u32 == class { p } else { rest });
                 score::fill(&mut task.own, &scores, Scores::Probabilities);
                 Ok(LookTimes { run: cost, ..LookTimes::default() })
             }
@@ -197,14 +221,21 @@ impl Harness {
 
     pub(super) fn answer(&mut self, engine: usize, class: u32, p: f32) {
         let task = self.log.held[engine].as_ref();
-        let (id, slot) = task.map(|task| (task.generation, usize::from(task.engine.0))).unwrap_or_default();
+        let (id, slot) =
+            task.map(|task| (task.generation, usize::from(task.engine.0))).unwrap_or_default();
         let current = self.scheduler.generations.iter().find(|generation| generation.id == id);
         let cost = current.map_or(Duration::ZERO, |generation| generation.slots[slot].window.p50());
-        assert!(self.look(engine, Ok((class, p)), cost), "engine {engine} has something to look at");
+        assert!(
+            self.look(engine, Ok((class, p)), cost),
+            "engine {engine} has something to look at"
+        );
     }
 
     pub(super) fn fail(&mut self, engine: usize) {
-        assert!(self.look(engine, Err(()), Duration::ZERO), "engine {engine} has something to look at");
+        assert!(
+            self.look(engine, Err(()), Duration::ZERO),
+            "engine {engine} has something to look at"
+        );
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
@@ -213,10 +244,13 @@ impl Harness {
         self.check();
     }
 
-    /// Sleeps as the dispatcher would, until nothing is left to wake up for or `enough`. Returns how often it woke.
+    /// Sleeps as the dispatcher would, until nothing is left to wake up for or `enough`. Returns
+    /// how often it woke.
     pub(super) fn sleep_until(&mut self, enough: impl Fn(&Self) -> bool) -> usize {
         for wakes in 0..100 {
-            let Some(wake) = self.scheduler.next_wake().filter(|_| !enough(self)) else { return wakes };
+            let Some(wake) = self.scheduler.next_wake().filter(|_| !enough(self)) else {
+                return wakes;
+            };
             self.pass(wake - self.now);
         }
         panic!("it wakes all the time");
@@ -225,24 +259,34 @@ impl Harness {
     /// Frames that an engine is awaited for.
     fn waiting(&self) -> impl Iterator<Item = &Job> {
         let at_turn = self.scheduler.cameras.iter().filter(|camera| camera.is_at_turn());
-        at_turn.filter_map(|camera| camera.fresh.front()).chain(&self.scheduler.escalated).map(|job| &**job)
+        at_turn
+            .filter_map(|camera| camera.fresh.front())
+            .chain(&self.scheduler.escalated)
+            .map(|job| &**job)
     }
 
-    /// What holds after every event: who waits is woken, later than now, and no later than at its deadline.
+    /// What holds after every event: who waits is woken, later than now, and no later than at its
+    /// deadline.
     fn check(&self) {
         let wake = self.scheduler.next_wake();
         assert_eq!(wake.is_some(), self.waiting().next().is_some());
         if let Some(wake) = wake {
             assert!(wake > self.now, "a wake that is due at once would spin");
-            // A deadline of this very moment cannot be kept by a wake later than now: it is looked at again at the next tick.
+            // A deadline of this very moment cannot be kept by a wake later than now: it is looked
+            // at again at the next tick.
             let latest = |due: Instant| if due > self.now { due } else { self.now + ms(1) };
-            assert!(self.waiting().all(|job| job.due.is_none_or(|due| wake <= latest(due))), "slept past a deadline");
+            assert!(
+                self.waiting().all(|job| job.due.is_none_or(|due| wake <= latest(due))),
+                "slept past a deadline"
+            );
         }
     }
 
     /// Camera, frame, outcome and reason of each report.
     pub(super) fn told(&self) -> Vec<(usize, u64, Outcome, Code)> {
-        let tell = |job: &Job| (job.camera, job.report.sequence, job.report.outcome, job.report.verdict.code);
+        let tell = |job: &Job| {
+            (job.camera, job.report.sequence, job.report.outcome, job.report.verdict.code)
+        };
         self.log.published.iter().map(|job| tell(job)).collect()
     }
 }

@@ -3,11 +3,14 @@
 use super::harness::{Harness, live, ms};
 use super::*;
 
-/// Looks that each camera got in so many seconds. Each sends a frame every `periods[n]` ms; the engine takes `cost` ms.
+/// Looks that each camera got in so many seconds. Each sends a frame every `periods[n]` ms; the
+/// engine takes `cost` ms.
 fn looks(cost: u64, deadline: u64, periods: &[u64], seconds: u64) -> Vec<usize> {
-    let mut harness = Harness::new(&[cost], false, periods.iter().map(|_| live(deadline)).collect());
+    let mut harness =
+        Harness::new(&[cost], false, periods.iter().map(|_| live(deadline)).collect());
     // Not all at the same moment, and not in the order of their numbers.
-    let mut next: Vec<_> = (0..periods.len()).map(|at| harness.start + ms(at as u64 * 37 % periods[at])).collect();
+    let mut next: Vec<_> =
+        (0..periods.len()).map(|at| harness.start + ms(at as u64 * 37 % periods[at])).collect();
     let mut through = None;
     let end = harness.start + Duration::from_secs(seconds);
     while harness.now < end {
@@ -28,11 +31,14 @@ fn looks(cost: u64, deadline: u64, periods: &[u64], seconds: u64) -> Vec<usize> 
             through = Some(now + ms(cost));
         }
     }
-    (0..periods.len()).map(|at| harness.log.asked.iter().filter(|(_, camera, _)| *camera == at).count()).collect()
+    (0..periods.len())
+        .map(|at| harness.log.asked.iter().filter(|(_, camera, _)| *camera == at).count())
+        .collect()
 }
 
-/// As in the field: 24 cameras with 14 frames a second each, engines slowed down by other programs. Whether a frame has time to wait for the
-/// engine (10 and 30 of 100 ms) or none (60 and 80), every camera gets its share.
+/// As in the field: 24 cameras with 14 frames a second each, engines slowed down by other programs.
+/// Whether a frame has time to wait for the engine (10 and 30 of 100 ms) or none (60 and 80), every
+/// camera gets its share.
 #[test]
 fn of_24_cameras_that_want_too_much_each_gets_its_share_however_slow_the_engine_is() {
     for cost in [10, 30, 60, 80] {
@@ -40,7 +46,10 @@ fn of_24_cameras_that_want_too_much_each_gets_its_share_however_slow_the_engine_
         let all: usize = looks.iter().sum();
         let (least, share) = (looks.iter().min().unwrap(), all / looks.len());
         assert!(*least * 10 >= share * 7, "{cost} ms: {least} of {share}: {looks:?}");
-        assert!(all as u64 * cost >= 120_000 * 6 / 10, "{cost} ms: the engine is busy: {all} looks");
+        assert!(
+            all as u64 * cost >= 120_000 * 6 / 10,
+            "{cost} ms: the engine is busy: {all} looks"
+        );
     }
 }
 

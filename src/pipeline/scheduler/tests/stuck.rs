@@ -13,16 +13,26 @@ fn harness(costs: &[u64], cameras_terms: Vec<CameraTerms>) -> Harness {
 fn a_look_beyond_the_limit_makes_the_engine_stuck_and_its_frame_goes_to_the_next() {
     let mut harness = harness(&[5, 10], vec![lossless(100), live(100)]);
     harness.send(0);
-    assert_eq!(harness.scheduler.next_alarm(), Some(harness.now + LIMIT), "somebody looks again then");
+    assert_eq!(
+        harness.scheduler.next_alarm(),
+        Some(harness.now + LIMIT),
+        "somebody looks again then"
+    );
     harness.pass(LIMIT - ms(1));
     assert!(harness.log.stuck.is_empty());
     harness.pass(ms(1));
-    assert_eq!((&*harness.log.stuck, harness.scheduler.engines(harness.now)[0].health), (&[0][..], EngineHealth::Stuck));
+    assert_eq!(
+        (&*harness.log.stuck, harness.scheduler.engines(harness.now)[0].health),
+        (&[0][..], EngineHealth::Stuck)
+    );
     assert_eq!(harness.log.asked, [(0, 0, 0), (1, 0, 0)]);
     harness.answer(1, 3, 0.9);
     let report = &harness.log.published[0].report;
     assert_eq!((report.outcome, report.attempts.answer.top[0].class), (Outcome::Answered, 3));
-    assert_eq!(report.attempts.steps.iter().map(|step| step.answered).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(
+        report.attempts.steps.iter().map(|step| step.answered).collect::<Vec<_>>(),
+        [false, true]
+    );
     // Until it returns it is not asked, however long that takes.
     harness.pass(Duration::from_secs(600));
     harness.send(1);
@@ -80,7 +90,11 @@ fn with_every_engine_stuck_frames_go_on_being_told_of_and_all_comes_to_its_end()
     harness.send(1);
     let told = harness.told();
     assert_eq!(told[0].2, Outcome::Failed);
-    assert!(told[1..].iter().all(|told| (told.2, told.3) == (Outcome::Abstained, Code::NotAllowed)) && told.len() == 3, "{told:?}");
+    assert!(
+        told[1..].iter().all(|told| (told.2, told.3) == (Outcome::Abstained, Code::NotAllowed))
+            && told.len() == 3,
+        "{told:?}"
+    );
     (0..2).for_each(|camera| harness.scheduler.ended(camera));
     assert!(harness.scheduler.is_done());
 }

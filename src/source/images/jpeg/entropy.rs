@@ -1,8 +1,11 @@
-//! Walks over the coded data of a JPEG to its end, without making a picture: does it hold every block, and nothing else? Pure.
+//! Walks over the coded data of a JPEG to its end, without making a picture: does it hold every
+//! block, and nothing else? Pure.
 //!
-//! Decoders make up what is missing, so that a photo whose upload was cut is grey below. Here each scan must have as many blocks as
-//! the head says, in codes and values that an encoder can have written, its restart markers in order, and an end of the picture.
-//! Codes and their order: ITU-T T.81, annexes F and G. A few bytes too many behind a scan are forgiven, because cameras write them.
+//! Decoders make up what is missing, so that a photo whose upload was cut is grey below. Here each
+//! scan must have as many blocks as the head says, in codes and values that an encoder can have
+//! written, its restart markers in order, and an end of the picture. Codes and their order: ITU-T
+//! T.81, annexes F and G. A few bytes too many behind a scan are forgiven, because cameras write
+//! them.
 
 use super::head::{self, Head, Scan};
 
@@ -15,7 +18,8 @@ const STRAY: usize = 3;
 /// Longest codes of a change of the mean and of a coefficient, bits (T.81, tables F.1 and F.2).
 const MOST_MEAN_BITS: u8 = 11;
 const MOST_BITS: u8 = 10;
-/// Largest mean of a block, eight times the level: that of eight bits, and as much again for rounding and overshoot.
+/// Largest mean of a block, eight times the level: that of eight bits, and as much again for
+/// rounding and overshoot.
 const MOST_MEAN: i64 = 2048;
 /// Bits that a table answers at once.
 const QUICK: u32 = 9;
@@ -23,7 +27,8 @@ const QUICK: u32 = 9;
 /// Refuses a file that is cut short or damaged, and says so.
 pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     let head = head::read(bytes)?;
-    let mut tables = Tables { means: Default::default(), others: Default::default(), steps: [None; 4] };
+    let mut tables =
+        Tables { means: Default::default(), others: Default::default(), steps: [None; 4] };
     if head.lacks_tables {
         tables.read(&STANDARD_TABLES[4..])?;
     }
@@ -40,7 +45,10 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
         at = next;
         notes += segment.notes();
         if notes > head.notes + MOST_NOTES {
-            return Err(format!("more than {} MiB of notes between its scans; save it anew without them", MOST_NOTES >> 20));
+            return Err(format!(
+                "more than {} MiB of notes between its scans; save it anew without them",
+                MOST_NOTES >> 20
+            ));
         }
         match segment.marker {
             0xC4 => tables.read(segment.body)?,
@@ -49,15 +57,23 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
                 [high, low] => interval = usize::from(u16::from_be_bytes([*high, *low])),
                 _ => return Err("damaged: its restart interval".into()),
             },
-            0xDC => return Err("a JPEG whose height follows later is not read; save it anew".into()),
+            0xDC => {
+                return Err("a JPEG whose height follows later is not read; save it anew".into());
+            }
             0xDA => {
                 scans += 1;
                 if scans > MOST_SCANS {
-                    return Err(format!("more than {MOST_SCANS} scans, the most that are read; save it anew"));
+                    return Err(format!(
+                        "more than {MOST_SCANS} scans, the most that are read; save it anew"
+                    ));
                 }
                 let scan = head::scan(segment.body, &head)?;
-                scan.parts.iter().filter(|_| scan.from == 0).for_each(|(place, _, _)| seen[*place] = true);
-                at = Walk { bytes, head: &head, scan: &scan, tables: &tables, interval }.run(at, &mut known)?;
+                scan.parts
+                    .iter()
+                    .filter(|_| scan.from == 0)
+                    .for_each(|(place, _, _)| seen[*place] = true);
+                at = Walk { bytes, head: &head, scan: &scan, tables: &tables, interval }
+                    .run(at, &mut known)?;
             }
             0xD9 => break,
             _ => (),
@@ -86,7 +102,10 @@ impl Tables {
             let values = rest.get(..total).ok_or_else(damaged)?;
             let table = Some(Box::new(Table::new(counts, values).ok_or_else(damaged)?));
             let kind = if place >> 4 == 0 { &mut self.means } else { &mut self.others };
-            *kind.get_mut(usize::from(place & 15)).filter(|_| place >> 4 < 2).ok_or_else(damaged)? = table;
+            *kind
+                .get_mut(usize::from(place & 15))
+                .filter(|_| place >> 4 < 2)
+                .ok_or_else(damaged)? = table;
             body = &rest[total..];
         }
         Ok(())
@@ -120,7 +139,8 @@ struct Table {
 
 impl Table {
     fn new(counts: &[u8; 16], found: &[u8]) -> Option<Self> {
-        let mut table = Self { quick: [(0, 0); 1 << QUICK], ends: [0; 17], offsets: [0; 17], values: [0; 256] };
+        let mut table =
+            Self { quick: [(0, 0); 1 << QUICK], ends: [0; 17], offsets: [0; 17], values: [0; 256] };
         table.values.get_mut(..found.len())?.copy_from_slice(found);
         let (mut code, mut place) = (0_u32, 0_usize);
         for (length, count) in (1_u32..).zip(counts) {
@@ -131,7 +151,8 @@ impl Table {
                 }
                 if length <= QUICK {
                     let first = (code << (QUICK - length)) as usize;
-                    table.quick[first..first + (1 << (QUICK - length))].fill((length as u8, table.values[place]));
+                    table.quick[first..first + (1 << (QUICK - length))]
+                        .fill((length as u8, table.values[place]));
                 }
                 (code, place) = (code + 1, place + 1);
             }
@@ -204,7 +225,11 @@ impl<'a> Bits<'a> {
             if next < table.ends[length as usize] {
                 self.count -= length;
                 let place = (next >> (16 - length)) as i32 + table.offsets[length as usize];
-                return usize::try_from(place).ok().and_then(|place| table.values.get(place)).copied().ok_or(BAD_CODE);
+                return usize::try_from(place)
+                    .ok()
+                    .and_then(|place| table.values.get(place))
+                    .copied()
+                    .ok_or(BAD_CODE);
             }
         }
         Err(BAD_CODE)
@@ -215,7 +240,8 @@ impl<'a> Bits<'a> {
         self.made_up > self.count
     }
 
-    /// Where the next marker begins, and the whole bytes before it that nobody asked for: all of them, and those that are not 0.
+    /// Where the next marker begins, and the whole bytes before it that nobody asked for: all of
+    /// them, and those that are not 0.
     fn end(&self) -> (usize, usize, usize) {
         let left = self.count.saturating_sub(self.made_up) / 8;
         let buffered = (0..left).map(|place| (self.buffer >> (self.made_up + place * 8)) as u8);
@@ -270,8 +296,15 @@ impl Walk<'_> {
                 restarts = (restarts + 1) % 8;
                 (bits, state) = (Bits::new(self.bytes, at), State::default());
             }
-            self.unit(unit % units.0, unit / units.0, &mut bits, &mut state, known)
-                .map_err(|what| if bits.is_short() { self.short(&bits) } else { format!("damaged: {what} in the picture") })?;
+            self.unit(unit % units.0, unit / units.0, &mut bits, &mut state, known).map_err(
+                |what| {
+                    if bits.is_short() {
+                        self.short(&bits)
+                    } else {
+                        format!("damaged: {what} in the picture")
+                    }
+                },
+            )?;
             if bits.is_short() {
                 return Err(self.short(&bits));
             }
@@ -307,7 +340,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Coding units from side to side and from top to bottom: blocks, if the scan has one component.
+    /// Coding units from side to side and from top to bottom: blocks, if the scan has one
+    /// component.
     fn units(&self) -> (usize, usize) {
         let [(place, _, _)] = self.scan.parts.as_slice() else { return self.head.units() };
         let (part, (across, down)) = (&self.head.components[*place], self.head.most());
@@ -315,7 +349,14 @@ impl Walk<'_> {
         (blocks(self.head.width, part.across, across), blocks(self.head.height, part.down, down))
     }
 
-    fn unit(&self, x: usize, y: usize, bits: &mut Bits<'_>, state: &mut State, known: &mut [Vec<u64>]) -> Result<(), &'static str> {
+    fn unit(
+        &self,
+        x: usize,
+        y: usize,
+        bits: &mut Bits<'_>,
+        state: &mut State,
+        known: &mut [Vec<u64>],
+    ) -> Result<(), &'static str> {
         let alone = self.scan.parts.len() == 1;
         for (place, means, others) in &self.scan.parts {
             let part = &self.head.components[*place];
@@ -327,7 +368,10 @@ impl Walk<'_> {
                     self.mean(*place, *means, bits, state)?;
                 }
                 if !self.head.progressive {
-                    block_of(bits, self.tables.others[*others].as_deref().ok_or("no Huffman table")?)?;
+                    block_of(
+                        bits,
+                        self.tables.others[*others].as_deref().ok_or("no Huffman table")?,
+                    )?;
                 } else if self.scan.from > 0 {
                     let known = known[*place].get_mut(at).ok_or(BAD_VALUE)?;
                     let table = self.tables.others[*others].as_deref().ok_or("no Huffman table")?;
@@ -342,7 +386,13 @@ impl Walk<'_> {
     }
 
     /// The mean of a block, or a bit more of it.
-    fn mean(&self, place: usize, table: usize, bits: &mut Bits<'_>, state: &mut State) -> Result<(), &'static str> {
+    fn mean(
+        &self,
+        place: usize,
+        table: usize,
+        bits: &mut Bits<'_>,
+        state: &mut State,
+    ) -> Result<(), &'static str> {
         if self.scan.before > 0 {
             bits.take(1);
             return Ok(());
@@ -353,15 +403,23 @@ impl Walk<'_> {
         }
         if length > 0 {
             let raw = i64::from(bits.take(u32::from(length)));
-            state.means[place] += if raw >> (length - 1) == 0 { raw - (1 << length) + 1 } else { raw };
+            state.means[place] +=
+                if raw >> (length - 1) == 0 { raw - (1 << length) + 1 } else { raw };
         }
-        let step = self.tables.steps[self.head.components[place].quantisation].ok_or("no quantisation table")?;
+        let step = self.tables.steps[self.head.components[place].quantisation]
+            .ok_or("no quantisation table")?;
         let mean = (state.means[place] << self.scan.left) * i64::from(step);
         if mean.abs() > MOST_MEAN + i64::from(step) { Err(BAD_VALUE) } else { Ok(()) }
     }
 
     /// Coefficients, their leading bits.
-    fn first(&self, bits: &mut Bits<'_>, table: &Table, state: &mut State, known: &mut u64) -> Result<(), &'static str> {
+    fn first(
+        &self,
+        bits: &mut Bits<'_>,
+        table: &Table,
+        state: &mut State,
+        known: &mut u64,
+    ) -> Result<(), &'static str> {
         if state.run > 0 {
             state.run -= 1;
             return Ok(());
@@ -373,7 +431,8 @@ impl Walk<'_> {
             match (skip, length) {
                 (15, 0) => at += 16,
                 (run, 0) => {
-                    state.run = (1 << run) - 1 + if run > 0 { bits.take(u32::from(run)) } else { 0 };
+                    state.run =
+                        (1 << run) - 1 + if run > 0 { bits.take(u32::from(run)) } else { 0 };
                     return Ok(());
                 }
                 _ => {
@@ -391,7 +450,13 @@ impl Walk<'_> {
     }
 
     /// One bit more of coefficients that are known, and new ones (T.81, G.1.2.3).
-    fn refine(&self, bits: &mut Bits<'_>, table: &Table, state: &mut State, known: &mut u64) -> Result<(), &'static str> {
+    fn refine(
+        &self,
+        bits: &mut Bits<'_>,
+        table: &Table,
+        state: &mut State,
+        known: &mut u64,
+    ) -> Result<(), &'static str> {
         let mut at = self.scan.from;
         if state.run == 0 {
             while at <= self.scan.to {
@@ -400,7 +465,8 @@ impl Walk<'_> {
                 match (skip, length) {
                     (15, 0) | (_, 1) => (),
                     (run, 0) => {
-                        state.run = (1 << run) + if run > 0 { bits.take(u32::from(run)) } else { 0 };
+                        state.run =
+                            (1 << run) + if run > 0 { bits.take(u32::from(run)) } else { 0 };
                         break;
                     }
                     _ => return Err(BAD_VALUE),

@@ -1,6 +1,8 @@
-//! What a JPEG file says of itself before its first scan: size, components, colours, and where its EXIF note lies. Pure.
+//! What a JPEG file says of itself before its first scan: size, components, colours, and where its
+//! EXIF note lies. Pure.
 //!
-//! Not for what lies in the scans, which is `entropy`'s business. The markers are those of ITU-T T.81, annex B.
+//! Not for what lies in the scans, which is `entropy`'s business. The markers are those of ITU-T
+//! T.81, annex B.
 
 use std::ops::Range;
 
@@ -46,11 +48,13 @@ pub(super) struct Head {
 impl Head {
     /// Largest factors.
     pub(super) fn most(&self) -> (usize, usize) {
-        let most = |factor: fn(&Component) -> usize| self.components.iter().map(factor).max().unwrap_or(1);
+        let most =
+            |factor: fn(&Component) -> usize| self.components.iter().map(factor).max().unwrap_or(1);
         (most(|part| part.across), most(|part| part.down))
     }
 
-    /// Coding units from side to side and from top to bottom, of scans with more than one component.
+    /// Coding units from side to side and from top to bottom, of scans with more than one
+    /// component.
     pub(super) fn units(&self) -> (usize, usize) {
         let (across, down) = self.most();
         ((self.width as usize).div_ceil(8 * across), (self.height as usize).div_ceil(8 * down))
@@ -90,7 +94,8 @@ impl Segment<'_> {
     }
 }
 
-/// The next marker segment from `at` on, and where the file goes on behind it. Markers without a length have no body.
+/// The next marker segment from `at` on, and where the file goes on behind it. Markers without a
+/// length have no body.
 pub(super) fn segment(bytes: &[u8], at: usize) -> Result<(Segment<'_>, usize), String> {
     let cut = || "cut short: it ends before the picture does".to_owned();
     let mut at = at;
@@ -122,7 +127,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Head, String> {
     if !bytes.starts_with(&[0xFF, 0xD8]) {
         return Err("no JPEG".into());
     }
-    let (mut frame, mut exif, mut adobe, mut jfif, mut lacks_tables) = (None::<(bool, Segment<'_>)>, None, None, false, true);
+    let (mut frame, mut exif, mut adobe, mut jfif, mut lacks_tables) =
+        (None::<(bool, Segment<'_>)>, None, None, false, true);
     let mut notes = 0;
     loop {
         let (segment, next) = segment(bytes, at)?;
@@ -132,27 +138,46 @@ pub(super) fn read(bytes: &[u8]) -> Result<Head, String> {
             0xC0..=0xC2 if frame.is_none() => frame = Some((segment.marker == 0xC2, segment)),
             0xC0..=0xC2 => return Err("damaged: it has two heads".into()),
             0xC4 => lacks_tables = false,
-            0xC9..=0xCF => return Err("a JPEG with arithmetic coding is not read; save it anew".into()),
-            0xC3 | 0xC5..=0xC7 | 0xC8 => return Err("a lossless or hierarchical JPEG is not read; save it anew".into()),
+            0xC9..=0xCF => {
+                return Err("a JPEG with arithmetic coding is not read; save it anew".into());
+            }
+            0xC3 | 0xC5..=0xC7 | 0xC8 => {
+                return Err("a lossless or hierarchical JPEG is not read; save it anew".into());
+            }
             0xE0 => jfif |= segment.body.starts_with(b"JFIF\0"),
             0xE1 if exif.is_none() && segment.body.starts_with(b"Exif\0\0") => {
                 exif = Some(segment.at + 6..segment.at + segment.body.len());
             }
-            0xEE if segment.body.starts_with(b"Adobe") => adobe = segment.body.get(11).copied().or(adobe),
+            0xEE if segment.body.starts_with(b"Adobe") => {
+                adobe = segment.body.get(11).copied().or(adobe)
+            }
             0xD9 => return Err("damaged: it ends without a picture".into()),
             0xDA => {
-                let Some((progressive, frame)) = frame else { return Err("damaged: a picture without a size".into()) };
+                let Some((progressive, frame)) = frame else {
+                    return Err("damaged: a picture without a size".into());
+                };
                 let first_scan = usize::from(segment.body.first().copied().unwrap_or(0));
-                let head = Head { first_scan, lacks_tables, notes, exif, adobe, ..sizes(frame.body, progressive)? };
+                let head = Head {
+                    first_scan,
+                    lacks_tables,
+                    notes,
+                    exif,
+                    adobe,
+                    ..sizes(frame.body, progressive)?
+                };
                 let letters = head.has_letters();
-                return Ok(Head { rgb: head.components.len() == 3 && says_rgb(jfif, adobe, letters), ..head });
+                return Ok(Head {
+                    rgb: head.components.len() == 3 && says_rgb(jfif, adobe, letters),
+                    ..head
+                });
             }
             _ => (),
         }
     }
 }
 
-/// libjpeg's rule for three components: JFIF is never RGB, then Adobe's note counts, then the names of the components.
+/// libjpeg's rule for three components: JFIF is never RGB, then Adobe's note counts, then the names
+/// of the components.
 fn says_rgb(jfif: bool, adobe: Option<u8>, letters: bool) -> bool {
     match adobe {
         _ if jfif => false,
@@ -163,9 +188,13 @@ fn says_rgb(jfif: bool, adobe: Option<u8>, letters: bool) -> bool {
 
 fn sizes(body: &[u8], progressive: bool) -> Result<Head, String> {
     let damaged = || "damaged: its head".to_owned();
-    let [precision, high, low, wide, narrow, count, rest @ ..] = body else { return Err(damaged()) };
+    let [precision, high, low, wide, narrow, count, rest @ ..] = body else {
+        return Err(damaged());
+    };
     if *precision != 8 {
-        return Err(format!("a JPEG of {precision} bits a sample is not read, only 8; save it anew"));
+        return Err(format!(
+            "a JPEG of {precision} bits a sample is not read, only 8; save it anew"
+        ));
     }
     let side = |high: u8, low: u8| u32::from(u16::from_be_bytes([high, low]));
     let (width, height) = (side(*wide, *narrow), side(*high, *low));
@@ -242,7 +271,10 @@ pub(super) fn scan(body: &[u8], head: &Head) -> Result<Scan, String> {
         }
         parts.push((place, mean, others));
     }
-    let blocks: usize = parts.iter().map(|(place, _, _)| head.components[*place].across * head.components[*place].down).sum();
+    let blocks: usize = parts
+        .iter()
+        .map(|(place, _, _)| head.components[*place].across * head.components[*place].down)
+        .sum();
     let (from, to, before, left) = match head.progressive {
         true => (usize::from(tail[0]), usize::from(tail[1]), tail[2] >> 4, tail[2] & 15),
         false => (0, 63, 0, 0),

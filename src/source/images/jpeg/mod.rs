@@ -1,7 +1,9 @@
-//! JPEG photos: looked through to their end before a decoder sees them, and decoded by the one that is right for them.
+//! JPEG photos: looked through to their end before a decoder sees them, and decoded by the one that
+//! is right for them.
 //!
-//! `head` walks over the markers, `entropy` over what lies between. Neither of the two decoders tells of all damage: both
-//! make up what a file that was cut lacks. Which of them decodes which form was measured against libjpeg (docs/background/decisions.md).
+//! `head` walks over the markers, `entropy` over what lies between. Neither of the two decoders
+//! tells of all damage: both make up what a file that was cut lacks. Which of them decodes which
+//! form was measured against libjpeg (docs/background/decisions.md).
 
 mod entropy;
 mod head;
@@ -30,13 +32,15 @@ enum Decoder {
     Odd,
 }
 
-/// Decodes `bytes`. The error says what is wrong: damaged, cut short, of a form that is not read, or too large.
+/// Decodes `bytes`. The error says what is wrong: damaged, cut short, of a form that is not read,
+/// or too large.
 pub(super) fn decode(mut bytes: Vec<u8>) -> Result<Picture, String> {
     let head = head::read(&bytes)?;
     let decoder = choose(&head)?;
     let room = Room::take(head.width, head.height, bytes.len() as u64 + cost(&head, decoder))?;
     entropy::check(&bytes)?;
-    let orientation = head.exif.clone().and_then(|place| Orientation::from_exif_chunk(bytes.get(place)?));
+    let orientation =
+        head.exif.clone().and_then(|place| Orientation::from_exif_chunk(bytes.get(place)?));
     if head.lacks_tables {
         bytes.splice(2..2, entropy::STANDARD_TABLES.iter().copied());
     }
@@ -48,7 +52,8 @@ pub(super) fn decode(mut bytes: Vec<u8>) -> Result<Picture, String> {
     Picture::turned(rgb, head.width, head.height, orientation, room)
 }
 
-/// Bytes beside the file: the picture as RGB, the planes or coefficients that are kept whole, and copies of notes.
+/// Bytes beside the file: the picture as RGB, the planes or coefficients that are kept whole, and
+/// copies of notes.
 fn cost(head: &Head, decoder: Decoder) -> u64 {
     let (rgb, samples) = (pixels(head.width, head.height) * 3, head.samples());
     // What the check remembers of each block that is sent in parts.
@@ -56,15 +61,25 @@ fn cost(head: &Head, decoder: Decoder) -> u64 {
     let kept = match decoder {
         Decoder::Usual if head.progressive => samples * 2,
         Decoder::Usual => 0,
-        Decoder::Odd => samples * 3 + if head.components.len() == 1 { pixels(head.width, head.height) } else { 0 },
+        Decoder::Odd => {
+            samples * 3
+                + if head.components.len() == 1 { pixels(head.width, head.height) } else { 0 }
+        }
     };
     rgb + kept + memory + 2 * head.notes + SCRATCH
 }
 
 /// Who is right about such files.
 fn choose(head: &Head) -> Result<Decoder, String> {
-    let factors: Vec<(usize, usize)> = head.components.iter().map(|part| (part.across, part.down)).collect();
-    let written = || factors.iter().map(|(across, down)| format!("{across}x{down}")).collect::<Vec<_>>().join(",");
+    let factors: Vec<(usize, usize)> =
+        head.components.iter().map(|part| (part.across, part.down)).collect();
+    let written = || {
+        factors
+            .iter()
+            .map(|(across, down)| format!("{across}x{down}"))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
     let advice = "save it anew, as an ordinary JPEG or PNG";
     let (most_across, most_down) = head.most();
     if factors.iter().any(|(across, down)| most_across % across != 0 || most_down % down != 0) {
@@ -75,17 +90,27 @@ fn choose(head: &Head) -> Result<Decoder, String> {
         [(1 | 2 | 4, 1 | 2 | 4)] => Ok(Decoder::Usual),
         [_] => Ok(Decoder::Odd),
         [luma @ (1 | 2 | 4, 1 | 2), blue, red]
-            if *luma == (most_across, most_down) && blue == red && is_one_scan && head.rgb == head.zune_says_rgb() =>
+            if *luma == (most_across, most_down)
+                && blue == red
+                && is_one_scan
+                && head.rgb == head.zune_says_rgb() =>
         {
             Ok(Decoder::Usual)
         }
         // jpeg-decoder miscounts the blocks of such a scan.
-        [_, _, _] if head.progressive && most_across == 4 && factors.iter().any(|factors| factors.0 == 2) => {
+        [_, _, _]
+            if head.progressive
+                && most_across == 4
+                && factors.iter().any(|factors| factors.0 == 2) =>
+        {
             Err(format!("its sampling ({}) is not read; {advice}", written()))
         }
         [_, _, _] => Ok(Decoder::Odd),
         [(1, 1), (1, 1), (1, 1), (1, 1)] if is_one_scan => Ok(Decoder::Usual),
-        [_, _, _, _] => Err(format!("a JPEG of four colours (CMYK) in an unusual form ({}) is not read; {advice}", written())),
+        [_, _, _, _] => Err(format!(
+            "a JPEG of four colours (CMYK) in an unusual form ({}) is not read; {advice}",
+            written()
+        )),
         other => Err(format!("a JPEG of {} colours is not read; {advice}", other.len())),
     }
 }
@@ -111,7 +136,11 @@ fn odd(bytes: &[u8], head: &Head) -> Result<Vec<u8>, String> {
     use jpeg_decoder::{ColorTransform, PixelFormat};
     let mut decoder = jpeg_decoder::Decoder::new(bytes);
     if head.components.len() == 3 {
-        decoder.set_color_transform(if head.rgb { ColorTransform::RGB } else { ColorTransform::YCbCr });
+        decoder.set_color_transform(if head.rgb {
+            ColorTransform::RGB
+        } else {
+            ColorTransform::YCbCr
+        });
     }
     let decoded = decoder.decode().map_err(told)?;
     let info = decoder.info().ok_or("it has no head")?;

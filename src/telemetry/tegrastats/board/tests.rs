@@ -48,7 +48,11 @@ fn a_board_without_a_rail_for_all_gets_a_sum_that_is_marked() {
     assert!(sum.sum && sum.origin == "GPU + CPU + SOC", "{sum:?}");
     assert_eq!(milliwatts(&board)[3], Some(350.0));
     board.take(b"GPU 7/1 SOC 1/1");
-    assert_eq!(milliwatts(&board), [Some(7.0), None, Some(1.0), None], "a part that is unknown makes the sum unknown");
+    assert_eq!(
+        milliwatts(&board),
+        [Some(7.0), None, Some(1.0), None],
+        "a part that is unknown makes the sum unknown"
+    );
 }
 
 #[test]
@@ -63,14 +67,21 @@ fn twins_both_count_and_are_told_apart() {
 #[test]
 fn placeholders_and_foreign_parts_do_not_govern() {
     let board = board(&["PMIC@100C iwlwifi_1@50C GPU@40C tj@41C NVMe-x@30C soc0@40C"]);
-    let ours: Vec<_> = board.inventory().zones.iter().filter(|zone| zone.governs).map(|zone| zone.name.as_str()).collect();
+    let ours: Vec<_> = board
+        .inventory()
+        .zones
+        .iter()
+        .filter(|zone| zone.governs)
+        .map(|zone| zone.name.as_str())
+        .collect();
     assert_eq!(ours, ["GPU", "tj", "soc0"]);
 }
 
 #[test]
 fn what_is_not_printed_is_missing_and_not_zero() {
     let board = board(&["RAM 1/4MB CPU [0%@345] GR3D_FREQ 5% GPU@40C CV0@-256C"]);
-    let what: Vec<_> = board.inventory().missing.iter().map(|missing| missing.what.as_str()).collect();
+    let what: Vec<_> =
+        board.inventory().missing.iter().map(|missing| missing.what.as_str()).collect();
     assert_eq!(what, ["power rails", "GPU clock"]);
     let others: Vec<_> = board.inventory().others.iter().map(|(what, _)| what.as_str()).collect();
     assert_eq!(others, ["gpu-load", "cpu-load", "cpu-clock", "memory-available"]);

@@ -1,5 +1,5 @@
-//! Each variant of the grammar and each trap, in short lines made for the purpose. tests/telemetry/tegrastats_samples.rs holds the scanner against
-//! lines of real boards.
+//! Each variant of the grammar and each trap, in short lines made for the purpose.
+//! tests/telemetry/tegrastats_samples.rs holds the scanner against lines of real boards.
 
 use super::*;
 use proptest::prelude::*;
@@ -36,7 +36,13 @@ fn rails_of_every_release_give_their_present_value() {
 #[test]
 fn temperatures_may_have_a_fraction_a_sign_a_peak_and_any_name() {
     let line = "Tdiode@36.25C BCPU@-45C soc0@49.406C/49.5C wlan-5g_1@30C 5g@31C";
-    let expected = [zone("Tdiode", 36.25), zone("BCPU", -45.0), zone("soc0", 49.406), zone("wlan-5g_1", 30.0), zone("5g", 31.0)];
+    let expected = [
+        zone("Tdiode", 36.25),
+        zone("BCPU", -45.0),
+        zone("soc0", 49.406),
+        zone("wlan-5g_1", 30.0),
+        zone("5g", 31.0),
+    ];
     assert_eq!(tokens(line), expected);
 }
 
@@ -64,7 +70,11 @@ fn rails_zones_cores_and_engines_of_one_name_are_told_apart_by_their_values() {
 
 #[test]
 fn channels_with_nothing_behind_them_are_skipped_however_many_there_are() {
-    let expected = [skipped("NC 0mW/0mW", Skip::Unconnected), rail("A", 1.0), skipped("NC 5/0", Skip::Unconnected)];
+    let expected = [
+        skipped("NC 0mW/0mW", Skip::Unconnected),
+        rail("A", 1.0),
+        skipped("NC 5/0", Skip::Unconnected),
+    ];
     assert_eq!(tokens("NC 0mW/0mW A 1/1 NC 5/0"), expected);
 }
 
@@ -82,7 +92,13 @@ fn the_gpu_is_read_in_every_spelling() {
     ] {
         assert_eq!(tokens(words), [gpu(load, clock)], "{words}");
     }
-    for words in ["GR3D_FREQ 15%@", "GR3D_FREQ 101%@5", "GR3D_FREQ 1%@[5", "GR3D_FREQ 1%@[]", "GR3D_FREQ @1,b"] {
+    for words in [
+        "GR3D_FREQ 15%@",
+        "GR3D_FREQ 101%@5",
+        "GR3D_FREQ 1%@[5",
+        "GR3D_FREQ 1%@[]",
+        "GR3D_FREQ @1,b",
+    ] {
         assert_eq!(tokens(words), [skipped(words, Skip::Unknown)]);
     }
 }
@@ -98,10 +114,18 @@ fn processors_that_are_off_count_neither_for_load_nor_for_clock() {
     ] {
         let words = format!("CPU {list}");
         let [Token::Cpu { load: got, clock: mhz }] = tokens(&words)[..] else { panic!("{words}") };
-        assert_eq!((got.map(|load| (load * 1000.0).round() / 1000.0), mhz), (load, clock.map(Megahertz)), "{words}");
+        assert_eq!(
+            (got.map(|load| (load * 1000.0).round() / 1000.0), mhz),
+            (load, clock.map(Megahertz)),
+            "{words}"
+        );
     }
     assert_eq!(tokens("CPU [1%@5,"), [skipped("CPU [1%@5,", Skip::Unknown)], "torn");
-    assert_eq!(tokens("[1%@5]"), [skipped("[1%@5]", Skip::Unknown)], "without a name it could be anything");
+    assert_eq!(
+        tokens("[1%@5]"),
+        [skipped("[1%@5]", Skip::Unknown)],
+        "without a name it could be anything"
+    );
 }
 
 #[test]
@@ -127,11 +151,20 @@ fn dates_engines_and_other_clocks_are_known_and_not_needed() {
 fn strange_words_are_named_and_cost_no_neighbour() {
     let line = "VDD_A 1/2 ?? \u{b0} VDD_B 3x/4 Zürich@30C VDD_C 5/6/7/8 POWER VDD_D 9/9 @30C x@C GPU@1C/ VDD_E 1234567890/1 F 1./2";
     let got = tokens(line);
-    let rails: Vec<_> = got.iter().filter(|token| !matches!(token, Token::Skipped { .. })).collect();
+    let rails: Vec<_> =
+        got.iter().filter(|token| !matches!(token, Token::Skipped { .. })).collect();
     assert_eq!(rails, [&rail("VDD_A", 1.0), &rail("VDD_D", 9.0)]);
-    assert!(got.contains(&skipped("POWER", Skip::Unknown)) && got.contains(&skipped("VDD_B 3x/4", Skip::Unknown)), "{got:?}");
+    assert!(
+        got.contains(&skipped("POWER", Skip::Unknown))
+            && got.contains(&skipped("VDD_B 3x/4", Skip::Unknown)),
+        "{got:?}"
+    );
     let long = format!("{} 1/2", "N".repeat(NAME_LIMIT + 1));
-    assert!(tokens(&long).iter().all(|token| matches!(token, Token::Skipped { why: Skip::Unknown, .. })));
+    assert!(
+        tokens(&long)
+            .iter()
+            .all(|token| matches!(token, Token::Skipped { why: Skip::Unknown, .. }))
+    );
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The folder that plans lie in: what is there, what counts, and the bytes once they are checked.
 //!
-//! An edge room: reads files and decides by [`super::sidecar`] alone. `<folder>/<engine>/<stem>.engine` is a plan, `.json` beside
-//! it its sidecar, `.failed.json` the memory of a failed build. A plan counts only with a sidecar that fits it: the sidecar is
-//! written last. TensorRT trusts plans blindly, so nobody else may be able to write them: owner root or ourselves, and not
-//! writable by group or others. [`Writer`] changes the folder, one process at a time; [`prune`] says what can go.
+//! An edge room: reads files and decides by [`super::sidecar`] alone.
+//! `<folder>/<engine>/<stem>.engine` is a plan, `.json` beside it its sidecar, `.failed.json` the
+//! memory of a failed build. A plan counts only with a sidecar that fits it: the sidecar is written
+//! last. TensorRT trusts plans blindly, so nobody else may be able to write them: owner root or
+//! ourselves, and not writable by group or others. [`Writer`] changes the folder, one process at a
+//! time; [`prune`] says what can go.
 
 pub mod prune;
 mod write;
@@ -157,7 +159,8 @@ pub enum Best<'a> {
 impl Listing {
     /// The best plan for `target`: one that fits, else the newest that still serves.
     pub fn best(&self, target: &Target) -> Best<'_> {
-        let judged: Vec<_> = self.plans.iter().map(|entry| (entry, entry.sidecar.mismatches(target))).collect();
+        let judged: Vec<_> =
+            self.plans.iter().map(|entry| (entry, entry.sidecar.mismatches(target))).collect();
         if let Some((entry, _)) = judged.iter().find(|(_, mismatches)| mismatches.is_empty()) {
             return Best::Fits(entry);
         }
@@ -192,8 +195,11 @@ impl Cache {
 
     /// The engines that there is a folder for, sorted.
     pub fn models(&self) -> Result<Vec<String>, CacheError> {
-        let mut models: Vec<String> = names(&self.folder)?.into_iter().filter(|name| is_id(name)).collect();
-        models.retain(|model| self.folder.join(model).symlink_metadata().is_ok_and(|facts| facts.is_dir()));
+        let mut models: Vec<String> =
+            names(&self.folder)?.into_iter().filter(|name| is_id(name)).collect();
+        models.retain(|model| {
+            self.folder.join(model).symlink_metadata().is_ok_and(|facts| facts.is_dir())
+        });
         Ok(models)
     }
 
@@ -221,7 +227,9 @@ impl Cache {
                 }
             }
         }
-        listing.plans.sort_by(|a, b| b.sidecar.built_at_s.cmp(&a.sidecar.built_at_s).then_with(|| a.path.cmp(&b.path)));
+        listing.plans.sort_by(|a, b| {
+            b.sidecar.built_at_s.cmp(&a.sidecar.built_at_s).then_with(|| a.path.cmp(&b.path))
+        });
         Ok(listing)
     }
 
@@ -262,11 +270,16 @@ impl Cache {
         let found = Sha256::of(&bytes);
         match found == sidecar.plan_sha256 {
             true => Ok(bytes),
-            false => Err(CacheError::Sha256 { path: path.clone(), told: sidecar.plan_sha256.clone(), found }),
+            false => Err(CacheError::Sha256 {
+                path: path.clone(),
+                told: sidecar.plan_sha256.clone(),
+                found,
+            }),
         }
     }
 
-    /// What earlier builds by this TensorRT for such a GPU measured of kernels; `None` without, or if it is of no use.
+    /// What earlier builds by this TensorRT for such a GPU measured of kernels; `None` without, or
+    /// if it is of no use.
     pub fn timing(&self, tensorrt: Version, capability: Capability) -> Option<Vec<u8>> {
         bytes(&self.timing_path(tensorrt, capability), MAX_TIMING).ok()
     }
@@ -282,17 +295,29 @@ fn names(folder: &Path) -> Result<Vec<String>, CacheError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(CacheError::io(folder))?,
     };
-    let mut names: Vec<String> = entries.take(MAX_FILES).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = entries
+        .take(MAX_FILES)
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
     names.sort();
     Ok(names)
 }
 
 /// A sidecar counts only where it was written.
-fn placed(path: &Path, model: &str, stem: &str, told_model: &str, target: &Target) -> Result<(), CacheError> {
+fn placed(
+    path: &Path,
+    model: &str,
+    stem: &str,
+    told_model: &str,
+    target: &Target,
+) -> Result<(), CacheError> {
     let told = target.key.stem();
     match told_model == model && told == stem {
         true => Ok(()),
-        false => Err(CacheError::Misplaced { path: path.to_owned(), told: format!("{told_model}/{told}") }),
+        false => Err(CacheError::Misplaced {
+            path: path.to_owned(),
+            told: format!("{told_model}/{told}"),
+        }),
     }
 }
 
@@ -315,10 +340,15 @@ fn trusted(path: &Path, facts: &Metadata) -> Result<(), CacheError> {
 }
 
 fn regular(path: &Path, facts: &Metadata) -> Result<(), CacheError> {
-    if facts.is_file() { trusted(path, facts) } else { Err(CacheError::NotAFile { path: path.to_owned() }) }
+    if facts.is_file() {
+        trusted(path, facts)
+    } else {
+        Err(CacheError::NotAFile { path: path.to_owned() })
+    }
 }
 
-/// All of a trusted regular file. What was opened is what is checked, whatever happens to the name meanwhile.
+/// All of a trusted regular file. What was opened is what is checked, whatever happens to the name
+/// meanwhile.
 fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>, CacheError> {
     regular(path, &path.symlink_metadata().map_err(CacheError::io(path))?)?;
     let file = files::state(path).map_err(CacheError::io(path))?;
@@ -334,6 +364,9 @@ fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>, CacheError> {
 }
 
 fn text(path: &Path) -> Result<String, CacheError> {
-    let invalid = |error: std::string::FromUtf8Error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error());
-    String::from_utf8(bytes(path, MAX_TEXT as u64)?).map_err(|error| CacheError::io(path)(invalid(error)))
+    let invalid = |error: std::string::FromUtf8Error| {
+        io::Error::new(io::ErrorKind::InvalidData, error.utf8_error())
+    };
+    String::from_utf8(bytes(path, MAX_TEXT as u64)?)
+        .map_err(|error| CacheError::io(path)(invalid(error)))
 }

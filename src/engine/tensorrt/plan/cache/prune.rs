@@ -1,4 +1,5 @@
-//! Which plans can go: those that no installed engine wants, and of the rest all but the newest. Pure, but for what it is handed.
+//! Which plans can go: those that no installed engine wants, and of the rest all but the newest.
+//! Pure, but for what it is handed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,9 +69,17 @@ pub fn superfluous(model: &str, listing: &Listing, keep: &Keep) -> Vec<Superfluo
     });
     let plans: Vec<Superfluous> = plans.collect();
     let failed = listing.failed.iter().filter_map(|failed| {
-        Some(Superfluous { path: failed.path.clone(), why: unwanted(&failed.failure.target.key.source)?, bytes: 0 })
+        Some(Superfluous {
+            path: failed.path.clone(),
+            why: unwanted(&failed.failure.target.key.source)?,
+            bytes: 0,
+        })
     });
-    let broken = listing.broken.iter().map(|broken| Superfluous { path: broken.path.clone(), why: Why::Broken, bytes: 0 });
+    let broken = listing.broken.iter().map(|broken| Superfluous {
+        path: broken.path.clone(),
+        why: Why::Broken,
+        bytes: 0,
+    });
     plans.into_iter().chain(failed).chain(broken).collect()
 }
 
@@ -97,7 +106,10 @@ mod tests {
     #[test]
     fn what_no_installed_engine_wants_goes_and_the_rest_stays() {
         let listing = listing(&[(30, b"new"), (20, b"old"), (10, b"new")]);
-        let installed = |model: &[u8]| Keep { installed: [("lite0-224".into(), Sha256::of(model))].into(), newest: None };
+        let installed = |model: &[u8]| Keep {
+            installed: [("lite0-224".into(), Sha256::of(model))].into(),
+            newest: None,
+        };
         assert_eq!(told(&installed(b"new"), &listing), [("20.engine".into(), Why::OtherModel)]);
         assert_eq!(told(&Keep::default(), &listing).len(), 3, "the engine is gone");
     }
@@ -105,7 +117,11 @@ mod tests {
     #[test]
     fn the_newest_are_counted_among_those_that_are_wanted() {
         let listing = listing(&[(40, b"old"), (30, b"new"), (20, b"new"), (10, b"new")]);
-        let keep = Keep { installed: [("lite0-224".into(), Sha256::of(b"new"))].into(), newest: Some(2) };
-        assert_eq!(told(&keep, &listing), [("40.engine".into(), Why::OtherModel), ("10.engine".into(), Why::Older)]);
+        let keep =
+            Keep { installed: [("lite0-224".into(), Sha256::of(b"new"))].into(), newest: Some(2) };
+        assert_eq!(
+            told(&keep, &listing),
+            [("40.engine".into(), Why::OtherModel), ("10.engine".into(), Why::Older)]
+        );
     }
 }

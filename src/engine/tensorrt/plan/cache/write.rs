@@ -1,7 +1,8 @@
 //! Changes the folder of plans, one process at a time.
 //!
-//! An edge room. A kill at any moment leaves nothing that counts: every file is written beside its name and renamed, the plan
-//! first and the sidecar last, and what a killed build left is swept away by the next one.
+//! An edge room. A kill at any moment leaves nothing that counts: every file is written beside its
+//! name and renamed, the plan first and the sidecar last, and what a killed build left is swept
+//! away by the next one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -16,7 +17,8 @@ use super::{Cache, CacheError, Entry, names, trusted};
 use crate::engine::tensorrt::version::Version;
 use crate::files::{self, UNFINISHED};
 
-/// The one who may change the folder, as long as it lives; the lock goes with the process, however that ends.
+/// The one who may change the folder, as long as it lives; the lock goes with the process, however
+/// that ends.
 #[derive(Debug)]
 pub struct Writer {
     cache: Cache,
@@ -24,23 +26,33 @@ pub struct Writer {
 }
 
 impl Drop for Writer {
-    /// A child process between its birth and its program holds the lock, too, unless it is given up for all.
+    /// A child process between its birth and its program holds the lock, too, unless it is given up
+    /// for all.
     fn drop(&mut self) {
         let _ = self.lock.unlock();
     }
 }
 
 impl Cache {
-    /// Makes the folder if need be, locks it, sweeps it. [`CacheError::Busy`] while another process writes there.
+    /// Makes the folder if need be, locks it, sweeps it. [`CacheError::Busy`] while another process
+    /// writes there.
     pub fn writer(&self) -> Result<Writer, CacheError> {
         make(&self.folder)?;
         let path = self.folder.join("lock");
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o640).custom_flags(flags).open(&path);
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o640)
+            .custom_flags(flags)
+            .open(&path);
         let lock = lock.map_err(CacheError::io(&path))?;
         match lock.try_lock() {
             Ok(()) => (),
-            Err(fs::TryLockError::WouldBlock) => return Err(CacheError::Busy { path: self.folder.clone() }),
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(CacheError::Busy { path: self.folder.clone() });
+            }
             Err(fs::TryLockError::Error(reason)) => return Err(CacheError::Io { path, reason }),
         }
         let writer = Writer { cache: self.clone(), lock };
@@ -65,7 +77,8 @@ impl Writer {
         self.cache.folder.join(model).join(target.key.stem() + end)
     }
 
-    /// Keeps a plan. Forgets that its build ever failed. An older plan of the same name is gone as soon as this begins.
+    /// Keeps a plan. Forgets that its build ever failed. An older plan of the same name is gone as
+    /// soon as this begins.
     pub fn keep(&self, sidecar: &Sidecar, plan: &[u8]) -> Result<Entry, CacheError> {
         let Sidecar { model, target, .. } = sidecar;
         make(&self.cache.folder.join(model))?;
@@ -98,12 +111,18 @@ impl Writer {
     }
 
     /// Keeps what a build measured of kernels, for the next one.
-    pub fn keep_timing(&self, tensorrt: Version, capability: Capability, bytes: &[u8]) -> Result<(), CacheError> {
+    pub fn keep_timing(
+        &self,
+        tensorrt: Version,
+        capability: Capability,
+        bytes: &[u8],
+    ) -> Result<(), CacheError> {
         let path = self.cache.timing_path(tensorrt, capability);
         files::write_state(&path, bytes).map_err(CacheError::io(&path))
     }
 
-    /// Removes a file of the folder with what belongs to it: of a plan the sidecar first, of a sidecar the plan last.
+    /// Removes a file of the folder with what belongs to it: of a plan the sidecar first, of a
+    /// sidecar the plan last.
     pub fn remove(&self, path: &Path) -> Result<(), CacheError> {
         let gone = |path: &Path| files::remove(path).map_err(CacheError::io(path));
         let is_memory = path.to_string_lossy().ends_with(".failed.json");
