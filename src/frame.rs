@@ -1,10 +1,9 @@
-//! One picture on its way through the house: where its bytes lie, how they are laid out, and which
-//! part of it counts.
+//! One picture: where its bytes lie, how they are laid out, and which part of it counts.
 //!
 //! Pure: no clock, no file, no GStreamer call. A [`Frame`] owns its memory (a mapped camera buffer
-//! or a heap buffer) and is moved from thread to thread, never copied. [`Framing`] says which part
-//! of the picture a camera's owner cares about; it is resolved to whole pixels here, once, so that
-//! features and preprocessing see the very same pixels.
+//! or a heap buffer) and is moved from thread to thread, never copied. [`Framing`] is the part of
+//! the picture that the user selected; it is resolved to whole pixels here, once, so that features
+//! and preprocessing use the very same pixels.
 
 mod mapped;
 

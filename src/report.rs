@@ -1,7 +1,7 @@
-//! What became of one frame: gathered on its way, counted, printed and stored as one type.
+//! The outcome of one frame: collected on its way, counted, printed and stored as one type.
 //!
-//! Pure data. Rendering is in [`crate::sink`], counting in [`crate::observe`]. Reports are
-//! recycled, so that a frame allocates nothing.
+//! Pure data. [`crate::sink`] renders it, [`crate::observe`] counts it. Reports are recycled, so
+//! that a frame allocates nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

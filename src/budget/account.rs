@@ -1,7 +1,7 @@
-//! What the engines of one generation cost, what was spent since the last step of the budget, and
-//! what may be spent until the next.
+//! The budget account of one generation: the costs of its engines, the usage since the last step,
+//! and the grants until the next.
 //!
-//! Pure. Here the governor meets the frames: looks and outcomes are written down, every frame gets
+//! Pure. Here the governor meets the frames: looks and outcomes are entered, and every frame gets
 //! its grant.
 
 use std::sync::Arc;

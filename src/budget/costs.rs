@@ -1,9 +1,9 @@
-//! What each engine costs now, in time and energy: a prior from the profile, corrected by every
+//! The present cost of each engine in time and energy: a prior from the profile, corrected by every
 //! look and every reading. Pure.
 //!
-//! [`super::latency`] holds the times, [`super::energy`] the watts; this is what the governor and
-//! the dispatcher ask. Nothing allocates after [`Costs::new`], and the same looks and samples give
-//! the same bits everywhere.
+//! [`super::latency`] holds the times, [`super::energy`] the watts; governor and scheduler ask
+//! here. Nothing allocates after [`Costs::new`], and the same looks and samples give the same bits
+//! everywhere.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! What a look draws: the power of the board, taken apart into what it draws anyway and what each
-//! engine adds while it looks. Pure.
+//! The power of a look: the power of the board, split into an idle part and a part for each engine
+//! while it runs. Pure.
 //!
-//! `power = idle + sum of (share of the time that engine e was looking) x (watts of e)`: a Kalman
-//! filter over idle and the watts, so that what is not seen keeps its prior, and what was seen long
-//! ago returns to it.
+//! `power = idle + sum of (share of the time that engine e ran) x (watts of e)`: a Kalman filter
+//! over idle and the watts. A value that is not observed keeps its prior, and old observations
+//! decay towards it.
 
 use arrayvec::ArrayVec;
 

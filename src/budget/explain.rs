@@ -1,4 +1,4 @@
-//! What holds the budget down, as a sentence for the journal and for people. Pure.
+//! The limit in force as a sentence for the journal and for people. Pure.
 
 use super::grants::{Because, Why};
 use crate::telemetry::Inventory;

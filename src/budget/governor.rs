@@ -1,12 +1,11 @@
-//! The governor: limits, readings and costs in, a [`Grants`] out, twice a second. Pure, and the
-//! same bits on every machine.
+//! The governor: limits, readings and costs in, [`Grants`] out, twice a second. Pure, and the same
+//! bits on every machine.
 //!
-//! Every limit says which level of the [`super::ladder`] is the highest that it can bear; the
-//! lowest of them is the goal. The level goes down at once and up slowly, [`super::span`] keeps the
-//! sets of engines from flapping, and [`Because`] tells which limit it was. What the looks draw at
-//! a level is known from [`Costs`]; whatever else the readings show (idle, other programs, a wrong
-//! model) is taken as a constant beside it, so that the average meets the cap without knowing the
-//! board.
+//! Each limit gives the highest level of the [`super::ladder`] that keeps it; the lowest of these
+//! is the goal. The level goes down at once and up slowly, [`super::span`] keeps the engine sets
+//! from flapping, and [`Because`] names the limit. The power of the looks at a level is known from
+//! [`Costs`]; the rest of the readings (idle, other programs, a wrong model) is treated as a
+//! constant beside it, so that the average meets the cap on an unknown board.
 
 mod bounds;
 mod events;

@@ -1,6 +1,6 @@
-//! The words between the governor and the rest of the house: what the user wants ([`Limits`]), what
-//! was done ([`Usage`]), what is allowed ([`Grants`]) and why ([`Because`]). Pure data, small
-//! enough to copy.
+//! The values between the governor and the other modules: what the user wants ([`Limits`]), what
+//! was done ([`Usage`]), what is allowed ([`Grants`], and [`Grant`] for one frame) and why
+//! ([`Because`]). Pure data, small enough to copy.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,8 @@
-//! What was learned, as a value that outlives a restart: versioned, and good only for the engines
-//! and the board it was learned with. Pure.
+//! The learned state, as a value that survives a restart: versioned, and valid only for the engines
+//! and the board that it was learned with. Pure.
 //!
-//! Who reads and writes the file is elsewhere. Kept are the costs of the engines, the fit of the
-//! zones and what frames cost on each rung; not the level or the grants, which belong to the
-//! moment.
+//! Other modules read and write the file. It holds the costs of the engines, the fit of the zones
+//! and the cost of a frame on each rung; not the level or the grants, which belong to the moment.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
-//! What the board can afford: limits of the user and readings of the board in, a [`Grants`] out,
-//! twice a second.
+//! What the board can afford: the user's limits and the board's readings in, [`Grants`] out, twice
+//! a second.
 //!
-//! Pure: no clock, file, environment or thread; `now` is time since start. [`crate::telemetry`]
-//! reads the board, [`crate::policy`] decides frame by frame within what is said here, and
-//! [`crate::pipeline`] carries the one to the other.
+//! Pure: no clock, file, environment or thread; `now` is the time since start. [`crate::telemetry`]
+//! reads the board, [`crate::policy`] decides frame by frame within the grants, and
+//! [`crate::pipeline`] connects them.
 
 mod account;
 mod costs;

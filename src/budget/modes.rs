@@ -1,7 +1,7 @@
-//! Named modes: what `saver`, `balanced`, `performance` and `unlimited` make of the user's limits
-//! on this board. Pure.
+//! Named modes: how `saver`, `balanced`, `performance` and `unlimited` change the user's limits on
+//! this board. Pure.
 //!
-//! A mode only ever tightens what the user wrote, except `unlimited`, which lifts all of it but the
+//! A mode only tightens the user's limits, except `unlimited`, which lifts all of them but the
 //! board's own ceiling.
 
 use std::fmt;

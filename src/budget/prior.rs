@@ -1,9 +1,9 @@
-//! What an engine costs before its first look: measured when it was loaded, held against what its
-//! manifest says. Pure.
+//! The cost of an engine before its first look: the measurement at loading, corrected by the
+//! manifests. Pure.
 //!
-//! A machine that is busy while engines are loaded measures one of them several times too slow, and
-//! then the dearest would pass for the cheapest. Noise is never that of all engines alike, so each
-//! is kept within a factor of what the manifests' ratios let expect.
+//! On a machine that is busy while engines load, one engine may be measured several times too slow,
+//! and the most expensive could pass for the cheapest. Such noise never hits all engines alike, so
+//! each measurement is kept within a factor of what the ratios of the manifests predict.
 
 use std::time::Duration;
 

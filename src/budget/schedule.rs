@@ -1,9 +1,8 @@
 //! Which mode holds now: by command, by the board's power mode, by the time of day, or as
-//! configured. Pure; the caller hands in the time.
+//! configured. Pure; the time is an argument.
 //!
-//! The order is: what a command said, until it says `auto`; what is set for the power mode that the
-//! board is in, since somebody switched that on purpose; what is set for the time of day; what is
-//! configured.
+//! The order is: a command, until the command `auto`; the mode for the board's power mode, because
+//! somebody switched that on purpose; the mode for the time of day; the configured mode.
 
 use std::fmt;
 use std::str::FromStr;

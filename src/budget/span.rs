@@ -1,11 +1,11 @@
 //! Which neighbouring rungs are mixed, and when that may change. Pure.
 //!
-//! The level moves all the time; the sets of engines should not. Place `j` covers levels
-//! `j - 1..=j + 1`, two rungs and the one below them, and the level is held at its end until there
-//! is enough evidence, rungs times seconds, that it must go beyond. A step leads to where the level
-//! is in the middle of what is covered, so that the way back is as long. Each time a step up had to
-//! be taken back, the next one needs ten times the evidence. It goes up one place at a time: what
-//! the next but one costs is only known from nearby.
+//! The level moves all the time; the engine sets should not. Place `j` covers the levels
+//! `j - 1..=j + 1`, two rungs and the one below them. At its end the level is held until there is
+//! enough evidence (rungs times seconds) that it must go further. A step leads to where the level
+//! is in the middle of the new place, so that the way back is as long. After a step up that had to
+//! be reverted, the next one needs ten times the evidence. It goes up one place at a time: the cost
+//! of the place after that is only known from nearby.
 
 /// Evidence for a step up at first, and at most.
 const UP: (f64, f64) = (4.0, 2000.0);

@@ -1,11 +1,11 @@
-//! How hot a zone will be: a first-order model of its temperature against the power of the board,
-//! fitted while it runs. Pure.
+//! The future temperature of a zone: a first-order model of its temperature against the power of
+//! the board, fitted while it runs. Pure.
 //!
 //! `tau T' = ambient + R P - T`. For each of a few time constants the power goes through a
-//! first-order filter; temperature is then a line in the filtered power, whose offset (the room,
-//! and whatever else heats) and slope (R) a Kalman filter follows. The time constant whose
-//! predictions have been best is believed. Fitting the output and not differences of it keeps the
-//! sensor's half-degree steps out of R.
+//! first-order filter. Temperature is then a line in the filtered power; a Kalman filter follows
+//! its offset (the room and other heat) and slope (R). The time constant with the best predictions
+//! is used. Fitting the output and not its differences keeps the sensor's half-degree steps out of
+//! R.
 
 use arrayvec::ArrayVec;
 

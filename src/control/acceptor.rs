@@ -1,11 +1,10 @@
-//! A endpoint of the server: lets connections in and collects their requests, all on one thread,
-//! until each is whole.
+//! Accepts connections at one endpoint of the server and collects their requests, on one thread.
 //!
-//! Connections that have not said anything yet cost no thread, only a descriptor and a few
-//! kilobytes; [`WAITING`] may be here at a time. If more come, the one that has been unfinished for
-//! longest goes, after a quarter of a second at the earliest: so nobody can fill the room and stay,
-//! and an honest client that is slow still has its time. Where the system has too few descriptors
-//! left, whoever comes waits outside.
+//! A connection that has sent nothing yet costs no thread, only a descriptor and a few kilobytes;
+//! [`WAITING`] may wait at a time. If more come, the oldest unfinished one is closed, after a
+//! quarter of a second at the earliest: so nobody can fill all places and stay, and a slow but
+//! honest client still has its time. If the system has too few descriptors left, new connections
+//! stay in the queue of the socket.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};

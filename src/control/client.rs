@@ -1,7 +1,7 @@
-//! The other end of the control socket: asks, and hears the answer. Used by `squint status`,
-//! `reload` and `set`.
+//! The client of the control socket: sends a request and reads the response. Used by
+//! `squint status`, `reload` and `set`.
 //!
-//! The daemon's bytes are bounded, too: it may be another program that listens there.
+//! The response is bounded, too: another program may listen there.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};

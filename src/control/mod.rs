@@ -1,12 +1,10 @@
-//! The control socket: what the daemon tells of itself, and what it lets others do to it, as
-//! HTTP/1.1 on a unix socket.
+//! The control socket: the daemon's status and its controls, as HTTP/1.1 on a unix socket.
 //!
-//! [`protocol`] reads and writes the bytes, `endpoint` collects requests, `route` decides what one
-//! means, `peer` who may change something, [`Server`] has the threads, [`client`] is the other end,
-//! which shows a [`page`]. The daemon stands behind [`Steering`]. With a loopback port, the same
-//! server tells the metrics and the health there, and lets nobody change anything. Neither the
-//! readers nor what they do can hold up a frame: a state is made from copies. Routes and limits are
-//! in docs/reference/control.md.
+//! [`protocol`] reads and writes the bytes, `acceptor` collects requests, `route` decides what a
+//! request does, `peer` who may change something, [`Server`] owns the threads, [`client`] is the
+//! other end, which shows a [`page`]. The daemon stands behind [`Steering`]. With a loopback port,
+//! the same server serves metrics and health there, read-only. Clients cannot hold up a frame: the
+//! status is made from copies. Routes and limits are in docs/reference/control.md.
 
 mod acceptor;
 pub mod client;

@@ -1,5 +1,5 @@
-//! A state as a page for people: 80 columns, what is wrong in plain words, colours only where they
-//! are welcome. Pure.
+//! The status as a page for people: 80 columns, problems in plain words, colours only on a terminal
+//! that wants them. Pure.
 
 mod standing;
 

@@ -1,4 +1,4 @@
-//! What this process costs, from /proc. Anything that cannot be read is missing.
+//! The cost of this process, from /proc. A value that cannot be read is missing.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! What a request means and what is answered to it. Pure, but for what [`Steering`] does, for /proc
-//! and for the groups of who asks.
+//! The meaning of a request and its response. Pure, except for [`Steering`], /proc and the groups
+//! of the caller.
 
 use std::net::IpAddr;
 

@@ -1,10 +1,10 @@
-//! The server: who is answered at the same time, and on which thread.
+//! The server: how many requests are answered at the same time, and on which threads.
 //!
-//! A thread for each endpoint ([`super::endpoint`]) collects requests; one that is whole gets a
-//! seat here and a thread for its answer. Seats are counted apart for the port, the socket, those
-//! who watch and those who change something, so that none of them can take those of another. A
-//! client that is slow, silent or hostile holds up its own connection for a moment, nothing else:
-//! the frame path knows nothing of this room.
+//! A thread for each endpoint ([`super::acceptor`]) collects requests; a complete request gets a
+//! slot here and a thread for its response. Slots are counted apart for the port, the socket,
+//! watchers and changes, so that none of them can take those of another. A client that is slow,
+//! silent or hostile holds up its own connection for a moment and nothing else; the frame path does
+//! not know this module.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,6 +1,6 @@
 //! One connection's bytes, in and out, with a limit to every wait.
 //!
-//! Waits are cut into ticks, so that all of them end within a tenth of a second once told to stop.
+//! Waits are cut into ticks, so that all of them end within a tenth of a second after a stop.
 //! Nothing is decided here.
 
 use std::io::{self, ErrorKind, Read, Write};

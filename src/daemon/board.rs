@@ -1,5 +1,5 @@
-//! The board beside the running pipeline: opens the telemetry, makes a budget for an engine set,
-//! tells the log what the budget decides, and keeps what was learned. Nothing is decided here.
+//! Connects the board to the running pipeline: opens the telemetry, makes the budget of an engine
+//! set, logs the decisions of the budget and stores the learned state. It decides nothing.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;

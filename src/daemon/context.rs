@@ -1,4 +1,4 @@
-//! What most commands need first: the configuration, the catalogue, the runtimes, and the engines
+//! What most commands open first: the configuration, the catalogue, the runtimes, and the engines
 //! of a policy.
 
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! What the configured cameras need of the system's limits, held against what this process may
-//! have: prepared by `run`, told by `check`.
+//! The descriptors and threads that the configured cameras need, compared with the limits of this
+//! process. `run` raises what it may; `check` reports.
 //!
-//! The figures are measured (docs/guide/service.md); they say what to expect, not what is granted:
-//! that is [`crate::limits`]'s affair at each opening.
+//! The figures are measured (docs/guide/service.md) and are estimates; [`crate::limits`] decides at
+//! each opening.
 
 use log::warn;
 

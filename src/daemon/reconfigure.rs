@@ -1,9 +1,9 @@
-//! What the running daemon does when it is spoken to: reload, another policy, another mode, another
-//! log level; and what it tells of itself. The one place where a running daemon changes.
+//! Every change to a running daemon: reload, policy, mode, log level; and the status that it
+//! reports.
 //!
 //! Changes of the engine set are made one after the other, each on a thread of its own
-//! ([`change`]), since engines take their time to load and files may lie on a disk that hangs; who
-//! asked waits for the answer, signals do not. Nothing here can hold up a frame.
+//! ([`change`]), because engines take time to load and a disk may hang. Socket requests wait for
+//! the result; signals return at once. No frame waits for a change.
 
 mod change;
 mod engine_swap;

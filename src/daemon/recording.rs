@@ -1,5 +1,4 @@
-//! Begins a recording: the head of a trace, and the session of an engine set. Nothing is decided
-//! here.
+//! Begins a recording: the head of a trace, and the inputs of an engine set. It decides nothing.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! Which runtime runs which network: what the configuration wishes, held against what there is.
+//! Which runtime runs which network: the configuration against what is installed.
 //!
-//! Said once, before anything is loaded, so that everybody who asks hears the same: the loaders,
-//! the budget, the status. Nothing of NVIDIA's is opened here in this process; a child looks, and
-//! only if a plan makes it worth while.
+//! Decided once, before anything is loaded, so that loaders, budget and status agree. NVIDIA's
+//! libraries are never opened in this process; a child looks for them, and only if a plan makes it
+//! worth while.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! What the board reads and what the budget makes of it, as status and metrics tell it. Pure data;
-//! JSON in docs/reference/control.md.
+//! The board's readings and the budget's grants, as status and metrics show them. Pure data; JSON
+//! in docs/reference/control.md.
 //!
-//! What is unknown is `null` in JSON and missing in the metrics, never 0.
+//! Unknown values are `null` in JSON and missing in the metrics, never 0.
 
 use serde::{Deserialize, Serialize};
 

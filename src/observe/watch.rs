@@ -1,10 +1,9 @@
-//! A cell that the sink thread writes and anybody may read: what the counters said a moment ago,
-//! and how fast frames come.
+//! A cell that the sink thread writes and any thread may read: the latest counters and frame rates.
 //!
 //! Writing never waits and allocates nothing once cameras and engines are known: while a reader
-//! copies, a publication is skipped and made up for with the next report. Reading never holds up
-//! the frame path, whatever the reader does with its copy. Pure: moments are handed in. It knows
-//! nothing of who reads; see [`crate::control`].
+//! copies, a publication is skipped and the next one makes up for it. Reading never holds up the
+//! frame path, whatever the reader does with its copy. Pure: times are arguments. It does not know
+//! its readers; see [`crate::control`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};

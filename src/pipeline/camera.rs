@@ -1,8 +1,8 @@
-//! The feature thread of one camera: keeps its source alive, measures each frame, and hands the
-//! sighting on.
+//! The feature thread of one camera: keeps its source open, measures each frame, and hands it to
+//! the scheduler.
 //!
-//! The only place that opens a source, and the only place that opens it again. Never waits for an
-//! engine, except for cameras that must not lose frames, which wait for a free job.
+//! The only place that opens a source, and that opens it again. It never waits for an engine,
+//! except for cameras that must not lose frames: they wait for a free job.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;

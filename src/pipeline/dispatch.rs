@@ -1,4 +1,5 @@
-//! The dispatcher: brings news to the scheduler, and acts out what the scheduler decides.
+//! The dispatcher: passes events to the scheduler under a lock, and carries out what the scheduler
+//! decides.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,9 +1,9 @@
-//! What every thread is activity and since when: how a watchdog tells work from a hang.
+//! The present activity of every thread and since when, so that the watchdog can tell work from a
+//! hang.
 //!
-//! Each thread of the pipeline owns a [`Heartbeat`] and says at each turn what it begins and how
-//! long that may take. Saying so costs two atomic stores and an uncontended lock; nobody waits for
-//! a reader. The [`Board`] holds all heartbeats and says which are overdue. It judges nobody: what
-//! an overdue thread means is the service's business.
+//! Each thread of the pipeline owns a [`Heartbeat`] and sets its activity and time limit at each
+//! turn. That costs two atomic stores and an uncontended lock; no thread waits for a reader. The
+//! [`Board`] holds all heartbeats and lists the overdue ones; the service decides what that means.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

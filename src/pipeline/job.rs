@@ -1,9 +1,9 @@
-//! One frame's travel bag: the frame itself, its report in the making, and the buffers that engines
-//! write to.
+//! Everything that belongs to one frame: the pixels, its report so far, and the buffers that
+//! engines write to.
 //!
-//! A camera owns so many jobs; they go round (feature thread, dispatcher, worker, dispatcher, sink,
-//! back), so the number of jobs bounds every queue and no frame allocates. Only a reload to a
-//! larger engine set makes more of them.
+//! A camera owns a fixed number of jobs, which circulate (feature thread, dispatcher, worker,
+//! dispatcher, sink, back). Their number bounds every queue, and no frame allocates. Only a reload
+//! to a larger engine set makes more of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};

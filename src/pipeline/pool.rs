@@ -1,7 +1,7 @@
-//! One camera's jobs, and its counts: where jobs are made, and where they go back to.
+//! The jobs of one camera and its counts: where jobs are made and where they return to.
 //!
-//! The number of jobs bounds every queue. It is fixed as long as no larger engine set comes in
-//! force; then a camera that may lose frames gets as many more as that engine set can hold at once.
+//! The number of jobs bounds every queue. It is fixed unless a larger engine set comes; then a
+//! camera that may lose frames gets as many more as that set can hold at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

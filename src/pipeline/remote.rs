@@ -1,7 +1,7 @@
-//! What steers a running pipeline from outside: another engine set, another mode, other limits; and
-//! how everything is.
+//! The handle of a running pipeline: swap the engine set, set the mode, change limits, read the
+//! states of engines and cameras.
 //!
-//! Clonable, callable from any thread. Nothing here waits for a frame; [`Remote::swap_engines`]
+//! Cloneable, and usable from any thread. Nothing here waits for a frame; [`Remote::swap_engines`]
 //! waits for engines to load.
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,8 +1,8 @@
-//! The line in front of the sinks: bounded, the oldest report of a live camera goes when it is
-//! full.
+//! The bounded queue in front of the sinks. When it is full, the oldest report of a live camera is
+//! dropped.
 //!
-//! Reports of cameras that must not lose frames are never thrown away here; their number is bounded
-//! by their jobs. A channel could not tell the two apart.
+//! Reports of cameras that must not lose frames are never dropped here; the number of their jobs
+//! bounds them. A plain channel could not tell the two apart.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,8 @@
-//! The telemetry thread: reads the board twice a second and lets the budget take a step.
+//! The telemetry thread: reads the sensors twice a second and lets the budget take a step.
 //!
-//! It decides nothing: the board is [`crate::telemetry`]'s, the step is the scheduler's. What was
-//! read and what came of it is told to whoever asked to hear of it. A board without a single sensor
-//! is read as well; there the frames' own times are what the budget has.
+//! It decides nothing: [`crate::telemetry`] reads, the scheduler makes the step, and a callback
+//! gets the readings and the result. A board without sensors is sampled as well: the budget still
+//! has the times of the frames.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,10 +1,9 @@
-//! The dispatcher's scheduler: which frame is shown to which engine next, told by policy, deadlines
-//! and who is free.
+//! The scheduler: which frame goes to which engine next, by policy, deadlines and free engines.
 //!
-//! Pure: the time is handed in, the hands that act are a trait. What waits here is bounded by the
-//! jobs of the cameras: a live camera has at most one frame waiting for its first engine (a newer
-//! one takes its place *and its rank*, see [`Rank`]), a camera that must not lose frames has one
-//! frame at the engines at a time and the rest in line.
+//! Pure: the time is an argument, and [`Actions`] is the trait of what it makes others do. The jobs
+//! of the cameras bound what waits here: a live camera has at most one frame waiting for its first
+//! engine (a newer one takes its place *and its rank*, see [`Rank`]); a camera that must not lose
+//! frames has one frame at the engines at a time and the rest in a queue.
 
 mod actions;
 mod camera;

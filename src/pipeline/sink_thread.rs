@@ -1,4 +1,4 @@
-//! The sink thread: tells the listener of every report, then gives the job back to its camera.
+//! The sink thread: calls the report handler with every report, then returns the job to its camera.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

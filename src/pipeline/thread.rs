@@ -1,4 +1,4 @@
-//! Threads that have a name, say so when they die, and can be joined with a limit.
+//! Named threads that report a panic and can be joined with a time limit.
 
 use std::convert::Infallible;
 use std::thread::{Builder, JoinHandle, panicking};

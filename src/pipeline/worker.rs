@@ -1,6 +1,6 @@
-//! The workers: as many threads as engines. Each loads one engine and warms it up; from then on
-//! whoever is free looks with whichever engine is asked, and goes on with the next one of the same
-//! frame without waking anybody.
+//! The workers: as many threads as engines. Each loads one engine and warms it up. From then on a
+//! free worker runs whichever engine is asked, and goes on with the next engine of the same frame
+//! without waking another thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

@@ -1,9 +1,9 @@
-//! The terminal that Squint was started from, whether it is still there, and what SIGHUP means
-//! because of it.
+//! The terminal that Squint was started from, whether it is still there, and the meaning of SIGHUP
+//! that follows.
 //!
-//! SIGHUP has two meanings: a service is told to read its files again, and a program is told that
-//! its terminal has gone away. Which of the two it is follows from how Squint was started.
-//! [`decide`] is pure; the rest asks the system.
+//! SIGHUP has two meanings: a service reads its files again, and a program has lost its terminal.
+//! How Squint was started decides which of the two holds. [`decide`] is pure; the rest asks the
+//! system.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal};

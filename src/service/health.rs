@@ -1,14 +1,12 @@
-//! Whether Squint makes progress: the one place that decides if the watchdog is fed.
+//! Whether Squint makes progress: the one place that decides if systemd's watchdog is pinged.
 //!
-//! Pure: the moment, what the threads do and what the cameras have delivered are handed in. Four
-//! things stop the food: a thread that is at one thing for longer than it may; a camera whose
-//! frames are under way but come to no end; and, while no camera delivers, so many pipelines that
-//! hang in their driver, or so few descriptors or threads, that none can be opened: only a new
-//! process mends that. As long as one delivers, drivers that hang are a complaint, and the watchdog
-//! is fed: a restart would cost the cameras that are well. A camera that is silent within its
-//! patience, is being opened, or rests before the next try, is no lack of progress: that silence is
-//! announced. Connections to network cameras that hang are no reason either, see
-//! [`crate::source::stuck`].
+//! Pure: time, threads and cameras are arguments. Pings stop in four cases: a thread is overdue;
+//! frames of a camera are in progress but none comes to its end; and, while no camera delivers, too
+//! many pipelines hang in their driver, or too few descriptors or threads are left to open one.
+//! Only a new process mends those. While one camera delivers, hanging drivers are reported but
+//! pings go on, since a restart would cost the cameras that work. A camera that is silent within
+//! its patience, is being opened, or pauses before the next try, is no lack of progress. Hanging
+//! connections to network cameras are not either, see [`crate::source::stuck`].
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! The service thread: says when Squint is ready, feeds systemd's watchdog as long as there is
+//! The service thread: reports that Squint is ready, pings systemd's watchdog while there is
 //! progress, and keeps the status line.
 //!
-//! Decides nothing itself: [`super::health`] says whether there is progress. If this thread hangs,
-//! nobody feeds the watchdog either.
+//! [`super::health`] decides whether there is progress. If this thread hangs, the pings stop as
+//! well.
 
 use std::collections::HashSet;
 use std::sync::Arc;

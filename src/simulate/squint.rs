@@ -35,14 +35,14 @@ impl Squint {
     pub fn on(inventory: &Inventory, scenario: &Scenario, pool: &[Spec]) -> Self {
         let priors: Vec<Option<Prior>> = pool.iter().map(|spec| Some(prior(spec))).collect();
         let costs = Costs::new(&priors);
-        let crew: Vec<Ability> = (0u8..)
+        let engines: Vec<Ability> = (0u8..)
             .zip(pool)
             .map(|(place, spec)| Ability {
                 engine: EngineIdx(place),
                 accuracy: Some(spec.top1 as f32),
             })
             .collect();
-        let governor = Governor::new(scenario.limits.clone(), inventory, &crew, 1, &costs);
+        let governor = Governor::new(scenario.limits.clone(), inventory, &engines, 1, &costs);
         Self { costs, governor }
     }
 }

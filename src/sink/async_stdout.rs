@@ -1,10 +1,10 @@
 //! Standard output of a live run, on a thread of its own: a pipe whose reader stalls must not keep
 //! records from the other sinks.
 //!
-//! A write to a full pipe waits for ever and cannot be told not to, so lines go through a bounded
-//! store between two threads. A line that finds no room is an error, as with any other sink; lines
-//! come out whole and in order. Runs that must lose nothing do without this: there the reader sets
-//! the pace.
+//! A write to a full pipe waits for ever and cannot be interrupted, so lines go through a bounded
+//! buffer between two threads. A line without space is an error, as with any other sink; lines come
+//! out whole and in order. Runs that must lose nothing do not use this: there the reader sets the
+//! pace.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
-//! What became of the records, sink by sink: the sink thread writes it, anybody may read it while
-//! it runs.
+//! Counts of sent and lost records for each sink: written by the sink thread, read by status and
+//! metrics.
 //!
-//! Numbers are stored once a record, without a lock; the words of a trouble only when it begins and
+//! Numbers are stored once a record, without a lock; the reason of a fault only when it begins and
 //! when it is over.
 
 use std::sync::atomic::{AtomicU64, Ordering};

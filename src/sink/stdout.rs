@@ -1,8 +1,8 @@
 //! Records as JSON Lines on standard output, for programs that read a pipe.
 //!
-//! Live cameras: each record is handed on at once, through [`super::aside`]. Files and photos:
-//! records gather for at most a tenth of a second between two writes, which is what makes a fast
-//! run fast. A reader that goes away ends the run ([`SinkError::Closed`]).
+//! Of live cameras each record is written at once, through [`super::async_stdout`]. Of files and
+//! photos records are gathered for at most a tenth of a second between two writes, which makes a
+//! fast run fast. A reader that goes away ends the run ([`SinkError::Closed`]).
 
 use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};

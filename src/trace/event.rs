@@ -1,9 +1,9 @@
-//! The lines of a trace. Pure data; [`convert`] is how what the daemon knows becomes a line, and a
-//! line that again.
+//! The lines of a trace. Pure data; [`convert`] turns the scheduler's values into lines and back.
 //!
-//! What the scheduler hands over while it decides is of a fixed size and made without allocating;
-//! times are whole nanoseconds, figures are written in the shortest form that reads back to the
-//! same bits.
+//! Lines of frames have a fixed size and are made without allocating. Times are whole nanoseconds;
+//! numbers are written in the shortest form that reads back to the same bits. Words in the file
+//! that differ from those of the code (`crew`, `shift`, `papers`, `kept`, `standing`, `tally`) are
+//! those of the first version.
 
 mod convert;
 

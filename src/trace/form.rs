@@ -1,5 +1,5 @@
-//! How single values stand in a trace: words for closed sets, base64 for glimpses, `null` for what
-//! is no number. Pure.
+//! Single values in a trace: words for closed sets, base64 for glimpses, `null` for what is no
+//! number. Pure.
 
 use serde::{Deserialize, Deserializer, Serializer, de};
 

@@ -1,11 +1,10 @@
-//! Traces: everything that decided, written down while Squint works, so that every decision can be
+//! Traces: every input of every decision, recorded while Squint works, so that the decisions can be
 //! made again elsewhere.
 //!
-//! A trace is JSON, a line each: a [`Head`], then [`Event`]s in the order in which they happened at
-//! the scheduler. [`event`] is the format, [`read`] reads it from wherever it comes, [`queue`] is
-//! the scheduler's end of the queue and [`write`](mod@write) the thread at the other. [`again`]
-//! makes the decisions again, [`suppose`] makes others. docs/guide/replay.md is the page for
-//! people.
+//! A trace is JSON Lines: a [`Head`], then [`Event`]s in the order in which they reached the
+//! scheduler. [`event`] is the format, [`read`] reads it, [`queue`] is the scheduler's end of the
+//! queue and [`write`](mod@write) the thread at the other end. [`verify`] makes the decisions again
+//! and compares, [`what_if`] makes others. docs/guide/replay.md is the page for people.
 
 pub mod event;
 mod form;

@@ -1,8 +1,8 @@
-//! The scheduler's end of a recording: hands events to a queue of prepared slots and never waits.
+//! The scheduler's end of a recording: puts events into a queue of prepared slots and never waits.
 //!
-//! What finds no slot is counted, and the count goes into the trace as soon as there is one. Once
-//! the writer is gone (the disk is full) nothing more is handed over. Nothing here allocates, apart
-//! from an engine set that comes in force.
+//! An event without a free slot is counted, and the count goes into the trace as soon as there is
+//! one. Once the writer is gone (the disk is full) no more events are passed on. Nothing here
+//! allocates, except for a new engine set.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

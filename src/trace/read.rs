@@ -1,7 +1,6 @@
-//! Reads a trace from wherever it comes: line by line, each within its limits, so that no more than
-//! one is held in memory.
+//! Reads a trace line by line, each within its limits; at most one line is held in memory.
 //!
-//! An error names file, line, key, value and what is allowed.
+//! An error names file, line, key, value and allowed range.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};

@@ -1,10 +1,9 @@
-//! What would have been with another policy or other limits, reckoned from a trace. Pure.
+//! Computes from a trace what another policy or other limits would have done. Pure.
 //!
-//! First decisions are made with what the frame knew, later ones with the answers that were given.
-//! An answer that was never made is not invented: the frame counts as unknown from there on, and
-//! what the look would have cost as expected then. The readings of the board are those of the
-//! recording; only the rail that stands for the board is corrected by what the looks draw more or
-//! less. Temperatures are not.
+//! First decisions use what was known of the frame, later ones the recorded answers. Where an
+//! answer is needed that was never made, the frame counts as unknown, and the look is charged the
+//! cost predicted at the time. Sensor readings are those of the recording; only the rail that
+//! stands for the board is corrected by the difference of the looks. Temperatures are not.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,8 +1,7 @@
-//! The thread that writes a trace. An edge room; it decides nothing.
+//! The thread that writes a trace. It decides nothing.
 //!
-//! A disk that fails or is full ends the recording with one warning, never the run. A trace that is
-//! there already is never written over: it may be that of a run that crashed, and is kept under a
-//! number.
+//! A disk that fails or is full ends the recording with one warning, never the run. An existing
+//! trace is never overwritten: it may be that of a run that crashed, and is kept under a number.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};

@@ -1,4 +1,4 @@
-//! What each limit can bear: the highest level of the ladder, and the words for it. Pure.
+//! The highest level of the ladder that each limit allows, and its explanation. Pure.
 
 use arrayvec::ArrayVec;
 

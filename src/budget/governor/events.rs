@@ -1,10 +1,10 @@
-//! Throttling and over-current: the board has already helped itself, so step down at once and come
-//! back slowly. Pure.
+//! Throttling and over-current: the board has already reacted, so the level steps down at once and
+//! comes back slowly. Pure.
 //!
-//! After an over-current event the board slows its clock for a moment as well: that is the same
-//! event and not another one. What a look draws at most does not fall with the number of looks, so
-//! that over-current takes the dearer engines first, and frames only if it happens again with the
-//! cheapest engine alone.
+//! After an over-current event the board slows its clock for a moment; that is the same event, not
+//! another one. The peak power of a look does not depend on the number of looks, so over-current
+//! removes the more expensive engines first, and frames only if it happens again with the cheapest
+//! engine alone.
 
 use super::bounds::Bound;
 use crate::budget::grants::{Because, Why};

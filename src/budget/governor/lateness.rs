@@ -1,5 +1,5 @@
-//! The latency limit: engines too slow for it are out, and second looks as well if answers come
-//! late all the same. Pure.
+//! The latency limit: engines that are too slow for it are excluded, and second looks as well if
+//! answers are late all the same. Pure.
 
 use std::time::Duration;
 

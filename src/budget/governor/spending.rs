@@ -1,10 +1,10 @@
-//! What may be drawn in the next seconds so that the mean over a power cap's window stays near the
-//! cap. Pure.
+//! The power that the next seconds may draw so that the mean over a power cap's window stays near
+//! the cap. Pure.
 //!
-//! The mean is over the past, and all of it but its oldest seconds is known to stay: so it is known
-//! what the next seconds must not exceed, and what they should not fall short of while power is
-//! what keeps engines from frames. The level that a cap can bear on the whole is decided elsewhere;
-//! this is for the moment, within the sets of engines that are in use.
+//! The mean covers past seconds, and all but the oldest of them stay in the window. So the power of
+//! the next seconds can be bounded from above and, while power is the limit, from below. The
+//! long-term level of a cap is decided elsewhere; this acts on the moment, within the engine sets
+//! in use.
 
 use crate::budget::meter::Window;
 

@@ -1,5 +1,5 @@
-//! The governor against a small plant: idle, what the looks draw, first-order heat, noise. The
-//! published simulator has a board of its own.
+//! The governor against a small plant: idle, power of looks, first-order heat, noise. The published
+//! simulator has a board of its own.
 
 use super::*;
 use crate::budget::costs::Prior;

@@ -1,7 +1,6 @@
-//! The part of the page that tells of the board and the budget: readings, limits, what is allowed
-//! and why. Pure.
+//! The part of the page about board and budget: readings, limits, grants and reasons. Pure.
 //!
-//! What is unknown is not told, never 0.
+//! Unknown values are left out; they are never shown as 0.
 
 use super::{Escaped, GREEN, Page, RED, YELLOW};
 use crate::budget::Why;

@@ -1,10 +1,9 @@
-//! One try to change the engine set, on a thread of its own that can be given up.
+//! One change of the engine set, on a thread that can be abandoned.
 //!
-//! What a change reads may lie on a disk that is gone: nobody can end a thread that hangs there. So
-//! the daemon state waits for a limited time, then goes on without it: the change is refused, and
-//! whatever the thread finds later is not put in force. From the moment that engines are loaded
-//! their own threads are watched instead, with a limit of their own. The daemon state hears how
-//! many threads still hang.
+//! The files of a change may lie on a disk that hangs, and nothing can end a thread that hangs
+//! there. So the caller waits for a limited time; then the change is refused, and a late result is
+//! discarded. While engines load, their own threads have limits of their own. The number of threads
+//! that still hang is reported.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,9 +1,8 @@
-//! Another engine set in force: because somebody said reload, because plans were built, or because
-//! an engine does not get on with its GPU.
+//! Swaps the engine set: after a reload, when TensorRT plans are ready, or when an engine keeps
+//! failing on the GPU.
 //!
-//! Under `engines.runtime = "auto"` a network that TensorRT cannot run goes to the CPU with a line
-//! in the log and in the status, and stays there until somebody says reload. Nothing here can hold
-//! up a frame.
+//! Under `engines.runtime = "auto"` a network that TensorRT cannot run goes to the CPU, with a line
+//! in the log and in the status, until the next reload. No frame waits for a swap.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! Plans in the background: which engines in force lack one, a child that builds them one by one,
-//! and the new engine set.
+//! Builds missing TensorRT plans in the background: finds the engines without one, runs one child
+//! after the other, and swaps the engine set.
 //!
-//! A thread of its own, after the first answer and only for as long as there is something to do;
-//! whose turn it is, is [`crate::engine::tensorrt::plan::build_queue`]'s to say. It never keeps the
-//! daemon from stopping, and without NVIDIA's software it finds that out, in a child, and ends.
+//! The thread starts after the first answer and ends when nothing is left to build.
+//! [`crate::engine::tensorrt::plan::build_queue`] decides the order. It never delays a stop;
+//! without NVIDIA's software it ends after a look in a child.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;

@@ -1,5 +1,5 @@
-//! What the pipeline knows of its engines, cameras and threads, as the control socket tells it.
-//! Pure.
+//! Maps the states of engines, cameras and threads from the pipeline's types to those of the
+//! status. Pure.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the scheduler asks of the outside, and what it has to say of its engines.
+//! The actions that the scheduler asks for, and its news of engines.
 
 use std::sync::Arc;
 use std::time::Duration;

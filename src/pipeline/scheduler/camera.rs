@@ -1,5 +1,5 @@
-//! One camera at the scheduler: what it wants, what of it waits, and what it remembers of earlier
-//! answers. Pure.
+//! One camera in the scheduler: its terms, its waiting frames, and its memory of earlier answers.
+//! Pure.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -1,11 +1,9 @@
-//! What a camera is fairness whose frames were turned down because the engines were busy with those
-//! of others. Pure.
+//! Fairness between cameras when there are more frames than the engines can look at. Pure.
 //!
-//! Who comes first among waiting frames is a matter of deadlines as long as every camera gets its
-//! looks. Where there are more frames than the engines can look at, most frames find no time left
-//! when an engine becomes free, and the next to come has it: with cameras of a steady rhythm that
-//! would be the same few for ever. So the camera that has waited longest comes first, and a free
-//! engine is kept for it for a moment, if its next frame is about to come.
+//! By deadlines alone, the frame that arrives just as an engine becomes free would win, and with
+//! cameras of a steady rhythm that would be the same few for ever. So the camera that has waited
+//! longest comes first, and a free engine is kept for it for a moment if its next frame is about to
+//! come.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,5 @@
-//! One policy with its engines: who is in force at the scheduler. A reload brings a new generation;
-//! the one before finishes the frames that it has begun, so that nothing is lost between two
-//! policies.
+//! A generation: one policy with its engines. A reload starts a new generation; the one before
+//! finishes the frames that it has begun, so that no frame is lost between two policies.
 //!
 //! Pure.
 

@@ -1,9 +1,9 @@
-//! What the dispatcher knows of one engine: what it costs, when it will be free, whether it is set
-//! aside after failures.
+//! An engine slot: the cost of one engine, when it will be free, and whether it is set aside after
+//! failures.
 //!
-//! Pure. The wait is told honestly: the rest of the look that the engine is at, and the looks of
-//! those ahead in line. One that is overdue is expected to take as long again as it is late, so
-//! that an engine that hangs is soon nobody's choice.
+//! Pure. The expected wait is the rest of the look in progress and the looks of the frames ahead.
+//! An engine that is overdue is expected to take as long again as it is late, so that an engine
+//! that hangs is soon never chosen.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

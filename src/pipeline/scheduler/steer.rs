@@ -1,5 +1,5 @@
-//! What is said to the scheduler beside the frames: another generation, another mode, other limits,
-//! the end. Pure.
+//! Changes to the scheduler beside frames: another generation, another mode, other limits, the end.
+//! Pure.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

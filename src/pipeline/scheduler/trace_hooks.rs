@@ -1,8 +1,8 @@
-//! The minutes of the scheduler: hands everything that decides to a recording, if there is one.
-//! Decides nothing, waits for nothing. Pure.
+//! Passes every input of a decision to the trace, if there is one. Decides nothing, waits for
+//! nothing. Pure.
 //!
-//! A decision that has to wait for a busy engine is made again when that is free; only the one that
-//! is acted on is written down.
+//! A decision that waits for a busy engine is made again when the engine is free; only the one that
+//! is acted on is recorded.
 
 use std::time::Duration;
 

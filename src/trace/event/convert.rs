@@ -1,5 +1,5 @@
-//! From what the scheduler decides with to the lines of a trace, and back, bit for bit. Pure, and
-//! without allocating.
+//! The scheduler's values to the lines of a trace, and back, bit for bit. Pure, and without
+//! allocating.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A scheduler with simulated time, and hands that only write down what they are told.
+//! The scheduler with simulated time, and actions that are only noted.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Whatever happens at the scheduler, in whatever order.
+//! Random events in random order: no frame is lost and the scheduler comes to an end.
 
 use proptest::prelude::*;
 
