@@ -313,9 +313,13 @@ impl Ledger {
         }
     }
 
-    /// Takes note of whether an engine has looked at the frame of this report, or should have.
+    /// Takes note of whether an engine has looked at the frame of this report, or should have. While
+    /// Squint is paused no engine should.
     pub(crate) fn heed(&self, report: &Report) {
-        if report.outcome == Outcome::Reused || !report.attempts.steps.is_empty() {
+        if report.outcome == Outcome::Reused
+            || report.verdict.code == Code::Paused
+            || !report.attempts.steps.is_empty()
+        {
             self.neglected.store(0, Ordering::Relaxed);
         } else if matches!(
             report.verdict.code,
@@ -407,5 +411,37 @@ impl Ledger {
     /// Frames given up so far.
     pub(crate) fn drops(&self) -> Drops {
         Drops(std::array::from_fn(|index| self.dropped[index].load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_was_turned_down_before_squint_was_paused_is_no_fault_while_it_is() {
+        let labels = Labels { classes: Vec::new(), sha256: "0".into() };
+        let origin = Origin {
+            camera: 0,
+            lossless: false,
+            name: "door".into(),
+            source: "test".into(),
+            framing: Framing::default(),
+            labels: Arc::new(labels),
+            engines: Vec::new().into(),
+        };
+        let mut report = Job::new(&origin, Instant::now()).report;
+        let ledger = Ledger::default();
+        let heed = |report: &mut Report, code| {
+            report.verdict = Reason::bare(code);
+            ledger.heed(report);
+            ledger.neglected.load(Ordering::Relaxed) > 0
+        };
+        ledger.lose(DropReason::Busy, 1);
+        assert!(!heed(&mut report, Code::Paused), "no engine should look");
+        assert!(heed(&mut report, Code::OutOfTime), "one should have looked");
+        assert!(heed(&mut report, Code::Abstained), "and none has since");
+        report.outcome = Outcome::Reused;
+        assert!(!heed(&mut report, Code::Unchanged));
     }
 }
