@@ -313,8 +313,8 @@ impl Ledger {
         }
     }
 
-    /// Takes note of whether an engine has looked at the frame of this report, or should have. While
-    /// Squint is paused no engine should.
+    /// Takes note of whether an engine has looked at the frame of this report, or should have.
+    /// While Squint is paused no engine should.
     pub(crate) fn heed(&self, report: &Report) {
         if report.outcome == Outcome::Reused
             || report.verdict.code == Code::Paused
