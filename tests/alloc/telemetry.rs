@@ -19,8 +19,8 @@ fn boards() -> Vec<PathBuf> {
     boards
 }
 
-/// A sensor that is read by a thread of its own may be waited for. The first wait of a thread, and that
-/// of a channel, each make an entry that stays; whether they come is chance.
+/// A sensor that is read by a thread of its own may be waited for. The first wait of a thread, and
+/// that of a channel, each make an entry that stays; whether they come is chance.
 const FIRST_WAIT: u64 = 2;
 
 #[test]
