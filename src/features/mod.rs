@@ -44,18 +44,25 @@ pub struct Scratch {
     columns: Vec<u32>,
 }
 
-/// Makes the glimpse of `frame` within `framing` and measures nothing else: what a policy needs
+/// Makes the glimpse of `frame` within `framing` and measures nothing else: all that a policy needs
 /// that reads no features.
 ///
 /// The next call of [`extract`] compares with this frame.
 pub fn glimpse(frame: &Frame, framing: &Framing, scratch: &mut Scratch) -> Glimpse {
-    let Scratch { working, earlier, earlier_size, columns, .. } = scratch;
-    working.load(frame, framing);
-    let (width, height) = (working.width, working.height);
-    let glimpse = glimpse::glimpse(&working.luma, width, height, columns);
-    *earlier_size = (width, height);
-    std::mem::swap(earlier, &mut working.luma);
-    glimpse
+    scratch.working.load(frame, framing);
+    scratch.remember()
+}
+
+impl Scratch {
+    /// The glimpse of the working image, which becomes the earlier one.
+    fn remember(&mut self) -> Glimpse {
+        let Self { working, earlier, earlier_size, columns, .. } = self;
+        let (width, height) = (working.width, working.height);
+        let glimpse = glimpse::glimpse(&working.luma, width, height, columns);
+        *earlier_size = (width, height);
+        std::mem::swap(earlier, &mut working.luma);
+        glimpse
+    }
 }
 
 /// Measures `frame` within `framing`. Returns the features and the glimpse; every value finite for
@@ -64,7 +71,7 @@ pub fn glimpse(frame: &Frame, framing: &Framing, scratch: &mut Scratch) -> Glimp
 /// `change` compares with the frame that `scratch` saw last; it is 0 for the first frame and when
 /// the working size changed.
 pub fn extract(frame: &Frame, framing: &Framing, scratch: &mut Scratch) -> (Features, Glimpse) {
-    let Scratch { working, earlier, earlier_size, scores, edges, object, parts, columns } = scratch;
+    let Scratch { working, earlier, earlier_size, scores, edges, object, parts, .. } = scratch;
     working.load(frame, framing);
     let (width, height, luma) = (working.width, working.height, &working.luma[..]);
 
@@ -78,10 +85,7 @@ pub fn extract(frame: &Frame, framing: &Framing, scratch: &mut Scratch) -> (Feat
     let sharpness = sharpness::sharpness(luma, width, height);
     let change =
         if *earlier_size == (width, height) { glimpse::change(luma, earlier) } else { 0.0 };
-    let glimpse = glimpse::glimpse(luma, width, height, columns);
-
-    *earlier_size = (width, height);
-    std::mem::swap(earlier, &mut working.luma);
+    let glimpse = scratch.remember();
 
     let [l1, l2, l3, l4, l5, l6, l7] = edges.lengths;
     let [a1, a2, a3, a4, a5, a6, a7] = edges.angles;

@@ -1,7 +1,7 @@
 //! The working image: the part of a frame that counts, upright, shrunk to about 19 200 pixels, as
 //! full-range R, G, B and Y.
 //!
-//! The only file of this room that knows pixel formats. Camera formats are shrunk plane by plane
+//! The only file of this module that knows pixel formats. Camera formats are shrunk plane by plane
 //! and converted afterwards, on the small image. Never larger than the region it shows.
 
 use crate::frame::{Colorimetry, Frame, Framing, PixelFormat, Region, Rotation};

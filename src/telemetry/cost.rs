@@ -1,4 +1,4 @@
-//! Processor time of the calling thread: what taking a sample cost. An edge room of one clock.
+//! Processor time of the calling thread: what taking a sample cost. An edge module of one clock.
 
 use std::time::Duration;
 

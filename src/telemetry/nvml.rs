@@ -1,8 +1,8 @@
 //! Readings of NVIDIA GPUs through NVML, NVIDIA's management library, as found on x86 with a
 //! discrete GPU and in part on newer Jetsons.
 //!
-//! An edge room. The library is loaded while Squint runs, so its absence is a normal state, and it
-//! is never unloaded. Every call is tried once when it is opened; what a GPU does not support is
+//! An edge module. The library is loaded while Squint runs, so its absence is a normal state, and
+//! it is never unloaded. Every call is tried once when it is opened; what a GPU does not support is
 //! listed in [`Inventory::missing`] and not asked for again (an Orin of JetPack 6 supports its name
 //! and nothing else). What it says then and there is decided behind a private trait, `Driver`, with
 //! a made-up GPU in the tests; the adapter to the real library (`Library`) needs a GPU and is tried

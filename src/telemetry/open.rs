@@ -1,4 +1,4 @@
-//! Everything that a machine says of itself, as one source of readings. An edge room.
+//! Everything that a machine says of itself, as one source of readings. An edge module.
 
 use std::path::PathBuf;
 use std::time::Duration;

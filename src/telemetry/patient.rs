@@ -4,7 +4,7 @@
 //! Reading a file of sysfs or asking a vendor's library may hang for ever. [`Patient`] has that
 //! done by a thread and gives it up after [`LIMIT`]: the file is named, a new thread reads all
 //! others, and when the old thread comes back the file is read again. A source that is not made of
-//! files is waited for without readings until it answers. An edge room; it decides nothing about
+//! files is waited for without readings until it answers. An edge module; it decides nothing about
 //! readings.
 
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ const OPENING: Duration = Duration::from_secs(15);
 /// Files that may hang at a time, each with a thread; beyond that the source is left alone until
 /// one comes back.
 const MOST_HUNG: usize = 4;
+/// Long enough that the wait at an empty channel really waits.
+const FIRST_WAIT: Duration = Duration::from_millis(1);
 /// Between two looks at where a thread is.
 const TICK: Duration = Duration::from_millis(20);
 /// Of the threads.
@@ -60,6 +62,8 @@ impl Helper {
         let place = Place::new(hung);
         let (ask, asked) = bounded::<Duration>(1);
         let (say, said) = bounded(1);
+        // The first wait at a channel allocates its list of waiters: now, not while it is sampled.
+        let _ = said.recv_timeout(FIRST_WAIT);
         let mine = Arc::clone(&place);
         let telemetry = Arc::new(Mutex::new(None));
         let shared = Arc::clone(&telemetry);

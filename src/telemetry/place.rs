@@ -1,5 +1,5 @@
 //! Where the thread that reads sensors is at this moment, and which files it stays away from. An
-//! edge room of two thread-local variables.
+//! edge module of two thread-local variables.
 //!
 //! A driver may hang over a file of sysfs for ever, and a thread that hangs there cannot be ended.
 //! So whoever waits for such a thread has to know which file it is at, and the thread that takes

@@ -1,4 +1,4 @@
-//! Load, memory and pressure of the machine from `/proc`. An edge room.
+//! Load, memory and pressure of the machine from `/proc`. An edge module.
 //!
 //! The load is the share of all processors' time that was used between two samples, by everybody.
 //! Kernels before 4.20, so those of L4T 32, know no pressure.

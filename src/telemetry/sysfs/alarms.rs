@@ -1,4 +1,4 @@
-//! Signs that a board slows itself down, and over-current events. An edge room.
+//! Signs that a board slows itself down, and over-current events. An edge module.
 //!
 //! Throttling shows as the state of a cooling device that is a clock or a throttle
 //! (`cpu-throttle-alert`, `hot-surface-alert`, `thermal-devfreq-0`), on x86 also as a counter that

@@ -1,4 +1,4 @@
-//! Which board it is, which release runs on it, and its power modes. An edge room.
+//! Which board it is, which release runs on it, and its power modes. An edge module.
 
 use std::path::Path;
 

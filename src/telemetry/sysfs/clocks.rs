@@ -1,4 +1,4 @@
-//! Clocks: the GPU's from devfreq, with its load, and the processors' from cpufreq. An edge room.
+//! Clocks: the GPU's from devfreq, with its load, and the processors' from cpufreq. An edge module.
 //!
 //! The GPU is found by name among the devfreq devices, which name memory and video engines too. Its
 //! load is in thousandths on every Jetson.

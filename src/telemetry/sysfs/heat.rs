@@ -1,5 +1,5 @@
 //! Thermal zones with their trip points and what those drive, and temperatures of hwmon devices. An
-//! edge room.
+//! edge module.
 //!
 //! A `passive` trip slows the board down only if one of its cooling devices is a clock or a
 //! throttle: on the TX2 NX the passive trip at 45 °C drives the fan. Without such a trip the board

@@ -1,5 +1,5 @@
 //! What the kernel shows of a board under `/sys`, with the little that L4T keeps in `/etc` and
-//! `/var`. An edge room.
+//! `/var`. An edge module.
 //!
 //! Everything is found by name below a root, which is `/` on the board itself and a folder for a
 //! tree copied from another one. Files stay open and are read into buffers on the stack: a sample

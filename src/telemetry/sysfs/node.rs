@@ -1,5 +1,5 @@
 //! One file of sysfs or /proc that is read again and again: held open, read from its beginning into
-//! a buffer on the stack. An edge room.
+//! a buffer on the stack. An edge module.
 //!
 //! Each reading is noted as [`place`] wants it, since a driver may hang over it. Reading allocates
 //! nothing. A file that is gone (its driver was unloaded, a program replaced it by another) is

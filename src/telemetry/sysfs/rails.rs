@@ -1,4 +1,4 @@
-//! Power rails: INA3221 monitors of Jetson boards, and RAPL where there are none. An edge room.
+//! Power rails: INA3221 monitors of Jetson boards, and RAPL where there are none. An edge module.
 //!
 //! Rails are found by the name that the board gives them, never by bus address or channel, which
 //! differ between carriers. L4T 32 and before show a monitor as an iio device with ready-made

@@ -1,5 +1,5 @@
-//! Energy counters of x86 processors (RAPL), of Intel and AMD: the only reader of them in the
-//! house. An edge room.
+//! Energy counters of x86 processors (RAPL), of Intel and AMD: their only reader. An
+//! edge module.
 //!
 //! `/sys/class/powercap/intel-rapl:*` counts microjoules up to a range and starts again at 0.
 //! `package-N` is a processor, `core`, `uncore` and (on some) `dram` are inside their package's

@@ -1,7 +1,7 @@
 //! Where lines come from: a child process that is kept alive, or a file that is followed. Runs in a
 //! thread of its own.
 //!
-//! An edge room: it waits, starts and kills, and decides nothing about readings. The only place
+//! An edge module: it waits, starts and kills, and decides nothing about readings. The only place
 //! that starts tegrastats again. All waiting is a poll that also watches `wake`, a pipe whose other
 //! end [`super::Tegrastats`] closes when it goes.
 //!

@@ -1,8 +1,8 @@
 //! What the thread that hears lines and whoever samples have in common: the board with its newest
 //! readings, and how the source fares.
 //!
-//! An edge room, for it has a lock. It is held while one line is scanned or one sample copied, some
-//! microseconds.
+//! An edge module, for it has a lock. It is held while one line is scanned or one sample copied,
+//! some microseconds.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
