@@ -310,18 +310,21 @@ impl CameraThread {
         self.heartbeat.begin(Activity::Handing, self.hang_after);
         let mut handed = self.dispatcher.new_frame(job);
         if let Ok(Some(mut job)) = handed {
+            // `change` is 0 then, as for a first frame.
             let (framing, started) = (self.framing, self.clock.now());
             job.measure(|frame| features::extract(frame, &framing, scratch).0);
             job.report.times.features += self.clock.now().saturating_duration_since(started);
-            handed = self.dispatcher.new_frame(job).map(|_| None);
+            handed = self.dispatcher.new_frame(job);
         }
-        if let Err(job) = handed {
-            debug!("{}: the dispatcher is gone", self.name);
-            self.ledger.lose(DropReason::Stopped, 1);
-            let _ = self.recycle.try_send(job);
-            return Flow::End;
+        match handed {
+            Ok(None) => Flow::Continue,
+            Ok(Some(job)) | Err(job) => {
+                debug!("{}: the dispatcher is gone", self.name);
+                self.ledger.lose(DropReason::Stopped, 1);
+                let _ = self.recycle.try_send(job);
+                Flow::End
+            }
         }
-        Flow::Continue
     }
 
     /// A free job: at once or not at all for live cameras, as soon as there is one (or Squint

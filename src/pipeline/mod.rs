@@ -1,4 +1,4 @@
-//! Threads and channels: the only room that knows the order in which a frame meets the others.
+//! Threads and channels: the only module that knows the order in which a frame meets the others.
 //!
 //! ```text
 //! camera (GStreamer) -> newest-wins mailbox -> feature thread, one a camera -> scheduler -> workers, as many as engines

@@ -415,7 +415,7 @@ impl Scheduler {
             camera.fairness.settled();
             job.report.times.dispatch = now.saturating_duration_since(job.sighted);
         }
-        self.forgive(&job, why, now);
+        self.ease_slow_engines(&job, why, now);
         job.asked = (engine, why);
         job.asked_at = now;
         let mut task = job.task(engine, now);
@@ -451,7 +451,7 @@ impl Scheduler {
         } else {
             self.cameras[job.camera].active -= 1;
         }
-        self.forgive(&job, why, now);
+        self.ease_slow_engines(&job, why, now);
         job.settle(outcome, why, now);
         let late =
             job.report.late || (outcome == Outcome::Abstained && why.code == Code::OutOfTime);
@@ -463,8 +463,8 @@ impl Scheduler {
     }
 
     /// An engine that was turned down for being too slow is not asked, so nothing would show that
-    /// it has become faster: it is let forget a little.
-    fn forgive(&mut self, job: &Job, why: Reason, now: Instant) {
+    /// it has become faster: its expected time is lowered a little.
+    fn ease_slow_engines(&mut self, job: &Job, why: Reason, now: Instant) {
         let (Code::OutOfTime | Code::Cheaper, Some(due)) = (why.code, job.due) else { return };
         let left = due.saturating_duration_since(now);
         for slot in &mut self.generation(job.generation).slots {

@@ -61,7 +61,7 @@ pub(super) struct Workers {
     pub(super) threads: Vec<Thread<()>>,
 }
 
-/// What hiring needs to know of the house.
+/// What starting workers needs.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) dispatcher: Arc<Dispatcher>,

@@ -97,7 +97,7 @@ pub(super) struct TraceGeneration {
 
 /// Expected where an engine set stands.
 const EXPECTED_ENGINE_SET: &str =
-    "a crew whose policy, budget and engines fit together, as `squint run --record` writes them";
+    "a `crew` whose policy, budget and engines fit together, as `squint run --record` writes them";
 
 impl TraceGeneration {
     /// The engine set of `on`, or with another policy or budget. Errors are words.

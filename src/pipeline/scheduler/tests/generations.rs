@@ -24,7 +24,7 @@ fn frames_that_have_begun_stay_with_their_engines_and_new_ones_go_to_the_new() {
     assert_eq!(
         harness.log.held.iter().filter(|held| held.is_some()).count(),
         3,
-        "both shifts work at the same time"
+        "both generations work at the same time"
     );
     let engines = |harness: &Harness| {
         harness
@@ -50,7 +50,7 @@ fn frames_that_have_begun_stay_with_their_engines_and_new_ones_go_to_the_new() {
         .collect();
     assert!(
         labels.iter().all(|one| *one == labels[0]),
-        "the same names are kept once, however often crews change"
+        "the same names are kept once, however often engine sets change"
     );
     assert!(harness.told().iter().all(|told| told.2 == Outcome::Answered));
 }
@@ -133,7 +133,7 @@ fn paused_nothing_is_looked_at_and_eco_asks_the_cheapest_engine_alone() {
         harness.now,
         &mut harness.log,
     );
-    assert_eq!(harness.scheduler.mode(), Mode::Auto, "a new crew begins in the usual way");
+    assert_eq!(harness.scheduler.mode(), Mode::Auto, "a new engine set begins in the usual way");
 }
 
 #[test]
