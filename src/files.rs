@@ -1,7 +1,7 @@
 //! Files, read and written so that neither can hold Squint up or leave half of something behind.
 //!
-//! An edge room. [`bytes`] and [`text`] read regular files up to a limit and never wait: what is a
-//! FIFO, a device or a folder is refused by that name. [`typed`], [`typed_text`] and [`records`]
+//! An edge module. [`bytes`] and [`text`] read regular files up to a limit and never wait: what is
+//! a FIFO, a device or a folder is refused by that name. [`typed`], [`typed_text`] and [`records`]
 //! are for commands that somebody types: they also take what the shell hands over, `/dev/stdin` and
 //! `<(...)`. [`state_text`] reads what Squint itself keeps, through no link.
 //!

@@ -1,7 +1,7 @@
 //! Files that were there before are kept under numbers: `path.1` is the one before, `path.2` the
 //! one before that.
 //!
-//! An edge room. Every step is one rename, so a reader finds each file under exactly one name.
+//! An edge module. Every step is one rename, so a reader finds each file under exactly one name.
 
 use std::fs;
 use std::io;

@@ -1,5 +1,5 @@
-//! Quantiles, means, intervals, and a stateless mixer for seeded draws: the only statistics in the
-//! house.
+//! Quantiles, means, intervals, and a stateless mixer for seeded draws: the only statistics in
+//! Squint.
 //!
 //! Pure. [`window`] keeps the last few latencies for decisions that are due now, [`histogram`] sums
 //! up millions for the report, [`normal`] is the normal distribution with the same bits everywhere.

@@ -11,8 +11,9 @@ use crate::engine::{EngineIdx, MAX_ENGINES};
 use crate::units::{Celsius, Millijoules, Milliwatts};
 
 /// What the user allows. `None` is no limit. Where limits conflict the order is: temperature,
-/// power, energy a day, energy a frame, then latency. `min_fps` yields to the temperature and to
-/// nothing else: what cannot be met at it is told as unreachable.
+/// power, energy a day, energy a frame, then latency. Only the temperature can
+/// lower the rate below `min_fps`; a limit that cannot be kept at that rate is reported as
+/// unreachable.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
     /// 95th percentile of the time from capture to answer.

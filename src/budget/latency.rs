@@ -51,8 +51,8 @@ const OWN_EASE_S: f64 = 20.0;
 /// How much an engine's own level follows one look, of which no more than so much beyond it counts.
 const OWN_GAIN: f64 = 0.3;
 const MOST_OFF: f64 = 0.7;
-/// How much one look tells of whether the shared slow-down holds for an engine, and the square of
-/// the relative distance between the two expectations below which it tells little.
+/// Weight of one look as evidence that the shared slow-down holds for an engine, and the square of
+/// the relative distance between the two expectations below which a look is little evidence.
 const SHARES_GAIN: f64 = 0.05;
 const APART2: f64 = 0.04;
 /// An engine counts as not asked after this long.

@@ -1,11 +1,10 @@
-//! What an environment variable that begins with `SQUINT_` is: a setting, a slip of the finger, or
-//! somebody else's.
+//! Decides whether an environment variable that begins with `SQUINT_` is a setting, a typing error,
+//! or a variable of another program.
 //!
-//! Pure. The names are not ours alone: Kubernetes and Docker set `SQUINT_PORT`,
-//! `SQUINT_SERVICE_HOST` and more for a service or a container that is called squint, and whoever
-//! makes an image may need `SQUINT_VERSION`. Those must not keep Squint from starting. A mistyped
-//! setting must not be passed over in silence: what is nearly the name of a setting, or begins with
-//! a section of the configuration and `__`, is refused.
+//! Pure. Kubernetes and Docker set `SQUINT_PORT`, `SQUINT_SERVICE_HOST` and more for a service or a
+//! container named squint, and an image may set `SQUINT_VERSION`. Those must not keep Squint from
+//! starting. A mistyped setting must not be ignored: a name that is close to a setting, or that
+//! begins with a section of the configuration and `__`, is refused.
 
 use super::keys::{self, Key, SECTIONS};
 use super::suggest;

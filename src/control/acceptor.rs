@@ -93,8 +93,7 @@ impl Listener {
             if ready.first().is_some_and(|callers| *callers) {
                 match self.let_in(&mut callers) {
                     Ok(()) => shut = false,
-                    // Out of descriptors, mostly. Whoever waits at the endpoint goes on waiting
-                    // there.
+                    // Mostly for want of descriptors. New connections stay in the socket's queue.
                     Err(error) => {
                         if !std::mem::replace(&mut shut, true) {
                             warn!(event = events::READERS_WAIT, sink = "control"; "control socket: nobody can be let in: {error}");

@@ -1,7 +1,7 @@
 //! The status as a page for people: 80 columns, problems in plain words, colours only on a terminal
 //! that wants them. Pure.
 
-mod standing;
+mod board;
 
 use std::fmt::{Display, Write};
 
@@ -52,7 +52,7 @@ pub fn line(state: &State) -> String {
         all.age_us.map_or("-".into(), |age| millis(age.p95)),
         state.cameras.iter().map(|camera| camera.drops.total()).sum::<u64>(),
     );
-    line.push_str(&standing::brief(state));
+    line.push_str(&board::brief(state));
     for complaint in wrong(state) {
         let _ = write!(line, "; {}", Escaped(&complaint));
     }
@@ -207,7 +207,7 @@ impl Page {
             share(count.and_then(|count| count.run_share)),
             engine.failures,
         ));
-        if let Some(cost) = standing::cost(engine) {
+        if let Some(cost) = board::cost(engine) {
             self.indented("  ", &cost, DIM);
         }
     }

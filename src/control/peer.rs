@@ -3,7 +3,7 @@
 //! Whoever may connect may read; the permissions of the socket's file decide that. Changing
 //! anything is for root, for the user that Squint runs as, and for the members of one group
 //! (`control.group`). The kernel names the user at the other end; the system's own data base of
-//! users, which need not be a file, names the groups. An edge room: it asks the kernel and that
+//! users, which need not be a file, names the groups. An edge module: it asks the kernel and that
 //! data base, on the thread of the connection.
 
 use std::ffi::CString;

@@ -1,7 +1,7 @@
 //! What is installed: every `<folder>/<id>/engine.toml`, checked as far as that goes without
 //! reading models.
 //!
-//! An edge room: reads manifests and labels, looks at files, runs nothing. One bad engine never
+//! An edge module: reads manifests and labels, looks at files, runs nothing. One bad engine never
 //! hides the others: whatever is wrong is collected as [`CatalogProblem`]s and the rest stays
 //! usable. Hashes of models are checked by [`Catalog::verify`] and again by the backend on the very
 //! bytes it loads.

@@ -1,6 +1,6 @@
 //! sha256 of files and bytes, in hex.
 //!
-//! An edge room: reads files and judges nothing.
+//! An edge module: reads files and judges nothing.
 
 use std::fmt::Write as _;
 use std::io::{self, Read};

@@ -1,7 +1,7 @@
 //! One engine of the catalogue as the pipeline owns it: from frame to answer, alone or as an
 //! ensemble.
 //!
-//! An edge room only because it reads the clock for [`LookTimes`]; the decisions are in
+//! An edge module only because it reads the clock for [`LookTimes`]; the decisions are in
 //! [`super::preprocess`] and [`super::score`]. Preprocessing writes straight into the memory that
 //! an engine takes its input from. The members of an ensemble look one after the other, each with
 //! its own preprocessing. A network is shown a few pictures when it is loaded, and refused if its

@@ -1,7 +1,7 @@
 //! ONNX Runtime on the CPU, through the crate `ort`. The library is found at run time; without it
 //! this backend is simply absent.
 //!
-//! An edge room: loads a library and runs models. One runtime a process: the first that loads
+//! An edge module: loads a library and runs models. One runtime a process: the first that loads
 //! stays, a second path is refused. Models and their data files are read and hashed here and handed
 //! over as bytes, so that what was checked is what runs.
 

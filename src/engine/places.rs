@@ -1,7 +1,7 @@
 //! Where shared objects that Squint brings along may lie: in the checkout that the program was
 //! built in, or in an installation.
 //!
-//! An edge room. What is found here is run, so the current folder has no say, and a file counts
+//! An edge module. What is found here is run, so the current folder has no say, and a file counts
 //! only if nobody can write it who cannot write the program as well.
 
 use std::path::{Path, PathBuf};

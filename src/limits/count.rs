@@ -1,5 +1,5 @@
 //! What is taken of the limits, and what the limits are: /proc, the control groups, the limits of
-//! the process. An edge room that decides nothing. What cannot be read is no limit.
+//! the process. An edge module that decides nothing. What cannot be read is no limit.
 
 use std::fs;
 use std::io;

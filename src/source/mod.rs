@@ -1,4 +1,4 @@
-//! Cameras, clips and photos: whatever hands over frames. The only room that speaks GStreamer.
+//! Cameras, clips and photos: whatever hands over frames. The only module that speaks GStreamer.
 //!
 //! A source never retries; the feature thread of its camera does, with [`Backoff`] in between.
 //! GStreamer's own thread only offers to a one-slot mailbox.

@@ -1,7 +1,7 @@
 //! `squint doctor --engines`: every engine looks at the stored pictures; a table to paste into a
 //! report.
 //!
-//! An edge room: loads, looks, prints. What counts as another answer is
+//! An edge module: loads, looks, prints. What counts as another answer is
 //! [`selftest`](crate::engine::selftest)'s.
 
 use std::io::Write;

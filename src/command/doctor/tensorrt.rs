@@ -1,7 +1,7 @@
-//! What the doctor says of GPU and TensorRT. Pure: what was found in, lines out.
+//! The findings of the doctor about GPU and TensorRT. Pure: probe results in, lines out.
 //!
 //! A machine without an NVIDIA driver gets one line, and one more if there are shims. With a
-//! driver, what is missing for TensorRT is told like anything else that is missing.
+//! driver, a missing part of TensorRT is a finding like any other missing part.
 
 use std::path::PathBuf;
 

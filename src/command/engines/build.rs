@@ -233,8 +233,8 @@ fn tell(id: &str, built: &Result<Outcome, BuildError>, as_json: bool) -> Result<
     }
 }
 
-/// Ends this process when standard input closes: whoever started it is gone, and nobody waits for
-/// the plan. When memory runs out it is to go before its owner.
+/// Ends this process when standard input closes: the process that started it is gone, and the plan
+/// is not needed. If memory runs out, the kernel ends this process before its parent.
 fn tie() -> Result<(), Error> {
     // Best effort: where /proc is not to be written the kernel chooses by size, and a build is
     // large.

@@ -1,6 +1,6 @@
 //! From an ONNX model to a plan, by the TensorRT of this machine.
 //!
-//! An edge room, and only the building: what to build, where plans are kept and when to build one
+//! An edge module, and only the building: what to build, where plans are kept and when to build one
 //! are others' affairs. Slow, and not for the daemon's own process: TensorRT needs hundreds of
 //! megabytes for it and may take the process with it.
 

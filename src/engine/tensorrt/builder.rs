@@ -1,7 +1,7 @@
 //! Builds plans with the TensorRT of this machine, as [`super::plan::build`] asks for them, and
 //! says what machine it is.
 //!
-//! An edge room without a decision: what to build is in the request, [`super::build`] does it,
+//! An edge module without a decision: what to build is in the request, [`super::build`] does it,
 //! [`measure`](super::measure) tries it. For a process of its own only.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Which plan of those that were built here runs a network, and what a network still lacks.
 //!
-//! An edge room: reads the folder of plans. The newest plan that runs here counts, whatever its
+//! An edge module: reads the folder of plans. The newest plan that runs here counts, whatever its
 //! precision, scales and options: who built one by hand wants that one. What runs here is told by
 //! [`super::plan::sidecar`].
 

@@ -1,7 +1,7 @@
 //! How fast a plan is: it runs on zeros, some dozens of times, with nobody else on the GPU that we
 //! know of.
 //!
-//! An edge room. In the process that built it, before it is kept: a plan that crashes TensorRT
+//! An edge module. In the process that built it, before it is kept: a plan that crashes TensorRT
 //! never comes into the daemon.
 
 use std::time::{Duration, Instant};

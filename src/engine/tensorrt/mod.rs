@@ -1,12 +1,12 @@
 //! TensorRT on an NVIDIA GPU. Driver, TensorRT and the shim between it and Squint are found at run
 //! time; without any of them this backend is simply absent.
 //!
-//! An edge room. [`probe`] and [`software`] find out what is there, an engine loads a plan and runs
-//! it ([`TensorRt`]), [`version`] and [`error`] put names to numbers. All `unsafe` is in `raw`, and
-//! all of NVIDIA's class layouts are in the shim, `squint_trt.h`, of which there is one build for
-//! each major. Where plans come from is told by [`Plans`]: [`build`] makes them, slowly and
-//! elsewhere, [`builder`] does so as [`plan`], what was built on this machine, wants it, [`built`]
-//! says which of those runs a network, and [`calibration`] is what int8 needs beforehand.
+//! An edge module. [`probe`] and [`software`] find out what is there, an engine loads a plan and
+//! runs it ([`TensorRt`]), [`version`] and [`error`] put names to numbers. All `unsafe` is in
+//! `raw`, and all of NVIDIA's class layouts are in the shim, `squint_trt.h`, of which there is one
+//! build for each major. Where plans come from is told by [`Plans`]: [`build`] makes them, slowly
+//! and elsewhere, [`builder`] does so as [`plan`], what was built on this machine, wants it,
+//! [`built`] says which of those runs a network, and [`calibration`] is what int8 needs beforehand.
 
 pub mod build;
 pub mod builder;

@@ -1,7 +1,7 @@
 //! What there is of NVIDIA's software, found out in a process of its own: a crash or a hang in
 //! vendor code is a finding, not an outage.
 //!
-//! An edge room. The child is `squint probe-tensorrt`; it opens what an engine would open and
+//! An edge module. The child is `squint probe-tensorrt`; it opens what an engine would open and
 //! prints one line of JSON.
 
 use std::io::Read;

@@ -2,7 +2,7 @@
 //! works and has a GPU first, then TensorRT, then the shim that fits it, then a runtime, which
 //! takes plans.
 //!
-//! An edge room. What was opened stays open for as long as the process lives, and the same wishes
+//! An edge module. What was opened stays open for as long as the process lives, and the same wishes
 //! get the same again. What is missing is an ordinary state with a sentence of its own; it is
 //! looked for again the next time.
 

@@ -1,4 +1,4 @@
-//! Made-up profiles for the tests of this room.
+//! Made-up profiles for the tests of this module.
 
 use crate::engine::{KEPT, Top};
 use crate::features::{COUNT, Features, GLIMPSE_HEIGHT, GLIMPSE_WIDTH};

@@ -1,7 +1,7 @@
 //! The photos that int8 is calibrated with: found, split, and turned into tensors exactly as the
 //! daemon turns frames.
 //!
-//! An edge room: lists folders and decodes photos, through the same code as every other photo.
+//! An edge module: lists folders and decodes photos, through the same code as every other photo.
 //! Every fifth photo is held out: it is never fed to TensorRT, and what came of the calibration is
 //! judged on those ([`super::agreement`]).
 

@@ -1,6 +1,6 @@
 //! Shows held-out photos to a float32 and an int8 engine and compares what they say.
 //!
-//! An edge room: decodes photos and runs engines that others loaded. What is good enough is
+//! An edge module: decodes photos and runs engines that others loaded. What is good enough is
 //! [`super::agreement`]'s business.
 
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 //!
 //! The seam to TensorRT: whoever can build is a [`Builder`] and is handed in. [`make`] lets it
 //! build, checks nothing of the bytes and keeps them with all that is known, or remembers the
-//! failure. An edge room: it reads the clock and writes through the cache.
+//! failure. An edge module: it reads the clock and writes through the cache.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,7 +1,7 @@
 //! A build in a process of its own: `squint engines build`, at the lowest priority, watched through
 //! its standard output.
 //!
-//! An edge room. Building inside the daemon would let a crash of vendor code end it, and TensorRT
+//! An edge module. Building inside the daemon would let a crash of vendor code end it, and TensorRT
 //! never gives back all it took. The child tells its progress as JSON, a line each ([`Line`]); it
 //! is killed when its owner goes, and ends by itself when its standard input closes, so that it
 //! does not outlive a killed daemon either.

@@ -1,8 +1,8 @@
 //! The island: the only place of the product with `unsafe`. NVIDIA's libraries and the shim, opened
 //! at run time, behind types that cannot be misused from outside.
 //!
-//! An edge room without decisions: what to open, in which order, and what to do about a failure is
-//! told by the rooms around it. [`library`] opens shared objects, [`cuda`] is the driver's C
+//! An edge module without decisions: what to open, in which order, and what to do about a failure
+//! is told by the rooms around it. [`library`] opens shared objects, [`cuda`] is the driver's C
 //! interface, [`device`] one GPU and its context, [`memory`] what lies there, [`shim`] and
 //! [`build`] are `squint_trt.h`, and [`session`] holds what one network needs, in the order in
 //! which it must go.

@@ -1,6 +1,6 @@
 //! The folder that plans lie in: what is there, what counts, and the bytes once they are checked.
 //!
-//! An edge room: reads files and decides by [`super::sidecar`] alone.
+//! An edge module: reads files and decides by [`super::sidecar`] alone.
 //! `<folder>/<engine>/<stem>.engine` is a plan, `.json` beside it its sidecar, `.failed.json` the
 //! memory of a failed build. A plan counts only with a sidecar that fits it: the sidecar is written
 //! last. TensorRT trusts plans blindly, so nobody else may be able to write them: owner root or

@@ -1,7 +1,7 @@
 //! Changes the folder of plans, one process at a time.
 //!
-//! An edge room. A kill at any moment leaves nothing that counts: every file is written beside its
-//! name and renamed, the plan first and the sidecar last, and what a killed build left is swept
+//! An edge module. A kill at any moment leaves nothing that counts: every file is written beside
+//! its name and renamed, the plan first and the sidecar last, and what a killed build left is swept
 //! away by the next one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
