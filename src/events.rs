@@ -201,7 +201,7 @@ events! {
         "Nothing; `squint status` says how long it may take."
     PLAN_BUILT Info "plan-built" "bafb59b5e2aa405095e26515cba46c05"
         "An engine has been built for this GPU."
-        "Nothing; it is put on duty by itself."
+        "Nothing; it comes into use by itself."
     PLAN_FAILED Warn "plan-failed" "8a7cd4a92c524e6ca32947d357f61973"
         "An engine could not be built for this GPU, and is not tried again until model, TensorRT, GPU or driver change; the CPU answers."
         "See the reason in the text; `squint engines build ID --again` tries once more."

@@ -129,7 +129,7 @@ fn as_text(replayed: &Replayed) -> String {
     text += &format!("{} grants, {} identical\n", grants.all, grants.identical);
     text += &format!("{} steps of the budget, {} identical\n", steps.all, steps.identical);
     text += &format!(
-        "{} frames settled, {} dropped at the desk\n",
+        "{} frames settled, {} dropped by the scheduler\n",
         replayed.frames.0, replayed.frames.1
     );
     if replayed.missing > 0 {

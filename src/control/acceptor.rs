@@ -283,7 +283,7 @@ mod tests {
         assert!(old.may_go());
         client.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
         let whole = old.hear(true).unwrap();
-        assert!(whole.is_whole() && !whole.may_go(), "one that waits for a seat stays");
+        assert!(whole.is_whole() && !whole.may_go(), "one that waits for a slot stays");
     }
 
     #[test]

@@ -206,7 +206,7 @@ impl DaemonState {
         let _ = (self.remote.set(remote), self.watch.set(watch), self.ledger.set(ledger));
         let daemon_state = Arc::clone(self);
         let thread = std::thread::Builder::new()
-            .name("steward".into())
+            .name("reconfigure".into())
             .spawn(move || daemon_state.serve())?;
         self.mind_plans();
         Ok(thread)
@@ -214,7 +214,7 @@ impl DaemonState {
 
     fn serve(self: &Arc<Self>) {
         // Watched as the others are; what it waits for has limits of its own, which are shorter.
-        let heartbeat = self.liveness.board.heartbeat("steward");
+        let heartbeat = self.liveness.board.heartbeat("reconfigure");
         loop {
             heartbeat.idle();
             let order = select! {

@@ -41,8 +41,9 @@ pub(crate) fn session(context: &AppContext, engine_set: &EngineSet) -> Result<Se
         members.iter().find(|member| member.id == id).and_then(|member| member.accuracy)
     };
     let enlisted = |id: &str| {
-        let info = context::engine_info(&context.catalog, id)
-            .ok_or_else(|| Error::Bug(format!("a crew with `{id}`, which is not installed")))?;
+        let info = context::engine_info(&context.catalog, id).ok_or_else(|| {
+            Error::Bug(format!("an engine set with `{id}`, which is not installed"))
+        })?;
         let runtime = context.runtimes().of(&context.catalog, id);
         Ok(TraceEngine {
             id: info.id,

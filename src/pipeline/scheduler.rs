@@ -30,7 +30,7 @@ pub(crate) use camera::CameraTerms;
 pub(crate) use generation::{Generation, GenerationId};
 use slot::EngineSlot;
 
-const CURRENT: &str = "a shift is on duty from the start, and the last one never leaves";
+const CURRENT: &str = "a generation is there from the start, and the last one is never dropped";
 
 /// True for a frame whose time has not begun to run: that of a camera that must not lose frames
 /// runs from the first look.

@@ -186,7 +186,7 @@ impl<R: BufRead> Reader<R> {
             return Err(format!("more than {MOST_ENGINE_SETS} crews"));
         }
         if self.engine_sets == 0 && !matches!(event, Event::Gap(_) | Event::End(_)) {
-            return Err("an event before the first crew".into());
+            return Err("an event before the first `crew`".into());
         }
         check(&event, &self.head)?;
         Ok(Some(event))

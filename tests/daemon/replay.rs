@@ -157,7 +157,7 @@ fn a_run_that_begins_with_what_was_kept_and_is_reloaded_midway_is_decided_again_
     let lines = std::fs::read_to_string(&trace).unwrap();
     let engine_sets: Vec<&str> =
         lines.lines().filter(|line| line.starts_with("{\"crew\"")).collect();
-    assert_eq!(engine_sets.len(), 2, "the first crew and that of the reload");
+    assert_eq!(engine_sets.len(), 2, "the first engine set and that of the reload");
     assert!(!engine_sets[0].contains("\"kept\":null"), "{}", engine_sets[0]);
     let told = ask(["replay", text(&trace), "--json"]).ends(0).json();
     assert_eq!(
@@ -227,7 +227,7 @@ fn a_bad_trace_is_refused_with_file_line_key_value_and_range() {
         ),
         (
             format!("{head}\n{{\"lost\":{{\"frame\":[0,1],\"why\":\"busy\"}}}}\n"),
-            "line 2: an event before the first crew",
+            "line 2: an event before the first `crew`",
         ),
         (
             format!("{head}\n{{\"end\":{{\"missing\":0}}}}\n{{\"end\":{{\"missing\":0}}}}\n"),

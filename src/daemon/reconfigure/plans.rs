@@ -347,7 +347,7 @@ impl DaemonState {
             Ok(what) => info!(event = events::RELOADED; "{what}"),
             Err(_) if self.stop.is_stopped() => (),
             Err(why) => {
-                error!(event = events::RELOAD_REFUSED; "a plan is there but not on duty: {why}")
+                error!(event = events::RELOAD_REFUSED; "a plan is there but not in use: {why}")
             }
         }
     }
